@@ -1,0 +1,46 @@
+"""Who calls: a bearer token, or the signed-in page."""
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import authentication, exceptions
+from rest_framework.request import Request
+
+from feedback.models import ApiToken, Person
+from feedback.services import people
+
+
+class BearerAuthentication(authentication.BaseAuthentication):
+    """`Authorization: Bearer <token>`."""
+
+    def authenticate(self, request: Request) -> tuple[Person, ApiToken] | None:
+        header = authentication.get_authorization_header(request).split()
+        if not header or header[0].lower() != b"bearer":
+            return None
+        if len(header) != 2:
+            raise exceptions.AuthenticationFailed("Send the header as: Authorization: Bearer <token>.")
+        token = people.authenticate_token(header[1].decode("latin-1"))
+        if token is None:
+            raise exceptions.AuthenticationFailed("This token is unknown, expired or revoked.")
+        return token.person, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class PageSessionAuthentication(authentication.SessionAuthentication):
+    """The web pages call REST with their session and the CSRF token."""
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = BearerAuthentication
+    name = "token"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
+
+
+class PageSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = PageSessionAuthentication
+    name = "page session"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

@@ -1,0 +1,36 @@
+"""Scopes: what a token may be used for. What its person may do in a project is asked in selectors.access."""
+
+from typing import Any
+
+from rest_framework import permissions
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+
+from feedback.models import ApiToken
+from feedback.rules.scopes import SCOPES
+from feedback.selectors.access import Viewer
+
+
+class HasScope(permissions.BasePermission):
+    """A view names `scope` (or `scopes = {"GET": …, "POST": …}`); a session has all of its person's rights."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user or not request.user.is_authenticated:
+            return False
+        if not isinstance(request.auth, ApiToken):
+            return True
+        scopes = getattr(view, "scopes", None) or {}
+        scope = scopes.get(request.method) or getattr(view, "scope", "admin")
+        if scope not in SCOPES:
+            raise AssertionError(f"{view} names the unknown scope {scope!r}")
+        if scope not in request.auth.scopes:
+            raise PermissionDenied(
+                f"This token lacks the scope {scope!r}; it has {sorted(request.auth.scopes)}.",
+                code="insufficient_scope",
+            )
+        return True
+
+
+def viewer(request: Request) -> Viewer:
+    """The person and token behind a request."""
+    return Viewer(request.user, request.auth if isinstance(request.auth, ApiToken) else None)

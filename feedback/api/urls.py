@@ -1,0 +1,5 @@
+"""Paths of the doors for programs."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,55 @@
+"""The nouns: tables, constraints, states. What changes them lives in services, what reads them in selectors."""
+
+from feedback.models.annotations import Annotation, Draft, Flag, Review
+from feedback.models.audit import Event, IdempotencyRecord
+from feedback.models.corpora import Corpus, Document
+from feedback.models.datasets import DatasetSnapshot, SnapshotAnnotation
+from feedback.models.jobs import Job, WorkerProcess
+from feedback.models.people import ApiToken, Person
+from feedback.models.preferences import PreferencePair
+from feedback.models.projects import GuidelineVersion, Membership, Project
+from feedback.models.prompts import Conversation, Prompt, Response, Split, Thumb
+from feedback.models.registry import Deployment, Evaluation, ModelVersion
+from feedback.models.tasks import Assignment, Kind, QueueCursor, Task, TaskResponse
+from feedback.models.training import Chain, RunAlarm, RunPoint, RunSamples, Schedule, Stage, TrainingRun
+
+__all__ = [
+    "Annotation",
+    "ApiToken",
+    "Assignment",
+    "Chain",
+    "Conversation",
+    "Corpus",
+    "DatasetSnapshot",
+    "Deployment",
+    "Document",
+    "Draft",
+    "Evaluation",
+    "Event",
+    "Flag",
+    "GuidelineVersion",
+    "IdempotencyRecord",
+    "Job",
+    "Kind",
+    "Membership",
+    "ModelVersion",
+    "Person",
+    "PreferencePair",
+    "Project",
+    "Prompt",
+    "QueueCursor",
+    "Response",
+    "Review",
+    "RunAlarm",
+    "RunPoint",
+    "RunSamples",
+    "Schedule",
+    "SnapshotAnnotation",
+    "Split",
+    "Stage",
+    "Task",
+    "TaskResponse",
+    "Thumb",
+    "TrainingRun",
+    "WorkerProcess",
+]

@@ -1,0 +1,66 @@
+"""What annotators said. Rows here are appended, never edited (erasure is the one exception)."""
+
+from django.db import models
+
+from feedback.models.base import Row
+
+
+class Draft(models.Model):
+    """What is being written on an assignment. Overwritten as it grows, gone once it is sent."""
+
+    assignment = models.OneToOneField("feedback.Assignment", on_delete=models.CASCADE, related_name="draft")
+    payload = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(auto_now=True)
+
+
+class Annotation(Row):
+    """One annotator's answer to one task. A revision is another row; the assignment points to the current one.
+
+    `payload` names responses by public id, never by the side they were shown on; `shown` keeps the order shown.
+    A withdrawal is a row too: `withdrawn` is true and the payload empty.
+    """
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="annotations")
+    task = models.ForeignKey("feedback.Task", on_delete=models.CASCADE, related_name="annotations")
+    assignment = models.ForeignKey("feedback.Assignment", on_delete=models.CASCADE, related_name="annotations")
+    annotator = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="annotations")
+    kind = models.CharField(max_length=16)
+    revision = models.PositiveIntegerField(default=1)
+    payload = models.JSONField()
+    shown = models.JSONField(default=list, help_text="Public ids of the responses in the order shown.")
+    withdrawn = models.BooleanField(default=False)
+    late = models.BooleanField(default=False, help_text="Sent after the assignment had expired.")
+    seconds = models.FloatField(default=0, help_text="Spent on it, from when the task was shown.")
+    guideline = models.ForeignKey("feedback.GuidelineVersion", on_delete=models.PROTECT, null=True, related_name="+")
+    client = models.CharField(max_length=20, default="api", help_text="web, api, import or simulation.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "-id"], name="annotation_newest_first"),
+            models.Index(fields=["annotator", "project", "-id"], name="annotation_of_annotator"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["assignment", "revision"], name="one_annotation_per_revision"),
+        ]
+
+
+class Flag(Row):
+    """Something is wrong with this answer or task; a reviewer should look."""
+
+    assignment = models.ForeignKey("feedback.Assignment", on_delete=models.CASCADE, related_name="flags")
+    person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+
+
+class Review(Row):
+    """A reviewer's decision about an annotation. It is not an annotation itself."""
+
+    class Decision(models.TextChoices):
+        ACCEPT = "accept"  # good as it is
+        CORRECT = "correct"  # replaced by the reviewer's own answer
+        SEND_BACK = "send_back"  # uncounted, its slot is open again
+
+    annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
+    decision = models.CharField(max_length=16, choices=Decision.choices)
+    note = models.TextField(blank=True)

@@ -1,0 +1,91 @@
+"""Jobs: one table for all long work. The row is the job; the broker only knocks."""
+
+from django.db import models
+from django.db.models import Q
+
+from feedback.models.base import Row
+
+
+class Job(Row):
+    class Kind(models.TextChoices):
+        TRAINING = "training"  # one stage of training, in a child process
+        GENERATION = "generation"  # a batch of responses
+        FREEZE = "freeze"  # write a snapshot
+        CORPUS = "corpus"  # bring a corpus in
+        IMPORT = "import"
+        EXPORT = "export"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"  # no worker has it
+        RUNNING = "running"  # one worker has it and is beating
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"  # `error_kind`, `error` and `remedy` say why and what to do
+        CANCELLED = "cancelled"
+
+    ALLOWED = {
+        Status.QUEUED: {Status.RUNNING, Status.CANCELLED, Status.FAILED},
+        Status.RUNNING: {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.QUEUED},
+        Status.SUCCEEDED: set(),
+        Status.FAILED: {Status.QUEUED},  # retry: the same row, the same run folder
+        Status.CANCELLED: {Status.QUEUED},
+    }
+    FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    class ErrorKind(models.TextChoices):
+        DATA = "data"  # theirs: what was trained on
+        CONFIG = "config"  # theirs: a setting
+        OUT_OF_MEMORY = "out_of_memory"
+        DIVERGED = "diverged"  # a loss that is no number
+        LOST_WORKER = "lost_worker"  # the worker went silent too often
+        INTERNAL = "internal"  # ours
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, null=True, related_name="jobs")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    queue = models.CharField(max_length=16)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
+    payload = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    attempt = models.PositiveIntegerField(
+        default=0, help_text="Counts the claims; an older attempt's writes are refused."
+    )
+    losses = models.PositiveIntegerField(
+        default=0, help_text="How often its worker went silent since the last (re)start."
+    )
+    max_losses = models.PositiveIntegerField(default=5)
+    worker = models.CharField(max_length=200, blank=True)
+    knocked_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    step = models.PositiveIntegerField(default=0)
+    steps = models.PositiveIntegerField(default=0)
+    progress_text = models.CharField(max_length=300, blank=True)
+    error_kind = models.CharField(max_length=16, choices=ErrorKind.choices, blank=True)
+    error = models.TextField(blank=True)
+    remedy = models.TextField(blank=True)
+    log_tail = models.TextField(blank=True)
+    requested_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["status", "queue"], condition=Q(status__in=["queued", "running"]), name="job_active"),
+            models.Index(fields=["project", "-id"], name="job_newest_first"),
+        ]
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in self.FINAL
+
+
+class WorkerProcess(models.Model):
+    """A worker that said it is there. Written by the worker itself every few seconds, broker or no broker."""
+
+    name = models.CharField(max_length=200, unique=True)
+    queue = models.CharField(max_length=16)
+    pid = models.PositiveIntegerField()
+    host = models.CharField(max_length=200)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")

@@ -1,0 +1,79 @@
+"""People: annotators, reviewers, admins, API clients, and those known only from an import."""
+
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import Q
+
+from feedback.models.base import Row
+
+
+class PersonManager(BaseUserManager["Person"]):
+    def create_user(self, username: str, password: str | None = None, **fields: Any) -> "Person":
+        person = self.model(username=username, **fields)
+        person.display_name = person.display_name or username
+        person.set_password(password)
+        person.save(using=self._db)
+        return person
+
+    def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> "Person":
+        return self.create_user(username, password, is_house_admin=True, **fields)
+
+
+class Person(AbstractBaseUser, Row):
+    """Somebody whose judgements or prompts are kept. Without a username there is no sign-in (an imported person)."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"  # may sign in and work
+        SUSPENDED = "suspended"  # may not sign in; what was said counts
+        WITHDRAWN = "withdrawn"  # may not sign in; rows stay out of future snapshots
+
+    username = models.CharField(max_length=150, unique=True, null=True, blank=True)
+    display_name = models.CharField(max_length=150, blank=True)
+    email = models.EmailField(blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    is_house_admin = models.BooleanField(default=False, help_text="May open projects and sees all of them.")
+    source = models.CharField(max_length=100, blank=True, help_text="Where an imported person is known from.")
+    external_name = models.CharField(max_length=200, blank=True)
+
+    objects = PersonManager()
+
+    USERNAME_FIELD = "username"
+    REQUIRED_FIELDS: list[str] = []
+
+    class Meta:
+        verbose_name_plural = "people"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "external_name"],
+                condition=Q(username__isnull=True),
+                name="one_imported_person_per_source_and_name",
+            ),
+            models.CheckConstraint(
+                condition=Q(username__isnull=False) | ~Q(external_name=""), name="person_has_a_login_or_an_origin"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.username or self.external_name
+
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        """What Django's sign-in asks."""
+        return self.status == self.Status.ACTIVE
+
+
+class ApiToken(Row):
+    """A key for programs. Only its SHA-256 is stored. Effective right = role of the person ∩ scopes."""
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="tokens")
+    project = models.ForeignKey(
+        "feedback.Project", on_delete=models.CASCADE, null=True, blank=True, help_text="Empty: all of the person's."
+    )
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, help_text="The first characters, to tell tokens apart.")
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)

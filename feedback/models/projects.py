@@ -1,0 +1,77 @@
+"""Projects: what is asked, of whom, under which guidelines."""
+
+import secrets
+
+from django.db import models
+
+from feedback.models.base import Row
+
+
+def new_salt() -> str:
+    return secrets.token_hex(16)
+
+
+class Project(Row):
+    class State(models.TextChoices):
+        OPEN = "open"  # tasks are given out
+        PAUSED = "paused"  # no new assignments; what is held may be sent
+        CLOSED = "closed"  # no new prompts, tasks or assignments
+
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=60, unique=True)
+    description = models.TextField(blank=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
+    kinds = models.JSONField(default=list, help_text="Task kinds that this project gives out.")
+    label_scheme = models.JSONField(default=dict, blank=True)
+    dimensions = models.JSONField(default=list, blank=True, help_text="Asked per comparison, such as helpful.")
+    asks_reason = models.BooleanField(default=False)
+    number_sends = models.BooleanField(default=False, help_text="A number key sends the answer at once.")
+    annotations_per_task = models.PositiveSmallIntegerField(default=1)
+    responses_per_prompt = models.PositiveSmallIntegerField(default=2)
+    split_salt = models.CharField(max_length=64, default=new_salt, editable=False)
+    sampling = models.JSONField(default=dict, blank=True, help_text="Temperature and length of generated responses.")
+    training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings of its stages.")
+    created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(annotations_per_task__gte=1), name="at_least_one_annotation_per_task"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(Row):
+    class Role(models.TextChoices):
+        ANNOTATOR = "annotator"  # judges
+        REVIEWER = "reviewer"  # judges, and decides about others' answers
+        ADMIN = "admin"  # all of it: settings, data, training, models
+
+    RANK = {Role.ANNOTATOR: 1, Role.REVIEWER: 2, Role.ADMIN: 3}
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    person = models.ForeignKey("feedback.Person", on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    guidelines_read = models.ForeignKey(
+        "feedback.GuidelineVersion", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "person"], name="one_role_per_person_and_project")]
+
+
+class GuidelineVersion(Row):
+    """What annotators are told. Never edited: a change is a new version."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="guidelines")
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="one_guideline_version_per_number")]

@@ -1,0 +1,109 @@
+"""Prompts, conversations, responses, and clients' thumbs on them."""
+
+from django.db import models
+from django.db.models import Q
+
+from feedback.models.base import Row
+
+
+class Split(models.TextChoices):
+    TRAIN = "train"  # may be trained on
+    SELECTION = "selection"  # early stopping and choice of settings only
+    TEST = "test"  # evaluation and the gate only
+
+
+class Conversation(Row):
+    """Turns with one person; each turn is a prompt with its responses and one comparison."""
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
+    person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT)
+
+
+class Prompt(Row):
+    """What is asked of a model: messages, the last of them the user's. Its split is fixed when it arrives."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received"  # stored, not screened
+        SCREENED = "screened"  # passed the guard, waits for its responses
+        READY = "ready"  # has the responses that were wanted
+        BLOCKED = "blocked"  # the guard refused it
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField()
+    family = models.CharField(max_length=64, help_text="Hash of the project's salt and the first user message.")
+    split = models.CharField(max_length=16, choices=Split.choices)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
+    source = models.CharField(max_length=100, blank=True)
+    external_id = models.CharField(max_length=200, null=True, blank=True)
+    body_hash = models.CharField(max_length=64, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    responses_wanted = models.PositiveSmallIntegerField(default=0)
+    screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, or that there is none.")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, null=True, blank=True)
+    turn = models.PositiveSmallIntegerField(default=0)
+    created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "-id"], name="prompt_newest_first"),
+            models.Index(fields=["project", "family"], name="prompt_family"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),
+        ]
+
+    @property
+    def text(self) -> str:
+        """The last user message: what a list shows."""
+        return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
+
+
+class Response(Row):
+    """A text that answers a prompt, by a person or a model version. Its training word is completion."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"  # wanted of a model, not begun
+        RUNNING = "running"  # being generated
+        READY = "ready"  # the text stands
+        FAILED = "failed"  # generation failed; `error` says why
+        BLOCKED = "blocked"  # the guard refused it
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="responses")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="responses")
+    text = models.TextField(blank=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.READY)
+    author = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="responses")
+    model_version = models.ForeignKey(
+        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="responses"
+    )
+    model_name = models.CharField(max_length=200, blank=True, help_text="A model that is not in the registry.")
+    sampling = models.JSONField(default=dict, blank=True)
+    seed = models.BigIntegerField(null=True, blank=True)
+    finish_reason = models.CharField(max_length=16, blank=True, help_text="stop, or length when cut off.")
+    tokens = models.PositiveIntegerField(null=True, blank=True)
+    job = models.ForeignKey("feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses")
+    error = models.CharField(max_length=500, blank=True)
+    external_id = models.CharField(max_length=200, null=True, blank=True)
+    body_hash = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "-id"], name="response_newest_first")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "external_id"], name="one_response_per_external_id"),
+            models.CheckConstraint(
+                condition=Q(seed__isnull=True) | Q(seed__gte=0), name="response_seed_is_not_negative"
+            ),
+        ]
+
+
+class Thumb(Row):
+    """A client's thumbs on a response it was given. Appended; the last one of a token and response counts."""
+
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="thumbs")
+    token = models.ForeignKey("feedback.ApiToken", on_delete=models.PROTECT, null=True, related_name="+")
+    person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
+    up = models.BooleanField()
+    comment = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["response", "token", "-id"], name="thumb_last_of_token")]

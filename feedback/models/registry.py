@@ -1,0 +1,76 @@
+"""Model versions, what serves, and the evidence."""
+
+from django.db import models
+from django.db.models import Q
+
+from feedback.models.base import Row
+
+
+class ModelVersion(Row):
+    class Kind(models.TextChoices):
+        TOKENIZER = "tokenizer"
+        POLICY = "policy"
+        REWARD = "reward"
+
+    class State(models.TextChoices):
+        CANDIDATE = "candidate"  # made, not decided on
+        APPROVED = "approved"  # served, or fit to serve
+        REJECTED = "rejected"  # the evidence or a person said no
+        REVOKED = "revoked"  # must not be used any more
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="model_versions")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    number = models.PositiveIntegerField()
+    stage = models.CharField(max_length=16, blank=True, help_text="The stage that made it.")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.CANDIDATE)
+    path = models.CharField(max_length=300, help_text="Relative to DATA_DIR.")
+    manifest_sha256 = models.CharField(max_length=64)
+    manifest = models.JSONField(default=dict, blank=True)
+    metrics = models.JSONField(default=dict, blank=True)
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
+    run = models.OneToOneField(
+        "feedback.TrainingRun", on_delete=models.PROTECT, null=True, blank=True, related_name="model_version"
+    )
+    tainted_at = models.DateTimeField(null=True, blank=True, help_text="Trained on rows that were erased since.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "kind", "number"], name="one_model_version_per_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} v{self.number}"
+
+
+class Deployment(Row):
+    """Which version serves a project, since and until. Promoting and rolling back append one."""
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="deployments")
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
+    weight = models.FloatField(default=1.0)
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)
+    deployed_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+    note = models.CharField(max_length=500, blank=True)
+    rolled_back = models.BooleanField(default=False, help_text="It was ended by a roll back.")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project"], condition=Q(until__isnull=True), name="one_version_serves")
+        ]
+
+
+class Evaluation(Row):
+    """What was measured of which version against which, on what, and what was decided."""
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="evaluations")
+    candidate = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
+    incumbent = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    snapshot = models.ForeignKey("feedback.DatasetSnapshot", on_delete=models.PROTECT, null=True, related_name="+")
+    run = models.OneToOneField(
+        "feedback.TrainingRun", on_delete=models.PROTECT, null=True, blank=True, related_name="evaluation"
+    )
+    metrics = models.JSONField(default=dict)
+    samples = models.JSONField(default=list, blank=True, help_text="Responses side by side, for people to look at.")
+    decision = models.CharField(max_length=30, blank=True)

@@ -1,0 +1,147 @@
+"""Tasks and who holds them."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from feedback.models.base import Row
+
+
+class Kind(models.TextChoices):
+    COMPARISON = "comparison"
+    RANKING = "ranking"
+    RATING = "rating"
+    DEMONSTRATION = "demonstration"
+    CLASSIFICATION = "classification"
+    SPANS = "spans"
+    CONVERSATION = "conversation"
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def open(self) -> "TaskQuerySet":
+        return self.filter(state=Task.State.OPEN)
+
+    def with_free_slots(self) -> "TaskQuerySet":
+        return self.filter(state=Task.State.OPEN, free_slots__gt=0)
+
+
+class Task(Row):
+    """What an annotator is asked: a kind, a prompt, its responses.
+
+    `queue_key` is the fixed order in which tasks are given out: priority first, then chance. The queue reads a partial
+    index over it that holds only tasks with free slots, so its cost does not grow with what is done.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"  # wants more annotations
+        SETTLED = "settled"  # has all it wants
+        WITHDRAWN = "withdrawn"  # taken out of the queue; answers stay
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="tasks")
+    responses = models.ManyToManyField("feedback.Response", through="TaskResponse", related_name="tasks")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
+    annotations_wanted = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Empty: everybody may answer once (gold, training round)."
+    )
+    free_slots = models.PositiveSmallIntegerField(help_text="Slots neither held nor answered.")
+    priority = models.PositiveSmallIntegerField(default=0, help_text="0 to 9; higher is given out first.")
+    queue_key = models.BigIntegerField()
+    arm = models.CharField(max_length=30, default="given", help_text="Why it was chosen.")
+    propensity = models.FloatField(default=1.0, help_text="With which probability that arm chose it.")
+    gold = models.JSONField(null=True, blank=True, help_text="The right answer, if this is a check.")
+    training_round = models.BooleanField(default=False)
+    external_id = models.CharField(max_length=200, null=True, blank=True)
+    body_hash = models.CharField(max_length=64, blank=True)
+    created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["project", "queue_key"],
+                condition=Q(state="open", free_slots__gt=0),
+                name="task_queue",
+            ),
+            models.Index(fields=["project", "state", "-id"], name="task_newest_first"),
+            models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "external_id"], name="one_task_per_external_id"),
+            models.CheckConstraint(
+                condition=Q(annotations_wanted__isnull=True) | Q(free_slots__lte=F("annotations_wanted")),
+                name="no_more_free_slots_than_wanted",
+            ),
+            models.CheckConstraint(condition=Q(propensity__gt=0, propensity__lte=1), name="propensity_in_0_1"),
+        ]
+
+
+class TaskResponse(models.Model):
+    """A response on a task, at a fixed place; the order shown is each assignment's own."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="placed")
+    response = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="placed")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "position"], name="one_response_per_task_and_position"),
+            models.UniqueConstraint(fields=["task", "response"], name="a_response_once_per_task"),
+        ]
+
+
+class Assignment(Row):
+    """A task held by one annotator until a time, and what became of it."""
+
+    class State(models.TextChoices):
+        HELD = "held"  # this annotator's until `held_until`
+        SUBMITTED = "submitted"  # answered; `current` is the answer
+        SKIPPED = "skipped"  # not for this annotator
+        EXPIRED = "expired"  # held too long; an answer is still accepted
+        RELEASED = "released"  # given back; may be given out again
+
+    LIVE = (State.HELD, State.SUBMITTED)
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    annotator = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="assignments")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.HELD)
+    slot = models.PositiveSmallIntegerField(null=True, blank=True, help_text="1 to K; empty: an extra, or gold.")
+    order = models.JSONField(help_text="Keys of the responses in the order shown: the first is a, the next b, …")
+    ahead = models.BooleanField(default=False, help_text="Fetched for later, not shown yet.")
+    held_until = models.DateTimeField()
+    shown_at = models.DateTimeField(null=True, blank=True)
+    counted = models.BooleanField(default=False, help_text="The answer is one of the K.")
+    current = models.OneToOneField(
+        "feedback.Annotation", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    skip_reason = models.CharField(max_length=30, blank=True)
+    skip_note = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "annotator", "state"], name="assignment_on_desk"),
+            models.Index(fields=["held_until"], condition=Q(state="held"), name="assignment_expiry"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "annotator"], name="nobody_gets_a_task_twice"),
+            models.UniqueConstraint(
+                fields=["task", "slot"], condition=Q(state__in=["held", "submitted"]), name="one_holder_per_slot"
+            ),
+            models.CheckConstraint(
+                condition=Q(counted=False) | Q(state="submitted"), name="only_submitted_assignments_count"
+            ),
+        ]
+
+
+class QueueCursor(models.Model):
+    """How far along the queue's fixed order this annotator is. A hint for speed; losing it loses nothing."""
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
+    annotator = models.ForeignKey("feedback.Person", on_delete=models.CASCADE)
+    queue_key = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "annotator"], name="one_cursor_per_annotator")]

@@ -1,0 +1,142 @@
+"""Training: chains of stages, runs, what a run reports, and schedules that start chains."""
+
+from django.db import models
+from django.db.models import Q
+
+from feedback.models.base import Row
+
+
+class Stage(models.TextChoices):
+    TOKENIZER = "tokenizer"
+    PRETRAIN = "pretrain"
+    SFT = "sft"
+    REWARD = "reward"
+    PPO = "ppo"
+    EVALUATE = "evaluate"
+
+
+class Schedule(Row):
+    """Start these stages every T seconds, or after N new pairs."""
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="schedules")
+    name = models.CharField(max_length=120)
+    stages = models.JSONField()
+    every_seconds = models.PositiveIntegerField(null=True, blank=True)
+    after_pairs = models.PositiveIntegerField(null=True, blank=True)
+    config = models.JSONField(default=dict, blank=True)
+    promote = models.BooleanField(default=False, help_text="Serve the new policy if its evaluation says it is better.")
+    enabled = models.BooleanField(default=True)
+    next_due_at = models.DateTimeField(null=True, blank=True)
+    pairs_at_last_start = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(every_seconds__isnull=False, after_pairs__isnull=True)
+                | Q(every_seconds__isnull=True, after_pairs__isnull=False),
+                name="a_schedule_is_by_time_or_by_pairs",
+            ),
+            models.UniqueConstraint(fields=["project", "name"], name="one_schedule_per_name"),
+        ]
+
+
+class Chain(Row):
+    """Stages run one after another for a project; each run's model is the next one's start."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"  # a run of it is queued or running
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="chains")
+    stages = models.JSONField()
+    kind = models.CharField(max_length=120, help_text="The stages joined by +: what 'of its kind' compares.")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
+    config = models.JSONField(default=dict, blank=True, help_text="Settings by stage.")
+    seed = models.PositiveIntegerField(default=0)
+    snapshot = models.ForeignKey("feedback.DatasetSnapshot", on_delete=models.PROTECT, null=True, blank=True)
+    base_model = models.ForeignKey(
+        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    promote = models.BooleanField(default=False)
+    schedule = models.ForeignKey(Schedule, on_delete=models.SET_NULL, null=True, blank=True, related_name="chains")
+    due_key = models.CharField(max_length=64, null=True, blank=True)
+    requested_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "kind"], condition=Q(state="active"), name="one_active_chain_of_a_kind"
+            ),
+            models.UniqueConstraint(fields=["schedule", "due_key"], name="a_due_time_starts_one_chain"),
+        ]
+
+
+class TrainingRun(Row):
+    """One stage of a chain, one-to-one with its job."""
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="runs")
+    job = models.OneToOneField("feedback.Job", on_delete=models.PROTECT, related_name="run")
+    chain = models.ForeignKey(Chain, on_delete=models.CASCADE, related_name="runs")
+    position = models.PositiveSmallIntegerField(default=0)
+    stage = models.CharField(max_length=16, choices=Stage.choices)
+    number = models.PositiveIntegerField()
+    config = models.JSONField(default=dict, blank=True)
+    seed = models.PositiveIntegerField(default=0)
+    snapshot = models.ForeignKey("feedback.DatasetSnapshot", on_delete=models.PROTECT, null=True, blank=True)
+    base_model = models.ForeignKey(
+        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="runs_from"
+    )
+    reward_model = models.ForeignKey(
+        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    incumbent = models.ForeignKey(
+        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    folder = models.CharField(max_length=300, help_text="The run folder, relative to DATA_DIR.")
+    metrics = models.JSONField(default=dict, blank=True, help_text="Final figures.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="one_run_per_number"),
+            models.UniqueConstraint(fields=["chain", "position"], name="one_run_per_place_in_a_chain"),
+        ]
+
+
+class RunPoint(models.Model):
+    """Metrics of one step of a run. Written again by a resumed attempt, harmlessly."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="points")
+    step = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    metrics = models.JSONField()
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_point_per_run_and_step")]
+
+
+class RunSamples(models.Model):
+    """What the model in training answers to the same prompts, as training goes."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    samples = models.JSONField()
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_set_of_samples_per_run_and_step")]
+
+
+class RunAlarm(models.Model):
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="alarms")
+    step = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step", "name"], name="an_alarm_once_per_step")]

@@ -1,0 +1,43 @@
+"""The Celery application and the names of the jobs it carries. No job code lives here.
+
+The database row is the job; a message only knocks. A knock that cannot be delivered is lost without harm:
+housekeeping knocks again for every row that is still queued.
+"""
+
+import logging
+import os
+
+from celery import Celery
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedback.settings")
+
+log = logging.getLogger(__name__)
+
+app = Celery("touchstone")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+DEFAULT, GENERATE, TRAIN = "default", "generate", "train"
+QUEUES = (DEFAULT, GENERATE, TRAIN)
+
+RUN_JOB = "workers.run_job"  # (job primary key): carry out the job of that row
+SWEEP = "workers.sweep"  # (): silent jobs, expired assignments, unheard knocks
+TICK = "workers.tick"  # (): start what the schedules say is due
+
+app.conf.task_default_queue = DEFAULT
+
+
+def enqueue(name: str, *args: int, queue: str = DEFAULT) -> None:
+    """Send job `name` once the surrounding transaction has committed. Never raises for a broker that is away."""
+    transaction.on_commit(lambda: knock(name, *args, queue=queue))
+
+
+def knock(name: str, *args: int, queue: str = DEFAULT) -> bool:
+    """Send now. Returns False when the broker is away; the row stays queued and is knocked for again."""
+    try:
+        app.send_task(name, args=args, queue=queue)
+    except (OperationalError, OSError) as error:
+        log.warning("broker away, %s%r will be knocked for again: %s", name, args, error)
+        return False
+    return True

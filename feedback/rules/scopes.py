@@ -1,0 +1,10 @@
+"""What an API token may be used for. Effective right = role of its person ∩ these."""
+
+SCOPES = {
+    "read": "Read projects, prompts, responses, tasks, quality and jobs.",
+    "annotate": "Take tasks, write drafts, submit, revise and withdraw one's own answers.",
+    "submit": "Submit prompts, responses and tasks, and give thumbs.",
+    "data": "Read and give preferences; import, export, freeze and download snapshots; corpora.",
+    "train": "Start, cancel and retry training; promote, roll back; schedules.",
+    "admin": "Projects, members, guidelines, tokens and events.",
+}

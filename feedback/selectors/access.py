@@ -1,0 +1,184 @@
+"""Fetching is asking permission: every door gets its rows here.
+
+Absent and forbidden both raise NotFound, so that nobody learns what exists elsewhere. A member whose role is too low
+for what is asked gets Forbidden. A token narrows its person's rights to its project and scopes.
+"""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db import models
+from django.db.models import QuerySet
+
+from feedback.errors import Forbidden, NotFound
+from feedback.models import (
+    Annotation,
+    ApiToken,
+    Assignment,
+    Chain,
+    Corpus,
+    DatasetSnapshot,
+    Evaluation,
+    Job,
+    Membership,
+    ModelVersion,
+    Person,
+    Project,
+    Prompt,
+    Response,
+    Schedule,
+    Task,
+    TrainingRun,
+)
+
+ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
+
+M = TypeVar("M", bound=models.Model)
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who asks: a person, and the token used (none in the web pages)."""
+
+    person: Person
+    token: ApiToken | None = None
+
+
+def projects_for(viewer: Viewer) -> QuerySet[Project]:
+    """Projects that the viewer is a member of (all, for a house admin), narrowed to the token's."""
+    projects = Project.objects.all()
+    if not viewer.person.is_house_admin:
+        projects = projects.filter(memberships__person=viewer.person)
+    if viewer.token is not None and viewer.token.project_id is not None:
+        projects = projects.filter(pk=viewer.token.project_id)
+    return projects
+
+
+def role_in(viewer: Viewer, project: Project) -> str | None:
+    """The viewer's role in `project`, or None. A house admin is admin everywhere."""
+    if viewer.token is not None and viewer.token.project_id not in (None, project.pk):
+        return None
+    if viewer.person.is_house_admin:
+        return ADMIN
+    membership = Membership.objects.filter(project=project, person=viewer.person).only("role").first()
+    return membership.role if membership else None
+
+
+def may(viewer: Viewer, project: Project, role: str) -> bool:
+    has = role_in(viewer, project)
+    return has is not None and Membership.RANK[has] >= Membership.RANK[role]  # type: ignore[index]
+
+
+def require_role(viewer: Viewer, project: Project, role: str) -> None:
+    """Raises NotFound for strangers, Forbidden for members whose role is too low."""
+    has = role_in(viewer, project)
+    if has is None:
+        raise NotFound
+    if Membership.RANK[has] < Membership.RANK[role]:  # type: ignore[index]
+        raise Forbidden(f"This needs the role {role}; you are {has} in {project.name}. Ask an admin of the project.")
+
+
+def get_project(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Project:
+    """By public id or slug."""
+    lookup = {"public_id": key} if _is_uuid(key) else {"slug": str(key)}
+    project = Project.objects.filter(**lookup).first()
+    if project is None:
+        raise NotFound
+    require_role(viewer, project, role)
+    return project
+
+
+def get_prompt(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Prompt:
+    return _get(viewer, Prompt.objects.select_related("project"), key, role)
+
+
+def get_response(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Response:
+    return _get(viewer, Response.objects.select_related("project", "prompt"), key, role)
+
+
+def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
+    return _get(viewer, Task.objects.select_related("project", "prompt"), key, role)
+
+
+def get_assignment(viewer: Viewer, key: Any) -> Assignment:
+    """The viewer's own assignment, and nobody else's."""
+    assignments = Assignment.objects.select_related("project", "task", "current")
+    assignment = assignments.filter(public_id=key, annotator=viewer.person).first() if _is_uuid(key) else None
+    if assignment is None:
+        raise NotFound
+    require_role(viewer, assignment.project, ANNOTATOR)
+    return assignment
+
+
+def get_annotation(viewer: Viewer, key: Any) -> Annotation:
+    """The viewer's own, or anybody's for reviewers."""
+    annotations = Annotation.objects.select_related("project", "task", "assignment")
+    annotation = _get(viewer, annotations, key, ANNOTATOR)
+    if annotation.annotator_id != viewer.person.pk and not may(viewer, annotation.project, REVIEWER):
+        raise NotFound
+    return annotation
+
+
+def get_snapshot(viewer: Viewer, key: Any, role: str = ADMIN) -> DatasetSnapshot:
+    return _get(viewer, DatasetSnapshot.objects.select_related("project"), key, role)
+
+
+def get_job(viewer: Viewer, key: Any, role: str = ADMIN) -> Job:
+    return _get(viewer, Job.objects.select_related("project"), key, role)
+
+
+def get_run(viewer: Viewer, key: Any, role: str = ADMIN) -> TrainingRun:
+    return _get(viewer, TrainingRun.objects.select_related("project", "job", "chain"), key, role)
+
+
+def get_chain(viewer: Viewer, key: Any, role: str = ADMIN) -> Chain:
+    return _get(viewer, Chain.objects.select_related("project"), key, role)
+
+
+def get_model(viewer: Viewer, key: Any, role: str = ADMIN) -> ModelVersion:
+    return _get(viewer, ModelVersion.objects.select_related("project", "run"), key, role)
+
+
+def get_schedule(viewer: Viewer, key: Any, role: str = ADMIN) -> Schedule:
+    return _get(viewer, Schedule.objects.select_related("project"), key, role)
+
+
+def get_corpus(viewer: Viewer, key: Any, role: str = ADMIN) -> Corpus:
+    return _get(viewer, Corpus.objects.select_related("project"), key, role)
+
+
+def get_evaluation(viewer: Viewer, key: Any, role: str = ADMIN) -> Evaluation:
+    return _get(viewer, Evaluation.objects.select_related("project"), key, role)
+
+
+def get_person(viewer: Viewer, key: Any) -> Person:
+    """Oneself, somebody in a project one administers, or anybody for a house admin. By public id or username."""
+    lookup = {"public_id": key} if _is_uuid(key) else {"username": str(key)}
+    person = Person.objects.filter(**lookup).first()
+    if person is None:
+        raise NotFound
+    if person.pk == viewer.person.pk or viewer.person.is_house_admin:
+        return person
+    administered = Membership.objects.filter(person=viewer.person, role=ADMIN).values("project")
+    if Membership.objects.filter(person=person, project__in=administered).exists():
+        return person
+    raise NotFound
+
+
+def _get(viewer: Viewer, rows: QuerySet[M], key: Any, role: str) -> M:
+    row = rows.filter(public_id=key).first() if _is_uuid(key) else None
+    if row is None:
+        raise NotFound
+    require_role(viewer, row.project, role)  # type: ignore[attr-defined]
+    return row
+
+
+def _is_uuid(key: Any) -> bool:
+    if isinstance(key, uuid.UUID):
+        return True
+    try:
+        uuid.UUID(str(key))
+    except ValueError:
+        return False
+    return True
