@@ -1,0 +1,181 @@
+"""python -m trainer RUN_FOLDER: carry out one run, or go on with it. See README.md for the folder and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from trainer import config as configs
+from trainer.checkpoints import drop_checkpoints, open_model, rename_into_place, write_json, write_manifest
+from trainer.context import RunContext, StageResult
+from trainer.errors import FolderLocked, ModelCorrupt, OutOfMemory, StopRequested, TrainerError
+from trainer.progress import Reporter
+from trainer.run_folder import (
+    check_inputs,
+    die_with_parent,
+    locked,
+    open_inputs,
+    plan_sha256,
+    read_run,
+    start_afresh_if_changed,
+)
+
+ENDED, FAILED, STOPPED, LOCKED = 0, 2, 3, 4
+
+# stage -> its recipe, imported only when asked for, so that a start costs what the stage needs.
+STAGES = {
+    "tokenizer": "trainer.tokenizer:run",
+    "pretrain": "trainer.pretrain:run",
+    "sft": "trainer.sft:run",
+    "reward": "trainer.reward:run",
+    "ppo": "trainer.ppo:run",
+    "generate": "trainer.generate:run",
+    "evaluate": "trainer.evaluate:run",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one folder and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the run folder, with run.json")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="pid to die with; default: the parent")
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder
+    if not folder.is_dir():
+        parser.error(f"no folder {folder}")
+    die_with_parent(options.parent)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return carry_out(folder, leads=False)
+    try:
+        with locked(folder):
+            return carry_out(folder, leads=True)
+    except FolderLocked as locked_by_another:
+        print(locked_by_another, file=sys.stderr)
+        return LOCKED
+
+
+def carry_out(folder: Path, leads: bool) -> int:
+    """What happens under the lock. Only the leading rank writes into the folder."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    be_modest()
+    attempt = 1
+    try:
+        run = read_run(folder)
+        attempt = int(run.get("attempt", 1))
+        if leads:
+            changed = start_afresh_if_changed(folder, plan_sha256(run))
+            if not changed and ended_well(folder, attempt):
+                return ENDED
+            (folder / "result.json").unlink(missing_ok=True)
+        report = Reporter(folder / "progress.jsonl" if leads else None, attempt)
+        result = run_stage(folder, run, report, stop)
+        if leads:
+            finish(folder, run, attempt, result)
+        return ENDED
+    except StopRequested:
+        return STOPPED
+    except TrainerError as error:
+        return fail(folder, attempt, error, leads)
+    except Exception as error:  # noqa: BLE001 - the outer wall: whatever it was, result.json must say that the run ended
+        traceback.print_exc()
+        return fail(folder, attempt, classified(error), leads)
+
+
+def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threading.Event) -> StageResult:
+    """Check everything cheap, verify inputs, then import the stage's recipe and run it."""
+    config = configs.parse(run["stage"], run.get("config") or {})
+    inputs = check_inputs(run["stage"], run.get("inputs") or {})
+    report.state("verifying the inputs")
+    paths = open_inputs(folder, inputs)
+    report.state("loading the libraries")
+    module, _, function = STAGES[run["stage"]].partition(":")
+    recipe = getattr(importlib.import_module(module), function)
+    context = RunContext(
+        folder=folder,
+        run=run,
+        config=config,
+        inputs=paths,
+        report=report,
+        should_stop=stop.is_set,
+        checkpoints=folder / "checkpoints",
+    )
+    result: StageResult = recipe(context)
+    return result
+
+
+def finish(folder: Path, run: dict[str, Any], attempt: int, result: StageResult) -> None:
+    """Model first, result last: whoever sees result.json sees a complete model."""
+    model = None
+    if result.model is not None:
+        config = dataclasses.asdict(configs.parse(run["stage"], run.get("config") or {}))
+        hashes = {name: entry.get("manifest_sha256") for name, entry in (run.get("inputs") or {}).items()}
+        name = write_manifest(result.model, kind=result.kind, run=run, config=config, inputs=hashes)
+        rename_into_place(result.model, folder / "model")
+        model = {"path": "model", "manifest_sha256": name}
+    write_json(
+        folder / "result.json",
+        {"schema": 1, "attempt": attempt, "ok": True, "metrics": result.metrics, "model": model},
+    )
+    drop_checkpoints(folder / "checkpoints")
+
+
+def ended_well(folder: Path, attempt: int) -> bool:
+    """Whether this run has its result. One of an older attempt is taken over, since the plan is the same."""
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not result.get("ok"):
+        return False
+    if result["model"] is not None:
+        try:
+            open_model(folder / result["model"]["path"], result["model"]["manifest_sha256"])
+        except ModelCorrupt:
+            return False
+    if result["attempt"] != attempt:
+        write_json(folder / "result.json", {**result, "attempt": attempt})
+    return True
+
+
+def fail(folder: Path, attempt: int, error: TrainerError, leads: bool) -> int:
+    """Write the failure where the worker looks for it, and on stderr for the log."""
+    print(f"{error.kind}: {error.message} {error.remedy}".rstrip(), file=sys.stderr)
+    if leads:
+        write_json(folder / "result.json", {"schema": 1, "attempt": attempt, "ok": False, "error": error.as_json()})
+    return FAILED
+
+
+def classified(error: Exception) -> TrainerError:
+    """An exception nobody foresaw, as a typed failure. Memory is told apart, for it has a remedy."""
+    text = str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+        return OutOfMemory(
+            text or "Memory ran out.", remedy="Lower batch_size (raise accumulate), or shorten max_length."
+        )
+    return TrainerError(f"{type(error).__name__}: {text}", remedy="This is a fault of the trainer; see trainer.log.")
+
+
+def be_modest() -> None:
+    """Leave the machine to the web: low priority, one thread unless told otherwise, no network, no telemetry."""
+    os.setpriority(
+        os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), int(os.environ.get("TRAINER_NICE", "10")))
+    )
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(
+        HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", HF_DATASETS_OFFLINE="1"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

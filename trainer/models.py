@@ -1,0 +1,156 @@
+"""Make and load models and tokenizers, from local folders and safetensors only, with the settings RLHF needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import ConfigInvalid, ModelCorrupt
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+    from trainer.config import PretrainConfig
+
+PAD, END, MASK = "<|pad|>", "<|end|>", "<|mask|>"
+ROLES = ("system", "user", "assistant")
+
+# The end token belongs to the assistant's turn, so that stopping is learnt; the other turns end where a mark begins.
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{- '<|assistant|>' -}}{% generation %}{{- message['content'] + '<|end|>' -}}{% endgeneration %}"
+    "{%- elif message['role'] in ['system', 'user'] -%}"
+    "{{- '<|' + message['role'] + '|>' + message['content'] -}}"
+    "{%- else -%}{{- raise_exception('unknown role ' + message['role']) -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """A tokenizer that RLHF can use: chat template, and a pad token that is not the end token. Pads on the right.
+
+    Raises:
+        ModelCorrupt: there is none in the folder.
+        ConfigInvalid: no chat template, no pad or end token, or the two are one.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelCorrupt(f"No tokenizer can be loaded from {path}: {error}") from error
+    check_tokenizer(tokenizer, str(path))
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Refuse what would train silently wrong.
+
+    Raises:
+        ConfigInvalid: see `load_tokenizer`.
+    """
+    if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
+        raise ConfigInvalid(
+            f"The tokenizer of {name} lacks a pad or end token.", remedy="Add one with add_special_tokens and save it."
+        )
+    if tokenizer.pad_token_id == tokenizer.eos_token_id:
+        raise ConfigInvalid(
+            f"The tokenizer of {name} pads with its end token, so the end would be masked and never learnt.",
+            remedy="Give it a pad token of its own.",
+        )
+    if not tokenizer.chat_template:
+        raise ConfigInvalid(f"The tokenizer of {name} has no chat template.", remedy="Save it with a chat_template.")
+
+
+def build_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A Llama-shaped model from scratch, input and output embeddings tied, no dropout. Seed before calling."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=config.context_length,
+            tie_word_embeddings=True,
+            attention_dropout=0.0,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+    )
+
+
+def load_policy(path: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> PreTrainedModel:
+    """A causal language model in float32, dropout off, token ids as in its tokenizer."""
+    from transformers import AutoModelForCausalLM
+
+    model = from_folder(AutoModelForCausalLM, path)
+    return prepare(model, tokenizer or load_tokenizer(path))
+
+
+def load_classifier(path: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> PreTrainedModel:
+    """A model with one scalar output read at the last token (a reward model, or its fresh head on a policy's trunk)."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = from_folder(AutoModelForSequenceClassification, path, num_labels=1)
+    return prepare(model, tokenizer or load_tokenizer(path))
+
+
+def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel:
+    """`from_pretrained` on a local folder, safetensors only, no code from the folder.
+
+    Raises:
+        ModelCorrupt: nothing loadable there.
+    """
+    import torch
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # a fresh head on a trunk is meant, not a fault to warn of
+    try:
+        model: PreTrainedModel = auto_class.from_pretrained(
+            str(path), dtype=torch.float32, local_files_only=True, use_safetensors=True, **settings
+        )
+    except (OSError, ValueError) as error:
+        raise ModelCorrupt(f"No model can be loaded from {path}: {error}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    return model
+
+
+def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Turn dropout off and write pad and end ids into the config, where generation and scoring read them."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0  # type: ignore[assignment]
+    if getattr(model.config, "attention_dropout", 0.0):
+        model.config.attention_dropout = 0.0
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = tokenizer.eos_token_id
+    if model.generation_config is not None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.generation_config.bos_token_id = None
+    return model
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Weights (safetensors), config, tokenizer and chat template into `folder`."""
+    model.save_pretrained(str(folder), safe_serialization=True)
+    tokenizer.save_pretrained(str(folder))
+
+
+def parameters(model: PreTrainedModel) -> int:
+    """Number of parameters, tied ones once."""
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,71 @@
+"""How a run says how it goes: report() and should_stop(), tied to progress.jsonl and to transformers' Trainer."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Sample = dict[str, Any]
+
+
+def finite(value: Any) -> Any:
+    """A number as JSON can carry it: NaN and infinities become strings, tensors and numpy scalars plain numbers."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+class Reporter:
+    """Appends to progress.jsonl, one whole line at a time. With no path it keeps silent (other ranks, notebooks)."""
+
+    def __init__(self, path: Path | None, attempt: int = 1) -> None:
+        self.path = path
+        self.attempt = attempt
+        if path is not None and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+            # A kill -9 can leave half a line; end it, so that the next one stands alone.
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+
+    def write(self, kind: str, **values: Any) -> None:
+        if self.path is None:
+            return
+        line = json.dumps({"t": round(time.time(), 3), "attempt": self.attempt, "kind": kind, **values})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def state(self, text: str) -> None:
+        """What the run is busy with, a few words in the present participle."""
+        self.write("state", text=text)
+
+    def metrics(self, step: int, of: int, metrics: Mapping[str, Any]) -> None:
+        """Figures after `step` of `of`; keys keep their meaning and unit from run to run."""
+        self.write("metrics", step=step, of=of, metrics={key: finite(value) for key, value in metrics.items()})
+
+    def samples(self, step: int, samples: Sequence[Sample]) -> None:
+        """Texts made at `step`, each {"prompt", "text"}, always of the same few prompts."""
+        self.write("samples", step=step, samples=list(samples))
+
+    def alarm(self, step: int, name: str, text: str) -> None:
+        """Something a person should look at; `text` is a sentence."""
+        self.write("alarm", step=step, name=name, text=text)
+
+
+class Ticker:
+    """True at most once every `seconds`, and at once the first time. Keeps progress lines frequent yet few."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self.clock = clock
+        self.last = -math.inf
+
+    def due(self) -> bool:
+        if self.clock() - self.last < self.seconds:
+            return False
+        self.last = self.clock()
+        return True
