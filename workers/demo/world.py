@@ -1,0 +1,194 @@
+"""The language of the demo world: what customers ask and how desks of different quality answer.
+
+A prompt names one of twelve items and one of eight problems. A good reply greets, names that item, gives the one fix
+that belongs to that problem, and closes politely, in at most sixteen words. Everything else is a fault, and each fault
+can be told from the text alone (``utility``). The vocabulary is small on purpose: a model of 0.1 M parameters learns it
+in a minute on a CPU, and people can still read and judge what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from random import Random
+
+ITEMS: tuple[str, ...] = (
+    "router", "printer", "laptop", "phone", "tablet", "camera",
+    "speaker", "monitor", "scanner", "projector", "console", "watch",
+)  # fmt: skip
+
+# Problem -> the two words, verb and part, of the one fix that belongs to it. No verb and no part occurs twice, so a
+# reply that mixes two fixes ("charge the cable") is as wrong as one that gives another problem's fix.
+FIXES: dict[str, tuple[str, str]] = {
+    "slow": ("update", "software"),
+    "frozen": ("hold", "button"),
+    "dead": ("charge", "battery"),
+    "offline": ("check", "cable"),
+    "hot": ("unplug", "charger"),
+    "noisy": ("tighten", "screws"),
+    "locked": ("reset", "password"),
+    "dusty": ("wipe", "case"),
+}
+PROBLEMS: tuple[str, ...] = tuple(FIXES)
+
+GREETINGS = ("Hello!", "Hi there!", "Good day!", "Welcome!")
+NAMINGS = (
+    "Sorry about your {item}.",
+    "Let us help your {item}.",
+    "Your {item} can be fixed.",
+    "This {item} needs some care.",
+)
+FIXINGS = ("Please {fix}.", "You can {fix}.", "First, {fix}.", "Now {fix}.")
+CLOSINGS = ("Thank you.", "Thanks for writing.", "Take care.", "Have a nice day.")
+
+# What stands in for a missing part: not wrong, only no help.
+VAGUE_NAMINGS = ("Sorry about that.", "Let us help.", "This can be fixed.")
+VAGUE_FIXINGS = ("Please wait.", "You can try again.", "Now wait.")
+
+# Faults beyond a wrong item or a wrong fix. Each sentence holds exactly one phrase that ``utility`` knows.
+RUDENESS = ("That is a silly question.", "You are lazy.", "Do not be foolish.")
+BOASTS = ("This always works.", "Our desk never fails.", "I already fixed it.")
+UNSAFE = ("Then pour water on it.", "Then cut the wire.", "Just ignore the smoke.")
+RAMBLINGS = (
+    "We have many letters here today and the line is long.",
+    "Some days are good and some days are not so good.",
+    "My friend had one too and he liked it a lot.",
+    "It was raining and I had tea and a book.",
+)
+
+MAX_WORDS = 24
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a customer asks: one item, one problem."""
+
+    item: str
+    problem: str
+
+    @property
+    def text(self) -> str:
+        return f"My {self.item} is {self.problem}."
+
+    @property
+    def fix(self) -> str:
+        """The right fix as a phrase: "check the cable"."""
+        return fix_phrase(self.problem)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as a chat of one user turn."""
+        return [{"role": "user", "content": self.text}]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply and the quality of the author it was drawn from, 0 (careless) to 1 (faultless)."""
+
+    text: str
+    quality: float
+
+
+def fix_phrase(problem: str) -> str:
+    verb, part = FIXES[problem]
+    return f"{verb} the {part}"
+
+
+def prompts() -> list[Prompt]:
+    """All 96 prompts, items outermost, always in the same order."""
+    return [Prompt(item, problem) for item in ITEMS for problem in PROBLEMS]
+
+
+def words(text: str) -> list[str]:
+    """The words of ``text`` in lower case, without punctuation. The unit in which the world counts length."""
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def parse_prompt(text: str) -> Prompt | None:
+    """The item and the problem ``text`` speaks of, however it is phrased; None unless it is exactly one of each."""
+    found = set(words(text))
+    items = [item for item in ITEMS if item in found]
+    problems = [problem for problem in PROBLEMS if problem in found]
+    return Prompt(items[0], problems[0]) if len(items) == len(problems) == 1 else None
+
+
+def hold_out(seed: int = 0, n: int = 20) -> tuple[list[Prompt], list[Prompt]]:
+    """The prompts divided into (seen, held out), for work outside the service, which splits by its own salted hash.
+
+    Every item and every problem stays among the seen ones, so what is held out are combinations, not words.
+    """
+    order = sorted(prompts(), key=lambda prompt: stable_seed(seed, prompt.text))
+    held: list[Prompt] = []
+    for prompt in order:
+        rest = [p for p in order if p not in held and p != prompt]
+        if len(held) < n and {p.item for p in rest} == set(ITEMS) and {p.problem for p in rest} == set(PROBLEMS):
+            held.append(prompt)
+    return [prompt for prompt in prompts() if prompt not in held], held
+
+
+def stable_seed(*parts: object) -> int:
+    """A seed that depends on what is drawn, not on when: the same parts give the same number in every process."""
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")
+
+
+def sample_reply(rng: Random, prompt: Prompt, quality: float) -> Reply:
+    """Draw the reply that an author of ``quality`` writes to ``prompt``.
+
+    Args:
+        rng: where chance comes from; its state moves on.
+        prompt: what is answered.
+        quality: 0 to 1. Every fault becomes rarer with it; at 1 there is none.
+
+    Returns:
+        One to some six sentences, at most MAX_WORDS words.
+
+    Raises:
+        ValueError: quality is outside 0 to 1.
+    """
+    if not 0 <= quality <= 1:
+        raise ValueError(f"quality is {quality}; it must lie between 0 and 1")
+    slip = 1 - quality
+
+    def slips(rate: float) -> bool:
+        return rng.random() < rate * slip
+
+    opening = [] if slips(0.75) else [rng.choice(GREETINGS)]
+    body = [_naming(rng, prompt, slips(0.8)), *_fixing(rng, prompt, slips(0.92), slips(0.12))]
+    if slips(0.25):
+        body.append(rng.choice(BOASTS))
+    if slips(0.15):
+        body.append(rng.choice(UNSAFE))
+    if slips(0.28):
+        body.insert(rng.randrange(len(body) + 1), rng.choice(RUDENESS))
+    if slips(0.2):
+        again = rng.randrange(len(body))
+        body.insert(again, body[again])
+    if slips(0.35):
+        body.insert(rng.randrange(len(body) + 1), rng.choice(RAMBLINGS))
+    closing = [] if slips(0.75) else [rng.choice(CLOSINGS)]
+    while len(words(" ".join(opening + body + closing))) > MAX_WORDS:
+        body.pop(rng.randrange(len(body)))
+    return Reply(" ".join(opening + body + closing), quality)
+
+
+def _naming(rng: Random, prompt: Prompt, slipped: bool) -> str:
+    """The sentence that says what the reply is about: the right item, or, slipped, mostly another one."""
+    if not slipped:
+        return rng.choice(NAMINGS).format(item=prompt.item)
+    if rng.random() < 0.4:
+        return rng.choice(VAGUE_NAMINGS)
+    return rng.choice(NAMINGS).format(item=rng.choice([item for item in ITEMS if item != prompt.item]))
+
+
+def _fixing(rng: Random, prompt: Prompt, slipped: bool, doubled: bool) -> list[str]:
+    """What to do: the right fix, or, slipped, mostly another one; doubled, one wrong fix more."""
+    wrong = rng.sample([fix_phrase(problem) for problem in PROBLEMS if problem != prompt.problem], 2)
+    if not slipped:
+        sentences = [rng.choice(FIXINGS).format(fix=prompt.fix)]
+    elif rng.random() < 0.3:
+        sentences = [rng.choice(VAGUE_FIXINGS)]
+    else:
+        sentences = [rng.choice(FIXINGS).format(fix=wrong[0])]
+    return [*sentences, f"Then {wrong[1]}."] if doubled else sentences
