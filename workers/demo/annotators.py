@@ -1,8 +1,8 @@
 """Annotators who are not there: they judge by the gold utility, seen through noise, and some of them badly.
 
 A careful annotator perceives the difference in utility with logistic noise, so that
-P(a beats b) = sigmoid(1.5 x difference), and answers one judgement in twenty by a coin. Side, strength and tie all follow
-from the one perceived difference, so strong judgements are right more often than weak ones, as people's are.
+P(a beats b) = sigmoid(1.5 x difference), and answers one judgement in twenty by a coin. Side, strength and tie all
+follow from the one perceived difference, so strong judgements are right more often than weak ones, as people's are.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ class Annotator:
     def judge(self, prompt: str, text_a: str, text_b: str, *, occasion: int = 0) -> Judgement:
         """Compare two responses by their texts alone.
 
-        The answer depends only on the annotator, the texts, their order and ``occasion``, not on what was judged before,
-        so a simulation that is killed and started again says the same. Another occasion draws the chance anew: that is
-        how an annotator asked twice can contradict themselves.
+        The answer depends only on the annotator, the texts, their order and ``occasion``, not on what was judged
+        before, so a simulation that is killed and started again says the same. Another occasion draws the chance anew:
+        that is how an annotator asked twice can contradict themselves.
         """
         rng = Random(stable_seed("judge", self.seed, self.name, prompt, text_a, text_b, occasion))
         of_a, of_b = utility(prompt, text_a), utility(prompt, text_b)
