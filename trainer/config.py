@@ -81,7 +81,7 @@ class PretrainConfig(Checkpointing):
         steps: optimiser steps, >= 1.
         learning_rate: peak, > 0, reached after warmup_ratio of the steps, then a cosine to a tenth of it.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
-        heldout_blocks: blocks of the selection split used for bits per byte, >= 1.
+        heldout_documents: documents of the selection split used for bits per byte, >= 1.
         evaluations: how often bits per byte is measured on the way, >= 1.
     """
 
@@ -98,7 +98,7 @@ class PretrainConfig(Checkpointing):
     warmup_ratio: float = setting(0.05, low=0, high=0.5)
     weight_decay: float = setting(0.01, low=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)
-    heldout_blocks: int = setting(64, low=1)
+    heldout_documents: int = setting(256, low=1)
     evaluations: int = setting(4, low=1)
 
 
@@ -173,11 +173,11 @@ class PPOConfig(Checkpointing):
         iterations: rollouts, each followed by its updates, >= 1.
         rollout_batch: completions in one rollout, >= 2.
         ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
-        learning_rate: of the policy, > 0, annealed linearly to zero. value_learning_rate: of the critic's head;
+        learning_rate: of the policy, > 0, annealed linearly to zero. value_learning_rate: of the critic;
             None is the same.
         kl_coef: weight of the KL penalty, per token, k1, >= 0.
         clip_range: the ratio is clipped to 1 ± this, in (0, 1). value_clip: the same for values, > 0.
-        vf_coef: weight of the value loss, >= 0.
+        micro_batch: completions in one backward at most, >= 1; changes memory and speed, not the result.
         gamma, lam: discount and GAE trace, in (0, 1].
         missing_eos_penalty: the normalised reward of a completion without an end token, standard deviations
             below zero, >= 0.
@@ -198,10 +198,10 @@ class PPOConfig(Checkpointing):
     kl_coef: float = setting(0.1, low=0)
     clip_range: float = setting(0.2, above=0, high=1)
     value_clip: float = setting(0.2, above=0)
-    vf_coef: float = setting(0.1, low=0)
+    micro_batch: int = setting(96, low=1)
     gamma: float = setting(1.0, above=0, high=1)
     lam: float = setting(0.95, above=0, high=1)
-    missing_eos_penalty: float = setting(1.0, low=0)
+    missing_eos_penalty: float = setting(3.0, low=0)
     max_new_tokens: int = setting(32, low=1)
     temperature: float = setting(1.0, above=0)
     max_grad_norm: float = setting(1.0, above=0)

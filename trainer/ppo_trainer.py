@@ -1,0 +1,399 @@
+"""PPO on TRL's RLOOTrainer. Every internal of TRL and transformers' Trainer that we touch is in this file.
+
+Taken from RLOOTrainer: model and tokenizer set-up, generation through vLLM when asked for, gradient accumulation,
+clipping, data parallelism, checkpoint and resume. Not taken: its rewards and advantages. RLOO compares a completion
+with the others of its prompt, subtracts KL per sequence, and loads no reference model at beta 0; here each completion
+stands alone, KL is subtracted per token, and the frozen reference is always there. `beta` stays 0: TRL's own KL path
+is never entered, `kl_coef` is ours.
+
+One iteration is a rollout of `rollout_batch` completions and `ppo_epochs` x `minibatches` optimiser steps on it. Where
+a run stands is one number, the optimiser step: prompts, seeds and minibatches follow from it and the run's seed, so
+that a run that goes on from a checkpoint does exactly what the unbroken one would have done.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+from trl import RLOOConfig, RLOOTrainer
+
+from trainer import ppo_math
+from trainer.errors import RunDiverged
+from trainer.loop import RunFolderTrainer
+from trainer.rollouts import Critic, Rollout, Scorer, add_critic, answer_log_probs, lay_out
+from trainer.sampling import draw, end_ids, length_buckets
+from trainer.seeds import stable_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trainer.config import PPOConfig
+
+
+def unused_reward(prompts: list[Any], **_: Any) -> list[float]:
+    """RLOOTrainer insists on a reward function; ours is `Scorer`, called where the rollout is made."""
+    return [0.0] * len(prompts)
+
+
+class EachIteration(TrainerCallback):
+    """Calls back after the last optimiser step of each iteration."""
+
+    def __init__(self, trainer: PPOTrainer, done: Callable[[int, dict[str, float]], None]) -> None:
+        self.trainer, self.done = trainer, done
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        if state.global_step % self.trainer.steps_per_iteration == 0:
+            self.done(state.global_step // self.trainer.steps_per_iteration, self.trainer.iteration_metrics())
+            control.should_save = self.trainer.wants_checkpoint
+            control.should_training_stop = control.should_training_stop or self.trainer.wants_stop
+            self.trainer.wants_checkpoint = False
+        return control
+
+
+class PPOTrainer(RunFolderTrainer, RLOOTrainer):
+    """Clipped PPO with a critic, on prompts given as token ids.
+
+    Args:
+        policy: the causal language model to train, dropout off; it is changed in place.
+        reference: the frozen model KL is measured to. Always needed, also at kl_coef 0, where KL is only watched.
+        critic: made from the reward model.
+        score: rewards of completions.
+        tokenizer: of all of them; its pad and end tokens differ.
+        prompts: token ids of the training prompts, each ending where the answer begins.
+        config: see PPOConfig.
+        seed: of the run; prompts, samples and minibatches follow from it.
+        checkpoints: folder for `step-N`.
+        after_iteration: called with (iterations done, metrics) after each; may set `wants_checkpoint`, `wants_stop`.
+
+    Raises:
+        RunDiverged: a loss, gradient, log-prob or score is not a number; the message names step and rows.
+    """
+
+    # The loss is a sum over the micro-batch divided by the minibatch's tokens, so accumulation must not divide again.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        policy: PreTrainedModel,
+        reference: PreTrainedModel,
+        critic: Critic,
+        score: Scorer,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[Sequence[int]],
+        config: PPOConfig,
+        seed: int,
+        checkpoints: Path,
+        after_iteration: Callable[[int, dict[str, float]], None] = lambda iteration, metrics: None,
+    ) -> None:
+        self.ppo = config
+        self.prompts = [list(ids) for ids in prompts]
+        self.run_seed = seed
+        self.score_completions = score
+        self.steps_per_iteration = config.ppo_epochs * config.minibatches
+        self.rollout: Rollout | None = None
+        self.wants_checkpoint = self.wants_stop = False
+        self.sampling_seconds = 0.0
+        super().__init__(
+            model=policy,
+            reward_funcs=unused_reward,
+            args=trl_arguments(config, seed, checkpoints),
+            train_dataset=Dataset.from_dict({"prompt": [""]}),  # RLOO insists on one; see get_train_dataloader
+            processing_class=tokenizer,
+        )
+        add_critic(self.model, critic.to(self.accelerator.device), config.temperature)
+        self.reference = reference.to(self.accelerator.device).requires_grad_(False).eval()
+        self.add_callback(EachIteration(self, after_iteration))
+        self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        self.micro_sums: dict[str, list[Tensor]] = {}
+        self.rollout_metrics: dict[str, float] = {}
+        self.iteration_started = time.perf_counter()
+
+    # --- what Trainer asks for ---------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> DataLoader:
+        """A counter of micro-steps. What a step trains on follows from the step, not from an iterator's state."""
+        steps = self.args.max_steps * self.args.gradient_accumulation_steps
+        return DataLoader(range(steps), batch_size=1, collate_fn=lambda step: {"step": step[0]})  # type: ignore[arg-type]
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own."""
+        if self.optimizer is None:
+            critic = list(self.model.critic.parameters())
+            ids = {id(parameter) for parameter in critic}
+            policy = [p for p in self.model.parameters() if p.requires_grad and id(p) not in ids]
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {"params": policy, "lr": self.ppo.learning_rate},
+                    {"params": critic, "lr": self.ppo.value_learning_rate or self.ppo.learning_rate},
+                ],
+                betas=(self.args.adam_beta1, self.args.adam_beta2),
+                eps=self.ppo.adam_eps,
+                weight_decay=0.0,
+                fused=True,
+            )
+        return self.optimizer
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: what the loader hands over holds no tokens."""
+        return 0
+
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        """Clip policy and critic apart, so that a surprised critic does not shrink the policy's step."""
+        critic = set(self.model.critic.parameters())
+        policy = [p for p in model.parameters() if p not in critic]
+        norm: Tensor = self.accelerator.clip_grad_norm_(policy, self.args.max_grad_norm)
+        value_norm: Tensor = self.accelerator.clip_grad_norm_(list(critic), self.args.max_grad_norm)
+        if not (math.isfinite(float(norm)) and math.isfinite(float(value_norm))):
+            raise self.diverged(f"The gradient's norm is {float(norm)} (policy), {float(value_norm)} (critic)")
+        self.note(grad_norm=norm.detach(), value_grad_norm=value_norm.detach())
+        return norm
+
+    def _prepare_inputs(self, generation_batch: dict[str, Any]) -> dict[str, Any]:
+        """Rows of this micro-step; makes a new rollout when one begins."""
+        step, part = divmod(int(generation_batch["step"]), self.args.gradient_accumulation_steps)
+        iteration, place = divmod(step, self.steps_per_iteration)
+        if self.rollout is None or (place == 0 and part == 0):
+            self.iteration_started = time.perf_counter()
+            self.rollout = self.training_rollout(iteration)
+            self._metrics["train"].clear()  # TRL's own; ours go through iteration_metrics
+        epoch, minibatch = divmod(place, self.ppo.minibatches)
+        rows = self.minibatch_rows(iteration, epoch, minibatch)
+        tokens = self.total(self.rollout.is_answer[rows].sum())
+        lengths = self.rollout.is_answer[rows].sum(dim=1) + self.rollout.prompt_lengths[rows]
+        micro = rows[torch.argsort(lengths, stable=True)].chunk(self.args.gradient_accumulation_steps)[part]
+        return {"rows": micro, "tokens": tokens}
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        """Policy and value loss of one micro-batch, as parts of their minibatch's mean over tokens."""
+        rollout, rows = self.rollout, inputs["rows"]
+        assert rollout is not None
+        # DDP averages gradients over processes; the token count is over all of them, so the mean must be undone.
+        tokens = inputs["tokens"].float() / self.processes
+        model_inputs, length = rollout.inputs(rows)
+        log_probs, values, _ = model(**model_inputs, answer_length=length)
+        is_answer = rollout.is_answer[rows, :length]
+        policy = ppo_math.policy_loss(
+            log_probs,
+            rollout.log_probs[rows, :length],
+            rollout.advantages[rows, :length],
+            is_answer,
+            clip=self.ppo.clip_range,
+            tokens=tokens,
+        )
+        value = ppo_math.value_loss(
+            values,
+            rollout.values[rows, :length],
+            rollout.returns[rows, :length],
+            is_answer,
+            clip=self.ppo.value_clip,
+            tokens=tokens,
+        )
+        loss = policy.loss + value
+        if not bool(torch.isfinite(loss)):
+            raise self.diverged(f"The loss is {float(loss)} on rollout rows {rows.tolist()}")
+        self.note(
+            policy_loss=policy.loss.detach(),
+            value_loss=value.detach(),
+            clipped=policy.clipped,
+            approx_kl=policy.approx_kl,
+            answer_tokens=is_answer.sum(),
+            ratio_deviation=policy.ratio_deviation,
+        )
+        return loss
+
+    # --- rollouts ----------------------------------------------------------------------------------------
+
+    def training_rollout(self, iteration: int) -> Rollout:
+        """This process's share of an iteration's completions, with advantages."""
+        share = self.ppo.rollout_batch // self.processes
+        first = iteration * self.ppo.rollout_batch + self.rank * share
+        order = ppo_math.prompt_order(
+            len(self.prompts), first, share, lambda shuffle: stable_seed(self.run_seed, "prompts", shuffle)
+        )
+        seeds = [stable_seed(self.run_seed, "rollout", place) for place in range(first, first + share)]
+        rollout = self.collect([self.prompts[index] for index in order], seeds)
+        log_ratios = rollout.log_probs - rollout.ref_log_probs
+        rewards = ppo_math.token_rewards(rollout.scores, log_ratios, rollout.is_answer, self.ppo.kl_coef)
+        advantages, rollout.returns = ppo_math.generalized_advantages(
+            rewards, rollout.values, rollout.is_answer, gamma=self.ppo.gamma, lam=self.ppo.lam
+        )
+        rollout.advantages = ppo_math.whiten(advantages, rollout.is_answer, total=self.total)
+        self.rollout_metrics = self.describe(rollout)
+        ev = ppo_math.explained_variance(rollout.values, rollout.returns, rollout.is_answer, self.total)
+        self.rollout_metrics["explained_variance"] = float(ev)
+        return rollout
+
+    @torch.no_grad()
+    def collect(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> Rollout:
+        """Sample one completion for each prompt with the present policy, and score and measure it.
+
+        Raises:
+            RunDiverged: a log-prob, value or score is not a number.
+        """
+        started = time.perf_counter()
+        completions = self.sample(prompts, seeds)
+        self.sampling_seconds = time.perf_counter() - started
+        raw = self.score_completions(prompts, completions).to(self.accelerator.device).float()
+        rollout = lay_out(
+            prompts,
+            completions,
+            raw,
+            pad_id=self._tokenizer.pad_token_id,
+            eos_ids=end_ids(self.model),
+            missing_eos_score=-self.ppo.missing_eos_penalty,
+        )
+        lengths = (rollout.prompt_lengths + rollout.is_answer.sum(dim=1)).tolist()
+        for batch in length_buckets(lengths, 2 * self.ppo.micro_batch):
+            rows = torch.tensor(batch, device=raw.device)
+            inputs, length = rollout.inputs(rows)
+            is_answer = rollout.is_answer[rows, :length]
+            log_probs, values, entropy = self.model(**inputs, answer_length=length, with_entropy=True)
+            _, ref_log_probs = answer_log_probs(self.reference, length, self.ppo.temperature, **inputs)
+            rollout.log_probs[rows, :length] = log_probs * is_answer
+            rollout.ref_log_probs[rows, :length] = ref_log_probs * is_answer
+            rollout.values[rows, :length] = values * is_answer
+            rollout.entropy[rows, :length] = entropy * is_answer
+        for name in ("log_probs", "ref_log_probs", "values", "scores"):
+            is_bad = ~torch.isfinite(getattr(rollout, name))
+            if bool(is_bad.any()):
+                rows_hit = sorted(set(torch.nonzero(is_bad)[:, 0].tolist()))
+                raise self.diverged(f"{name} is not a number in rollout rows {rows_hit}")
+        return rollout
+
+    def sample(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+        """Completions at the policy's temperature, all tokens allowed: the log-probs are of that distribution."""
+        if self.use_vllm:
+            ids: list[list[int]] = self._generate_single_turn([list(p) for p in prompts], None, {})
+            return ids
+        drawn = draw(
+            self.accelerator.unwrap_model(self.model),
+            prompts,
+            seeds,
+            max_new_tokens=self.ppo.max_new_tokens,
+            temperature=self.ppo.temperature,
+            batch_size=self.ppo.rollout_batch,
+        )
+        return [completion.ids for completion in drawn]
+
+    def minibatch_rows(self, iteration: int, epoch: int, minibatch: int) -> Tensor:
+        """Rows of one minibatch: a fresh shuffle of the rollout in every epoch."""
+        rows = self.ppo.rollout_batch // self.processes
+        generator = torch.Generator().manual_seed(stable_seed(self.run_seed, "minibatch", iteration, epoch, self.rank))
+        order = torch.randperm(rows, generator=generator)
+        size = rows // self.ppo.minibatches
+        return order[minibatch * size : (minibatch + 1) * size].to(self.accelerator.device)
+
+    # --- figures -----------------------------------------------------------------------------------------
+
+    def describe(self, rollout: Rollout) -> dict[str, float]:
+        """Figures of a rollout over all processes; padding counts nowhere.
+
+        `kl` is nats per completion, `kl_per_token` and `entropy` nats per token, `length` tokens with the end token.
+        """
+        every, is_answer = torch.ones_like(rollout.has_eos), rollout.is_answer
+        log_ratios = rollout.log_probs - rollout.ref_log_probs
+        kl = log_ratios.sum(dim=1)
+        figures = {
+            "score": ppo_math.masked_mean(rollout.scores, every, self.total),
+            "kl": ppo_math.masked_mean(kl, every, self.total),
+            "reward": ppo_math.masked_mean(rollout.scores - self.ppo.kl_coef * kl, every, self.total),
+            "kl_per_token": ppo_math.masked_mean(log_ratios, is_answer, self.total),
+            "entropy": ppo_math.masked_mean(rollout.entropy, is_answer, self.total),
+            "eos_rate": ppo_math.masked_mean(rollout.has_eos.float(), every, self.total),
+            "length": ppo_math.masked_mean(is_answer.sum(dim=1).float(), every, self.total),
+        }
+        return {name: float(value) for name, value in figures.items()}
+
+    def iteration_metrics(self) -> dict[str, float]:
+        """Figures of the iteration that has just ended: its rollout, its updates, its time."""
+        sums = {name: torch.stack(values).float() for name, values in self.micro_sums.items()}
+        self.micro_sums = {}
+        parts = self.args.gradient_accumulation_steps
+        tokens = self.total(sums["answer_tokens"].sum())
+        updates = {
+            "policy_loss": self.total(sums["policy_loss"].mean() * parts) / self.processes,
+            "value_loss": self.total(sums["value_loss"].mean() * parts) / self.processes,
+            "clip_fraction": self.total(sums["clipped"].sum()) / tokens,
+            "approx_kl": self.total(sums["approx_kl"].sum()) / tokens,
+            "first_ratio_deviation": sums["ratio_deviation"][:parts].max(),
+            "grad_norm": sums["grad_norm"].mean(),
+            "value_grad_norm": sums["value_grad_norm"].mean(),
+        }
+        return {
+            **self.rollout_metrics,
+            **{name: float(value) for name, value in updates.items()},
+            "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
+            "sampling_seconds": self.sampling_seconds,
+            "seconds": time.perf_counter() - self.iteration_started,
+        }
+
+    def note(self, **values: Tensor) -> None:
+        """Keep a figure of this micro-step for `iteration_metrics`."""
+        for name, value in values.items():
+            self.micro_sums.setdefault(name, []).append(value)
+
+    def total(self, value: Tensor) -> Tensor:
+        """Sum over all processes."""
+        summed: Tensor = self.accelerator.reduce(value, reduction="sum") if self.processes > 1 else value
+        return summed
+
+    def diverged(self, what: str) -> RunDiverged:
+        return RunDiverged(
+            f"{what} (optimiser step {self.state.global_step}).",
+            step=self.state.global_step // self.steps_per_iteration,
+            remedy="Lower the learning rate, raise kl_coef, or look at the reward model's scores.",
+        )
+
+
+def accelerate_processes() -> int:
+    """Processes of this run, before any Trainer exists."""
+    from accelerate import PartialState
+
+    return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
+
+
+def trl_arguments(config: PPOConfig, seed: int, checkpoints: Path) -> RLOOConfig:
+    """RLOO's arguments: batch shape, optimiser schedule and everything switched off that is not ours."""
+    processes = accelerate_processes()
+    minibatch = config.rollout_batch // (config.minibatches * processes)
+    accumulate = next(n for n in range(1, minibatch + 1) if minibatch % n == 0 and minibatch // n <= config.micro_batch)
+    return RLOOConfig(
+        output_dir=str(checkpoints),
+        max_steps=config.iterations * config.ppo_epochs * config.minibatches,
+        per_device_train_batch_size=minibatch // accumulate,
+        gradient_accumulation_steps=accumulate,
+        steps_per_generation=config.minibatches * accumulate,
+        num_iterations=config.ppo_epochs,
+        num_generations=2,  # RLOO's least; prompts are drawn one by one all the same
+        beta=0.0,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=0,
+        weight_decay=0.0,
+        max_grad_norm=config.max_grad_norm,
+        max_completion_length=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=1.0,
+        top_k=0,
+        disable_dropout=True,
+        seed=stable_seed(seed, "ppo") % 2**32,
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=False,
+        gradient_checkpointing=False,
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=False,
+    )
