@@ -31,6 +31,7 @@ class Project(Row):
     split_salt = models.CharField(max_length=64, default=new_salt, editable=False)
     sampling = models.JSONField(default=dict, blank=True, help_text="Temperature and length of generated responses.")
     training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings of its stages.")
+    queue_epoch = models.PositiveIntegerField(default=0, help_text="Rises when cursors must look from the start again.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:

@@ -142,6 +142,7 @@ class QueueCursor(models.Model):
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
     annotator = models.ForeignKey("feedback.Person", on_delete=models.CASCADE)
     queue_key = models.BigIntegerField(default=0)
+    epoch = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "annotator"], name="one_cursor_per_annotator")]

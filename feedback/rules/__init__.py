@@ -1,0 +1,1 @@
+"""Pure Python: the arithmetic of preference. Nothing here knows Django."""

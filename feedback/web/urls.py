@@ -1,5 +1,9 @@
-"""Paths of the pages."""
+"""Paths of the pages: one list per part of the house."""
 
 from django.urls import URLPattern
 
-urlpatterns: list[URLPattern] = []
+from feedback.web.admin_urls import admin_pages
+from feedback.web.desk_urls import desk_urls
+from feedback.web.home_urls import home_urls
+
+urlpatterns: list[URLPattern] = [*home_urls, *desk_urls, *admin_pages]

@@ -1,0 +1,230 @@
+"""What annotators say: taken in, revised, taken back, reviewed. Nothing said is lost.
+
+Each verb is one transaction that locks the task first, then the assignment. Pairs for training are written in it.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from feedback.errors import AlreadySubmitted, Conflict, Invalid, NotHeld
+from feedback.models import (
+    Annotation,
+    Assignment,
+    Draft,
+    Flag,
+    GuidelineVersion,
+    Person,
+    PreferencePair,
+    Response,
+    Review,
+    Task,
+)
+from feedback.rules import payloads
+from feedback.services import events, tasks
+
+State = Assignment.State
+MAX_SECONDS = 24 * 3600.0
+MAX_DRAFT_CHARACTERS = 100_000
+
+
+def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
+    """Keep what is being written. Drafts are kept whatever the state of the lease.
+
+    Raises:
+        Invalid: it is no object, or past all measure.
+        AlreadySubmitted: the answer was sent; a draft would bring nothing back.
+    """
+    if not isinstance(payload, dict):
+        raise Invalid("A draft must be an object.", field="payload")
+    if len(str(payload)) > MAX_DRAFT_CHARACTERS:
+        raise Invalid(f"A draft may hold {MAX_DRAFT_CHARACTERS} characters.", field="payload")
+    if Assignment.objects.filter(pk=assignment.pk, state=State.SUBMITTED).exists():
+        raise AlreadySubmitted
+    draft, _ = Draft.objects.update_or_create(assignment=assignment, defaults={"payload": payload})
+    return draft
+
+
+def submit(*, assignment: Assignment, answer: Any, seconds: float | None = None, client: str = "api") -> Annotation:
+    """Take an answer in, whatever became of the lease.
+
+    If the slot is still this person's, or free while the task is open, the answer is one of the K; otherwise it is kept
+    as an extra: for agreement and training, never for K. `assignment.counted` tells which.
+
+    Args:
+        answer: names responses by the letters shown.
+        seconds: spent on it; never more than the time since it was shown.
+
+    Raises:
+        Invalid: the answer does not fit the task; `field` says where.
+        AlreadySubmitted: this person answered already.
+    """
+    with transaction.atomic():
+        task, held = tasks.lock(assignment)
+        if held.state == State.SUBMITTED:
+            raise AlreadySubmitted(annotation=str(held.current.public_id) if held.current else None)
+        counted = True
+        if held.state != State.HELD:
+            counted = tasks.take_slot(task)
+            held.slot = tasks.lowest_free_slot(task) if counted else None
+        late = held.state == State.EXPIRED or held.held_until < timezone.now()
+        annotation = _append(task, held, answer, held.annotator, seconds, client, late=late)
+        held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
+        held.save(update_fields=["state", "counted", "current", "slot", "ahead"])
+        tasks.settle(task)
+        Draft.objects.filter(assignment=held).delete()
+    assignment.refresh_from_db()
+    return annotation
+
+
+def revise(
+    *, assignment: Assignment, answer: Any, by: Person, seconds: float | None = None, client: str = "api"
+) -> Annotation:
+    """Another answer in place of the current one. The earlier revision stays; its pairs are closed.
+
+    Raises:
+        Conflict: there is no answer to revise.
+        Invalid: the answer does not fit the task.
+    """
+    with transaction.atomic():
+        task, held = tasks.lock(assignment)
+        if held.state != State.SUBMITTED or held.current is None:
+            raise Conflict("There is no answer to revise. Submit one.", code_state=held.state)
+        _close_pairs(held.current)
+        annotation = _append(task, held, answer, by, seconds, client, late=False)
+        held.current = annotation
+        held.save(update_fields=["current"])
+        events.record("annotation.revised", annotation, actor=by, revision=annotation.revision)
+    assignment.refresh_from_db()
+    return annotation
+
+
+def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
+    """Take an answer back: it no longer counts or trains, its slot is free again, and its history stays."""
+    with transaction.atomic():
+        task, held = tasks.lock(assignment)
+        if held.state != State.SUBMITTED or held.current is None:
+            raise Conflict("There is no answer to take back.")
+        row = Annotation.objects.create(
+            project_id=held.project_id,
+            task=task,
+            assignment=held,
+            annotator=by,
+            kind=task.kind,
+            revision=_next_revision(held),
+            payload={},
+            shown=held.current.shown,
+            withdrawn=True,
+        )
+        _take_out(task, held, State.SKIPPED, "withdrawn")
+        events.record("annotation.withdrawn", row, actor=by)
+    assignment.refresh_from_db()
+    return row
+
+
+def flag(*, assignment: Assignment, by: Person, reason: str) -> Flag:
+    """Something is wrong with this task or answer; a reviewer will look."""
+    if not reason.strip():
+        raise Invalid("Say in a few words what is wrong.", field="reason")
+    with transaction.atomic():
+        row = Flag.objects.create(assignment=assignment, person=by, reason=reason.strip()[:500])
+        events.record("assignment.flagged", row, actor=by, project=assignment.project)
+    return row
+
+
+def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: Any = None) -> Review:
+    """A reviewer's decision. `correct` brings the reviewer's answer; `send_back` uncounts and reopens the slot.
+
+    Raises:
+        Invalid: unknown decision, or a correction without an answer.
+        Conflict: the annotation is no longer the current one.
+    """
+    if decision not in Review.Decision.values:
+        raise Invalid(f"The decision must be one of {', '.join(Review.Decision.values)}.", field="decision")
+    with transaction.atomic():
+        task, held = tasks.lock(annotation.assignment)
+        if held.current_id != annotation.pk or held.state != State.SUBMITTED:
+            raise Conflict("This answer was revised or taken back since. Load it again.")
+        row = Review.objects.create(annotation=annotation, reviewer=by, decision=decision, note=note)
+        if decision == Review.Decision.CORRECT:
+            if answer is None:
+                raise Invalid("A correction needs the reviewer's answer.", field="answer")
+            _close_pairs(annotation)
+            held.current = _append(task, held, answer, by, 0, "review", late=False)
+            held.save(update_fields=["current"])
+        elif decision == Review.Decision.SEND_BACK:
+            _take_out(task, held, State.RELEASED, "")
+        events.record("annotation.reviewed", row, actor=by, project=annotation.project, decision=decision)
+    return row
+
+
+def _append(
+    task: Task, held: Assignment, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
+) -> Annotation:
+    """One more annotation row with its pairs. Call while holding the locks."""
+    by_key = dict(Response.objects.filter(pk__in=held.order).values_list("pk", "public_id"))
+    shown = [str(by_key[key]) for key in held.order]
+    project = held.project
+    try:
+        payload = payloads.resolve(
+            task.kind, answer, shown, dimensions=project.dimensions, asks_reason=project.asks_reason
+        )
+    except payloads.InvalidAnswer as error:
+        raise Invalid(error.sentence, field=error.field) from None
+    guideline = GuidelineVersion.objects.filter(project_id=held.project_id).only("pk").first()
+    annotation = Annotation.objects.create(
+        project_id=held.project_id,
+        task=task,
+        assignment=held,
+        annotator=by,
+        kind=task.kind,
+        revision=_next_revision(held) if held.current_id or held.state != State.HELD else 1,
+        payload=payload,
+        shown=shown,
+        late=late,
+        seconds=_seconds(held, seconds),
+        guideline=guideline,
+        client=client,
+    )
+    key_of = {str(public_id): key for key, public_id in by_key.items()}
+    PreferencePair.objects.bulk_create(
+        PreferencePair(
+            project_id=held.project_id,
+            prompt_id=task.prompt_id,
+            chosen_id=key_of[preference.chosen],
+            rejected_id=key_of[preference.rejected],
+            strength=preference.strength,
+            annotation=annotation,
+        )
+        for preference in payloads.preferences_in(task.kind, payload)
+    )
+    return annotation
+
+
+def _take_out(task: Task, held: Assignment, to: str, skip_reason: str) -> None:
+    """The current answer no longer counts or trains. Call while holding the locks."""
+    if held.current is None:
+        raise NotHeld
+    _close_pairs(held.current)
+    had_slot = held.slot is not None
+    held.state, held.slot, held.counted, held.current, held.skip_reason = to, None, False, None, skip_reason
+    held.save(update_fields=["state", "slot", "counted", "current", "skip_reason"])
+    if had_slot:
+        tasks.free_slot(task)
+
+
+def _close_pairs(annotation: Annotation) -> None:
+    PreferencePair.objects.filter(annotation=annotation, closed_at=None).update(closed_at=timezone.now())
+
+
+def _next_revision(held: Assignment) -> int:
+    return (Annotation.objects.filter(assignment=held).aggregate(top=Max("revision"))["top"] or 0) + 1
+
+
+def _seconds(held: Assignment, given: float | None) -> float:
+    """What the client measured, but never more than the time since the task was shown."""
+    shown = held.shown_at or held.created_at
+    since = max(0.0, (timezone.now() - shown).total_seconds())
+    return round(min(MAX_SECONDS, since if given is None else max(0.0, min(float(given), since))), 3)

@@ -1,0 +1,131 @@
+"""Projects, who works in them, and what they are told."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from feedback.errors import Conflict, Forbidden, Invalid
+from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
+from feedback.services import events
+
+CHANGEABLE = frozenset(
+    {
+        "name",
+        "description",
+        "kinds",
+        "label_scheme",
+        "dimensions",
+        "asks_reason",
+        "number_sends",
+        "annotations_per_task",
+        "responses_per_prompt",
+        "sampling",
+        "training_policy",
+    }
+)
+
+
+def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = None, **settings: Any) -> Project:
+    """A new project; `by` becomes its admin.
+
+    Raises:
+        Forbidden: only house admins open projects.
+        Conflict: the slug is taken.
+        Invalid: a setting is unknown or out of range.
+    """
+    if not by.is_house_admin:
+        raise Forbidden("Only a house admin opens projects.")
+    settings["kinds"] = kinds or [Kind.COMPARISON.value]
+    _check(settings)
+    try:
+        with transaction.atomic():
+            project = Project.objects.create(name=name, slug=slug, created_by=by, **settings)
+            Membership.objects.create(project=project, person=by, role=Membership.Role.ADMIN)
+            events.record("project.opened", project, actor=by, project=project)
+    except IntegrityError:
+        raise Conflict(f"The short name {slug!r} is taken.", field="slug") from None
+    return project
+
+
+def update_project(*, by: Person, project: Project, **changes: Any) -> Project:
+    """Change settings. What was asked before keeps the settings it was asked under."""
+    _check(changes)
+    with transaction.atomic():
+        Project.objects.filter(pk=project.pk).update(**changes)
+        events.record("project.changed", project, actor=by, project=project, fields=",".join(sorted(changes)))
+    project.refresh_from_db()
+    return project
+
+
+def set_state(*, by: Person, project: Project, state: str) -> Project:
+    """Open, pause or close: any to any."""
+    if state not in Project.State.values:
+        raise Invalid(f"The state must be one of {', '.join(Project.State.values)}.", field="state")
+    with transaction.atomic():
+        Project.objects.filter(pk=project.pk).update(state=state)
+        events.record(f"project.{state}", project, actor=by, project=project)
+    project.state = state
+    return project
+
+
+def set_member(*, by: Person | None, project: Project, person: Person, role: str) -> Membership:
+    """Give `person` a role, or another one. The last admin keeps theirs."""
+    if role not in Membership.Role.values:
+        raise Invalid(f"The role must be one of {', '.join(Membership.Role.values)}.", field="role")
+    with transaction.atomic():
+        if role != Membership.Role.ADMIN:
+            _keep_an_admin(project, person)
+        membership, _ = Membership.objects.update_or_create(project=project, person=person, defaults={"role": role})
+        events.record("member.set", person, actor=by, project=project, role=role)
+    return membership
+
+
+def remove_member(*, by: Person, project: Project, person: Person) -> None:
+    """Their answers stay; they no longer see the project."""
+    with transaction.atomic():
+        _keep_an_admin(project, person)
+        if Membership.objects.filter(project=project, person=person).delete()[0]:
+            events.record("member.removed", person, actor=by, project=project)
+
+
+def publish_guidelines(*, by: Person | None, project: Project, text: str) -> GuidelineVersion:
+    """The next version. The same text as the newest one is not published again."""
+    if not text.strip():
+        raise Invalid("Guidelines cannot be empty.", field="text")
+    newest = project.guidelines.first()
+    if newest is not None and newest.text == text:
+        return newest
+    try:
+        with transaction.atomic():
+            number = (project.guidelines.aggregate(top=Max("number"))["top"] or 0) + 1
+            version = GuidelineVersion.objects.create(project=project, number=number, text=text, created_by=by)
+            events.record("guidelines.published", version, actor=by, project=project, number=number)
+    except IntegrityError:
+        raise Conflict from None
+    return version
+
+
+def guidelines_read(*, project: Project, person: Person, version: GuidelineVersion) -> None:
+    Membership.objects.filter(project=project, person=person).update(guidelines_read=version)
+
+
+def _keep_an_admin(project: Project, person: Person) -> None:
+    admins = Membership.objects.select_for_update().filter(project=project, role=Membership.Role.ADMIN)
+    if {membership.person_id for membership in admins} == {person.pk}:
+        raise Conflict("This is the project's last admin. Make somebody else admin first.")
+
+
+def _check(settings: dict[str, Any]) -> None:
+    unknown = sorted(set(settings) - CHANGEABLE)
+    if unknown:
+        raise Invalid(f"There is no setting {unknown[0]!r}.", field=unknown[0])
+    kinds = settings.get("kinds")
+    if kinds is not None and (not kinds or set(kinds) - set(Kind.values)):
+        raise Invalid(f"Choose kinds from {', '.join(Kind.values)}.", field="kinds")
+    k = settings.get("annotations_per_task")
+    if k is not None and not 1 <= k <= 100:
+        raise Invalid("Annotations per task must lie between 1 and 100.", field="annotations_per_task")
+    count = settings.get("responses_per_prompt")
+    if count is not None and not 2 <= count <= 9:
+        raise Invalid("Responses per prompt must lie between 2 and 9.", field="responses_per_prompt")

@@ -1,0 +1,136 @@
+"""Prompts come in, and responses written elsewhere."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from feedback.errors import ExternalIdConflict, Invalid, ProjectClosed
+from feedback.models import ModelVersion, Person, Project, Prompt, Response
+from feedback.rules import messages as message_rules
+from feedback.rules.canonical import body_hash
+from feedback.rules.splits import family_of, split_of
+from feedback.services import generation
+
+MAX_RESPONSES = 16
+
+
+def submit_prompt(
+    *,
+    project: Project,
+    by: Person | None,
+    messages: list[dict[str, str]],
+    source: str = "",
+    external_id: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    responses_wanted: int | None = None,
+) -> tuple[Prompt, bool]:
+    """Store a prompt, screen it, and ask the serving model for its responses.
+
+    Returns:
+        The prompt, and whether it is new (False: the same external_id and body came before).
+
+    Raises:
+        Invalid: a message is wrong; the field says which.
+        ExternalIdConflict: the external_id exists with another body.
+        ProjectClosed: the project takes nothing any more.
+    """
+    try:
+        messages = message_rules.checked(messages)
+    except message_rules.InvalidMessages as error:
+        raise Invalid(error.sentence, field=error.field) from None
+    if messages[-1]["role"] != "user":
+        raise Invalid("The last message must be the user's: it is what is answered.", field="messages")
+    wanted = 0 if responses_wanted is None else responses_wanted
+    if not 0 <= wanted <= MAX_RESPONSES:
+        raise Invalid(f"Between 0 and {MAX_RESPONSES} responses can be wanted.", field="responses_wanted")
+    if project.state == Project.State.CLOSED:
+        raise ProjectClosed("The project is closed and takes no prompts.")
+    digest = body_hash([messages, source, metadata or {}, wanted])
+    if external_id is not None and (before := _same(project, external_id, digest)):
+        return before, False
+    try:
+        with transaction.atomic():
+            prompt = Prompt.objects.create(
+                **_columns(project, messages),
+                source=source,
+                external_id=external_id,
+                body_hash=digest,
+                metadata=metadata or {},
+                responses_wanted=wanted,
+                created_by=by,
+                # Without a guard model screening passes at once, and the prompt says so.
+                screening={"guard": None},
+                state=Prompt.State.SCREENED if wanted else Prompt.State.READY,
+            )
+            if wanted:
+                generation.request_responses(prompt=prompt, count=wanted, by=by)
+    except IntegrityError:
+        if external_id is not None and (before := _same(project, external_id, digest)):
+            return before, False
+        raise
+    return prompt, True
+
+
+def new_prompt(*, project: Project, messages: list[dict[str, str]], **columns: Any) -> Prompt:
+    """An unsaved prompt with its family and split, for imports that write many at once. `messages` are checked."""
+    return Prompt(
+        **_columns(project, messages), **{"state": Prompt.State.READY, "screening": {"guard": None}} | columns
+    )
+
+
+def add_response(
+    *,
+    prompt: Prompt,
+    by: Person | None,
+    text: str,
+    author: Person | None = None,
+    model_version: ModelVersion | None = None,
+    model_name: str = "",
+    external_id: str | None = None,
+) -> tuple[Response, bool]:
+    """A response written elsewhere: by a person, a version of the registry, or a model known by name only.
+
+    Returns:
+        The response, and whether it is new.
+    """
+    if sum(bool(x) for x in (author, model_version, model_name)) > 1:
+        raise Invalid("Name one author: a person, a model version or a model's name.", field="author")
+    if model_version is not None and model_version.project_id != prompt.project_id:
+        raise Invalid("That model version belongs to another project.", field="model_version")
+    if "\x00" in text:
+        raise Invalid("It holds a NUL character, which cannot be stored.", field="text")
+    digest = body_hash([str(prompt.public_id), text, model_name, str(model_version and model_version.public_id)])
+    columns = {
+        "project_id": prompt.project_id,
+        "prompt": prompt,
+        "text": text,
+        "author": author if (author or model_version or model_name) else by,
+        "model_version": model_version,
+        "model_name": model_name,
+        "external_id": external_id,
+        "body_hash": digest,
+    }
+    if external_id is None:
+        return Response.objects.create(**columns), True
+    before = Response.objects.filter(project_id=prompt.project_id, external_id=external_id).first()
+    if before is None:
+        try:
+            with transaction.atomic():
+                return Response.objects.create(**columns), True
+        except IntegrityError:
+            before = Response.objects.get(project_id=prompt.project_id, external_id=external_id)
+    if before.body_hash != digest:
+        raise ExternalIdConflict(field="external_id")
+    return before, False
+
+
+def _columns(project: Project, messages: list[dict[str, str]]) -> dict[str, Any]:
+    family = family_of(project.split_salt, messages)
+    return {"project": project, "messages": messages, "family": family, "split": split_of(family)}
+
+
+def _same(project: Project, external_id: str, digest: str) -> Prompt | None:
+    before = Prompt.objects.filter(project=project, external_id=external_id).first()
+    if before is not None and before.body_hash != digest:
+        raise ExternalIdConflict(field="external_id")
+    return before
