@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.snapshot import Demonstration, Messages, Preference
+from trainer.snapshot import Demonstration, Document, Messages, Preference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Columns = dict[str, list[Any]]
+
+ROLES = ("system", "user", "assistant")
 STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
 
 
@@ -38,7 +41,7 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Message
         )
         for messages in prompts
     ]
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    ids: list[list[int]] = tokenizer(list(map(str, texts)), add_special_tokens=False)["input_ids"]
     return ids
 
 
@@ -51,22 +54,53 @@ def encode_completions(tokenizer: PreTrainedTokenizerBase, completions: Sequence
     return [[*row, tokenizer.eos_token_id] for row in ids]
 
 
+def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
+    """Token ids of each document, the end token last.
+
+    A document of kind `conversation` whose every line begins with "system: ", "user: " or "assistant: " goes through
+    the chat template, so that pretraining already shows the turns that fine-tuning will use.
+    """
+    texts = []
+    for document in documents:
+        turns = document_turns(document)
+        if turns is None:
+            texts.append(strip_marks(tokenizer, document.text))
+        else:
+            turns = [{"role": m["role"], "content": strip_marks(tokenizer, m["content"])} for m in turns]
+            texts.append(str(tokenizer.apply_chat_template(turns, tokenize=False)))
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    return [row if row and row[-1] == end else [*row, end] for row in ids]
+
+
+def document_turns(document: Document) -> list[dict[str, str]] | None:
+    """Messages of a document of kind `conversation`, None for any other or if a line names no speaker."""
+    if document.document_kind != "conversation":
+        return None
+    turns = []
+    for line in document.text.splitlines():
+        role, colon, content = line.partition(": ")
+        if not colon or role not in ROLES:
+            return None
+        turns.append({"role": role, "content": content})
+    return turns or None
+
+
 def decode_completion(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> str:
     """Text of sampled ids, without special tokens. Bytes that are no UTF-8 become U+FFFD."""
-    text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
-    return text
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-def sft_columns(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], max_length: int
-) -> dict[str, list[Any]]:
+def sft_columns(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], max_length: int) -> Columns:
     """TRL's prompt-completion columns: `input_ids` and `completion_mask` (1 counts in the loss), cut to max_length.
 
     A row occurs `count` times. Rows whose prompt leaves no room for a single completion token are left out.
     """
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     completions = encode_completions(tokenizer, [row.completion for row in rows])
-    columns: dict[str, list[Any]] = {"input_ids": [], "completion_mask": []}
+    columns: Columns = {"input_ids": [], "completion_mask": []}
     for row, prompt, completion in zip(rows, prompts, completions, strict=True):
         ids = (prompt + completion)[:max_length]
         mask = ([0] * len(prompt) + [1] * len(completion))[:max_length]
@@ -78,7 +112,7 @@ def sft_columns(
 
 def preference_columns(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Preference], max_length: int, margin_scale: float = 0.0
-) -> dict[str, list[Any]]:
+) -> Columns:
     """TRL's preference columns: `chosen_ids`, `rejected_ids`, `margin` (log-odds, by strength).
 
     A row occurs `count` times. Pairs longer than max_length are left out: a cut answer is not what was judged.
@@ -86,7 +120,7 @@ def preference_columns(
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     chosen = encode_completions(tokenizer, [row.chosen for row in rows])
     rejected = encode_completions(tokenizer, [row.rejected for row in rows])
-    columns: dict[str, list[Any]] = {"chosen_ids": [], "rejected_ids": [], "margin": [], "row": []}
+    columns: Columns = {"chosen_ids": [], "rejected_ids": [], "margin": [], "row": []}
     for number, (row, prompt, yes, no) in enumerate(zip(rows, prompts, chosen, rejected, strict=True)):
         if len(prompt) + max(len(yes), len(no)) > max_length:
             continue

@@ -113,6 +113,7 @@ def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
+    logging.disable_progress_bar()
     logging.set_verbosity_error()  # a fresh head on a trunk is meant, not a fault to warn of
     try:
         model: PreTrainedModel = auto_class.from_pretrained(

@@ -71,7 +71,7 @@ class Document:
     count: int = 1
 
 
-KINDS: dict[str, type] = {
+KINDS: dict[str, Any] = {
     "preference": Preference,
     "demonstration": Demonstration,
     "prompt": Prompt,
@@ -181,8 +181,8 @@ def parse_row(line: str, where: str) -> Preference | Demonstration | Prompt | Un
         values[name] = row[name]
     if "prompt" in values:
         values["prompt"] = parse_messages(values["prompt"], where)
-    made = KINDS[kind](**values, hash=str(record.get("hash", "")), count=int(record.get("count", 1)))
-    return made  # type: ignore[no-any-return]
+    row_type = KINDS[kind]
+    return row_type(**values, hash=str(record.get("hash", "")), count=int(record.get("count", 1)))
 
 
 def parse_messages(value: list[Any], where: str) -> Messages:

@@ -1,0 +1,344 @@
+"""transformers' Trainer tied to a run folder: planned batches, atomic checkpoints, progress, stop, exact resume.
+
+The order of a whole run is drawn before it starts, from the run's seed. Going on after a kill is then a matter of
+skipping batches, and dropout is off, so the weights come out the same bit for bit as without the kill.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+from trainer.checkpoints import checkpoint_step, fresh_folder, keep_checkpoint, newest_checkpoint, rename_into_place
+from trainer.columns import decode_completion
+from trainer.context import RunContext
+from trainer.errors import RunDiverged, StopRequested
+from trainer.progress import Sample, Ticker
+from trainer.seeds import stable_seed
+
+LOG_SECONDS = 1.0
+SAMPLE_SHARE = 0.1
+NOT_FIGURES = frozenset({"total_flos", "epoch"})
+
+
+def common_arguments(context: RunContext) -> dict[str, Any]:
+    """TrainingArguments that every recipe shares: the hook decides when to log and save; nothing phones home."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(context.checkpoints),
+        "num_train_epochs": 1,
+        "seed": stable_seed(context.seed, context.stage) % 2**32,
+        "use_cpu": not on_gpu,
+        "bf16": on_gpu and torch.cuda.is_bf16_supported(),
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "eval_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+    }
+
+
+class PlannedBatches(Sampler[list[int]]):
+    """Batches of row numbers in the order they will be used."""
+
+    drop_last = False
+
+    def __init__(self, batches: Sequence[list[int]]) -> None:
+        self.batches = batches
+        self.batch_size = max(map(len, batches))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def plan_batches(groups: Sequence[Sequence[int]], batch_size: int, epochs: float, *seed: object) -> list[list[int]]:
+    """Shuffle groups of rows anew for each epoch and fill batches with whole groups.
+
+    Args:
+        groups: row numbers that belong in one batch; a group larger than batch_size is cut.
+        batch_size: rows in a batch at most; a batch is closed when the next group does not fit.
+        epochs: passes; a fraction ends within a pass.
+        seed: parts of a stable seed.
+    """
+    pieces = [list(g[i : i + batch_size]) for g in groups for i in range(0, len(g), batch_size)]
+    batches: list[list[int]] = []
+    for epoch in range(math.ceil(epochs)):
+        random.Random(stable_seed(*seed, "order", epoch)).shuffle(pieces)
+        batch: list[int] = []
+        first = len(batches)
+        for piece in pieces:
+            if len(batch) + len(piece) > batch_size:
+                batches.append(batch)
+                batch = []
+            batch = batch + piece
+        batches.append(batch)
+        if epochs < epoch + 1:
+            kept = max(1, round((len(batches) - first) * (epochs - epoch)))
+            del batches[first + kept :]
+    return batches
+
+
+class Hook(TrainerCallback):
+    """Says how the run goes, checkpoints, keeps the best weights, and stops it.
+
+    Args:
+        context: the run.
+        sample: what the model answers to a few fixed prompts; called every tenth of the run. None is never.
+        measure: figures on the selection split, named `selection_…`. None is never.
+        evaluations: how often `measure` is called, evenly, the last step included.
+        better: the figure of `measure` of which the lowest marks the weights to keep; None keeps the last ones.
+        patience: stop after so many measurements without a new best; 0 is never.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        *,
+        sample: Callable[[Any], list[Sample]] | None = None,
+        measure: Callable[[Any], dict[str, float]] | None = None,
+        evaluations: int = 0,
+        better: str | None = None,
+        patience: int = 0,
+    ) -> None:
+        self.context = context
+        self.sample = sample
+        self.measure = measure
+        self.evaluations = evaluations
+        self.better = better
+        self.patience = patience
+        self.log_due = Ticker(LOG_SECONDS)
+        self.checkpoint_due = Ticker(context.config.checkpoint_seconds)
+        self.stopped = False
+        self.measured: list[tuple[int, dict[str, float]]] = []  # (step, figures), oldest first
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # The trainer's log travels with the checkpoint, so what was measured before a kill is known after it.
+        self.measured = [(entry["step"], entry["measured"]) for entry in state.log_history if "measured" in entry]
+        self.checkpoint_due.due()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        step, of = state.global_step, state.max_steps
+        config = self.context.config
+        at_end = step >= of
+        log, save, stop = agreed(
+            self.log_due.due() or step == 1 or at_end,
+            self.checkpoint_due.due() or bool(config.checkpoint_steps and step % config.checkpoint_steps == 0),
+            self.context.should_stop(),
+            device=args.device,
+        )
+        if self.measure is not None and planned(step, of, self.evaluations):
+            self.look(model, state, control)
+        if self.sample is not None and (planned(step, of, round(1 / SAMPLE_SHARE)) or step == 1):
+            self.context.report.samples(step, self.sample(model))
+        if stop and not at_end:
+            self.stopped = True
+            control.should_training_stop = True
+            save = True
+        control.should_save = save and not at_end
+        control.should_log = log or control.should_save
+
+    def look(self, model: Any, state: Any, control: Any) -> None:
+        """Measure on the selection split, keep the weights if they are the best so far, stop if patience ran out."""
+        assert self.measure is not None
+        was_training = model.training
+        model.eval()
+        with torch.no_grad():
+            figures = self.measure(model)
+        model.train(was_training)
+        check_finite(figures, state.global_step)
+        if self.better is not None and all(figures[self.better] < past[self.better] for _, past in self.measured):
+            keep_best(self.context, model, state.global_step)
+        self.measured.append((state.global_step, figures))
+        state.log_history.append({"step": state.global_step, "measured": figures})
+        self.context.report.metrics(state.global_step, state.max_steps, figures)
+        since_best = sum(step > (self.best_step or 0) for step, _ in self.measured)
+        if self.patience and since_best >= self.patience:
+            control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs is None or "train_runtime" in logs:
+            return
+        check_finite({name: logs[name] for name in ("loss", "grad_norm") if name in logs}, state.global_step)
+        figures = {name: value for name, value in logs.items() if name not in NOT_FIGURES}
+        self.context.report.metrics(state.global_step, state.max_steps, figures)
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the lowest `better` figure, None before the first measurement or when the last weights are kept."""
+        if self.better is None or not self.measured:
+            return None
+        name = self.better
+        return min(self.measured, key=lambda entry: entry[1][name])[0]
+
+
+def planned(step: int, of: int, times: int) -> bool:
+    """Whether `step` is one of `times` evenly spaced steps out of `of`, the last one included."""
+    return times > 0 and (step * times) // of > ((step - 1) * times) // of
+
+
+def check_finite(figures: Mapping[str, float], step: int) -> None:
+    """Stop at the first figure that is no number.
+
+    Raises:
+        RunDiverged: naming the figure and the step.
+    """
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise RunDiverged(
+                f"`{name}` became {value} at step {step}.",
+                step=step,
+                remedy="Lower learning_rate, or look for broken rows in the snapshot.",
+            )
+
+
+def keep_best(context: RunContext, model: PreTrainedModel, step: int) -> None:
+    """Save weights as the best so far; the folder's name says of which step."""
+    if context.report.path is None:
+        return
+    aside = fresh_folder(context.checkpoints / ".best.aside")
+    model.save_pretrained(str(aside))
+    for older in context.checkpoints.glob("best-*"):
+        shutil.rmtree(older)
+    rename_into_place(aside, context.checkpoints / f"best-{step}")
+
+
+def load_best(context: RunContext, hook: Hook, model: PreTrainedModel) -> int | None:
+    """Put the best weights into `model` and return their step; None (and no change) if the last ones are the best."""
+    from safetensors.torch import load_model
+
+    folder = context.checkpoints / f"best-{hook.best_step}"
+    if hook.best_step is None or not folder.is_dir():
+        return None
+    load_model(model, folder / "model.safetensors", strict=False)
+    return hook.best_step
+
+
+def agreed(*wishes: bool, device: torch.device) -> tuple[bool, ...]:
+    """What any rank wishes, all do: clocks and signals differ between processes, and saving is done together."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return wishes
+    votes = torch.tensor([float(wish) for wish in wishes], device=device)
+    torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
+    return tuple(bool(vote) for vote in votes.tolist())
+
+
+class RunFolderTrainer:
+    """Mixed into a Trainer, left of it: batches as planned, checkpoints written aside and renamed last."""
+
+    batches: Sequence[list[int]]
+
+    def get_train_dataloader(self: Any) -> DataLoader[Any]:
+        loader: DataLoader[Any] = DataLoader(
+            self.train_dataset, batch_sampler=PlannedBatches(self.batches), collate_fn=self.data_collator
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
+        final, step = Path(self.args.output_dir), self.state.global_step
+        aside = final / ".aside"
+        self.args.output_dir = str(aside)
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        finally:
+            self.args.output_dir = str(final)
+        if self.args.should_save:
+            keep_checkpoint(aside / f"checkpoint-{step}", final, step)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL writes a card that names its authors' hub into every checkpoint; ours have a manifest."""
+
+
+def go(trainer: Any, context: RunContext, hook: Hook) -> int:
+    """Train from the newest complete checkpoint, or from the start, to the end. Returns the steps done.
+
+    Raises:
+        StopRequested: the run was asked to leave and has checkpointed.
+        RunDiverged: the loss or gradient stopped being a number.
+    """
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    newest = newest_checkpoint(context.checkpoints)
+    if newest is not None:
+        context.report.state(f"going on from step {checkpoint_step(newest)}")
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if hook.stopped:
+        raise StopRequested
+    steps: int = trainer.state.global_step
+    return steps
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of ids as (ids, is_token), both (B, T), padded on the left, as decoding needs it."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
+    is_token = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return ids, is_token
+
+
+@torch.no_grad()
+def continue_rows(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    seed: int | None = None,
+) -> list[list[int]]:
+    """What the model writes after each row of ids, up to and with its end token.
+
+    Greedy without a seed; sampled at temperature 1 with one, without touching the run's own random state.
+    """
+    was_training = model.training
+    model.eval()
+    ids, is_token = pad_left(rows, tokenizer.pad_token_id)
+    settings: dict[str, Any] = {"do_sample": seed is not None}
+    if seed is not None:
+        settings |= {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    with torch.random.fork_rng():
+        if seed is not None:
+            torch.manual_seed(seed)
+        out = cast(Any, model).generate(
+            input_ids=ids.to(model.device),
+            attention_mask=is_token.to(model.device),
+            max_new_tokens=max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            **settings,
+        )
+    model.train(was_training)
+    return [cut_at_end(row, tokenizer.eos_token_id) for row in out[:, ids.shape[1] :].tolist()]
+
+
+def cut_at_end(row: list[int], end_id: int) -> list[int]:
+    """The row up to and with its first end token; all of it when there is none."""
+    return row[: row.index(end_id) + 1] if end_id in row else row
+
+
+def answers(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[list[int]], max_new_tokens: int
+) -> Callable[[PreTrainedModel], list[Sample]]:
+    """A sampler of fixed prompts for the hook: greedy, so that what changes is the model."""
+
+    def sample(model: PreTrainedModel) -> list[Sample]:
+        written = continue_rows(model, tokenizer, rows, max_new_tokens)
+        return [
+            {"prompt": text, "text": decode_completion(tokenizer, row)}
+            for text, row in zip(texts, written, strict=True)
+        ]
+
+    return sample
