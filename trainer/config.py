@@ -186,6 +186,7 @@ class PPOConfig(Checkpointing):
         kl_budget: nats per completion beyond which the alarm `kl_budget` sounds; 0 is off.
         stop_at_kl_budget: whether that alarm also ends the run (keeping the last policy within budget).
         evaluate_every: iterations between looks at the selection prompts; 0 is never.
+        choose_best: hand back the weights with the highest selection reward within the budget, not the last ones.
         samples: prompts that are answered as training goes, 0 to 16.
     """
 
@@ -209,6 +210,7 @@ class PPOConfig(Checkpointing):
     kl_budget: float = setting(10.0, low=0)
     stop_at_kl_budget: bool = setting(False)
     evaluate_every: int = setting(10, low=0)
+    choose_best: bool = setting(True)
     samples: int = setting(4, low=0, high=16)
 
 

@@ -25,7 +25,7 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested, TrainerError
 from trainer.models import load_policy, load_tokenizer
 from trainer.sampling import Drawn, FinishReason, draw
-from trainer.scoring import open_reward
+from trainer.scoring import load_judge, scorer
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, parse_messages
 
@@ -63,7 +63,7 @@ class Generator:
         open_model(self.folder, manifest_sha256)
         self.tokenizer = load_tokenizer(self.folder)
         model = load_policy(self.folder, self.tokenizer).eval()
-        self.model = model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
+        self.model = model.to("cuda") if torch.cuda.is_available() else model
 
     def generate(
         self,
@@ -216,7 +216,7 @@ def run(context: RunContext) -> StageResult:
     context.report.state("loading the base model")
     generator = Generator(context.inputs["base_model"])
     reward_path = context.inputs.get("reward_model")
-    reward = open_reward(reward_path, generator.tokenizer) if reward_path else None
+    score = scorer(load_judge(reward_path, generator.tokenizer)) if reward_path else None
 
     chunk = 8 * config.batch_size
     parts = [asked[start : start + chunk] for start in range(0, len(asked), chunk)]
@@ -239,7 +239,7 @@ def run(context: RunContext) -> StageResult:
             config.top_k,
             config.batch_size,
         )
-        rewards = reward.score(ids, [completion.ids for completion in drawn]).tolist() if reward else [None] * len(part)
+        rewards = score(ids, [completion.ids for completion in drawn]).tolist() if score else [None] * len(part)
         rows = [
             response_row(one, generator.decoded(completion), value, config)
             for one, completion, value in zip(part, drawn, rewards, strict=True)
@@ -258,7 +258,7 @@ def run(context: RunContext) -> StageResult:
         "length": sum(tokens) / len(done),
         "eos_rate": sum(row["finish_reason"] == "stop" for row in done) / len(done),
     }
-    if reward:
+    if score:
         metrics["reward"] = sum(row["reward"] for row in done) / len(done)
     return StageResult(metrics=metrics)
 

@@ -27,9 +27,9 @@ from transformers import TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
 from trainer import ppo_math
-from trainer.errors import RunDiverged
+from trainer.errors import ConfigInvalid, RunDiverged
 from trainer.loop import RunFolderTrainer
-from trainer.rollouts import Critic, Rollout, Scorer, add_critic, answer_log_probs, lay_out
+from trainer.rollouts import Critic, Rollout, add_critic, answer_log_probs, lay_out
 from trainer.sampling import draw, end_ids, length_buckets
 from trainer.seeds import stable_seed
 
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from trainer.config import PPOConfig
+    from trainer.scoring import Scorer
 
 
-def unused_reward(prompts: list[Any], **_: Any) -> list[float]:
+def unused_reward(prompts: list[Any], **_: Any) -> list[float | None]:
     """RLOOTrainer insists on a reward function; ours is `Scorer`, called where the rollout is made."""
     return [0.0] * len(prompts)
 
@@ -94,8 +95,11 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         checkpoints: Path,
         after_iteration: Callable[[int, dict[str, float]], None] = lambda iteration, metrics: None,
     ) -> None:
+        if config.rollout_batch % (config.minibatches * accelerate_processes()):
+            raise ConfigInvalid("`ppo.rollout_batch` must be a multiple of `ppo.minibatches` x the processes.")
         self.ppo = config
         self.prompts = [list(ids) for ids in prompts]
+        self.tokenizer = tokenizer
         self.run_seed = seed
         self.score_completions = score
         self.steps_per_iteration = config.ppo_epochs * config.minibatches
@@ -109,7 +113,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             train_dataset=Dataset.from_dict({"prompt": [""]}),  # RLOO insists on one; see get_train_dataloader
             processing_class=tokenizer,
         )
-        add_critic(self.model, critic.to(self.accelerator.device), config.temperature)
+        self.policy, self.critic = policy, critic.to(self.accelerator.device)
+        add_critic(policy, self.critic, config.temperature)
         self.reference = reference.to(self.accelerator.device).requires_grad_(False).eval()
         self.add_callback(EachIteration(self, after_iteration))
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
@@ -127,9 +132,9 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own."""
         if self.optimizer is None:
-            critic = list(self.model.critic.parameters())
+            critic = list(self.critic.parameters())
             ids = {id(parameter) for parameter in critic}
-            policy = [p for p in self.model.parameters() if p.requires_grad and id(p) not in ids]
+            policy = [p for p in self.policy.parameters() if p.requires_grad and id(p) not in ids]
             self.optimizer = torch.optim.AdamW(
                 [
                     {"params": policy, "lr": self.ppo.learning_rate},
@@ -148,7 +153,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clip policy and critic apart, so that a surprised critic does not shrink the policy's step."""
-        critic = set(self.model.critic.parameters())
+        critic = set(self.critic.parameters())
         policy = [p for p in model.parameters() if p not in critic]
         norm: Tensor = self.accelerator.clip_grad_norm_(policy, self.args.max_grad_norm)
         value_norm: Tensor = self.accelerator.clip_grad_norm_(list(critic), self.args.max_grad_norm)
@@ -247,8 +252,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             prompts,
             completions,
             raw,
-            pad_id=self._tokenizer.pad_token_id,
-            eos_ids=end_ids(self.model),
+            pad_id=self.tokenizer.pad_token_id,
+            eos_ids=end_ids(self.policy),
             missing_eos_score=-self.ppo.missing_eos_penalty,
         )
         lengths = (rollout.prompt_lengths + rollout.is_answer.sum(dim=1)).tolist()
@@ -256,7 +261,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             rows = torch.tensor(batch, device=raw.device)
             inputs, length = rollout.inputs(rows)
             is_answer = rollout.is_answer[rows, :length]
-            log_probs, values, entropy = self.model(**inputs, answer_length=length, with_entropy=True)
+            log_probs, values, entropy = self.policy(**inputs, answer_length=length, with_entropy=True)
             _, ref_log_probs = answer_log_probs(self.reference, length, self.ppo.temperature, **inputs)
             rollout.log_probs[rows, :length] = log_probs * is_answer
             rollout.ref_log_probs[rows, :length] = ref_log_probs * is_answer
@@ -275,7 +280,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             ids: list[list[int]] = self._generate_single_turn([list(p) for p in prompts], None, {})
             return ids
         drawn = draw(
-            self.accelerator.unwrap_model(self.model),
+            self.policy,
             prompts,
             seeds,
             max_new_tokens=self.ppo.max_new_tokens,
@@ -331,7 +336,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         return {
             **self.rollout_metrics,
             **{name: float(value) for name, value in updates.items()},
-            "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
+            "learning_rate": float(self.create_optimizer().param_groups[0]["lr"]),
             "sampling_seconds": self.sampling_seconds,
             "seconds": time.perf_counter() - self.iteration_started,
         }

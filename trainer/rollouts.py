@@ -15,9 +15,6 @@ from trainer import ppo_math
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# (prompt ids, completion ids) of each row -> rewards (B,): the reward model on exactly the tokens that were sampled.
-Scorer = Callable[[Sequence[Sequence[int]], Sequence[Sequence[int]]], Tensor]
-
 
 class Critic(nn.Module):
     """A value for every position: a reward model's trunk with its scalar head read at each token.
@@ -109,7 +106,7 @@ def add_critic(policy: PreTrainedModel, critic: Critic, temperature: float) -> N
         entropy = ppo_math.token_entropy(logits, temperature) if with_entropy else None
         return log_probs, critic(answer_length, **kwargs), entropy
 
-    policy.forward = MethodType(forward, policy)  # type: ignore[method-assign]
+    policy.forward = MethodType(forward, policy)
 
 
 def remove_critic(policy: PreTrainedModel) -> None:
