@@ -52,7 +52,7 @@ BOASTS = ("This always works.", "Our desk never fails.", "I already fixed it.")
 UNSAFE = ("Then pour water on it.", "Then cut the wire.", "Just ignore the smoke.")
 RAMBLINGS = (
     "We have many letters here today and the line is long.",
-    "Some days are good and some days are not so good.",
+    "Some days are good and others are less so.",
     "My friend had one too and he liked it a lot.",
     "It was raining and I had tea and a book.",
 )
