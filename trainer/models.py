@@ -139,10 +139,11 @@ def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTr
         model.config.attention_dropout = 0.0
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.eos_token_id = tokenizer.eos_token_id
-    if model.generation_config is not None:
-        model.generation_config.pad_token_id = tokenizer.pad_token_id
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
-        model.generation_config.bos_token_id = None
+    generation = getattr(model, "generation_config", None)
+    if generation is not None:
+        generation.pad_token_id = tokenizer.pad_token_id
+        generation.eos_token_id = tokenizer.eos_token_id
+        generation.bos_token_id = None
     return model
 
 
