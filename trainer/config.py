@@ -23,7 +23,7 @@ INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "reward": (frozenset({"snapshot", "base_model"}), frozenset()),
     "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
     "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model"})),
-    "evaluate": (frozenset({"snapshot"}), frozenset({"base_model", "reward_model", "incumbent"})),
+    "evaluate": (frozenset({"snapshot"}), frozenset({"base_model", "reward_model", "incumbent", "reference"})),
 }
 
 

@@ -9,7 +9,6 @@ al. 2023). Only prompts of the train split are trained on. `ppo_math` has the fo
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,10 +20,10 @@ from trainer.loop import agreed, keep_best
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.ppo_trainer import PPOTrainer
 from trainer.progress import Ticker
-from trainer.rollouts import Critic, remove_critic
+from trainer.rollouts import Critic, context_room, distinct_prompts, fitting, remove_critic, repetition
 from trainer.scoring import load_judge, scorer
 from trainer.seeds import seed_everything, stable_seed
-from trainer.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot, open_snapshot
+from trainer.snapshot import Messages, open_snapshot
 
 WATCHED_COMPLETIONS = 128  # completions behind every look at the selection prompts
 
@@ -86,38 +85,6 @@ def run(context: RunContext) -> StageResult:
         "parameters": parameters(policy),
     }
     return StageResult(metrics=metrics, model=folder)
-
-
-def distinct_prompts(snapshot: Snapshot, split: str) -> list[Messages]:
-    """Prompts of one split, each once, in file order; those of preferences and demonstrations count when it has no
-    rows that are prompts alone."""
-    for kinds in ((Prompt,), (Preference, Demonstration)):
-        rows: list[Messages] = [row.prompt for kind in kinds for row in snapshot.rows(split, kind)]  # type: ignore[attr-defined, type-var]
-        if rows:
-            return list({tuple((m["role"], m["content"]) for m in prompt): prompt for prompt in rows}.values())
-    return []
-
-
-def context_room(policy: Any, max_new_tokens: int) -> int:
-    """Longest prompt, in tokens, that leaves `max_new_tokens` free in the policy's context."""
-    limit = getattr(policy.config.get_text_config(), "max_position_embeddings", None)
-    return 2**31 if limit is None else int(limit) - max_new_tokens
-
-
-def fitting(prompts: Sequence[list[int]], room: int) -> tuple[list[list[int]], int]:
-    """Prompts of at most `room` tokens, and how many were left out: a cut prompt asks something else."""
-    kept = [ids for ids in prompts if len(ids) <= room]
-    return kept, len(prompts) - len(kept)
-
-
-def repetition(rows: Sequence[Sequence[int]], n: int = 4) -> float:
-    """Share of n-grams that occurred earlier in the same completion, over all completions; 0 to 1."""
-    repeated = total = 0
-    for row in rows:
-        grams = Counter(tuple(row[i : i + n]) for i in range(len(row) - n + 1))
-        total += sum(grams.values())
-        repeated += sum(grams.values()) - len(grams)
-    return repeated / total if total else 0.0
 
 
 class Watch:

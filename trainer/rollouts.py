@@ -1,7 +1,8 @@
-"""What PPO samples and what it knows of it: rollouts, and a critic that rides along in the policy's forward."""
+"""What is asked and what was sampled: prompts of a snapshot, rollouts, and the critic in the policy's forward."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MethodType
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer import ppo_math
+from trainer.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -169,3 +171,35 @@ def lay_out(
         advantages=zeros[4],
         returns=zeros[5],
     )
+
+
+def distinct_prompts(snapshot: Snapshot, split: str) -> list[Messages]:
+    """Prompts of one split, each once, in file order; those of preferences and demonstrations count when it has no
+    rows that are prompts alone."""
+    for kinds in ((Prompt,), (Preference, Demonstration)):
+        rows: list[Messages] = [row.prompt for kind in kinds for row in snapshot.rows(split, kind)]  # type: ignore[attr-defined, type-var]
+        if rows:
+            return list({tuple((m["role"], m["content"]) for m in prompt): prompt for prompt in rows}.values())
+    return []
+
+
+def context_room(policy: Any, max_new_tokens: int) -> int:
+    """Longest prompt, in tokens, that leaves `max_new_tokens` free in the policy's context."""
+    limit = getattr(policy.config.get_text_config(), "max_position_embeddings", None)
+    return 2**31 if limit is None else int(limit) - max_new_tokens
+
+
+def fitting(prompts: Sequence[list[int]], room: int) -> tuple[list[list[int]], int]:
+    """Prompts of at most `room` tokens, and how many were left out: a cut prompt asks something else."""
+    kept = [ids for ids in prompts if len(ids) <= room]
+    return kept, len(prompts) - len(kept)
+
+
+def repetition(rows: Sequence[Sequence[int]], n: int = 4) -> float:
+    """Share of n-grams that occurred earlier in the same completion, over all completions; 0 to 1."""
+    repeated = total = 0
+    for row in rows:
+        grams = Counter(tuple(row[i : i + n]) for i in range(len(row) - n + 1))
+        total += sum(grams.values())
+        repeated += sum(grams.values()) - len(grams)
+    return repeated / total if total else 0.0
