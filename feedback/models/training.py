@@ -28,6 +28,7 @@ class Schedule(Row):
     enabled = models.BooleanField(default=True)
     next_due_at = models.DateTimeField(null=True, blank=True)
     pairs_at_last_start = models.PositiveIntegerField(default=0)
+    trouble = models.CharField(max_length=500, blank=True, help_text="Why it could not start its chain when due.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -57,6 +58,9 @@ class Chain(Row):
     config = models.JSONField(default=dict, blank=True, help_text="Settings by stage.")
     seed = models.PositiveIntegerField(default=0)
     snapshot = models.ForeignKey("feedback.DatasetSnapshot", on_delete=models.PROTECT, null=True, blank=True)
+    corpus_snapshot = models.ForeignKey(
+        "feedback.DatasetSnapshot", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     base_model = models.ForeignKey(
         "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )

@@ -1,0 +1,139 @@
+"""What a run's figures are called, their units, what they mean, and which of them belong on one plot.
+
+The names are those that the trainer writes to `progress.jsonl`. An unknown one is shown too, under its own name.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity: how it is called, its unit (empty for a pure number) and a sentence on it."""
+
+    label: str
+    unit: str = ""
+    meaning: str = ""
+    share: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Figures that share an axis."""
+
+    key: str
+    title: str
+    unit: str
+    meaning: str
+    names: tuple[str, ...]
+
+
+FIGURES: dict[str, Figure] = {
+    "score": Figure("Reward", "sd", "The reward model's opinion of what was just written, in standard deviations."),
+    "reward": Figure("Reward less KL penalty", "sd", "What PPO maximises: the reward less the price of moving away."),
+    "kl": Figure("KL to the reference", "nats", "How far the policy has moved from its start, per completion."),
+    "kl_per_token": Figure("KL per token", "nats", "The same distance divided by the completion's length."),
+    "approx_kl": Figure("KL of one update", "nats", "How far a single round of updates moved the policy."),
+    "loss": Figure("Loss on train", "nats", "How surprised the model is by what it is taught; lower is better."),
+    "selection_loss": Figure("Loss on selection", "nats", "The same on prompts kept out of training."),
+    "selection_bits_per_byte": Figure("Bits per byte on selection", "bits", "Surprise per byte of held-out text."),
+    "bits_per_byte": Figure("Bits per byte", "bits", "Surprise per byte of held-out text; lower is better."),
+    "policy_loss": Figure("Policy loss", "", "The clipped objective, negated. Its size says little by itself."),
+    "value_loss": Figure("Value loss", "", "How wrong the critic is about the reward to come."),
+    "entropy": Figure("Entropy", "nats", "How undecided the policy is per token. A collapse to 0 repeats itself."),
+    "length": Figure("Completion length", "tokens", "Mean length of what was just written."),
+    "eos_rate": Figure("Completions that end by themselves", "", "Share that stops before the limit.", True),
+    "accuracy": Figure("Accuracy on train", "", "Share of pairs in which the chosen response got more reward.", True),
+    "selection_accuracy": Figure("Accuracy on selection", "", "The same on pairs kept out of training.", True),
+    "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
+    "selection_ece": Figure("Calibration error", "", "How far stated probabilities are from what happens.", True),
+    "win_rate": Figure("Win rate", "", "Share of prompts on which the candidate is preferred.", True),
+    "clip_fraction": Figure("Updates clipped", "", "Share of tokens whose update was held back.", True),
+    "grad_norm": Figure("Gradient norm", "", "Length of the update's direction before clipping."),
+    "value_grad_norm": Figure("Gradient norm of the critic", ""),
+    "learning_rate": Figure("Learning rate", ""),
+    "seconds": Figure("Time per step", "s"),
+    "sampling_seconds": Figure("Time spent sampling", "s"),
+    "parameters": Figure("Parameters"),
+    "steps": Figure("Steps"),
+    "best_step": Figure("Best step", "", "The step whose weights were kept."),
+    "train_pairs": Figure("Pairs trained on"),
+    "train_demonstrations": Figure("Demonstrations trained on"),
+    "train_documents": Figure("Documents trained on"),
+    "train_tokens": Figure("Tokens trained on"),
+    "left_out": Figure("Rows left out", "", "Too long for the model."),
+    "vocab_size": Figure("Vocabulary", "tokens"),
+    "bytes_per_token": Figure("Bytes per token", "bytes", "How much text one token holds; higher is cheaper."),
+    "epochs": Figure("Passes over the data"),
+}
+
+PLOTS: tuple[Plot, ...] = (
+    Plot(
+        "reward",
+        "Reward",
+        "standard deviations",
+        "How good the reward model finds the completions.",
+        ("score", "reward"),
+    ),
+    Plot(
+        "kl",
+        "KL to the reference",
+        "nats per completion",
+        "How far the policy moved from its start. Reward that rises only with KL is bought dearly.",
+        ("kl",),
+    ),
+    Plot(
+        "loss",
+        "Loss",
+        "nats",
+        "Surprise at what is taught, and at what was kept out. They part when the model learns by heart.",
+        ("loss", "selection_loss", "eval_loss"),
+    ),
+    Plot(
+        "accuracy",
+        "Accuracy of preference",
+        "share of pairs",
+        "How often the chosen response gets the higher reward; 0.5 is chance.",
+        ("accuracy", "mean_accuracy", "selection_accuracy", "eval_accuracy"),
+    ),
+    Plot(
+        "bits",
+        "Bits per byte",
+        "bits",
+        "Surprise per byte of held-out text.",
+        ("selection_bits_per_byte", "bits_per_byte"),
+    ),
+    Plot(
+        "entropy", "Entropy", "nats per token", "How undecided the policy is. Near 0 it repeats itself.", ("entropy",)
+    ),
+    Plot("length", "Completion length", "tokens", "Mean length; a reward that likes length shows here.", ("length",)),
+    Plot("eos", "Ends by itself", "share", "Completions that stop before the limit.", ("eos_rate",)),
+    Plot("critic", "PPO losses", "", "The policy's and the critic's.", ("policy_loss", "value_loss")),
+    Plot("clip", "Updates clipped", "share of tokens", "Above 0.3 the steps are too large.", ("clip_fraction",)),
+    Plot(
+        "update", "KL of one update", "nats per token", "How far one round of updates moved the policy.", ("approx_kl",)
+    ),
+    Plot("gradient", "Gradient norm", "", "Before clipping.", ("grad_norm", "value_grad_norm")),
+    Plot("rate", "Learning rate", "", "As scheduled.", ("learning_rate",)),
+)
+UNDRAWN = frozenset({"epoch", "seconds", "sampling_seconds", "documents", "kl_per_token", "first_ratio_deviation"})
+
+
+def figure(name: str) -> Figure:
+    """What is known of a figure; an unknown one is called by its own name."""
+    return FIGURES.get(name) or Figure(name.replace("_", " ").replace("/", ": ").capitalize())
+
+
+def plots(names: Iterable[str]) -> list[Plot]:
+    """The plots that hold these figures, in reading order; unknown figures get a plot of their own behind them."""
+    there = set(names) - UNDRAWN
+    drawn = [
+        Plot(plot.key, plot.title, plot.unit, plot.meaning, tuple(name for name in plot.names if name in there))
+        for plot in PLOTS
+        if there & set(plot.names)
+    ]
+    known = {name for plot in PLOTS for name in plot.names}
+    for name in sorted(there - known):
+        about = figure(name)
+        drawn.append(Plot(name.replace("/", "-"), about.label, about.unit, about.meaning, (name,)))
+    return drawn

@@ -1,0 +1,194 @@
+"""Rows that a snapshot is made of, read from the tables: what trains, its split, and the annotations it came from.
+
+Rows of withdrawn people are left out. Read in one pass each, so memory holds what the caller keeps.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from feedback.models import (
+    Annotation,
+    Assignment,
+    Corpus,
+    Document,
+    Person,
+    PreferencePair,
+    Project,
+    Prompt,
+    Response,
+    Task,
+    Thumb,
+)
+from feedback.rules.consensus import consensus
+from feedback.rules.preference import Preference
+
+CHUNK = 500
+SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What goes into a snapshot of feedback.
+
+    Attributes:
+        pairs: `each` (every annotation's pairs) or `consensus` (one pair a task, by majority).
+        unsettled: also from tasks that have not all their annotations.
+        extras: also answers that came too late to be one of the K.
+        prompt_sources: only prompts from these sources become prompt rows (what PPO samples from); empty: all.
+    """
+
+    pairs: str = "each"
+    unsettled: bool = True
+    extras: bool = True
+    prompt_sources: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One row with where it goes and where it came from (annotation key and public id; empty when from none)."""
+
+    split: str
+    row: dict[str, Any]
+    annotations: tuple[tuple[int, str], ...] = ()
+
+
+def feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
+    """Preferences, demonstrations, prompts and unpaired examples of a project."""
+    yield from (_each(project, policy) if policy.pairs == "each" else _consensus(project, policy))
+    yield from _demonstrations(project)
+    yield from _prompts(project, policy)
+    yield from _thumbs(project)
+    yield from _both_bad(project, policy)
+
+
+def corpus_rows(corpus: Corpus) -> Iterator[TrainingRow]:
+    """Documents. One in twenty, chosen by its own hash, goes to selection."""
+    for document in Document.objects.filter(corpus=corpus).order_by("pk").iterator(chunk_size=CHUNK):
+        held_out = int(document.text_hash[:8], 16) % SELECTION_SHARE == 0
+        row = {
+            "kind": "document",
+            "text": document.text,
+            "source": document.source,
+            "document_kind": document.document_kind,
+            "licence": document.licence,
+        }
+        yield TrainingRow("selection" if held_out else "train", row)
+
+
+def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
+    pairs = _pairs(project, policy)
+    for pair in pairs.select_related("prompt", "chosen", "rejected", "annotation").iterator(chunk_size=CHUNK):
+        yield TrainingRow(
+            pair.prompt.split,
+            _preference(pair.prompt, pair.chosen.text, pair.rejected.text, pair.strength),
+            ((pair.annotation_id, str(pair.annotation.public_id)),),
+        )
+
+
+def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
+    by_task: dict[int, list[PreferencePair]] = defaultdict(list)
+    for pair in _pairs(project, policy).select_related("prompt", "chosen", "rejected", "annotation"):
+        by_task[pair.annotation.task_id].append(pair)
+    abstaining: dict[int, int] = defaultdict(int)
+    current = _current(project, policy).exclude(payload__outcome="prefer")
+    for task_id in current.values_list("task_id", flat=True):
+        abstaining[task_id] += 1
+    for task_id, pairs in by_task.items():
+        texts = {str(pair.chosen_id): pair.chosen.text for pair in pairs}
+        texts |= {str(pair.rejected_id): pair.rejected.text for pair in pairs}
+        said = [Preference(str(pair.chosen_id), str(pair.rejected_id), pair.strength) for pair in pairs]
+        one = consensus(said, abstaining[task_id])
+        if one is not None:
+            prompt = pairs[0].prompt
+            yield TrainingRow(
+                prompt.split,
+                _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength),
+                tuple((pair.annotation_id, str(pair.annotation.public_id)) for pair in pairs),
+            )
+
+
+def _demonstrations(project: Project) -> Iterator[TrainingRow]:
+    """Responses that people wrote."""
+    written = Response.objects.filter(project=project, author__isnull=False, state=Response.State.READY)
+    written = written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
+    for response in written.select_related("prompt").order_by("pk").iterator(chunk_size=CHUNK):
+        row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
+        yield TrainingRow(response.prompt.split, row)
+
+
+def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
+    """Each different prompt once; a prompt that came several times is no more likely to be sampled from."""
+    prompts = Prompt.objects.filter(project=project).exclude(state=Prompt.State.BLOCKED)
+    if policy.prompt_sources:
+        prompts = prompts.filter(source__in=policy.prompt_sources)
+    seen = set()
+    for prompt in prompts.order_by("pk").iterator(chunk_size=CHUNK):
+        key = (prompt.family, str(prompt.messages))
+        if prompt.messages[-1]["role"] == "user" and key not in seen:
+            seen.add(key)
+            yield TrainingRow(prompt.split, {"kind": "prompt", "prompt": prompt.messages})
+
+
+def _thumbs(project: Project) -> Iterator[TrainingRow]:
+    """The last thumb of each token and response."""
+    last: dict[tuple[int, int | None, int], Thumb] = {}
+    thumbs = Thumb.objects.filter(response__project=project).exclude(person__status=Person.Status.WITHDRAWN)
+    for thumb in thumbs.select_related("response__prompt").order_by("pk"):
+        last[thumb.response_id, thumb.token_id, thumb.person_id] = thumb
+    for thumb in last.values():
+        yield TrainingRow(thumb.response.prompt.split, _unpaired(thumb.response, thumb.up))
+
+
+def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
+    """Both responses of a comparison that an annotator found bad."""
+    for annotation in _current(project, policy).filter(payload__outcome="both_bad").select_related("task__prompt"):
+        responses = Response.objects.filter(public_id__in=annotation.shown).select_related("prompt")
+        for response in responses.order_by("pk"):
+            source = ((annotation.pk, str(annotation.public_id)),)
+            yield TrainingRow(response.prompt.split, _unpaired(response, False), source)
+
+
+def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
+    pairs = PreferencePair.objects.standing().filter(project=project)
+    pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
+    pairs = pairs.exclude(annotation__task__gold__isnull=False)  # checks measure annotators; they do not teach
+    if not policy.unsettled:
+        pairs = pairs.filter(annotation__task__state=Task.State.SETTLED)
+    if not policy.extras:
+        pairs = pairs.filter(annotation__assignment__counted=True)
+    return pairs.order_by("pk")
+
+
+def _current(project: Project, policy: Policy) -> QuerySet[Annotation]:
+    """Current answers to comparisons, under the policy."""
+    submitted = Q(assignment__state=Assignment.State.SUBMITTED)
+    current = Annotation.objects.filter(
+        submitted, project=project, kind="comparison", pk__in=_current_keys(project)
+    ).exclude(annotator__status=Person.Status.WITHDRAWN)
+    if not policy.unsettled:
+        current = current.filter(task__state=Task.State.SETTLED)
+    if not policy.extras:
+        current = current.filter(assignment__counted=True)
+    return current.filter(task__gold__isnull=True).order_by("pk")
+
+
+def _current_keys(project: Project) -> QuerySet[Assignment, Any]:
+    return Assignment.objects.filter(project=project, current__isnull=False).values("current_id")
+
+
+def _preference(prompt: Prompt, chosen: str, rejected: str, strength: int) -> dict[str, Any]:
+    return {
+        "kind": "preference",
+        "prompt": prompt.messages,
+        "chosen": chosen,
+        "rejected": rejected,
+        "strength": strength,
+    }
+
+
+def _unpaired(response: Response, label: bool) -> dict[str, Any]:
+    return {"kind": "unpaired", "prompt": response.prompt.messages, "completion": response.text, "label": label}
