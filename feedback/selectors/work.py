@@ -1,0 +1,133 @@
+"""What lies on an annotator's desk, and what they have done."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Avg, Sum
+from django.utils import timezone
+
+from feedback.models import (
+    Annotation,
+    Assignment,
+    GuidelineVersion,
+    Person,
+    Project,
+    Response,
+    SnapshotAnnotation,
+    Task,
+)
+from feedback.models import ModelVersion as Version
+from feedback.rules.payloads import LETTERS, unresolve
+from feedback.services.tasks import SKIP_REASONS
+
+UNDO_MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An annotator's day in a project. `seconds` is the time spent on today's answers."""
+
+    today: int
+    total: int
+    seconds: float
+    open_tasks: int | None = None
+
+
+def payload(assignment: Assignment) -> dict[str, Any]:
+    """What an annotator may see of a task.
+
+    Blind: responses go by the letters a, b, … in the order shown; no response id, author, model, time or sampling.
+    """
+    task = assignment.task
+    project = assignment.project
+    texts = dict(Response.objects.filter(pk__in=assignment.order).values_list("pk", "text"))
+    draft = getattr(assignment, "draft", None)
+    return {
+        "id": str(assignment.public_id),
+        "kind": task.kind,
+        "project": project.slug,
+        "state": assignment.state,
+        "ahead": assignment.ahead,
+        "held_until": assignment.held_until.isoformat(),
+        "prompt": task.prompt.messages,
+        "responses": [{"letter": LETTERS[place], "text": texts[key]} for place, key in enumerate(assignment.order)],
+        "dimensions": project.dimensions,
+        "asks_reason": project.asks_reason,
+        "number_sends": project.number_sends,
+        "skip_reasons": list(SKIP_REASONS),
+        "draft": draft.payload if draft is not None else None,
+        "answer": _answer(assignment),
+    }
+
+
+def _answer(assignment: Assignment) -> dict[str, Any] | None:
+    """The current answer in the letters it was given in, for revising."""
+    if assignment.current is None or assignment.current.withdrawn:
+        return None
+    return unresolve(assignment.task.kind, assignment.current.payload, assignment.current.shown)
+
+
+def held(project: Project, person: Person) -> Assignment | None:
+    """The task on this person's desk, if any."""
+    return (
+        Assignment.objects.filter(
+            project=project, annotator=person, state=Assignment.State.HELD, held_until__gt=timezone.now()
+        )
+        .select_related("task__prompt", "project", "draft", "current")
+        .order_by("ahead", "pk")
+        .first()
+    )
+
+
+def undoable(project: Project, person: Person) -> Assignment | None:
+    """The last answer of this person, if it is recent enough to be called back by one key."""
+    last = (
+        Annotation.objects.filter(project=project, annotator=person, client__in=["web", "api"])
+        .select_related("assignment__task__prompt", "assignment__project", "assignment__current")
+        .order_by("-id")
+        .first()
+    )
+    if last is None or last.withdrawn or last.created_at < timezone.now() - timedelta(minutes=UNDO_MINUTES):
+        return None
+    assignment = last.assignment
+    return assignment if assignment.annotator_id == person.pk and assignment.current_id == last.pk else None
+
+
+def progress(project: Project, person: Person, now: datetime | None = None) -> Progress:
+    """Answers today (UTC) and ever; revisions are not counted again."""
+    now = now or timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    mine = Annotation.objects.filter(project=project, annotator=person, revision=1)
+    today = mine.filter(created_at__gte=midnight)
+    return Progress(
+        today=today.count(),
+        total=mine.count(),
+        seconds=today.aggregate(all=Sum("seconds"))["all"] or 0.0,
+    )
+
+
+def mean_seconds(project: Project, person: Person) -> float | None:
+    """Mean time per answer over the person's answers in the project, seconds."""
+    return Annotation.objects.filter(project=project, annotator=person, revision=1).aggregate(mean=Avg("seconds"))[
+        "mean"
+    ]
+
+
+def trained_by(person: Person) -> list[dict[str, Any]]:
+    """What this person's annotations have trained: [{"version", "annotations"}], newest first."""
+    counts: dict[int, int] = {}
+    rows = SnapshotAnnotation.objects.filter(annotation__annotator=person).values_list("snapshot_id", flat=True)
+    for snapshot in rows.iterator():
+        counts[snapshot] = counts.get(snapshot, 0) + 1
+    versions = Version.objects.filter(run__snapshot__in=list(counts)).select_related("run", "project").order_by("-id")
+    return [{"version": version, "annotations": counts[version.run.snapshot_id]} for version in versions if version.run]
+
+
+def guidelines(project: Project) -> GuidelineVersion | None:
+    return GuidelineVersion.objects.filter(project=project).order_by("-number").first()
+
+
+def open_tasks(project: Project, limit: int = 1000) -> int:
+    """Tasks with free slots, counted up to `limit`: more than that is 'many', and counting them would cost."""
+    return len(Task.objects.with_free_slots().filter(project=project).values_list("pk", flat=True)[:limit])
