@@ -1,4 +1,4 @@
-"""Model text as safe HTML. It is never trusted: rendered without raw HTML, then cleaned against a short list of tags."""
+"""Model text as safe HTML. It is never trusted: no raw HTML is rendered, and only a short list of tags comes out."""
 
 from functools import lru_cache
 

@@ -1,7 +1,7 @@
 """What templates need of our own: safe Markdown, times, states, explained words, places in the navigation."""
 
 from datetime import datetime, timedelta
-from itertools import count
+from secrets import token_hex
 from typing import Any
 
 from django import template
@@ -63,18 +63,19 @@ ICONS: dict[str, str] = {
     "stop": "M4.5 4.5h7v7h-7z",
     "lock": "M4 7.5h8V13H4zM5.7 7.3V5.2a2.3 2.3 0 014.6 0v2.1",
     "dot": "M8 10.5a2.5 2.5 0 100-5 2.5 2.5 0 000 5z",
-    "star": "M8 2.5l1.7 3.5 3.8.5-2.8 2.7.7 3.8L8 11.2 4.6 13l.7-3.8L2.500 6.500l3.800-.5z",
+    "star": "M8 2.5l1.7 3.5 3.8.5-2.8 2.7.7 3.8L8 11.2 4.6 13l.7-3.8L2.5 6.5l3.8-.5z",
     "bang": "M8 3v6M8 12.2v.6",
-    "menu": "M2.500 4.500h11M2.500 8h11M2.500 11.500h11",
-    "sun": "M8 11a3 3 0 100-6 3 3 0 000 6zM8 1.500v1.500M8 13v1.500M1.500 8H3M13 8h1.500M3.400 3.400l1.100 1.100M11.500 11.500l1.100 1.100M3.400 12.600l1.100-1.100M11.500 4.500l1.100-1.100",
-    "moon": "M13 9.700A5.500 5.500 0 016.300 3 5.500 5.500 0 1013 9.700z",
-    "screen": "M2.500 3.500h11v7h-11zM6 13h4",
+    "menu": "M2.5 4.5h11M2.5 8h11M2.5 11.5h11",
+    "sun": "M8 11a3 3 0 100-6 3 3 0 000 6zM8 1.5v1.5M8 13v1.5M1.5 8H3"
+    "M13 8h1.5M3.4 3.4l1.1 1.1M11.5 11.5l1.1 1.1M3.4 12.6l1.1-1.1M11.5 4.5l1.1-1.1",
+    "moon": "M13 9.7A5.5 5.5 0 016.3 3 5.5 5.5 0 1013 9.7z",
+    "screen": "M2.5 3.5h11v7h-11zM6 13h4",
     "down": "M4 6l4 4 4-4",
     "right": "M6 4l4 4-4 4",
     "up": "M4 10l4-4 4 4",
-    "plus": "M8 3.500v9M3.500 8h9",
-    "book": "M3 3h4.200c.5 0 .8.4.8.8V13c0-.6-.5-1-1-1H3zM13 3H8.800c-.5 0-.8.4-.8.8V13c0-.6.5-1 1-1h4z",
-    "key": "M9.800 6.200a2.600 2.600 0 11-1 2L3 14M5 12l1.500 1.500",
+    "plus": "M8 3.5v9M3.5 8h9",
+    "book": "M3 3h4.2c.5 0 .8.4.8.8V13c0-.6-.5-1-1-1H3zM13 3H8.8c-.5 0-.8.4-.8.8V13c0-.6.5-1 1-1h4z",
+    "key": "M9.8 6.2a2.6 2.6 0 11-1 2L3 14M5 12l1.5 1.5",
 }  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def state_badge(state: str, word: str = "") -> SafeString:
-    """A state as icon and word: `{% state_badge job.status %}`, or another word with `{% state_badge "idle" "no runs" %}`."""
+    """A state as icon and word: `{% state_badge job.status %}`; another word: `{% state_badge "idle" "no runs" %}`."""
     tone, drawing, usual = STATES.get(str(state), ("calm", "dot", str(state).replace("_", " ")))
     return format_html('<span class="badge badge-{}">{}{}</span>', tone, icon(drawing), word or usual)
 
@@ -99,14 +100,14 @@ def state_badge(state: str, word: str = "") -> SafeString:
 @register.filter
 def markdown(text: str | None) -> SafeString:
     """Untrusted Markdown as cleaned HTML."""
-    return mark_safe(markdown_format.to_html(text or ""))  # noqa: S308  cleaned by nh3
+    return mark_safe(markdown_format.to_html(text or ""))  # cleaned by nh3
 
 
 @register.simple_tag
 def term(key: str, word: str = "") -> SafeString:
     """A word with its short explanation on focus and hover: `{% term "kl" %}` or `{% term "pair" "pairs" %}`."""
     entry = TERMS[key]
-    tip = f"tip-{key}-{next(_tips)}"
+    tip = f"tip-{token_hex(4)}"
     return format_html(
         '<span class="term"><a class="term-word" href="{}#{}" aria-describedby="{}">{}</a>'
         '<span class="term-tip" role="tooltip" id="{}">{}</span></span>',
@@ -119,14 +120,11 @@ def term(key: str, word: str = "") -> SafeString:
     )
 
 
-_tips = count(1)
-
-
 @register.filter
 def ago(moment: datetime | None) -> SafeString:
     """A time as how long ago, with the exact one on hover; the page keeps it fresh."""
     if moment is None:
-        return mark_safe('<span class="quiet">never</span>')  # noqa: S308  constant
+        return mark_safe('<span class="quiet">never</span>')
     return format_html(
         '<time datetime="{}" title="{} UTC" data-ago>{}</time>',
         moment.isoformat(),

@@ -1,5 +1,9 @@
 """Paths of the desk."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-desk_urls: list[URLPattern] = []
+from feedback.web import desk
+
+desk_urls: list[URLPattern] = [
+    path("p/<slug:slug>/desk/", desk.desk, name="desk"),
+]

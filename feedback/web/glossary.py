@@ -23,9 +23,9 @@ TERMS = _terms(
         "prompt",
         "Prompt",
         "What is asked of a model: one message or a conversation that ends with a person's message.",
-        "Prompts arrive over the API, from an import, or from a page. Each belongs to a family (prompts that begin with "
-        "the same first message) and through it to a split, fixed when it arrives: 80 % may be trained on, 10 % choose "
-        "settings, 10 % decide whether a new model is better.",
+        "Prompts arrive over the API, from an import, or from a page. Each belongs to a family (prompts that begin "
+        "with the same first message) and through it to a split, fixed when it arrives: 80 % may be trained on, 10 % "
+        "choose settings, 10 % decide whether a new model is better.",
         "A question handed over the counter.",
     ),
     Term(
@@ -95,8 +95,8 @@ TERMS = _terms(
         "snapshot",
         "Snapshot",
         "The exact rows that a training run learns from, frozen and named by their hash.",
-        "The same rows give the same hash on any machine. A snapshot never changes; if a person asks to be forgotten it "
-        "is revoked, and every model trained on it is marked.",
+        "The same rows give the same hash on any machine. A snapshot never changes; if a person asks to be forgotten "
+        "it is revoked, and every model trained on it is marked.",
         "A photograph of the ledger, with a seal.",
     ),
     Term(
@@ -119,8 +119,8 @@ TERMS = _terms(
         "tokenizer",
         "Tokenizer",
         "Cuts text into the pieces (tokens) that a model reads and writes.",
-        "Ours learns its pieces from the corpus: frequent words become one token, rare ones several. It works on bytes, "
-        "so no text is unreadable to it.",
+        "Ours learns its pieces from the corpus: frequent words become one token, rare ones several. It works on "
+        "bytes, so no text is unreadable to it.",
         "Syllables chosen by how often they come up.",
     ),
     Term(
@@ -135,8 +135,8 @@ TERMS = _terms(
         "sft",
         "SFT",
         "Supervised fine-tuning: learning to answer by imitating demonstrations.",
-        "The model sees a prompt and a good answer and learns to write that answer. It is the start of PPO and also the "
-        "reference that PPO is held near to.",
+        "The model sees a prompt and a good answer and learns to write that answer. It is the start of PPO and also "
+        "the reference that PPO is held near to.",
         "Copying the master's letters before writing one's own.",
     ),
     Term(
@@ -151,15 +151,15 @@ TERMS = _terms(
         "ppo",
         "PPO",
         "Proximal policy optimisation: the model answers, the reward model marks, the model shifts a little.",
-        "Each round samples answers, marks them, and moves the model towards the better ones, with a clip on how far it "
-        "may move and a price (KL) on straying from the SFT model.",
+        "Each round samples answers, marks them, and moves the model towards the better ones, with a clip on how far "
+        "it may move and a price (KL) on straying from the SFT model.",
         "Practising with a coach who allows small corrections only.",
     ),
     Term(
         "policy",
         "Policy",
         "The language model that answers, as it is trained and served.",
-        "Versions are numbered. One of them serves the project; promoting another one is one click, and so is going back.",
+        "Versions are numbered. One of them serves the project; promoting one is a click, and so is going back.",
         "The person presently at the counter.",
     ),
     Term(

@@ -1,0 +1,86 @@
+"""What is one's own: tokens, and what one's answers came to."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Max, Q, Sum
+from django.db.models.query import QuerySet
+from django.utils import timezone
+
+from feedback.models import Annotation, ApiToken, ModelVersion, Person, Project, SnapshotAnnotation
+from feedback.selectors.access import Viewer, projects_for
+
+
+@dataclass(frozen=True)
+class OwnFigures:
+    """One person's work in one project."""
+
+    project: Project
+    total: int
+    today: int
+    this_week: int
+    seconds_median: float | None
+    last_at: object
+    trained: list[tuple[ModelVersion, int]]
+
+    @property
+    def per_hour(self) -> float | None:
+        """Answers an hour at the median pace."""
+        return 3600 / self.seconds_median if self.seconds_median else None
+
+
+def tokens(person: Person) -> QuerySet[ApiToken]:
+    """Live tokens first, newest first."""
+    return person.tokens.select_related("project").order_by("revoked_at", "-id")
+
+
+def figures(person: Person) -> list[OwnFigures]:
+    """By project; those with nothing said in them are there too, with zeros."""
+    now = timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    standing = Annotation.objects.filter(annotator=person, withdrawn=False, revision=1)
+    counts = {
+        row["project"]: row
+        for row in standing.values("project").annotate(
+            total=Count("id"),
+            today=Count("id", filter=Q(created_at__gte=midnight)),
+            this_week=Count("id", filter=Q(created_at__gte=now - timedelta(days=7))),
+            seconds=Sum("seconds"),
+            last_at=Max("created_at"),
+        )
+    }
+    projects = projects_for(Viewer(person)).filter(Q(memberships__person=person) | Q(pk__in=counts)).distinct()
+    return [_figures(person, project, counts.get(project.pk, {})) for project in projects.order_by("name")]
+
+
+def _figures(person: Person, project: Project, counts: dict) -> OwnFigures:
+    recent = sorted(
+        Annotation.objects.filter(annotator=person, project=project, seconds__gt=0)
+        .order_by("-id")
+        .values_list("seconds", flat=True)[:50]
+    )
+    return OwnFigures(
+        project=project,
+        total=counts.get("total", 0),
+        today=counts.get("today", 0),
+        this_week=counts.get("this_week", 0),
+        seconds_median=recent[len(recent) // 2] if recent else None,
+        last_at=counts.get("last_at"),
+        trained=_trained(person, project) if counts else [],
+    )
+
+
+def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:
+    """The newest model versions that this person's annotations went into, and how many did."""
+    by_snapshot = dict(
+        SnapshotAnnotation.objects.filter(annotation__annotator=person, snapshot__project=project)
+        .values_list("snapshot")
+        .annotate(n=Count("id"))
+        .order_by("-snapshot")[:20]
+    )
+    versions = ModelVersion.objects.filter(project=project, run__snapshot__in=by_snapshot).select_related("run")
+    return [
+        (version, by_snapshot[version.run.snapshot_id])
+        for version in versions.order_by("-id")[:limit]
+        if version.run is not None and version.run.snapshot_id is not None
+    ]

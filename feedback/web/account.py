@@ -1,0 +1,130 @@
+"""Signing in and out, and what is one's own: tokens, theme, figures."""
+
+from datetime import timedelta
+from typing import cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth.decorators import login_required
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError, NotFound
+from feedback.models import Person
+from feedback.selectors import access, own
+from feedback.services import people
+from feedback.web.doors import person, viewer
+from feedback.web.forms import SignInForm, TokenForm
+
+WRONG = "That username and password do not match an account. Check both and try again."
+TOO_MANY = "Too many attempts. Wait a minute, then try again."
+
+
+@never_cache
+@sensitive_post_parameters("password")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """One sentence for an unknown username and a wrong password, so that nobody learns who has an account."""
+    onward = _onward(request)
+    if request.user.is_authenticated:
+        return redirect(onward)
+    form = SignInForm(request.POST or None)
+    error, status = "", 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            username = form.cleaned_data["username"]
+            if _too_many(request, username):
+                error, status = TOO_MANY, 429
+            elif who := authenticate(request, username=username, password=form.cleaned_data["password"]):
+                login(request, cast(Person, who))
+                return redirect(onward)
+            else:
+                error = WRONG
+    context = {"form": form, "error": error, "next": request.POST.get("next") or request.GET.get("next", "")}
+    return render(request, "feedback/account/sign_in.html", context, status=status)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    messages.success(request, "You are signed out.")
+    return redirect("sign_in")
+
+
+@never_cache
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    return _account(request, TokenForm(projects=access.projects_for(viewer(request))))
+
+
+@never_cache
+@login_required
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """The secret is in this one reply and nowhere else: not in the session, not in the database."""
+    form = TokenForm(request.POST, projects=access.projects_for(viewer(request)))
+    if not form.is_valid():
+        return _account(request, form, status=422)
+    days = form.cleaned_data["days"]
+    try:
+        _, secret = people.create_token(
+            person=person(request),
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            project=form.cleaned_data["project"],
+            expires_at=timezone.now() + timedelta(days=days) if days else None,
+        )
+    except DomainError as error:
+        form.add_error(error.field if error.field in form.fields else None, error.sentence)
+        return _account(request, form, status=error.status)
+    fresh = TokenForm(projects=access.projects_for(viewer(request)))
+    return _account(request, fresh, secret=secret, status=201)
+
+
+@login_required
+@require_POST
+def revoke_token(request: HttpRequest, token_id: str) -> HttpResponse:
+    token = person(request).tokens.filter(public_id=token_id).first()
+    if token is None:
+        raise NotFound
+    people.revoke_token(by=person(request), token=token)
+    messages.success(request, f"The token “{token.name}” is revoked. Programs that use it are refused from now on.")
+    return redirect("account")
+
+
+def _account(request: HttpRequest, form: TokenForm, *, secret: str = "", status: int = 200) -> HttpResponse:
+    who = person(request)
+    context = {
+        "form": form,
+        "secret": secret,
+        "tokens": own.tokens(who),
+        "projects": own.figures(who),
+    }
+    return render(request, "feedback/account/account.html", context, status=status)
+
+
+def _onward(request: HttpRequest) -> str:
+    """Where to go after signing in: the page that asked for it if it is ours, else home."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return target
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+def _too_many(request: HttpRequest, username: str) -> bool:
+    """Counts attempts per minute by address and by username; both are needed against one guesser and many."""
+    minute = int(timezone.now().timestamp() // 60)
+    limit = settings.SIGN_IN_ATTEMPTS_PER_MINUTE
+    over = False
+    for what in (f"address-{request.META.get('REMOTE_ADDR', '')}", f"name-{username.lower()}"):
+        key = f"sign-in-{minute}-{what}".replace(" ", "_")[:240]
+        cache.add(key, 0, timeout=120)
+        over |= cache.incr(key) > limit
+    return over
