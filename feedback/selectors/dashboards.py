@@ -1,0 +1,287 @@
+"""The numbers on the home page: the ring station by station, what happened, what needs a person.
+
+Counts over big tables are capped: a home page must cost the same at a million tasks.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet, Sum
+from django.utils import timezone
+
+from feedback import queue
+from feedback.models import (
+    Annotation,
+    Chain,
+    Corpus,
+    Deployment,
+    Document,
+    Evaluation,
+    Event,
+    Flag,
+    Job,
+    ModelVersion,
+    PreferencePair,
+    Project,
+    Prompt,
+    Response,
+    Schedule,
+    Task,
+    TrainingRun,
+    WorkerProcess,
+)
+
+COUNT_TO = 10_000  # past this a count is shown as "10,000+"
+IDLE, WORKING, STUCK, DONE = "idle", "working", "stuck", "done"
+
+
+@dataclass(frozen=True)
+class Station:
+    """One place on the ring: its figure with a caption, its state, and the sentence that says where it is stuck."""
+
+    key: str
+    figure: str
+    caption: str
+    state: str = IDLE
+    stuck: str = ""
+    last: str = ""  # the last thing that really went through, in words
+    at: datetime | None = None
+    share: float | None = None  # progress of what is at work, 0 to 1
+    row: Any = None  # what the station links to, if one row stands for it
+
+
+@dataclass(frozen=True)
+class Ring:
+    stations: dict[str, Station]
+    serving: ModelVersion | None
+    missing_workers: list[str] = field(default_factory=list)
+
+
+def ring(project: Project) -> Ring:
+    """All stations of a project, in a fixed number of queries."""
+    missing = missing_queues()
+    serving = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()
+    stations = [
+        _corpus(project),
+        *(_stage(project, stage, missing) for stage in ("tokenizer", "pretrain", "sft", "reward", "ppo")),
+        _prompts(project),
+        _responses(project, missing),
+        _tasks(project),
+        _annotations(project),
+        _pairs(project),
+        _gate(project),
+        _serving(serving),
+    ]
+    return Ring(
+        stations={station.key: station for station in stations},
+        serving=serving.model_version if serving else None,
+        missing_workers=missing,
+    )
+
+
+def workers() -> QuerySet[WorkerProcess]:
+    """Workers that showed a sign of life within half a minute."""
+    alive = timezone.now() - timedelta(seconds=settings.SILENT_SECONDS)
+    return WorkerProcess.objects.filter(seen_at__gte=alive).select_related("job__project").order_by("queue", "name")
+
+
+def missing_queues() -> list[str]:
+    """Queues that no living worker serves."""
+    there = set(workers().values_list("queue", flat=True))
+    return [name for name in queue.QUEUES if name not in there]
+
+
+def events(project: Project, limit: int = 12) -> list[Event]:
+    return list(Event.objects.filter(project=project).select_related("actor").order_by("-id")[:limit])
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that waits for a person: a sentence, what to do, and the row it is about."""
+
+    kind: str  # failed_run, flag, gate, workers, schedule
+    sentence: str
+    remedy: str
+    row: Any = None
+    at: datetime | None = None
+
+
+def needs_a_person(project: Project) -> list[Need]:
+    """Failed runs with their remedies, flags, candidates to decide on, schedules in trouble, missing workers."""
+    needs = [
+        Need(
+            "workers",
+            f"No worker serves the queue {name!r}.",
+            "Start one: `make run` starts all; `celery -A workers.celery worker -Q " + name + "` starts one.",
+        )
+        for name in missing_queues()
+    ]
+    recent = timezone.now() - timedelta(days=7)
+    failed = TrainingRun.objects.filter(project=project, job__status=Job.Status.FAILED, job__finished_at__gte=recent)
+    for run in failed.select_related("job").order_by("-id")[:5]:
+        if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
+            needs.append(
+                Need("failed_run", f"Run {run.number} ({run.stage}) failed: {run.job.error}", run.job.remedy, run)
+            )
+    for evaluation in (
+        Evaluation.objects.filter(project=project, decision="", candidate__state=ModelVersion.State.CANDIDATE)
+        .select_related("candidate")
+        .order_by("-id")[:3]
+    ):
+        needs.append(
+            Need(
+                "gate",
+                f"{evaluation.candidate} has been evaluated and waits for a decision.",
+                "Look at the evidence, then promote or reject it.",
+                evaluation.candidate,
+                evaluation.created_at,
+            )
+        )
+    flags = Flag.objects.filter(assignment__project=project, created_at__gte=recent).order_by("-id")[:5]
+    needs += [Need("flag", f"Flagged: {flag.reason}", "Look at the task.", flag, flag.created_at) for flag in flags]
+    for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
+        needs.append(Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Look at it.", schedule))
+    return needs
+
+
+# --- stations -----------------------------------------------------------------------------------
+
+
+def _corpus(project: Project) -> Station:
+    corpus = Corpus.objects.filter(project=project).order_by("-id").first()
+    if corpus is None:
+        return Station("corpus", "none", "no documents yet", stuck="Add a corpus to pretrain on.")
+    documents = _count(Document.objects.filter(corpus=corpus))
+    return Station("corpus", documents, "documents", DONE, at=corpus.created_at, last=corpus.name)
+
+
+def _stage(project: Project, stage: str, missing: list[str]) -> Station:
+    """A stage of training: what it made last, or the run at work."""
+    run = TrainingRun.objects.filter(project=project, stage=stage).select_related("job").order_by("-id").first()
+    version = ModelVersion.objects.filter(project=project, stage=stage).order_by("-id").first()
+    if run is None:
+        return Station(stage, "—", "not run yet")
+    job = run.job
+    if job.status in Job.ACTIVE:
+        share = job.step / job.steps if job.steps else None
+        stuck = "No worker serves the queue for training." if queue.TRAIN in missing else ""
+        caption = f"run {run.number} {job.status}"
+        figure = f"{share:.0%}" if share is not None else "…"
+        return Station(
+            stage, figure, caption, STUCK if stuck else WORKING, stuck, job.progress_text, share=share, row=run
+        )
+    if job.status == Job.Status.FAILED:
+        return Station(stage, "failed", f"run {run.number}", STUCK, job.error, at=job.finished_at, row=run)
+    if version is None:
+        return Station(stage, "—", f"run {run.number} {job.status}", row=run, at=job.finished_at)
+    figure, caption = _headline(stage, version.metrics)
+    return Station(
+        stage,
+        figure or str(version),
+        caption or str(version),
+        DONE,
+        at=version.created_at,
+        last=str(version),
+        row=version,
+    )
+
+
+HEADLINES = {
+    "tokenizer": ("vocab_size", "{:,.0f} ids", "tokens in its vocabulary"),
+    "pretrain": ("bits_per_byte", "{:.2f}", "bits per byte, held out"),
+    "sft": ("selection_loss", "{:.2f}", "loss, held out"),
+    "reward": ("accuracy", "{:.0%}", "of held-out choices right"),
+    "ppo": ("kl", "{:.1f}", "nats from its start"),
+}
+
+
+def _headline(stage: str, metrics: dict[str, Any]) -> tuple[str, str]:
+    name, shape, caption = HEADLINES[stage]
+    value = metrics.get(name)
+    return (shape.format(value), caption) if isinstance(value, int | float) else ("", "")
+
+
+def _prompts(project: Project) -> Station:
+    waiting = Prompt.objects.filter(project=project, state__in=[Prompt.State.RECEIVED, Prompt.State.SCREENED])
+    newest = Prompt.objects.filter(project=project).order_by("-id").first()
+    if newest is None:
+        return Station("prompts", "none", "no prompts yet", stuck="Submit prompts, by page or by REST.")
+    return Station("prompts", _count(waiting), "wait for responses", at=newest.created_at, last=newest.text[:80])
+
+
+def _responses(project: Project, missing: list[str]) -> Station:
+    rows = Response.objects.filter(project=project)
+    waiting = _count(rows.filter(state__in=[Response.State.QUEUED, Response.State.RUNNING]))
+    newest = rows.filter(state=Response.State.READY).order_by("-id").first()
+    stuck = "No worker writes responses." if waiting != "0" and queue.GENERATE in missing else ""
+    state = STUCK if stuck else WORKING if waiting != "0" else DONE if newest else IDLE
+    return Station(
+        "responses",
+        waiting if waiting != "0" else _count(rows),
+        "being written" if waiting != "0" else "written",
+        state,
+        stuck,
+        last=newest.text[:80] if newest else "",
+        at=newest.created_at if newest else None,
+    )
+
+
+def _tasks(project: Project) -> Station:
+    free = _count(Task.objects.with_free_slots().filter(project=project))
+    stuck = "Nothing to judge: new responses make new tasks." if free == "0" else ""
+    return Station("tasks", free, "open", STUCK if stuck else WORKING, stuck)
+
+
+def _annotations(project: Project) -> Station:
+    rows = Annotation.objects.filter(project=project)
+    newest = rows.order_by("-id").first()
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    count = _count(rows.filter(created_at__gte=today))
+    return Station("annotations", count, "today", WORKING if newest else IDLE, at=newest.created_at if newest else None)
+
+
+def _pairs(project: Project) -> Station:
+    last = Chain.objects.filter(project=project, state=Chain.State.SUCCEEDED).order_by("-id").first()
+    pairs = PreferencePair.objects.standing().filter(project=project)
+    new = pairs.filter(created_at__gt=last.created_at) if last else pairs
+    rule = (
+        Schedule.objects.filter(project=project, enabled=True, after_pairs__isnull=False)
+        .order_by("after_pairs")
+        .first()
+    )
+    caption = f"new pairs of {rule.after_pairs:,} for the next turn" if rule else "new pairs since the last training"
+    return Station("pairs", _count(new), caption, row=rule)
+
+
+def _gate(project: Project) -> Station:
+    evaluation = Evaluation.objects.filter(project=project).select_related("candidate").order_by("-id").first()
+    if evaluation is None:
+        return Station("gate", "—", "nothing evaluated yet")
+    win = evaluation.metrics.get("win_rate") or {}
+    rate = win.get("rate")
+    figure = f"{rate:.0%}" if isinstance(rate, int | float) else str(evaluation.candidate)
+    open_ = evaluation.candidate.state == ModelVersion.State.CANDIDATE
+    caption = f"{evaluation.candidate} wins" if rate is not None else "evaluated"
+    return Station(
+        "gate", figure, caption, WORKING if open_ else DONE, at=evaluation.created_at, row=evaluation.candidate
+    )
+
+
+def _serving(deployment: Deployment | None) -> Station:
+    if deployment is None:
+        return Station("serving", "none", "no model serves yet", stuck="Train a model and promote it.")
+    version = deployment.model_version
+    return Station("serving", str(version), f"made by {version.stage}", DONE, at=deployment.since, row=version)
+
+
+def _count(rows: QuerySet[Any]) -> str:
+    """Rows, counted up to COUNT_TO."""
+    number = rows.order_by()[: COUNT_TO + 1].count()
+    return f"{COUNT_TO:,}+" if number > COUNT_TO else f"{number:,}"
+
+
+def seconds_spent(project: Project) -> float:
+    """All the time people have put into a project's answers, seconds."""
+    return Annotation.objects.filter(project=project).aggregate(all=Sum("seconds"))["all"] or 0.0
