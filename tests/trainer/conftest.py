@@ -97,7 +97,9 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = corpus_rows()
-    return write_snapshot(tmp_path_factory.mktemp("corpus") / "s", {"train": rows[:140], "selection": rows[140:]}, "corpus")
+    return write_snapshot(
+        tmp_path_factory.mktemp("corpus") / "s", {"train": rows[:140], "selection": rows[140:]}, "corpus"
+    )
 
 
 @pytest.fixture(scope="session")
