@@ -140,6 +140,22 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Pat
     return folder
 
 
+@pytest.fixture(scope="session")
+def reward_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, base_folder: Path) -> Path:
+    """An untrained reward model on the policy's trunk, with constants as the stage `reward` writes them."""
+    import torch
+
+    from trainer.models import load_classifier, save_model
+
+    torch.manual_seed(1)
+    model = load_classifier(base_folder, tokenizer)
+    torch.nn.init.normal_(model.score.weight, std=0.5)
+    model.config.touchstone = {"reward_mean": 0.1, "reward_std": 0.7}
+    folder = tmp_path_factory.mktemp("reward") / "model"
+    save_model(folder, model, tokenizer)
+    return folder
+
+
 MakeRun = Callable[..., Path]
 
 
