@@ -1,0 +1,60 @@
+"""Our rows as TRL's dataset formats, conversational: what its trainers take from JSON Lines as it stands.
+
+| our row | TRL's format | columns |
+|---|---|---|
+| preference | preference, explicit prompt | prompt, chosen, rejected |
+| demonstration | prompt-completion | prompt, completion |
+| unpaired | unpaired preference | prompt, completion, label |
+| prompt | prompt-only | prompt |
+
+Here, and in the trainer, a response becomes a completion. Our rows are those of a snapshot: `prompt` is a list of
+messages, responses are plain texts.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Message = dict[str, str]
+Row = dict[str, Any]
+
+
+def preference(row: Row) -> Row:
+    return {"prompt": row["prompt"], "chosen": _turn(row["chosen"]), "rejected": _turn(row["rejected"])}
+
+
+def prompt_completion(row: Row) -> Row:
+    return {"prompt": row["prompt"], "completion": _turn(row["completion"])}
+
+
+def unpaired(row: Row) -> Row:
+    return {"prompt": row["prompt"], "completion": _turn(row["completion"]), "label": row["label"]}
+
+
+def prompt_only(row: Row) -> Row:
+    return {"prompt": row["prompt"]}
+
+
+def language_modelling(row: Row) -> Row:
+    return {"text": row["text"]}
+
+
+CONVERTERS: dict[str, Callable[[Row], Row]] = {
+    "preference": preference,
+    "demonstration": prompt_completion,
+    "unpaired": unpaired,
+    "prompt": prompt_only,
+    "document": language_modelling,
+}
+
+
+def convert(row: Row) -> Row:
+    """A snapshot row (its `kind` says which) in TRL's format.
+
+    Raises:
+        KeyError: the kind is unknown, or the row lacks one of its columns.
+    """
+    return CONVERTERS[row["kind"]](row)
+
+
+def _turn(text: str) -> list[Message]:
+    return [{"role": "assistant", "content": text}]

@@ -1,0 +1,142 @@
+"""The cast, and what every test of the service stands on.
+
+Hana keeps the house (she opens projects). Ada leads a project, Rosa reviews in it, Ben and Chloe annotate. Dan is a
+stranger: he has an account and a token with every scope, and must see nothing of it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+from feedback import queue
+from feedback.models import Person, Project
+from feedback.rules.scopes import SCOPES
+from feedback.services import people, projects
+
+PASSWORD = "a-long-password-for-tests"
+SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+ClientFor = Callable[..., APIClient]
+
+
+def pytest_configure() -> None:
+    from django.conf import settings
+
+    # Signing in costs a quarter of a second with the real hasher, by design; tests sign in often.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test has its own folder for files, no throttle counts of another test, and no broker to wait for."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.SECURE_SSL_REDIRECT = False
+    cache.clear()
+    monkeypatch.setattr(queue.app, "send_task", lambda *args, **options: None)
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def knocks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], str]]:
+    """What was sent to workers: (job name, arguments, queue)."""
+    sent: list[tuple[str, tuple[int, ...], str]] = []
+
+    def send_task(name: str, args: tuple[int, ...] = (), queue: str = "", **options: Any) -> None:
+        sent.append((name, tuple(args), queue))
+
+    monkeypatch.setattr(queue.app, "send_task", send_task)
+    return sent
+
+
+@pytest.fixture
+def hana(db: None) -> Person:
+    return Person.objects.create_superuser("hana", PASSWORD, display_name="Hana")
+
+
+def _person(username: str) -> Person:
+    return people.create_person(by=None, username=username, password=PASSWORD, display_name=username.title())
+
+
+@pytest.fixture
+def ada(db: None) -> Person:
+    return _person("ada")
+
+
+@pytest.fixture
+def rosa(db: None) -> Person:
+    return _person("rosa")
+
+
+@pytest.fixture
+def ben(db: None) -> Person:
+    return _person("ben")
+
+
+@pytest.fixture
+def chloe(db: None) -> Person:
+    return _person("chloe")
+
+
+@pytest.fixture
+def dan(db: None) -> Person:
+    return _person("dan")
+
+
+@pytest.fixture
+def project(hana: Person, ada: Person, rosa: Person, ben: Person, chloe: Person) -> Project:
+    """Two annotations a task; comparisons, asked about truthfulness as well."""
+    project = projects.open_project(
+        by=hana, name="Support desk", slug="desk", annotations_per_task=2, dimensions=["truthful"]
+    )
+    for person, role in ((ada, "admin"), (rosa, "reviewer"), (ben, "annotator"), (chloe, "annotator")):
+        projects.set_member(by=hana, project=project, person=person, role=role)
+    projects.publish_guidelines(by=ada, project=project, text="Prefer what helps.")
+    return project
+
+
+@pytest.fixture
+def other_project(hana: Person, dan: Person) -> Project:
+    """A project that only Dan (as admin) and the house see."""
+    project = projects.open_project(by=hana, name="Elsewhere", slug="elsewhere")
+    projects.set_member(by=hana, project=project, person=dan, role="admin")
+    return project
+
+
+@pytest.fixture
+def client_for(db: None) -> ClientFor:
+    """`client_for(person, *scopes, project=None)`: a REST client with a real token, of all scopes if none is named."""
+
+    def make(person: Person, *scopes: str, project: Project | None = None) -> APIClient:
+        _, secret = people.create_token(person=person, name="tests", scopes=list(scopes or SCOPES), project=project)
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def signed_in() -> Callable[[Person], Any]:
+    """`signed_in(person)`: a browser's client that has signed in."""
+    from django.test import Client
+
+    def make(person: Person) -> Client:
+        client = Client()
+        client.force_login(person)
+        return client
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def hh_file() -> Path:
+    """The real HH file, which is not part of the project."""
+    path = SHARED_DATA / "hh_helpful_base" / "train.jsonl"
+    if not path.exists():
+        pytest.skip(f"the real data set is not here: {path.relative_to(SHARED_DATA.parent)}")
+    return path
