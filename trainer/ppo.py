@@ -260,7 +260,9 @@ class Watch:
     def summary(self) -> dict[str, Any]:
         """Figures for result.json: of the last iteration, and of the selection prompts at first and at best."""
         last, looks = self.history[-1], [e for e in self.history if "selection_reward" in e]
-        figures: dict[str, Any] = {k: v for k, v in last.items() if not k.startswith("selection_")}
+        figures: dict[str, Any] = {
+            k: v for k, v in last.items() if not k.startswith("selection_") and not k.endswith("seconds")
+        }
         figures["seconds_per_iteration"] = sum(e["seconds"] for e in self.history) / len(self.history)
         figures["alarms"] = sorted(self.silenced)
         if looks:

@@ -267,7 +267,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             rollout.ref_log_probs[rows, :length] = ref_log_probs * is_answer
             rollout.values[rows, :length] = values * is_answer
             rollout.entropy[rows, :length] = entropy * is_answer
-        for name in ("log_probs", "ref_log_probs", "values", "scores"):
+        for name in ("log_probs", "ref_log_probs", "values", "raw_scores"):
             is_bad = ~torch.isfinite(getattr(rollout, name))
             if bool(is_bad.any()):
                 rows_hit = sorted(set(torch.nonzero(is_bad)[:, 0].tolist()))

@@ -1,0 +1,174 @@
+"""Evaluation: figures that can be recomputed from what it writes, intervals that know of prompts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from micro import MakeRun, feedback_rows
+
+from trainer.columns import encode_completions, encode_prompts
+from trainer.config import EvaluateConfig
+from trainer.evaluate import Answers, clustered_interval, token_figures, win_rate
+from trainer.models import load_policy, save_model
+from trainer.reward import load_reward
+from trainer.sampling import Drawn
+
+RunHere = Callable[[Path], dict[str, Any]]
+CONFIG = {"responses": 3, "max_new_tokens": 6, "bootstrap": 200}
+
+
+def responses(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "responses.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def other_policy(base_folder: Path, tokenizer: Any, tmp_path: Path) -> Path:
+    """The base policy with its weights shaken."""
+    model = load_policy(base_folder, tokenizer)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    save_model(tmp_path / "other", model, tokenizer)
+    return tmp_path / "other"
+
+
+def test_a_reward_model_is_measured_on_held_out_preferences(
+    make_run: MakeRun, run_here: RunHere, feedback: Path, reward_folder: Path
+) -> None:
+    folder = make_run("evaluate", {"snapshot": feedback, "reward_model": reward_folder}, CONFIG)
+    made = run_here(folder)["metrics"]["reward_model"]
+    reward = load_reward(reward_folder)
+    rows = [row for row in feedback_rows()[2::5] if row["kind"] == "preference"]
+    gaps = [
+        float(reward.score([row["prompt"]], [row["chosen"]]) - reward.score([row["prompt"]], [row["rejected"]]))
+        for row in rows
+    ]
+    assert made["pairs"] == len(rows)
+    assert made["accuracy"] == pytest.approx(numpy.mean([gap > 0 for gap in gaps]))
+    assert made["accuracy_low"] <= made["accuracy"] <= made["accuracy_high"]
+    assert sum(made["pairs_by_strength"].values()) == len(rows)
+    for strength, accuracy in made["accuracy_by_strength"].items():
+        of = [gap > 0 for gap, row in zip(gaps, rows, strict=True) if row["strength"] == int(strength)]
+        assert accuracy == pytest.approx(numpy.mean(of))
+    assert 0 <= made["calibration_error"] <= 1
+    assert not (folder / "responses.jsonl").exists()
+
+
+def test_a_policy_is_measured_against_its_incumbent_and_anybody_can_judge_again(
+    make_run: MakeRun,
+    run_here: RunHere,
+    feedback: Path,
+    base_folder: Path,
+    other_policy: Path,
+    reward_folder: Path,
+    tokenizer: Any,
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": other_policy, "incumbent": base_folder, "reward_model": reward_folder}
+    folder = make_run("evaluate", inputs, CONFIG)
+    made = run_here(folder)["metrics"]
+    rows = responses(folder)
+    own = [row for row in rows if row["model"] == "candidate"]
+    assert len(rows) == 2 * len(own) == 2 * 3 * made["prompts"]
+    assert made["policy"]["reward"] == pytest.approx(numpy.mean([row["reward"] for row in own]), abs=1e-5)
+    assert made["policy"]["length"] == pytest.approx(numpy.mean([row["tokens"] for row in own]))
+    assert made["policy"]["eos_rate"] == numpy.mean([row["finish_reason"] == "stop" for row in own])
+    assert made["policy"]["kl"] > 0 and made["policy"]["kl_to"] == "incumbent"
+    assert made["policy"]["entropy"] > 0 and made["incumbent"]["entropy"] > 0
+    rate = made["reward_model_win_rate"]
+    assert rate["judge"] == "reward_model" and rate["low"] <= rate["value"] <= rate["high"]
+    by_prompt: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        by_prompt.setdefault(json.dumps(row["prompt"]), {}).setdefault(row["model"], []).append(row["reward"])
+    wins = [
+        (a > b) + 0.5 * (a == b) for group in by_prompt.values() for a in group["candidate"] for b in group["incumbent"]
+    ]
+    assert rate["value"] == pytest.approx(numpy.mean(wins))
+
+
+def test_a_policy_against_itself_wins_half_and_has_no_kl(
+    make_run: MakeRun, run_here: RunHere, feedback: Path, base_folder: Path, reward_folder: Path
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": base_folder, "incumbent": base_folder, "reward_model": reward_folder}
+    made = run_here(make_run("evaluate", inputs, CONFIG))["metrics"]
+    rate = made["reward_model_win_rate"]
+    assert (rate["value"], rate["low"], rate["high"]) == (0.5, 0.5, 0.5)
+    assert made["policy"]["kl"] == 0
+    assert {k: v for k, v in made["policy"].items() if not k.startswith("kl")} == made["incumbent"]
+
+
+def test_a_reference_may_be_another_than_the_incumbent(
+    make_run: MakeRun, run_here: RunHere, feedback: Path, base_folder: Path, other_policy: Path
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": other_policy, "incumbent": base_folder, "reference": other_policy}
+    made = run_here(make_run("evaluate", inputs, CONFIG))["metrics"]
+    assert made["policy"]["kl_to"] == "reference" and made["policy"]["kl"] == 0
+    assert "reward_model_win_rate" not in made and "reward" not in made["policy"]
+
+
+def test_entropy_and_kl_equal_a_plain_forward(base_folder: Path, other_policy: Path, tokenizer: Any) -> None:
+    model, reference = load_policy(base_folder, tokenizer), load_policy(other_policy, tokenizer)
+    prompts = encode_prompts(tokenizer, [row["prompt"] for row in feedback_rows()[:3]])
+    completions = encode_completions(tokenizer, ["The sky", "Surely the grass is", "I"])
+    answers = Answers(prompts, [Drawn(ids, "stop") for ids in completions], [0] * 3, [0, 1, 2], None)
+    context: Any = SimpleNamespace(config=EvaluateConfig(temperature=0.8, batch_size=2))
+    entropy, kl = token_figures(context, model, reference, answers, tokenizer.pad_token_id)
+    entropies, ratios = [], []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        ids = torch.tensor([prompt + completion])
+        with torch.no_grad():
+            both = [torch.log_softmax(m(ids).logits[0, len(prompt) - 1 : -1] / 0.8, -1) for m in (model, reference)]
+        entropies += (-(both[0].exp() * both[0]).sum(-1)).tolist()
+        chosen = [lp[torch.arange(len(completion)), torch.tensor(completion)] for lp in both]
+        ratios.append(float((chosen[0] - chosen[1]).sum()))
+    assert entropy == pytest.approx(numpy.mean(entropies), abs=1e-5)
+    assert kl == pytest.approx(numpy.mean(ratios), abs=1e-4)
+
+
+def test_win_rate_by_hand() -> None:
+    """Prompt 0: 2 and 0 against 1 and 1: two wins of four. Prompt 1: 5 and 3 against 3 and 3: 1, 1, ½, ½."""
+
+    def answers(rewards: list[float]) -> Answers:
+        return Answers([], [], [], [0, 0, 1, 1], rewards)
+
+    context: Any = SimpleNamespace(config=EvaluateConfig(), seed=0)
+    made = win_rate(context, answers([2, 0, 5, 3]), answers([1, 1, 3, 3]))
+    assert made["value"] == (0.5 + 0.75) / 2 and made["prompts"] == 2
+    assert (made["low"], made["high"]) == (0.5, 0.75)
+
+
+def test_an_interval_knows_that_completions_of_a_prompt_are_alike() -> None:
+    """Twenty prompts, each all won or all lost: 50 completions each must not narrow the interval."""
+    won = [[float(n % 2)] for n in range(20)]
+    one = clustered_interval(won, 2000, 1)
+    fifty = clustered_interval([group * 50 for group in won], 2000, 1)
+    assert one == pytest.approx(fifty)
+    expected = 1.96 * (0.25 / 20) ** 0.5
+    assert one[1] - one[0] == pytest.approx(2 * expected, rel=0.2)
+
+
+def test_intervals_cover_as_often_as_they_say() -> None:
+    """Prompts differ (sd 1) and completions within them (sd 1); the mean 0 must lie within 95 % intervals."""
+    generator = numpy.random.default_rng(3)
+    covered = 0
+    for trial in range(200):
+        groups = (generator.normal(size=(40, 1)) + generator.normal(size=(40, 8))).tolist()
+        low, high = clustered_interval(groups, 400, trial)
+        covered += low <= 0 <= high
+    assert 178 <= covered <= 200
+
+
+def test_nothing_to_measure_is_refused(
+    make_run: MakeRun, command: Callable[..., Any], feedback: Path, base_folder: Path
+) -> None:
+    for inputs in ({"snapshot": feedback}, {"snapshot": feedback, "incumbent": base_folder}):
+        folder = make_run("evaluate", inputs, CONFIG, name=f"run{len(inputs)}")
+        assert command(folder).returncode == 2
+        assert json.loads((folder / "result.json").read_text())["error"]["kind"] == "config"
