@@ -5,7 +5,7 @@
 //   data-src      address of {"x": [1, 2, …], "x_name": "step", "final": false,
 //                 "series": [{"name": "reward", "values": [0.1, null, …], "axis": "left" | "right", "unit": "nats",
 //                             "low": […], "high": […] (a band, both optional)}]}
-//                 null is a gap. "final": true ends the polling.
+//                 null is a gap, or with "sparse": true (measured now and then) is bridged. "final": true ends the polling.
 //   data-every    seconds between polls (default: none)
 //   data-series   names to show, by comma, out of what the source has (default: all)
 //   data-height   pixels (default 240)
@@ -200,16 +200,16 @@ class Chart {
     const style = `series-${(place % 6) + 1}`;
     if (one.low && one.high) svg("path", { class: `chart-zoom ${style}`, "stroke-width": 0, d: this.band(one, y) }, parent);
     const weight = Number(this.options.smooth) || 0;
-    if (weight) svg("path", { class: `chart-raw ${style}`, d: this.path(one.values, y) }, parent);
-    svg("path", { class: `chart-line ${style}`, d: this.path(weight ? smoothed(one.values, weight) : one.values, y) }, parent);
+    if (weight) svg("path", { class: `chart-raw ${style}`, d: this.path(one.values, y, one.sparse) }, parent);
+    svg("path", { class: `chart-line ${style}`, d: this.path(weight ? smoothed(one.values, weight) : one.values, y, one.sparse) }, parent);
   }
 
-  path(values, y) {
+  path(values, y, sparse = false) {
     let d = "";
     let pen = "M";
     values.forEach((value, i) => {
       if (value === null || !Number.isFinite(value) || (y.log && value <= 0)) {
-        pen = "M";
+        if (!sparse) pen = "M";
         return;
       }
       d += `${pen}${this.x(this.data.x[i]).toFixed(1)} ${y(value).toFixed(1)}`;
