@@ -42,7 +42,12 @@ class Count:
 
 
 def page_of(
-    base: QuerySet[M], cursor: str | None, *, narrowed: QuerySet[M] | None = None, size: int = SIZE, window: int = WINDOW
+    base: QuerySet[M],
+    cursor: str | None,
+    *,
+    narrowed: QuerySet[M] | None = None,
+    size: int = SIZE,
+    window: int = WINDOW,
 ) -> Page[M]:
     """A page of `base`, newest first, or of `narrowed` (the same rows with filters that no index holds)."""
     after = _key(base, cursor)

@@ -1,0 +1,123 @@
+"""Prompts: what models are asked. Find them, submit them, see what was answered."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError, Invalid
+from feedback.models import Project, Prompt
+from feedback.selectors import access, browse, health
+from feedback.selectors.access import ADMIN
+from feedback.services import generation, registry
+from feedback.services import prompts as prompt_services
+from feedback.web.admin_forms import NewPromptsForm, PromptFilter, add_error
+from feedback.web.doors import person, project_page, viewer
+from feedback.web.admin_common import same_project
+from feedback.web.htmx import page_or_partial
+from feedback.web.paging import page_of
+
+MOST_MORE = 8
+
+
+@project_page(ADMIN)
+def prompts(request: HttpRequest, project: Project) -> HttpResponse:
+    form = PromptFilter(request.GET)
+    form.is_valid()
+    chosen = {name: value for name, value in form.cleaned_data.items() if value}
+    rows = browse.prompts_of(project)
+    page = page_of(rows, request.GET.get("after"), narrowed=browse.narrowed(rows, chosen))
+    context = {
+        "project": project,
+        "form": form,
+        "chosen": chosen,
+        "page": page,
+        "rows": browse.with_figures(page.rows),
+        "sources": browse.recent_sources(project),
+    }
+    return render(request, "feedback/prompts/list.html", context)
+
+
+@project_page(ADMIN)
+def new(request: HttpRequest, project: Project) -> HttpResponse:
+    """One prompt, or a paste of many. Sending the page twice stores nothing twice."""
+    serving = registry.serving(project)
+    if request.method == "POST":
+        form = NewPromptsForm(request.POST)
+        if form.is_valid():
+            try:
+                made = _submit(request, project, form)
+            except DomainError as error:
+                add_error(form, error)
+            else:
+                messages.success(request, f"{len(made)} prompt{'s' if len(made) != 1 else ''} submitted.")
+                if len(made) == 1:
+                    return redirect("prompt", project.slug, made[0].public_id)
+                return redirect("prompts", project.slug)
+    else:
+        wanted = project.responses_per_prompt if serving else 0
+        form = NewPromptsForm(initial={"responses_wanted": wanted, "key": NewPromptsForm.new_key()})
+    context = {"project": project, "form": form, "serving": serving, "there": health.queue_now("generate")}
+    return render(request, "feedback/prompts/new.html", context, status=422 if form.errors else 200)
+
+
+def _submit(request: HttpRequest, project: Project, form: NewPromptsForm) -> list[Prompt]:
+    texts = form.texts()
+    made = []
+    for place, text in enumerate(texts):
+        try:
+            prompt, _ = prompt_services.submit_prompt(
+                project=project,
+                by=person(request),
+                messages=[{"role": "user", "content": text}],
+                source="page",
+                external_id=f"page:{form.cleaned_data['key']}:{place}",
+                responses_wanted=form.cleaned_data["responses_wanted"],
+            )
+        except DomainError as error:
+            if len(texts) > 1:
+                error.sentence = f"Line {place + 1} of {len(texts)}: {error.sentence} The {place} before it are stored."
+            raise
+        made.append(prompt)
+    return made
+
+
+@project_page(ADMIN)
+def prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+    """A prompt with its responses; it polls until none is awaited."""
+    found = access.get_prompt(viewer(request), prompt_id, ADMIN)
+    same_project(found, project)
+    responses = browse.responses_to(found)
+    awaited = sum(response.state in browse.WANTED for response in responses)
+    job = browse.generation_job(project) if awaited else None
+    context = {
+        "project": project,
+        "prompt": found,
+        "responses": responses,
+        "awaited": awaited,
+        "life": health.life(job) if job else None,
+        "tasks": browse.with_progress(list(browse.tasks_of(project).filter(prompt=found).order_by("pk")[:50])),
+        "serving": registry.serving(project),
+    }
+    return page_or_partial(request, "prompts/prompt", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def more_responses(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+    """Ask the serving model again."""
+    found = access.get_prompt(viewer(request), prompt_id, ADMIN)
+    same_project(found, project)
+    try:
+        count = int(request.POST.get("count", ""))
+    except ValueError:
+        count = 0
+    if not 1 <= count <= MOST_MORE:
+        raise Invalid(f"Ask for 1 to {MOST_MORE} responses.", field="count")
+    with transaction.atomic():
+        generation.request_responses(prompt=found, count=count, by=person(request))
+    messages.success(request, f"{count} more asked for.")
+    return redirect("prompt", project.slug, found.public_id)

@@ -1,0 +1,104 @@
+"""Tasks and what was said to them; annotations as reviewers see them."""
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.models import Project, Task
+from feedback.rules.payloads import LETTERS
+from feedback.selectors import access, browse, lineage
+from feedback.selectors import members as member_selectors
+from feedback.selectors.access import ADMIN, REVIEWER
+from feedback.services import tasks as task_services
+from feedback.web.admin_common import same_project
+from feedback.web.doors import person, project_page, viewer
+from feedback.web.paging import page_of
+
+
+@project_page(ADMIN)
+def tasks(request: HttpRequest, project: Project) -> HttpResponse:
+    state = request.GET.get("state", "")
+    page = page_of(browse.tasks_of(project, state), request.GET.get("after"))
+    context = {
+        "project": project,
+        "page": page,
+        "rows": browse.with_progress(page.rows),
+        "state": state if state in Task.State.values else "",
+        "states": Task.State.values,
+    }
+    return render(request, "feedback/tasks/list.html", context)
+
+
+@project_page(ADMIN)
+def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = access.get_task(viewer(request), task_id, ADMIN)
+    same_project(found, project)
+    placed = found.placed.select_related("response__model_version", "response__author").order_by("position")
+    context = {
+        "project": project,
+        "task": found,
+        "progress": browse.with_progress([found])[0],
+        "responses": [(LETTERS[row.position].upper(), row.response) for row in placed],
+        "assignments": browse.assignments_of(found),
+    }
+    return render(request, "feedback/tasks/task.html", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = access.get_task(viewer(request), task_id, ADMIN)
+    same_project(found, project)
+    task_services.withdraw_task(by=person(request), task=found)
+    messages.success(request, "Withdrawn. Nobody is given this task any more; answers stay.")
+    return redirect("task", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = access.get_task(viewer(request), task_id, ADMIN)
+    same_project(found, project)
+    found = task_services.reopen_task(by=person(request), task=found)
+    messages.success(request, f"The task is {found.state} again.")
+    return redirect("task", project.slug, found.public_id)
+
+
+@project_page(REVIEWER)
+def annotations(request: HttpRequest, project: Project) -> HttpResponse:
+    """Newest first; of one annotator when the address names one."""
+    annotator = None
+    if asked := request.GET.get("annotator"):
+        annotator = member_selectors.who_annotated(project, _uuid(asked))
+    page = page_of(browse.annotations_of(project, annotator), request.GET.get("after"))
+    context = {"project": project, "page": page, "rows": browse.said(page.rows), "annotator": annotator}
+    return render(request, "feedback/tasks/annotations.html", context)
+
+
+@project_page(REVIEWER)
+def annotation(request: HttpRequest, project: Project, annotation_id: Any) -> HttpResponse:
+    found = access.get_annotation(viewer(request), annotation_id)
+    same_project(found, project)
+    others = browse.annotations_of(project, task=found.task).exclude(assignment=found.assignment)
+    context = {
+        "project": project,
+        "annotation": found,
+        "said": browse.in_words(found, found.shown),
+        "revisions": browse.revisions(found),
+        "shown": browse.shown_responses(found),
+        "others": browse.in_order_of(found, [row for row in others if row.assignment.current_id == row.pk]),
+        "trained": lineage.of_annotation(found),
+        "is_admin": access.may(viewer(request), project, ADMIN),
+    }
+    return render(request, "feedback/tasks/annotation.html", context)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
