@@ -133,8 +133,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own."""
         if self.optimizer is None:
             critic = list(self.critic.parameters())
-            ids = {id(parameter) for parameter in critic}
-            policy = [p for p in self.policy.parameters() if p.requires_grad and id(p) not in ids]
+            policy = [p for name, p in self.policy.named_parameters() if not name.startswith("critic.")]
             self.optimizer = torch.optim.AdamW(
                 [
                     {"params": policy, "lr": self.ppo.learning_rate},
@@ -153,10 +152,11 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clip policy and critic apart, so that a surprised critic does not shrink the policy's step."""
-        critic = set(self.critic.parameters())
-        policy = [p for p in model.parameters() if p not in critic]
+        # Lists, not sets: a norm is a sum of floats, and a set of tensors has another order in every process.
+        critic = list(self.critic.parameters())
+        policy = [p for name, p in self.policy.named_parameters() if not name.startswith("critic.")]
         norm: Tensor = self.accelerator.clip_grad_norm_(policy, self.args.max_grad_norm)
-        value_norm: Tensor = self.accelerator.clip_grad_norm_(list(critic), self.args.max_grad_norm)
+        value_norm: Tensor = self.accelerator.clip_grad_norm_(critic, self.args.max_grad_norm)
         if not (math.isfinite(float(norm)) and math.isfinite(float(value_norm))):
             raise self.diverged(f"The gradient's norm is {float(norm)} (policy), {float(value_norm)} (critic)")
         self.note(grad_norm=norm.detach(), value_grad_norm=value_norm.detach())

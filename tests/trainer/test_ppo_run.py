@@ -1,0 +1,210 @@
+"""The stage `ppo` as a run: what it reads, what it hands back, when it stops, and that going on is exact."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from micro import MakeRun, ask, feedback_rows, progress, weights, write_snapshot
+
+CONFIG: dict[str, Any] = {
+    "iterations": 6,
+    "rollout_batch": 8,
+    "max_new_tokens": 16,
+    "learning_rate": 0.01,
+    "evaluate_every": 2,
+    "samples": 2,
+    "checkpoint_steps": 2,
+    "checkpoint_seconds": 1000,
+    "kl_budget": 0,
+}
+
+RunHere = Callable[[Path], dict[str, Any]]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def sft_folder(tmp_path_factory: pytest.TempPathFactory, base_folder: Path, tokenizer: Any) -> Path:
+    """A policy that has seen the demonstrations often enough to end its answers most of the time."""
+    from trainer.columns import encode_completions, encode_prompts
+    from trainer.models import load_policy, save_model
+
+    rows = [row for row in feedback_rows() if row["kind"] == "demonstration"]
+    prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
+    completions = encode_completions(tokenizer, [row["completion"] for row in rows])
+    width = max(len(p) + len(c) for p, c in zip(prompts, completions, strict=True))
+    ids, labels = torch.zeros(2, len(rows), width, dtype=torch.long)
+    labels -= 100
+    for n, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        both = torch.tensor(prompt + completion)
+        ids[n, : len(both)] = both
+        labels[n, len(prompt) : len(both)] = both[len(prompt) :]
+    model = load_policy(base_folder, tokenizer)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+    folder = tmp_path_factory.mktemp("sft") / "model"
+    save_model(folder, model, tokenizer)
+    return folder
+
+
+@pytest.fixture
+def inputs(feedback: Path, sft_folder: Path, reward_folder: Path) -> dict[str, Path]:
+    return {"snapshot": feedback, "base_model": sft_folder, "reward_model": reward_folder}
+
+
+@pytest.fixture(autouse=True)
+def few_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.ppo.WATCHED_COMPLETIONS", 8)
+
+
+def after(iteration: int, action: str) -> str:
+    """Python that makes a PPO process do `action` when an iteration has ended, before anything is noted of it."""
+    return f"""
+import os, signal
+from trainer import ppo
+ppo.WATCHED_COMPLETIONS = 8
+noted = ppo.Watch.after_iteration
+def after_iteration(self, iteration, metrics):
+    if iteration == {iteration}:
+        {action}
+    noted(self, iteration, metrics)
+ppo.Watch.after_iteration = after_iteration
+"""
+
+
+def figures(folder: Path) -> dict[int, dict[str, Any]]:
+    """Figures of each iteration, without times; of one done twice, those of the last time."""
+    lines = {line["step"]: line["metrics"] for line in progress(folder, "metrics")}
+    return {n: {k: v for k, v in m.items() if not k.endswith("seconds")} for n, m in lines.items()}
+
+
+def test_a_run_says_how_it_goes_and_makes_a_policy(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
+) -> None:
+    folder = make_run("ppo", inputs, CONFIG)
+    made = run_here(folder)
+    assert made["ok"] and made["metrics"]["train_prompts"] == 4
+    assert sorted(figures(folder)) == [1, 2, 3, 4, 5, 6]
+    wanted = {"score", "kl", "entropy", "policy_loss", "value_loss", "clip_fraction", "approx_kl", "explained_variance"}
+    assert wanted | {"eos_rate", "length", "grad_norm", "reward"} <= set(figures(folder)[3])
+    assert {"selection_reward", "selection_kl", "selection_repetition"} <= set(figures(folder)[4])
+    shown = progress(folder, "samples")
+    assert [line["step"] for line in shown] == [1, 2, 4, 6]
+    assert len({tuple(sample["prompt"] for sample in line["samples"]) for line in shown}) == 1
+    assert weights(folder / "model").keys() == weights(inputs["base_model"]).keys()
+    assert not any("critic" in name for name in weights(folder / "model"))
+    assert json.loads((folder / "model" / "manifest.json").read_text())["kind"] == "policy"
+
+
+@pytest.mark.parametrize("killed_at", [4, 5])
+def test_killed_run_goes_on_exactly(
+    killed_at: int, make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
+) -> None:
+    """Reference row 20: weights, and every figure on the way, as if nothing had happened."""
+    config = CONFIG | {"choose_best": False}
+    unbroken, killed = make_run("ppo", inputs, config, name="unbroken"), make_run("ppo", inputs, config, name="killed")
+    made = run_here(unbroken)
+    died = command(killed, after(killed_at, "os.kill(os.getpid(), signal.SIGKILL)"))
+    assert died.returncode == -9, died.stderr
+    assert list((killed / "checkpoints").glob("step-*"))
+    went_on = run_here(killed)
+    assert any("going on from step" in line["text"] for line in progress(killed, "state"))
+    assert went_on["metrics"]["chosen_iteration"] == made["metrics"]["chosen_iteration"]
+    one, other = weights(unbroken / "model"), weights(killed / "model")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert figures(killed) == figures(unbroken)
+
+
+def test_a_run_asked_to_leave_checkpoints_and_goes_on(
+    make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
+) -> None:
+    config = CONFIG | {"choose_best": False}
+    folder, unbroken = make_run("ppo", inputs, config, name="asked"), make_run("ppo", inputs, config, name="unbroken")
+    run_here(unbroken)
+    left = command(folder, after(3, "os.kill(os.getpid(), signal.SIGTERM)"))
+    assert left.returncode == 3, left.stderr
+    assert not (folder / "result.json").exists()
+    assert (folder / "checkpoints" / "step-12").is_dir()  # three iterations of 2 x 2 steps
+    run_here(folder)
+    one, other = weights(unbroken / "model"), weights(folder / "model")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_beyond_the_kl_budget_the_run_says_so_stops_and_keeps_a_policy_within(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
+) -> None:
+    config = CONFIG | {"learning_rate": 0.001, "iterations": 40, "kl_budget": 0.5, "evaluate_every": 1}
+    folder = make_run("ppo", inputs, config | {"stop_at_kl_budget": True})
+    made = run_here(folder)
+    alarms = progress(folder, "alarm")
+    assert "kl_budget" in {line["name"] for line in alarms}
+    last = max(figures(folder))
+    assert last < 40
+    assert figures(folder)[last]["selection_kl"] > 0.5
+    chosen = made["metrics"]["chosen_iteration"]
+    assert chosen < last and figures(folder)[chosen]["selection_kl"] <= 0.5
+    assert made["metrics"]["selection_kl"] <= 0.5
+
+
+def test_only_prompts_of_the_train_split_are_trained_on(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import ppo
+
+    seen: list[int] = []
+    made = ppo.PPOTrainer.__init__
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        seen.extend(map(len, [self.prompts]))
+
+    monkeypatch.setattr(ppo.PPOTrainer, "__init__", watched)
+    prompt_rows = [{"kind": "prompt", "prompt": ask(thing)} for thing in ("sea", "sun", "moon")]
+    snapshot = write_snapshot(tmp_path / "s", {"train": prompt_rows[:1], "selection": prompt_rows[1:]})
+    run_here(make_run("ppo", inputs | {"snapshot": snapshot}, CONFIG | {"iterations": 1}))
+    assert seen == [1]
+
+
+def test_a_snapshot_without_prompts_lends_those_of_its_preferences(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    rows = [row for row in feedback_rows() if row["kind"] == "preference"]
+    snapshot = write_snapshot(tmp_path / "s", {"train": rows})
+    made = run_here(make_run("ppo", inputs | {"snapshot": snapshot}, CONFIG | {"iterations": 1}))
+    assert made["metrics"]["train_prompts"] == 4
+
+
+def test_no_prompts_is_a_data_failure(
+    make_run: MakeRun, command: Command, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    snapshot = write_snapshot(tmp_path / "s", {"selection": feedback_rows()})
+    folder = make_run("ppo", inputs | {"snapshot": snapshot}, CONFIG)
+    assert command(folder).returncode == 2
+    error = json.loads((folder / "result.json").read_text())["error"]
+    assert error["kind"] == "data" and "no prompts" in error["message"]
+
+
+def test_a_reward_model_of_another_tokenizer_is_refused(
+    make_run: MakeRun, command: Command, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    other = tmp_path / "reward"
+    shutil.copytree(inputs["reward_model"], other)
+    vocabulary = json.loads((other / "tokenizer.json").read_text())
+    pieces = vocabulary["model"]["vocab"]
+    last, before = sorted(pieces, key=pieces.get)[-1:-3:-1]
+    pieces[last], pieces[before] = pieces[before], pieces[last]
+    (other / "tokenizer.json").write_text(json.dumps(vocabulary))
+    folder = make_run("ppo", inputs | {"reward_model": other}, CONFIG)
+    assert command(folder).returncode == 2
+    error = json.loads((folder / "result.json").read_text())["error"]
+    assert error["kind"] == "config" and "tokenizer" in error["message"]
