@@ -180,7 +180,7 @@ def _append(
         assignment=held,
         annotator=by,
         kind=task.kind,
-        revision=_next_revision(held) if held.current_id or held.state != State.HELD else 1,
+        revision=_next_revision(held),
         payload=payload,
         shown=shown,
         late=late,
