@@ -4,7 +4,7 @@ The names are those that the trainer writes to `progress.jsonl`. An unknown one 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Plot:
-    """Figures that share an axis."""
+    """Figures on one plot: `names` on its left axis, `right` on another scale beside it."""
 
     key: str
     title: str
     unit: str
     meaning: str
     names: tuple[str, ...]
+    right: tuple[str, ...] = ()
 
 
 FIGURES: dict[str, Figure] = {
@@ -70,16 +71,10 @@ FIGURES: dict[str, Figure] = {
 PLOTS: tuple[Plot, ...] = (
     Plot(
         "reward",
-        "Reward",
-        "standard deviations",
-        "How good the reward model finds the completions.",
+        "Reward beside KL",
+        "",
+        "Reward that rises while KL stays low is learned; reward that rises only with KL is bought dearly.",
         ("score", "reward"),
-    ),
-    Plot(
-        "kl",
-        "KL to the reference",
-        "nats per completion",
-        "How far the policy moved from its start. Reward that rises only with KL is bought dearly.",
         ("kl",),
     ),
     Plot(
@@ -124,15 +119,28 @@ def figure(name: str) -> Figure:
     return FIGURES.get(name) or Figure(name.replace("_", " ").replace("/", ": ").capitalize())
 
 
+# What a run of each stage will report, so that its plots stand there before the first figure comes.
+EXPECTED: dict[str, tuple[str, ...]] = {
+    "pretrain": ("loss", "selection_bits_per_byte"),
+    "sft": ("loss", "selection_loss"),
+    "reward": ("loss", "selection_loss", "selection_accuracy"),
+    "ppo": ("score", "reward", "kl", "entropy", "length", "eos_rate", "policy_loss", "clip_fraction", "approx_kl"),
+}
+
+
 def plots(names: Iterable[str]) -> list[Plot]:
     """The plots that hold these figures, in reading order; unknown figures get a plot of their own behind them."""
     there = set(names) - UNDRAWN
     drawn = [
-        Plot(plot.key, plot.title, plot.unit, plot.meaning, tuple(name for name in plot.names if name in there))
+        replace(
+            plot,
+            names=tuple(name for name in plot.names if name in there),
+            right=tuple(name for name in plot.right if name in there),
+        )
         for plot in PLOTS
-        if there & set(plot.names)
+        if there & {*plot.names, *plot.right}
     ]
-    known = {name for plot in PLOTS for name in plot.names}
+    known = {name for plot in PLOTS for name in (*plot.names, *plot.right)}
     for name in sorted(there - known):
         about = figure(name)
         drawn.append(Plot(name.replace("/", "-"), about.label, about.unit, about.meaning, (name,)))

@@ -287,3 +287,18 @@ def _database_bytes() -> int | None:
     with connection.cursor() as cursor:
         cursor.execute("select pg_database_size(current_database())")
         return int(cursor.fetchone()[0])
+
+
+def active_jobs(projects: set[int], most: int = 30) -> list[tuple[Job, Life]]:
+    """Jobs queued or running for these projects, those at work first, each with the truth about it."""
+    rows = Job.objects.filter(status__in=Job.ACTIVE, project__in=projects).select_related("project", "run")
+    there = {queue_row.name: queue_row for queue_row in queues()}
+    found = sorted(rows.order_by("pk")[:most], key=lambda job: (job.status == Job.Status.QUEUED, job.pk))
+    return [(job, life(job, there=there.get(job.queue))) for job in found]
+
+
+def failed_lately(projects: set[int], now: datetime, most: int = 10) -> list[Job]:
+    """Jobs that failed within the last day, newest first."""
+    rows = Job.objects.filter(status=Job.Status.FAILED, project__in=projects)
+    rows = rows.filter(finished_at__gte=now - timedelta(days=1)).select_related("project", "run")
+    return list(rows.order_by("-pk")[:most])

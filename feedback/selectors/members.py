@@ -70,3 +70,7 @@ def who_annotated(project: Project, person_id: Any) -> Person:
     if found is None or not Annotation.objects.filter(project=project, annotator=found).exists():
         raise NotFound
     return found
+
+
+def administers_any(person: Person) -> bool:
+    return Membership.objects.filter(person=person, role=ADMIN).exists()

@@ -1,4 +1,4 @@
-"""What a run page shows: curves, samples over steps, where it stands in its chain; and what training would start from."""
+"""What a run page shows: curves, samples over steps, its place in the chain; and what training would start from."""
 
 import math
 import uuid
@@ -12,6 +12,7 @@ from feedback.models import (
     Chain,
     Corpus,
     DatasetSnapshot,
+    Evaluation,
     ModelVersion,
     PreferencePair,
     Project,
@@ -22,6 +23,7 @@ from feedback.models import (
     TrainingRun,
 )
 from feedback.rules import figures
+from feedback.rules.figures import Plot
 
 MOST_POINTS = 1500
 CHAIN = (Stage.SFT, Stage.REWARD, Stage.PPO, Stage.EVALUATE)
@@ -134,44 +136,65 @@ def in_chain(run: TrainingRun) -> list[TrainingRun]:
     return list(runs_of(run.project).filter(chain=run.chain_id).order_by("position"))
 
 
-def curves(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
-    """Plots of one run or several: {key, title, unit, meaning, series: [{name, label, run, points: [[step, value]]}]}.
-
-    A figure that is no number at a step (NaN, infinity) is left out there. At most `MOST_POINTS` a series.
-    """
-    found: dict[tuple[int, str], list[list[float]]] = {}
+def plots_of(runs: Sequence[TrainingRun]) -> list[Plot]:
+    """The plots of one run or several: those of their stages, and of whatever else they have reported."""
+    names: set[str] = set()
     for run in runs:
-        for step, metrics in RunPoint.objects.filter(run=run).order_by("step").values_list("step", "metrics"):
-            for name, value in metrics.items():
-                if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                    found.setdefault((run.pk, name), []).append([step, value])
+        names |= set(figures.EXPECTED.get(run.stage, ()))
+        points = RunPoint.objects.filter(run=run).order_by("step")
+        count = points.count()
+        # Every step reports the same figures and measurements come now and then: a few steps tell nearly all names.
+        for place in {0, 1, count // 2, count - 1} & set(range(count)):
+            metrics = points.values_list("metrics", flat=True)[place]
+            names |= {name for name, value in metrics.items() if _is_number(value)}
+    return figures.plots(names)
+
+
+def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
+    """A plot as chart.js takes it, at most about `MOST_POINTS` steps a run.
+
+    A figure that is no number at a step (NaN, infinity) is a gap there; one that is measured now and then is bridged.
+    """
     several = len(runs) > 1
-    drawn = []
-    for plot in figures.plots(name for _, name in found):
-        series = []
-        for run in runs:
-            for name in plot.names:
-                points = found.get((run.pk, name))
-                if points:
-                    label = figures.figure(name).label
-                    series.append(
-                        {
-                            "name": f"{run.number}-{name}" if several else name,
-                            "label": f"run {run.number}: {label.lower()}" if several else label,
-                            "points": _thinned(points),
-                        }
-                    )
-        drawn.append(
-            {"key": plot.key, "title": plot.title, "unit": plot.unit, "meaning": plot.meaning, "series": series}
+    steps: set[int] = set()
+    found: list[tuple[TrainingRun, str, str, dict[int, float], bool]] = []
+    for run in runs:
+        rows = _thinned(list(RunPoint.objects.filter(run=run).order_by("step").values_list("step", "metrics")))
+        for axis, names in (("left", plot.names), ("right", plot.right)):
+            for name in names:
+                reported = sum(name in metrics for _, metrics in rows)
+                values = {step: float(metrics[name]) for step, metrics in rows if _is_number(metrics.get(name))}
+                if values:
+                    found.append((run, name, axis, values, several or reported < len(rows)))
+                    steps |= set(values)
+    x = sorted(steps)
+    series = []
+    for run, name, axis, values, sparse in found:
+        about = figures.figure(name)
+        label = f"run {run.number}, {about.label.lower()}" if several else about.label
+        series.append(
+            {
+                "name": label,
+                "values": [values.get(step) for step in x],
+                "axis": axis,
+                "unit": about.unit,
+                "sparse": sparse,
+            }
         )
-    return drawn
+    return {"x": x, "x_name": "step", "series": series}
 
 
-def _thinned(points: list[list[float]]) -> list[list[float]]:
-    """Every n-th point, and always the last."""
-    stride = -(-len(points) // MOST_POINTS)
-    thinned = points[::stride]
-    return thinned if thinned[-1] == points[-1] else [*thinned, points[-1]]
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _thinned(rows: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """Every n-th row, and always the last; measurements that came between are kept."""
+    if len(rows) <= MOST_POINTS:
+        return rows
+    stride = -(-len(rows) // MOST_POINTS)
+    common = min(len(metrics) for _, metrics in rows)
+    return [row for place, row in enumerate(rows) if place % stride == 0 or len(row[1]) > common or row is rows[-1]]
 
 
 @dataclass(frozen=True)
@@ -216,3 +239,63 @@ def chosen(project: Project, public_ids: Iterable[str], most: int = 6) -> list[T
         except ValueError:
             continue
     return list(runs_of(project).filter(public_id__in=keys[:most]).order_by("number"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stage of a chain and the run that does it, if it has come to that."""
+
+    stage: str
+    run: TrainingRun | None
+    state: str
+
+
+def places(chain: Chain, made: Sequence[TrainingRun]) -> list[Place]:
+    """Every stage of the chain in order; those without a run wait, or will not come any more."""
+    by_position = {run.position: run for run in made}
+    later = "waiting" if chain.state == Chain.State.ACTIVE else "not run"
+    found = []
+    for position, stage in enumerate(chain.stages):
+        run = by_position.get(position)
+        found.append(Place(stage, run, run.job.status if run else later))
+    return found
+
+
+def final_figures(run: TrainingRun) -> list[tuple[str, Any, str]]:
+    """(label, value, unit) of the figures at the run's end that are plain numbers or words."""
+    found = []
+    for name, value in run.metrics.items():
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            about = figures.figure(name)
+            found.append((about.label, value, about.unit))
+    return found
+
+
+def evaluation_of(run: TrainingRun) -> Evaluation | None:
+    return Evaluation.objects.filter(run=run).select_related("candidate", "incumbent").first()
+
+
+def made_by(run: TrainingRun) -> ModelVersion | None:
+    return ModelVersion.objects.filter(run=run).first()
+
+
+def settings_that_differ(runs: Sequence[TrainingRun]) -> list[tuple[str, list[Any]]]:
+    """Settings with more than one value among these runs, and what each has."""
+    rows: list[tuple[str, list[Any]]] = [
+        ("stage", [run.stage for run in runs]),
+        ("seed", [run.seed for run in runs]),
+        ("snapshot", [run.snapshot.number if run.snapshot else None for run in runs]),
+    ]
+    names = sorted({name for run in runs for name in run.config})
+    rows += [(name, [run.config.get(name) for run in runs]) for name in names]
+    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]
+
+
+def figures_side_by_side(runs: Sequence[TrainingRun]) -> list[tuple[str, list[Any], str]]:
+    """Final figures that are numbers, a column for each run."""
+    names = [name for run in runs for name, value in run.metrics.items() if _is_number(value)]
+    rows = []
+    for name in dict.fromkeys(names):
+        about = figures.figure(name)
+        rows.append((about.label, [run.metrics.get(name) for run in runs], about.unit))
+    return rows

@@ -188,7 +188,7 @@ class NewPromptsForm(forms.Form):
         label="Responses to each",
         min_value=0,
         max_value=16,
-        help_text="From the model that serves now. 0 asks for none.",
+        help_text="From the model that serves now. 0: none.",
     )
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)  # sending the page twice stores nothing twice
 

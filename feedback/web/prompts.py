@@ -14,9 +14,9 @@ from feedback.selectors import access, browse, health
 from feedback.selectors.access import ADMIN
 from feedback.services import generation, registry
 from feedback.services import prompts as prompt_services
+from feedback.web.admin_common import same_project
 from feedback.web.admin_forms import NewPromptsForm, PromptFilter, add_error
 from feedback.web.doors import person, project_page, viewer
-from feedback.web.admin_common import same_project
 from feedback.web.htmx import page_or_partial
 from feedback.web.paging import page_of
 

@@ -1,0 +1,184 @@
+"""The registry as pages show it: the family tree, a version's report card, what served when, evaluations."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import QuerySet
+
+from feedback.models import Deployment, Evaluation, ModelVersion, Project, Response
+from feedback.rules import figures
+from feedback.selectors.runs import as_text
+
+TREE = 200  # versions drawn: a project that trains every few minutes has thousands
+SAMPLES = 12
+JUDGES = (("win_rate", "by people's answers"), ("reward_model_win_rate", "by the reward model's opinion"))
+
+
+@dataclass
+class Branch:
+    """A version with those that were trained from it, oldest first."""
+
+    version: ModelVersion
+    serving: bool
+    children: list["Branch"] = field(default_factory=list)
+
+
+def versions_of(project: Project, kind: str = "") -> QuerySet[ModelVersion]:
+    rows = ModelVersion.objects.filter(project=project).select_related(
+        "project", "parent", "run__snapshot", "run__reward_model", "run__job"
+    )
+    return rows.filter(kind=kind) if kind in ModelVersion.Kind.values else rows
+
+
+def family(project: Project, serving: ModelVersion | None) -> tuple[list[Branch], bool]:
+    """Roots of the newest `TREE` versions (reward models and policies), and whether older ones were left out.
+
+    A version whose parent is not drawn is a root itself.
+    """
+    rows = versions_of(project).exclude(kind=ModelVersion.Kind.TOKENIZER).order_by("-pk")
+    newest = list(rows[: TREE + 1])
+    drawn = sorted(newest[:TREE], key=lambda version: version.pk)
+    branches = {version.pk: Branch(version, serving is not None and version.pk == serving.pk) for version in drawn}
+    roots: list[Branch] = []
+    for version in drawn:
+        parent = branches.get(version.parent_id) if version.parent_id else None
+        (parent.children if parent else roots).append(branches[version.pk])
+    return roots, len(newest) > TREE
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure of a report card, with its interval where there is one."""
+
+    label: str
+    value: Any
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    share: bool = False
+    meaning: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        return isinstance(self.value, int | float) and not isinstance(self.value, bool)
+
+
+def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
+    """Metrics in groups: those at the top, and each nested group under its own name.
+
+    `x_low` and `x_high`, or {"value"|"rate"|"mean", "low", "high"}, become the interval of `x`.
+    """
+    groups: dict[str, list[Measured]] = defaultdict(list)
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            title = name.replace("_", " ").capitalize()
+            middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
+            if "low" in value and middle is not None:
+                groups[""].append(_measured(name, middle, value.get("low"), value.get("high")))
+            else:
+                groups[title].extend(_group(value))
+        elif not name.endswith(("_low", "_high")) and value is not None:
+            groups[""].append(_measured(name, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")))
+    return [(title, groups[title]) for title in sorted(groups, key=bool) if groups[title]]
+
+
+def _group(metrics: dict[str, Any]) -> list[Measured]:
+    found = []
+    for name, value in metrics.items():
+        if name.endswith(("_low", "_high")) or value is None:
+            continue
+        if isinstance(value, dict):
+            told = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
+            found.append(_measured(name, told))
+        else:
+            found.append(_measured(name, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")))
+    return found
+
+
+def _measured(name: str, value: Any, low: Any = None, high: Any = None) -> Measured:
+    about = figures.figure(name)
+    return Measured(about.label, value, about.unit, low, high, about.share, about.meaning)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def win_rate(metrics: dict[str, Any]) -> tuple[Measured, str] | None:
+    """The candidate's win rate over the incumbent and by whose opinion, people's before a reward model's."""
+    for name, judge in JUDGES:
+        found = metrics.get(name)
+        if isinstance(found, dict):
+            middle = next((found[key] for key in ("value", "rate", "mean", "win_rate") if key in found), None)
+            if middle is not None:
+                return Measured("Win rate", middle, "", found.get("low"), found.get("high"), True), judge
+        elif isinstance(found, int | float):
+            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+            return Measured("Win rate", found, "", low, high, True), judge
+    return None
+
+
+def evaluations_of(version: ModelVersion) -> list[Evaluation]:
+    rows = version.evaluations.select_related("incumbent", "run", "snapshot")
+    return list(rows.order_by("-pk")[:20])
+
+
+def newest_evaluation(version: ModelVersion) -> Evaluation | None:
+    return version.evaluations.select_related("incumbent", "run").order_by("-pk").first()
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One prompt with the texts of candidate and incumbent, for people to look at."""
+
+    prompt: str
+    candidate: list[str]
+    incumbent: list[str]
+
+
+def side_by_side(evaluation: Evaluation) -> list[SideBySide]:
+    """Samples by prompt. Takes {"prompt", "model", "text"} rows, or {"prompt", "candidate", "incumbent"}."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for sample in evaluation.samples:
+        if not isinstance(sample, dict):
+            continue
+        texts = found.setdefault(as_text(sample.get("prompt", "")), {"candidate": [], "incumbent": []})
+        if sample.get("model") in texts:
+            texts[sample["model"]].append(str(sample.get("text", "")))
+        for name in ("candidate", "incumbent"):
+            value = sample.get(name)
+            if value is not None:
+                texts[name] += [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return [SideBySide(prompt, t["candidate"][:2], t["incumbent"][:2]) for prompt, t in list(found.items())[:SAMPLES]]
+
+
+def deployments_of(project: Project, most: int = 20) -> list[Deployment]:
+    rows = Deployment.objects.filter(project=project).select_related("model_version", "deployed_by")
+    return list(rows.order_by("-pk")[:most])
+
+
+def rolls_back_to(history: Sequence[Deployment]) -> ModelVersion | None:
+    """What a roll back would serve: the last version that served, was not rolled back from, and is still fit."""
+    unfit = (ModelVersion.State.REJECTED, ModelVersion.State.REVOKED)
+    present = history[0].model_version_id if history else None
+    spent = {deployment.model_version_id for deployment in history if deployment.rolled_back}
+    for deployment in history:
+        version = deployment.model_version
+        if version.pk == present or version.pk in spent or version.tainted_at or version.state in unfit:
+            continue
+        return version
+    return None
+
+
+def policies(project: Project, most: int = 50) -> list[ModelVersion]:
+    """Policies that can answer a prompt, newest first."""
+    rows = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY)
+    return list(rows.exclude(state=ModelVersion.State.REVOKED).order_by("-number")[:most])
+
+
+def written_by(version: ModelVersion, most: int = 5) -> list[Response]:
+    """The newest responses it wrote, in whatever project page asks."""
+    rows = Response.objects.filter(project=version.project_id, model_version=version, state=Response.State.READY)
+    return list(rows.select_related("prompt").order_by("-pk")[:most])

@@ -1,0 +1,180 @@
+"""The registry: who was trained from whom, how good each version is, what serves, and the way back."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError
+from feedback.models import ModelVersion, Project
+from feedback.selectors import access, browse, health, lineage, registry_pages
+from feedback.selectors.access import ADMIN
+from feedback.services import generation, registry
+from feedback.services import prompts as prompt_services
+from feedback.web.admin_common import same_project
+from feedback.web.admin_forms import PlaygroundForm, add_error
+from feedback.web.doors import person, project_page, viewer
+from feedback.web.htmx import page_or_partial
+from feedback.web.paging import page_of
+
+PLAYGROUND = "playground"
+
+
+@project_page(ADMIN)
+def models(request: HttpRequest, project: Project) -> HttpResponse:
+    """What serves, the family, and every version in a table."""
+    serving = registry.serving(project)
+    kind = request.GET.get("kind", "")
+    page = page_of(registry_pages.versions_of(project, kind), request.GET.get("after"), size=30)
+    roots, cut = registry_pages.family(project, serving)
+    history = registry_pages.deployments_of(project)
+    context = {
+        "project": project,
+        "serving": serving,
+        "history": history,
+        "back_to": registry_pages.rolls_back_to(history),
+        "roots": roots,
+        "cut": cut,
+        "page": page,
+        "rows": [(version, _headline(version)) for version in page.rows],
+        "kind": kind if kind in ModelVersion.Kind.values else "",
+        "kinds": ModelVersion.Kind.values,
+    }
+    return render(request, "feedback/models/list.html", context)
+
+
+def _headline(version: ModelVersion) -> registry_pages.Measured | None:
+    """The one figure a table has room for: what its stage is judged by."""
+    wanted = ("selection_accuracy", "win_rate", "score", "selection_loss", "selection_bits_per_byte", "vocab_size")
+    name = next((name for name in wanted if isinstance(version.metrics.get(name), int | float)), None)
+    return registry_pages.report_card({name: version.metrics[name]})[0][1][0] if name else None
+
+
+@project_page(ADMIN)
+def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+    """One version: report card, evidence, where it comes from, and the buttons beside the evidence."""
+    found = access.get_model(viewer(request), model_id)
+    same_project(found, project)
+    serving = registry.serving(project)
+    history = registry_pages.deployments_of(project)
+    evaluations = registry_pages.evaluations_of(found)
+    newest = evaluations[0] if evaluations else None
+    context = {
+        "project": project,
+        "model": found,
+        "serving": serving,
+        "serves": serving is not None and serving.pk == found.pk,
+        "back_to": registry_pages.rolls_back_to(history),
+        "history": [row for row in history if row.model_version_id == found.pk],
+        "card": registry_pages.report_card(found.metrics),
+        "evaluations": [
+            (row, registry_pages.win_rate(row.metrics), registry_pages.report_card(row.metrics)) for row in evaluations
+        ],
+        "evaluation": newest,
+        "win": registry_pages.win_rate(newest.metrics) if newest else None,
+        "samples": registry_pages.side_by_side(newest) if newest else [],
+        "lineage": lineage.of_model(found),
+        "written": registry_pages.written_by(found),
+        "promotable": found.kind == ModelVersion.Kind.POLICY
+        and found.tainted_at is None
+        and found.state not in (ModelVersion.State.REJECTED, ModelVersion.State.REVOKED),
+    }
+    return render(request, "feedback/models/model.html", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def promote(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+    found = access.get_model(viewer(request), model_id)
+    same_project(found, project)
+    registry.promote(by=person(request), model_version=found, note=request.POST.get("note", "")[:500])
+    messages.success(request, f"{found} serves {project.name} now: the next responses are its own.")
+    return redirect("model", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def roll_back(request: HttpRequest, project: Project) -> HttpResponse:
+    deployment = registry.roll_back(by=person(request), project=project)
+    messages.success(request, f"Rolled back: {deployment.model_version} serves {project.name} again.")
+    return redirect("models", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def decide(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+    """Approve or reject a version. A rejected one is not trained from and cannot be promoted."""
+    found = access.get_model(viewer(request), model_id)
+    same_project(found, project)
+    found = registry.decide(by=person(request), model_version=found, state=request.POST.get("state", ""))
+    messages.success(request, f"{found} is {found.state}.")
+    return redirect("model", project.slug, found.public_id)
+
+
+@project_page(ADMIN)
+def playground(request: HttpRequest, project: Project) -> HttpResponse:
+    """One prompt to two versions; both answers side by side on a page of their own."""
+    policies = registry_pages.policies(project)
+    serving = registry.serving(project)
+    form = PlaygroundForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return redirect("playground_answers", project.slug, _ask_two(request, project, form))
+        except DomainError as error:
+            add_error(form, error)
+    left = request.GET.get("left") or (str(serving.public_id) if serving else "")
+    others = [version for version in policies if str(version.public_id) != left]
+    context = {
+        "project": project,
+        "form": form,
+        "policies": policies,
+        "serving": serving,
+        "left": request.POST.get("left") or left,
+        "right": request.POST.get("right") or request.GET.get("right") or (str(others[0].public_id) if others else ""),
+        "there": health.queue_now("generate"),
+    }
+    return render(request, "feedback/models/playground.html", context, status=422 if form.errors else 200)
+
+
+def _ask_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> Any:
+    """A prompt of the project, asked of both versions at once; it becomes no task."""
+    versions = []
+    for name in ("left", "right"):
+        version = access.get_model(viewer(request), form.cleaned_data[name])
+        same_project(version, project)
+        versions.append(version)
+    asked = form.cleaned_data["text"].strip()
+    with transaction.atomic():
+        prompt, _ = prompt_services.submit_prompt(
+            project=project,
+            by=person(request),
+            messages=[{"role": "user", "content": asked}],
+            source=PLAYGROUND,
+            responses_wanted=0,
+        )
+        for version in versions:
+            generation.request_responses(
+                prompt=prompt, count=1, by=person(request), model_version=version, make_tasks=False
+            )
+    return prompt.public_id
+
+
+@project_page(ADMIN)
+def playground_answers(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+    """Polls until both are there."""
+    found = access.get_prompt(viewer(request), prompt_id, ADMIN)
+    same_project(found, project)
+    responses = browse.responses_to(found)
+    awaited = sum(response.state in browse.WANTED for response in responses)
+    job = browse.generation_job(project) if awaited else None
+    context = {
+        "project": project,
+        "prompt": found,
+        "responses": responses,
+        "awaited": awaited,
+        "life": health.life(job) if job else None,
+    }
+    return page_or_partial(request, "models/answers", context)

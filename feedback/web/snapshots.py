@@ -1,0 +1,98 @@
+"""Data: snapshots, what is in them, and what differs between two."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import Invalid
+from feedback.models import Corpus, DatasetSnapshot, Project
+from feedback.selectors import access, health, lineage, runs, snapshot_pages
+from feedback.selectors.access import ADMIN
+from feedback.services import registry
+from feedback.services import snapshots as snapshot_services
+from feedback.web.admin_common import same_project
+from feedback.web.doors import person, project_page, viewer
+from feedback.web.htmx import page_or_partial
+from feedback.web.paging import page_of
+
+
+@project_page(ADMIN)
+def data(request: HttpRequest, project: Project) -> HttpResponse:
+    """Snapshots, newest first, and the button that freezes another."""
+    page = page_of(snapshot_pages.snapshots_of(project), request.GET.get("after"))
+    drafts = [row for row in page.rows if row.state == DatasetSnapshot.State.DRAFT]
+    context = {
+        "project": project,
+        "page": page,
+        "rows": [(row, snapshot_pages.table(row).total) for row in page.rows],
+        "waiting": bool(drafts),
+        "there": health.queue_now("default") if drafts else None,
+        "stock": runs.stock(project, registry.serving(project)),
+        "frozen": [row for row in page.rows if row.state == DatasetSnapshot.State.FROZEN],
+        "corpora": list(Corpus.objects.filter(project=project).order_by("name")[:20]),
+    }
+    return page_or_partial(request, "data/snapshots", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def freeze(request: HttpRequest, project: Project) -> HttpResponse:
+    """Ask for a snapshot of the judgements, or of a corpus."""
+    purpose, corpus, policy = DatasetSnapshot.Purpose.FEEDBACK, None, None
+    if key := request.POST.get("corpus"):
+        corpus = access.get_corpus(viewer(request), key, ADMIN)
+        same_project(corpus, project)
+        purpose = DatasetSnapshot.Purpose.CORPUS
+    elif pairs := request.POST.get("pairs"):
+        policy = {"pairs": pairs}
+    snapshot = snapshot_services.request_snapshot(
+        project=project, by=person(request), purpose=purpose, corpus=corpus, policy=policy
+    )
+    messages.success(request, f"Snapshot {snapshot.number} is asked for; a worker writes it.")
+    return redirect("snapshot", project.slug, snapshot.public_id)
+
+
+@project_page(ADMIN)
+def snapshot(request: HttpRequest, project: Project, snapshot_id: Any) -> HttpResponse:
+    """One snapshot; it polls while it is being written."""
+    found = access.get_snapshot(viewer(request), snapshot_id)
+    same_project(found, project)
+    frozen = found.state == DatasetSnapshot.State.FROZEN
+    draft = found.state == DatasetSnapshot.State.DRAFT
+    job = snapshot_pages.freeze_job(found) if draft else None
+    context = {
+        "project": project,
+        "snapshot": found,
+        "draft": draft,
+        "life": health.life(job) if job else None,
+        "table": snapshot_pages.table(found),
+        "annotators": lineage.annotators(found),
+        "runs": snapshot_pages.runs_on(found),
+        "first_rows": snapshot_pages.first_rows(found) if frozen else [],
+        "others": list(
+            snapshot_pages.snapshots_of(project)
+            .filter(state=DatasetSnapshot.State.FROZEN, purpose=found.purpose)
+            .exclude(pk=found.pk)
+            .order_by("-number")[:30]
+        ),
+    }
+    return page_or_partial(request, "data/snapshot", context)
+
+
+@project_page(ADMIN)
+def compare(request: HttpRequest, project: Project) -> HttpResponse:
+    """What differs between two frozen snapshots, the older one first."""
+    pair = snapshot_pages.pick(project, [request.GET.get("one", ""), request.GET.get("other", "")])
+    if len(pair) != 2 or pair[0].pk == pair[1].pk:
+        raise Invalid("Choose two different frozen snapshots of this project.")
+    one, other = sorted(pair, key=lambda row: row.number)
+    context = {
+        "project": project,
+        "one": one,
+        "other": other,
+        "difference": snapshot_pages.difference(one, other),
+    }
+    return render(request, "feedback/data/compare.html", context)
