@@ -95,7 +95,7 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
 
     Responses of the same text never meet: there would be nothing to judge.
     """
-    locked = Prompt.objects.select_for_update().select_related("project").get(pk=prompt.pk)
+    locked = Prompt.objects.select_for_update(of=("self",)).select_related("project").get(pk=prompt.pk)
     if locked.responses.filter(state__in=[State.QUEUED, State.RUNNING]).exists():
         return []
     Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.READY)

@@ -31,7 +31,7 @@ def register(
         return before
     parent = run.base_model if kind != ModelVersion.Kind.TOKENIZER else None
     with transaction.atomic():
-        project = Project.objects.select_for_update().get(pk=run.project_id)
+        project = Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
         numbers = ModelVersion.objects.filter(project=project, kind=kind)
         version = ModelVersion.objects.create(
             project=project,
@@ -69,7 +69,7 @@ def promote(*, by: Person | None, model_version: ModelVersion, note: str = "") -
     if model_version.kind != ModelVersion.Kind.POLICY:
         raise Invalid(f"Only policies serve; {model_version} is a {model_version.kind} model.")
     with transaction.atomic():
-        project = Project.objects.select_for_update().get(pk=model_version.project_id)
+        project = Project.objects.select_for_update(no_key=True).get(pk=model_version.project_id)
         version = ModelVersion.objects.get(pk=model_version.pk)
         if version.tainted_at is not None:
             raise ModelNotPromotable(
@@ -90,7 +90,7 @@ def roll_back(*, by: Person | None, project: Project) -> Deployment:
         NothingToRollBackTo: no earlier version served, or all that did are no longer fit to serve.
     """
     with transaction.atomic():
-        project = Project.objects.select_for_update().get(pk=project.pk)
+        project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         history = list(Deployment.objects.filter(project=project).select_related("model_version").order_by("-id"))
         present = history[0].model_version_id if history else None
         spent = {deployment.model_version_id for deployment in history if deployment.rolled_back}

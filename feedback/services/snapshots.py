@@ -51,7 +51,7 @@ def request_snapshot(
     if purpose == DatasetSnapshot.Purpose.CORPUS and corpus is None:
         raise Invalid("Say which corpus.", field="corpus")
     with transaction.atomic():
-        project = Project.objects.select_for_update().get(pk=project.pk)
+        project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         number = (DatasetSnapshot.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
         snapshot = DatasetSnapshot.objects.create(
             project=project,

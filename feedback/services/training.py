@@ -113,7 +113,7 @@ def start_chain(
 def advance_chain(chain: Chain) -> None:
     """Called when a run of the chain ended: start the next stage, or end the chain. Safe to call twice."""
     with transaction.atomic():
-        chain = Chain.objects.select_for_update().select_related("project").get(pk=chain.pk)
+        chain = Chain.objects.select_for_update(of=("self",)).select_related("project").get(pk=chain.pk)
         last = chain.runs.select_related("job").order_by("-position").first()
         if chain.state != Chain.State.ACTIVE or last is None or not last.job.is_final:
             return
@@ -317,7 +317,7 @@ def _start_run(chain: Chain, position: int) -> TrainingRun:
         reward = made.get(Stage.REWARD) or _newest(project, Stage.REWARD)
     settings = {"preset": chain.config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)}
     settings |= project.training_policy.get("stages", {}).get(stage, {}) | chain.config.get(stage, {})
-    project = Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
     number = (TrainingRun.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
     job = jobs.create(kind=Job.Kind.TRAINING, queue_name=queue.TRAIN, project=project, by=chain.requested_by)
     return TrainingRun.objects.create(
