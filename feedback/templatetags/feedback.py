@@ -1,5 +1,6 @@
 """What templates need of our own: safe Markdown, times, states, explained words, places in the navigation."""
 
+import json
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
@@ -171,6 +172,12 @@ def number(value: float | None, digits: int = 2) -> str:
 def percent(share: float | None, digits: int = 0) -> str:
     """A share from 0 to 1 as percent."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """For a data attribute; escaped there like any text."""
+    return json.dumps(value)
 
 
 @register.filter

@@ -1,12 +1,271 @@
-"""The desk: one task on it, the next one ready, keys for everything."""
+"""The desk: one task on it, the next one ready, keys for everything.
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+The page comes with the task and the one after it. Sending an answer brings the following one in the same reply, so the
+annotator never waits. Everything works as plain forms too, one page a task, where there is no script.
+"""
 
-from feedback.models import Project
-from feedback.web.doors import project_page
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from feedback.errors import DomainError, Invalid, NotFound, NotHeld
+from feedback.models import Assignment, Project
+from feedback.selectors import access, waiting, work
+from feedback.services import annotations, idempotency, tasks
+from feedback.services.tasks import NoTask
+from feedback.web.answers import from_form
+from feedback.web.doors import person, project_page, viewer
+from feedback.web.json_door import body_of, is_json, json_door
+
+KINDS = {"comparison": "feedback/desk/_comparison.html"}
+SCALE = [
+    {"key": key, "side": side, "word": word}
+    for key, side, word in (
+        ("1", "a", "A much"),
+        ("2", "a", "A"),
+        ("3", "a", "A a bit"),
+        ("4", "a", "A barely"),
+        ("5", "same", "same"),
+        ("6", "b", "B barely"),
+        ("7", "b", "B a bit"),
+        ("8", "b", "B"),
+        ("9", "b", "B much"),
+        ("0", "bad", "both bad"),
+    )
+]
+DIMENSION_KEYS = ("qwe", "rty", "iop")  # a, same, b for the first three dimensions asked
 
 
+@never_cache
 @project_page()
 def desk(request: HttpRequest, project: Project) -> HttpResponse:
-    return render(request, "feedback/home/projects.html")
+    return _page(request, project)
+
+
+def _page(request: HttpRequest, project: Project, *, error: str = "", status: int = 200) -> HttpResponse:
+    who = person(request)
+    found = tasks.next_assignment(project=project, annotator=who)
+    ahead: Assignment | NoTask | None = None
+    if isinstance(found, Assignment):
+        ahead = tasks.next_assignment(project=project, annotator=who, ahead=True)
+        ahead = ahead if isinstance(ahead, Assignment) and ahead.pk != found.pk else None
+    context = {
+        "project": project,
+        "shown": _card(request, found) if isinstance(found, Assignment) else _nothing(request, project, found),
+        "ahead": _card(request, ahead) if isinstance(ahead, Assignment) else "",
+        "present": found if isinstance(found, Assignment) else None,
+        "progress": work.progress(project, who),
+        "guidelines": work.guidelines(project),
+        "skip_reasons": tasks.SKIP_REASONS,
+        "error": error,
+    }
+    return render(request, "feedback/desk/desk.html", context, status=status)
+
+
+# --- what script asks ------------------------------------------------------------------------------
+
+
+@require_POST
+@json_door
+def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    """Take the answer in and bring the following task. A plain form gets the desk's page again."""
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    if not is_json(request):
+        return _submit_form(request, assignment)
+    body = body_of(request)
+    reply = _once(request, body, lambda: _submitted(assignment, body))
+    return _with_following(request, assignment.project, body, reply)
+
+
+@require_POST
+@json_door
+def revise(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    body = body_of(request)
+
+    def act() -> tuple[int, Any]:
+        annotation = annotations.revise(
+            assignment=assignment,
+            answer=body.get("answer"),
+            by=person(request),
+            seconds=_seconds(body),
+            client="web",
+        )
+        return 200, {"counted": assignment.counted, "late": False, "revision": annotation.revision}
+
+    return _with_following(request, assignment.project, body, _once(request, body, act))
+
+
+@require_POST
+@json_door
+def skip(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    if not is_json(request):
+        tasks.skip(assignment=assignment, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
+        return redirect("desk", assignment.project.slug)
+    body = body_of(request)
+    tasks.skip(assignment=assignment, reason=str(body.get("reason", "")), note=str(body.get("note", "")))
+    return _with_following(request, assignment.project, body, {"skipped": True})
+
+
+@require_POST
+@json_door
+def flag(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    body = body_of(request)
+
+    def act() -> tuple[int, Any]:
+        annotations.flag(assignment=assignment, by=person(request), reason=str(body.get("reason", "")))
+        return 201, {"flagged": True}
+
+    return JsonResponse(_once(request, body, act))
+
+
+@require_POST
+@json_door
+def draft(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    annotations.save_draft(assignment=assignment, payload=body_of(request).get("payload"))  # type: ignore[arg-type]
+    return JsonResponse({"kept": True})
+
+
+@require_POST
+@json_door
+def renew(request: HttpRequest) -> HttpResponse:
+    """More time for what is on the desk. `lost` names what is somebody else's by now."""
+    ids = body_of(request).get("ids")
+    lost = []
+    for key in ids[:2] if isinstance(ids, list) else []:
+        try:
+            tasks.renew(assignment=access.get_assignment(viewer(request), key))
+        except (NotHeld, NotFound):
+            lost.append(str(key))
+    return JsonResponse({"lost": lost})
+
+
+@require_POST
+@json_door
+def release(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    """Sent as the page goes away: what was held ahead is free for others at once."""
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    if assignment.ahead:
+        tasks.release(assignment=assignment)
+    return HttpResponse(status=204)
+
+
+@require_POST
+@json_door
+def following(request: HttpRequest, slug: str) -> HttpResponse:
+    """The next task: ahead of the one that is shown, or to show now when none is."""
+    project = access.get_project(viewer(request), slug)
+    return _with_following(request, project, body_of(request), {})
+
+
+@require_GET
+@json_door
+def undo(request: HttpRequest, slug: str) -> HttpResponse:
+    """The last answer, to be looked at and revised."""
+    project = access.get_project(viewer(request), slug)
+    assignment = work.undoable(project, person(request))
+    if assignment is None:
+        raise NotFound("There is no answer of the last hour to call back.")
+    return JsonResponse({"id": str(assignment.public_id), "html": _card(request, assignment)})
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
+    annotation = annotations.submit(
+        assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web"
+    )
+    return 200, {"counted": assignment.counted, "late": annotation.late}
+
+
+def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
+    answer = from_form(assignment.task.kind, request.POST)
+    try:
+        if assignment.state == Assignment.State.SUBMITTED:
+            annotations.revise(assignment=assignment, answer=answer, by=person(request), client="web")
+        else:
+            annotations.submit(assignment=assignment, answer=answer, client="web")
+    except DomainError as error:
+        return _page(request, assignment.project, error=error.sentence, status=error.status)
+    messages.success(request, "Your answer is kept.")
+    return redirect("desk", assignment.project.slug)
+
+
+def _once(request: HttpRequest, body: dict[str, Any], act: Any) -> dict[str, Any]:
+    """Do it once per Idempotency-Key; what the page shows meanwhile is no part of what was said."""
+    said = {name: value for name, value in body.items() if name != "showing"}
+    key = request.headers.get("Idempotency-Key") or None
+    if key and len(key) > 200:
+        raise Invalid("An Idempotency-Key has at most 200 characters.")
+    route = f"POST {request.path}"
+    _, reply = idempotency.once(person=person(request), route=route, key=key, body=said, act=act)
+    return dict(reply)
+
+
+def _with_following(
+    request: HttpRequest, project: Project, body: dict[str, Any], reply: dict[str, Any]
+) -> HttpResponse:
+    """`reply`, with the next task as HTML, or why there is none; and how far today's work is."""
+    who = person(request)
+    showing = body.get("showing")
+    if showing:
+        _mark_shown(request, showing)
+    found = tasks.next_assignment(project=project, annotator=who, ahead=bool(showing))
+    reply = dict(reply, next=None, nothing=None)
+    if isinstance(found, Assignment):
+        if str(found.public_id) != showing:
+            reply["next"] = {"id": str(found.public_id), "html": _card(request, found)}
+    elif not showing:
+        reply["nothing"] = {"html": _nothing(request, project, found), "retry_after": found.retry_after}
+    done = work.progress(project, who)
+    reply["progress"] = {"today": done.today, "seconds": done.seconds}
+    return JsonResponse(reply)
+
+
+def _mark_shown(request: HttpRequest, showing: Any) -> None:
+    try:
+        assignment = access.get_assignment(viewer(request), showing)
+        if assignment.state == Assignment.State.HELD and assignment.ahead:
+            tasks.mark_shown(assignment=assignment)
+    except (NotHeld, NotFound):
+        pass  # lapsed in the meantime: an answer is taken in all the same
+
+
+def _card(request: HttpRequest, assignment: Assignment) -> str:
+    """A task as the annotator sees it. Blind: made from `work.payload` and nothing else."""
+    seen = work.payload(assignment)
+    *earlier, last = seen["prompt"]
+    context = {
+        "task": seen,
+        "earlier": earlier,
+        "last": last,
+        "scale": SCALE,
+        "body": KINDS.get(seen["kind"], "feedback/desk/_unknown_kind.html"),
+        "dimensions": [
+            {"name": name, "keys": DIMENSION_KEYS[place] if place < len(DIMENSION_KEYS) else ""}
+            for place, name in enumerate(seen["dimensions"])
+        ],
+    }
+    return render_to_string("feedback/desk/_card.html", context, request)
+
+
+def _nothing(request: HttpRequest, project: Project, why: NoTask) -> str:
+    context = {"why": why, "project": project, "waiting": waiting.for_tasks(project)}
+    return render_to_string("feedback/desk/_nothing.html", context, request)
+
+
+def _seconds(body: dict[str, Any]) -> float | None:
+    seconds = body.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+        return None
+    return float(seconds)

@@ -6,4 +6,13 @@ from feedback.web import desk
 
 desk_urls: list[URLPattern] = [
     path("p/<slug:slug>/desk/", desk.desk, name="desk"),
+    path("p/<slug:slug>/desk/next/", desk.following, name="desk_next"),
+    path("p/<slug:slug>/desk/undo/", desk.undo, name="desk_undo"),
+    path("desk/renew/", desk.renew, name="desk_renew"),
+    path("desk/<uuid:assignment_id>/submit/", desk.submit, name="desk_submit"),
+    path("desk/<uuid:assignment_id>/revise/", desk.revise, name="desk_revise"),
+    path("desk/<uuid:assignment_id>/skip/", desk.skip, name="desk_skip"),
+    path("desk/<uuid:assignment_id>/flag/", desk.flag, name="desk_flag"),
+    path("desk/<uuid:assignment_id>/draft/", desk.draft, name="desk_draft"),
+    path("desk/<uuid:assignment_id>/release/", desk.release, name="desk_release"),
 ]

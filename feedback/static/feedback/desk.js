@@ -1,0 +1,489 @@
+// The desk: shows a task, takes the answer, and has the next one in the page before the last one is sent.
+// What it shows and when lives here; what was said lives in outbox.js; what a kind of task asks lives in kinds/.
+
+import { announce, toast } from "./app.js";
+import { compare, fill as fillMarks } from "./diff.js";
+import * as keys from "./keys.js";
+import { Outbox, csrf, post } from "./outbox.js";
+import * as comparison from "./kinds/comparison.js";
+
+const KINDS = { comparison };
+const RENEW_EVERY = 60_000;
+const DRAFT_AFTER = 800;
+
+const desk = document.getElementById("desk");
+const { person, next: nextPath, undo: undoPath, renew: renewPath } = desk.dataset;
+const numberSends = desk.dataset.numberSends === "yes";
+const aheadPlace = document.getElementById("ahead");
+
+let shown = null; // the card on the desk
+let ahead = null; // the card that comes next
+let last = null; // {card, key}: the last answer, to be called back
+const put = []; // cards laid aside while an earlier one is looked at again
+const done = new Set(); // ids answered or skipped in this page, or waiting in the outbox
+let nothingTimer = 0;
+let fetching = false;
+
+/** A task in the page: its element, its kind's module, and the time spent on it while it was in view. */
+class Card {
+  constructor(element) {
+    this.element = element;
+    this.id = element.dataset.id;
+    this.kind = KINDS[element.dataset.kind];
+    this.spent = 0;
+    this.since = null;
+    this.revising = element.dataset.state === "submitted";
+    this.path = (verb) => `/desk/${this.id}/${verb}/`;
+  }
+
+  restore() {
+    const answer = parsed(this.element.dataset.answer);
+    const draft = stored(`draft:${this.id}`) || parsed(this.element.dataset.draft);
+    if (this.kind && (answer || draft)) this.kind.fill(this.element, this.revising && answer ? answer : draft || answer);
+  }
+
+  run() {
+    if (this.since === null && document.visibilityState === "visible" && document.hasFocus()) this.since = performance.now();
+  }
+
+  rest() {
+    if (this.since !== null) this.spent += performance.now() - this.since;
+    this.since = null;
+  }
+
+  get seconds() {
+    const running = this.since === null ? 0 : performance.now() - this.since;
+    return Math.round(this.spent + running) / 1000;
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text || "null");
+  } catch {
+    return null;
+  }
+}
+
+function stored(name) {
+  try {
+    return parsed(localStorage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
+function store(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, JSON.stringify(value));
+  } catch {
+    // Storage is refused: the server's copy has to do.
+  }
+}
+
+function cardFrom(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const element = template.content.querySelector("[data-card]");
+  return element && new Card(element);
+}
+
+// ---- showing ---------------------------------------------------------------------------------------
+
+function show(card) {
+  clearTimeout(nothingTimer);
+  shown?.rest();
+  shown = card;
+  desk.replaceChildren(card.element);
+  look.apply();
+  card.kind?.shown(card.element);
+  card.element.querySelector("[data-send-word]")?.replaceChildren(card.revising ? "Send the revision" : "Send");
+  card.run();
+  scrollTo(0, 0);
+  card.element.querySelector("[data-start]")?.focus({ preventScroll: true });
+}
+
+/** What comes after an answer: a card laid aside, the one ahead, or the wait for one. */
+function showNext() {
+  const card = put.pop() || ahead;
+  if (card === ahead) ahead = null;
+  if (card) return show(card);
+  shown?.rest();
+  shown = null;
+  wait(outbox.trouble ? "The next task comes as soon as the service answers again." : "Fetching the next task…");
+  if (!outbox.items.length) fetchNext();
+}
+
+function wait(text) {
+  const place = document.createElement("section");
+  place.className = "empty desk-nothing";
+  place.setAttribute("aria-busy", "true");
+  const words = document.createElement("p");
+  words.textContent = text;
+  place.append(words);
+  desk.replaceChildren(place);
+  announce(text);
+}
+
+/** A reply that brings what follows: put it on the desk, or ready behind the present task. */
+function take(reply) {
+  if (!reply) return;
+  if (reply.progress) progress(reply.progress);
+  const fresh = reply.next && !done.has(reply.next.id) && reply.next.id !== shown?.id && reply.next.id !== ahead?.id;
+  if (fresh && !put.some((card) => card.id === reply.next.id)) {
+    const card = cardFrom(reply.next.html);
+    if (card) {
+      card.restore();
+      if (shown) ahead = card;
+      else show(card);
+    }
+  } else if (reply.nothing && !shown) nothing(reply.nothing);
+  if (shown && !ahead && reply.next && done.has(reply.next.id)) setTimeout(fetchNext, 500);
+  if (!shown && !reply.next && !reply.nothing && !outbox.items.length) setTimeout(fetchNext, 500);
+  if (!shown && reply.next && done.has(reply.next.id) && !outbox.items.length) setTimeout(fetchNext, 1000);
+}
+
+function nothing({ html, retry_after: seconds }) {
+  const before = desk.querySelector("[data-nothing]");
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  desk.replaceChildren(template.content);
+  if (!before) desk.querySelector("[data-start]")?.focus({ preventScroll: true });
+  lookAgain(seconds);
+}
+
+function lookAgain(seconds) {
+  clearTimeout(nothingTimer);
+  nothingTimer = setTimeout(() => (document.hidden ? lookAgain(2) : fetchNext()), Math.max(2, seconds) * 1000);
+}
+
+async function fetchNext() {
+  if (fetching) return;
+  fetching = true;
+  try {
+    take(await post(nextPath, { showing: shown?.id || null }));
+  } catch (error) {
+    if (error.status === 401) outbox.trouble = error;
+    else if (!shown) lookAgain(5);
+    status();
+  } finally {
+    fetching = false;
+  }
+}
+
+// ---- answering -------------------------------------------------------------------------------------
+
+const outbox = new Outbox(person, () => shown?.id || null, {
+  sent(item, reply) {
+    if (reply.counted === false) toast("Kept, as an extra: the task had all the answers it wanted.");
+    take(reply);
+  },
+  refused(item, error) {
+    if (error.code === "already_submitted") toast("This task was answered by you before; press u to revise that answer.", "warn");
+    else toast(`An answer was not taken: ${error.sentence}`, "warn");
+    if (error.code !== "already_submitted" && error.status !== 404) bringBack(item);
+    else fetchNext();
+  },
+  changed: status,
+});
+
+/** What the service refused is laid on the desk again, as it was filled in. */
+function bringBack(item) {
+  if (last?.key === item.key && last.card !== shown) {
+    done.delete(last.card.id);
+    if (shown) put.push(shown);
+    show(last.card);
+  }
+}
+
+function send(event) {
+  if (!shown?.kind) return;
+  const card = shown;
+  const { answer, wrong, focus } = card.kind.answer(card.element);
+  const told = card.element.querySelector("[data-wrong]");
+  told.hidden = !wrong;
+  told.textContent = wrong || "";
+  if (wrong) return focus?.focus();
+  card.rest();
+  done.add(card.id);
+  store(`draft:${card.id}`, null);
+  clearTimeout(draftTimer);
+  const revised = card.revising;
+  showNext();
+  const key = outbox.add({ path: card.path(revised ? "revise" : "submit"), body: { answer, seconds: card.seconds } });
+  last = { card, key, revised };
+  if (!revised) progress({ today: count.today + 1, seconds: count.seconds + card.seconds });
+  if (event?.timeStamp) requestAnimationFrame(() => performance.measure("key-to-next-task", { start: event.timeStamp }));
+  announce(shown ? "Sent. The next task is here." : "Sent.");
+}
+
+function skip(reason, note) {
+  const card = shown;
+  if (!card) return;
+  card.rest();
+  done.add(card.id);
+  store(`draft:${card.id}`, null);
+  showNext();
+  outbox.add({ path: card.path("skip"), body: { reason, note } });
+  announce("Skipped.");
+}
+
+/** The last answer, back on the desk as it was given. Not sent yet: it is simply taken out of the outbox again. */
+async function undo() {
+  if (last && last.card !== shown) {
+    const unsent = outbox.remove(last.key);
+    if (unsent && !last.revised) progress({ today: count.today - 1, seconds: count.seconds - last.card.seconds });
+    last.card.revising = last.revised || !unsent;
+    if (unsent && !last.revised) done.delete(last.card.id);
+    bring(last.card);
+    last = null;
+    return;
+  }
+  try {
+    const reply = await (await fetch(undoPath, { headers: { Accept: "application/json" } })).json();
+    if (!reply.html) return toast(reply.sentence || "There is nothing to call back.");
+    if (reply.id === shown?.id) return;
+    const card = cardFrom(reply.html);
+    card.restore();
+    bring(card);
+  } catch {
+    toast("The last answer cannot be fetched while the service does not answer.", "warn");
+  }
+}
+
+function bring(card) {
+  if (shown) put.push(shown);
+  show(card);
+  announce("Your last answer is back. Change it and send, or send it as it is.");
+}
+
+// ---- figures and states ----------------------------------------------------------------------------
+
+const bar = document.getElementById("progress");
+const count = { today: Number(bar.dataset.today), seconds: Number(bar.dataset.seconds) };
+
+function progress({ today, seconds }) {
+  // Answers still in the outbox are said already; the service counts them when they arrive.
+  const waiting = outbox?.items.filter((item) => item.path.endsWith("/submit/")).length || 0;
+  count.today = Math.max(today, today < count.today && waiting ? count.today : today);
+  count.seconds = seconds;
+  bar.querySelector("[data-figure=today]").textContent = count.today;
+  const minutes = seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  bar.querySelector("[data-figure=minutes]").textContent = minutes;
+}
+
+function status() {
+  const place = document.getElementById("outbox");
+  const waiting = outbox.items.length;
+  const trouble = outbox.trouble;
+  place.hidden = !trouble && !(waiting > 2);
+  place.replaceChildren();
+  if (trouble?.status === 401) {
+    const link = document.createElement("a");
+    link.href = `/sign-in/?next=${encodeURIComponent(location.pathname)}`;
+    link.textContent = "Sign in again";
+    place.append("You are signed out. ", link, waiting ? `; ${waits(waiting)}.` : ".");
+  } else if (waiting) place.append(`${waits(waiting)[0].toUpperCase()}${waits(waiting).slice(1)}${trouble ? "; sent when the network is back" : ""}.`);
+  else place.hidden = true;
+}
+
+function waits(number) {
+  return number === 1 ? "one answer waits in this browser" : `${number} answers wait in this browser`;
+}
+
+// ---- ways of looking -------------------------------------------------------------------------------
+
+const look = {
+  plain: stored("look:plain") === true,
+  differences: false,
+  apply() {
+    if (!shown) return;
+    const { element, kind } = shown;
+    element.classList.toggle("show-plain", this.plain || this.differences);
+    const [a, b] = kind?.texts?.(element) || [];
+    if (a && b) {
+      const [left, right] = this.differences ? compare(a.textContent, b.textContent) : [[[a.textContent, false]], [[b.textContent, false]]];
+      fillMarks(a, left);
+      fillMarks(b, right);
+    }
+    for (const name of ["plain", "differences"]) {
+      element.querySelector(`[data-act=${name}]`)?.setAttribute("aria-pressed", String(this[name]));
+    }
+  },
+  toggle(name) {
+    this[name] = !this[name];
+    if (name === "plain") store("look:plain", this.plain);
+    this.apply();
+    announce(`${name === "plain" ? "Plain text" : "Differences"} ${this[name] ? "on" : "off"}.`);
+  },
+};
+
+const guidelinesButton = document.getElementById("guidelines-button");
+function guidelines(open) {
+  document.body.classList.toggle("with-guidelines", open);
+  guidelinesButton.setAttribute("aria-expanded", String(open));
+  store("look:guidelines", open);
+}
+
+// Long responses scroll together, by share of their length.
+let scrolling = null;
+desk.addEventListener(
+  "scroll",
+  (event) => {
+    const side = event.target;
+    if (!side.matches?.("[data-side]") || (scrolling && scrolling !== side)) return;
+    scrolling = side;
+    const share = side.scrollTop / Math.max(1, side.scrollHeight - side.clientHeight);
+    desk.querySelectorAll("[data-side]").forEach((other) => {
+      if (other !== side) other.scrollTop = share * (other.scrollHeight - other.clientHeight);
+    });
+    clearTimeout(scrolling.timer);
+    side.timer = setTimeout(() => (scrolling = null), 120);
+  },
+  true,
+);
+
+// ---- hands -----------------------------------------------------------------------------------------
+
+let draftTimer = 0;
+desk.addEventListener("input", () => {
+  if (!shown?.kind) return;
+  const card = shown;
+  const payload = card.kind.read(card.element);
+  card.kind.shown(card.element);
+  card.element.querySelector("[data-wrong]").hidden = true;
+  if (card.revising) return;
+  store(`draft:${card.id}`, payload);
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(() => post(card.path("draft"), { payload }).catch(() => {}), DRAFT_AFTER);
+});
+
+desk.addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(event);
+});
+
+const ACTS = {
+  skip: () => shown && !shown.revising && document.getElementById("skip").showModal(),
+  flag: () => shown && document.getElementById("flag").showModal(),
+  differences: () => look.toggle("differences"),
+  plain: () => look.toggle("plain"),
+  undo,
+};
+
+desk.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act]");
+  if (button) ACTS[button.dataset.act]();
+});
+
+desk.addEventListener("keydown", (event) => {
+  if (event.target.tagName !== "TEXTAREA") return;
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(event);
+  else if (event.key === "Escape") shown.element.querySelector("[data-start]").focus({ preventScroll: true });
+});
+
+function kindKey(event) {
+  const taken = shown?.kind?.key(shown.element, event);
+  if (taken === "chosen" && numberSends && !shown.revising && shown.kind.complete(shown.element)) send(event);
+}
+
+keys.bind([..."0123456789", ..."qwertyiopn"], kindKey);
+keys.bind("Enter", send);
+keys.bind("s", ACTS.skip);
+keys.bind("f", ACTS.flag);
+keys.bind("d", ACTS.differences);
+keys.bind("m", ACTS.plain);
+keys.bind("u", undo);
+keys.bind("g", () => guidelines(!document.body.classList.contains("with-guidelines")));
+keys.bind("?", () => document.getElementById("keys").showModal());
+guidelinesButton.addEventListener("click", () => guidelines(!document.body.classList.contains("with-guidelines")));
+
+const single = document.getElementById("single-keys");
+single.checked = keys.enabled();
+single.addEventListener("change", () => keys.enable(single.checked));
+
+const skipDialog = document.getElementById("skip");
+const skipNote = document.getElementById("skip-note");
+function skipFor(reason) {
+  skipDialog.close();
+  skip(reason, skipNote.value.trim());
+  skipNote.value = "";
+}
+skipDialog.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-reason]");
+  if (button) skipFor(button.dataset.reason);
+});
+skipDialog.addEventListener("keydown", (event) => {
+  const button = event.target !== skipNote && skipDialog.querySelectorAll("[data-reason]")[Number(event.key) - 1];
+  if (!button) return;
+  event.preventDefault();
+  skipFor(button.dataset.reason);
+});
+
+const flagDialog = document.getElementById("flag");
+const flagReason = document.getElementById("flag-reason");
+flagDialog.querySelector("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const reason = flagReason.value.trim();
+  if (!reason || !shown) return;
+  flagDialog.close();
+  flagReason.value = "";
+  post(shown.path("flag"), { reason }, crypto.randomUUID()).then(
+    () => toast("Flagged. A reviewer will look."),
+    (error) => toast(`Not flagged: ${error.sentence}`, "warn"),
+  );
+});
+flagReason.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) flagDialog.querySelector("form").requestSubmit();
+});
+
+// ---- time and leases -------------------------------------------------------------------------------
+
+for (const name of ["focus", "visibilitychange"]) (name === "focus" ? window : document).addEventListener(name, () => shown?.run());
+addEventListener("blur", () => shown?.rest());
+document.addEventListener("visibilitychange", () => document.hidden && shown?.rest());
+
+async function renew() {
+  if (!shown || shown.revising || document.hidden || !document.hasFocus()) return;
+  try {
+    const { lost } = await post(renewPath, { ids: [shown, ahead].filter(Boolean).map((card) => card.id) });
+    if (ahead && lost.includes(ahead.id)) {
+      ahead = null;
+      fetchNext();
+    }
+    if (lost.includes(shown?.id)) toast("This task went to somebody else meanwhile. Your answer is still kept if you send it.");
+  } catch {
+    // The network is away; the answer is taken in even after the lease.
+  }
+}
+setInterval(renew, RENEW_EVERY);
+
+addEventListener("pagehide", () => {
+  if (!ahead) return;
+  const form = new FormData();
+  form.append("csrfmiddlewaretoken", csrf());
+  navigator.sendBeacon(ahead.path("release"), form);
+  ahead = null;
+});
+addEventListener("pageshow", (event) => event.persisted && !ahead && fetchNext());
+
+// ---- start -----------------------------------------------------------------------------------------
+
+function start() {
+  outbox.items.forEach((item) => done.add(item.path.split("/")[2]));
+  guidelines(stored("look:guidelines") ?? innerWidth >= 1400);
+  const element = desk.querySelector("[data-card]");
+  const served = [element && new Card(element), cardFrom(aheadPlace.innerHTML)].filter((card) => card && !done.has(card.id));
+  aheadPlace.remove();
+  served.forEach((card) => card.restore());
+  [shown, ahead] = [null, served[1] || null];
+  if (served[0]) show(served[0]);
+  else if (element) showNext();
+  else lookAgain(Number(desk.querySelector("[data-nothing]")?.dataset.retryAfter) || 10);
+  if (outbox.items.length) outbox.flush();
+  status();
+  document.documentElement.dataset.deskReady = "yes";
+}
+
+start();

@@ -1,0 +1,96 @@
+// How a comparison is read, filled and answered. A task kind is a module with: read(card) what is filled in so far,
+// fill(card, state), answer(card) → {answer} or {wrong, focus}, key(card, event) → true when the key was its own,
+// and shown(card), which draws what follows from the state.
+
+const STEPS = {
+  1: ["a", 3],
+  2: ["a", 2],
+  3: ["a", 1],
+  4: ["a", 0],
+  6: ["b", 0],
+  7: ["b", 1],
+  8: ["b", 2],
+  9: ["b", 3],
+};
+const WORDS = ["barely better", "a bit better", "better", "much better"];
+
+const choice = (card) => card.querySelector("[name=choice]:checked")?.value || "";
+
+export function read(card) {
+  const dimensions = {};
+  card.querySelectorAll("[name^=dimension-]:checked").forEach((input) => {
+    dimensions[input.name.slice("dimension-".length)] = input.value;
+  });
+  return { choice: choice(card), dimensions, reason: card.querySelector("[name=reason]")?.value || "" };
+}
+
+/** `state` is what read() gave, or an answer as the service keeps it. */
+export function fill(card, state) {
+  let pressed = state.choice || "";
+  if (state.outcome === "tie") pressed = "5";
+  else if (state.outcome === "both_bad") pressed = "0";
+  else if (state.outcome === "prefer") {
+    pressed = Object.keys(STEPS).find((key) => STEPS[key][0] === state.choice && STEPS[key][1] === state.strength) || "";
+  }
+  card.querySelectorAll("[name=choice]").forEach((input) => (input.checked = input.value === pressed));
+  for (const [name, value] of Object.entries(state.dimensions || {})) {
+    card.querySelectorAll(`[name="dimension-${CSS.escape(name)}"]`).forEach((input) => (input.checked = input.value === value));
+  }
+  const reason = card.querySelector("[name=reason]");
+  if (reason) reason.value = state.reason || "";
+  shown(card);
+}
+
+export function answer(card) {
+  const { choice: pressed, dimensions, reason } = read(card);
+  if (!pressed) return { wrong: "Choose first: 1 to 4 for A, 5 for the same, 6 to 9 for B, 0 for both bad.", focus: card.querySelector("[name=choice]") };
+  const said = { dimensions, reason };
+  if (pressed === "5") said.outcome = "tie";
+  else if (pressed === "0") said.outcome = "both_bad";
+  else [said.outcome, said.choice, said.strength] = ["prefer", ...STEPS[pressed]];
+  if (card.dataset.asksReason && !reason.trim()) {
+    return { wrong: "This project asks why. Write a few words.", focus: card.querySelector("[name=reason]") };
+  }
+  return { answer: said };
+}
+
+export function key(card, event) {
+  if (/^[0-9]$/.test(event.key)) {
+    const input = card.querySelector(`[name=choice][value="${event.key}"]`);
+    if (!input) return false;
+    input.checked = true;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    return "chosen";
+  }
+  if (event.key === "n") {
+    card.querySelector("[name=reason]")?.focus();
+    return true;
+  }
+  const input = /^[a-z]$/.test(event.key) && card.querySelector(`[data-key="${event.key}"]`);
+  if (!input) return false;
+  input.checked = !input.checked;
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  return true;
+}
+
+/** All that the project asks for is there, so that a number may send by itself. */
+export function complete(card) {
+  const asked = new Set([...card.querySelectorAll("[name^=dimension-]")].map((input) => input.name));
+  return !card.querySelector("[name=reason]") && Object.keys(read(card).dimensions).length === asked.size;
+}
+
+/** The verdict in words beside the response it is about. */
+export function shown(card) {
+  const pressed = choice(card);
+  const step = STEPS[pressed];
+  card.querySelectorAll("[data-side]").forEach((side) => {
+    const chosen = step?.[0] === side.dataset.side;
+    side.classList.toggle("is-chosen", chosen);
+    const words = chosen ? WORDS[step[1]] : { 5: "the same", 0: "bad" }[pressed];
+    side.querySelector("[data-verdict]").textContent = words ? `✓ ${words}` : "";
+  });
+}
+
+export function texts(card) {
+  return [...card.querySelectorAll("[data-text]")];
+}
