@@ -183,12 +183,15 @@ def next_assignment(
 def _claim_next(
     cursor: QueueCursor, project: Project, annotator: Person, kind: str | None, ahead: bool, now: datetime
 ) -> Assignment | None:
-    """The first task from the cursor on that can be claimed; once round the whole order before giving up."""
+    """The first task from the cursor on that can be claimed; once round the whole order before giving up.
+
+    What others are claiming this moment is passed over at first; before saying that there is nothing, it is waited for.
+    """
     epoch = project.queue_epoch
     start = cursor.queue_key if cursor.epoch == epoch else 0
-    for after in dict.fromkeys([start, 0]):
+    for after, wait in dict.fromkeys([(start, False), (0, False), (0, True)]):
         position = after
-        while candidates := list(_queue(project, annotator, kind, position)):
+        while candidates := list(_queue(project, annotator, kind, position, wait)):
             for task in candidates:
                 position = task.queue_key
                 if assignment := _claim(task, annotator, ahead, now):
@@ -199,15 +202,15 @@ def _claim_next(
     return None
 
 
-def _queue(project: Project, annotator: Person, kind: str | None, after: int) -> Any:
+def _queue(project: Project, annotator: Person, kind: str | None, after: int, wait: bool) -> Any:
     mine = Assignment.objects.filter(
         task=OuterRef("pk"), annotator=annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
     )
     tasks = Task.objects.with_free_slots().filter(project=project, queue_key__gt=after).exclude(Exists(mine))
     if kind is not None:
         tasks = tasks.filter(kind=kind)
-    # On PostgreSQL: pass over what others are claiming this moment. SQLite has one writer and ignores it.
-    return tasks.order_by("queue_key").select_for_update(skip_locked=True, of=("self",))[:LOOK_AHEAD]
+    # SQLite has one writer and ignores locks on rows.
+    return tasks.order_by("queue_key").select_for_update(skip_locked=not wait, of=("self",))[:LOOK_AHEAD]
 
 
 def _claim(task: Task, annotator: Person, ahead: bool, now: datetime) -> Assignment | None:
