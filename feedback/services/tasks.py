@@ -255,6 +255,7 @@ def free_slot(task: Task) -> None:
     extra = Assignment.objects.filter(task=task, state=State.SUBMITTED, counted=False, slot=None).order_by("pk").first()
     if extra is not None:
         Assignment.objects.filter(pk=extra.pk).update(counted=True, slot=lowest_free_slot(task))
+        settle(task)
         return
     Task.objects.filter(pk=task.pk).update(free_slots=F("free_slots") + 1)
     Task.objects.filter(pk=task.pk, state=Task.State.SETTLED).update(state=Task.State.OPEN)

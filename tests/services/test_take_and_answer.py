@@ -66,6 +66,22 @@ def test_an_expired_answer_is_kept_as_an_extra_when_its_place_is_taken(
     assert task.state == "settled"
 
 
+def test_an_extra_that_fills_the_last_place_settles_the_task(
+    project: Project, ben: Person, chloe: Person, rosa: Person
+) -> None:
+    task = make_task(project, annotations_wanted=2)
+    late = take(project, ben)
+    expire(late)
+    annotations.submit(assignment=take(project, chloe), answer=PREFERS_A)
+    held = take(project, rosa)
+    annotations.submit(assignment=late, answer=PREFERS_B)
+    assert not late.counted
+    tasks.release(assignment=held)
+    late.refresh_from_db()
+    task.refresh_from_db()
+    assert late.counted and task.state == "settled"
+
+
 def test_a_second_answer_is_refused_and_the_first_stands(project: Project, ben: Person) -> None:
     make_task(project)
     assignment = take(project, ben)
