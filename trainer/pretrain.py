@@ -66,6 +66,8 @@ def run(context: RunContext) -> StageResult:
     else:
         model = prepare(build_model(config, tokenizer), tokenizer)
 
+    model.config.use_cache = False  # with a cache, transformers does not take positions that start anew for documents
+
     context.report.state("packing documents into blocks")
     train, heldout = documents(open_snapshot(context.inputs["snapshot"]))
     rows = encode_documents(tokenizer, train)
@@ -113,6 +115,7 @@ def run(context: RunContext) -> StageResult:
     steps = go(trainer, context, hook)
 
     folder = context.aside("model")
+    model.config.use_cache = True
     save_model(folder, model, tokenizer)
     tokens = sum(map(len, rows))
     metrics = hook.measured[-1][1] | {

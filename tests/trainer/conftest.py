@@ -5,14 +5,12 @@ Nothing here needs Django, a network or an accelerator. What is slow is made onc
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,69 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-COLOURS = {"sky": "blue", "grass": "green", "coal": "black", "snow": "white"}
-
-Row = dict[str, Any]
-
-
-def ask(thing: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": f"What colour is the {thing}?"}]
-
-
-def answer(thing: str, colour: str, opening: str = "The") -> str:
-    return f"{opening} {thing} is {colour}."
-
-
-def feedback_rows(pairs: int = 48) -> list[Row]:
-    """Demonstrations, prompts and preferences in which the right colour always wins."""
-    rng = random.Random(5)
-    rows: list[Row] = []
-    for thing, colour in COLOURS.items():
-        rows.append({"kind": "prompt", "prompt": ask(thing)})
-        for opening in ("The", "Surely the", "I think the"):
-            completion = answer(thing, colour, opening)
-            rows.append({"kind": "demonstration", "prompt": ask(thing), "completion": completion})
-    for number in range(pairs):
-        thing = rng.choice(list(COLOURS))
-        wrong = rng.choice([colour for other, colour in COLOURS.items() if other != thing])
-        opening = rng.choice(("The", "Surely the", "I think the", "My"))
-        row = {"kind": "preference", "prompt": ask(thing), "chosen": answer(thing, COLOURS[thing], opening)}
-        rows.append({**row, "rejected": answer(thing, wrong, opening), "strength": number % 4})
-    return rows
-
-
-def corpus_rows(count: int = 160) -> list[Row]:
-    rng = random.Random(3)
-    rows: list[Row] = []
-    for number in range(count):
-        thing = rng.choice(list(COLOURS))
-        said = answer(thing, rng.choice(list(COLOURS.values())), rng.choice(("The", "My", "This")))
-        text = f"user: What colour is the {thing}?\nassistant: {said}"
-        kind = "conversation"
-        if number % 8 == 0:
-            text, kind = f"Note {number}: {said} Nobody asked.", "article"
-        rows.append({"kind": "document", "text": text, "source": "micro", "document_kind": kind, "licence": "ours"})
-    return rows
-
-
-def write_snapshot(folder: Path, splits: Mapping[str, Sequence[Row]], purpose: str = "feedback") -> Path:
-    """A snapshot folder as trainer/README.md describes it."""
-    folder.mkdir(parents=True)
-    files, counts = {}, {}
-    for split in ("train", "selection", "test"):
-        texts = [json.dumps(row, sort_keys=True, separators=(",", ":")) for row in splits.get(split, [])]
-        counted = {text: texts.count(text) for text in texts}
-        hashed = sorted((hashlib.sha256(text.encode()).hexdigest(), text, n) for text, n in counted.items())
-        data = "".join(f'{{"count":{n},"hash":"{digest}","row":{text}}}\n' for digest, text, n in hashed).encode()
-        (folder / f"{split}.jsonl").write_bytes(data)
-        files[f"{split}.jsonl"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": len(hashed)}
-        kinds = [row["kind"] for row in splits.get(split, [])]
-        counts[split] = {kind: kinds.count(kind) for kind in kinds}
-    manifest = {"schema": 1, "hash": "0" * 64, "purpose": purpose, "policy": {}, "counts": counts, "files": files}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+from micro import ROOT, MakeRun, corpus_rows, feedback_rows, write_snapshot
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -156,9 +92,6 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, base
     return folder
 
 
-MakeRun = Callable[..., Path]
-
-
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Make a run folder: make_run("sft", inputs={"snapshot": path}, config={...}, name="run", seed=0, attempt=1)."""
@@ -204,29 +137,3 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return start
-
-
-def at_step(step: int, action: str) -> str:
-    """Python that makes a training process do `action` at the start of the hook of one step."""
-    return f"""
-import os, signal
-from trainer.loop import Hook
-hook = Hook.on_step_end
-def on_step_end(self, args, state, control, **kwargs):
-    if state.global_step == {step}:
-        {action}
-    hook(self, args, state, control, **kwargs)
-Hook.on_step_end = on_step_end
-"""
-
-
-def progress(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
-    return [line for line in lines if kind in (None, line["kind"])]
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    """Tensors of a made model by name."""
-    from safetensors.torch import load_file
-
-    return dict(load_file(folder / "model.safetensors"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MakeRun, at_step, progress, weights
+from micro import MakeRun, at_step, progress, weights
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "pretrain": {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, MakeRun, at_step, progress
+from micro import ROOT, MakeRun, at_step, progress
 
 from trainer.__main__ import ended_well
 from trainer.checkpoints import file_sha256, open_model

@@ -1,0 +1,99 @@
+"""Blocks waste nothing, documents stay apart, and the measure compares across tokenizers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from micro import MakeRun, progress, write_snapshot
+
+from trainer.columns import decode_completion
+from trainer.errors import DataUnusable
+from trainer.models import load_policy, load_tokenizer
+from trainer.pretrain import IGNORED, bits_per_byte, pack
+
+RunHere = Callable[[Path], dict[str, Any]]
+MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "block_size": 32, "batch_size": 8}
+
+
+def test_every_token_is_used_once_but_for_the_last_block() -> None:
+    rows = [[1, 2, 3, 4, 5], [6, 7], [8, 9, 10, 11]]
+    blocks = pack(rows, 4)
+    assert [t for block in blocks for t in block.input_ids] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [block.position_ids for block in blocks] == [[0, 1, 2, 3], [0, 0, 1, 0]]
+    assert [block.labels for block in blocks] == [[IGNORED, 2, 3, 4], [IGNORED, IGNORED, 7, IGNORED]]
+
+
+def test_documents_of_a_block_do_not_see_each_other(base_folder: Path, tokenizer: Any) -> None:
+    model = load_policy(base_folder, tokenizer).eval()
+    model.config.use_cache = False  # as the recipe sets it: with a cache, positions are not read as documents
+    alone, before, other = [40, 41, 42, 43], [30, 31, 32, 33], [50, 51, 52, 53]
+    with torch.no_grad():
+        expected = model(input_ids=torch.tensor([alone])).logits[0]
+        for first in (before, other):
+            [block] = pack([first, alone], 8)
+            batch = torch.tensor([block.input_ids, block.input_ids])
+            positions = torch.tensor([block.position_ids, block.position_ids])
+            packed = model(input_ids=batch, position_ids=positions).logits[1, 4:]
+            assert torch.allclose(packed, expected, atol=1e-5)
+
+
+def test_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any) -> None:
+    """A model without a clue gives each token log2(vocabulary) bits."""
+    model = load_policy(base_folder, tokenizer)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.zero_()
+    rows = [tokenizer("The sky is blue.")["input_ids"], tokenizer("No.")["input_ids"]]
+    predicted = sum(len(row) - 1 for row in rows)
+    said = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
+    with torch.no_grad():
+        measured = bits_per_byte(model, tokenizer, rows)
+    assert measured == pytest.approx(predicted * math.log2(len(tokenizer)) / said, rel=1e-5)
+
+
+def test_it_learns_from_scratch_and_goes_on_from_a_model(
+    make_run: MakeRun, run_here: RunHere, corpus: Path, tokenizer_folder: Path
+) -> None:
+    config = {**MICRO, "steps": 60, "learning_rate": 0.01, "evaluations": 3}
+    folder = make_run("pretrain", {"snapshot": corpus, "tokenizer": tokenizer_folder}, config, name="first")
+    made = run_here(folder)
+    measured = [
+        line["metrics"]["selection_bits_per_byte"]
+        for line in progress(folder, "metrics")
+        if "selection_bits_per_byte" in line["metrics"]
+    ]
+    assert len(measured) == 3
+    assert measured[-1] < 0.7 * math.log2(256)
+    assert measured[-1] < measured[0]
+    assert made["metrics"]["selection_bits_per_byte"] == measured[-1]
+    assert len(progress(folder, "samples")) >= 10
+    load_tokenizer(folder / "model")
+
+    more = make_run("pretrain", {"snapshot": corpus, "base_model": folder / "model"}, config, name="more")
+    assert run_here(more)["metrics"]["selection_bits_per_byte"] < measured[-1]
+
+
+def test_heldout_documents_are_kept_out_when_there_is_no_selection_split(
+    make_run: MakeRun, run_here: RunHere, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    row = {"kind": "document", "source": "micro", "document_kind": "article", "licence": "ours"}
+    rows = [{**row, "text": f"Note {n}: the sky is blue today and the grass is green."} for n in range(40)]
+    snapshot = write_snapshot(tmp_path / "s", {"train": rows}, "corpus")
+    folder = make_run("pretrain", {"snapshot": snapshot, "tokenizer": tokenizer_folder}, {**MICRO, "steps": 2})
+    assert run_here(folder)["metrics"]["train_documents"] == 38
+
+
+@pytest.mark.parametrize("texts", [[], ["Hi."]])
+def test_too_little_text_is_a_data_error(
+    texts: list[str], make_run: MakeRun, run_here: RunHere, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    row = {"kind": "document", "source": "micro", "document_kind": "article", "licence": "ours"}
+    snapshot = write_snapshot(tmp_path / "s", {"train": [{**row, "text": text} for text in texts]}, "corpus")
+    folder = make_run("pretrain", {"snapshot": snapshot, "tokenizer": tokenizer_folder}, {**MICRO, "steps": 2})
+    with pytest.raises(DataUnusable) as caught:
+        run_here(folder)
+    assert caught.value.remedy
