@@ -30,6 +30,13 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What speaks SQL is run again on PostgreSQL (`make test` selects the marker)."""
+    for item in items:
+        if {"services", "selectors", "api"} & set(item.path.parts):
+            item.add_marker(pytest.mark.database)
+
+
 @pytest.fixture(autouse=True)
 def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has its own folder for files, no throttle counts of another test, and no broker to wait for."""

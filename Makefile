@@ -1,0 +1,60 @@
+# Each target is a few lines that a person could type. Everything lands in .venv and data/.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary
+QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: run test test-fast lint format bench prove clean python
+.DEFAULT_GOAL := run
+
+run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
+	@exec $(RUN) manage.py up
+
+test: $(VENV)/tests.stamp browser lint  ## all tests: SQLite, PostgreSQL, Chromium, workers, training
+	$(QUIET_MATH) $(RUN) -m pytest
+	$(QUIET_MATH) $(RUN) -m tests.on_postgres -m database
+
+test-fast: $(VENV)/tests.stamp  ## rules and services only, seconds
+	$(RUN) -m pytest tests/rules tests/formats tests/services tests/test_architecture.py
+
+lint: $(VENV)/tests.stamp  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/tests.stamp
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/tests.stamp  ## side-by-side measurements; see tests/bench
+	$(QUIET_MATH) $(RUN) tests/bench/chain.py
+
+clean:  ## the environment and caches; never data/
+	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: browser
+browser: $(VENV)/tests.stamp  ## Chromium for the browser tests: $$CHROMIUM, else one on PATH, else Playwright's own
+	@if [ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing chromium…"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else $(RUN) -m playwright install chromium || { echo "The browser tests need Chromium: install Debian's package chromium, or set CHROMIUM to its path."; exit 1; }; fi
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "Touchstone needs Python 3.11 or newer. On Debian: apt install python3 python3-venv"; exit 1; fi
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python's venv module is missing. On Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/bin/python: | python
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The environment could not be made in $(CURDIR)/$(VENV). Is the folder writable?"; exit 1; }
+
+$(VENV)/service.stamp: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what requirements.txt names into $(VENV) (once, some minutes)…"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/tests.stamp: tests/requirements.txt $(VENV)/service.stamp
+	@$(PIP) -r tests/requirements.txt
+	@touch $@
