@@ -1,8 +1,17 @@
 """Every path of the service."""
 
 from django.urls import include, path
+from django_prometheus.exports import ExportToDjangoView
+
+from feedback.api import health
+
+handler404 = "feedback.api.errors.page_not_found"
+handler500 = "feedback.api.errors.server_error"
 
 urlpatterns = [
     path("", include("feedback.web.urls")),
     path("api/", include("feedback.api.urls")),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", ExportToDjangoView, name="metrics"),
 ]

@@ -30,7 +30,7 @@ class PageSessionAuthentication(authentication.SessionAuthentication):
     """The web pages call REST with their session and the CSRF token."""
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerScheme(OpenApiAuthenticationExtension):
     target_class = BearerAuthentication
     name = "token"
 
@@ -38,7 +38,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer"}
 
 
-class PageSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class PageSessionScheme(OpenApiAuthenticationExtension):
     target_class = PageSessionAuthentication
     name = "page session"
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions
 
@@ -27,12 +29,33 @@ class Handler(ExceptionHandler):
             return DomainAPIException(exc)
         return super().convert_known_exceptions(exc)
 
-    def format_exc(self, exc: exceptions.APIException) -> Any:
-        body = super().format_exc(exc)
+    def format_exception(self, exc: exceptions.APIException) -> Any:
+        body = super().format_exception(exc)
         if isinstance(exc, DomainAPIException) and exc.extra:
             body["extra"] = exc.extra
         return body
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Any:
+PROGRAM_PATHS = ("/api/", "/v1/")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: programs get JSON, people a page."""
+    if request.path.startswith(PROGRAM_PATHS):
+        return _plain(404, "client_error", "not_found", "There is nothing at this path.")
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    if request.path.startswith(PROGRAM_PATHS):
+        return _plain(500, "server_error", "error", "Something broke on our side. It was logged; try again later.")
+    return defaults.server_error(request)
+
+
+def _plain(status: int, kind: str, code: str, detail: str) -> JsonResponse:
+    return JsonResponse({"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}, status=status)
+
+
+def exception_handler(exc: Exception, context: Any) -> Any:
     return Handler(exc, context).run()

@@ -1,12 +1,12 @@
 """Scopes: what a token may be used for. What its person may do in a project is asked in selectors.access."""
 
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import permissions
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
-from feedback.models import ApiToken
+from feedback.models import ApiToken, Person
 from feedback.rules.scopes import SCOPES
 from feedback.selectors.access import Viewer
 
@@ -33,4 +33,4 @@ class HasScope(permissions.BasePermission):
 
 def viewer(request: Request) -> Viewer:
     """The person and token behind a request."""
-    return Viewer(request.user, request.auth if isinstance(request.auth, ApiToken) else None)
+    return Viewer(cast(Person, request.user), request.auth if isinstance(request.auth, ApiToken) else None)

@@ -97,6 +97,29 @@ def get_response(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Response:
     return _get(viewer, Response.objects.select_related("project", "prompt"), key, role)
 
 
+def prompts_with_authors(viewer: Viewer, project: Project) -> QuerySet[Prompt]:
+    """Prompts whose responses the viewer may read with their authors: all for reviewers, for others their own.
+
+    Annotators judge blindly: who wrote what, and with which model, is not theirs to see of others' prompts.
+    """
+    prompts = Prompt.objects.filter(project=project)
+    return prompts if may(viewer, project, REVIEWER) else prompts.filter(created_by=viewer.person)
+
+
+def get_prompt_with_authors(viewer: Viewer, key: Any) -> Prompt:
+    prompt = get_prompt(viewer, key)
+    if prompt.created_by_id != viewer.person.pk and not may(viewer, prompt.project, REVIEWER):
+        raise NotFound
+    return prompt
+
+
+def get_response_with_author(viewer: Viewer, key: Any) -> Response:
+    response = get_response(viewer, key)
+    if response.prompt.created_by_id != viewer.person.pk and not may(viewer, response.project, REVIEWER):
+        raise NotFound
+    return response
+
+
 def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
     return _get(viewer, Task.objects.select_related("project", "prompt"), key, role)
 
@@ -146,6 +169,14 @@ def get_schedule(viewer: Viewer, key: Any, role: str = ADMIN) -> Schedule:
 
 def get_corpus(viewer: Viewer, key: Any, role: str = ADMIN) -> Corpus:
     return _get(viewer, Corpus.objects.select_related("project"), key, role)
+
+
+def get_token(viewer: Viewer, key: Any) -> ApiToken:
+    """One's own token, and nobody else's."""
+    token = ApiToken.objects.filter(public_id=key, person=viewer.person).first() if _is_uuid(key) else None
+    if token is None:
+        raise NotFound
+    return token
 
 
 def get_evaluation(viewer: Viewer, key: Any, role: str = ADMIN) -> Evaluation:

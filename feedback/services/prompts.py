@@ -71,6 +71,23 @@ def submit_prompt(
     return prompt, True
 
 
+def want_more(*, prompt: Prompt, by: Person | None, count: int) -> list[Response]:
+    """Ask the serving model for more responses to a prompt; they meet in tasks when all are there.
+
+    Raises:
+        Invalid: more than MAX_RESPONSES at once.
+        ProjectClosed: the project takes nothing any more.
+        NoServingModel: nothing serves the project.
+    """
+    if not 1 <= count <= MAX_RESPONSES:
+        raise Invalid(f"Between 1 and {MAX_RESPONSES} responses can be asked for.", field="count")
+    if prompt.project.state == Project.State.CLOSED:
+        raise ProjectClosed("The project is closed; nothing is generated for it.")
+    with transaction.atomic():
+        Prompt.objects.filter(pk=prompt.pk, state=Prompt.State.READY).update(state=Prompt.State.SCREENED)
+        return generation.request_responses(prompt=prompt, count=count, by=by)
+
+
 def new_prompt(*, project: Project, messages: list[dict[str, str]], **columns: Any) -> Prompt:
     """An unsaved prompt with its family and split, for imports that write many at once. `messages` are checked."""
     return Prompt(

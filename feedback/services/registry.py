@@ -83,16 +83,22 @@ def promote(*, by: Person | None, model_version: ModelVersion, note: str = "") -
         return _deploy(project, version, by=by, note=note)
 
 
-def roll_back(*, by: Person | None, project: Project) -> Deployment:
+def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | None = None) -> Deployment:
     """Serve the version that served before the present one. Rolling back again goes further back.
 
+    Args:
+        expected: what the caller saw serving; two people who press at once must not go back twice.
+
     Raises:
+        Conflict: another version than `expected` serves by now.
         NothingToRollBackTo: no earlier version served, or all that did are no longer fit to serve.
     """
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         history = list(Deployment.objects.filter(project=project).select_related("model_version").order_by("-id"))
         present = history[0].model_version_id if history else None
+        if expected is not None and present != expected.pk:
+            raise Conflict(f"{expected} does not serve the project, so there is nothing of it to take back.")
         spent = {deployment.model_version_id for deployment in history if deployment.rolled_back}
         for deployment in history:
             version = deployment.model_version

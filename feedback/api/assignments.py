@@ -1,0 +1,211 @@
+"""What an annotator holds: drafts, the answer, and ways to let it go."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.doors import Door
+from feedback.api.fields import ObjectField, VerbatimField
+from feedback.api.tasks import AssignmentSerializer, next_for
+from feedback.models import Annotation, Assignment
+from feedback.rules.preference import OUTCOMES
+from feedback.selectors import access, work
+from feedback.services import annotations, tasks
+
+
+@extend_schema_serializer(component_name="Answer")
+class AnswerSerializer(serializers.Serializer[Any]):
+    """An answer to a comparison. Other kinds of task have other fields; an unknown one is refused by name."""
+
+    outcome = serializers.ChoiceField(choices=OUTCOMES)
+    choice = serializers.CharField(required=False, allow_null=True, help_text="The letter preferred.")
+    strength = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=3,
+        help_text="0 negligible, 1 slight, 2 clear, 3 strong.",
+    )
+    dimensions = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="Dimension to a letter or `same`."
+    )
+    reason = serializers.CharField(required=False, allow_blank=True)
+
+
+@extend_schema_serializer(component_name="Submission")
+class SubmissionSerializer(serializers.Serializer[Any]):
+    answer = ObjectField()
+    seconds = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, help_text="Spent on it; never more than since it was shown."
+    )
+    next = serializers.BooleanField(default=False, help_text="Bring the next task in the same reply.")
+
+
+class SubmissionShape(SubmissionSerializer):
+    """How a submission is described; the answer is checked by the task's kind, not here."""
+
+    answer = AnswerSerializer()  # type: ignore[assignment]
+
+    class Meta:
+        component_name = "Submission"
+
+
+class NoTaskSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField()
+    text = serializers.CharField()
+    retry_after = serializers.IntegerField(help_text="Seconds.")
+
+
+class SubmittedSerializer(serializers.Serializer[Any]):
+    annotation = serializers.UUIDField(help_text="To revise or take back.")
+    assignment = serializers.UUIDField()
+    counted = serializers.BooleanField(
+        help_text="Whether it is one of the answers the task wanted; else it came too late and is kept as an extra."
+    )
+    late = serializers.BooleanField(help_text="Whether it was sent after the assignment had expired.")
+    seconds = serializers.FloatField()
+    next = AssignmentSerializer(allow_null=True, required=False)
+    no_next = NoTaskSerializer(required=False, help_text="Why there is no next one, if it was asked for.")
+
+
+class DraftSerializer(serializers.Serializer[Any]):
+    payload = ObjectField(help_text="Whatever the client needs to go on with it.")
+
+
+class SkipSerializer(serializers.Serializer[Any]):
+    reason = serializers.ChoiceField(choices=tasks.SKIP_REASONS)
+    note = VerbatimField(max_length=500, allow_blank=True, default="")
+
+
+def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
+    return {
+        "annotation": annotation.public_id,
+        "assignment": assignment.public_id,
+        "counted": assignment.counted,
+        "late": annotation.late,
+        "seconds": annotation.seconds,
+    }
+
+
+class OneAssignment(Door):
+    scopes = {"GET": "annotate"}
+
+    @extend_schema(summary="What you were given", responses=AssignmentSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(work.payload(access.get_assignment(self.viewer, id)))
+
+
+class Draft(Door):
+    scopes = {"PUT": "annotate"}
+
+    @extend_schema(
+        summary="Keep what is being written",
+        description="Kept whatever the state of the lease, and gone once the answer is sent.",
+        request=DraftSerializer,
+        responses={204: None},
+    )
+    def put(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        annotations.save_draft(assignment=assignment, payload=self.read(DraftSerializer)["payload"])
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Submit(Door):
+    scopes = {"POST": "annotate"}
+    needs_key = True
+
+    @extend_schema(
+        summary="Send an answer",
+        description="Accepted after the assignment has expired, too: nothing said is lost. A repeat with the same"
+        " Idempotency-Key gets the first reply; a new key on an answered task gets 409 `already_submitted` with the"
+        " annotation to revise.",
+        request=SubmissionShape,
+        responses={201: SubmittedSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        given = self.read(SubmissionSerializer)
+
+        def act() -> tuple[int, Any]:
+            annotation = annotations.submit(
+                assignment=assignment, answer=given["answer"], seconds=given.get("seconds"), client=self.client
+            )
+            return 201, submitted(assignment, annotation) | (self._next(assignment) if given["next"] else {})
+
+        return self.once(act)
+
+    @property
+    def client(self) -> str:
+        return "api" if self.viewer.token is not None else "web"
+
+    def _next(self, assignment: Assignment) -> dict[str, Any]:
+        code, found = next_for(self.viewer, assignment.project)
+        if code == status.HTTP_200_OK:
+            return {"next": found}
+        why = {"reason": found["X-Reason"], "text": found["X-Reason-Text"], "retry_after": int(found["Retry-After"])}
+        return {"next": None, "no_next": why}
+
+
+class Skip(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Not for me",
+        description="Frees the slot for somebody else; you do not get this task again.",
+        request=SkipSerializer,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        given = self.read(SkipSerializer)
+        return self.once(lambda: _after(self.viewer, tasks.skip(assignment=assignment, **given)))
+
+
+class Renew(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="More time",
+        description="Call it every minute while the task is in front of somebody.",
+        request=None,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        return self.once(lambda: _after(self.viewer, tasks.renew(assignment=assignment)))
+
+
+class Release(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Give it back unanswered",
+        description="It may come to you again. Releasing twice is harmless.",
+        request=None,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        return self.once(lambda: _after(self.viewer, tasks.release(assignment=assignment)))
+
+
+class Shown(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="It is in front of me now",
+        description="For a task fetched ahead: time runs from here, and it is held for the full ten minutes.",
+        request=None,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        return self.once(lambda: _after(self.viewer, tasks.mark_shown(assignment=assignment)))
+
+
+def _after(viewer: access.Viewer, assignment: Assignment) -> tuple[int, Any]:
+    return 200, work.payload(access.get_assignment(viewer, assignment.public_id))

@@ -1,0 +1,120 @@
+"""What every door for programs does the same way: who asks, one page of a list, one answer per Idempotency-Key."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import exceptions, serializers, status
+from rest_framework.generics import GenericAPIView
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from feedback.api.openapi import Schema
+from feedback.api.permissions import viewer
+from feedback.errors import DomainError, IdempotencyKeyMissing, Invalid
+from feedback.models import Person, Project
+from feedback.selectors import access
+from feedback.services import idempotency
+
+M = TypeVar("M", bound=Model)
+MAX_KEY = 200
+PROJECT_KEY = re.compile(r"[-\w]{1,60}", re.ASCII)
+
+IN_PROJECT = OpenApiParameter("project", str, required=True, description="Public id or short name of the project.")
+
+
+class TooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "body_too_large"
+    default_detail = "The body is too large. Send it in several requests."
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON within bounds. DRF reads past Django's own limit, and a body nested too deep would end in a bare 500."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        length = parser_context["request"].META.get("CONTENT_LENGTH") if parser_context else None
+        if str(length or 0).isdigit() and int(length or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise TooLarge
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise exceptions.ParseError("The JSON is nested too deep.") from None
+
+
+class Door(GenericAPIView[Any]):
+    """A view that parses, calls one service and shows. `scopes` says what a token needs for each method."""
+
+    schema = Schema()
+    parser_classes = [BoundedJSONParser]
+    scopes: Mapping[str, str] = {}
+    lookup_field = "public_id"
+    needs_key = False  # whether a POST without Idempotency-Key is refused
+    # Rows come from selectors.access; only the rooms that filter a list name a backend.
+    filter_backends: Any = []
+
+    @property
+    def viewer(self) -> access.Viewer:
+        return viewer(self.request)
+
+    @property
+    def person(self) -> Person:
+        return self.viewer.person
+
+    def asked_project(self, role: str = access.ANNOTATOR) -> Project:
+        """The project that a list is asked for (`?project=`)."""
+        key = self.request.query_params.get("project")
+        if not key or not PROJECT_KEY.fullmatch(key):
+            raise Invalid("Name the project: ?project=<public id or short name>.", field="project")
+        return access.get_project(self.viewer, key, role)
+
+    def read(self, serializer: type[serializers.Serializer[Any]], **options: Any) -> dict[str, Any]:
+        """The validated body."""
+        checked = serializer(data=self.request.data, **options)
+        checked.is_valid(raise_exception=True)
+        return checked.validated_data
+
+    def page(self, rows: QuerySet[M], serializer: type[serializers.BaseSerializer[Any]], **context: Any) -> Response:
+        """One page of `rows`, newest first."""
+        found = self.paginate_queryset(self.filter_queryset(rows))
+        shown = serializer(found, many=True, context={**self.get_serializer_context(), **context})
+        return self.get_paginated_response(shown.data)
+
+    def once(self, act: Callable[[], tuple[int, Any]]) -> Response:
+        """Do `act` once per person, path and Idempotency-Key; repeats get the first (status, reply) again."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        if self.needs_key and not key:
+            raise IdempotencyKeyMissing
+        if len(key) > MAX_KEY or not key.isprintable():
+            raise Invalid(f"An Idempotency-Key has at most {MAX_KEY} printable characters.", field="Idempotency-Key")
+        code, reply = idempotency.once(
+            person=self.person,
+            route=f"{self.request.method} {self.request.path}",
+            key=key or None,
+            body=self.request.data,
+            act=lambda: _storable(*act()),
+        )
+        if code == status.HTTP_204_NO_CONTENT:  # no body; what was kept are its headers
+            return Response(status=code, headers=reply)
+        return Response(reply, status=code)
+
+
+def made(created: bool) -> int:
+    """201 for what is new, 200 for what came before with the same external_id and body."""
+    return status.HTTP_201_CREATED if created else status.HTTP_200_OK
+
+
+def by_index(index: int, error: DomainError) -> DomainError:
+    """The same error, saying which item of a list it is about."""
+    error.field = f"{index}.{error.field}" if error.field else str(index)
+    return error
+
+
+def _storable(code: int, reply: Any) -> tuple[int, Any]:
+    """The reply as plain JSON: what is kept for repeats is what is sent the first time."""
+    return code, json.loads(JSONRenderer().render(reply)) if reply is not None else None

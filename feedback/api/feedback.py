@@ -1,0 +1,60 @@
+"""Thumbs of API clients on responses they were given."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.doors import Door
+from feedback.api.fields import VerbatimField
+from feedback.selectors import access
+from feedback.services import thumbs
+from feedback.services.thumbs import MAX_COMMENT
+
+UP, DOWN = "up", "down"
+
+
+class NewThumbSerializer(serializers.Serializer[Any]):
+    response = serializers.UUIDField()
+    thumbs = serializers.ChoiceField(choices=[UP, DOWN])
+    comment = VerbatimField(max_length=MAX_COMMENT, allow_blank=True, default="")
+
+
+class ThumbSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    response = serializers.UUIDField(source="response.public_id")
+    thumbs = serializers.SerializerMethodField()
+    comment = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+
+    def get_thumbs(self, row: Any) -> str:
+        return UP if row.up else DOWN
+
+
+class Feedback(Door):
+    scopes = {"POST": "submit"}
+
+    @extend_schema(
+        summary="Thumbs up or down",
+        description="On a response to one of your prompts; reviewers and admins on any. The last one of a token and"
+        " response counts; earlier ones stay in the history.",
+        request=NewThumbSerializer,
+        responses={201: ThumbSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewThumbSerializer)
+        response = access.get_response_with_author(self.viewer, given["response"])
+
+        def act() -> tuple[int, Any]:
+            thumb = thumbs.give_thumb(
+                response=response,
+                person=self.person,
+                token=self.viewer.token,
+                up=given["thumbs"] == UP,
+                comment=given["comment"],
+            )
+            return 201, ThumbSerializer(thumb).data
+
+        return self.once(act)

@@ -1,0 +1,104 @@
+"""Whether there is somebody to do the work; and the probes for machines."""
+
+import functools
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.doors import Door
+from feedback.errors import NotFound
+from feedback.selectors import access, health
+
+
+class WorkerSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    since = serializers.DateTimeField()
+    seen_at = serializers.DateTimeField(help_text="Its last sign of life.")
+    alive = serializers.BooleanField()
+    busy = serializers.SerializerMethodField()
+
+    def get_busy(self, worker: health.WorkerNow) -> bool:
+        return worker.job is not None
+
+
+class QueueSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    purpose = serializers.CharField()
+    queued = serializers.IntegerField()
+    running = serializers.IntegerField()
+    oldest = serializers.DateTimeField(allow_null=True, help_text="Since when the oldest queued job waits.")
+    workers = WorkerSerializer(many=True)
+
+
+@extend_schema_serializer(component_name="Health")
+class HealthSerializer(serializers.Serializer[Any]):
+    ok = serializers.BooleanField(help_text="Whether every queue has a living worker.")
+    queues = QueueSerializer(many=True)
+
+
+class Health(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        operation_id="health_retrieve",
+        summary="Queues and their workers",
+        description="Read from what workers write themselves, so it holds while the broker is away.",
+        responses=HealthSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        if not access.projects_for(self.viewer).exists():
+            raise NotFound  # how the house is staffed is for those who work in it
+        queues = health.queues()
+        return Response(HealthSerializer({"ok": all(one.alive for one in queues), "queues": queues}).data)
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """This process answers. Asks nothing of others, so that a slow database does not get it restarted."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """This process can serve: the database answers and has the tables that this code expects.
+
+    The broker is not asked: what people say is taken in without it.
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        waiting = migrations_waiting()
+    except DatabaseError as error:
+        return JsonResponse({"status": "unready", "why": f"The database: {type(error).__name__}."}, status=503)
+    if waiting:
+        return JsonResponse({"status": "unready", "why": "Migrations wait to be applied."}, status=503)
+    return JsonResponse({"status": "ok"})
+
+
+def migrations_waiting() -> bool:
+    try:
+        return _checked()
+    except _Waiting:
+        return True
+
+
+class _Waiting(Exception):
+    """Raised instead of returned, so that only the good answer is remembered."""
+
+
+@functools.cache
+def _checked() -> bool:
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise _Waiting
+    return False

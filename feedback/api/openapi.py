@@ -1,0 +1,63 @@
+"""The schema at /api/schema/: one error shape on every operation, and the Idempotency-Key on every POST."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Stable: branch on this.")
+    detail = serializers.CharField(help_text="A sentence for people, with a way out.")
+    attr = serializers.CharField(allow_null=True, help_text="Which field of the input it is about, if any.")
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """What every error looks like, whatever its status."""
+
+    type = serializers.ChoiceField(choices=["validation_error", "client_error", "server_error"])
+    errors = ProblemSerializer(many=True)  # type: ignore[assignment]
+    extra = serializers.DictField(required=False, help_text="Ids and numbers that help to go on, by name.")
+
+
+SENTENCES = {
+    "400": "The input is not valid; `attr` names the field.",
+    "401": "No token, or one that is unknown, expired or revoked.",
+    "403": "The token lacks the scope, or the person's role is too low.",
+    "404": "Nothing here, or not yours to see.",
+    "409": "It does not fit the present state; the code says how.",
+    "429": "Too many requests; `Retry-After` says when to come again.",
+    "default": "Any other error, in the same shape.",
+}
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        "Any unique string of at most 200 characters. A repeat with the same key and body gets the first reply again,"
+        " for 30 days; with another body it gets 409."
+    ),
+)
+KEY_REQUIRED = OpenApiParameter(KEY.name, str, OpenApiParameter.HEADER, required=True, description=KEY.description)
+
+
+class Schema(AutoSchema):
+    """Adds to every operation what the doors have in common, so that views say only what is their own."""
+
+    def get_override_parameters(self) -> list[Any]:
+        given = super().get_override_parameters()
+        if self.method != "POST":
+            return list(given)
+        return [*given, KEY_REQUIRED if getattr(self.view, "needs_key", False) else KEY]
+
+    def _get_response_bodies(self, direction: Any = "response") -> Any:
+        bodies = super()._get_response_bodies(direction)
+        if direction != "response":
+            return bodies
+        for code, sentence in SENTENCES.items():
+            if code in bodies or (code == "409" and self.method not in CHANGING):
+                continue
+            bodies[code] = self._get_response_for_code(OpenApiResponse(ErrorSerializer, sentence), code)
+        return bodies

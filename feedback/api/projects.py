@@ -1,0 +1,214 @@
+"""Projects, who works in them, and what they are told."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.doors import Door
+from feedback.api.fields import ObjectField, PersonBriefSerializer
+from feedback.errors import NotFound
+from feedback.models import GuidelineVersion, Kind, Membership, Project
+from feedback.selectors import access, members
+from feedback.services import projects
+
+
+class ProjectSettingsSerializer(serializers.Serializer[Any]):
+    """What an admin of the project may change."""
+
+    name = serializers.CharField(max_length=120)
+    description = serializers.CharField(allow_blank=True, max_length=10_000, required=False)
+    kinds = serializers.ListField(
+        child=serializers.ChoiceField(choices=Kind.choices), required=False, help_text="Task kinds it gives out."
+    )
+    label_scheme = ObjectField(required=False)
+    dimensions = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=12, required=False, help_text="Asked per comparison."
+    )
+    asks_reason = serializers.BooleanField(required=False)
+    number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key sends at once.")
+    annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
+    sampling = ObjectField(required=False, help_text="Temperature and length of generated responses.")
+    training_policy = ObjectField(required=False, help_text="Preset and settings of its training stages.")
+
+
+class NewProjectSerializer(ProjectSettingsSerializer):
+    slug = serializers.SlugField(max_length=60, help_text="Short name, used in addresses.")
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    label_scheme = ObjectField()
+    sampling = ObjectField()
+    training_policy = ObjectField()
+    kinds = serializers.ListField(child=serializers.CharField())
+    dimensions = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = Project
+        fields = [
+            "id",
+            "slug",
+            "name",
+            "description",
+            "state",
+            "kinds",
+            "label_scheme",
+            "dimensions",
+            "asks_reason",
+            "number_sends",
+            "annotations_per_task",
+            "responses_per_prompt",
+            "sampling",
+            "training_policy",
+            "created_at",
+        ]
+
+
+class ProjectStateSerializer(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(choices=Project.State.choices)
+
+
+class MemberSerializer(serializers.Serializer[Any]):
+    person = PersonBriefSerializer()
+    role = serializers.CharField(help_text="annotator, reviewer or admin.")
+    since = serializers.DateTimeField(source="created_at")
+
+
+class SetMemberSerializer(serializers.Serializer[Any]):
+    person = serializers.CharField(max_length=150, help_text="Public id or username.")
+    role = serializers.ChoiceField(choices=Membership.Role.choices)
+
+
+class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+
+    class Meta:
+        model = GuidelineVersion
+        fields = ["id", "number", "text", "created_at"]
+        read_only_fields = ["number"]
+
+
+class Projects(Door):
+    scopes = {"GET": "read", "POST": "admin"}
+
+    @extend_schema(summary="Projects you are a member of", responses=ProjectSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return self.page(access.projects_for(self.viewer), ProjectSerializer)
+
+    @extend_schema(
+        summary="Open a project",
+        description="Only house admins open projects; whoever opens one becomes its admin.",
+        request=NewProjectSerializer,
+        responses={201: ProjectSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewProjectSerializer)
+        return self.once(lambda: (201, ProjectSerializer(projects.open_project(by=self.person, **given)).data))
+
+
+class OneProject(Door):
+    scopes = {"GET": "read", "PATCH": "admin"}
+
+    @extend_schema(summary="A project", responses=ProjectSerializer)
+    def get(self, request: Request, project: str) -> Response:
+        return Response(ProjectSerializer(access.get_project(self.viewer, project)).data)
+
+    @extend_schema(
+        summary="Change a project's settings",
+        description="What was asked before keeps the settings it was asked under.",
+        request=ProjectSettingsSerializer,
+        responses=ProjectSerializer,
+    )
+    def patch(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(ProjectSettingsSerializer, partial=True)
+        return Response(ProjectSerializer(projects.update_project(by=self.person, project=row, **given)).data)
+
+
+class ProjectStateDoor(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Open, pause or close a project",
+        description="Paused: no new assignments, what is held may be sent. Closed: no new prompts or tasks either.",
+        request=ProjectStateSerializer,
+        responses=ProjectSerializer,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(ProjectStateSerializer)
+        return self.once(
+            lambda: (200, ProjectSerializer(projects.set_state(by=self.person, project=row, **given)).data)
+        )
+
+
+class Members(Door):
+    scopes = {"GET": "read", "POST": "admin"}
+
+    @extend_schema(summary="Who works in a project", responses=MemberSerializer(many=True))
+    def get(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.REVIEWER)
+        return self.page(row.memberships.select_related("person"), MemberSerializer)
+
+    @extend_schema(
+        summary="Give somebody a role",
+        description="Somebody who has one gets this one instead. The last admin of a project keeps theirs.",
+        request=SetMemberSerializer,
+        responses=MemberSerializer,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(SetMemberSerializer)
+        person = members.by_username(given["person"]) or access.get_person(self.viewer, given["person"])
+
+        def act() -> tuple[int, Any]:
+            member = projects.set_member(by=self.person, project=row, person=person, role=given["role"])
+            return 200, MemberSerializer(member).data
+
+        return self.once(act)
+
+
+class OneMember(Door):
+    scopes = {"DELETE": "admin"}
+
+    @extend_schema(summary="Take somebody out of a project", description="Their answers stay.", responses={204: None})
+    def delete(self, request: Request, project: str, person: UUID) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        member = members.membership(row, person)
+        if member is None:
+            raise NotFound
+        projects.remove_member(by=self.person, project=row, person=member.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Guidelines(Door):
+    scopes = {"GET": "read", "POST": "admin"}
+
+    @extend_schema(
+        summary="What annotators are told",
+        description="Newest version first.",
+        responses=GuidelinesSerializer(many=True),
+    )
+    def get(self, request: Request, project: str) -> Response:
+        return self.page(access.get_project(self.viewer, project).guidelines.all(), GuidelinesSerializer)
+
+    @extend_schema(
+        summary="Publish a new version of the guidelines",
+        description="Versions are never edited. The same text as the newest one is not published again.",
+        request=GuidelinesSerializer,
+        responses={201: GuidelinesSerializer},
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        text = self.read(GuidelinesSerializer)["text"]
+
+        def act() -> tuple[int, Any]:
+            version = projects.publish_guidelines(by=self.person, project=row, text=text)
+            return 201, GuidelinesSerializer(version).data
+
+        return self.once(act)

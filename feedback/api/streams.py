@@ -1,0 +1,52 @@
+"""Rows as JSON Lines, one after another: memory holds a few hundred of them, however many there are."""
+
+import json
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+
+NDJSON = "application/x-ndjson"
+TOGETHER = 200  # lines a chunk: a chunk is a write to the socket
+
+
+class NDJSONRenderer(BaseRenderer):
+    """Lets `Accept: application/x-ndjson` through the negotiation. Rows are streamed by the view; errors come here."""
+
+    media_type = NDJSON
+    format = "ndjson"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else line(data).encode()
+
+
+def line(row: Any) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def streamed(rows: Iterable[Any], filename: str) -> StreamingHttpResponse:
+    """A download of `rows`. What can fail should have failed before: the status is sent with the first line."""
+    response = StreamingHttpResponse(_chunks(rows), content_type=NDJSON)
+    response["Content-Disposition"] = f'attachment; filename="{filename}"'
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _chunks(rows: Iterable[Any]) -> Iterator[bytes]:
+    waiting: list[str] = []
+    for row in rows:
+        waiting.append(line(row))
+        if len(waiting) == TOGETHER:
+            yield "".join(waiting).encode()
+            waiting.clear()
+    if waiting:
+        yield "".join(waiting).encode()
+
+
+class ByAcceptOnly(DefaultContentNegotiation):
+    """What a client gets follows from its Accept header alone, so that `?format=` can mean something else."""
+
+    settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)  # type: ignore[assignment]

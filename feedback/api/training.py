@@ -1,0 +1,302 @@
+"""Training: chains of stages and their runs, with what each run reports."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.doors import IN_PROJECT, Door
+from feedback.api.fields import ObjectField
+from feedback.api.jobs import JobSerializer
+from feedback.errors import Invalid
+from feedback.models import Chain, Project, RunPoint, RunSamples, Stage, TrainingRun
+from feedback.selectors import access, runs
+from feedback.services import training
+
+MOST_POINTS = 5000
+
+
+@extend_schema_serializer(component_name="TrainingRun")
+class RunSerializer(serializers.Serializer[Any]):
+    """One stage of a chain, with its job."""
+
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    number = serializers.IntegerField()
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    chain = serializers.UUIDField(source="chain.public_id")
+    position = serializers.IntegerField(help_text="Its place in the chain, from 0.")
+    config = serializers.DictField()
+    seed = serializers.IntegerField()
+    snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
+    base_model = serializers.UUIDField(source="base_model.public_id", default=None, allow_null=True)
+    reward_model = serializers.UUIDField(source="reward_model.public_id", default=None, allow_null=True)
+    model_version = serializers.UUIDField(
+        source="model_version.public_id", default=None, allow_null=True, help_text="What it made."
+    )
+    metrics = serializers.DictField(help_text="Final figures.")
+    job = JobSerializer()
+    created_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(component_name="Chain")
+class ChainSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    stages = serializers.ListField(child=serializers.CharField())
+    state = serializers.ChoiceField(choices=Chain.State.choices)
+    config = serializers.DictField()
+    seed = serializers.IntegerField()
+    promote = serializers.BooleanField(help_text="Serve the new policy if its evaluation says it is better.")
+    snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
+    schedule = serializers.UUIDField(source="schedule.public_id", default=None, allow_null=True)
+    runs = serializers.SerializerMethodField(help_text="Those begun so far, in order.")
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_runs(self, chain: Chain) -> list[str]:
+        return [str(run.public_id) for run in sorted(chain.runs.all(), key=lambda run: run.position)]
+
+
+class StartSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    base_model = serializers.UUIDField(
+        required=False, allow_null=True, help_text="What the first stage starts from; else the newest that fits."
+    )
+    snapshot = serializers.UUIDField(
+        required=False, allow_null=True, help_text="A frozen one; else a new one is frozen when the first run starts."
+    )
+    seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+
+
+@extend_schema_serializer(component_name="NewTrainingRun")
+class NewRunSerializer(StartSerializer):
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    config = ObjectField(required=False, help_text="Settings of this stage; `preset` chooses the base values.")
+
+
+@extend_schema_serializer(component_name="NewChain")
+class NewChainSerializer(StartSerializer):
+    stages = serializers.ListField(child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=6)
+    config = ObjectField(required=False, help_text='Settings by stage, such as {"ppo": {"kl_coef": 0.05}}.')
+    promote = serializers.BooleanField(default=False)
+
+
+class PointSerializer(serializers.Serializer[Any]):
+    step = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    metrics = serializers.DictField()
+
+
+class AlarmSerializer(serializers.Serializer[Any]):
+    step = serializers.IntegerField()
+    name = serializers.CharField()
+    text = serializers.CharField()
+
+
+class MetricsSerializer(serializers.Serializer[Any]):
+    points = PointSerializer(many=True)
+    alarms = AlarmSerializer(many=True)
+    more = serializers.BooleanField(help_text="Whether there are further points: ask with ?after=<last step>.")
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    text = serializers.CharField(allow_blank=True, help_text="The end of the trainer's log.")
+
+
+class SamplesSerializer(serializers.Serializer[Any]):
+    """What the model in training answers to the same prompts."""
+
+    step = serializers.IntegerField()
+    samples = serializers.ListField(child=serializers.DictField())
+
+
+class RunFilter(django_filters.FilterSet):
+    stage = django_filters.ChoiceFilter(choices=Stage.choices)
+    chain = django_filters.UUIDFilter(field_name="chain__public_id")
+    status = django_filters.CharFilter(field_name="job__status")
+
+    class Meta:
+        model = TrainingRun
+        fields = ["stage", "chain", "status"]
+
+
+class TrainingRuns(Door):
+    scopes = {"GET": "read", "POST": "train"}
+    queryset = TrainingRun.objects.none()
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = RunFilter
+
+    @extend_schema(summary="Training runs", parameters=[IN_PROJECT], responses=RunSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        found = runs.runs_of(self.asked_project(access.ADMIN))
+        return self.page(found.select_related("base_model", "reward_model"), RunSerializer)
+
+    @extend_schema(
+        summary="Start one stage",
+        description="A chain of this stage alone. 409 says what is missing, or that one is at work already.",
+        request=NewRunSerializer,
+        responses={201: RunSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewRunSerializer)
+        stage, config = given.pop("stage"), given.pop("config", None) or {}
+        preset = {"preset": config.pop("preset")} if "preset" in config else {}
+        given |= {"stages": [stage], "config": preset | ({stage: config} if config else {})}
+        project = started_in(self.viewer, given)
+
+        def act() -> tuple[int, Any]:
+            chain = training.start_chain(project=project, by=self.person, **given)
+            return 201, RunSerializer(chain.runs.get(position=0)).data
+
+        return self.once(act)
+
+
+class OneRun(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="A training run", responses=RunSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(RunSerializer(access.get_run(self.viewer, id)).data)
+
+
+class CancelRun(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Cancel a run",
+        description="It writes a checkpoint and stops; its chain ends with it.",
+        request=None,
+        responses={202: RunSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            training.cancel_run(by=self.person, run=run)
+            return 202, RunSerializer(access.get_run(self.viewer, id)).data
+
+        return self.once(act)
+
+
+class RetryRun(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Run it again from its last checkpoint",
+        description="A failed or cancelled run, and the rest of its chain after it.",
+        request=None,
+        responses={202: RunSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            training.retry_run(by=self.person, run=run)
+            return 202, RunSerializer(access.get_run(self.viewer, id)).data
+
+        return self.once(act)
+
+
+class RunMetrics(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="Curves of a run",
+        parameters=[OpenApiParameter("after", int, description="Only steps after this one.")],
+        responses=MetricsSerializer,
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+        after = request.query_params.get("after", "-1")
+        if not after.removeprefix("-").isdecimal() or len(after) > 9:
+            raise Invalid("after is the number of a step.", field="after")
+        points = list(RunPoint.objects.filter(run=run, step__gt=int(after)).order_by("step")[: MOST_POINTS + 1])
+        shown = {"points": points[:MOST_POINTS], "alarms": run.alarms.all(), "more": len(points) > MOST_POINTS}
+        return Response(MetricsSerializer(shown).data)
+
+
+class RunLog(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="The end of a run's log", responses=LogSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response({"text": access.get_run(self.viewer, id).job.log_tail})
+
+
+class RunSamplesDoor(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        operation_id="training_runs_samples_list",
+        summary="What the model in training answers, as it goes",
+        description="Newest step first.",
+        responses=SamplesSerializer(many=True),
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        return self.page(RunSamples.objects.filter(run=access.get_run(self.viewer, id)), SamplesSerializer)
+
+
+class Chains(Door):
+    scopes = {"GET": "read", "POST": "train"}
+
+    @extend_schema(summary="Chains of stages", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        project = self.asked_project(access.ADMIN)
+        found = Chain.objects.filter(project=project).select_related("project", "snapshot", "schedule")
+        return self.page(found.prefetch_related("runs"), ChainSerializer)
+
+    @extend_schema(
+        summary="Start stages one after another",
+        description="In the order of the ring: tokenizer, pretrain, sft, reward, ppo, evaluate; each starts from what"
+        " the one before made. With `promote` the new policy serves if its evaluation says it is better.",
+        request=NewChainSerializer,
+        responses={201: ChainSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewChainSerializer)
+        project = started_in(self.viewer, given)
+
+        def act() -> tuple[int, Any]:
+            return 201, ChainSerializer(training.start_chain(project=project, by=self.person, **given)).data
+
+        return self.once(act)
+
+
+class OneChain(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="A chain", responses=ChainSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(ChainSerializer(access.get_chain(self.viewer, id)).data)
+
+
+class CancelChain(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(summary="Cancel a chain with its running stage", request=None, responses={202: ChainSerializer})
+    def post(self, request: Request, id: UUID) -> Response:
+        chain = access.get_chain(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            training.cancel_chain(by=self.person, chain=chain)
+            return 202, ChainSerializer(access.get_chain(self.viewer, id)).data
+
+        return self.once(act)
+
+
+def started_in(viewer: access.Viewer, given: dict[str, Any]) -> Project:
+    """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
+    project = access.get_project(viewer, given.pop("project"), access.ADMIN)
+    for name, fetch in (("base_model", access.get_model), ("snapshot", access.get_snapshot)):
+        if given.get(name) is not None:
+            row: Any = fetch(viewer, given[name])
+            if row.project_id != project.pk:
+                raise Invalid("It belongs to another project.", field=name)
+            given[name] = row
+    return project
