@@ -218,8 +218,20 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
+        "ChainState": "feedback.models.training.Chain.State",
+        "JobKind": "feedback.models.jobs.Job.Kind",
         "JobStatus": "feedback.models.jobs.Job.Status",
+        "ModelDecision": "feedback.api.models.DECISION_CHOICES",
+        "ModelKind": "feedback.models.registry.ModelVersion.Kind",
+        "ModelState": "feedback.models.registry.ModelVersion.State",
+        "PersonStatus": "feedback.models.people.Person.Status",
         "ProjectState": "feedback.models.projects.Project.State",
+        "PromptState": "feedback.models.prompts.Prompt.State",
+        "ResponseState": "feedback.models.prompts.Response.State",
+        "SnapshotState": "feedback.models.datasets.DatasetSnapshot.State",
+        "Stage": "feedback.models.training.Stage",
+        "TaskKind": "feedback.models.tasks.Kind",
+        "TaskState": "feedback.models.tasks.Task.State",
     },
 }
 DRF_STANDARDIZED_ERRORS = {"ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "409", "429"]}
