@@ -32,5 +32,6 @@ class HasScope(permissions.BasePermission):
 
 
 def viewer(request: Request) -> Viewer:
-    """The person and token behind a request."""
+    """The person and token behind a request. HasScope has let nobody else in."""
+    assert isinstance(request.user, Person)
     return Viewer(cast(Person, request.user), request.auth if isinstance(request.auth, ApiToken) else None)

@@ -121,7 +121,11 @@ def trained_by(person: Person) -> list[dict[str, Any]]:
     for snapshot in rows.iterator():
         counts[snapshot] = counts.get(snapshot, 0) + 1
     versions = Version.objects.filter(run__snapshot__in=list(counts)).select_related("run", "project").order_by("-id")
-    return [{"version": version, "annotations": counts[version.run.snapshot_id]} for version in versions if version.run]
+    return [
+        {"version": version, "annotations": counts[version.run.snapshot_id]}
+        for version in versions
+        if version.run is not None and version.run.snapshot_id is not None
+    ]
 
 
 def guidelines(project: Project) -> GuidelineVersion | None:

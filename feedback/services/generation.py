@@ -62,6 +62,7 @@ def claim_batch(job: Job, limit: int = 64) -> list[Response]:
 
     Each is claimed by a compare-and-set, so two jobs never write the same one.
     """
+    assert job.project_id is not None
     wanted = Q(state=State.QUEUED) | Q(state=State.RUNNING, job=job)
     rows = (
         Response.objects.filter(wanted, project_id=job.project_id)

@@ -201,7 +201,7 @@ def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: lis
         run=run,
         defaults={
             "project_id": run.project_id,
-            "candidate": run.base_model,
+            "candidate_id": run.base_model_id,
             "incumbent": run.incumbent,
             "snapshot": run.snapshot,
             "metrics": metrics,
