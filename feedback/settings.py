@@ -49,9 +49,15 @@ SECRET_KEY = env_secret("SECRET_KEY", "")
 if not SECRET_KEY:
     if PRODUCTION:
         raise ImproperlyConfigured("SECRET_KEY (or SECRET_KEY_FILE) must be set when TOUCHSTONE_ENV is production.")
-    SECRET_KEY = _laptop_secret_key()
+    try:
+        SECRET_KEY = _laptop_secret_key()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {DATA_DIR} cannot be written ({error.strerror}). Set DATA_DIR to one that can."
+        ) from None
 
 PORT = env_int("PORT", 8000, low=1, high=65535)
+BIND = env_str("BIND", "127.0.0.1")  # the address `manage.py up` listens on: by default this machine alone
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the host when TOUCHSTONE_ENV is production.")
@@ -133,6 +139,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
     }
+    # Tests run on a file as well: an in-memory database shared by threads has other locks than the real one.
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / f"touchstone-test-{os.getpid()}.sqlite3")}
 
 # Throttles count in each web process, so that sending an answer never depends on the broker being there.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -35,6 +35,7 @@ class Program:
     pass_fds: tuple[int, ...] = ()
     answers: Callable[[], bool] | None = None
     stop_seconds: float = 10.0
+    stops_last: bool = False  # others need it while they end
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Running:
 
 
 class Supervisor:
-    """Starts programs in the order given, watches them, and stops them in reverse.
+    """Starts programs, watches them, and stops them.
 
     Args:
         logs: folder for one log file per program.
@@ -98,20 +99,26 @@ class Supervisor:
                 self._mourn(entry, code, now)
 
     def stop(self) -> None:
-        """Ask every group to end, in reverse order of start; kill what does not in time."""
+        """Ask every program to end, those that stop last after the others; then kill what is left of each group."""
         self.stopping = True
-        for entry in reversed(self.running):
-            process = entry.process
-            if process is None:
-                continue
-            _signal_group(process.pid, signal.SIGTERM)
-            try:
-                process.wait(entry.program.stop_seconds)
-            except subprocess.TimeoutExpired:
-                self.say(f"{entry.program.name} did not stop in {entry.program.stop_seconds:.0f} s and was killed")
-            _signal_group(process.pid, signal.SIGKILL)
-            process.wait()
-            entry.process = None
+        for last in (False, True):
+            ending = [e for e in self.running if e.process is not None and e.program.stops_last == last]
+            for entry in ending:
+                assert entry.process is not None
+                entry.process.terminate()  # the leader alone: it knows how to end what it started
+            asked = time.monotonic()
+            for entry in ending:
+                self._see_out(entry, asked + entry.program.stop_seconds)
+
+    def _see_out(self, entry: Running, deadline: float) -> None:
+        assert entry.process is not None
+        try:
+            entry.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.say(f"{entry.program.name} did not stop in {entry.program.stop_seconds:.0f} s and is killed")
+        _signal_group(entry.process.pid, signal.SIGKILL)
+        entry.process.wait()
+        entry.process = None
 
     def _spawn(self, entry: Running) -> None:
         program, parent = entry.program, os.getpid()

@@ -1,0 +1,105 @@
+"""run_job: the one way in which a job is carried out, whatever its kind.
+
+Claim, beat, dispatch, finish. Errors are sorted by whose they are: theirs (data, a setting) fail the job with a
+sentence; the machine's put it back in the queue; ours fail it and propagate, so that the log has the traceback.
+
+Safe to repeat: a second delivery finds the row no longer queued and returns. Every end is a compare-and-set on the
+attempt, so what an older attempt brings is refused, its records with it.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from feedback.errors import DomainError, InvalidTransition
+from feedback.models import Job
+from feedback.queue import RUN_JOB, app
+from feedback.services import jobs, supply
+from feedback.services import training as training_services
+from workers import datasets, generation, presence, training
+from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
+
+log = logging.getLogger(__name__)
+
+HANDLERS: dict[str, Callable[[Work], Outcome]] = {
+    Job.Kind.TRAINING: training.carry_out,
+    Job.Kind.GENERATION: generation.carry_out,
+    Job.Kind.FREEZE: datasets.freeze,
+    Job.Kind.CORPUS: datasets.bring_in_corpus,
+}
+OUR_FAULT = "Something went wrong on our side; the worker's log has the details."
+
+
+@app.task(name=RUN_JOB)
+def run_job_task(job_id: int) -> None:
+    run_job(job_id)
+
+
+def run_job(job_id: int) -> None:
+    """Carry out the job of this row, if it is still queued."""
+    if stopping.is_set():
+        return  # the row stays queued; the sweep knocks for it again
+    job = jobs.claim(job_id, presence.name())
+    if job is None:
+        return
+    presence.show_job(job)
+    try:
+        _carry_out(job)
+    finally:
+        presence.show_job(None)
+        _tell_those_who_wait(job)
+
+
+def _carry_out(job: Job) -> None:
+    try:
+        with Work(job) as work:
+            if job.kind not in HANDLERS:
+                raise JobFailed(Job.ErrorKind.CONFIG, f"No worker knows how to do jobs of kind {job.kind!r}.")
+            outcome = HANDLERS[job.kind](work)
+        _unless_lost(partial(_succeed, job, outcome), job)
+    except Lost:
+        log.warning("job %s was given to another attempt; leaving it", job.pk)
+    except Cancelled:
+        _unless_lost(partial(jobs.cancelled, job), job)
+    except PutBack as reason:
+        _unless_lost(partial(jobs.requeue, job, str(reason)), job)
+    except JobFailed as failure:
+        _unless_lost(partial(jobs.fail, job, failure.kind, failure.sentence, failure.remedy), job)
+    except DomainError as error:
+        _unless_lost(partial(jobs.fail, job, Job.ErrorKind.DATA, error.sentence), job)
+    except (OperationalError, InterfaceError):
+        # The database was away. The row still says running, and its beats have stopped: the sweep counts the loss and
+        # queues it again, or fails it if that happens too often.
+        log.exception("job %s lost its database", job.pk)
+    except Exception:
+        _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)
+        raise
+
+
+def _tell_those_who_wait(job: Job) -> None:
+    """What follows from a job's end. Not in the transaction of the end itself: a next stage that cannot start must not
+    undo this one's model. Killed before this, the sweep does it."""
+    job.refresh_from_db()
+    if job.kind == Job.Kind.TRAINING:
+        training_services.advance_chain(job.run.chain)
+    elif job.kind == Job.Kind.GENERATION and job.status in (Job.Status.FAILED, Job.Status.CANCELLED):
+        supply.abandon(job)
+
+
+def _succeed(job: Job, outcome: Outcome) -> None:
+    """The end first: if the job is no longer this attempt's, nothing is recorded."""
+    with transaction.atomic():
+        jobs.succeed(job, outcome.result)
+        outcome.record()
+
+
+def _unless_lost(move: Callable[[], None], job: Job) -> None:
+    """Make the last move; when the row is another attempt's by now, that one speaks for it."""
+    try:
+        move()
+    except InvalidTransition:
+        if jobs.still_mine(job):
+            raise  # something else refused
+        log.warning("job %s is another attempt's by now; what this one brought is refused", job.pk)

@@ -1,0 +1,69 @@
+"""What is done every few seconds whether or not anybody asks. Each part is harmless when two do it at once."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.utils import timezone
+
+from feedback.models import Chain, Job, WorkerProcess
+from feedback.queue import SWEEP, TICK, app
+from feedback.services import idempotency, jobs, schedules, supply, tasks, training
+
+log = logging.getLogger(__name__)
+
+EXPIRED_AT_ONCE = 200
+FORGET_WORKERS_AFTER = timedelta(hours=1)
+
+
+@app.task(name=SWEEP)
+def sweep_task() -> None:
+    sweep()
+
+
+@app.task(name=TICK)
+def tick_task() -> None:
+    for chain in schedules.start_due():
+        log.info("schedule %s started chain %s", chain.schedule_id, chain.public_id)
+
+
+def sweep() -> None:
+    """Silent jobs, unheard knocks, expired assignments, chains left between two runs, responses nobody writes.
+
+    A part that fails does not keep the others from running: the first error is raised when all are through.
+    """
+    parts: list[Callable[[], object]] = [
+        jobs.sweep,
+        release_expired,
+        advance_left_chains,
+        supply.pick_up_orphans,
+        supply.top_up,
+        forget_gone_workers,
+        idempotency.forget_old,
+    ]
+    first_error: Exception | None = None
+    for part in parts:
+        try:
+            part()
+        except Exception as error:
+            log.exception("housekeeping: %s failed", getattr(part, "__name__", part))
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
+
+
+def release_expired() -> None:
+    while tasks.release_expired(EXPIRED_AT_ONCE) >= EXPIRED_AT_ONCE:
+        pass
+
+
+def advance_left_chains() -> int:
+    """Chains whose last run has ended and whose worker was killed before it could say so, or that the sweep failed."""
+    left = Chain.objects.filter(state=Chain.State.ACTIVE).exclude(runs__job__status__in=Job.ACTIVE)
+    for chain in left:
+        training.advance_chain(chain)
+    return len(left)
+
+
+def forget_gone_workers() -> None:
+    WorkerProcess.objects.filter(seen_at__lt=timezone.now() - FORGET_WORKERS_AFTER).delete()

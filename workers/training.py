@@ -1,0 +1,241 @@
+"""Training jobs: one stage in a child process, `python -m trainer RUN_FOLDER`.
+
+Safe to repeat: there is one folder per run whatever the attempt, the trainer holds a lock on it and goes on from its
+newest checkpoint, and a result is taken only when it carries this attempt's number.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingRun
+from feedback.services import registry, snapshots
+from feedback.services import training as services
+from trainer.checkpoints import open_model, write_json
+from trainer.config import INPUTS
+from trainer.errors import TrainerError
+from workers.following import Follower
+from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work
+
+log = logging.getLogger(__name__)
+
+ENDED, FAILED, STOPPED, LOCKED = 0, 2, 3, 4  # the trainer's exit codes
+LOOK_SECONDS = 0.5
+LOCK_TRIES, LOCK_SECONDS = 20, 1.0  # an orphan of an earlier attempt dies within a second or two
+KILLS_WITHOUT_PROGRESS = 3
+EVALUATION_SAMPLES = 20
+EASE = "See the run's log. A smaller batch_size or max_length needs less memory."
+
+
+def carry_out(work: Work) -> Outcome:
+    """Prepare the run folder, run the trainer to its end, and say what came of it."""
+    run = TrainingRun.objects.select_related(
+        "project", "chain", "job", "snapshot", "base_model", "reward_model", "incumbent", "base_model__parent"
+    ).get(job=work.job)
+    folder = settings.DATA_DIR / run.folder
+    prepare(work, run, folder)
+    follower = Follower(run, folder, work)
+    run_to_its_end(work, follower, folder)
+    result = read_result(folder, work.job.attempt)
+    if not result["ok"]:
+        error = result["error"]
+        raise JobFailed(error["kind"], error["message"], error.get("remedy", ""))
+    return outcome(run, folder, result)
+
+
+def prepare(work: Work, run: TrainingRun, folder: Path) -> None:
+    """Freeze the snapshot if nobody has yet, and write run.json with absolute paths.
+
+    The trainer verifies every input against the hash named here before it loads any of it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if run.snapshot is not None and run.snapshot.state == DatasetSnapshot.State.DRAFT:
+        work.say(f"freezing snapshot {run.snapshot.number}")
+        snapshots.freeze(run.snapshot)
+    write_json(
+        folder / "run.json",
+        {
+            "schema": 1,
+            "run": str(run.public_id),
+            "attempt": work.job.attempt,
+            "stage": run.stage,
+            "seed": run.seed,
+            "config": run.config,
+            "inputs": inputs_of(run),
+        },
+    )
+
+
+def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
+    """What the stage reads, by the trainer's names for it."""
+    base = run.base_model
+    candidates: dict[str, ModelVersion | None] = {
+        "base_model": base if base is None or base.kind == ModelVersion.Kind.POLICY else None,
+        "tokenizer": base if base is not None and base.kind == ModelVersion.Kind.TOKENIZER else None,
+        "reward_model": run.reward_model,
+        "incumbent": run.incumbent,
+        # KL is told relative to the policy that PPO started from.
+        "reference": base.parent if base is not None and base.stage == Stage.PPO else None,
+    }
+    needed, optional = INPUTS[run.stage]
+    inputs = {}
+    if run.snapshot is not None:
+        path = snapshots.folder_of(run.snapshot)
+        inputs["snapshot"] = {"path": str(path), "manifest_sha256": run.snapshot.manifest_sha256}
+    for name, version in candidates.items():
+        if version is not None and name in needed | optional:
+            if version.state == ModelVersion.State.REVOKED:
+                raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Start a new chain without it.")
+            path = settings.DATA_DIR / version.path
+            inputs[name] = {"path": str(path), "manifest_sha256": version.manifest_sha256}
+    return inputs
+
+
+def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
+    """Run the trainer until result.json is written; started again when something kills it.
+
+    Raises:
+        Cancelled, Lost, PutBack: there was a reason to stop it, and it has stopped.
+        JobFailed: it is killed again and again at the same step, or another holds the folder.
+    """
+    kills, locks, step_of_last_kill = 0, 0, -1
+    while True:
+        code = one_child(work, follower, folder)
+        if code in (ENDED, FAILED):
+            return
+        if code == STOPPED:
+            raise PutBack("The trainer was stopped and has written a checkpoint; it goes on from there.")
+        if code == LOCKED:
+            locks += 1
+            if locks > LOCK_TRIES:
+                raise JobFailed(
+                    Job.ErrorKind.INTERNAL, "Another trainer holds the run's folder.", "End it, then retry."
+                )
+            work.pause(LOCK_SECONDS)
+        elif code < 0:
+            kills = kills + 1 if (work.step or 0) <= step_of_last_kill else 1
+            step_of_last_kill = max(step_of_last_kill, work.step or 0)
+            name = signal.Signals(-code).name
+            log.warning("the trainer in %s was ended by %s", folder, name)
+            if kills >= KILLS_WITHOUT_PROGRESS:
+                where = f"at step {work.step} of {work.steps}" if work.steps else "before its first step"
+                kind = Job.ErrorKind.OUT_OF_MEMORY if code == -signal.SIGKILL else Job.ErrorKind.INTERNAL
+                raise JobFailed(kind, f"The trainer was ended by {name} {where}, {kills} times in a row.", EASE)
+            work.say(f"the trainer was ended by {name}; going on from its checkpoint")
+            work.pause(1)
+        else:
+            raise JobFailed(Job.ErrorKind.INTERNAL, f"The trainer left with exit code {code}.", "See the run's log.")
+
+
+def one_child(work: Work, follower: Follower, folder: Path) -> int:
+    """Start the trainer once and follow it until it ends. Returns its exit code, negative for a signal."""
+    with (folder / "trainer.log").open("ab") as output:
+        child = subprocess.Popen(
+            # It asks the kernel to die with this process, so it must be started from a thread that lasts: the pool's.
+            [sys.executable, "-m", "trainer", str(folder), "--parent", str(os.getpid())],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TRAINER_NICE": "10", **os.environ},
+        )
+    try:
+        while child.poll() is None:
+            follower.look()
+            work.check()
+            time.sleep(LOOK_SECONDS)
+    except Lost:
+        child.kill()
+        raise
+    except (Cancelled, PutBack):
+        end_gently(child)
+        raise
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        if not work.lost.is_set():
+            follower.finish()
+    return child.returncode
+
+
+def end_gently(child: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM lets it write a checkpoint; who does not leave in time is killed, and the last checkpoint stands."""
+    child.terminate()
+    try:
+        child.wait(settings.CANCEL_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def read_result(folder: Path, attempt: int) -> dict[str, Any]:
+    """result.json of this attempt.
+
+    Raises:
+        JobFailed: there is none, or it is another attempt's.
+    """
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JobFailed(
+            Job.ErrorKind.INTERNAL, f"The trainer left without a result: {error}.", "See the run's log."
+        ) from error
+    if result["attempt"] != attempt:
+        raise JobFailed(
+            Job.ErrorKind.INTERNAL,
+            f"The result is of attempt {result['attempt']}, and this is attempt {attempt}.",
+            "Retry the run.",
+        )
+    return result
+
+
+def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
+    """What to write once the job is known to be ours still. Reading and hashing come first, outside the transaction."""
+    metrics: dict[str, Any] = result["metrics"]
+    made = result.get("model")
+    manifest: dict[str, Any] = {}
+    if made is not None:
+        try:
+            manifest = open_model(folder / made["path"], made["manifest_sha256"])
+        except TrainerError as error:
+            raise JobFailed(Job.ErrorKind.DATA, error.message, "Retry the run.") from error
+    samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
+
+    def record() -> None:
+        services.record_result(run, metrics)
+        if made is not None:
+            registry.register(
+                run=run,
+                kind=manifest["kind"],
+                path=f"{run.folder}/{made['path']}",
+                manifest=manifest,
+                manifest_sha256=made["manifest_sha256"],
+                metrics=metrics,
+            )
+        elif run.stage == Stage.EVALUATE and run.base_model is not None:
+            services.record_evaluation(run, metrics=metrics, samples=samples)
+
+    return Outcome({"metrics": metrics}, record)
+
+
+def read_samples(path: Path) -> list[dict[str, Any]]:
+    """The first responses of candidate and incumbent to the same prompts, side by side for people to look at."""
+    if not path.is_file():
+        return []
+    by_prompt: dict[str, dict[str, Any]] = {}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            key = json.dumps(row["prompt"], sort_keys=True)
+            if key not in by_prompt and len(by_prompt) >= EVALUATION_SAMPLES:
+                continue
+            by_prompt.setdefault(key, {"prompt": row["prompt"]}).setdefault(row["model"], row["text"])
+    return list(by_prompt.values())
