@@ -60,7 +60,8 @@ def _answers(project: Project) -> list[dict[str, Any]]:
     )
     keys = standing.order_by("-current_id").values_list("current_id", flat=True)[:NEWEST]
     rows = Annotation.objects.filter(pk__in=list(keys)).order_by("pk")
-    return list(rows.values("pk", "task_id", "annotator_id", "payload", "shown", "seconds", "task__gold"))
+    columns = ("pk", "task_id", "annotator_id", "payload", "shown", "seconds", "task__gold")
+    return [dict(zip(columns, row, strict=True)) for row in rows.values_list(*columns)]
 
 
 def _value(payload: dict[str, Any]) -> str:

@@ -197,6 +197,7 @@ def record_result(run: TrainingRun, metrics: dict[str, Any]) -> None:
 
 def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: list[dict[str, Any]]) -> Evaluation:
     """What an evaluate run measured, kept with the version it measured."""
+    assert run.base_model_id is not None
     evaluation, _ = Evaluation.objects.get_or_create(
         run=run,
         defaults={
