@@ -47,6 +47,8 @@ STATES: dict[str, tuple[str, str, str]] = {
     "expired": ("calm", "clock", "expired"),
     "released": ("calm", "stop", "released"),
     "suspended": ("wait", "pause", "suspended"),
+    "working": ("busy", "play", "at work"),
+    "done": ("good", "check", "done"),
     "idle": ("calm", "dot", "idle"),
     "waiting": ("wait", "clock", "waiting"),
     "stuck": ("bad", "bang", "stuck"),

@@ -69,7 +69,10 @@ function menus() {
 function dialogs() {
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-opens]");
-    if (opener) return document.getElementById(opener.dataset.opens)?.showModal();
+    if (opener) {
+      opener.closest("dialog")?.close();
+      return document.getElementById(opener.dataset.opens)?.showModal();
+    }
     const closer = event.target.closest("[data-close]");
     if (closer) return closer.closest("dialog")?.close();
     const copier = event.target.closest("[data-copy]");
