@@ -42,6 +42,7 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "rows": [(version, _headline(version)) for version in page.rows],
         "kind": kind if kind in ModelVersion.Kind.values else "",
         "kinds": ModelVersion.Kind.values,
+        "query": f"kind={kind}" if kind in ModelVersion.Kind.values else "",
     }
     return render(request, "feedback/models/list.html", context)
 

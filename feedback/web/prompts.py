@@ -1,6 +1,7 @@
 """Prompts: what models are asked. Find them, submit them, see what was answered."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db import transaction
@@ -34,6 +35,7 @@ def prompts(request: HttpRequest, project: Project) -> HttpResponse:
         "project": project,
         "form": form,
         "chosen": chosen,
+        "query": urlencode(chosen),
         "page": page,
         "rows": browse.with_figures(page.rows),
         "sources": browse.recent_sources(project),

@@ -29,6 +29,7 @@ def tasks(request: HttpRequest, project: Project) -> HttpResponse:
         "rows": browse.with_progress(page.rows),
         "state": state if state in Task.State.values else "",
         "states": Task.State.values,
+        "query": f"state={state}" if state in Task.State.values else "",
     }
     return render(request, "feedback/tasks/list.html", context)
 
@@ -75,7 +76,13 @@ def annotations(request: HttpRequest, project: Project) -> HttpResponse:
     if asked := request.GET.get("annotator"):
         annotator = member_selectors.who_annotated(project, _uuid(asked))
     page = page_of(browse.annotations_of(project, annotator), request.GET.get("after"))
-    context = {"project": project, "page": page, "rows": browse.said(page.rows), "annotator": annotator}
+    context = {
+        "project": project,
+        "page": page,
+        "rows": browse.said(page.rows),
+        "annotator": annotator,
+        "query": f"annotator={annotator.public_id}" if annotator else "",
+    }
     return render(request, "feedback/tasks/annotations.html", context)
 
 
