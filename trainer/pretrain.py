@@ -1,7 +1,7 @@
 """Causal language modelling from scratch, or continued: documents in packed blocks, next-token cross-entropy.
 
-Documents are joined with the end token between them and cut into blocks of equal length, so that no position is
-wasted on padding. Unlike GPT-2 and GPT-3, tokens do not attend across the boundary of two documents in a block.
+Whole documents, each closed by the end token, share blocks of equal length. Unlike GPT-2 and GPT-3, tokens do not
+attend across the boundary of two documents, and documents are not cut where a block ends.
 What is reported is bits per byte on held-out documents, which compares across tokenizers as perplexity does not.
 """
 
@@ -71,12 +71,7 @@ def run(context: RunContext) -> StageResult:
     context.report.state("packing documents into blocks")
     train, heldout = documents(open_snapshot(context.inputs["snapshot"]))
     rows = encode_documents(tokenizer, train)
-    blocks = pack(rows, config.block_size)
-    if not blocks:
-        raise DataUnusable(
-            f"The documents of the snapshot do not fill one block of {config.block_size} tokens.",
-            remedy="Collect more text, or lower block_size.",
-        )
+    blocks = pack(rows, config.block_size, tokenizer.pad_token_id)
     heldout_rows = [row[: config.context_length] for row in encode_documents(tokenizer, heldout)]
     heldout_rows = [row for row in heldout_rows if len(row) > 1][: config.heldout_documents]
 
@@ -144,23 +139,26 @@ def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
     return train, heldout
 
 
-def pack(rows: Sequence[list[int]], block_size: int) -> list[Block]:
-    """Lay documents end to end and cut blocks of block_size; the last, unfilled one is dropped.
+def pack(rows: Sequence[list[int]], block_size: int, pad_id: int) -> list[Block]:
+    """Fill blocks with whole documents, in order; only a document longer than a block is cut, and goes on in the next.
 
-    A document cut by the end of a block goes on in the next one with its positions starting anew.
+    A document cut in two would teach its second half without what it answers, and here most documents are answers to
+    something. What is left of a block that the next document does not fit into is padding, outside the loss.
     """
-    ids = [token for row in rows for token in row]
-    is_first = [n == 0 for row in rows for n in range(len(row))]
-    blocks = []
-    for start in range(0, len(ids) - block_size + 1, block_size):
-        block, first = ids[start : start + block_size], is_first[start : start + block_size]
-        first[0] = True
-        positions, position = [], 0
-        for begins in first:
-            position = 0 if begins else position + 1
-            positions.append(position)
-        labels = [IGNORED if begins else token for token, begins in zip(block, first, strict=True)]
-        blocks.append(Block(block, labels, positions))
+    pieces = [row[start : start + block_size] for row in rows for start in range(0, len(row), block_size)]
+    blocks: list[Block] = []
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    for piece in [*pieces, None]:
+        if ids and (piece is None or len(ids) + len(piece) > block_size):
+            room = block_size - len(ids)
+            blocks.append(Block(ids + [pad_id] * room, labels + [IGNORED] * room, positions + list(range(room))))
+            ids, labels, positions = [], [], []
+        if piece is not None:
+            ids = ids + piece
+            labels = [*labels, IGNORED, *piece[1:]]
+            positions = positions + list(range(len(piece)))
     return blocks
 
 

@@ -20,12 +20,16 @@ RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "block_size": 32, "batch_size": 8}
 
 
-def test_every_token_is_used_once_but_for_the_last_block() -> None:
-    rows = [[1, 2, 3, 4, 5], [6, 7], [8, 9, 10, 11]]
-    blocks = pack(rows, 4)
-    assert [t for block in blocks for t in block.input_ids] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert [block.position_ids for block in blocks] == [[0, 1, 2, 3], [0, 0, 1, 0]]
-    assert [block.labels for block in blocks] == [[IGNORED, 2, 3, 4], [IGNORED, IGNORED, 7, IGNORED]]
+def test_blocks_hold_whole_documents_and_every_token_once() -> None:
+    blocks = pack([[1, 2, 3, 4, 5], [6, 7], [8, 9, 10]], 4, pad_id=0)
+    assert [block.input_ids for block in blocks] == [[1, 2, 3, 4], [5, 6, 7, 0], [8, 9, 10, 0]]
+    assert [block.position_ids for block in blocks] == [[0, 1, 2, 3], [0, 0, 1, 0], [0, 1, 2, 0]]
+    nothing = IGNORED
+    assert [block.labels for block in blocks] == [
+        [nothing, 2, 3, 4],
+        [nothing, nothing, 7, nothing],
+        [nothing, 9, 10, nothing],
+    ]
 
 
 def test_documents_of_a_block_do_not_see_each_other(base_folder: Path, tokenizer: Any) -> None:
@@ -35,7 +39,7 @@ def test_documents_of_a_block_do_not_see_each_other(base_folder: Path, tokenizer
     with torch.no_grad():
         expected = model(input_ids=torch.tensor([alone])).logits[0]
         for first in (before, other):
-            [block] = pack([first, alone], 8)
+            [block] = pack([first, alone], 8, tokenizer.pad_token_id)
             batch = torch.tensor([block.input_ids, block.input_ids])
             positions = torch.tensor([block.position_ids, block.position_ids])
             packed = model(input_ids=batch, position_ids=positions).logits[1, 4:]
@@ -87,7 +91,7 @@ def test_heldout_documents_are_kept_out_when_there_is_no_selection_split(
     assert run_here(folder)["metrics"]["train_documents"] == 38
 
 
-@pytest.mark.parametrize("texts", [[], ["Hi."]])
+@pytest.mark.parametrize("texts", [[], ["Hi."]], ids=["none", "held out"])
 def test_too_little_text_is_a_data_error(
     texts: list[str], make_run: MakeRun, run_here: RunHere, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
