@@ -58,6 +58,7 @@ def _carry_out(job: Job) -> None:
             if job.kind not in HANDLERS:
                 raise JobFailed(Job.ErrorKind.CONFIG, f"No worker knows how to do jobs of kind {job.kind!r}.")
             outcome = HANDLERS[job.kind](work)
+            work.beat()  # with the last step, which the page would never see otherwise
         _unless_lost(partial(_succeed, job, outcome), job)
     except Lost:
         log.warning("job %s was given to another attempt; leaving it", job.pk)

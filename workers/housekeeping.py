@@ -23,6 +23,11 @@ def sweep_task() -> None:
 
 @app.task(name=TICK)
 def tick_task() -> None:
+    tick()
+
+
+def tick() -> None:
+    """Start what the schedules say is due."""
     for chain in schedules.start_due():
         log.info("schedule %s started chain %s", chain.schedule_id, chain.public_id)
 

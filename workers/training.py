@@ -28,6 +28,7 @@ from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 log = logging.getLogger(__name__)
 
 ENDED, FAILED, STOPPED, LOCKED = 0, 2, 3, 4  # the trainer's exit codes
+TRAINER = (sys.executable, "-m", "trainer")
 LOOK_SECONDS = 0.5
 LOCK_TRIES, LOCK_SECONDS = 20, 1.0  # an orphan of an earlier attempt dies within a second or two
 KILLS_WITHOUT_PROGRESS = 3
@@ -140,7 +141,7 @@ def one_child(work: Work, follower: Follower, folder: Path) -> int:
     with (folder / "trainer.log").open("ab") as output:
         child = subprocess.Popen(
             # It asks the kernel to die with this process, so it must be started from a thread that lasts: the pool's.
-            [sys.executable, "-m", "trainer", str(folder), "--parent", str(os.getpid())],
+            [*TRAINER, str(folder), "--parent", str(os.getpid())],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=output,

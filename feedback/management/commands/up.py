@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -64,6 +64,9 @@ class Command(BaseCommand):
             raise CommandError(f"The database cannot be used: {str(error).strip()}. See DATABASE_URL.") from None
         if settings.PRODUCTION:
             call_command("collectstatic", interactive=False, verbosity=0)
+        else:
+            with suppress(OSError):  # files are found where they lie; the folder only keeps WhiteNoise from warning
+                Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
         if demo and "seed_demo" in get_commands():
             call_command("seed_demo")
         connections.close_all()

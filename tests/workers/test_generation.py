@@ -1,0 +1,154 @@
+"""Responses: each written once, by the model it was asked of; what is too long fails alone; nothing waits for ever."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from feedback.models import Job, ModelVersion, Person, Project, Response, Task
+from feedback.services import jobs, supply
+from tests import factories
+from trainer.errors import DataUnusable, TrainerError
+from workers import generation, housekeeping
+from workers.execution import run_job
+
+State = Response.State
+
+
+class Echo:
+    """Answers with the seed, and fails as told."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.error: TrainerError | None = None
+
+    def generate(self, prompts: Any, *, seeds: Any, **settings: Any) -> list[Any]:
+        self.calls.append(len(prompts))
+        if self.error is not None:
+            raise self.error
+        if any("too long" in messages[-1]["content"] for messages in prompts):
+            raise DataUnusable("The prompt fills the model's context.")
+        return [SimpleNamespace(text=f"reply\x00 {seed}", tokens=2, finish_reason="stop") for seed in seeds]
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> Echo:
+    echo = Echo()
+    monkeypatch.setattr(generation, "_loaded", lambda *_: echo)
+    monkeypatch.setattr(generation, "_remote", lambda: echo)
+    return echo
+
+
+@pytest.fixture
+def serving(project: Project, ada: Person) -> ModelVersion:
+    return factories.make_model(project, ada, serve=True)
+
+
+def job_of(project: Project) -> Job:
+    return Job.objects.get(project=project, kind=Job.Kind.GENERATION)
+
+
+def test_responses_are_written_and_meet_in_a_task(echo: Echo, serving: ModelVersion, project: Project) -> None:
+    prompt = factories.make_prompt(project, responses_wanted=4)
+    run_job(job_of(project).pk)
+    responses = list(prompt.responses.all())
+    assert {response.state for response in responses} == {State.READY}
+    assert len({response.text for response in responses}) == 4
+    assert all(response.text == f"reply {response.seed}" for response in responses)
+    assert {response.model_version_id for response in responses} == {serving.pk}
+    assert Task.objects.filter(prompt=prompt).count() == 2
+    assert job_of(project).result == {"written": 4, "failed": 0}
+
+
+def test_a_prompt_that_is_too_long_fails_alone(echo: Echo, serving: ModelVersion, project: Project) -> None:
+    good = factories.make_prompt(project, responses_wanted=2)
+    bad = factories.make_prompt(project, "This is too long", responses_wanted=2)
+    run_job(job_of(project).pk)
+    assert {response.state for response in good.responses.all()} == {State.READY}
+    assert {response.error for response in bad.responses.all()} == {"The prompt fills the model's context."}
+    bad.refresh_from_db()
+    assert bad.state == "ready"  # nothing is awaited any more
+
+
+def test_what_a_killed_worker_was_writing_is_written_by_the_next_attempt(
+    echo: Echo, serving: ModelVersion, project: Project
+) -> None:
+    prompt = factories.make_prompt(project, responses_wanted=2)
+    job = job_of(project)
+    claimed = jobs.claim(job.pk, "a worker that is killed now")
+    assert claimed is not None
+    prompt.responses.update(state=State.RUNNING, job=job)
+    jobs.requeue(claimed, "it was silent")
+    run_job(job.pk)
+    assert {response.state for response in prompt.responses.all()} == {State.READY}
+
+
+def test_when_the_model_cannot_be_used_every_response_says_why(
+    echo: Echo, serving: ModelVersion, project: Project
+) -> None:
+    prompt = factories.make_prompt(project, responses_wanted=2)
+    ModelVersion.objects.update(state=ModelVersion.State.REVOKED)
+    run_job(job_of(project).pk)
+    assert job_of(project).error == "policy v1 was revoked."
+    assert {(r.state, r.error) for r in prompt.responses.all()} == {(State.FAILED, "policy v1 was revoked.")}
+    housekeeping.sweep()
+    assert Job.objects.filter(kind=Job.Kind.GENERATION).count() == 1
+
+
+def test_a_server_that_is_away_is_tried_again_and_then_told(
+    echo: Echo, project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.GENERATION_URL = "http://elsewhere/v1"
+    monkeypatch.setattr("workers.work.Work.pause", lambda self, seconds: None)
+    echo.error = TrainerError("It cannot be reached", remedy="Check the address.")
+    prompt = factories.make_prompt(project, responses_wanted=1)
+    run_job(job_of(project).pk)
+    assert len(echo.calls) == generation.REMOTE_TRIES
+    assert job_of(project).remedy == "Check the address."
+    assert prompt.responses.get().state == State.FAILED
+
+
+def test_a_cancelled_job_takes_what_waited_with_it(
+    echo: Echo, serving: ModelVersion, project: Project, ada: Person
+) -> None:
+    prompt = factories.make_prompt(project, responses_wanted=2)
+    prompt.responses.filter(pk=prompt.responses.first().pk).update(state=State.RUNNING, job=job_of(project))  # type: ignore[union-attr]
+    jobs.request_cancel(by=ada, job=job_of(project))
+    housekeeping.sweep()
+    assert {response.state for response in prompt.responses.all()} == {State.FAILED}
+
+
+def test_responses_without_a_job_get_one(serving: ModelVersion, project: Project) -> None:
+    prompt = factories.make_prompt(project, responses_wanted=2)
+    Job.objects.filter(kind=Job.Kind.GENERATION).delete()
+    housekeeping.sweep()
+    assert not Job.objects.filter(kind=Job.Kind.GENERATION).exists()  # their own job may be about to commit
+    prompt.responses.update(created_at=timezone.now() - timedelta(seconds=30))
+    housekeeping.sweep()
+    housekeeping.sweep()
+    assert Job.objects.filter(kind=Job.Kind.GENERATION).count() == 1
+
+
+def test_tasks_are_kept_in_supply(echo: Echo, serving: ModelVersion, project: Project) -> None:
+    project.training_policy = {"keep_open_tasks": 3, "snapshot": {"prompt_sources": ["here"]}}
+    project.save()
+    for _ in range(5):
+        factories.make_prompt(project, source="here")
+    elsewhere = factories.make_prompt(project, source="elsewhere")
+    assert supply.top_up() == 3
+    assert supply.top_up() == 0  # what is awaited counts as there
+    run_job(job_of(project).pk)
+    assert Task.objects.filter(project=project).count() == 3
+    assert supply.top_up() == 0
+    assert not elsewhere.responses.exists()
+
+
+def test_nothing_is_asked_for_without_a_model_or_a_policy(
+    project: Project, other_project: Project, ada: Person
+) -> None:
+    factories.make_prompt(project)
+    assert supply.top_up() == 0
+    Project.objects.update(training_policy={"keep_open_tasks": 3})
+    assert supply.top_up() == 0
