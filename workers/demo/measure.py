@@ -1,0 +1,108 @@
+"""What a turn of the loop was worth, measured from outside with the gold utility that nothing inside may read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from statistics import fmean, stdev
+from typing import Any
+
+from workers.demo.annotators import Annotator, Pair, agreement_with_gold
+from workers.demo.simulation import LETTERS, Acknowledged
+from workers.demo.utility import utility
+from workers.demo.world import stable_seed
+
+RESAMPLES = 4000
+OCCASIONS = 8  # how often each rater is asked anew, to measure what their labels are worth
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A response of a model and whether it ended by itself."""
+
+    prompt: str
+    text: str
+    ended: bool
+
+    @property
+    def gold(self) -> float:
+        return utility(self.prompt, self.text, self.ended).total
+
+
+def gold(samples: Sequence[Sampled]) -> dict[str, Any]:
+    """Mean gold utility with two standard errors: of the samples as they are, and with prompts as the unit."""
+    values = [sample.gold for sample in samples]
+    means = [fmean(of_one) for of_one in by_prompt(samples).values()]
+    return {
+        "gold": round(fmean(values), 3),
+        "se": round(_error(values), 3),
+        "se_by_prompt": round(_error(means), 3),
+        "ended": round(fmean([sample.ended for sample in samples]), 3),
+        "responses": len(values),
+        "prompts": len(means),
+    }
+
+
+def win_rate(candidate: Sequence[Sampled], incumbent: Sequence[Sampled], seed: int = 0) -> dict[str, Any]:
+    """How often the candidate's response is worth more than the incumbent's to the same prompt.
+
+    All pairs of a prompt are compared, ties count a half. The interval is 95 %, by bootstrap of whole prompts, since
+    responses to one prompt are alike.
+    """
+    ours, theirs = by_prompt(candidate), by_prompt(incumbent)
+    if set(ours) != set(theirs):
+        raise ValueError("the two answered different prompts")
+    rates = [
+        fmean([1.0 if a > b else 0.5 if a == b else 0.0 for a in ours[prompt] for b in theirs[prompt]])
+        for prompt in sorted(ours)
+    ]
+    rng = Random(stable_seed("win rate", seed))
+    means = sorted(fmean(rng.choices(rates, k=len(rates))) for _ in range(RESAMPLES))
+    return {
+        "rate": round(fmean(rates), 3),
+        "low": round(means[int(0.025 * RESAMPLES)], 3),
+        "high": round(means[int(0.975 * RESAMPLES) - 1], 3),
+        "prompts": len(rates),
+    }
+
+
+def label_quality(answers: Iterable[Acknowledged], crowd: Sequence[Annotator]) -> dict[str, Any]:
+    """The ceiling of any reward model's accuracy on these labels: how often they follow the gold order.
+
+    Returns:
+        measured: the share of these very labels that follow it; equal utilities count a half.
+        ceiling: the same, expected, from asking the raters about these pairs `OCCASIONS` times over.
+        labels: how many of the answers were decided.
+    """
+    raters = {annotator.name: annotator for annotator in crowd}
+    pairs: dict[str, list[Pair]] = defaultdict(list)
+    right: list[float] = []
+    for one in answers:
+        if one.outcome not in LETTERS:
+            continue
+        a, b = (one.texts[letter] for letter in LETTERS)
+        gap = utility(one.prompt, a).total - utility(one.prompt, b).total
+        pairs[one.annotator].append(Pair(one.prompt, a, b, gap))
+        right.append(0.5 if gap == 0 else float((one.outcome == "a") == (gap > 0)))
+    if not right:
+        return {"measured": None, "ceiling": None, "labels": 0}
+    expected = sum(agreement_with_gold(raters[name], theirs, OCCASIONS) * len(theirs) for name, theirs in pairs.items())
+    return {
+        "measured": round(fmean(right), 4),
+        "ceiling": round(expected / len(right), 4),
+        "labels": len(right),
+    }
+
+
+def by_prompt(samples: Iterable[Sampled]) -> Mapping[str, list[float]]:
+    """Gold utilities of each prompt's responses."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.prompt].append(sample.gold)
+    return groups
+
+
+def _error(values: Sequence[float]) -> float:
+    return float(stdev(values) / len(values) ** 0.5) if len(values) > 1 else 0.0

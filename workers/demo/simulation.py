@@ -1,0 +1,273 @@
+"""Annotators who are not there, at work: they take tasks over HTTP, judge by the text alone, and submit.
+
+Each simulated person is a thread with a token and a connection of its own, and sees nothing but what the service shows
+to an annotator: the prompt and the responses by letter. What was acknowledged is written down by the crowd itself, so
+that what the service holds can be checked against it, whatever was killed meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.demo.annotators import Annotator, Judgement, crowd
+from workers.demo.client import Refused, Service
+from workers.demo.world import parse_prompt
+
+LOOK_AGAIN = 0.5  # seconds between two looks at an empty queue
+LETTERS = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How many of a crowd are bad at it, and in which way."""
+
+    noise: float = 0.0
+    spammers: int = 0
+    inverters: int = 0
+    left_leaners: int = 0
+    length_lovers: int = 0
+
+    def crowd(self, n: int, seed: int) -> list[Annotator]:
+        """``n`` annotators: the faulty ones last, the others careful, up to ``noise``."""
+        faulty = [
+            *(Annotator(spammer=True) for _ in range(self.spammers)),
+            *(Annotator(inverter=True) for _ in range(self.inverters)),
+            *(Annotator(left_lean=1.5) for _ in range(self.left_leaners)),
+            *(Annotator(length_love=0.15) for _ in range(self.length_lovers)),
+        ]
+        return crowd(n, seed, faulty, self.noise)
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """An answer the service said it has.
+
+    Attributes:
+        annotator, annotation, assignment: who said it, and its public ids.
+        counted: one of the K; None when a lost reply left it unknown.
+        prompt, texts: what was shown, texts by letter.
+        outcome: a, b, tie or both_bad.
+    """
+
+    annotator: str
+    annotation: str
+    assignment: str
+    counted: bool | None
+    prompt: str
+    texts: Mapping[str, str]
+    outcome: str
+
+
+class Collection:
+    """How many comparisons are wanted, who waits, and what was acknowledged. Shared by a crowd's threads.
+
+    Args:
+        wanted: acknowledged comparisons after which everybody stops.
+        record: a file that every acknowledgement is appended to, one JSON object a line.
+    """
+
+    def __init__(self, wanted: int, record: Path | None = None) -> None:
+        self.wanted = wanted
+        self.answers: list[Acknowledged] = []
+        self.skipped = 0
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._waiting: set[str] = set()
+        self._file = record.open("a", encoding="utf-8") if record else None
+
+    def take_one(self) -> bool:
+        """One more to be judged, if more are wanted than are taken. What is taken is judged or given back."""
+        with self._lock:
+            if self._taken >= self.wanted or self.stop.is_set():
+                return False
+            self._taken += 1
+            return True
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._taken -= 1
+
+    def acknowledge(self, answer: Acknowledged) -> None:
+        with self._lock:
+            self.answers.append(answer)
+            if self._file:
+                self._file.write(json.dumps(asdict(answer)) + "\n")
+                self._file.flush()
+
+    def skip(self) -> None:
+        with self._lock:
+            self.skipped += 1
+
+    def waits(self, name: str, waiting: bool) -> None:
+        with self._lock:
+            (self._waiting.add if waiting else self._waiting.discard)(name)
+
+    @property
+    def waiting(self) -> int:
+        """How many find nothing to do at the moment."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+
+class Worker(threading.Thread):
+    """One simulated person at the desk.
+
+    Args:
+        annotator: how they judge.
+        service: their connection, with their token.
+        project: public id or short name.
+        collection: what is wanted, and where answers are written down.
+        seconds_per_task: mean time spent on a task, s; 0 is as fast as the service answers.
+        idle: how long an empty queue is looked at before they leave, s.
+    """
+
+    def __init__(
+        self,
+        annotator: Annotator,
+        service: Service,
+        project: str,
+        collection: Collection,
+        *,
+        seconds_per_task: float = 0.0,
+        idle: float = 60.0,
+    ) -> None:
+        super().__init__(name=annotator.name, daemon=True)
+        self.annotator, self.service, self.project, self.collection = annotator, service, project, collection
+        self.seconds_per_task, self.idle = seconds_per_task, idle
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - told by `collect`, in the thread that waits for all
+            self.failure = error
+            self.collection.stop.set()
+        finally:
+            self.collection.waits(self.name, False)
+            self.service.close()
+
+    def _work(self) -> None:
+        """Take, judge, send; the reply to an answer brings the next task."""
+        given: Any = None
+        more = self.collection.take_one()
+        while more:
+            shown = given or self._next()
+            if shown is None:
+                self.collection.give_back()
+                return
+            prompt, texts = shown["prompt"][-1]["content"], {r["letter"]: r["text"] for r in shown["responses"]}
+            if parse_prompt(prompt) is None or tuple(sorted(texts)) != LETTERS:
+                self._skip(shown)  # left to people, who know more of the world
+                given = None
+                continue
+            judged = self.annotator.judge(prompt, texts["a"], texts["b"])
+            began = time.monotonic()
+            if self.seconds_per_task:
+                self.collection.stop.wait(self.seconds_per_task * judged.seconds / self.annotator.seconds)
+            more = self.collection.take_one()
+            body = {"answer": answer(judged, shown), "seconds": round(time.monotonic() - began, 3), "next": more}
+            reply = self._submit(shown["id"], body)
+            self.collection.acknowledge(
+                Acknowledged(
+                    annotator=self.name,
+                    annotation=reply["annotation"],
+                    assignment=shown["id"],
+                    counted=reply.get("counted"),
+                    prompt=prompt,
+                    texts=texts,
+                    outcome=judged.outcome,
+                )
+            )
+            given = reply.get("next")
+
+    def _next(self) -> Any:
+        """Something to judge; None when nothing came for as long as this person waits, or all are told to stop."""
+        since = time.monotonic()
+        while not self.collection.stop.is_set():
+            reply = self.service.post("tasks/next/", {"project": self.project, "kind": "comparison"}, keyed=False)
+            if reply.status == 200:
+                self.collection.waits(self.name, False)
+                return reply.body
+            self.collection.waits(self.name, True)
+            if time.monotonic() - since > self.idle:
+                break
+            self.collection.stop.wait(LOOK_AGAIN)
+        return None
+
+    def _submit(self, assignment: str, body: Mapping[str, Any]) -> Any:
+        try:
+            return self.service.post(f"assignments/{assignment}/submit/", body).body
+        except Refused as refused:
+            # The answer was stored and its process killed before the reply was: it is there, once.
+            if refused.code == "already_submitted" and refused.extra.get("annotation"):
+                return {"annotation": refused.extra["annotation"]}
+            raise
+
+    def _skip(self, shown: Mapping[str, Any]) -> None:
+        self.service.post(f"assignments/{shown['id']}/skip/", {"reason": "not_qualified"})
+        self.collection.skip()
+
+
+def answer(judged: Judgement, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """A judgement as the service takes it: what the task asks for, and no more."""
+    body: dict[str, Any] = {"outcome": judged.outcome}
+    if judged.outcome in LETTERS:
+        body = {"outcome": "prefer", "choice": judged.outcome, "strength": judged.strength}
+    asked = {name: judged.dimensions[name] for name in shown.get("dimensions", []) if name in judged.dimensions}
+    if asked:
+        body["dimensions"] = {name: "same" if side == "tie" else side for name, side in asked.items()}
+    if shown.get("asks_reason"):
+        body["reason"] = "It helps more." if judged.outcome in LETTERS else "There is little between them."
+    return body
+
+
+def collect(workers: Sequence[Worker], until: float | None = None) -> None:
+    """Start everybody and wait until all have left.
+
+    Args:
+        until: at most so many seconds; None is without limit.
+
+    Raises:
+        Exception: what somebody failed with; the others were stopped.
+    """
+    deadline = None if until is None else time.monotonic() + until
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    if any(worker.is_alive() for worker in workers):
+        workers[0].collection.stop.set()
+        for worker in workers:
+            worker.join()
+    for worker in workers:
+        if worker.failure is not None:
+            raise worker.failure
+
+
+def summary(collection: Collection, workers: Sequence[Worker], seconds: float) -> dict[str, Any]:
+    """What a crowd did, as a report tells it."""
+    done = collection.answers
+    return {
+        "comparisons": len(done),
+        "wanted": collection.wanted,
+        "counted": sum(one.counted is True for one in done),
+        "extra": sum(one.counted is False for one in done),
+        "counted_unknown": sum(one.counted is None for one in done),
+        "skipped": collection.skipped,
+        "seconds": round(seconds, 1),
+        "per_second": round(len(done) / seconds, 1) if seconds else None,
+        "outcomes": dict(sorted(Counter(one.outcome for one in done).items())),
+        "by_annotator": dict(sorted(Counter(one.annotator for one in done).items())),
+        "retries": sum(worker.service.retries for worker in workers),
+    }

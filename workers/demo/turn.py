@@ -1,0 +1,396 @@
+"""A whole turn of the ring, driven and measured from outside: collect, train the chain, promote, collect again.
+
+Everything goes through the service's REST, as any admin's client could do it, except that the responses behind the
+gold figures are asked for by `ask`, which names the version that is to write them. The gold utility stays out here:
+what the service and the trainer see are the answers of simulated annotators, and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from workers.demo import measure, simulation
+from workers.demo.client import Refused, Service
+from workers.demo.simulation import Collection, Worker
+from workers.demo.world import parse_prompt
+
+FIRST_STAGES = ["tokenizer", "pretrain", "sft"]
+CHAIN = ["sft", "reward", "ppo", "evaluate"]
+MOST_AT_ONCE = 16  # responses that may be asked for in one call
+HELD_OUT_SHARE = 0.15  # of the comparisons: what the reward model is measured on
+SPARE = 1.06  # pairs asked for to one wanted: equal texts never meet
+LOOK = 1.0  # seconds between two looks
+SAY_EVERY = 10.0  # seconds between two words on how far it is
+STILL = 300.0  # seconds without a sign of progress after which a turn is given up
+
+Ask = Callable[[str, str, int], None]  # prompt id, model id, how many responses
+
+
+class TurnFailed(Exception):
+    """The turn cannot go on."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt of the demo world as the service knows it."""
+
+    id: str
+    text: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure the turn must reach."""
+
+    name: str
+    value: float | None
+    need: str
+    met: bool
+
+
+@dataclass
+class Plan:
+    """What a turn is asked to do.
+
+    Attributes:
+        project: public id or short name.
+        comparisons: to collect before training.
+        seed: of the chain, and of the intervals.
+        samples: responses to each held-out prompt behind a gold figure.
+        wait: for the first model to be made, s.
+        again: comparisons to collect on the promoted model's responses.
+        record: a file that every acknowledged answer is appended to.
+    """
+
+    project: str
+    comparisons: int = 6000
+    seed: int = 0
+    samples: int = 25
+    wait: float = 1200.0
+    again: int = 20
+    record: Path | None = None
+
+
+@dataclass
+class Turn:
+    """One turn.
+
+    Args:
+        plan: what is asked.
+        admin: an admin's connection.
+        people: makes the crowd anew, at a collection of its own.
+        ask: has a named version answer a prompt, without making tasks of it.
+        say: tells a person how it goes.
+    """
+
+    plan: Plan
+    admin: Service
+    people: Callable[[Collection], Sequence[Worker]]
+    ask: Ask
+    say: Callable[[str], None]
+    report: dict[str, Any] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    last_said: float = 0.0
+
+    def run(self) -> None:
+        """All of it; `report` and `checks` are filled as it goes, so that a turn that fails has told what it could."""
+        self.report |= {"seed": self.plan.seed, "seconds": {}}
+        with self._timed("first_models"):
+            self._first_models()
+        prompts = self._prompts()
+        collection = Collection(self.plan.comparisons, self.plan.record)
+        with self._timed("collect"):
+            crowd = self._collect(prompts, collection)
+        with self._timed("train"):
+            made = self._train()
+        self._judge_reward_model(prompts, collection, crowd)
+        with self._timed("sample"):
+            self._gold([one for one in prompts if one.split != "train"], made)
+        with self._timed("collect_again"):
+            self._promote_and_go_on([one for one in prompts if one.split == "train"], made["ppo"])
+
+    # --- before --------------------------------------------------------------------------------------
+
+    def _first_models(self) -> None:
+        """Wait until an SFT policy is there, starting what makes one if nobody has; then let it serve."""
+        deadline = time.monotonic() + self.plan.wait
+        while (sft := self._newest("sft")) is None:
+            if time.monotonic() > deadline:
+                raise TurnFailed(f"No SFT policy after {self.plan.wait:.0f} s. {self._what_runs()}")
+            if not self._at_work():
+                self._start(["sft"] if self._newest("pretrain") else FIRST_STAGES)
+            self._progress(f"waiting for the first models. {self._what_runs()}")
+            time.sleep(3 * LOOK)
+        if not sft["serves"]:
+            self.admin.post(f"models/{sft['id']}/promote/", {"note": "So that people judge what SFT writes."})
+        self.report["collected_on"] = sft["name"]
+        self.say(f"{sft['name']} serves")
+
+    def _at_work(self) -> bool:
+        """Whether something runs that makes models, or brings in what they are made of."""
+        if any(chain["state"] == "active" for chain in self.admin.get("chains/", project=self.plan.project)["results"]):
+            return True
+        jobs = self.admin.get("jobs/", project=self.plan.project, kind="corpus")["results"]
+        return any(job["status"] in ("queued", "running") for job in jobs)
+
+    def _what_runs(self) -> str:
+        found = self.admin.get("training-runs/", project=self.plan.project)["results"]
+        if not found:
+            return "Nothing was trained yet."
+        job = found[0]["job"]
+        step = f", step {job['step']} of {job['steps']}" if job["steps"] else ""
+        return f"{found[0]['stage']} is {job['status']}{step} {job['progress_text']} {job['error']}".rstrip()
+
+    def _newest(self, stage: str) -> Any:
+        found = self.admin.get("models/", project=self.plan.project, stage=stage)["results"]
+        return next((one for one in found if one["state"] not in ("rejected", "revoked")), None)
+
+    def _prompts(self) -> list[Asked]:
+        """The project's prompts that the world can judge, each text once."""
+        found: dict[str, Asked] = {}
+        for one in self.admin.pages("prompts/", project=self.plan.project, page_size=200):
+            text = one["messages"][-1]["content"]
+            if len(one["messages"]) == 1 and (known := parse_prompt(text)) is not None and known.text == text:
+                found[text] = Asked(one["id"], text, one["split"])
+        if not any(one.split == "train" for one in found.values()):
+            raise TurnFailed("The project has no prompts of the demo world. Run manage.py seed_demo first.")
+        return sorted(found.values(), key=lambda one: one.text)
+
+    # --- collecting ----------------------------------------------------------------------------------
+
+    def _collect(self, prompts: Sequence[Asked], collection: Collection) -> Sequence[Worker]:
+        """Have responses written and judged at the same time."""
+        crowd = self.people(collection)
+        with self._at_desks(crowd) as done:
+            left = self._quotas(prompts)
+            began, seen, moved = time.monotonic(), 0, time.monotonic()
+            while not done():
+                written = self._ask_for_more(prompts, left)
+                if len(collection.answers) > seen or written:
+                    seen, moved = len(collection.answers), time.monotonic()
+                elif not any(left.values()) and collection.waiting == len(crowd):
+                    left |= {one.id: 4 for one in prompts if one.split == "train"}  # equal texts made no tasks
+                if time.monotonic() - moved > STILL:
+                    raise TurnFailed(f"No progress for {STILL:.0f} s with {seen} comparisons. {self._generation()}")
+                self._progress(f"{seen} of {collection.wanted} comparisons, {collection.waiting} wait for a task")
+                time.sleep(LOOK)
+        told = self.report["comparisons"] = simulation.summary(collection, crowd, time.monotonic() - began)
+        enough = told["counted"] + told["counted_unknown"]
+        self._check("comparisons", enough, f"all {collection.wanted}", enough >= collection.wanted)
+        return crowd
+
+    def _quotas(self, prompts: Sequence[Asked]) -> dict[str, int]:
+        """Responses still to be asked for, by prompt: enough pairs, and a share of them on held-out prompts."""
+        held_out = [one for one in prompts if one.split != "train"]
+        train = [one for one in prompts if one.split == "train"]
+        quotas: dict[str, int] = {}
+        for group, share in ((held_out, HELD_OUT_SHARE), (train, 1 - HELD_OUT_SHARE if held_out else 1.0)):
+            pairs = SPARE * share * self.plan.comparisons / max(1, len(group))
+            quotas |= {one.id: 2 * max(1, round(pairs + 0.5)) for one in group}
+        return quotas
+
+    def _ask_for_more(self, prompts: Sequence[Asked], left: dict[str, int]) -> bool:
+        """Ask for the next portion to each prompt that has what it was asked for before. Returns whether it did.
+
+        Portion by portion, because responses meet in tasks when none of their prompt is awaited any more.
+        """
+        ready = {
+            one["id"]
+            for one in self.admin.pages("prompts/", project=self.plan.project, state="ready", page_size=200)
+            if left.get(one["id"])
+        }
+        for one in prompts:
+            if one.id in ready:
+                count = min(MOST_AT_ONCE, left[one.id])
+                self.admin.post(f"prompts/{one.id}/generate/", {"count": count})
+                left[one.id] -= count
+        return bool(ready)
+
+    def _generation(self) -> str:
+        jobs = self.admin.get("jobs/", project=self.plan.project, kind="generation")["results"]
+        return f"Generation: {jobs[0]['says']}" if jobs else "Nothing was generated."
+
+    @contextmanager
+    def _at_desks(self, crowd: Sequence[Worker]) -> Iterator[Callable[[], bool]]:
+        """The crowd at work meanwhile; yields whether all have left. Whatever happens inside, they leave."""
+        failures: list[Exception] = []
+
+        def work() -> None:
+            try:
+                simulation.collect(crowd)
+            except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
+                failures.append(error)
+
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield lambda: not thread.is_alive()
+        except BaseException:
+            crowd[0].collection.stop.set()
+            raise
+        finally:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    # --- training ------------------------------------------------------------------------------------
+
+    def _start(self, stages: list[str], config: Mapping[str, Any] | None = None) -> str:
+        """Start a chain, or find the one of these stages that is at work already."""
+        body = {"project": self.plan.project, "stages": stages, "config": config or {}, "seed": self.plan.seed}
+        try:
+            return str(self.admin.post("chains/", body).body["id"])
+        except Refused as refused:
+            if refused.code != "chain_running":
+                raise
+        chains = self.admin.get("chains/", project=self.plan.project)["results"]
+        return next(str(one["id"]) for one in chains if one["stages"] == stages and one["state"] == "active")
+
+    def _train(self) -> dict[str, str]:
+        """The chain, to its end. Returns the versions: base, sft, reward, ppo."""
+        chain_id = self._start(CHAIN, {"evaluate": {"responses": self.plan.samples}})
+        while (chain := self.admin.get(f"chains/{chain_id}/"))["state"] == "active":
+            self._progress(self._what_runs())
+            time.sleep(LOOK)
+        runs = [self.admin.get(f"training-runs/{run}/") for run in chain["runs"]]
+        stages = {run["stage"]: _cost(run) for run in runs}
+        total = round(_seconds(chain["created_at"], chain["finished_at"]), 1)
+        self.report["training"] = {"seconds": total, "stages": stages}
+        if chain["state"] != "succeeded":
+            raise TurnFailed(f"The chain has {chain['state']}: {runs[-1]['job']['error']} {runs[-1]['job']['remedy']}")
+        self._check("training_seconds", total, "at most 360", total <= 360)
+        made = {run["stage"]: run["model_version"] for run in runs if run["model_version"]}
+        evaluation = self.admin.get(f"models/{made['ppo']}/evaluations/")["results"][0]["metrics"]
+        self.report["evaluation"] = evaluation
+        kl = evaluation["policy"].get("kl")
+        self._check("kl", kl, "between 1 and 8 nats", kl is not None and 1 <= kl <= 8)
+        return made | {"base": self.admin.get(f"models/{made['sft']}/")["parent"]}
+
+    def _judge_reward_model(self, prompts: Sequence[Asked], collection: Collection, crowd: Sequence[Worker]) -> None:
+        """Accuracy on labels of test prompts against what their raters make possible."""
+        test = {one.text for one in prompts if one.split == "test"}
+        raters = [worker.annotator for worker in crowd]
+        labels = measure.label_quality((one for one in collection.answers if one.prompt in test), raters)
+        seen = measure.label_quality(collection.answers, raters)
+        accuracy = self.report["evaluation"].get("reward_model", {}).get("accuracy")
+        share = round(accuracy / labels["ceiling"], 4) if accuracy and labels["ceiling"] else None
+        self.report["reward_model"] = {"accuracy": accuracy, "test": labels, "all": seen, "share_of_ceiling": share}
+        self._check("reward_accuracy", share, "at least 0.82 of the ceiling", share is not None and share >= 0.82)
+
+    # --- what it was worth ---------------------------------------------------------------------------
+
+    def _gold(self, prompts: Sequence[Asked], made: Mapping[str, str]) -> None:
+        """Gold utility of base, SFT and PPO on held-out prompts."""
+        names = ("base", "sft", "ppo")
+        for one in prompts:
+            for name in names:
+                self.ask(one.id, made[name], self.plan.samples)
+        samples: dict[str, list[measure.Sampled]] = {name: [] for name in names}
+        for one in prompts:
+            written = self._written(one)
+            for name in names:
+                # Those asked for last: what was judged before may have been written by the same version.
+                mine = [r for r in written if (r["model_version"] or {}).get("id") == made[name]]
+                samples[name] += [
+                    measure.Sampled(one.text, r["text"], r["finish_reason"] == "stop")
+                    for r in mine[-self.plan.samples :]
+                ]
+        figures = {name: measure.gold(samples[name]) for name in names}
+        won = measure.win_rate(samples["ppo"], samples["sft"], self.plan.seed)
+        self.report |= {"gold": figures, "ppo_over_sft": won}
+        base, sft, ppo = (figures[name]["gold"] for name in names)
+        self._check("sft_over_base", round(sft - base, 3), "at least 0.5", sft - base >= 0.5)
+        self._check("ppo_over_sft", round(ppo - sft, 3), "at least 0.8", ppo - sft >= 0.8)
+        self._check("win_rate_low", won["low"], "above 0.62", won["low"] > 0.62)
+
+    def _written(self, prompt: Asked) -> list[Any]:
+        """The prompt's finished responses, once none is awaited."""
+        until = time.monotonic() + STILL
+        while time.monotonic() < until:
+            found = self.admin.get(f"prompts/{prompt.id}/", wait=10)["responses"]
+            if not any(response["state"] in ("queued", "running") for response in found):
+                return [response for response in found if response["state"] == "ready"]
+        raise TurnFailed(f"Responses to {prompt.text!r} are awaited for {STILL:.0f} s. {self._generation()}")
+
+    # --- after ---------------------------------------------------------------------------------------
+
+    def _promote_and_go_on(self, prompts: Sequence[Asked], ppo: str) -> None:
+        """Promote the new policy, and have people judge what it writes."""
+        self.admin.post(f"models/{ppo}/promote/", {"note": "A turn of the ring."})
+        few = prompts[: max(1, self.plan.again // 2)]
+        before = {response["id"] for one in few for response in self._written(one)}
+        for one in few:
+            self.admin.post(f"prompts/{one.id}/generate/", {"count": 4})
+        fresh = [response for one in few for response in self._written(one) if response["id"] not in before]
+        by_ppo = {response["id"] for response in fresh if (response["model_version"] or {}).get("id") == ppo}
+        tasks = [task for one in few for task in self._tasks_of(one, by_ppo)]
+        judged = 0
+        until = time.monotonic() + STILL
+        while tasks and time.monotonic() < until:
+            collection = Collection(self.plan.again)
+            simulation.collect(self.people(collection), until=STILL)
+            judged += len(collection.answers)
+            states = [self.admin.get(f"tasks/{task}/") for task in tasks]
+            if all(task["answers"] for task in states) or not collection.answers:
+                break
+        answered = sum(self.admin.get(f"tasks/{task}/")["answers"] > 0 for task in tasks)
+        self.report["after_promotion"] = {
+            "responses": len(fresh),
+            "by_the_new_version": len(by_ppo),
+            "tasks_of_its_responses": len(tasks),
+            "answered": answered,
+            "comparisons": judged,
+        }
+        self._check("new_responses_by_ppo", len(by_ppo), f"all {len(fresh)}", 0 < len(fresh) == len(by_ppo))
+        self._check("new_tasks_answered", answered, f"all {len(tasks)}", 0 < len(tasks) == answered)
+
+    def _tasks_of(self, prompt: Asked, responses: set[str]) -> list[str]:
+        """Tasks in which nothing but these responses meet."""
+        newest = self.admin.get("tasks/", project=self.plan.project, prompt=prompt.id, page_size=10)["results"]
+        shown = [self.admin.get(f"tasks/{task['id']}/") for task in newest]
+        return [task["id"] for task in shown if {one["id"] for one in task["responses"]} <= responses]
+
+    # --- telling -------------------------------------------------------------------------------------
+
+    def _check(self, name: str, value: float | None, need: str, met: bool) -> None:
+        self.checks.append(Check(name, value, need, met))
+        self.say(f"{name}: {value} ({need}){'' if met else '  MISSED'}")
+
+    def _progress(self, text: str) -> None:
+        """Said now and then."""
+        if time.monotonic() - self.last_said >= SAY_EVERY:
+            self.last_said = time.monotonic()
+            self.say(text)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.report["seconds"][name] = round(time.monotonic() - began, 1)
+
+
+def _cost(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Seconds and steps of a run, and what it reported of itself."""
+    job = run["job"]
+    seconds = _seconds(job["started_at"], job["finished_at"]) if job["finished_at"] else None
+    return {
+        "seconds": None if seconds is None else round(seconds, 1),
+        "steps": job["steps"],
+        "seconds_per_step": round(seconds / job["steps"], 4) if seconds and job["steps"] else None,
+        "attempts": job["attempt"],
+        "metrics": run["metrics"],
+    }
+
+
+def _seconds(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
