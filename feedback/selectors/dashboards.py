@@ -190,9 +190,9 @@ def _stage(project: Project, stage: str, missing: list[str]) -> Station:
 
 HEADLINES = {
     "tokenizer": ("vocab_size", "{:,.0f} ids", "tokens in its vocabulary"),
-    "pretrain": ("bits_per_byte", "{:.2f}", "bits per byte, held out"),
-    "sft": ("selection_loss", "{:.2f}", "loss, held out"),
-    "reward": ("accuracy", "{:.0%}", "of held-out choices right"),
+    "pretrain": ("selection_bits_per_byte", "{:.2f}", "bits per byte, held out"),
+    "sft": ("eos_rate", "{:.0%}", "of its answers end"),
+    "reward": ("selection_accuracy", "{:.0%}", "of held-out choices right"),
     "ppo": ("kl", "{:.1f}", "nats from its start"),
 }
 
@@ -259,8 +259,8 @@ def _gate(project: Project) -> Station:
     evaluation = Evaluation.objects.filter(project=project).select_related("candidate").order_by("-id").first()
     if evaluation is None:
         return Station("gate", "—", "nothing evaluated yet")
-    win = evaluation.metrics.get("win_rate") or {}
-    rate = win.get("rate")
+    win = evaluation.metrics.get("reward_model_win_rate") or {}
+    rate = win.get("value")
     figure = f"{rate:.0%}" if isinstance(rate, int | float) else str(evaluation.candidate)
     open_ = evaluation.candidate.state == ModelVersion.State.CANDIDATE
     caption = f"{evaluation.candidate} wins" if rate is not None else "evaluated"

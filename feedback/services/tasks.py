@@ -323,7 +323,8 @@ def release_expired(limit: int = 200) -> int:
 def lock(assignment: Assignment) -> tuple[Task, Assignment]:
     """The task's row, then the assignment's, both locked: the one order everywhere."""
     task = Task.objects.select_for_update().get(pk=assignment.task_id)
-    return task, Assignment.objects.select_for_update(of=("self",)).select_related("project", "current").get(pk=assignment.pk)
+    rows = Assignment.objects.select_for_update(of=("self",)).select_related("project", "current")
+    return task, rows.get(pk=assignment.pk)
 
 
 def _show(assignment: Assignment, now: datetime) -> Assignment:

@@ -344,15 +344,20 @@ def _end(chain: Chain, state: str) -> None:
 
 
 def _promote_if_better(chain: Chain) -> None:
-    """The evaluation's own word: the lower end of the win rate's interval must lie above one half."""
+    """Serve the new policy if the lower end of its win rate's interval lies above one half.
+
+    The judge is the reward model, which PPO was trained to please; people's votes on held-out prompts weigh more, and
+    whoever switches this on should look at them.
+    """
     evaluation = Evaluation.objects.filter(run__chain=chain).select_related("candidate").first()
     if evaluation is None:
         return
-    low = (evaluation.metrics.get("win_rate") or {}).get("low")
+    low = (evaluation.metrics.get("reward_model_win_rate") or {}).get("low")
     better = low is not None and low > 0.5
     Evaluation.objects.filter(pk=evaluation.pk).update(decision="promoted" if better else "kept_incumbent")
     if better:
-        registry.promote(by=chain.requested_by, model_version=evaluation.candidate, note=f"win rate low end {low:.3f}")
+        note = f"Its win rate by the reward model is at least {low:.3f} (95 %)."
+        registry.promote(by=chain.requested_by, model_version=evaluation.candidate, note=note)
 
 
 def _last_of_each_step(points: list[tuple[int, float, dict[str, Any]]]) -> list[tuple[int, float, dict[str, Any]]]:
