@@ -1,7 +1,8 @@
 """What is one's own: tokens, and what one's answers came to."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.query import QuerySet
@@ -20,7 +21,7 @@ class OwnFigures:
     today: int
     this_week: int
     seconds_median: float | None
-    last_at: object
+    last_at: datetime | None
     trained: list[tuple[ModelVersion, int]]
 
     @property
@@ -39,8 +40,8 @@ def figures(person: Person) -> list[OwnFigures]:
     now = timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     standing = Annotation.objects.filter(annotator=person, withdrawn=False, revision=1)
-    counts = {
-        row["project"]: row
+    counts: dict[int, dict[str, Any]] = {
+        row["project"]: dict(row)
         for row in standing.values("project").annotate(
             total=Count("id"),
             today=Count("id", filter=Q(created_at__gte=midnight)),
@@ -53,7 +54,7 @@ def figures(person: Person) -> list[OwnFigures]:
     return [_figures(person, project, counts.get(project.pk, {})) for project in projects.order_by("name")]
 
 
-def _figures(person: Person, project: Project, counts: dict) -> OwnFigures:
+def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFigures:
     recent = sorted(
         Annotation.objects.filter(annotator=person, project=project, seconds__gt=0)
         .order_by("-id")

@@ -16,8 +16,9 @@ def from_form(kind: str, form: QueryDict) -> dict[str, Any]:
 
 def _comparison(form: QueryDict) -> dict[str, Any]:
     answer: dict[str, Any] = {"outcome": None}
-    if form.get("choice") in KEYS:
-        outcome, choice, strength = KEYS[form["choice"]]
+    pressed = str(form.get("choice", ""))
+    if pressed in KEYS:
+        outcome, choice, strength = KEYS[pressed]
         answer = {"outcome": outcome}
         if outcome == "prefer":
             answer |= {"choice": choice, "strength": strength}

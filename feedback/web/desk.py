@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from feedback.errors import DomainError, Invalid, NotFound, NotHeld
+from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Project
 from feedback.selectors import access, waiting, work
 from feedback.services import annotations, idempotency, tasks
@@ -131,7 +131,11 @@ def flag(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 @json_door
 def draft(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
-    annotations.save_draft(assignment=assignment, payload=body_of(request).get("payload"))  # type: ignore[arg-type]
+    payload: Any = body_of(request).get("payload")
+    try:
+        annotations.save_draft(assignment=assignment, payload=payload)
+    except AlreadySubmitted:  # the answer overtook its draft
+        return JsonResponse({"kept": False})
     return JsonResponse({"kept": True})
 
 
@@ -174,7 +178,7 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
     project = access.get_project(viewer(request), slug)
     assignment = work.undoable(project, person(request))
     if assignment is None:
-        raise NotFound("There is no answer of the last hour to call back.")
+        return JsonResponse({"html": "", "sentence": "There is no answer of the last hour to call back."})
     return JsonResponse({"id": str(assignment.public_id), "html": _card(request, assignment)})
 
 

@@ -26,6 +26,7 @@ SENTENCES: dict[str, str] = {
     "model.approved": "{who} approved {what}.",
     "model.rejected": "{who} rejected {what}.",
     "model.revoked": "{who} revoked {what}.",
+    "person.created": "{who} made an account for {what}.",
     "project.opened": "{who} opened the project.",
     "project.changed": "{who} changed settings of the project.",
     "project.open": "{who} opened the project for work.",

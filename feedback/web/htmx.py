@@ -8,7 +8,7 @@ from django.shortcuts import render
 
 def wants_fragment(request: HttpRequest) -> bool:
     """True when htmx asks for a part of a page (a boosted link or a restored history entry wants all of it)."""
-    htmx = getattr(request, "htmx", None)
+    htmx: Any = getattr(request, "htmx", None)
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 

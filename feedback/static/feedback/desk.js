@@ -300,7 +300,8 @@ const look = {
   apply() {
     if (!shown) return;
     const { element, kind } = shown;
-    element.classList.toggle("show-plain", this.plain || this.differences);
+    element.classList.toggle("show-plain", this.plain);
+    element.classList.toggle("show-differences", this.differences);
     const [a, b] = kind?.texts?.(element) || [];
     if (a && b) {
       const [left, right] = this.differences ? compare(a.textContent, b.textContent) : [[[a.textContent, false]], [[b.textContent, false]]];

@@ -1,0 +1,264 @@
+"""Judging by keyboard alone, with and without a network, in a real browser."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from feedback.models import Annotation, Assignment, Draft, Flag, Person, Project
+from tests.factories import make_prompt, make_response, make_task
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Visit = Callable[[Person, str], Page]
+DESK = "/p/desk/desk/"
+
+
+@pytest.fixture
+def desk(project: Project, ben: Person, visit: Visit) -> Callable[[int], Page]:
+    """`desk(n)`: Ben at a desk with n open tasks."""
+
+    def sit_down(count: int) -> Page:
+        for _ in range(count):
+            make_task(project)
+        page = visit(ben, DESK)
+        page.wait_for_selector("html[data-desk-ready]")
+        return page
+
+    return sit_down
+
+
+def shown(page: Page) -> str:
+    return page.get_attribute("#desk [data-card]", "data-id") or ""
+
+
+def settle(page: Page) -> None:
+    """Wait until everything said has arrived."""
+    page.wait_for_function(
+        "() => Object.keys(localStorage).filter(k => k.startsWith('outbox:')).every(k => localStorage[k] === '[]')"
+    )
+
+
+def judge(page: Page, *keys: str) -> str:
+    """Press `keys` and Enter; wait for the next task. Returns the id of the one that was judged."""
+    present = shown(page)
+    for key in (*keys, "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_function("id => document.querySelector('#desk [data-card]')?.dataset.id !== id", arg=present)
+    return present
+
+
+def test_twenty_tasks_by_keyboard_alone(desk: Any, project: Project, ben: Person) -> None:
+    page = desk(21)
+    judged = [judge(page, str(number % 10)) for number in range(20)]
+    settle(page)
+    assert len(set(judged)) == 20
+    rows = Annotation.objects.order_by("pk")
+    by_id = {str(row.assignment.public_id): row for row in rows.select_related("assignment")}
+    outcomes = {"5": "tie", "0": "both_bad"}
+    strengths = {"1": 3, "2": 2, "3": 1, "4": 0, "6": 0, "7": 1, "8": 2, "9": 3}
+    for number, assignment in enumerate(judged):
+        key, row = str(number % 10), by_id[assignment]
+        assert row.payload["outcome"] == outcomes.get(key, "prefer")
+        assert row.payload.get("strength") == strengths.get(key)
+        if key in strengths:
+            assert row.payload["chosen"] == row.shown[0 if int(key) < 5 else 1]
+    assert rows.count() == 20 and Assignment.objects.filter(annotator=ben, counted=True).count() == 20
+    expect(page.locator("#progress")).to_contain_text("20 today")
+    spent = page.evaluate("performance.getEntriesByName('key-to-next-task').map(entry => entry.duration)")
+    assert len(spent) == 20 and sorted(spent)[10] <= 50, f"milliseconds from key to next task: {spent}"
+
+
+def test_enter_without_a_choice_says_what_is_missing(desk: Any) -> None:
+    page = desk(2)
+    present = shown(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-wrong]")).to_contain_text("Choose first")
+    assert shown(page) == present and Annotation.objects.count() == 0
+
+
+def test_dimensions_have_keys_and_the_verdict_is_told_in_words(desk: Any) -> None:
+    page = desk(2)
+    page.keyboard.press("8")
+    page.keyboard.press("q")
+    expect(page.locator("[data-side=b] [data-verdict]")).to_have_text("✓ better")
+    page.keyboard.press("Enter")
+    settle(page)
+    row = Annotation.objects.get()
+    assert row.payload["dimensions"] == {"truthful": row.shown[0]} and row.payload["strength"] == 2
+
+
+def test_the_last_answer_is_called_back_and_revised(desk: Any) -> None:
+    page = desk(3)
+    first = judge(page, "1")
+    settle(page)
+    present = shown(page)
+    page.keyboard.press("u")
+    assert shown(page) == first
+    expect(page.locator("[name=choice][value='1']")).to_be_checked()
+    expect(page.locator("[data-send-word]")).to_have_text("Send the revision")
+    judge(page, "5")
+    settle(page)
+    assert shown(page) == present, "the task that was laid aside is back"
+    assert [row.payload["outcome"] for row in Annotation.objects.order_by("revision")] == ["prefer", "tie"]
+
+
+def test_an_answer_is_called_back_after_the_page_was_loaded_again(desk: Any) -> None:
+    page = desk(2)
+    first = judge(page, "9")
+    settle(page)
+    page.reload()
+    page.wait_for_selector("html[data-desk-ready]")
+    page.keyboard.press("u")
+    page.wait_for_function("id => document.querySelector('#desk [data-card]').dataset.id === id", arg=first)
+    expect(page.locator("[name=choice][value='9']")).to_be_checked()
+
+
+def test_a_task_is_skipped_with_a_reason_and_flagged(desk: Any) -> None:
+    page = desk(2)
+    page.keyboard.press("f")
+    page.keyboard.type("The prompt is cut off")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#toasts")).to_contain_text("Flagged")
+    assert Flag.objects.get().reason == "The prompt is cut off"
+    first = shown(page)
+    page.keyboard.press("s")
+    page.keyboard.press("2")
+    page.wait_for_function("id => document.querySelector('#desk [data-card]').dataset.id !== id", arg=first)
+    settle(page)
+    assignment = Assignment.objects.get(public_id=first)
+    assert (assignment.state, assignment.skip_reason) == ("skipped", "not_qualified")
+
+
+def test_a_lost_network_loses_nothing_and_doubles_nothing(desk: Any, complaints: list[str]) -> None:
+    page = desk(4)
+    judge(page, "1")
+    settle(page)
+    page.context.set_offline(True)
+    judge(page, "2")
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#outbox")).to_contain_text("2 answers wait in this browser")
+    assert Annotation.objects.count() == 1
+    page.context.set_offline(False)
+    settle(page)
+    page.wait_for_selector("#desk [data-card]")
+    assert Annotation.objects.count() == 3 and Assignment.objects.filter(state="submitted").count() == 3
+    assert all("ERR_INTERNET_DISCONNECTED" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_a_reply_that_is_lost_on_the_way_does_not_count_twice(desk: Any, complaints: list[str]) -> None:
+    page = desk(2)
+    lost = []
+
+    def lose_first_reply(route: Any) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch().status)
+        return route.abort()
+
+    page.route("**/submit/", lose_first_reply)
+    judge(page, "1")
+    settle(page)
+    assert lost == [200] and Annotation.objects.count() == 1
+    complaints.clear()
+
+
+def test_what_waited_is_sent_after_the_browser_was_closed(desk: Any, complaints: list[str]) -> None:
+    page = desk(3)
+    page.route("**/submit/", lambda route: route.abort())
+    present = judge(page, "4")
+    page.unroute("**/submit/")
+    page.reload()
+    page.wait_for_selector("html[data-desk-ready]")
+    settle(page)
+    assert str(Annotation.objects.get().assignment.public_id) == present
+    assert shown(page) != present
+    complaints.clear()
+
+
+def test_a_draft_survives_a_killed_page(desk: Any, project: Project) -> None:
+    Project.objects.update(asks_reason=True)
+    page = desk(1)
+    page.keyboard.press("7")
+    page.keyboard.press("n")
+    page.keyboard.type("B names the right cable")
+    page.wait_for_timeout(1200)
+    assert Draft.objects.get().payload["reason"] == "B names the right cable"
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    page.wait_for_selector("html[data-desk-ready]")
+    expect(page.locator("[name=reason]")).to_have_value("B names the right cable")
+    expect(page.locator("[name=choice][value='7']")).to_be_checked()
+    page.keyboard.press("n")
+    page.keyboard.press("Control+Enter")
+    settle(page)
+    assert Annotation.objects.get().payload["reason"] == "B names the right cable"
+
+
+def test_a_number_sends_where_the_project_says_so(desk: Any) -> None:
+    Project.objects.update(number_sends=True, dimensions=[])
+    page = desk(2)
+    first = shown(page)
+    page.keyboard.press("6")
+    page.wait_for_function("id => document.querySelector('#desk [data-card]').dataset.id !== id", arg=first)
+    settle(page)
+    assert Annotation.objects.get().payload["strength"] == 0
+
+
+def test_an_empty_desk_finds_what_comes_later(desk: Any, project: Project) -> None:
+    page = desk(0)
+    expect(page.locator("#desk")).to_contain_text("Nothing to judge right now")
+    make_task(project)
+    page.get_by_role("link", name="Look again now").click()
+    page.wait_for_selector("#desk [data-card]")
+
+
+def test_differences_plain_text_and_guidelines_are_one_key_away(desk: Any, project: Project) -> None:
+    prompt = make_prompt(project)
+    texts = ["Restart the **router** now.", "Restart the **modem** now."]
+    make_task(project, prompt, responses=[make_response(prompt, text) for text in texts])
+    page = desk(0)
+    page.keyboard.press("d")
+    expect(page.locator("#desk mark")).to_have_count(2)
+    assert set(page.locator("#desk mark").all_inner_texts()) == {"router", "modem"}
+    page.keyboard.press("d")
+    expect(page.locator("#desk mark")).to_have_count(0)
+    page.keyboard.press("m")
+    expect(page.locator("[data-text]").first).to_contain_text("**")
+    page.keyboard.press("g")
+    expect(page.locator("#guidelines")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+
+
+def test_what_was_fetched_ahead_is_given_back_when_the_page_goes(desk: Any) -> None:
+    page = desk(2)
+    ahead = Assignment.objects.get(ahead=True)
+    page.goto("about:blank")
+    page.wait_for_timeout(500)
+    ahead.refresh_from_db()
+    assert ahead.state == "released"
+
+
+def test_single_keys_can_be_switched_off(desk: Any) -> None:
+    page = desk(1)
+    page.keyboard.press("?")
+    page.get_by_role("checkbox", name="Single keys act").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    expect(page.locator("[name=choice]:checked")).to_have_count(0)
+
+
+def test_by_touch_on_a_phone(desk: Any, page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    desk(2)
+    first = shown(page)
+    page.locator("label.step", has_text="B a bit").click()
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_function("id => document.querySelector('#desk [data-card]').dataset.id !== id", arg=first)
+    settle(page)
+    assert Annotation.objects.get().payload["strength"] == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
