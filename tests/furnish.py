@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from feedback.models import (
+    Annotation,
     Assignment,
     Chain,
     DatasetSnapshot,
@@ -80,7 +81,9 @@ def judge(project: Project, people: list[Person], count: int, seed: int = 0) -> 
             if rng.random() < 0.1:
                 answer = {"outcome": "tie"}
             answer["reason"] = "It says what to do first." if rng.random() < 0.3 else ""
-            annotations.submit(assignment=assignment, answer=answer, seconds=rng.uniform(4, 40))
+            said = annotations.submit(assignment=assignment, answer=answer)
+            # The service allows no more seconds than have passed since the task was shown.
+            Annotation.objects.filter(pk=said.pk).update(seconds=rng.uniform(4, 40))
 
 
 def frozen(project: Project, by: Person) -> DatasetSnapshot:
@@ -186,9 +189,7 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     Chain.objects.filter(pk=base_chain.pk).update(stages=["tokenizer", "pretrain"])
     runs: dict[str, TrainingRun] = {}
     made: dict[str, ModelVersion] = {}
-    chain = training.start_chain(
-        project=project, by=admin, stages=["sft", "reward", "ppo", "evaluate"], snapshot=first
-    )
+    chain = training.start_chain(project=project, by=admin, stages=["sft", "reward", "ppo", "evaluate"], snapshot=first)
     figures: dict[str, dict[str, Any]] = {
         "sft": {"steps": 60, "selection_loss": 0.91, "parameters": 1_200_000, "eos_rate": 0.97},
         "reward": {"steps": 60, "selection_accuracy": 0.712, "selection_ece": 0.04, "train_pairs": 24},

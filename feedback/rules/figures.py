@@ -68,6 +68,20 @@ FIGURES: dict[str, Figure] = {
     "epochs": Figure("Passes over the data"),
 }
 
+# In the report of an evaluation the same words mean what was measured on held-out prompts.
+EVALUATED: dict[str, Figure] = {
+    "accuracy": Figure("Accuracy", "", "Share of held-out pairs in which the chosen response got more reward.", True),
+    "loss": Figure("Loss", "nats", "Surprise at what people chose; 0.69 is a coin."),
+    "reward": Figure("Reward", "sd", "The reward model's opinion of the completions."),
+    "calibration_error": Figure("Calibration error", "", "How far stated chances are from what people chose.", True),
+    "repetition": Figure("Repetition", "", "Share of 4-grams that stood earlier in the same completion.", True),
+    "distinct": Figure("Different completions", "", "Share of different ones among all.", True),
+    "prefers_longer": Figure("Prefers the longer", "", "How often the reward model does.", True),
+    "people_prefer_longer": Figure("People prefer the longer", "", "How often people did.", True),
+    "accuracy_by_strength": Figure("Accuracy by strength"),
+    "pairs_by_strength": Figure("Pairs by strength"),
+}
+
 PLOTS: tuple[Plot, ...] = (
     Plot(
         "reward",

@@ -148,8 +148,8 @@ def _waiting(job: Job, now: datetime, there: QueueNow) -> Life:
         seen = f" The last one was seen {span((now - there.last_seen).total_seconds())} ago." if there.last_seen else ""
         return Life(
             job.status,
-            f"Waiting for {waited}: no worker is there for the queue “{there.name}”.{seen} Start one; the run begins by"
-            f" itself then.{again}",
+            f"Waiting for {waited}: no worker is there for the queue “{there.name}”.{seen} Start one; it begins"
+            f" by itself then.{again}",
             False,
             since,
             worker_missing=True,
@@ -207,10 +207,11 @@ def span(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)
     if minutes < 60:
-        return f"{minutes} min" if minutes >= 10 else f"{minutes} min {int(seconds % 60)} s"
+        rest = int(seconds % 60)
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
     hours = minutes // 60
     if hours < 48:
-        return f"{hours} h {minutes % 60} min"
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
     return f"{hours // 24} days"
 
 

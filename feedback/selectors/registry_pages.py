@@ -91,14 +91,15 @@ def _group(metrics: dict[str, Any]) -> list[Measured]:
             continue
         if isinstance(value, dict):
             told = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
-            found.append(_measured(name, told))
+            found.append(_measured(name, told, evaluated=True))
         else:
-            found.append(_measured(name, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")))
+            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+            found.append(_measured(name, value, low, high, evaluated=True))
     return found
 
 
-def _measured(name: str, value: Any, low: Any = None, high: Any = None) -> Measured:
-    about = figures.figure(name)
+def _measured(name: str, value: Any, low: Any = None, high: Any = None, *, evaluated: bool = False) -> Measured:
+    about = (evaluated and figures.EVALUATED.get(name)) or figures.figure(name)
     return Measured(about.label, value, about.unit, low, high, about.share, about.meaning)
 
 
@@ -113,6 +114,7 @@ def win_rate(metrics: dict[str, Any]) -> tuple[Measured, str] | None:
         if isinstance(found, dict):
             middle = next((found[key] for key in ("value", "rate", "mean", "win_rate") if key in found), None)
             if middle is not None:
+                judge = JUDGES[1][1] if found.get("judge") == "reward_model" else judge
                 return Measured("Win rate", middle, "", found.get("low"), found.get("high"), True), judge
         elif isinstance(found, int | float):
             low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")

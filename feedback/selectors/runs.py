@@ -32,9 +32,10 @@ COUNTED = 100_000
 
 @dataclass(frozen=True)
 class StageCard:
-    """A stage on the ring: what it is, what it starts from, what it makes."""
+    """A stage on the ring: its name in a row of stages, its title, what it is, starts from and makes."""
 
     stage: Stage
+    name: str
     title: str
     short: str
     needs: str
@@ -42,9 +43,12 @@ class StageCard:
 
 
 STAGES: tuple[StageCard, ...] = (
-    StageCard(Stage.TOKENIZER, "Tokenizer", "Learns which pieces text falls into.", "a corpus", "a tokenizer"),
+    StageCard(
+        Stage.TOKENIZER, "tokenizer", "Tokenizer", "Learns which pieces text falls into.", "a corpus", "a tokenizer"
+    ),
     StageCard(
         Stage.PRETRAIN,
+        "pretraining",
         "Pretraining",
         "Learns the language by guessing the next token of the corpus, as one learns by reading.",
         "a corpus and a tokenizer",
@@ -52,6 +56,7 @@ STAGES: tuple[StageCard, ...] = (
     ),
     StageCard(
         Stage.SFT,
+        "SFT",
         "Fine-tuning (SFT)",
         "Imitates demonstrations, as an apprentice watches.",
         "demonstrations and a base policy",
@@ -59,6 +64,7 @@ STAGES: tuple[StageCard, ...] = (
     ),
     StageCard(
         Stage.REWARD,
+        "reward model",
         "Reward model",
         "Learns what people prefer from their comparisons, as a taster learns a palate.",
         "preference pairs and the SFT policy",
@@ -67,12 +73,14 @@ STAGES: tuple[StageCard, ...] = (
     StageCard(
         Stage.PPO,
         "PPO",
+        "PPO",
         "Practises: writes, is scored by the reward model, and does more of what scored well, not straying far.",
         "prompts, the SFT policy and a reward model",
         "a candidate policy",
     ),
     StageCard(
         Stage.EVALUATE,
+        "evaluation",
         "Evaluation",
         "Answers prompts it never saw and is compared with what serves now.",
         "a candidate and test prompts",

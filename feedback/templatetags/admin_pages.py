@@ -7,6 +7,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from feedback.selectors.runs import STAGES
+
 register = template.Library()
 
 WIDTH = 200
@@ -35,10 +37,19 @@ def setting(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+STAGE_NAMES = {card.stage.value: card.name for card in STAGES}
+
+
 @register.filter
-def joined(values: Any) -> str:
-    """Stages of a chain as a way: sft → reward → ppo."""
-    return " → ".join(str(value) for value in values)
+def stage(name: str) -> str:
+    """A stage as people call it: ppo becomes PPO."""
+    return STAGE_NAMES.get(str(name), str(name).replace("_", " "))
+
+
+@register.filter
+def way(names: Any) -> str:
+    """Stages of a chain in their order: SFT → reward model → PPO."""
+    return " → ".join(stage(name) for name in names)
 
 
 @register.simple_tag

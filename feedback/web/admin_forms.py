@@ -29,6 +29,14 @@ def first_error(form: forms.Form) -> str:
     return next((str(message) for errors in form.errors.values() for message in errors), "That cannot be done.")
 
 
+class PageForm(forms.Form):
+    """A form of these pages: labels stand above their fields, so no colon ends them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+
 class CommaList(forms.CharField):
     """Words with commas between them, as a list."""
 
@@ -71,7 +79,7 @@ class JSONObject(forms.CharField):
         return None
 
 
-class ProjectForm(forms.Form):
+class ProjectForm(PageForm):
     """What a project asks of its annotators and of its models."""
 
     name = forms.CharField(max_length=120)
@@ -151,7 +159,7 @@ class NewProjectForm(ProjectForm):
     field_order = ("name", "slug")
 
 
-class GuidelinesForm(forms.Form):
+class GuidelinesForm(PageForm):
     text = forms.CharField(
         label="Text of the next version",
         max_length=50_000,
@@ -160,7 +168,7 @@ class GuidelinesForm(forms.Form):
     )
 
 
-class MemberForm(forms.Form):
+class MemberForm(PageForm):
     username = forms.CharField(max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
     role = forms.ChoiceField(choices=Membership.Role.choices)
 
@@ -170,7 +178,7 @@ class NewPersonForm(MemberForm):
     field_order = ("username", "display_name", "role")
 
 
-class PromptFilter(forms.Form):
+class PromptFilter(PageForm):
     """What a list of prompts is narrowed to. Everything is optional; nonsense is ignored."""
 
     q = forms.CharField(label="Text", max_length=200, required=False)
@@ -179,7 +187,7 @@ class PromptFilter(forms.Form):
     source = forms.CharField(max_length=100, required=False, widget=forms.TextInput(attrs={"list": "sources"}))
 
 
-class NewPromptsForm(forms.Form):
+class NewPromptsForm(PageForm):
     text = forms.CharField(label="Prompts", widget=forms.Textarea(attrs={"rows": 8}), max_length=400_000)
     each_line = forms.BooleanField(
         label="Each line is a prompt of its own", required=False, help_text=f"At most {MOST_PROMPTS} at a time."
@@ -212,7 +220,7 @@ class NewPromptsForm(forms.Form):
         return values
 
 
-class StagesForm(forms.Form):
+class StagesForm(PageForm):
     """Stages on the ring, and what they start with."""
 
     stages = forms.MultipleChoiceField(
@@ -235,7 +243,7 @@ class StagesForm(forms.Form):
     )
 
 
-class ScheduleForm(forms.Form):
+class ScheduleForm(PageForm):
     UNITS = ((60, "minutes"), (3600, "hours"), (86400, "days"))
 
     name = forms.CharField(max_length=120)
@@ -279,7 +287,7 @@ class ScheduleForm(forms.Form):
         }
 
 
-class PlaygroundForm(forms.Form):
+class PlaygroundForm(PageForm):
     text = forms.CharField(label="Prompt", max_length=20_000, widget=forms.Textarea(attrs={"rows": 3}))
     left = forms.UUIDField(label="One version")
     right = forms.UUIDField(label="The other")
