@@ -388,7 +388,7 @@ def _cost(run: Mapping[str, Any]) -> dict[str, Any]:
         "steps": job["steps"],
         "seconds_per_step": round(seconds / job["steps"], 4) if seconds and job["steps"] else None,
         "attempts": job["attempt"],
-        "metrics": run["metrics"],
+        "metrics": run["metrics"] if run["stage"] != "evaluate" else {},  # told as the report's `evaluation`
     }
 
 
