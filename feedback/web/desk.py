@@ -239,10 +239,10 @@ def _with_following(
 def _mark_shown(request: HttpRequest, showing: Any) -> None:
     try:
         assignment = access.get_assignment(viewer(request), showing)
-        if assignment.state == Assignment.State.HELD and assignment.ahead:
+        if assignment.ahead or assignment.state != Assignment.State.HELD:
             tasks.mark_shown(assignment=assignment)
     except (NotHeld, NotFound):
-        pass  # lapsed in the meantime: an answer is taken in all the same
+        pass  # answered already, or its place is taken: an answer is taken in all the same
 
 
 def _card(request: HttpRequest, assignment: Assignment) -> str:

@@ -182,8 +182,9 @@ const outbox = new Outbox(person, () => shown?.id || null, {
   refused(item, error) {
     if (error.code === "already_submitted") toast("This task was answered by you before; press u to revise that answer.", "warn");
     else toast(`An answer was not taken: ${error.sentence}`, "warn");
-    if (error.code !== "already_submitted" && error.status !== 404) bringBack(item);
-    else fetchNext();
+    if (error.code === "already_submitted" || error.status === 404) return fetchNext();
+    if (item.body.answer) store(`draft:${item.path.split("/")[2]}`, item.body.answer); // whenever the task is shown again
+    bringBack(item);
   },
   changed: status,
 });
@@ -445,8 +446,12 @@ for (const name of ["focus", "visibilitychange"]) (name === "focus" ? window : d
 addEventListener("blur", () => shown?.rest());
 document.addEventListener("visibilitychange", () => document.hidden && shown?.rest());
 
+let renewed = performance.now();
+
 async function renew() {
   if (!shown || shown.revising || document.hidden || !document.hasFocus()) return;
+  if (performance.now() - renewed < RENEW_EVERY - 1000) return;
+  renewed = performance.now();
   try {
     const { lost } = await post(renewPath, { ids: [shown, ahead].filter(Boolean).map((card) => card.id) });
     if (ahead && lost.includes(ahead.id)) {
@@ -459,6 +464,7 @@ async function renew() {
   }
 }
 setInterval(renew, RENEW_EVERY);
+addEventListener("focus", renew); // back after a while: the place may have lapsed and is taken again
 
 addEventListener("pagehide", () => {
   if (!ahead) return;
