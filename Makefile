@@ -1,6 +1,6 @@
 # Each target is a few lines that a person could type. Everything lands in .venv and data/.
 SHELL := /bin/bash
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary
@@ -10,7 +10,7 @@ QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZ
 .DEFAULT_GOAL := run
 
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
-	@exec $(RUN) manage.py up
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
 test: $(VENV)/tests.stamp browser lint  ## all tests: SQLite, PostgreSQL, Chromium, workers, training
 	$(QUIET_MATH) $(RUN) -m pytest
@@ -30,6 +30,9 @@ format: $(VENV)/tests.stamp
 
 bench: $(VENV)/tests.stamp  ## side-by-side measurements; see tests/bench
 	$(QUIET_MATH) $(RUN) tests/bench/chain.py
+
+prove: $(VENV)/service.stamp  ## a whole simulated turn on the running service, with its figures as JSON
+	$(RUN) manage.py simulate --annotators 8 --comparisons 6000 --turn
 
 clean:  ## the environment and caches; never data/
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache

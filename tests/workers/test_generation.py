@@ -14,6 +14,7 @@ from trainer.errors import DataUnusable, TrainerError
 from workers import generation, housekeeping
 from workers.execution import run_job
 
+pytestmark = pytest.mark.database
 State = Response.State
 
 

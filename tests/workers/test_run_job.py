@@ -16,6 +16,7 @@ from workers import housekeeping, training
 from workers.execution import HANDLERS, run_job
 from workers.work import Outcome, Work, stopping
 
+pytestmark = pytest.mark.database
 Status = Job.Status
 
 

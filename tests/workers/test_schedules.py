@@ -14,7 +14,7 @@ from feedback.services import schedules
 from tests import factories
 from workers import housekeeping
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

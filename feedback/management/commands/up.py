@@ -67,7 +67,7 @@ class Command(BaseCommand):
         else:
             with suppress(OSError):  # files are found where they lie; the folder only keeps WhiteNoise from warning
                 Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
-        if demo and "seed_demo" in get_commands():
+        if demo and not settings.PRODUCTION and "seed_demo" in get_commands():
             call_command("seed_demo")
         connections.close_all()
 
