@@ -73,6 +73,14 @@ class Response(Row):
     text = models.TextField(blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.READY)
     author = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="responses")
+    annotation = models.ForeignKey(
+        "feedback.Annotation",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="written",
+        help_text="The answer to a demonstration task that wrote it; it stands while that is current.",
+    )
     model_version = models.ForeignKey(
         "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="responses"
     )

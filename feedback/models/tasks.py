@@ -39,6 +39,7 @@ class Task(Row):
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="tasks")
+    ask = models.JSONField(default=dict, blank=True, help_text='More about the question, such as {"scheme": "topic"}.')
     responses = models.ManyToManyField("feedback.Response", through="TaskResponse", related_name="tasks")
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     annotations_wanted = models.PositiveSmallIntegerField(

@@ -6,6 +6,7 @@ Rows of withdrawn people are left out. Read in one pass each, so memory holds wh
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -24,7 +25,8 @@ from feedback.models import (
     Thumb,
 )
 from feedback.rules.consensus import consensus
-from feedback.rules.preference import Preference
+from feedback.rules.kinds import rating
+from feedback.rules.preference import STRONG, Preference
 
 CHUNK = 500
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
@@ -63,6 +65,7 @@ def feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     yield from _prompts(project, policy)
     yield from _thumbs(project)
     yield from _both_bad(project, policy)
+    yield from _ratings(project, policy)
 
 
 def corpus_rows(corpus: Corpus) -> Iterator[TrainingRow]:
@@ -112,12 +115,14 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 
 
 def _demonstrations(project: Project) -> Iterator[TrainingRow]:
-    """Responses that people wrote."""
-    written = Response.objects.filter(project=project, author__isnull=False, state=Response.State.READY)
+    """Responses that people wrote; of those written for a task, the ones that are the current answer."""
+    stands = Q(annotation=None) | Q(annotation__in=_current_keys(project))
+    written = Response.objects.filter(stands, project=project, author__isnull=False, state=Response.State.READY)
     written = written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
-    for response in written.select_related("prompt").order_by("pk").iterator(chunk_size=CHUNK):
+    for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
-        yield TrainingRow(response.prompt.split, row)
+        source = ((response.annotation_id, str(response.annotation.public_id)),) if response.annotation else ()
+        yield TrainingRow(response.prompt.split, row, source)
 
 
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
@@ -145,11 +150,33 @@ def _thumbs(project: Project) -> Iterator[TrainingRow]:
 
 def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Both responses of a comparison that an annotator found bad."""
-    for annotation in _current(project, policy).filter(payload__outcome="both_bad").select_related("task__prompt"):
+    for annotation in _current(project, policy).filter(payload__outcome="both_bad"):
         responses = Response.objects.filter(public_id__in=annotation.shown).select_related("prompt")
         for response in responses.order_by("pk"):
-            source = ((annotation.pk, str(annotation.public_id)),)
-            yield TrainingRow(response.prompt.split, _unpaired(response, False), source)
+            yield TrainingRow(response.prompt.split, _unpaired(response, False), (_source(annotation),))
+
+
+def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
+    """Clearly good and bad responses as unpaired examples, and pairs of what one annotator rated apart."""
+    by_annotator: dict[tuple[int, int], list[tuple[Annotation, float]]] = defaultdict(list)
+    rated = _current(project, policy, "rating").select_related("task__prompt")
+    responses = {
+        str(row.public_id): row
+        for row in Response.objects.filter(tasks__annotations__in=rated).select_related("prompt").distinct()
+    }
+    for annotation in rated:
+        response = responses[annotation.payload["response"]]
+        good = rating.verdict(annotation.payload)
+        if good is not None:
+            yield TrainingRow(response.prompt.split, _unpaired(response, good), (_source(annotation),))
+        value = rating.overall(annotation.payload)
+        by_annotator[annotation.annotator_id, response.prompt_id].append((annotation, value))
+    for told in by_annotator.values():
+        for (one, high), (other, low) in permutations(told, 2):
+            if high - low >= 1:
+                better, worse = responses[one.payload["response"]], responses[other.payload["response"]]
+                row = _preference(better.prompt, better.text, worse.text, min(STRONG, int(high - low)))
+                yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)))
 
 
 def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
@@ -163,12 +190,12 @@ def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     return pairs.order_by("pk")
 
 
-def _current(project: Project, policy: Policy) -> QuerySet[Annotation]:
-    """Current answers to comparisons, under the policy."""
+def _current(project: Project, policy: Policy, kind: str = "comparison") -> QuerySet[Annotation]:
+    """Current answers of a kind, under the policy."""
     submitted = Q(assignment__state=Assignment.State.SUBMITTED)
-    current = Annotation.objects.filter(
-        submitted, project=project, kind="comparison", pk__in=_current_keys(project)
-    ).exclude(annotator__status=Person.Status.WITHDRAWN)
+    current = Annotation.objects.filter(submitted, project=project, kind=kind, pk__in=_current_keys(project)).exclude(
+        annotator__status=Person.Status.WITHDRAWN
+    )
     if not policy.unsettled:
         current = current.filter(task__state=Task.State.SETTLED)
     if not policy.extras:
@@ -178,6 +205,10 @@ def _current(project: Project, policy: Policy) -> QuerySet[Annotation]:
 
 def _current_keys(project: Project) -> QuerySet[Assignment, Any]:
     return Assignment.objects.filter(project=project, current__isnull=False).values("current_id")
+
+
+def _source(annotation: Annotation) -> tuple[int, str]:
+    return annotation.pk, str(annotation.public_id)
 
 
 def _preference(prompt: Prompt, chosen: str, rejected: str, strength: int) -> dict[str, Any]:

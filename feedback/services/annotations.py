@@ -16,6 +16,7 @@ from feedback.models import (
     Draft,
     Flag,
     GuidelineVersion,
+    Kind,
     Person,
     PreferencePair,
     Response,
@@ -23,6 +24,7 @@ from feedback.models import (
     Task,
 )
 from feedback.rules import payloads
+from feedback.rules.preference import CLEAR
 from feedback.services import events, tasks
 
 State = Assignment.State
@@ -164,13 +166,20 @@ def _append(
     task: Task, held: Assignment, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
     """One more annotation row with its pairs. Call while holding the locks."""
-    by_key = dict(Response.objects.filter(pk__in=held.order).values_list("pk", "public_id"))
-    shown = [str(by_key[key]) for key in held.order]
+    rows = Response.objects.filter(pk__in=held.order).values_list("pk", "public_id", "text")
+    by_key = {key: (str(public_id), text) for key, public_id, text in rows}
+    shown = [by_key[key][0] for key in held.order]
     project = held.project
+    question = payloads.Question(
+        kind=task.kind,
+        shown=shown,
+        texts=dict(by_key.values()) | {payloads.PROMPT: task.prompt.text},
+        dimensions=project.dimensions,
+        asks_reason=project.asks_reason,
+        scheme=project.label_scheme.get(task.ask.get("scheme", ""), {}),
+    )
     try:
-        payload = payloads.resolve(
-            task.kind, answer, shown, dimensions=project.dimensions, asks_reason=project.asks_reason
-        )
+        payload = payloads.resolve(answer, question)
     except payloads.InvalidAnswer as error:
         raise Invalid(error.sentence, field=error.field) from None
     guideline = GuidelineVersion.objects.filter(project_id=held.project_id).only("pk").first()
@@ -188,8 +197,8 @@ def _append(
         guideline=guideline,
         client=client,
     )
-    key_of = {str(public_id): key for key, public_id in by_key.items()}
-    PreferencePair.objects.bulk_create(
+    key_of = {public_id: key for key, (public_id, _) in by_key.items()}
+    pairs = [
         PreferencePair(
             project_id=held.project_id,
             prompt_id=task.prompt_id,
@@ -199,8 +208,35 @@ def _append(
             annotation=annotation,
         )
         for preference in payloads.preferences_in(task.kind, payload)
-    )
+    ]
+    if task.kind == Kind.DEMONSTRATION:
+        pairs += _write_demonstration(annotation, key_of)
+    PreferencePair.objects.bulk_create(pairs)
     return annotation
+
+
+def _write_demonstration(annotation: Annotation, key_of: dict[str, int]) -> list[PreferencePair]:
+    """What a person wrote becomes a response of theirs, preferred to the one it was edited from."""
+    written = Response.objects.create(
+        project_id=annotation.project_id,
+        prompt_id=annotation.task.prompt_id,
+        text=annotation.payload["text"],
+        author=annotation.annotator,
+        annotation=annotation,
+    )
+    original = annotation.payload["original"]
+    if original is None:
+        return []
+    return [
+        PreferencePair(
+            project_id=annotation.project_id,
+            prompt_id=annotation.task.prompt_id,
+            chosen=written,
+            rejected_id=key_of[original],
+            strength=CLEAR,
+            annotation=annotation,
+        )
+    ]
 
 
 def _take_out(task: Task, held: Assignment, to: str, skip_reason: str) -> None:

@@ -23,6 +23,16 @@ from feedback.services import events
 
 AT_MOST_HELD = 2  # the one shown and one ahead
 LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
+# How many responses a task of each kind shows. None at all: it is about the prompt.
+RESPONSES_OF: dict[str, tuple[int, int]] = {
+    Kind.COMPARISON: (2, 2),
+    Kind.CONVERSATION: (2, 2),
+    Kind.RANKING: (2, 9),
+    Kind.RATING: (1, 1),
+    Kind.DEMONSTRATION: (0, 1),
+    Kind.CLASSIFICATION: (0, 1),
+    Kind.SPANS: (0, 1),
+}
 SKIP_REASONS = ("unclear", "not_qualified", "offensive", "broken", "other")
 PROJECT_DEFAULT = object()
 
@@ -51,6 +61,7 @@ def create_task(
     annotations_wanted: Any = PROJECT_DEFAULT,
     priority: int = 0,
     gold: dict[str, Any] | None = None,
+    ask: dict[str, Any] | None = None,
     arm: str = "given",
     propensity: float = 1.0,
     external_id: str | None = None,
@@ -59,6 +70,7 @@ def create_task(
 
     Args:
         annotations_wanted: K; by default the project's. None (everybody may answer once) for gold tasks.
+        ask: more about the question: {"scheme": name} for classification and spans.
         gold: the right answer, when the task is a check: {"chosen": response public id} or {"outcome": …}.
 
     Returns:
@@ -71,6 +83,7 @@ def create_task(
     if project.state == Project.State.CLOSED:
         raise ProjectClosed("The project is closed and takes no tasks.")
     _check_responses(kind, prompt, responses)
+    _check_scheme(project, kind, ask or {})
     if not 0 <= priority < PRIORITIES:
         raise Invalid(f"The priority must lie between 0 and {PRIORITIES - 1}.", field="priority")
     wanted = project.annotations_per_task if annotations_wanted is PROJECT_DEFAULT else annotations_wanted
@@ -81,7 +94,7 @@ def create_task(
     names = [str(response.public_id) for response in responses]
     if gold is not None and gold.get("chosen") is not None and gold["chosen"] not in names:
         raise Invalid("The gold answer must name one of the responses.", field="gold")
-    digest = body_hash([kind, str(prompt.public_id), names, wanted, priority, gold])
+    digest = body_hash([kind, str(prompt.public_id), names, wanted, priority, gold, ask or {}])
     if external_id is not None and (before := _same(project, external_id, digest)):
         return before, False
     public_id = uuid.uuid4()
@@ -99,6 +112,7 @@ def create_task(
                 arm=arm,
                 propensity=propensity,
                 gold=gold,
+                ask=ask or {},
                 external_id=external_id,
                 body_hash=digest,
                 created_by=by,
@@ -375,8 +389,10 @@ def _why_nothing(project: Project, annotator: Person) -> NoTask:
 def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> None:
     if kind not in Kind.values:
         raise Invalid(f"The kind must be one of {', '.join(Kind.values)}.", field="kind")
-    if kind == Kind.COMPARISON and len(responses) != 2:
-        raise Invalid(f"A comparison has two responses; {len(responses)} were given.", field="responses")
+    fewest, most = RESPONSES_OF[kind]
+    if not fewest <= len(responses) <= most:
+        wanted = str(most) if fewest == most else f"{fewest} to {most}"
+        raise Invalid(f"A {kind} task has {wanted} responses; {len(responses)} were given.", field="responses")
     if len({response.pk for response in responses}) != len(responses):
         raise Invalid("A response stands twice in it.", field="responses")
     for response in responses:
@@ -384,6 +400,20 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
             raise Invalid(f"Response {response.public_id} answers another prompt.", field="responses")
         if response.state != Response.State.READY:
             raise Conflict(f"Response {response.public_id} is {response.state}, not ready.", field="responses")
+
+
+def _check_scheme(project: Project, kind: str, ask: dict[str, Any]) -> None:
+    unknown = sorted(set(ask) - {"scheme"})
+    if unknown:
+        raise Invalid(f"Unknown key {unknown[0]!r}; a task may ask for a scheme.", field="ask")
+    if kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+        if ask:
+            raise Invalid(f"A {kind} task has no label scheme.", field="ask")
+        return
+    fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind)
+    if ask.get("scheme") not in fitting:
+        choices = ", ".join(fitting) or "none yet: add one to the project"
+        raise Invalid(f"Name a label scheme of the project for {kind}: {choices}.", field="ask.scheme")
 
 
 def _same(project: Project, external_id: str, digest: str) -> Task | None:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from feedback.rules.payloads import InvalidAnswer, preferences_in, resolve, unresolve
+from feedback.rules.payloads import InvalidAnswer, Question, preferences_in, resolve, unresolve
 from feedback.rules.preference import KEYS, Preference
 
 SHOWN = ["second-response", "first-response"]  # the order in which this annotator saw them
 
 
 def given(answer: Any, *, dimensions: list[str] | None = None, asks_reason: bool = False) -> dict[str, Any]:
-    return resolve("comparison", answer, SHOWN, dimensions=dimensions or [], asks_reason=asks_reason)
+    return resolve(answer, Question("comparison", SHOWN, dimensions=dimensions or [], asks_reason=asks_reason))
 
 
 def test_letters_become_responses_whatever_side_they_were_on() -> None:
