@@ -5,9 +5,8 @@ import { announce, toast } from "./app.js";
 import { compare, fill as fillMarks } from "./diff.js";
 import * as keys from "./keys.js";
 import { Outbox, csrf, post } from "./outbox.js";
-import * as comparison from "./kinds/comparison.js";
+import { Card, cardFrom, store, stored } from "./card.js";
 
-const KINDS = { comparison };
 const RENEW_EVERY = 60_000;
 const DRAFT_AFTER = 800;
 
@@ -23,71 +22,6 @@ const put = []; // cards laid aside while an earlier one is looked at again
 const done = new Set(); // ids answered or skipped in this page, or waiting in the outbox
 let nothingTimer = 0;
 let fetching = false;
-
-/** A task in the page: its element, its kind's module, and the time spent on it while it was in view. */
-class Card {
-  constructor(element) {
-    this.element = element;
-    this.id = element.dataset.id;
-    this.kind = KINDS[element.dataset.kind];
-    this.spent = 0;
-    this.since = null;
-    this.revising = element.dataset.state === "submitted";
-    this.path = (verb) => `/desk/${this.id}/${verb}/`;
-  }
-
-  restore() {
-    const answer = parsed(this.element.dataset.answer);
-    const draft = stored(`draft:${this.id}`) || parsed(this.element.dataset.draft);
-    if (this.kind && (answer || draft)) this.kind.fill(this.element, this.revising && answer ? answer : draft || answer);
-  }
-
-  run() {
-    if (this.since === null && document.visibilityState === "visible" && document.hasFocus()) this.since = performance.now();
-  }
-
-  rest() {
-    if (this.since !== null) this.spent += performance.now() - this.since;
-    this.since = null;
-  }
-
-  get seconds() {
-    const running = this.since === null ? 0 : performance.now() - this.since;
-    return Math.round(this.spent + running) / 1000;
-  }
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text || "null");
-  } catch {
-    return null;
-  }
-}
-
-function stored(name) {
-  try {
-    return parsed(localStorage.getItem(name));
-  } catch {
-    return null;
-  }
-}
-
-function store(name, value) {
-  try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, JSON.stringify(value));
-  } catch {
-    // Storage is refused: the server's copy has to do.
-  }
-}
-
-function cardFrom(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  const element = template.content.querySelector("[data-card]");
-  return element && new Card(element);
-}
 
 // ---- showing ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,70 @@
+// A task in the page, and what the browser remembers of it.
+
+import * as comparison from "./kinds/comparison.js";
+
+const KINDS = { comparison };
+
+/** A task in the page: its element, its kind's module, and the time spent on it while it was in view. */
+export class Card {
+  constructor(element) {
+    this.element = element;
+    this.id = element.dataset.id;
+    this.kind = KINDS[element.dataset.kind];
+    this.spent = 0;
+    this.since = null;
+    this.revising = element.dataset.state === "submitted";
+    this.path = (verb) => `/desk/${this.id}/${verb}/`;
+  }
+
+  restore() {
+    const answer = parsed(this.element.dataset.answer);
+    const draft = stored(`draft:${this.id}`) || parsed(this.element.dataset.draft);
+    if (this.kind && (answer || draft)) this.kind.fill(this.element, this.revising && answer ? answer : draft || answer);
+  }
+
+  run() {
+    if (this.since === null && document.visibilityState === "visible" && document.hasFocus()) this.since = performance.now();
+  }
+
+  rest() {
+    if (this.since !== null) this.spent += performance.now() - this.since;
+    this.since = null;
+  }
+
+  get seconds() {
+    const running = this.since === null ? 0 : performance.now() - this.since;
+    return Math.round(this.spent + running) / 1000;
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text || "null");
+  } catch {
+    return null;
+  }
+}
+
+export function stored(name) {
+  try {
+    return parsed(localStorage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
+export function store(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, JSON.stringify(value));
+  } catch {
+    // Storage is refused: the server's copy has to do.
+  }
+}
+
+export function cardFrom(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const element = template.content.querySelector("[data-card]");
+  return element && new Card(element);
+}
