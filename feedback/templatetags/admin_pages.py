@@ -28,6 +28,8 @@ def figure(value: Any) -> str:
         if size != 0 and (size < 0.001 or size >= 1e7):
             return f"{value:.2e}"
         return f"{value:,.0f}" if size >= 1000 else f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "all"
     return str(value)
 
 

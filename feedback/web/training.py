@@ -16,7 +16,7 @@ from feedback.services import training as training_services
 from feedback.web.admin_common import same_project
 from feedback.web.admin_forms import StagesForm, add_error
 from feedback.web.doors import person, project_page, viewer
-from feedback.web.htmx import page_or_partial
+from feedback.web.htmx import page_or_partial, wants_fragment
 from feedback.web.paging import page_of
 
 # What to do about each kind of failure, where the run itself says nothing better.
@@ -94,7 +94,7 @@ def _train(request: HttpRequest, project: Project, form: StagesForm, status: int
 
 @project_page(ADMIN)
 def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
-    """One run. Its head polls until the whole chain is final; its curves fetch themselves."""
+    """One run. Its head and its tail poll until the whole chain is final; its curves fetch themselves."""
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     found = runs.runs_of(project).select_related("base_model", "reward_model", "incumbent").get(pk=found.pk)
@@ -122,7 +122,8 @@ def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
         "evaluation": runs.evaluation_of(found),
         "model": runs.made_by(found),
     }
-    return page_or_partial(request, "train/run", context)
+    part = "train/tail" if wants_fragment(request) and request.GET.get("part") == "tail" else "train/run"
+    return page_or_partial(request, part, context)
 
 
 @project_page(ADMIN)

@@ -150,7 +150,8 @@ function times() {
 function polling() {
   document.addEventListener("htmx:beforeRequest", (event) => {
     const polls = (event.detail.elt.getAttribute("hx-trigger") || "").includes("every");
-    if (polls && document.hidden) event.preventDefault();
+    // While a dialog asks, what it asks about must not be exchanged under it.
+    if (polls && (document.hidden || document.querySelector("dialog[open]"))) event.preventDefault();
   });
   let opened = [];
   let focused = null;
