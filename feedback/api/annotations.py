@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.assignments import AnswerSerializer
+from feedback.api.assignments import ANSWER
 from feedback.api.doors import IN_PROJECT, Door
 from feedback.api.fields import ObjectField, PersonBriefSerializer, VerbatimField
 from feedback.errors import Forbidden
@@ -79,12 +79,8 @@ class AnnotationWithHistorySerializer(AnnotationSerializer):
 
 @extend_schema_serializer(component_name="Revision")
 class RevisionSerializer(serializers.Serializer[Any]):
-    answer = ObjectField()
+    answer = ObjectField(help_text=ANSWER)
     seconds = serializers.FloatField(required=False, allow_null=True, min_value=0)
-
-
-class RevisionShape(RevisionSerializer):
-    answer = AnswerSerializer()  # type: ignore[assignment]
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -95,10 +91,6 @@ class DecisionSerializer(serializers.Serializer[Any]):
     decision = serializers.ChoiceField(choices=Review.Decision.choices)
     note = VerbatimField(max_length=5000, allow_blank=True, default="")
     answer = ObjectField(required=False, allow_null=True, help_text="The reviewer's own, for `correct`.")
-
-
-class DecisionShape(DecisionSerializer):
-    answer = AnswerSerializer(required=False, allow_null=True)  # type: ignore[assignment]
 
 
 class AnnotationFilter(django_filters.FilterSet):
@@ -172,7 +164,7 @@ class Revise(Door):
     @extend_schema(
         summary="Answer again",
         description="Your own answer only. The earlier revision stays in the history, and its pairs are closed.",
-        request=RevisionShape,
+        request=RevisionSerializer,
         responses={201: AnnotationWithHistorySerializer},
     )
     def post(self, request: Request, id: UUID) -> Response:
@@ -228,7 +220,7 @@ class Reviewed(Door):
         summary="Decide about an answer",
         description="For reviewers and admins, never about one's own. `accept` leaves it; `correct` puts the reviewer's"
         " answer in its place; `send_back` uncounts it and reopens its slot.",
-        request=DecisionShape,
+        request=DecisionSerializer,
         responses={201: ReviewSerializer},
     )
     def post(self, request: Request, id: UUID) -> Response:

@@ -12,46 +12,23 @@ from feedback.api.doors import Door
 from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.tasks import AssignmentSerializer, next_for
 from feedback.models import Annotation, Assignment
-from feedback.rules.preference import OUTCOMES
 from feedback.selectors import access, work
 from feedback.services import annotations, tasks
 
-
-@extend_schema_serializer(component_name="Answer")
-class AnswerSerializer(serializers.Serializer[Any]):
-    """An answer to a comparison. Other kinds of task have other fields; an unknown one is refused by name."""
-
-    outcome = serializers.ChoiceField(choices=OUTCOMES)
-    choice = serializers.CharField(required=False, allow_null=True, help_text="The letter preferred.")
-    strength = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=3,
-        help_text="0 negligible, 1 slight, 2 clear, 3 strong.",
-    )
-    dimensions = serializers.DictField(
-        child=serializers.CharField(), required=False, help_text="Dimension to a letter or `same`."
-    )
-    reason = serializers.CharField(required=False, allow_blank=True)
+ANSWER = (
+    'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
+    ' "strength": 0 to 3, "dimensions": {"truthful": "b" or "same"}, "reason": "…"}, or {"outcome": "tie"}.'
+    " A wrong answer is refused with the field's name in `attr`."
+)
 
 
 @extend_schema_serializer(component_name="Submission")
 class SubmissionSerializer(serializers.Serializer[Any]):
-    answer = ObjectField()
+    answer = ObjectField(help_text=ANSWER)
     seconds = serializers.FloatField(
         required=False, allow_null=True, min_value=0, help_text="Spent on it; never more than since it was shown."
     )
     next = serializers.BooleanField(default=False, help_text="Bring the next task in the same reply.")
-
-
-class SubmissionShape(SubmissionSerializer):
-    """How a submission is described; the answer is checked by the task's kind, not here."""
-
-    answer = AnswerSerializer()  # type: ignore[assignment]
-
-    class Meta:
-        component_name = "Submission"
 
 
 class NoTaskSerializer(serializers.Serializer[Any]):
@@ -123,7 +100,7 @@ class Submit(Door):
         description="Accepted after the assignment has expired, too: nothing said is lost. A repeat with the same"
         " Idempotency-Key gets the first reply; a new key on an answered task gets 409 `already_submitted` with the"
         " annotation to revise.",
-        request=SubmissionShape,
+        request=SubmissionSerializer,
         responses={201: SubmittedSerializer},
     )
     def post(self, request: Request, id: UUID) -> Response:

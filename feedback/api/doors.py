@@ -1,5 +1,6 @@
 """What every door for programs does the same way: who asks, one page of a list, one answer per Idempotency-Key."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from rest_framework import exceptions, serializers, status
 from rest_framework.generics import GenericAPIView
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.openapi import Schema
@@ -41,10 +43,16 @@ class BoundedJSONParser(JSONParser):
         length = parser_context["request"].META.get("CONTENT_LENGTH") if parser_context else None
         if str(length or 0).isdigit() and int(length or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise TooLarge
+        raw = stream.read()
         try:
-            return super().parse(stream, media_type, parser_context)
+            data = super().parse(io.BytesIO(raw), media_type, parser_context)
+            if b"\\ud" in raw.lower():  # perhaps half of a surrogate pair, which no reply and no table can hold
+                json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise exceptions.ParseError("The JSON is nested too deep.") from None
+        except UnicodeEncodeError:
+            raise exceptions.ParseError("The JSON holds half of a surrogate pair (\\ud800 to \\udfff).") from None
+        return data
 
 
 class Door(GenericAPIView[Any]):
@@ -57,6 +65,17 @@ class Door(GenericAPIView[Any]):
     needs_key = False  # whether a POST without Idempotency-Key is refused
     # Rows come from selectors.access; only the rooms that filter a list name a backend.
     filter_backends: Any = []
+
+    def perform_authentication(self, request: Request) -> None:
+        """Who calls. DRF counts calls only after a caller is known; whoever is not known is counted here, by address,
+        so that guessing tokens is slow."""
+        try:
+            super().perform_authentication(request)
+        except exceptions.AuthenticationFailed:
+            self.check_throttles(request)
+            raise
+        if not request.user.is_authenticated:
+            self.check_throttles(request)
 
     @property
     def viewer(self) -> access.Viewer:

@@ -19,11 +19,11 @@ class VerbatimField(serializers.CharField):
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})
 class ObjectField(serializers.JSONField):
-    """A JSON object that both databases can store: no NUL, no half of a surrogate pair, not too deep."""
+    """A JSON object that both databases can store: no NUL, no endless number, not too deep."""
 
     default_error_messages = {
         "not_object": "It must be an object.",
-        "unstorable": "It holds a character that cannot be stored (NUL, or half of a surrogate pair).",
+        "unstorable": "It holds a NUL character, which cannot be stored.",
         "too_deep": f"It is nested deeper than {MAX_DEPTH} levels.",
         "too_long": f"A text in it is longer than {MAX_TEXT} characters.",
         "number": "It holds a number too large to be stored.",
@@ -41,7 +41,7 @@ class ObjectField(serializers.JSONField):
         if isinstance(value, str):
             if len(value) > MAX_TEXT:
                 self.fail("too_long")
-            if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            if "\x00" in value:
                 self.fail("unstorable")
         elif isinstance(value, dict):
             for key, item in value.items():

@@ -115,7 +115,7 @@ class OneSnapshot(Door):
 class SnapshotRows(Door):
     scopes = {"GET": "data"}
     content_negotiation_class = ByAcceptOnly
-    renderer_classes = [NDJSONRenderer, JSONRenderer]
+    renderer_classes = [JSONRenderer, NDJSONRenderer]
 
     @extend_schema(
         summary="Download a snapshot's rows",

@@ -18,6 +18,7 @@ class NDJSONRenderer(BaseRenderer):
 
     media_type = NDJSON
     format = "ndjson"
+    charset = None
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         return b"" if data is None else line(data).encode()
