@@ -103,7 +103,8 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
     project = locked.project
     if not make_tasks or Kind.COMPARISON not in project.kinds:
         return []
-    unplaced = locked.responses.filter(state=State.READY, placed=None).exclude(text="").order_by("pk")
+    # Demonstrations and other texts that people wrote meet nobody here: what is asked about is what models write.
+    unplaced = locked.responses.filter(state=State.READY, placed=None, author=None).exclude(text="").order_by("pk")
     fresh = [response for response in unplaced if response.sampling.get("make_tasks", True)]
     pairs = disjoint_pairs(fresh, locked.public_id, len(fresh))
     return [

@@ -63,6 +63,20 @@ def test_responses_are_written_and_meet_in_a_task(echo: Echo, serving: ModelVers
     assert job_of(project).result == {"written": 4, "failed": 0}
 
 
+def test_demonstrations_are_not_put_before_annotators(
+    echo: Echo, serving: ModelVersion, project: Project, ada: Person
+) -> None:
+    prompt = factories.make_prompt(project)
+    for _ in range(8):
+        factories.make_response(prompt, author=ada)
+    project.training_policy = {"keep_open_tasks": 1}
+    project.save()
+    assert supply.top_up() == 1
+    run_job(job_of(project).pk)
+    task = Task.objects.get(prompt=prompt)
+    assert {response.model_version_id for response in task.responses.all()} == {serving.pk}
+
+
 def test_a_prompt_that_is_too_long_fails_alone(echo: Echo, serving: ModelVersion, project: Project) -> None:
     good = factories.make_prompt(project, responses_wanted=2)
     bad = factories.make_prompt(project, "This is too long", responses_wanted=2)
