@@ -148,9 +148,9 @@ class Preferences(Door):
                 continue
             given = dict(checked.validated_data)
             key = given.pop("project")
-            if key not in projects:
-                projects[key] = access.get_project(self.viewer, key, access.ADMIN)
             try:
+                if key not in projects:
+                    projects[key] = access.get_project(self.viewer, key, access.ADMIN)
                 pair, created = self._give(projects[key], given)
             except DomainError as error:
                 by_index(index, error)
