@@ -52,6 +52,23 @@ def test_a_pool_child_does_not_outlive_its_worker(running: House) -> None:
     wait_until(running.is_up, 40, "the service")
 
 
+MAKE_JOBS = """
+from feedback.services import jobs
+for queue in ("default", "generate", "train"):
+    print(jobs.create(kind="export", queue_name=queue, project=None, by=None).pk)
+"""
+
+
+def test_every_queue_is_heard_after_the_broker_died(running: House) -> None:
+    """Workers connected to the old one must find the new one. Nobody exports yet, so the jobs fail at once."""
+    for _ in range(2):
+        running.kill("broker")
+        wait_until(running.is_up, 30, "the return of the broker")
+        made = running.manage("shell", "-v", "0", "-c", MAKE_JOBS).split()
+        ended = f"SELECT 1 FROM feedback_job WHERE status = 'failed' AND id IN ({', '.join(made)})"
+        wait_until(lambda sql=ended: len(running.query(sql)) == 3, 40, "the end of a job on each queue")
+
+
 def test_a_second_up_on_the_same_folder_is_refused_in_a_sentence(running: House) -> None:
     second = House(running.folder)
     refused = subprocess.run(

@@ -96,8 +96,9 @@ class Command(BaseCommand):
         self._line(f"Logs are in {programs.logs_folder()}. Ctrl-C stops everything.")
 
     def _line(self, text: str) -> None:
-        self.stdout.write(text)
-        self.stdout.flush()
+        with suppress(OSError):  # the terminal may be gone; what it was told is no reason to stop badly
+            self.stdout.write(text)
+            self.stdout.flush()
 
 
 @contextmanager
