@@ -96,4 +96,3 @@ def test_a_client_asks_reads_rates_and_finds_its_thumb_in_a_snapshot(service: Se
 
 def _ready(prompt: dict[str, Any]) -> dict[str, Any] | None:
     return prompt if prompt["state"] == "ready" else None
-

@@ -208,7 +208,9 @@ def _prompts(project: Project) -> Station:
     newest = Prompt.objects.filter(project=project).order_by("-id").first()
     if newest is None:
         return Station("prompts", "none", "no prompts yet", stuck="Submit prompts, by page or by REST.")
-    return Station("prompts", _count(waiting), "wait for responses", at=newest.created_at, last=newest.text[:80])
+    count = _count(waiting)
+    state = DONE if count == "0" else WORKING
+    return Station("prompts", count, "wait for responses", state, at=newest.created_at, last=newest.text[:80])
 
 
 def _responses(project: Project, missing: list[str]) -> Station:
@@ -252,7 +254,8 @@ def _pairs(project: Project) -> Station:
         .first()
     )
     caption = f"new pairs of {rule.after_pairs:,} for the next turn" if rule else "new pairs since the last training"
-    return Station("pairs", _count(new), caption, row=rule)
+    count = _count(new)
+    return Station("pairs", count, caption, IDLE if count == "0" else DONE, row=rule)
 
 
 def _gate(project: Project) -> Station:

@@ -121,7 +121,7 @@ def _demonstrations(project: Project) -> Iterator[TrainingRow]:
     written = written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
     for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
-        source = ((response.annotation_id, str(response.annotation.public_id)),) if response.annotation else ()
+        source = (_source(response.annotation),) if response.annotation else ()
         yield TrainingRow(response.prompt.split, row, source)
 
 
