@@ -15,10 +15,11 @@ from feedback.models import Annotation, ApiToken, Assignment, Person, Preference
 from feedback.services import projects
 from tests.factories import make_prompt, make_response, make_task
 from workers.demo import measure, world
-from workers.demo.annotators import Annotator
+from workers.demo.annotators import Annotator, Pair, sample_pairs
 from workers.demo.client import Refused, Service, Unreachable
 from workers.demo.measure import Sampled
 from workers.demo.simulation import Acknowledged, Collection, Worker, answer, collect
+from workers.demo.turn import Asked, Plan, Turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,9 +36,7 @@ def desk(hana: Person) -> Project:
     return project
 
 
-def _pairs(n: int) -> list[Any]:
-    from workers.demo.annotators import sample_pairs
-
+def _pairs(n: int) -> list[Pair]:
     return sample_pairs(seed=1, n=n)
 
 
@@ -290,3 +289,56 @@ def test_the_ceiling_is_what_the_raters_are_worth() -> None:
     assert abs(quality["measured"] - quality["ceiling"]) < 0.06
     assert quality["labels"] == sum(one.outcome in ("a", "b") for one in answers)
     assert measure.label_quality([], [rater])["ceiling"] is None
+
+
+# --- a turn ------------------------------------------------------------------------------------------
+
+
+def _turn(comparisons: int) -> Turn:
+    return Turn(Plan("desk", comparisons), Service("http://localhost:1", ""), lambda _: [], lambda *_: None, print)
+
+
+def test_a_turn_asks_for_enough_pairs_and_a_share_on_held_out_prompts() -> None:
+    prompts = [Asked(str(n), f"prompt {n}", "train" if n < 76 else "test") for n in range(96)]
+
+    quotas = _turn(6000)._quotas(prompts)
+
+    assert all(count % 2 == 0 for count in quotas.values()), "responses meet in pairs"
+    pairs = {split: sum(quotas[one.id] // 2 for one in prompts if one.split == split) for split in ("train", "test")}
+    assert 6000 * 1.06 <= sum(pairs.values()) <= 6000 * 1.1
+    assert 0.14 < pairs["test"] / sum(pairs.values()) < 0.16
+    assert set(_turn(1)._quotas(prompts).values()) == {2}
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_a_figure_that_is_missed_is_named_and_the_report_is_written_all_the_same(
+    live_server: Any, desk: Project, met: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(turn: Turn) -> None:
+        turn._check("win_rate_low", 0.7 if met else 0.5, "above 0.62", met)
+
+    monkeypatch.setattr(Turn, "run", run)
+    out = StringIO()
+    arguments = ("simulate", "--turn", "--url", live_server.url, "--project", "desk", "--annotators", "1")
+
+    if met:
+        call_command(*arguments, stdout=out, stderr=StringIO())
+    else:
+        with pytest.raises(CommandError, match=r"missed: win_rate_low is 0\.5, needs above 0\.62"):
+            call_command(*arguments, stdout=out, stderr=StringIO())
+
+    assert [check["met"] for check in json.loads(out.getvalue())["checks"]] == [met]
+
+
+def test_a_turn_that_cannot_go_on_says_why(live_server: Any, desk: Project) -> None:
+    """Nothing serves here and there is no corpus: the service refuses to train, and its sentence is passed on."""
+    out = StringIO()
+
+    with pytest.raises(CommandError, match="no corpus"):
+        call_command(
+            *("simulate", "--turn", "--url", live_server.url, "--project", "desk", "--annotators", "1"),
+            stdout=out,
+            stderr=StringIO(),
+        )
+
+    assert "no corpus" in json.loads(out.getvalue())["error"]
