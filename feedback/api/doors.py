@@ -16,6 +16,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedback.api.errors import TooLarge
 from feedback.api.openapi import Schema
 from feedback.api.permissions import viewer
 from feedback.errors import DomainError, IdempotencyKeyMissing, Invalid
@@ -28,12 +29,6 @@ MAX_KEY = 200
 PROJECT_KEY = re.compile(r"[-\w]{1,60}", re.ASCII)
 
 IN_PROJECT = OpenApiParameter("project", str, required=True, description="Public id or short name of the project.")
-
-
-class TooLarge(exceptions.APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "body_too_large"
-    default_detail = "The body is too large. Send it in several requests."
 
 
 class BoundedJSONParser(JSONParser):

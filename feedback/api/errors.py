@@ -2,14 +2,21 @@
 
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler
-from rest_framework import exceptions
+from rest_framework import exceptions, status
 
 from feedback.errors import DomainError
 
 SCOPE_ERROR = "insufficient_scope"
+
+
+class TooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "body_too_large"
+    default_detail = "The body is too large. Send it in several requests."
 
 
 class DomainAPIException(exceptions.APIException):
@@ -27,6 +34,8 @@ class Handler(ExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, DomainError):
             return DomainAPIException(exc)
+        if isinstance(exc, RequestDataTooBig):
+            return TooLarge()
         return super().convert_known_exceptions(exc)
 
     def format_exception(self, exc: exceptions.APIException) -> Any:
@@ -53,8 +62,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return defaults.server_error(request)
 
 
-def _plain(status: int, kind: str, code: str, detail: str) -> JsonResponse:
-    return JsonResponse({"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}, status=status)
+def _plain(code_: int, kind: str, code: str, detail: str) -> JsonResponse:
+    return JsonResponse({"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}, status=code_)
 
 
 def exception_handler(exc: Exception, context: Any) -> Any:

@@ -52,6 +52,10 @@ class Schema(AutoSchema):
             return list(given)
         return [*given, KEY_REQUIRED if getattr(self.view, "needs_key", False) else KEY]
 
+    def _get_paginator(self) -> Any:
+        """Only lists that are read come in pages."""
+        return super()._get_paginator() if self.method == "GET" else None
+
     def _get_response_bodies(self, direction: Any = "response") -> Any:
         bodies = super()._get_response_bodies(direction)
         if direction != "response":

@@ -1,0 +1,175 @@
+"""Probes for machines, the schema and its pages, and errors outside of any view."""
+
+import re
+import shutil
+
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+from rest_framework.test import APIClient
+
+from feedback.api import health
+
+
+@pytest.mark.django_db
+def test_probes(client):
+    for path in ("/healthz", "/readyz"):
+        reply = client.get(path)
+        assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
+        assert "no-store" in reply["Cache-Control"]
+        assert client.post(path).status_code == 405
+
+
+def test_it_is_alive_but_not_ready_without_a_database(client, monkeypatch):
+    def broken() -> bool:
+        raise DatabaseError("gone, with a secret in the message")
+
+    monkeypatch.setattr(health, "migrations_waiting", broken)
+    monkeypatch.setattr(health.connection, "cursor", broken)
+    assert client.get("/healthz").status_code == 200
+    reply = client.get("/readyz")
+    assert (reply.status_code, reply.json()["status"]) == (503, "unready")
+    assert "secret" not in reply.content.decode()
+
+
+@pytest.mark.django_db
+def test_it_is_not_ready_before_its_migrations(client, monkeypatch):
+    monkeypatch.setattr(health, "migrations_waiting", lambda: True)
+    reply = client.get("/readyz")
+    assert (reply.status_code, reply.json()["why"]) == (503, "Migrations wait to be applied.")
+
+
+@pytest.mark.django_db
+def test_metrics_are_prometheus(client):
+    client.get("/healthz")
+    reply = client.get("/metrics")
+    assert reply.status_code == 200
+    assert b"django_http_requests_total_by_view_transport_method_total" in reply.content
+
+
+class TestDocs:
+    def test_the_page_has_no_inline_script_or_style(self, client):
+        reply = client.get("/api/docs/")
+        assert reply.status_code == 200
+        page = reply.content.decode()
+        policy = reply["Content-Security-Policy"]
+        assert "script-src 'self'" in policy and "unsafe" not in policy
+        scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.S)
+        assert len(scripts) == 3
+        assert all("src=" in attributes and not body.strip() for attributes, body in scripts)
+        assert "<style" not in page and not re.search(r"\s(style|on\w+)=", page)
+        sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert all(source.startswith("/") for source in sources), sources
+
+    def test_its_script_is_a_file_of_its_own(self, client):
+        page = client.get("/api/docs/").content.decode()
+        source = re.findall(r'<script src="(/api/docs/[^"]*)"', page)[0]
+        script = client.get(source)
+        assert script["Content-Type"].startswith("application/javascript")
+        assert "/api/schema/" in script.content.decode()
+
+    def test_its_assets_are_ours(self, client):
+        from django.contrib.staticfiles import finders
+
+        page = client.get("/api/docs/").content.decode()
+        for path in re.findall(r'"/static/([^"]+)"', page):
+            assert finders.find(path), path
+
+    def test_the_schema_is_public_and_names_every_door(self, client):
+        from feedback.api.urls import v1
+
+        reply = client.get("/api/schema/", HTTP_ACCEPT="application/json")
+        paths = reply.json()["paths"]
+        assert reply.status_code == 200
+        assert len(paths) == len(v1)
+        for path, operations in paths.items():
+            for method, operation in operations.items():
+                assert operation["summary"], path
+                assert {"400", "401", "403", "404", "429", "default"} <= set(operation["responses"]), (path, method)
+                names = {one["name"] for one in operation.get("parameters", [])}
+                assert ("Idempotency-Key" in names) == (method == "post"), path
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_docs_run_in_a_browser_under_the_policy(live_server):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on PATH")
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=chromium)
+        page = browser.new_page(locale="en-US")
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{live_server.url}/api/docs/")
+        page.wait_for_selector("text=Submit a prompt", timeout=60_000)
+        browser.close()
+    assert said == []
+
+
+class TestOutsideOfViews:
+    @pytest.mark.parametrize("path", ["/api/nothing", "/api/v1/nothing/", "/api/v1/prompts/not-a-uuid/", "/v1/nothing"])
+    def test_an_unknown_path_is_json(self, client, path):
+        reply = client.get(path)
+        assert reply.status_code == 404
+        assert reply.json() == {
+            "type": "client_error",
+            "errors": [{"code": "not_found", "detail": "There is nothing at this path.", "attr": None}],
+        }
+
+    def test_a_method_that_is_not_there(self, project, ada, client_for):
+        reply = client_for(ada).put("/api/v1/prompts/", {})
+        assert (reply.status_code, reply.json()["errors"][0]["code"]) == (405, "method_not_allowed")
+
+    def test_a_broken_service_says_so_without_its_secrets(self, project, ada, client_for, monkeypatch):
+        def broken(*args, **options):
+            raise RuntimeError("a secret")
+
+        monkeypatch.setattr("feedback.api.projects.access.projects_for", broken)
+        client = client_for(ada)
+        client.raise_request_exception = False
+        reply = client.get("/api/v1/projects/")
+        assert (reply.status_code, reply.json()["type"]) == (500, "server_error")
+        assert "secret" not in reply.content.decode()
+
+
+class TestBrokenBodies:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{",
+            b"\xff\xfe",
+            b"[" * 100_000 + b"]" * 100_000,
+            b'{"text": NaN}',
+            b'{"project": "desk", "text": "\\ud800"}',
+            b'{"project": "\\udfff", "text": "a"}',
+            b"[]",
+            b"null",
+            b'"text"',
+            b"12",
+            b'{"project": "desk", "text": "a", "responses_wanted": ' + b"9" * 5000 + b"}",
+            b'{"project": "desk", "text": "a", "metadata": {"a": 1' + b"0" * 400 + b"}}",
+            b'{"project": "desk", "text": "a", "metadata": ' + b'{"a":' * 100 + b"1" + b"}" * 100 + b"}",
+            b'{"project": "a\\u0000", "text": "a"}',
+        ],
+    )
+    def test_they_are_refused_in_the_one_shape(self, project, ada, client_for, body):
+        reply = client_for(ada).post("/api/v1/prompts/", body, content_type="application/json")
+        assert reply.status_code in (400, 404), reply.content
+        assert set(reply.json()) >= {"type", "errors"}
+        assert project.prompts.count() == 0
+
+    def test_a_body_past_the_limit(self, project, ada, client_for, settings):
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+        reply = client_for(ada).post("/api/v1/prompts/", {"project": "desk", "text": "a" * 2000})
+        assert (reply.status_code, reply.json()["errors"][0]["code"]) == (413, "body_too_large")
+
+    def test_another_media_type(self, project, ada, client_for):
+        reply = client_for(ada).post("/api/v1/prompts/", "<xml/>", content_type="text/xml")
+        assert (reply.status_code, reply.json()["errors"][0]["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_page_client_gets_json_here_too(db):
+    assert Client().get("/api/v1/projects/", HTTP_ACCEPT="text/html").status_code == 406
+    assert APIClient().get("/api/v1/projects/", HTTP_ACCEPT="*/*").status_code == 401
