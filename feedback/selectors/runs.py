@@ -179,7 +179,7 @@ def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
     series = []
     for run, name, axis, values, sparse in found:
         about = figures.figure(name)
-        label = f"run {run.number}, {about.label.lower()}" if several else about.label
+        label = f"run {run.number}, {_inside(about.label)}" if several else about.label
         series.append(
             {
                 "name": label,
@@ -190,6 +190,11 @@ def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
             }
         )
     return {"x": x, "x_name": "step", "series": series}
+
+
+def _inside(label: str) -> str:
+    """A label within a sentence: its first letter small, unless it is an abbreviation's."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _is_number(value: Any) -> bool:
