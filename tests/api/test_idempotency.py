@@ -23,7 +23,7 @@ def test_the_same_key_and_body_get_the_first_reply_again(project, ben, client_fo
     first = submit(client, given, PREFERS_A, key="one", next=True)
     again = submit(client, given, PREFERS_A, key="one", next=True)
     assert (first.status_code, again.status_code) == (201, 201)
-    assert first.content == again.content
+    assert first.json() == again.json()
     assert Annotation.objects.count() == 1
 
 
