@@ -178,12 +178,12 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 # --- jobs (seconds) --------------------------------------------------------------------------
 BEAT_SECONDS = 5  # a running job's sign of life
 SILENT_SECONDS = 30  # after this long without one, the job is queued again or failed
-SWEEP_SECONDS = 10  # how often housekeeping looks
+SWEEP_SECONDS = env_int("SWEEP_SECONDS", 10, low=1)  # how often housekeeping looks
 CANCEL_GRACE_SECONDS = 8  # from SIGTERM to SIGKILL for a cancelled trainer
 
 # --- queue of tasks (seconds) ------------------------------------------------------------------
-LEASE_SECONDS = 600
-LEASE_AHEAD_SECONDS = 180
+LEASE_SECONDS = env_int("LEASE_SECONDS", 600, low=1)
+LEASE_AHEAD_SECONDS = env_int("LEASE_AHEAD_SECONDS", 180, low=1)
 IDEMPOTENCY_DAYS = 30
 
 # --- generation -------------------------------------------------------------------------------
