@@ -82,7 +82,7 @@ class TestTheClient:
     def test_it_sends_and_sending_again_adds_nothing(self, send):
         rows = [ROW, {"chosen": ROW["rejected"], "rejected": ROW["chosen"]}, ROW]
         assert "2 new, 1 there before, 0 refused" in send(rows, at_once=2)
-        assert "0 new, 3 there before, 0 refused" in send(rows)
+        assert "0 new, 3 there before, 0 refused" in send(rows, at_once=2)
         assert PreferencePair.objects.count() == 2
 
     def test_a_row_that_is_refused_is_named_by_its_line(self, send):

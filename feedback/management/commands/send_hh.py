@@ -10,6 +10,7 @@ import http.client
 import json
 import sys
 import time
+import uuid
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator
@@ -123,7 +124,7 @@ class Door:
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
             "Accept": "application/json",
-            "Idempotency-Key": hashlib.sha256(body).hexdigest(),
+            "Idempotency-Key": str(uuid.uuid4()),  # shared by the repeats of this request alone
         }
         until = time.monotonic() + PATIENCE
         wait = 0.2
