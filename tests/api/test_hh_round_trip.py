@@ -1,7 +1,6 @@
 """The real HH file goes in over REST and comes out byte for byte."""
 
 import json
-import time
 from collections import Counter
 from io import StringIO
 
@@ -31,7 +30,6 @@ def test_every_row_comes_out_as_it_went_in(project, ada, client_for, hh_file):
     client = client_for(ada, "data")
     with hh_file.open(encoding="utf-8") as lines:
         original = [json.loads(line) for line in lines]
-    began = time.monotonic()
     for start in range(0, len(original), 100):
         items = []
         for number, row in enumerate(original[start : start + 100], start):
@@ -49,7 +47,6 @@ def test_every_row_comes_out_as_it_went_in(project, ada, client_for, hh_file):
             )
         reply = client.post("/api/v1/preferences/", items)
         assert {one["status"] for one in reply.json()} == {201}
-    assert time.monotonic() - began < 90
     reply = client.get("/api/v1/preferences/?project=desk", HTTP_ACCEPT="application/x-ndjson")
     came = [as_hh(line) for line in reply.getvalue().decode().splitlines()]
     assert len(came) == 1891
