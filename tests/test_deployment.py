@@ -49,7 +49,8 @@ def test_what_the_image_copies_exists() -> None:
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """What compose.yaml gives a container, with real servers behind the names."""
     with postgres() as database, valkey(tmp_path) as broker:
-        unset = {"DJANGO_SETTINGS_MODULE", "DEBUG"}
+        # The browser tests of the same run set the last one, which no deployment should.
+        unset = {"DJANGO_SETTINGS_MODULE", "DEBUG", "DJANGO_ALLOW_ASYNC_UNSAFE"}
         yield {
             **{name: value for name, value in os.environ.items() if name not in unset},
             "TOUCHSTONE_ENV": "production",

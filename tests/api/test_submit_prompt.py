@@ -171,8 +171,6 @@ class TestWaiting:
 
     @pytest.mark.django_db(transaction=True)
     def test_it_comes_back_as_soon_as_the_responses_are_there(self, project, ada, ben, client_for):
-        if connection.vendor == "sqlite":
-            pytest.skip("threads of a test share one SQLite connection in memory; PostgreSQL runs this one")
         make_model(project, ada)
         prompt = make_prompt(project, by=ben, responses_wanted=1)
 
