@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
+from trainer.config_encoders import ClassifyConfig, EncoderShape, MLMConfig, TagConfig
 from trainer.errors import ConfigInvalid
+from trainer.setting import Checkpointing, setting
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -19,38 +21,17 @@ PRESETS = Path(__file__).parent / "presets"
 INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "tokenizer": (frozenset({"snapshot"}), frozenset()),
     "pretrain": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "mlm": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "classify": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "tag": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
     "sft": (frozenset({"snapshot", "base_model"}), frozenset()),
     "reward": (frozenset({"snapshot", "base_model"}), frozenset()),
     "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
     "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model"})),
     "evaluate": (frozenset({"snapshot"}), frozenset({"base_model", "reward_model", "incumbent", "reference"})),
 }
-
-
-def setting(
-    default: Any,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    choices: tuple[str, ...] | None = None,
-) -> Any:
-    """A config field with its allowed values: low <= value <= high, value > above, or one of choices."""
-    bounds = {"low": low, "high": high, "above": above, "choices": choices}
-    return dataclasses.field(default=default, metadata=bounds)
-
-
-@dataclass(frozen=True)
-class Checkpointing:
-    """What every stage that trains for a while shares.
-
-    Attributes:
-        checkpoint_seconds: time between checkpoints, s, >= 1.
-        checkpoint_steps: also checkpoint every so many steps; 0 is off.
-    """
-
-    checkpoint_seconds: float = setting(30.0, low=1)
-    checkpoint_steps: int = setting(0, low=0)
+# Stages that start from a tokenizer (a model from scratch) or go on from a base_model: one of the two is needed.
+FROM_EITHER = frozenset({"pretrain", "mlm", "classify", "tag"})
 
 
 @dataclass(frozen=True)
@@ -257,6 +238,9 @@ class EvaluateConfig:
 CONFIGS: dict[str, type] = {
     "tokenizer": TokenizerConfig,
     "pretrain": PretrainConfig,
+    "mlm": MLMConfig,
+    "classify": ClassifyConfig,
+    "tag": TagConfig,
     "sft": SFTConfig,
     "reward": RewardConfig,
     "ppo": PPOConfig,
@@ -342,10 +326,11 @@ def check_together(stage: str, config: Any) -> None:
     Raises:
         ConfigInvalid: naming both keys.
     """
-    if isinstance(config, PretrainConfig):
-        if config.hidden_size % (2 * config.heads):
-            raise ConfigInvalid(f"`{stage}.hidden_size` must be a multiple of 2 x `{stage}.heads` (rotary halves).")
-        if config.block_size > config.context_length:
-            raise ConfigInvalid(f"`{stage}.block_size` must be at most `{stage}.context_length`.")
+    if isinstance(config, PretrainConfig | EncoderShape) and config.hidden_size % (2 * config.heads):
+        raise ConfigInvalid(f"`{stage}.hidden_size` must be a multiple of 2 x `{stage}.heads` (rotary halves).")
+    if isinstance(config, MLMConfig | ClassifyConfig | TagConfig) and config.max_length > config.context_length:
+        raise ConfigInvalid(f"`{stage}.max_length` must be at most `{stage}.context_length`.")
+    if isinstance(config, PretrainConfig) and config.block_size > config.context_length:
+        raise ConfigInvalid(f"`{stage}.block_size` must be at most `{stage}.context_length`.")
     if isinstance(config, PPOConfig) and config.rollout_batch % config.minibatches:
         raise ConfigInvalid(f"`{stage}.minibatches` must divide `{stage}.rollout_batch`.")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trainer.progress import Reporter
 
-ModelKind = Literal["tokenizer", "policy", "reward"]
+ModelKind = Literal["tokenizer", "policy", "reward", "encoder", "classifier", "tagger"]
 
 
 @dataclass(frozen=True)

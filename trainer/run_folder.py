@@ -118,8 +118,8 @@ def check_inputs(stage: str, inputs: object) -> dict[str, dict[str, Any]]:
         raise ConfigInvalid(f"Unknown input for {stage}: {', '.join(unknown)}.")
     if missing := sorted(needed - set(inputs)):
         raise ConfigInvalid(f"{stage} needs the input {', '.join(missing)}.")
-    if stage == "pretrain" and not optional & set(inputs):
-        raise ConfigInvalid("pretrain needs the input tokenizer (from scratch) or base_model (continued).")
+    if stage in configs.FROM_EITHER and not optional & set(inputs):
+        raise ConfigInvalid(f"{stage} needs the input tokenizer (from scratch) or base_model (continued).")
     for name, entry in inputs.items():
         if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):
             raise ConfigInvalid(f"The input {name} needs a `path`.")

@@ -71,12 +71,48 @@ class Document:
     count: int = 1
 
 
+@dataclass(frozen=True)
+class Classification:
+    """A text and its classes under one label scheme; exactly one unless the scheme allows `many`."""
+
+    text: str
+    labels: tuple[str, ...]
+    scheme: str
+    classes: tuple[str, ...]
+    many: bool
+    hash: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters start to end (exclusive) of a text, counted in Unicode code points, and their label."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Spans:
+    """A text and its marked spans under one label scheme, by start."""
+
+    text: str
+    spans: tuple[Span, ...]
+    scheme: str
+    classes: tuple[str, ...]
+    hash: str = ""
+    count: int = 1
+
+
 KINDS: dict[str, Any] = {
     "preference": Preference,
     "demonstration": Demonstration,
     "prompt": Prompt,
     "unpaired": Unpaired,
     "document": Document,
+    "classification": Classification,
+    "spans": Spans,
 }
 FIELDS: dict[str, dict[str, type]] = {
     "preference": {"prompt": list, "chosen": str, "rejected": str, "strength": int},
@@ -84,8 +120,11 @@ FIELDS: dict[str, dict[str, type]] = {
     "prompt": {"prompt": list},
     "unpaired": {"prompt": list, "completion": str, "label": bool},
     "document": {"text": str, "source": str, "document_kind": str, "licence": str},
+    "classification": {"text": str, "labels": list, "scheme": str, "classes": list, "many": bool},
+    "spans": {"text": str, "spans": list, "scheme": str, "classes": list},
 }
-Row = TypeVar("Row", Preference, Demonstration, Prompt, Unpaired, Document)
+AnyRow = Preference | Demonstration | Prompt | Unpaired | Document | Classification | Spans
+Row = TypeVar("Row", Preference, Demonstration, Prompt, Unpaired, Document, Classification, Spans)
 
 
 @dataclass(frozen=True)
@@ -114,6 +153,13 @@ class Snapshot:
                 row = parse_row(line, f"{file.name} line {number}")
                 if isinstance(row, row_type):
                     yield row
+
+    def texts(self, split: str) -> Iterator[tuple[str, int]]:
+        """Texts of one split to learn language from, with how often each occurs: documents, and what labels are on."""
+        kinds: tuple[type[Any], ...] = (Document, Classification, Spans)
+        for kind in kinds:
+            for row in self.rows(split, kind):
+                yield row.text, row.count
 
 
 def open_snapshot(path: Path, manifest_sha256: str | None = None) -> Snapshot:
@@ -161,7 +207,7 @@ def check_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
         raise SnapshotCorrupt(f"{name} in {folder} differs from its manifest (SHA-256).", remedy=REMEDY)
 
 
-def parse_row(line: str, where: str) -> Preference | Demonstration | Prompt | Unpaired | Document | None:
+def parse_row(line: str, where: str) -> AnyRow | None:
     """One line of a split file as a typed row; None for a kind this trainer does not read.
 
     Raises:
@@ -181,6 +227,12 @@ def parse_row(line: str, where: str) -> Preference | Demonstration | Prompt | Un
         values[name] = row[name]
     if "prompt" in values:
         values["prompt"] = parse_messages(values["prompt"], where)
+    if "classes" in values:
+        values["classes"] = parse_names(values["classes"], "classes", where)
+    if kind == "classification":
+        values["labels"] = parse_labels(values, where)
+    if kind == "spans":
+        values["spans"] = parse_spans(values, where)
     row_type = KINDS[kind]
     return row_type(**values, hash=str(record.get("hash", "")), count=int(record.get("count", 1)))
 
@@ -201,3 +253,46 @@ def parse_messages(value: list[Any], where: str) -> Messages:
     if not messages or messages[-1]["role"] != "user":
         raise SnapshotCorrupt(f"{where}: a prompt ends with a user turn.", remedy=REMEDY)
     return tuple(messages)
+
+
+def parse_names(value: list[Any], name: str, where: str) -> tuple[str, ...]:
+    """Names, each once.
+
+    Raises:
+        SnapshotCorrupt: one is no string or empty, or stands twice.
+    """
+    if not all(isinstance(one, str) and one for one in value) or len(set(value)) != len(value):
+        raise SnapshotCorrupt(f"{where}: `{name}` must be names, each once.", remedy=REMEDY)
+    return tuple(value)
+
+
+def parse_labels(values: dict[str, Any], where: str) -> tuple[str, ...]:
+    """Labels of a classification row: among its classes, and exactly one unless `many`.
+
+    Raises:
+        SnapshotCorrupt: with `where` in the message.
+    """
+    labels = parse_names(values["labels"], "labels", where)
+    if unknown := sorted(set(labels) - set(values["classes"])):
+        raise SnapshotCorrupt(f"{where}: {', '.join(unknown)} is none of the classes.", remedy=REMEDY)
+    if not values["many"] and len(labels) != 1:
+        raise SnapshotCorrupt(f"{where}: exactly one label is needed, there are {len(labels)}.", remedy=REMEDY)
+    return labels
+
+
+def parse_spans(values: dict[str, Any], where: str) -> tuple[Span, ...]:
+    """Spans of a row, by start, each inside the text and with one of the classes.
+
+    Raises:
+        SnapshotCorrupt: with `where` in the message.
+    """
+    spans = []
+    for given in values["spans"]:
+        one = given if isinstance(given, dict) else {}
+        start, end, label = one.get("start"), one.get("end"), one.get("label")
+        if not (type(start) is int and type(end) is int and 0 <= start < end <= len(values["text"])):
+            raise SnapshotCorrupt(f"{where}: a span must lie inside its text, not {given!r}.", remedy=REMEDY)
+        if not isinstance(label, str) or label not in values["classes"]:
+            raise SnapshotCorrupt(f"{where}: the span label {label!r} is none of the classes.", remedy=REMEDY)
+        spans.append(Span(start, end, label))
+    return tuple(sorted(spans, key=lambda span: (span.start, span.end, span.label)))

@@ -13,7 +13,7 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.models import CHAT_TEMPLATE, END, MASK, PAD, ROLES
 from trainer.progress import Ticker
-from trainer.snapshot import Document, Snapshot, open_snapshot
+from trainer.snapshot import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -28,9 +28,7 @@ def run(context: RunContext) -> StageResult:
     context.report.state("counting merges")
     tokenizer = train_tokenizer(texts(context, snapshot), config.vocab_size, config.min_frequency)
     context.report.state("measuring the tokenizer")
-    heldout = [row.text for row in snapshot.rows("selection", Document)] or [
-        row.text for row in snapshot.rows("train", Document)
-    ]
+    heldout = [text for text, _ in snapshot.texts("selection")] or [text for text, _ in snapshot.texts("train")]
     metrics = measure(tokenizer, heldout)
     context.report.metrics(1, 1, metrics)
     context.report.samples(
@@ -42,19 +40,20 @@ def run(context: RunContext) -> StageResult:
 
 
 def texts(context: RunContext, snapshot: Snapshot) -> Iterator[str]:
-    """Documents of the train split, as often as they occur, cut to a length, with progress on the way.
+    """Documents (and labelled texts) of the train split, as often as they occur, cut to a length, with progress.
 
     Raises:
         DataUnusable: there is none.
     """
-    of = int(snapshot.manifest.get("counts", {}).get("train", {}).get("document", 0))
+    counts = snapshot.manifest.get("counts", {}).get("train", {})
+    of = sum(int(counts.get(kind, 0)) for kind in ("document", "classification", "spans"))
     due = Ticker(1.0)
     number = 0
-    for number, row in enumerate(snapshot.rows("train", Document), start=1):
+    for number, (text, count) in enumerate(snapshot.texts("train"), start=1):
         if due.due():
             context.report.metrics(number, of, {"documents": number})
-        for _ in range(row.count):
-            yield row.text[: context.config.max_document_chars]
+        for _ in range(count):
+            yield text[: context.config.max_document_chars]
     if number == 0:
         raise DataUnusable("The snapshot has no documents to train on.", remedy="Freeze a corpus snapshot.")
 

@@ -23,6 +23,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "context_length": 64,
         "evaluations": 3,
     },
+    "mlm": {
+        "steps": 12,
+        "batch_size": 4,
+        "hidden_size": 32,
+        "layers": 1,
+        "heads": 2,
+        "context_length": 64,
+        "max_length": 32,
+        "evaluations": 3,
+    },
     "sft": {"epochs": 4, "batch_size": 4, "evaluations": 4, "samples": 1, "learning_rate": 0.01},
     "reward": {"epochs": 2, "batch_size": 8, "evaluations": 4, "normalise_samples": 8, "learning_rate": 0.01},
 }
@@ -46,6 +56,7 @@ def test_killed_run_goes_on_exactly(
 ) -> None:
     inputs = {
         "pretrain": {"snapshot": corpus, "tokenizer": tokenizer_folder},
+        "mlm": {"snapshot": corpus, "tokenizer": tokenizer_folder},
         "sft": {"snapshot": feedback, "base_model": base_folder},
         "reward": {"snapshot": feedback, "base_model": base_folder},
     }[stage]

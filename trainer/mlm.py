@@ -1,0 +1,165 @@
+"""Masked language modelling of an encoder, from scratch or continued: a share of the tokens is to be guessed.
+
+As in Devlin et al. 2019, section 3.1, without next-sentence prediction; masks are drawn anew at each visit (Liu et al.
+2019). It learns from documents, and from the texts under classification and spans rows, whose labels it does not read,
+so that an encoder can be pretrained on a classifier's own texts. Long texts are read in windows. What is reported is
+the loss on held-out texts whose masks never change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.context import RunContext, StageResult
+from trainer.encoders import (
+    IGNORED,
+    Encoded,
+    encode_texts,
+    load_encoder_tokenizer,
+    logits_of,
+    make_encoder,
+    mask_tokens,
+    ordinary_tokens,
+    room,
+    windows,
+)
+from trainer.errors import DataUnusable
+from trainer.models import parameters, save_model
+from trainer.progress import Sample
+from trainer.seeds import seed_everything, stable_seed
+from trainer.snapshot import Snapshot, open_snapshot
+
+HELD_OUT_EVERY = 20  # without texts in the selection split, one train text of so many is kept out of training
+SHOWN_TOKENS = 40
+SAMPLE_SHARE = 0.15
+
+Masked = tuple[list[int], list[int]]
+
+
+def run(context: RunContext) -> StageResult:
+    """Train to `steps`, or go on, and hand back an encoder with its tokenizer."""
+    from trainer.encoder_trainer import Visits, make_trainer, plan_visits
+    from trainer.loop import Hook, go
+
+    config = context.config
+    base = context.inputs.get("base_model")
+    tokenizer = load_encoder_tokenizer(base or context.inputs["tokenizer"])
+    seed_everything(context.seed, "mlm")
+    context.report.state("loading the base model" if base else "making the model")
+    model: Any = make_encoder("MaskedLM", base, config, tokenizer)
+
+    context.report.state("reading the texts")
+    train, heldout = texts(open_snapshot(context.inputs["snapshot"]))
+    length = room(model, config.max_length)
+    rows = [window for text in encode_texts(tokenizer, train) for _, window in windows(text, length, overlap=0)]
+    kept_out = [windows(text, length)[0][1] for text in encode_texts(tokenizer, heldout)][: config.heldout_documents]
+    rows, kept_out = ([row for row in some if not all(row.is_special)] for some in (rows, kept_out))
+    if not rows or not kept_out:
+        raise DataUnusable("The texts of the snapshot are empty.", remedy="Freeze a snapshot of texts.")
+    mask_id: int = tokenizer.mask_token_id
+    ordinary = ordinary_tokens(tokenizer)
+
+    def masked(row: Encoded, generator: torch.Generator, share: float = config.mask_share) -> Masked:
+        return mask_tokens(row, mask_id, ordinary, share, generator)
+
+    def look(number: int, generator: torch.Generator) -> dict[str, Any]:
+        ids, labels = masked(rows[number], generator)
+        return {"ids": ids, "labels": labels}
+
+    fixed = torch.Generator().manual_seed(stable_seed(context.seed, "mlm", "held out"))
+    questions = [masked(row, fixed) for row in kept_out]
+    hook = Hook(
+        context,
+        sample=fillings(tokenizer, kept_out[: config.samples]) if config.samples else None,
+        measure=lambda model: masked_figures(model, questions, tokenizer.pad_token_id),
+        evaluations=config.evaluations,
+    )
+    wanted = config.steps * config.accumulate
+    epochs = math.ceil(wanted / math.ceil(len(rows) / config.batch_size))
+    batches = plan_visits([len(row.ids) for row in rows], config.batch_size, epochs, context.seed, "mlm")[:wanted]
+    visits = Visits(len(rows), look, context.seed, "mlm")
+    trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
+    context.report.state("training")
+    steps = go(trainer, context, hook)
+
+    folder = context.aside("model")
+    save_model(folder, model, tokenizer)
+    metrics = hook.measured[-1][1] | {
+        "steps": steps,
+        "parameters": parameters(model),
+        "train_documents": len(train),
+        "train_tokens": sum(len(row.ids) for row in rows),
+        "epochs": wanted * config.batch_size / len(rows),
+    }
+    return StageResult(metrics=metrics, model=folder, kind="encoder")
+
+
+def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    """Texts to train on, as often as they occur, and texts held out for measuring.
+
+    Raises:
+        DataUnusable: there are too few.
+    """
+    train = [text for text, count in snapshot.texts("train") for _ in range(count)]
+    heldout = [text for text, _ in snapshot.texts("selection")]
+    if not heldout:
+        heldout = train[::HELD_OUT_EVERY]
+        train = [text for number, text in enumerate(train) if number % HELD_OUT_EVERY]
+    if not train or not heldout:
+        raise DataUnusable("The snapshot has no texts to train on.", remedy="Freeze a corpus snapshot.")
+    return train, heldout
+
+
+def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict[str, float]:
+    """How well picked tokens are guessed.
+
+    Returns:
+        selection_masked_loss: nats a picked token. selection_masked_accuracy: share guessed right.
+    """
+    nats, right, asked = 0.0, 0, 0
+    for (_, labels), logits in zip(questions, logits_of(model, [ids for ids, _ in questions], pad_id), strict=True):
+        places = [place for place, label in enumerate(labels) if label != IGNORED]
+        truth = torch.tensor([labels[place] for place in places])
+        nats += float(nn.functional.cross_entropy(logits[places], truth, reduction="sum"))
+        right += int((logits[places].argmax(-1) == truth).sum())
+        asked += len(places)
+    return {"selection_masked_loss": nats / max(asked, 1), "selection_masked_accuracy": right / max(asked, 1)}
+
+
+def fillings(tokenizer: Any, rows: Sequence[Encoded]) -> Callable[[Any], list[Sample]]:
+    """A sampler: openings of held-out texts with every seventh token masked, and what the model puts there in [ ]."""
+    shown = [row.cut(0, SHOWN_TOKENS) for row in rows]
+    every = round(1 / SAMPLE_SHARE)
+    gaps = [
+        {place for place, special in enumerate(row.is_special) if not special and place % every == every // 2}
+        or {next(place for place, special in enumerate(row.is_special) if not special)}
+        for row in shown
+    ]
+    asked = [
+        [tokenizer.mask_token_id if place in gap else token for place, token in enumerate(row.ids)]
+        for row, gap in zip(shown, gaps, strict=True)
+    ]
+
+    def sample(model: Any) -> list[Sample]:
+        samples = []
+        for row, gap, ids, logits in zip(
+            shown, gaps, asked, logits_of(model, asked, tokenizer.pad_token_id), strict=True
+        ):
+            guesses = logits.argmax(-1).tolist()
+            pieces = [
+                f"[{tokenizer.decode([guesses[place]])}]" if place in gap else tokenizer.decode([token])
+                for place, token in enumerate(row.ids)
+                if not row.is_special[place]
+            ]
+            prompt = tokenizer.decode(
+                [token for token, special in zip(ids, row.is_special, strict=True) if not special]
+            )
+            samples.append({"prompt": str(prompt), "text": "".join(pieces)})
+        return samples
+
+    return sample
