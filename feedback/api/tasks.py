@@ -35,6 +35,11 @@ class AssignmentSerializer(serializers.Serializer[Any]):
     prompt = MessageSerializer(many=True)
     responses = LetteredSerializer(many=True)
     dimensions = serializers.ListField(child=serializers.CharField())
+    scheme = ObjectField(
+        allow_null=True, help_text="For classification and spans: labels with definition, key and mark."
+    )
+    on = serializers.CharField(allow_null=True, help_text="What labels and spans are about: prompt, or response a.")
+    text = serializers.CharField(allow_null=True, help_text="Its text; offsets of spans count its Unicode characters.")
     asks_reason = serializers.BooleanField()
     number_sends = serializers.BooleanField()
     skip_reasons = serializers.ListField(child=serializers.CharField())
@@ -52,6 +57,7 @@ class TaskBriefSerializer(serializers.Serializer[Any]):
     project = serializers.CharField(source="project.slug")
     kind = serializers.ChoiceField(choices=Kind.choices)
     prompt = serializers.UUIDField(source="prompt.public_id")
+    ask = ObjectField(help_text='More about the question: {"scheme": "topic"}.')
     state = serializers.ChoiceField(choices=Task.State.choices)
     annotations_wanted = serializers.IntegerField(allow_null=True, help_text="Null: everybody may answer once.")
     free_slots = serializers.IntegerField(help_text="Slots neither held nor answered.")
@@ -80,7 +86,14 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     kind = serializers.ChoiceField(choices=Kind.choices, default=Kind.COMPARISON)
     prompt = serializers.UUIDField()
-    responses = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=9)
+    responses = serializers.ListField(
+        child=serializers.UUIDField(),
+        max_length=9,
+        default=list,
+        help_text="2 for a comparison, 2 to 9 for a ranking, 1 for a rating; at most 1 for the other kinds, which are"
+        " about the prompt without one.",
+    )
+    ask = ObjectField(required=False, help_text='Which labels, for classification and spans: {"scheme": "topic"}.')
     annotations_wanted = serializers.IntegerField(
         min_value=1, max_value=100, required=False, help_text="By default the project's."
     )

@@ -18,7 +18,8 @@ from feedback.models import (
     Task,
 )
 from feedback.models import ModelVersion as Version
-from feedback.rules.payloads import LETTERS, unresolve
+from feedback.rules import schemes
+from feedback.rules.payloads import LETTERS, PROMPT, unresolve
 from feedback.services.tasks import SKIP_REASONS
 
 UNDO_MINUTES = 60
@@ -38,11 +39,14 @@ def payload(assignment: Assignment) -> dict[str, Any]:
     """What an annotator may see of a task.
 
     Blind: responses go by the letters a, b, … in the order shown; no response id, author, model, time or sampling.
+    For labels and spans, `scheme` says what can be chosen, `on` whether the prompt or response a is meant, and `text`
+    is what offsets count in.
     """
     task = assignment.task
     project = assignment.project
     texts = dict(Response.objects.filter(pk__in=assignment.order).values_list("pk", "text"))
     draft = getattr(assignment, "draft", None)
+    scheme = project.label_scheme.get(task.ask.get("scheme", ""))
     return {
         "id": str(assignment.public_id),
         "kind": task.kind,
@@ -53,6 +57,9 @@ def payload(assignment: Assignment) -> dict[str, Any]:
         "prompt": task.prompt.messages,
         "responses": [{"letter": LETTERS[place], "text": texts[key]} for place, key in enumerate(assignment.order)],
         "dimensions": project.dimensions,
+        "scheme": schemes.complete(scheme) if scheme else None,
+        "on": (LETTERS[0] if assignment.order else PROMPT) if scheme else None,
+        "text": (texts[assignment.order[0]] if assignment.order else task.prompt.text) if scheme else None,
         "asks_reason": project.asks_reason,
         "number_sends": project.number_sends,
         "skip_reasons": list(SKIP_REASONS),

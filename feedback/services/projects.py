@@ -7,6 +7,7 @@ from django.db.models import Max
 
 from feedback.errors import Conflict, Forbidden, Invalid
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
+from feedback.rules import schemes
 from feedback.services import events
 
 CHANGEABLE = frozenset(
@@ -123,6 +124,11 @@ def _check(settings: dict[str, Any]) -> None:
     kinds = settings.get("kinds")
     if kinds is not None and (not kinds or set(kinds) - set(Kind.values)):
         raise Invalid(f"Choose kinds from {', '.join(Kind.values)}.", field="kinds")
+    if "label_scheme" in settings:
+        try:
+            schemes.check_all(settings["label_scheme"])
+        except schemes.InvalidScheme as error:
+            raise Invalid(error.sentence, field=".".join(filter(None, ("label_scheme", error.field)))) from None
     k = settings.get("annotations_per_task")
     if k is not None and not 1 <= k <= 100:
         raise Invalid("Annotations per task must lie between 1 and 100.", field="annotations_per_task")

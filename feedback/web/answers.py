@@ -1,20 +1,29 @@
 """Answers as plain forms bring them, for browsers without script: one reader per task kind."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from django.http import QueryDict
 
+from feedback.errors import Invalid
 from feedback.rules.preference import KEYS
 
 
-def from_form(kind: str, form: QueryDict) -> dict[str, Any]:
-    """The answer as REST would have it. What is wrong in it is told by the service that takes it in."""
-    reader = _READERS.get(kind)
-    return reader(form) if reader else {}
+def from_form(task: dict[str, Any], form: QueryDict) -> dict[str, Any]:
+    """The answer as REST would have it, to the task as `work.payload` shows it.
+
+    What is wrong in it is told by the service that takes it in; here only what cannot even be read.
+
+    Raises:
+        Invalid: a line of a spans form that names no stretch of the text.
+    """
+    reader = _READERS.get(task["kind"])
+    return reader(form, task) | {"reason": form.get("reason", "")} if reader else {}
 
 
-def _comparison(form: QueryDict) -> dict[str, Any]:
+def _comparison(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"outcome": None}
     pressed = str(form.get("choice", ""))
     if pressed in KEYS:
@@ -22,12 +31,57 @@ def _comparison(form: QueryDict) -> dict[str, Any]:
         answer = {"outcome": outcome}
         if outcome == "prefer":
             answer |= {"choice": choice, "strength": strength}
-    prefix = "dimension-"
-    answer["dimensions"] = {
-        name.removeprefix(prefix): form[name] for name in form if name.startswith(prefix) and form[name]
-    }
-    answer["reason"] = form.get("reason", "")
+    answer["dimensions"] = {name: choice for name, choice in _named(form, "dimension-").items() if choice}
     return answer
 
 
-_READERS: dict[str, Callable[[QueryDict], dict[str, Any]]] = {"comparison": _comparison}
+def _ranking(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
+    """A place (1 is best) for each letter; equal places tie."""
+    places = {letter: int(place) for letter, place in _named(form, "place-").items() if place.isdecimal()}
+    groups = [sorted(one for one, at in places.items() if at == place) for place in sorted(set(places.values()))]
+    return {"ranking": groups}
+
+
+def _rating(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
+    return {"ratings": {name: int(mark) for name, mark in _named(form, "rating-").items() if mark.isdecimal()}}
+
+
+def _demonstration(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
+    return {"text": str(form.get("text", "")).replace("\r\n", "\n")}
+
+
+def _classification(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
+    return {"labels": form.getlist("label")}
+
+
+def _spans(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
+    """A line per span: `label: the words as they stand`. The same line again means their next occurrence."""
+    text, spans = str(task["text"]), []
+    seen: Counter[str] = Counter()
+    for line in str(form.get("spans", "")).splitlines():
+        if not line.strip():
+            continue
+        label, colon, words = (part.strip() for part in line.partition(":"))
+        seen[line.strip()] += 1
+        found = [match.start() for match in re.finditer(re.escape(words), text)] if colon and words else []
+        if len(found) < seen[line.strip()]:
+            raise Invalid(
+                f"“{line.strip()}” is no label with words of the text. Write it as label: words.", field="spans"
+            )
+        start = found[seen[line.strip()] - 1]
+        spans.append({"start": start, "end": start + len(words), "label": label})
+    return {"spans": spans}
+
+
+def _named(form: QueryDict, prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): str(form[name]) for name in form if name.startswith(prefix)}
+
+
+_READERS: dict[str, Callable[[QueryDict, dict[str, Any]], dict[str, Any]]] = {
+    "comparison": _comparison,
+    "ranking": _ranking,
+    "rating": _rating,
+    "demonstration": _demonstration,
+    "classification": _classification,
+    "spans": _spans,
+}

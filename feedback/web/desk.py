@@ -16,6 +16,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Project
+from feedback.rules.kinds.rating import OVERALL
+from feedback.rules.payloads import PROMPT
 from feedback.selectors import access, waiting, work
 from feedback.services import annotations, idempotency, tasks
 from feedback.services.tasks import NoTask
@@ -23,7 +25,9 @@ from feedback.web.answers import from_form
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.json_door import body_of, is_json, json_door
 
-KINDS = {"comparison": "feedback/desk/_comparison.html"}
+KINDS = ("comparison", "ranking", "rating", "demonstration", "classification", "spans")
+RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
+REASON_KEYS = "nwz"  # the first that is no label's
 SCALE = [
     {"key": key, "side": side, "word": word}
     for key, side, word in (
@@ -63,6 +67,7 @@ def _page(request: HttpRequest, project: Project, *, error: str = "", status: in
         "progress": work.progress(project, who),
         "guidelines": work.guidelines(project),
         "skip_reasons": tasks.SKIP_REASONS,
+        "key_sheets": [(kind, f"feedback/desk/_keys_{kind}.html") for kind in KINDS],
         "error": error,
     }
     return render(request, "feedback/desk/desk.html", context, status=status)
@@ -193,13 +198,16 @@ def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
 
 
 def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
-    answer = from_form(assignment.task.kind, request.POST)
+    answer: dict[str, Any] = {}
     try:
+        answer = from_form(work.payload(assignment), request.POST)
         if assignment.state == Assignment.State.SUBMITTED:
             annotations.revise(assignment=assignment, answer=answer, by=person(request), client="web")
         else:
             annotations.submit(assignment=assignment, answer=answer, client="web")
     except DomainError as error:
+        if answer and assignment.state != Assignment.State.SUBMITTED:
+            annotations.save_draft(assignment=assignment, payload=answer)
         return _page(request, assignment.project, error=error.sentence, status=error.status)
     messages.success(request, "Your answer is kept.")
     return redirect("desk", assignment.project.slug)
@@ -249,12 +257,20 @@ def _card(request: HttpRequest, assignment: Assignment) -> str:
     """A task as the annotator sees it. Blind: made from `work.payload` and nothing else."""
     seen = work.payload(assignment)
     *earlier, last = seen["prompt"]
+    if seen["on"] == PROMPT and last["content"] == seen["text"]:
+        last = None  # it is what is marked, below
+    written = seen["draft"] or seen["answer"] or {}
+    keys = {label["key"] for label in (seen["scheme"] or {}).get("labels", [])}
     context = {
         "task": seen,
         "earlier": earlier,
         "last": last,
         "scale": SCALE,
-        "body": KINDS.get(seen["kind"], "feedback/desk/_unknown_kind.html"),
+        "body": f"feedback/desk/_{seen['kind'] if seen['kind'] in KINDS else 'unknown_kind'}.html",
+        "ratings": RATINGS,
+        "rated": seen["dimensions"] or [OVERALL],
+        "written": written.get("text", seen["responses"][0]["text"] if seen["responses"] else ""),
+        "reason_key": next((key for key in REASON_KEYS if key not in keys), ""),
         "dimensions": [
             {"name": name, "keys": DIMENSION_KEYS[place] if place < len(DIMENSION_KEYS) else ""}
             for place, name in enumerate(seen["dimensions"])

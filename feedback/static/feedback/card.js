@@ -1,8 +1,13 @@
 // A task in the page, and what the browser remembers of it.
 
+import * as classification from "./kinds/classification.js";
 import * as comparison from "./kinds/comparison.js";
+import * as demonstration from "./kinds/demonstration.js";
+import * as ranking from "./kinds/ranking.js";
+import * as rating from "./kinds/rating.js";
+import * as spans from "./kinds/spans.js";
 
-const KINDS = { comparison };
+const KINDS = { classification, comparison, demonstration, ranking, rating, spans };
 
 /** A task in the page: its element, its kind's module, and the time spent on it while it was in view. */
 export class Card {
@@ -13,6 +18,7 @@ export class Card {
     this.spent = 0;
     this.since = null;
     this.revising = element.dataset.state === "submitted";
+    this.kind?.start?.(element);
     this.path = (verb) => `/desk/${this.id}/${verb}/`;
   }
 

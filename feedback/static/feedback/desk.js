@@ -32,6 +32,7 @@ function show(card) {
   desk.replaceChildren(card.element);
   look.apply();
   card.kind?.shown(card.element);
+  document.querySelectorAll("[data-keys-of]").forEach((sheet) => (sheet.hidden = sheet.dataset.keysOf !== card.element.dataset.kind));
   card.element.querySelector("[data-send-word]")?.replaceChildren(card.revising ? "Send the revision" : "Send");
   card.run();
   scrollTo(0, 0);
@@ -322,9 +323,10 @@ desk.addEventListener("keydown", (event) => {
 function kindKey(event) {
   const taken = shown?.kind?.key(shown.element, event);
   if (taken === "chosen" && numberSends && !shown.revising && shown.kind.complete(shown.element)) send(event);
+  return Boolean(taken);
 }
 
-keys.bind([..."0123456789", ..."qwertyiopn"], kindKey);
+keys.bind("*", kindKey);
 keys.bind("Enter", send);
 keys.bind("s", ACTS.skip);
 keys.bind("f", ACTS.flag);

@@ -1,6 +1,8 @@
 // How a comparison is read, filled and answered. A task kind is a module with: read(card) what is filled in so far,
 // fill(card, state), answer(card) → {answer} or {wrong, focus}, key(card, event) → true when the key was its own,
-// and shown(card), which draws what follows from the state.
+// shown(card), which draws what follows from the state, and, where it listens to more than keys, start(card).
+
+import { fillReason, reasonKey, reasonMissing, reasonOf } from "./parts.js";
 
 const STEPS = {
   1: ["a", 3],
@@ -21,7 +23,7 @@ export function read(card) {
   card.querySelectorAll("[name^=dimension-]:checked").forEach((input) => {
     dimensions[input.name.slice("dimension-".length)] = input.value;
   });
-  return { choice: choice(card), dimensions, reason: card.querySelector("[name=reason]")?.value || "" };
+  return { choice: choice(card), dimensions, reason: reasonOf(card) };
 }
 
 /** `state` is what read() gave, or an answer as the service keeps it. */
@@ -36,8 +38,7 @@ export function fill(card, state) {
   for (const [name, value] of Object.entries(state.dimensions || {})) {
     card.querySelectorAll(`[name="dimension-${CSS.escape(name)}"]`).forEach((input) => (input.checked = input.value === value));
   }
-  const reason = card.querySelector("[name=reason]");
-  if (reason) reason.value = state.reason || "";
+  fillReason(card, state);
   shown(card);
 }
 
@@ -48,10 +49,7 @@ export function answer(card) {
   if (pressed === "5") said.outcome = "tie";
   else if (pressed === "0") said.outcome = "both_bad";
   else [said.outcome, said.choice, said.strength] = ["prefer", ...STEPS[pressed]];
-  if (card.dataset.asksReason && !reason.trim()) {
-    return { wrong: "This project asks why. Write a few words.", focus: card.querySelector("[name=reason]") };
-  }
-  return { answer: said };
+  return reasonMissing(card) || { answer: said };
 }
 
 export function key(card, event) {
@@ -62,10 +60,7 @@ export function key(card, event) {
     input.dispatchEvent(new Event("input", { bubbles: true }));
     return "chosen";
   }
-  if (event.key === "n") {
-    card.querySelector("[name=reason]")?.focus();
-    return true;
-  }
+  if (reasonKey(card, event)) return true;
   const input = /^[a-z]$/.test(event.key) && card.querySelector(`[data-key="${event.key}"]`);
   if (!input) return false;
   input.checked = !input.checked;
