@@ -108,8 +108,7 @@ def _label(label: Any, field: str, names: set[str], keys: dict[str, str]) -> Non
     if not isinstance(label, Mapping):
         raise InvalidScheme(field, "A label must be an object with at least a name.")
     _only(label, LABEL_FIELDS, f"{field}.")
-    name = label.get("name")
-    _name(name, f"{field}.name")
+    name = _name(label.get("name"), f"{field}.name")
     if name in names:
         raise InvalidScheme(f"{field}.name", f"Two labels are called {name!r}.")
     names.add(name)
@@ -151,9 +150,10 @@ def _only(given: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
         raise InvalidScheme(f"{prefix}{unknown[0]}", f"Unknown field; known are {', '.join(sorted(allowed))}.")
 
 
-def _name(name: Any, field: str) -> None:
+def _name(name: Any, field: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidScheme(field, f"A name has small letters, digits, - and _, at most 40; got {name!r}.")
+    return name
 
 
 def _text(given: Mapping[str, Any], name: str, prefix: str) -> None:
