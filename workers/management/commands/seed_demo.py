@@ -1,8 +1,8 @@
 """manage.py seed_demo: a living house in one command.
 
-People with random passwords, the support desk with its guidelines, hand-written comparisons to judge at once, prompts
-and demonstrations; then a job that brings the corpus in and starts the first training. Runs once per database; a run
-that was killed half way is finished by the next.
+People with random passwords; the support desk with its guidelines, hand-written comparisons to judge at once, prompts
+and demonstrations; an inbox with every other kind of task; then a job that brings the corpus in and starts the first
+training. Runs once per database; a run that was killed half way is finished by the next.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from django.db import transaction
 from feedback import queue
 from feedback.models import Event, Job, Kind, Person, Project, Prompt, Response, Task
 from feedback.services import events, jobs, people, projects, prompts, tasks
+from workers import inbox
 from workers.demo import demonstrations, handwritten, labels, world
 from workers.demo.guidelines import GUIDELINES
 
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         self._prompts(project)
         self._demonstrations(project)
         self._first_training(project, admin)
+        inbox.seed(admin, self._members())
         if secrets_told:
             self._tell(admin, secrets_told)
         events.record(SEEDED, project, actor=admin, project=project)
@@ -81,10 +83,13 @@ class Command(BaseCommand):
             )
             Project.objects.filter(pk=project.pk).update(split_salt=SALT)
             project.refresh_from_db()
-        for name, role in (("reviewer", "reviewer"), ("annotator", "annotator")):
-            projects.set_member(by=admin, project=project, person=Person.objects.get(username=name), role=role)
+        for person, role in self._members():
+            projects.set_member(by=admin, project=project, person=person, role=role)
         projects.publish_guidelines(by=admin, project=project, text=GUIDELINES)
         return project
+
+    def _members(self) -> list[tuple[Person, str]]:
+        return [(Person.objects.get(username=name), name) for name in ("reviewer", "annotator")]
 
     def _handwritten(self, project: Project, admin: Person) -> None:
         """Comparisons that people can judge before any model exists; those with a clear answer are checks."""
