@@ -1,0 +1,205 @@
+"""The ring once, with real processes, real training and a real browser: a corpus becomes a model, an admin presses the
+chain's button, watches it end and promotes; a client that only speaks HTTP asks, reads, rates, and finds its thumb in a
+snapshot; schedules start their chains once, with two clocks running and one of them killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.running import ROOT, Service
+
+CHAIN = ["sft", "reward", "ppo", "evaluate"]
+PASSWORD = "a-long-password-for-tests"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("turn") / "data") as service:
+        told = service.manage("shell", given=(ROOT / "tests" / "tiny_project.py").read_text())
+        service.token = json.loads(told.strip().splitlines()[-1])["token"]
+        yield service
+
+
+@pytest.fixture(scope="module")
+def base(service: Service) -> dict[str, Any]:
+    """Tokenizer and pretrained model, asked for over REST and run to their end."""
+    status, chain = service.post("/api/v1/chains/", {"project": "tiny", "stages": ["tokenizer", "pretrain"], "seed": 1})
+    assert status == 201, chain
+    return ended(service, chain["id"])
+
+
+@pytest.fixture(scope="module")
+def turn(service: Service, base: dict[str, Any], browser: Browser) -> dict[str, Any]:
+    """What an admin does in the browser: press the chain's button, wait, promote what it made."""
+    page = browser.new_context(locale="en-US").new_page()
+    page.goto(f"{service.url}/p/tiny/train/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Train the chain").click()
+    expect(page.get_by_role("heading", name="SFT")).to_be_visible()
+    # The page follows the chain by itself; nothing is loaded again.
+    expect(page.locator(".steps li").last).to_contain_text("succeeded", timeout=300_000)
+    newest = service.get("/api/v1/chains/?project=tiny")[1]["results"][0]
+    runs = {run["stage"]: run for run in runs_of(service, ended(service, newest["id"]))}
+    promote(page, service, runs["ppo"]["model_version"])
+    page.context.close()
+    return {"runs": runs, "policy": runs["ppo"]["model_version"]}
+
+
+def promote(page: Page, service: Service, model: str) -> None:
+    page.goto(f"{service.url}/p/tiny/models/{model}/")
+    page.get_by_role("button", name="Promote").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Promote").click()
+    expect(page.locator("main")).to_contain_text("the next responses are its own")
+
+
+def ended(service: Service, chain: str) -> dict[str, Any]:
+    def found() -> Any:
+        told = service.get(f"/api/v1/chains/{chain}/")[1]
+        return told if told and told["state"] != "active" else None
+
+    return service.until(found, 400, "the chain to end")
+
+
+def runs_of(service: Service, chain: dict[str, Any]) -> list[dict[str, Any]]:
+    return [service.get(f"/api/v1/training-runs/{run}/")[1] for run in chain["runs"]]
+
+
+def test_the_first_models_come_from_the_corpus(service: Service, base: dict[str, Any]) -> None:
+    runs = runs_of(service, base)
+    assert [(run["stage"], run["job"]["status"], run["job"]["error"]) for run in runs] == [
+        ("tokenizer", "succeeded", ""),
+        ("pretrain", "succeeded", ""),
+    ]
+    assert all(run["seed"] == 1 for run in runs)
+
+
+def test_every_stage_of_the_chain_ended_well(service: Service, turn: dict[str, Any]) -> None:
+    assert list(turn["runs"]) == CHAIN
+    assert {(run["job"]["status"], run["job"]["error"]) for run in turn["runs"].values()} == {("succeeded", "")}
+
+
+def test_each_model_knows_where_it_comes_from(service: Service, turn: dict[str, Any]) -> None:
+    made = turn["runs"]
+    models = {stage: service.get(f"/api/v1/models/{made[stage]['model_version']}/")[1] for stage in CHAIN[:3]}
+    assert [models[stage]["kind"] for stage in CHAIN[:3]] == ["policy", "reward", "policy"]
+    assert made["ppo"]["base_model"] == made["sft"]["model_version"]
+    assert made["ppo"]["reward_model"] == made["reward"]["model_version"]
+    assert made["ppo"]["snapshot"] == made["sft"]["snapshot"] == made["reward"]["snapshot"]
+    assert len({model["manifest_sha256"] for model in models.values()}) == 3
+    assert len(list((service.folder / "runs").glob("*/model/manifest.json"))) == 5
+
+
+def test_curves_and_samples_are_there_to_look_at(service: Service, turn: dict[str, Any]) -> None:
+    ppo = turn["runs"]["ppo"]["id"]
+    points = service.get(f"/api/v1/training-runs/{ppo}/metrics/")[1]["points"]
+    assert [point["step"] for point in points] == [1, 2, 3, 4, 5, 6]
+    assert {"kl", "entropy", "reward"} <= set(points[-1]["metrics"])
+    assert service.get(f"/api/v1/training-runs/{ppo}/samples/")[1]
+
+
+def test_a_client_asks_reads_rates_and_finds_its_thumb_in_a_snapshot(service: Service, turn: dict[str, Any]) -> None:
+    status, prompt = service.post(
+        "/api/v1/prompts/", {"project": "tiny", "text": "my lamp is broken", "responses_wanted": 2}
+    )
+    assert status == 201, prompt
+    read = service.until(
+        lambda: _ready(service.get(f"/api/v1/prompts/{prompt['id']}/?wait=30")[1]), 90, "the responses"
+    )
+    assert [response["model_version"]["id"] for response in read["responses"]] == [turn["policy"]] * 2
+
+    rated = read["responses"][0]
+    status, thumb = service.post("/api/v1/feedback/", {"response": rated["id"], "thumbs": "up"})
+    assert status in (200, 201), thumb
+    status, snapshot = service.post("/api/v1/snapshots/", {"project": "tiny"})
+    assert status in (201, 202), snapshot
+    service.until(
+        lambda: service.get(f"/api/v1/snapshots/{snapshot['id']}/")[1]["state"] == "frozen", 60, "the snapshot"
+    )
+    status, rows = service.get(f"/api/v1/snapshots/{snapshot['id']}/rows/?kind=unpaired")
+    assert status == 200
+    assert json.dumps(rated["text"])[1:-1] in (rows if isinstance(rows, str) else json.dumps(rows))
+
+
+def test_schedules_start_once_with_two_clocks_and_one_killed(service: Service, base: dict[str, Any]) -> None:
+    """One rule after 50 new pairs, one by time; a second clock runs beside the service's, which is killed."""
+    after = schedule(service, name="after 50 pairs", after_pairs=50, stages=["sft"])
+    timed = schedule(service, name="every two minutes", every_seconds=120, stages=["tokenizer"])
+    clock = [sys.executable, "-m", "celery", "-A", "workers.celery", "beat", "--scheduler", "celery.beat:Scheduler"]
+    second = subprocess.Popen(
+        [*clock, "--max-interval", "1", "--pidfile", ""],
+        cwd=ROOT,
+        env=service.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _kill_beat_of(service)
+        for start in range(0, 49, 7):
+            _give_pairs(service, start, 7)
+        time.sleep(7)
+        assert started_by(service, after) == [], "49 pairs are not 50"
+        _give_pairs(service, 49, 1)
+        # Nobody waits two minutes here: its time is moved to now.
+        service.manage(
+            "shell",
+            given="from feedback.models import Schedule; from django.utils.timezone import now\n"
+            f"Schedule.objects.filter(public_id='{timed}').update(next_due_at=now())\n",
+        )
+        for one in (after, timed):
+            [chain] = service.until(lambda one=one: started_by(service, one), 60, "the schedule to start its chain")
+            assert ended(service, chain["id"])["state"] == "succeeded"
+        time.sleep(7)  # both clocks tick again, more than once
+        assert len(started_by(service, after)) == len(started_by(service, timed)) == 1
+    finally:
+        second.kill()
+        second.wait()
+
+
+def schedule(service: Service, **rule: Any) -> str:
+    status, made = service.post("/api/v1/schedules/", {"project": "tiny", **rule})
+    assert status == 201, made
+    return made["id"]
+
+
+def started_by(service: Service, schedule: str) -> list[dict[str, Any]]:
+    chains = service.get("/api/v1/chains/?project=tiny")[1]["results"]
+    return [chain for chain in chains if chain["schedule"] == schedule]
+
+
+def _give_pairs(service: Service, start: int, count: int) -> None:
+    items = [
+        {
+            "project": "tiny",
+            "prompt": [{"role": "user", "content": f"my lamp is number {number}"}],
+            "chosen": "thank you",
+            "rejected": "no",
+            "source": "tests",
+            "annotator": "judge",
+        }
+        for number in range(start, start + count)
+    ]
+    status, reply = service.post("/api/v1/preferences/", items)
+    assert status in (200, 201, 207), reply
+
+
+def _kill_beat_of(service: Service) -> None:
+    """The beat that `up` started: its child whose command line ends in the clock's arguments."""
+    children = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(service.process.pid)], capture_output=True, text=True, check=True
+    ).stdout
+    [beat] = [line.split()[0] for line in children.splitlines() if " beat " in line]
+    os.kill(int(beat), signal.SIGKILL)
+
+
+def _ready(prompt: dict[str, Any]) -> dict[str, Any] | None:
+    return prompt if prompt["state"] == "ready" else None
