@@ -35,6 +35,9 @@ ENDED, FAILED, STOPPED, LOCKED = 0, 2, 3, 4
 STAGES = {
     "tokenizer": "trainer.tokenizer:run",
     "pretrain": "trainer.pretrain:run",
+    "mlm": "trainer.mlm:run",
+    "classify": "trainer.classify:run",
+    "tag": "trainer.tag:run",
     "sft": "trainer.sft:run",
     "reward": "trainer.reward:run",
     "ppo": "trainer.ppo:run",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, at_step, progress, weights
+from micro import COLOURS, MakeRun, answer, at_step, progress, weights, write_snapshot
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "pretrain": {
@@ -23,8 +23,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "context_length": 64,
         "evaluations": 3,
     },
-    "mlm": {
-        "steps": 12,
+    "classify": {
+        "epochs": 4,
         "batch_size": 4,
         "hidden_size": 32,
         "layers": 1,
@@ -32,10 +32,22 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "context_length": 64,
         "max_length": 32,
         "evaluations": 3,
+        "baseline": False,
     },
     "sft": {"epochs": 4, "batch_size": 4, "evaluations": 4, "samples": 1, "learning_rate": 0.01},
     "reward": {"epochs": 2, "batch_size": 8, "evaluations": 4, "normalise_samples": 8, "learning_rate": 0.01},
 }
+
+
+def labelled(folder: Path) -> Path:
+    """Twelve texts, each of the class of its colour."""
+    rows = [
+        {"kind": "classification", "text": answer(thing, colour, opening), "labels": [colour]}
+        | {"scheme": "colour", "classes": sorted(COLOURS.values()), "many": False}
+        for thing, colour in COLOURS.items()
+        for opening in ("The", "My", "This")
+    ]
+    return write_snapshot(folder, {"train": rows, "selection": rows[::3]})
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -53,10 +65,11 @@ def test_killed_run_goes_on_exactly(
     feedback: Path,
     tokenizer_folder: Path,
     base_folder: Path,
+    tmp_path: Path,
 ) -> None:
     inputs = {
         "pretrain": {"snapshot": corpus, "tokenizer": tokenizer_folder},
-        "mlm": {"snapshot": corpus, "tokenizer": tokenizer_folder},
+        "classify": {"snapshot": labelled(tmp_path / "s"), "tokenizer": tokenizer_folder},
         "sft": {"snapshot": feedback, "base_model": base_folder},
         "reward": {"snapshot": feedback, "base_model": base_folder},
     }[stage]
