@@ -48,6 +48,15 @@ FIGURES: dict[str, Figure] = {
     "selection_accuracy": Figure("Accuracy on selection", "", "The same on pairs kept out of training.", True),
     "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
     "selection_ece": Figure("Calibration error", "", "How far stated probabilities are from what happens.", True),
+    "selection_score": Figure(
+        "Reward on selection", "sd", "The reward model's opinion on prompts kept out of training."
+    ),
+    "selection_reward": Figure("Reward less KL penalty on selection", "sd"),
+    "selection_kl": Figure("KL on selection", "nats", "Distance from the start on prompts kept out of training."),
+    "selection_entropy": Figure("Entropy on selection", "nats"),
+    "selection_length": Figure("Length on selection", "tokens"),
+    "selection_eos_rate": Figure("Completions on selection that end by themselves", "", "", True),
+    "selection_repetition": Figure("Repetition on selection", "", "Share of 4-grams that stood earlier.", True),
     "win_rate": Figure("Win rate", "", "Share of prompts on which the candidate is preferred.", True),
     "clip_fraction": Figure("Updates clipped", "", "Share of tokens whose update was held back.", True),
     "grad_norm": Figure("Gradient norm", "", "Length of the update's direction before clipping."),
@@ -88,8 +97,8 @@ PLOTS: tuple[Plot, ...] = (
         "Reward beside KL",
         "",
         "Reward that rises while KL stays low is learned; reward that rises only with KL is bought dearly.",
-        ("score", "reward"),
-        ("kl",),
+        ("score", "reward", "selection_score"),
+        ("kl", "selection_kl"),
     ),
     Plot(
         "loss",
@@ -113,10 +122,22 @@ PLOTS: tuple[Plot, ...] = (
         ("selection_bits_per_byte", "bits_per_byte"),
     ),
     Plot(
-        "entropy", "Entropy", "nats per token", "How undecided the policy is. Near 0 it repeats itself.", ("entropy",)
+        "entropy",
+        "Entropy",
+        "nats per token",
+        "How undecided the policy is. Near 0 it repeats itself.",
+        ("entropy", "selection_entropy"),
     ),
-    Plot("length", "Completion length", "tokens", "Mean length; a reward that likes length shows here.", ("length",)),
-    Plot("eos", "Ends by itself", "share", "Completions that stop before the limit.", ("eos_rate",)),
+    Plot(
+        "length",
+        "Completion length",
+        "tokens",
+        "Mean length; a reward that likes length shows here.",
+        ("length", "selection_length"),
+    ),
+    Plot(
+        "eos", "Ends by itself", "share", "Completions that stop before the limit.", ("eos_rate", "selection_eos_rate")
+    ),
     Plot("critic", "PPO losses", "", "The policy's and the critic's.", ("policy_loss", "value_loss")),
     Plot("clip", "Updates clipped", "share of tokens", "Above 0.3 the steps are too large.", ("clip_fraction",)),
     Plot(
@@ -125,7 +146,9 @@ PLOTS: tuple[Plot, ...] = (
     Plot("gradient", "Gradient norm", "", "Before clipping.", ("grad_norm", "value_grad_norm")),
     Plot("rate", "Learning rate", "", "As scheduled.", ("learning_rate",)),
 )
-UNDRAWN = frozenset({"epoch", "seconds", "sampling_seconds", "documents", "kl_per_token", "first_ratio_deviation"})
+UNDRAWN = frozenset(
+    {"epoch", "selection_reward", "seconds", "sampling_seconds", "documents", "kl_per_token", "first_ratio_deviation"}
+)
 
 
 def figure(name: str) -> Figure:
