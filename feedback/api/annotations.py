@@ -19,6 +19,7 @@ from feedback.models import Annotation, Assignment, Kind, Review
 from feedback.rules.payloads import unresolve
 from feedback.selectors import access, lineage
 from feedback.services import annotations
+from feedback.services.tasks import RESPONSES_OF
 
 
 class AnnotationSerializer(serializers.Serializer[Any]):
@@ -47,7 +48,7 @@ class AnnotationSerializer(serializers.Serializer[Any]):
     def get_answer(self, row: Annotation) -> dict[str, Any] | None:
         if row.withdrawn or not row.payload:
             return None
-        if not row.shown:  # given from elsewhere: nobody knows how it was shown there
+        if not row.shown and RESPONSES_OF[row.kind][0]:  # given from elsewhere: nobody knows how it was shown there
             return {"outcome": row.payload.get("outcome"), "strength": row.payload.get("strength")}
         return unresolve(row.kind, row.payload, row.shown)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Count, QuerySet
+from django.utils.text import Truncator
 
 from feedback.models import Annotation, Assignment, Job, Person, Project, Prompt, Response, Task
 from feedback.rules.payloads import LETTERS
@@ -173,7 +174,7 @@ def in_words(annotation: Annotation, order: list[str]) -> Said:
     elif outcome:
         words = {"tie": "no difference", "both_bad": "both bad"}.get(str(outcome), str(outcome).replace("_", " "))
     else:
-        words = "nothing kept"
+        words = _of_other_kinds(payload, letter_of) or "nothing kept"
     return Said(
         annotation=annotation,
         words=words,
@@ -185,6 +186,21 @@ def in_words(annotation: Annotation, order: list[str]) -> Said:
         current=annotation.assignment.current_id == annotation.pk,
         counted=annotation.assignment.counted and annotation.assignment.current_id == annotation.pk,
     )
+
+
+def _of_other_kinds(payload: dict[str, Any], letter_of: dict[str, str]) -> str:
+    """A ranking, rating, text, labels or spans in one line."""
+    if ranking := payload.get("ranking"):
+        return " > ".join(" = ".join(letter_of.get(str(one), "?") for one in group) for group in ranking)
+    if ratings := payload.get("ratings"):
+        return ", ".join(f"{name} {mark}" for name, mark in ratings.items())
+    if text := payload.get("text"):
+        return f"wrote: {Truncator(text).words(12)}"
+    if "labels" in payload:
+        return ", ".join(name.replace("_", " ") for name in payload["labels"]) or "no label"
+    if "spans" in payload:
+        return "; ".join(f"{one['label']}: {one['text']}" for one in payload["spans"]) or "nothing to mark"
+    return ""
 
 
 def revisions(annotation: Annotation) -> list[Said]:

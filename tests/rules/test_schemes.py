@@ -1,0 +1,47 @@
+"""Label schemes: what is refused, by field, and what is filled in."""
+
+from typing import Any
+
+import pytest
+
+from feedback.rules import schemes
+from tests.kinds import SCHEMES
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "ranking"}, "kind"),
+    ({"labels": []}, "labels"),
+    ({"labels": [{"name": "Ä b"}]}, "labels[0].name"),
+    ({"labels": [{"name": "a"}, {"name": "a"}]}, "labels[1].name"),
+    ({"labels": [{"name": "a", "key": "12"}]}, "labels[0].key"),
+    ({"labels": [{"name": "a", "key": "s"}]}, "labels[0].key"),
+    ({"labels": [{"name": "a", "key": "x"}, {"name": "b", "key": "x"}]}, "labels[1].key"),
+    ({"labels": [{"name": "a", "mark": {"colour": "mauve"}}]}, "labels[0].mark.colour"),
+    ({"labels": [{"name": "a", "mark": {"badge": ""}}]}, "labels[0].mark.badge"),
+    ({"labels": [{"name": "a", "definition": "x" * 501}]}, "labels[0].definition"),
+    ({"labels": ["a"]}, "labels[0]"),
+    ({"many": "yes"}, "many"),
+    ({"name": "other"}, "name"),
+    ({"colour": "blue"}, "colour"),
+]
+
+
+@pytest.mark.parametrize(("change", "field"), WRONG)
+def test_the_field_that_is_wrong_is_named(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(schemes.InvalidScheme) as caught:
+        schemes.check({"kind": "spans", "labels": [{"name": "a"}]} | change, "topic")
+    assert caught.value.field == field and caught.value.sentence
+
+
+def test_good_schemes_pass_and_keys_and_marks_are_filled_in() -> None:
+    schemes.check_all(SCHEMES)
+    shown = schemes.complete(SCHEMES["topic"])
+    assert [one["key"] for one in shown["labels"]] == ["d", "1", "2"]
+    assert [one["title"] for one in shown["labels"]] == ["Device", "Account", "Billing"]
+    assert len({(one["mark"]["colour"], one["mark"]["underline"]) for one in shown["labels"]}) == 3
+
+
+def test_thirty_labels_have_thirty_keys_that_the_desk_does_not_use() -> None:
+    labels = [{"name": f"label-{number}"} for number in range(30)]
+    shown = schemes.complete({"kind": "spans", "labels": labels})
+    keys = [one["key"] for one in shown["labels"]]
+    assert len(set(keys)) == 30 and not set(keys) & set(schemes.TAKEN_KEYS)
