@@ -1,19 +1,25 @@
-"""How far annotators agree: raw share, Krippendorff's alpha, with intervals.
+"""How far annotators agree: raw share, Cohen's kappa, Krippendorff's alpha, Kendall's tau, with intervals.
 
-Units are tasks; a unit holds one value per annotator, such as the response chosen, "tie" or "both_bad". Values are
-nominal. Units with fewer than two values say nothing and are left out.
+Units are what several people judged; a unit holds one value per annotator. Units with fewer than two values say nothing
+and are left out. Values are nominal (such as "1", "2", "tie") or, for ratings, ordinal whole numbers.
 """
 
-import random
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
+
+Value = Hashable
+Metric = Callable[[Counter[Any]], Callable[[Any, Any], float]]
+FEWEST_UNITS = 5  # before an interval is drawn
+Z = 1.96
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """`raw`: share of agreeing pairs of annotators; `alpha`: Krippendorff's, nominal; None where undefined."""
+    """`raw`: share of agreeing pairs of annotators; `alpha`: Krippendorff's; None where undefined."""
 
     units: int
     raw: float | None
@@ -22,51 +28,105 @@ class Agreement:
     high: float | None = None
 
 
-def raw_agreement(units: Iterable[Sequence[str]]) -> float | None:
+def raw_agreement(units: Iterable[Sequence[Value]]) -> float | None:
     """Share of pairs of annotators on one unit that gave the same value, every pair counted once."""
     same = total = 0
     for values in units:
-        for one, other in combinations(values, 2):
-            same += one == other
-            total += 1
+        n = len(values)
+        total += n * (n - 1) // 2
+        same += sum(count * (count - 1) // 2 for count in Counter(values).values())
     return same / total if total else None
 
 
-def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
+def nominal(_totals: Counter[Any]) -> Callable[[Any, Any], float]:
+    """Different is different."""
+    return lambda one, other: float(one != other)
+
+
+def ordinal(totals: Counter[Any]) -> Callable[[Any, Any], float]:
+    """Values are as far apart as there are values given between them, squared."""
+    below, passed = {}, 0.0
+    for value in sorted(totals):
+        below[value] = passed + totals[value] / 2
+        passed += totals[value]
+    return lambda one, other: (below[one] - below[other]) ** 2
+
+
+def krippendorff_alpha(units: Iterable[Sequence[Value]], metric: Metric = nominal) -> float | None:
     """1 - observed / expected disagreement. None when there is nothing to compare or only one value ever occurs.
 
-    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", nominal metric with missing values.
+    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", with missing values.
     """
-    coincidences: Counter[tuple[str, str]] = Counter()
-    for values in units:
-        if len(values) < 2:
-            continue
-        weight = 1 / (len(values) - 1)
-        for i, one in enumerate(values):
-            for j, other in enumerate(values):
-                if i != j:
-                    coincidences[one, other] += weight  # type: ignore[assignment]
-    totals: Counter[str] = Counter()
-    for (one, _), weight in coincidences.items():
-        totals[one] += weight
-    n = sum(totals.values())
+    return _alpha(_patterns(units), metric)
+
+
+def agreement(units: Sequence[Sequence[Value]], metric: Metric = nominal) -> Agreement:
+    """Raw agreement and alpha, with a 95 % interval by the jackknife over whole units.
+
+    Units with the same values are counted once with their number, so it costs as much for a million as for a hundred.
+    """
+    patterns = _patterns(units)
+    n = sum(patterns.values())
+    raw, alpha = raw_agreement(_spread(patterns)), _alpha(patterns, metric)
+    if alpha is None or n < FEWEST_UNITS:
+        return Agreement(n, raw, alpha)
+    without: list[tuple[float, int]] = []
+    for pattern, count in patterns.items():
+        value = _alpha(patterns - Counter({pattern: 1}), metric)
+        if value is not None:
+            without.append((value, count))
+    left = sum(count for _, count in without)
+    middle = sum(value * count for value, count in without) / left if left else alpha
+    error = math.sqrt((n - 1) / n * sum(count * (value - middle) ** 2 for value, count in without))
+    return Agreement(n, raw, alpha, max(-1.0, alpha - Z * error), min(1.0, alpha + Z * error))
+
+
+def cohen_kappa(pairs: Sequence[tuple[Value, Value]]) -> float | None:
+    """Agreement of two annotators beyond what their own habits would give by chance. None where undefined."""
+    if not pairs:
+        return None
+    n = len(pairs)
+    observed = sum(one == other for one, other in pairs) / n
+    ones, others = Counter(one for one, _ in pairs), Counter(other for _, other in pairs)
+    expected = sum(count * others[value] for value, count in ones.items()) / (n * n)
+    return None if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> float | None:
+    """Tau-b of two rankings of the same responses, each as groups from best to worst. None when one ties them all."""
+    place = {name: rank for rank, group in enumerate(one) for name in group}
+    other_place = {name: rank for rank, group in enumerate(other) for name in group}
+    score = ones = others = 0
+    for a, b in combinations(sorted(place.keys() & other_place.keys()), 2):
+        x, y = place[a] - place[b], other_place[a] - other_place[b]
+        ones += x != 0
+        others += y != 0
+        score += (x * y > 0) - (x * y < 0)
+    return score / math.sqrt(ones * others) if ones and others else None
+
+
+def _patterns(units: Iterable[Sequence[Value]]) -> Counter[tuple[Value, ...]]:
+    """How often each set of values occurs; the order within a unit does not matter."""
+    return Counter(tuple(sorted(values, key=repr)) for values in units if len(values) >= 2)
+
+
+def _spread(patterns: Counter[tuple[Value, ...]]) -> Iterable[Sequence[Value]]:
+    return patterns.elements()
+
+
+def _alpha(patterns: Counter[tuple[Value, ...]], metric: Metric) -> float | None:
+    coincidences: dict[tuple[Value, Value], float] = {}
+    totals: Counter[Any] = Counter()
+    for values, times in patterns.items():
+        counts, weight = Counter(values), times / (len(values) - 1)
+        for value, count in counts.items():
+            totals[value] += times * count
+        for one, other in combinations(counts, 2):
+            coincidences[one, other] = coincidences.get((one, other), 0.0) + 2 * weight * counts[one] * counts[other]
+    n = totals.total()
     if n <= 1:
         return None
-    observed = sum(weight for (one, other), weight in coincidences.items() if one != other) / n
-    expected = (n * n - sum(count * count for count in totals.values())) / (n * (n - 1))
+    distance = metric(totals)
+    observed = sum(weight * distance(*pair) for pair, weight in coincidences.items()) / n
+    expected = sum(2 * totals[a] * totals[b] * distance(a, b) for a, b in combinations(totals, 2)) / (n * (n - 1))
     return None if expected == 0 else 1 - observed / expected
-
-
-def agreement(units: Sequence[Sequence[str]], *, resamples: int = 200, seed: int = 0) -> Agreement:
-    """Raw agreement and alpha with a 95 % interval from resampling whole units."""
-    told = [values for values in units if len(values) >= 2]
-    raw, alpha = raw_agreement(told), krippendorff_alpha(told)
-    if alpha is None or len(told) < 5:
-        return Agreement(len(told), raw, alpha)
-    rng = random.Random(seed)
-    drawn = sorted(
-        value for _ in range(resamples) if (value := krippendorff_alpha(rng.choices(told, k=len(told)))) is not None
-    )
-    if not drawn:
-        return Agreement(len(told), raw, alpha)
-    return Agreement(len(told), raw, alpha, drawn[int(0.025 * len(drawn))], drawn[int(0.975 * (len(drawn) - 1))])

@@ -1,17 +1,27 @@
-"""How good the judgements are: agreement of a project, and each annotator's habits."""
+"""How good the judgements are: agreement of a project, each annotator's habits, and what stands out in them."""
 
+import threading
+import time
+import uuid
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from statistics import median
-from typing import Any
 
-from django.db.models import Q
+from django.utils import timezone
 
-from feedback.models import Annotation, Assignment, Kind, Person, Project
-from feedback.rules.agreement import Agreement, agreement
-from feedback.rules.intervals import wilson
+from feedback.models import Assignment, Event, Person, Project
+from feedback.rules import findings as rules
+from feedback.rules.agreement import Agreement
+from feedback.rules.bias import Leanings
+from feedback.rules.findings import Counted
+from feedback.rules.reliability import Reliability
+from feedback.selectors import crowd
+from feedback.selectors.crowd import Answer, KindAgreement, PairAgreement
 
-NEWEST = 20_000  # answers looked at: the page stays quick in a large project, and says so
+NEWEST = 20_000  # answers looked at: the figures stay quick in a large project, and say so
+LARGE = 2_000  # from here on, what was computed is shown for a while before it is computed anew
+FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -29,73 +39,216 @@ class Habits:
     both_bad: int
     gold_right: int
     gold_asked: int
+    too_fast: Counted = field(default_factory=lambda: Counted(0, 0))
+    reliability: Reliability | None = None
+    leanings: Leanings | None = None
+
+    @property
+    def gold(self) -> Counted:
+        return Counted(self.gold_right, self.gold_asked)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that chance does not explain, in a sentence."""
+
+    person: Person
+    check: str
+    sentence: str
+    share: float
+    interval: tuple[float, float]
+    n: int
+    usual: float
+
+
+@dataclass(frozen=True)
+class Week:
+    start: date
+    answers: int
+    agreement: Agreement
 
 
 @dataclass(frozen=True)
 class Quality:
     agreement: Agreement
+    kinds: list[KindAgreement]
+    weeks: list[Week]
+    pairs: list[PairAgreement]
     annotators: list[Habits]
+    findings: list[Finding]
     looked_at: int
     truncated: bool
+    at: datetime
+
+
+# --- computed once for many looks -----------------------------------------------------------------
+
+_kept: dict[uuid.UUID, tuple[tuple[int, int], float, Quality]] = {}
+_computing: dict[uuid.UUID, threading.Lock] = defaultdict(threading.Lock)
 
 
 def quality(project: Project) -> Quality:
-    """Agreement and habits over the newest answers to comparisons."""
-    rows = _answers(project)
-    by_task: dict[int, dict[int, str]] = defaultdict(dict)
-    for row in rows:
-        by_task[row["task_id"]][row["annotator_id"]] = _value(row["payload"])
-    units = [list(values.values()) for values in by_task.values()]
+    """The figures over the newest answers, computed unless what is kept is still good."""
+    kept, good = at_hand(project)
+    if kept is not None and good:
+        return kept
+    with _computing[project.public_id]:
+        kept, good = at_hand(project)
+        if kept is None or not good:
+            stamp, kept = _stamp(project), _compute(project)
+            _kept[project.public_id] = (stamp, time.monotonic(), kept)
+    return kept
+
+
+def at_hand(project: Project) -> tuple[Quality | None, bool]:
+    """What this process has computed before, and whether it is still good.
+
+    It is until an answer or event comes; in a large project, where the figures take a second, for a minute at least.
+    A job would need a worker to show what needs none; so a page shows what is at hand and asks for the rest afterwards.
+    """
+    kept = _kept.get(project.public_id)
+    if kept is None:
+        return None, False
+    stamp, moment, found = kept
+    still_fresh = found.looked_at >= LARGE and time.monotonic() - moment < FRESH_SECONDS
+    return found, still_fresh or stamp == _stamp(project)
+
+
+def is_large(project: Project) -> bool:
+    """Whether the figures take longer than a page may."""
+    return project.annotations.all()[:LARGE].count() >= LARGE
+
+
+def _stamp(project: Project) -> tuple[int, int]:
+    """Changes with every answer, and with every event of the project: a review, a check made or taken back."""
+    newest = project.annotations.order_by("-pk").values_list("pk", flat=True).first() or 0
+    event = Event.objects.filter(project=project).order_by("-pk").values_list("pk", flat=True).first() or 0
+    return newest, event
+
+
+# --- computed --------------------------------------------------------------------------------------
+
+
+def _compute(project: Project) -> Quality:
+    answers = _answers(project)
+    people = Person.objects.in_bulk({answer.annotator for answer in answers})
+    seen = crowd.seen(answers)
+    habits = sorted(
+        (_habits(people[key], rows, seen[key]) for key, rows in crowd.by_annotator(answers).items()),
+        key=lambda one: (-one.answers, one.person.pk),
+    )
+    agreeing = crowd.agreement_with_others(answers)
+    habits = [
+        replace(one, agreement=counted.share, agreement_interval=counted.interval())
+        for one in habits
+        for counted in [agreeing[one.person.pk]]
+    ]
+    names = {one.person.pk: str(one.person) for one in habits}
     return Quality(
-        agreement=agreement(units),
-        annotators=_habits(rows, by_task),
-        looked_at=len(rows),
-        truncated=len(rows) >= NEWEST,
+        agreement=crowd.comparison_agreement(answers),
+        kinds=crowd.by_kind(answers),
+        weeks=_weeks(answers),
+        pairs=crowd.by_pair(answers, people),
+        annotators=habits,
+        findings=[
+            Finding(
+                person=people[one.annotator],
+                check=one.check,
+                sentence=in_a_sentence(one, names[one.annotator]),
+                share=one.share,
+                interval=(one.low, one.high),
+                n=one.n,
+                usual=one.usual,
+            )
+            for one in rules.findings(seen)
+        ],
+        looked_at=len(answers),
+        truncated=len(answers) >= NEWEST,
+        at=timezone.now(),
     )
 
 
-def _answers(project: Project) -> list[dict[str, Any]]:
+def _answers(project: Project) -> list[Answer]:
+    """The newest standing answers, oldest first, with what is needed of their responses."""
     standing = Assignment.objects.filter(
-        Q(state=Assignment.State.SUBMITTED), project=project, current__isnull=False, current__kind=Kind.COMPARISON
-    )
-    keys = standing.order_by("-current_id").values_list("current_id", flat=True)[:NEWEST]
-    rows = Annotation.objects.filter(pk__in=list(keys)).order_by("pk")
-    columns = ("pk", "task_id", "annotator_id", "payload", "shown", "seconds", "task__gold")
-    return [dict(zip(columns, row, strict=True)) for row in rows.values_list(*columns)]
+        state=Assignment.State.SUBMITTED, project=project, current__isnull=False
+    ).order_by("-current_id")
+    columns = ("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order")
+    more = ("current__seconds", "current__created_at", "task__gold")
+    rows = list(standing.values_list(*columns, *more)[:NEWEST])
+    responses = crowd.responses_of(key for row in rows if len(row[5]) == 2 for key in row[5])
+    return [Answer.of(row, responses) for row in reversed(rows)]
 
 
-def _value(payload: dict[str, Any]) -> str:
-    return str(payload.get("chosen") or payload.get("outcome"))
-
-
-def _habits(rows: list[dict[str, Any]], by_task: dict[int, dict[int, str]]) -> list[Habits]:
-    mine: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        mine[row["annotator_id"]].append(row)
-    people = Person.objects.in_bulk(list(mine))
-    return sorted((_one(people[key], answers, by_task) for key, answers in mine.items()), key=lambda one: -one.answers)
-
-
-def _one(person: Person, answers: list[dict[str, Any]], by_task: dict[int, dict[int, str]]) -> Habits:
-    sided = [row for row in answers if row["payload"].get("outcome") == "prefer" and row["shown"]]
-    first = sum(row["payload"]["chosen"] == row["shown"][0] for row in sided)
-    same = met = 0
-    for row in answers:
-        others = [value for key, value in by_task[row["task_id"]].items() if key != person.pk]
-        met += len(others)
-        same += sum(value == _value(row["payload"]) for value in others)
-    gold = [row for row in answers if row["task__gold"]]
-    outcomes = [row["payload"].get("outcome") for row in answers]
+def _habits(person: Person, rows: list[Answer], seen: rules.Seen) -> Habits:
+    sided = [row.first for row in rows if row.first is not None]
+    outcomes = [row.payload.get("outcome") for row in rows]
+    first = Counted(sum(sided), len(sided))
     return Habits(
         person=person,
-        answers=len(answers),
-        median_seconds=median(row["seconds"] for row in answers),
-        first_share=first / len(sided) if sided else None,
-        first_interval=wilson(first, len(sided)),
-        agreement=same / met if met else None,
-        agreement_interval=wilson(same, met),
+        answers=len(rows),
+        median_seconds=median(row.seconds for row in rows),
+        first_share=first.share,
+        first_interval=first.interval(),
+        agreement=None,
+        agreement_interval=(0.0, 1.0),
         ties=outcomes.count("tie"),
         both_bad=outcomes.count("both_bad"),
-        gold_right=sum(_value(row["payload"]) == str(row["task__gold"].get("chosen")) for row in gold),
-        gold_asked=len(gold),
+        gold_right=seen.gold.hits,
+        gold_asked=seen.gold.n,
+        too_fast=seen.too_fast,
+        reliability=seen.reliability,
+        leanings=seen.leanings,
     )
+
+
+def _weeks(answers: list[Answer]) -> list[Week]:
+    """A task belongs to the week, from Monday, of its last answer."""
+    last: dict[int, date] = {}
+    here = timezone.get_current_timezone()
+    for answer in answers:  # oldest first
+        day = answer.at.astimezone(here).date()
+        last[answer.task] = day - timedelta(days=day.weekday())
+    weeks: dict[date, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        weeks[last[answer.task]].append(answer)
+    return [Week(start, len(rows), crowd.comparison_agreement(rows)) for start, rows in sorted(weeks.items())]
+
+
+def in_a_sentence(found: rules.Finding, name: str) -> str:
+    """A finding as a person would tell it."""
+    share, low, high = (f"{100 * value:.0f}" for value in (found.share, found.low, found.high))
+    figures = f"{share} % [{low}, {high}] of {found.n}"
+    usual = f"{100 * found.usual:.0f} %"
+    match found.check:
+        case "inverted":
+            return (
+                f"{name} agrees with the consensus of the others in {figures} answers, less than a coin would; "
+                f"{usual} is usual. Perhaps the question is read the other way round."
+            )
+        case "agreement":
+            return f"{name} agrees with the consensus of the others in {figures} answers; {usual} is usual here."
+        case "side":
+            side = "first" if found.share > found.usual else "second"
+            lean = found.share if side == "first" else 1 - found.share
+            ends = (found.low, found.high) if side == "first" else (1 - found.high, 1 - found.low)
+            return (
+                f"{name} picks the response shown {side} in {100 * lean:.0f} % "
+                f"[{100 * ends[0]:.0f}, {100 * ends[1]:.0f}] of {found.n} answers when the two are equally good, "
+                f"more than chance explains."
+            )
+        case "length":
+            way = "longer" if found.share > found.usual else "shorter"
+            return (
+                f"{name} is drawn to {way} responses: of two equally good ones the clearly longer is picked in "
+                f"{figures} answers; {usual} is usual here."
+            )
+        case "speed":
+            return (
+                f"{name} agrees less when answering fast: the odds rise with time taken beyond what chance explains, "
+                f"over {found.n} answers."
+            )
+        case "too_fast":
+            return f"{name} answered {figures} faster than the responses can be read."
+        case _:
+            return f"{name} was right in {figures} checks; the others in {usual}."

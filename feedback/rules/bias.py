@@ -1,0 +1,175 @@
+"""What draws an annotator besides the better answer: the side, the length, their own hurry. Adjusted for quality.
+
+For each annotator P(the response shown first is preferred) = sigmoid(side + length x L + consensus x C + source x S):
+L the log ratio of lengths, C what the others say of this task (leaving the annotator out), S how much oftener the one
+author wins than the other elsewhere. All but the side are scaled to one standard deviation. The order is drawn by
+chance, so `side` is 0 without a bias. Length is not: longer answers may be better ones, and what others say is only a
+noisy measure of that; so an annotator's `length` is compared with the median of the other annotators', who stand under
+the same noise.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+RIDGE = 0.05  # a faint pull to 0, so that someone who always picks the left has a finite estimate
+CHARACTERS_A_SECOND = 60.0  # about 600 words a minute: faster than anyone reads to judge
+FASTEST = 1.0  # seconds
+FEWEST = 20  # answers before anything is estimated
+
+
+class Choice(NamedTuple):
+    """A decided answer as a regression sees it; differences are first shown minus second."""
+
+    first: bool  # the response shown first was preferred
+    length: float  # log ratio of the lengths
+    others: float  # log-odds for the first shown by everybody else's answers to the task; 0: nobody's
+    source: float  # how much oftener its author wins elsewhere, log-odds
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A coefficient on the log-odds scale with its standard error, and what to compare it with."""
+
+    value: float
+    error: float
+    usual: float = 0.0
+    usual_error: float = 0.0
+
+    @property
+    def z(self) -> float:
+        error = math.hypot(self.error, self.usual_error)
+        return (self.value - self.usual) / error if error else 0.0
+
+    @property
+    def share(self) -> float:
+        """As a share: how often, with all else equal."""
+        return sigmoid(self.value)
+
+    @property
+    def usual_share(self) -> float:
+        return sigmoid(self.usual)
+
+    def interval(self, z: float = 1.96) -> tuple[float, float]:
+        return sigmoid(self.value - z * self.error), sigmoid(self.value + z * self.error)
+
+
+@dataclass(frozen=True)
+class Leanings:
+    """Of one annotator: share of the first shown with all else equal, of one that is longer by a standard deviation,
+    and of agreement with the others when one standard deviation slower than usual, against their own usual pace."""
+
+    n: int
+    side: Effect
+    length: Effect
+    speed: Effect | None
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, x))))
+
+
+def plausible_seconds(characters: int) -> float:
+    """The least time in which so many characters can have been read."""
+    return max(FASTEST, characters / CHARACTERS_A_SECOND)
+
+
+def leanings(choices: dict[int, Sequence[Choice]]) -> dict[int, Leanings]:
+    """Every annotator with enough answers, each compared with the others."""
+    enough = {who: rows for who, rows in choices.items() if len(rows) >= FEWEST}
+    spread = [
+        math.sqrt(sum(row[column] ** 2 for rows in enough.values() for row in rows) / (sum(map(len, enough.values()))))
+        if enough
+        else 0.0
+        for column in (1, 2, 3)
+    ]
+    fitted = {who: _fit_choices(rows, spread) for who, rows in enough.items()}
+    found = {}
+    for who, (values, errors) in fitted.items():
+        others = [(other[0][1], other[1][1]) for name, other in fitted.items() if name != who]
+        usual = median(value for value, _ in others) if others else values[1]
+        # Under normal errors a median's standard error is 1.25 times the mean's.
+        usual_error = 1.25 * median(error for _, error in others) / math.sqrt(len(others)) if others else 0.0
+        found[who] = Leanings(
+            n=len(enough[who]),
+            side=Effect(values[0], errors[0]),
+            length=Effect(values[1], errors[1], usual, usual_error),
+            speed=_speed(enough[who]),
+        )
+    return found
+
+
+def _fit_choices(rows: Sequence[Choice], spread: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Coefficients of side, length and whatever else varies."""
+    used = [place for place in (1, 2, 3) if place == 1 or spread[place - 1] > 0]
+    scale = [spread[place - 1] or 1.0 for place in used]
+    features = [[1.0, *(row[place] / by for place, by in zip(used, scale, strict=True))] for row in rows]
+    return logistic(features, [row.first for row in rows])
+
+
+def _speed(rows: Sequence[Choice]) -> Effect | None:
+    """Whether answers agree less with the others' when they come fast, for tasks as clear as each other."""
+    told = [row for row in rows if abs(row.others) > 1e-9 and row.seconds > 0]
+    if len(told) < FEWEST:
+        return None
+    logs = [math.log(row.seconds) for row in told]
+    middle = sum(logs) / len(logs)
+    spread = math.sqrt(sum((value - middle) ** 2 for value in logs) / len(logs))
+    if spread < 1e-9:
+        return None
+    clear = sum(abs(row.others) for row in told) / len(told)
+    features = [[1.0, (log - middle) / spread, abs(row.others) - clear] for row, log in zip(told, logs, strict=True)]
+    values, errors = logistic(features, [(row.others > 0) == row.first for row in told])
+    return Effect(values[1], errors[1])
+
+
+def logistic(rows: Sequence[Sequence[float]], outcomes: Sequence[bool]) -> tuple[list[float], list[float]]:
+    """Coefficients and standard errors of a logistic regression, by Newton's steps."""
+    size = len(rows[0])
+    grouped: dict[tuple[float, ...], list[int]] = defaultdict(lambda: [0, 0])
+    for row, outcome in zip(rows, outcomes, strict=True):
+        cell = grouped[tuple(row)]
+        cell[0] += 1
+        cell[1] += outcome
+    cells = [(row, n, won) for row, (n, won) in grouped.items()]
+    values = [0.0] * size
+    inverse: list[list[float]] = []
+    for _ in range(25):
+        slope = [-RIDGE * value for value in values]
+        curve = [[RIDGE if i == j else 0.0 for j in range(size)] for i in range(size)]
+        for row, n, won in cells:
+            p = sigmoid(sum(x * value for x, value in zip(row, values, strict=True)))
+            rest, weight = won - n * p, n * p * (1 - p)
+            for i, x in enumerate(row):
+                slope[i] += rest * x
+                line, weighted = curve[i], weight * x
+                for j in range(i + 1):
+                    line[j] += weighted * row[j]
+        for i in range(size):
+            for j in range(i):
+                curve[j][i] = curve[i][j]
+        inverse = _inverse(curve)
+        step = [sum(a * b for a, b in zip(line, slope, strict=True)) for line in inverse]
+        values = [value + max(-2.0, min(2.0, change)) for value, change in zip(values, step, strict=True)]
+        if max(map(abs, step)) < 1e-4:
+            break
+    return values, [math.sqrt(max(0.0, inverse[i][i])) for i in range(size)]
+
+
+def _inverse(matrix: list[list[float]]) -> list[list[float]]:
+    """Gauss-Jordan with the largest pivot."""
+    size = len(matrix)
+    work = [[*line, *(1.0 if i == j else 0.0 for j in range(size))] for i, line in enumerate(matrix)]
+    for column in range(size):
+        pivot = max(range(column, size), key=lambda i: abs(work[i][column]))
+        work[column], work[pivot] = work[pivot], work[column]
+        by = work[column][column]
+        work[column] = [value / by for value in work[column]]
+        for i in range(size):
+            if i != column and (factor := work[i][column]):
+                work[i] = [a - factor * b for a, b in zip(work[i], work[column], strict=True)]
+    return [line[size:] for line in work]

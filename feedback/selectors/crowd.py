@@ -1,0 +1,262 @@
+"""Answers as the rules of agreement, reliability and bias want them."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+from statistics import mean
+from typing import Any
+
+from django.db.models.functions import Length
+
+from feedback.models import Kind, Person, Response
+from feedback.rules import bias, reliability
+from feedback.rules.agreement import Agreement, agreement, cohen_kappa, kendall_tau, nominal, ordinal
+from feedback.rules.bias import Choice
+from feedback.rules.findings import Counted, Seen
+from feedback.rules.gold import is_right
+from feedback.rules.reliability import Vote
+
+TWO_SIDED = (Kind.COMPARISON, Kind.CONVERSATION)
+CHUNK = 5_000  # keys in one query
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of a response: its length in characters, and who or what wrote it."""
+
+    characters: int
+    source: object
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One standing answer.
+
+    `value` names a response by its place in the task's own order, so that it means the same for everybody. `first`: the
+    response shown first was preferred; None without a preference.
+    """
+
+    task: int
+    annotator: int
+    kind: str
+    payload: dict[str, Any]
+    value: str
+    first: bool | None
+    swapped: bool  # shown the other way round than the task's own order
+    seconds: float
+    at: datetime
+    gold: dict[str, Any] | None
+    shown: tuple[Told, Told] | None
+
+    @classmethod
+    def of(cls, row: Sequence[Any], responses: Mapping[int, Told]) -> "Answer":
+        """From the columns that `quality._answers` reads."""
+        task, annotator, kind, payload, shown, order, seconds, at, gold = row
+        swapped = len(order) == 2 and order[0] > order[1]
+        first = payload["chosen"] == shown[0] if payload.get("outcome") == "prefer" and shown else None
+        value = str(payload.get("outcome") or "")
+        if first is not None:
+            value = "1" if first != swapped else "2"
+        elif kind == Kind.CLASSIFICATION:
+            value = "|".join(payload.get("labels") or [])
+        known = (
+            (responses[order[0]], responses[order[1]]) if len(order) == 2 and set(order) <= responses.keys() else None
+        )
+        return cls(task, annotator, kind, payload, value, first, swapped, seconds, at, gold, known)
+
+
+@dataclass(frozen=True)
+class KindAgreement:
+    """Of one kind; `tau` is the mean rank correlation of two annotators, for rankings only."""
+
+    kind: str
+    answers: int
+    agreement: Agreement
+    tau: float | None = None
+
+
+@dataclass(frozen=True)
+class PairAgreement:
+    one: Person
+    other: Person
+    tasks: int
+    raw: float
+    interval: tuple[float, float]
+    kappa: float | None
+
+
+def responses_of(keys: Iterable[int]) -> dict[int, Told]:
+    wanted = sorted(set(keys))
+    found = {}
+    for start in range(0, len(wanted), CHUNK):
+        rows = Response.objects.filter(pk__in=wanted[start : start + CHUNK])
+        for key, *source, characters in rows.values_list(
+            "pk", "model_version_id", "model_name", "author_id", Length("text")
+        ):
+            found[key] = Told(characters or 0, tuple(source))
+    return found
+
+
+def by_annotator(answers: Iterable[Answer]) -> dict[int, list[Answer]]:
+    found: dict[int, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        found[answer.annotator].append(answer)
+    return found
+
+
+def by_task(answers: Iterable[Answer]) -> dict[int, list[Answer]]:
+    found: dict[int, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        found[answer.task].append(answer)
+    return found
+
+
+# --- agreement -------------------------------------------------------------------------------------
+
+
+def comparison_agreement(answers: Iterable[Answer]) -> Agreement:
+    tasks = by_task(answer for answer in answers if answer.kind in TWO_SIDED)
+    return agreement([[answer.value for answer in rows] for rows in tasks.values()])
+
+
+def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
+    """Kinds whose answers can be compared. Rankings agree by pairs of responses, ratings by dimension."""
+    found = []
+    for kind in Kind.values:
+        rows = [answer for answer in answers if answer.kind == kind and answer.payload]
+        if not rows or kind in (Kind.DEMONSTRATION, Kind.SPANS):
+            continue
+        tasks, tau = by_task(rows).values(), None
+        if kind == Kind.RATING:
+            rated = [[row.payload.get("ratings") or {} for row in task] for task in tasks]
+            names = sorted({name for task in rated for one in task for name in one})
+            units = [[one[name] for one in task if one.get(name) is not None] for task in rated for name in names]
+            told = agreement(units, ordinal)
+        elif kind == Kind.RANKING:
+            rankings = [[row.payload["ranking"] for row in task] for task in tasks]
+            told = agreement([unit for task in rankings for unit in _ordered_pairs(task)], nominal)
+            taus = [kendall_tau(*two) for task in rankings for two in combinations(task, 2)]
+            known = [value for value in taus if value is not None]
+            tau = mean(known) if known else None
+        else:
+            told = agreement([[row.value for row in task] for task in tasks])
+        found.append(KindAgreement(kind, len(rows), told, tau))
+    return found
+
+
+def _ordered_pairs(rankings: Sequence[Sequence[Sequence[str]]]) -> Iterable[list[int]]:
+    """For each two responses, which stands higher in each ranking: -1, 0 or 1."""
+    places = [{name: rank for rank, group in enumerate(one) for name in group} for one in rankings]
+    names = sorted(set.intersection(*(set(place) for place in places)))
+    for a, b in combinations(names, 2):
+        yield [(place[a] > place[b]) - (place[a] < place[b]) for place in places]
+
+
+def by_pair(answers: Iterable[Answer], people: Mapping[int, Person], fewest: int = 5) -> list[PairAgreement]:
+    """Annotators who met on at least so many comparisons, those who agree least first."""
+    met: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+    for rows in by_task(answer for answer in answers if answer.kind in TWO_SIDED).values():
+        values = sorted((row.annotator, row.value) for row in rows)
+        for (one, mine), (other, theirs) in combinations(values, 2):
+            met[one, other].append((mine, theirs))
+    found = []
+    for (one, other), pairs in met.items():
+        if len(pairs) >= fewest and one != other:
+            same = Counted(sum(a == b for a, b in pairs), len(pairs))
+            found.append(
+                PairAgreement(
+                    people[one], people[other], len(pairs), same.share or 0.0, same.interval(), cohen_kappa(pairs)
+                )
+            )
+    return sorted(found, key=lambda pair: (pair.raw, -pair.tasks))
+
+
+def agreement_with_others(answers: Iterable[Answer]) -> dict[int, Counted]:
+    """How often each annotator's answer to a comparison is the same as another's."""
+    same: dict[int, int] = defaultdict(int)
+    met: dict[int, int] = defaultdict(int)
+    everybody = set()
+    tasks: dict[int, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        everybody.add(answer.annotator)
+        if answer.kind in TWO_SIDED:
+            tasks[answer.task].append(answer)
+    for rows in tasks.values():
+        for row in rows:
+            met[row.annotator] += len(rows) - 1
+            same[row.annotator] += sum(other.value == row.value for other in rows) - 1
+    return {key: Counted(same[key], met[key]) for key in everybody}
+
+
+# --- annotators -------------------------------------------------------------------------------------
+
+
+def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
+    """Reliability, leanings, haste and gold of everybody."""
+    decided = [answer for answer in answers if answer.first is not None]
+    told = reliability.consensus_of([Vote(row.task, row.annotator, row.first != row.swapped) for row in decided])
+    advantage = _advantages(decided)
+    choices: dict[int, list[Choice]] = defaultdict(list)
+    for row, others in zip(decided, told.others, strict=True):
+        if row.shown is None or row.first is None:
+            continue
+        one, other = row.shown
+        choices[row.annotator].append(
+            Choice(
+                first=row.first,
+                length=math.log((1 + one.characters) / (1 + other.characters)),
+                others=-others if row.swapped else others,
+                source=advantage(row.annotator, one.source) - advantage(row.annotator, other.source),
+                seconds=row.seconds,
+            )
+        )
+    leaning = bias.leanings(choices)  # type: ignore[arg-type]
+    return {
+        key: Seen(
+            reliability=told.annotators.get(key),
+            leanings=leaning.get(key),
+            too_fast=_too_fast(rows),
+            gold=_gold(rows),
+        )
+        for key, rows in by_annotator(answers).items()
+    }
+
+
+def _too_fast(rows: Iterable[Answer]) -> Counted:
+    """Of the comparisons that were timed at all: imported answers were not."""
+    timed = [row for row in rows if row.shown is not None and row.seconds > 0]
+    fast = sum(
+        row.seconds < bias.plausible_seconds(sum(one.characters for one in row.shown)) for row in timed if row.shown
+    )
+    return Counted(fast, len(timed))
+
+
+def _gold(rows: Iterable[Answer]) -> Counted:
+    asked = [row for row in rows if row.gold]
+    return Counted(sum(is_right(row.payload, row.gold or {}) for row in asked), len(asked))
+
+
+def _advantages(decided: Sequence[Answer]) -> Any:
+    """Log-odds that a source wins, among everybody's answers but one annotator's."""
+    won: dict[object, int] = defaultdict(int)
+    met: dict[object, int] = defaultdict(int)
+    for row in decided:
+        if row.shown is None or row.shown[0].source == row.shown[1].source:
+            continue
+        for told, wins in zip(row.shown, (row.first, not row.first), strict=True):
+            for key in (told.source, (row.annotator, told.source)):
+                met[key] += 1
+                won[key] += bool(wins)
+    kept: dict[tuple[int, object], float] = {}
+
+    def advantage(annotator: int, source: object) -> float:
+        key = (annotator, source)
+        if key not in kept:
+            n, wins = met[source] - met[key], won[source] - won[key]
+            kept[key] = math.log((wins + 5) / (n - wins + 5))  # five wins and five losses before anything is known
+        return kept[key]
+
+    return advantage
