@@ -40,6 +40,8 @@ STAGES = {
     "tag": "trainer.tag:run",
     "sft": "trainer.sft:run",
     "reward": "trainer.reward:run",
+    "dpo": "trainer.preference:run",
+    "kto": "trainer.preference:run",
     "ppo": "trainer.ppo:run",
     "generate": "trainer.generate:run",
     "evaluate": "trainer.evaluate:run",

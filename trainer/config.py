@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from trainer.config_encoders import ClassifyConfig, EncoderShape, MLMConfig, TagConfig
+from trainer.config_preference import DPOConfig, KTOConfig
 from trainer.errors import ConfigInvalid
 from trainer.setting import Checkpointing, setting
 
@@ -26,6 +27,8 @@ INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "tag": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
     "sft": (frozenset({"snapshot", "base_model"}), frozenset()),
     "reward": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "dpo": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "kto": (frozenset({"snapshot", "base_model"}), frozenset()),
     "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
     "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model"})),
     "evaluate": (frozenset({"snapshot"}), frozenset({"base_model", "reward_model", "incumbent", "reference"})),
@@ -243,6 +246,8 @@ CONFIGS: dict[str, type] = {
     "tag": TagConfig,
     "sft": SFTConfig,
     "reward": RewardConfig,
+    "dpo": DPOConfig,
+    "kto": KTOConfig,
     "ppo": PPOConfig,
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
