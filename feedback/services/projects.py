@@ -6,8 +6,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from feedback.errors import Conflict, Forbidden, Invalid
-from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
-from feedback.rules import schemes
+from feedback.models import GuidelineVersion, Kind, Membership, Person, Project, Task
+from feedback.rules import policies, schemes
 from feedback.services import events
 
 CHANGEABLE = frozenset(
@@ -57,6 +57,24 @@ def update_project(*, by: Person, project: Project, **changes: Any) -> Project:
         events.record("project.changed", project, actor=by, project=project, fields=",".join(sorted(changes)))
     project.refresh_from_db()
     return project
+
+
+def set_scheme(*, by: Person, project: Project, name: str, scheme: dict[str, Any] | None) -> Project:
+    """Put a label scheme in, change it, or with None take it out; the project's others stay.
+
+    Raises:
+        Invalid: the scheme cannot be used; `field` says where.
+        Conflict: open tasks ask for it, and it would be gone or of another kind.
+    """
+    with transaction.atomic():
+        locked = Project.objects.select_for_update().get(pk=project.pk)
+        before = locked.label_scheme.get(name)
+        unfit = before is not None and (scheme is None or scheme.get("kind") != before.get("kind"))
+        if unfit and Task.objects.open().filter(project=project, ask__scheme=name).exists():
+            raise Conflict(f"Open tasks ask for {name}. Withdraw them first.", field="kind")
+        others = {key: value for key, value in locked.label_scheme.items() if key != name}
+        changed = others if scheme is None else locked.label_scheme | {name: scheme}
+        return update_project(by=by, project=project, label_scheme=changed)
 
 
 def set_state(*, by: Person, project: Project, state: str) -> Project:
@@ -129,6 +147,13 @@ def _check(settings: dict[str, Any]) -> None:
             schemes.check_all(settings["label_scheme"])
         except schemes.InvalidScheme as error:
             raise Invalid(error.sentence, field=".".join(filter(None, ("label_scheme", error.field)))) from None
+    try:
+        if "sampling" in settings:
+            policies.check_sampling(settings["sampling"])
+        if "training_policy" in settings:
+            policies.check_training_policy(settings["training_policy"])
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
     k = settings.get("annotations_per_task")
     if k is not None and not 1 <= k <= 100:
         raise Invalid("Annotations per task must lie between 1 and 100.", field="annotations_per_task")

@@ -12,7 +12,14 @@ from feedback.selectors.runs import STAGES
 
 MOST_PROMPTS = 500
 # Kinds that annotators have a desk for; the rest of `Kind` has columns and formats, not yet a page.
-OFFERED_KINDS = [(Kind.COMPARISON.value, "Comparison: which of two responses is better, and by how much")]
+OFFERED_KINDS = [
+    (Kind.COMPARISON.value, "Comparison: which of two responses is better, and by how much"),
+    (Kind.RANKING.value, "Ranking: up to nine responses from best to worst, ties allowed"),
+    (Kind.RATING.value, "Rating: one response from 1 to 5, for each dimension"),
+    (Kind.DEMONSTRATION.value, "Demonstration: writing a response, or making one better"),
+    (Kind.CLASSIFICATION.value, "Classification: labels for a text"),
+    (Kind.SPANS.value, "Spans: marking stretches of a text with labels"),
+]
 PRESETS = [
     ("small", "small: a from-scratch model for laptops, minutes on two cores"),
     ("tiny", "tiny: seconds; to see that everything works, not to learn much"),

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web import house, models, projects, prompts, quality, schedules, snapshots, tasks, training
+from feedback.web import house, labels, models, projects, prompts, quality, schedules, snapshots, tasks, training
 
 admin_pages: list[URLPattern] = [
     path("projects/", projects.projects, name="projects"),
@@ -13,6 +13,10 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/project/", projects.settings, name="project"),
     path("p/<slug:slug>/project/state/", projects.set_state, name="project_state"),
     path("p/<slug:slug>/project/guidelines/", projects.guidelines, name="project_guidelines"),
+    path("p/<slug:slug>/project/labels/", labels.labels, name="project_labels"),
+    path("p/<slug:slug>/project/labels/new/", labels.new, name="labels_new"),
+    path("p/<slug:slug>/project/labels/<slug:name>/", labels.scheme, name="labels"),
+    path("p/<slug:slug>/project/labels/<slug:name>/remove/", labels.remove, name="labels_remove"),
     path("p/<slug:slug>/project/members/", projects.members, name="project_members"),
     path("p/<slug:slug>/project/members/add/", projects.add_member, name="member_add"),
     path("p/<slug:slug>/project/members/new/", projects.create_person, name="person_new"),

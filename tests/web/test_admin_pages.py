@@ -14,6 +14,8 @@ SignedIn = Callable[[Person], Client]
 ADMIN_PAGES = [
     "project/",
     "project/guidelines/",
+    "project/labels/",
+    "project/labels/new/",
     "project/members/",
     "data/",
     "data/prompts/",
