@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from feedback.errors import ChainRunning, Conflict, DomainError, Invalid
 from feedback.models import Chain, Person, PreferencePair, Project, Schedule
+from feedback.rules import policies
 from feedback.services import events, training
 
 SHORTEST_SECONDS = 60
@@ -38,6 +39,10 @@ def create_schedule(
     if after_pairs is not None and after_pairs < 1:
         raise Invalid("At least one new pair must come first.", field="after_pairs")
     stages = training.ordered(stages)
+    try:
+        policies.check_config(config or {})
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
     due = timezone.now() + timedelta(seconds=every_seconds) if every_seconds else None
     try:
         with transaction.atomic():

@@ -38,6 +38,7 @@ from feedback.models import (
     Stage,
     TrainingRun,
 )
+from feedback.rules import policies
 from feedback.services import events, jobs, registry, snapshots
 
 ORDER = [stage.value for stage in Stage]
@@ -84,6 +85,10 @@ def start_chain(
     stray = sorted(set(config) - set(stages) - {"preset"})
     if stray:
         raise Invalid(f"There are settings for {stray[0]!r}, which is not in this chain.", field="config")
+    try:
+        policies.check_config(config)
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
     if snapshot is not None and snapshot.state == DatasetSnapshot.State.REVOKED:
         raise SnapshotRevoked
     _check_start(project, stages, base_model, snapshot)

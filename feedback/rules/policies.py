@@ -1,0 +1,72 @@
+"""The shapes of a project's settings for sampling and training, checked where they come in.
+
+What reads them later (the clock, housekeeping, workers) serves all projects in one go, so a shape it does not expect
+would stop the work of everybody.
+"""
+
+import math
+from typing import Any
+
+MAX_NEW_TOKENS = 8192
+MAX_TEMPERATURE = 5.0
+
+
+class InvalidPolicy(ValueError):
+    """Which setting is wrong, and how."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        self.field = field
+        self.sentence = sentence
+        super().__init__(f"{field}: {sentence}")
+
+
+def check_sampling(sampling: Any) -> None:
+    """Raises InvalidPolicy unless what is given is a number within bounds. Keys not known here are left alone."""
+    _need(isinstance(sampling, dict), "sampling", "It must be an object.")
+    for name, low, high in (("temperature", 0.0, MAX_TEMPERATURE), ("top_p", 0.01, 1.0)):
+        value = sampling.get(name, high)
+        _need(_is_number(value) and low <= value <= high, f"sampling.{name}", f"From {low:g} to {high:g}.")
+    for name, least, most in (("max_new_tokens", 1, MAX_NEW_TOKENS), ("top_k", 0, 1_000_000)):
+        value = sampling.get(name, least)
+        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        _need(fits, f"sampling.{name}", f"A whole number from {least} to {most}.")
+
+
+def check_training_policy(policy: Any) -> None:
+    """Raises InvalidPolicy when a part of it has another shape than its readers expect."""
+    _need(isinstance(policy, dict), "training_policy", "It must be an object.")
+    _preset(policy, "training_policy")
+    stages = policy.get("stages", {})
+    _need(isinstance(stages, dict), "training_policy.stages", "It must be an object of settings by stage.")
+    _stages(stages, "training_policy.stages")
+    snapshot = policy.get("snapshot", {})
+    _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
+    for name in ("unsettled", "extras"):
+        _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
+    sources = snapshot.get("prompt_sources", [])
+    fits = isinstance(sources, list) and all(isinstance(source, str) for source in sources)
+    _need(fits, "training_policy.snapshot.prompt_sources", "It must be a list of names.")
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """The settings of a chain: an object for each stage, and perhaps a preset."""
+    _preset(config, "config")
+    _stages({stage: settings for stage, settings in config.items() if stage != "preset"}, "config")
+
+
+def _preset(settings: dict[str, Any], where: str) -> None:
+    _need(isinstance(settings.get("preset", ""), str), f"{where}.preset", "It must be a preset's name.")
+
+
+def _stages(stages: dict[str, Any], where: str) -> None:
+    for stage, settings in stages.items():
+        _need(isinstance(settings, dict), f"{where}.{stage}", "It must be an object of settings.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _need(fits: bool, field: str, sentence: str) -> None:
+    if not fits:
+        raise InvalidPolicy(field, sentence)
