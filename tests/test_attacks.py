@@ -3,10 +3,53 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
-from feedback.models import Person, Project
-from feedback.services import schedules, supply
+from feedback.models import Annotation, Draft, Flag, Person, Project
+from feedback.services import schedules, supply, tasks
+from tests.factories import make_task
+
+# --- the desk's own doors ------------------------------------------------------------------------
+
+UNSTORABLE = [
+    '{"x": NaN}',
+    '{"x": 1e400}',
+    '{"x": "\\ud800"}',
+    '{"x": "\\u0000"}',
+    '{"\\u0000": 1}',
+    "[" * 100_000,
+    "9" * 5000,
+    "\xff",
+]
+
+
+@pytest.fixture
+def held(project: Project, ben: Person) -> Any:
+    make_task(project)
+    return tasks.next_assignment(project=project, annotator=ben)
+
+
+@pytest.fixture
+def desk(ben: Person, client: Client) -> Client:
+    client.force_login(ben)
+    return client
+
+
+@pytest.mark.parametrize("value", UNSTORABLE)
+@pytest.mark.parametrize("verb", ["draft", "flag", "submit", "skip"])
+def test_what_no_table_can_hold_is_refused_at_the_desk(desk: Client, held: Any, verb: str, value: str) -> None:
+    body = f'{{"payload": {value}, "answer": {value}, "reason": "other", "note": {value}}}'
+    reply = desk.post(f"/desk/{held.public_id}/{verb}/", body, "application/json", headers={"Idempotency-Key": "k"})
+    assert (reply.status_code, reply.json()["code"]) == (400, "invalid")
+    assert not (Draft.objects.exists() or Flag.objects.exists() or Annotation.objects.exists())
+
+
+def test_an_escape_that_was_only_written_down_is_text(desk: Client, held: Any) -> None:
+    body = {"payload": {"reason": "it prints \\u0000, and \\ud800, and NaN"}}
+    assert desk.post(f"/desk/{held.public_id}/draft/", body, "application/json").status_code == 200
+    assert Draft.objects.get().payload == body["payload"]
+
 
 # --- settings that would stop everybody's work ------------------------------------------------------
 
