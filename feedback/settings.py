@@ -62,6 +62,9 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", [] if PRODUCTION else ["localhost", "1
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the host when TOUCHSTONE_ENV is production.")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
+# How many proxies of ours stand in front. Only what they wrote at the end of X-Forwarded-For tells who calls; with none
+# the header is a caller's own invention.
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0, low=0)
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -1,5 +1,6 @@
 """What somebody does who means harm, or whose program is broken: each is answered with a sentence, and harms nobody."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from feedback.models import Annotation, Draft, Flag, Person, Project
-from feedback.services import schedules, supply, tasks
+from feedback.services import projects, schedules, supply, tasks
+from tests.conftest import PASSWORD
 from tests.factories import make_task
 
 # --- the desk's own doors ------------------------------------------------------------------------
@@ -49,6 +51,44 @@ def test_an_escape_that_was_only_written_down_is_text(desk: Client, held: Any) -
     body = {"payload": {"reason": "it prints \\u0000, and \\ud800, and NaN"}}
     assert desk.post(f"/desk/{held.public_id}/draft/", body, "application/json").status_code == 200
     assert Draft.objects.get().payload == body["payload"]
+
+
+# --- who calls -------------------------------------------------------------------------------------
+
+
+def test_an_invented_address_does_not_make_guessing_tokens_quicker(db: None, settings: Any) -> None:
+    """By default nothing stands in front, so X-Forwarded-For is whatever the caller wrote."""
+    guesser = APIClient()
+    replies = [
+        guesser.get("/api/v1/projects/", HTTP_AUTHORIZATION="Bearer x", HTTP_X_FORWARDED_FOR=f"10.0.0.{turn}")
+        for turn in range(70)
+    ]
+    assert replies[0].status_code == 401 and replies[-1].status_code == 429
+
+
+def test_behind_a_proxy_people_do_not_share_their_attempts(ben: Person, client: Client, settings: Any) -> None:
+    settings.SIGN_IN_ATTEMPTS_PER_MINUTE, settings.TRUSTED_PROXIES = 3, 1
+
+    def attempt(forwarded: str, username: str, password: str = "wrong") -> int:
+        said = {"username": username, "password": password}
+        return client.post("/sign-in/", said, headers={"X-Forwarded-For": forwarded}).status_code
+
+    # The proxy appends the guesser's address to whatever they invented.
+    assert [attempt(f"192.0.2.{turn}, 10.0.0.9", f"name{turn}") for turn in range(4)] == [422, 422, 422, 429]
+    assert attempt("10.0.0.8", "ben", PASSWORD) == 302
+
+
+def test_a_token_for_one_project_knows_of_no_other(
+    project: Project, ada: Person, hana: Person, client_for: Callable[..., APIClient]
+) -> None:
+    other = projects.open_project(by=hana, name="Other", slug="other", kinds=["comparison"])
+    projects.set_member(by=hana, project=other, person=ada, role="admin")
+    narrow, wide = client_for(ada, project=project), client_for(ada)
+    made = wide.post("/api/v1/tokens/", {"name": "elsewhere", "scopes": ["read"], "project": "other"}).json()
+    seen = {token["project"] for token in narrow.get("/api/v1/tokens/").json()["results"]}
+    assert seen == {project.slug}
+    assert narrow.delete(f"/api/v1/tokens/{made['id']}/").status_code == 404
+    assert wide.delete(f"/api/v1/tokens/{made['id']}/").status_code == 204
 
 
 # --- settings that would stop everybody's work ------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from feedback.address import caller_address
 from feedback.models import ApiToken
 
 
@@ -25,4 +26,4 @@ class ByAddress(SimpleRateThrottle):
     def get_cache_key(self, request: Request, view: Any) -> str | None:
         if request.user and request.user.is_authenticated:
             return None
-        return f"throttle-address-{self.get_ident(request)}"
+        return f"throttle-address-{caller_address(request._request)}"

@@ -52,7 +52,7 @@ class Tokens(Door):
 
     @extend_schema(summary="Your tokens", responses=TokenSerializer(many=True))
     def get(self, request: Request) -> Response:
-        return self.page(ApiToken.objects.filter(person=self.person).select_related("project"), TokenSerializer)
+        return self.page(access.tokens_of(self.viewer), TokenSerializer)
 
     @extend_schema(
         summary="Make a token",

@@ -171,9 +171,16 @@ def get_corpus(viewer: Viewer, key: Any, role: str = ADMIN) -> Corpus:
     return _get(viewer, Corpus.objects.select_related("project"), key, role)
 
 
+def tokens_of(viewer: Viewer) -> QuerySet[ApiToken]:
+    """One's own tokens, and nobody else's. A token narrowed to a project knows of that project's only."""
+    tokens = ApiToken.objects.filter(person=viewer.person).select_related("project")
+    if viewer.token is not None and viewer.token.project_id is not None:
+        tokens = tokens.filter(project=viewer.token.project_id)
+    return tokens
+
+
 def get_token(viewer: Viewer, key: Any) -> ApiToken:
-    """One's own token, and nobody else's."""
-    token = ApiToken.objects.filter(public_id=key, person=viewer.person).first() if _is_uuid(key) else None
+    token = tokens_of(viewer).filter(public_id=key).first() if _is_uuid(key) else None
     if token is None:
         raise NotFound
     return token

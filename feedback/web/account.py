@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from feedback.address import caller_address
 from feedback.errors import DomainError, NotFound
 from feedback.models import Person
 from feedback.selectors import access, own
@@ -123,7 +124,7 @@ def _too_many(request: HttpRequest, username: str) -> bool:
     minute = int(timezone.now().timestamp() // 60)
     limit = settings.SIGN_IN_ATTEMPTS_PER_MINUTE
     over = False
-    for what in (f"address-{request.META.get('REMOTE_ADDR', '')}", f"name-{username.lower()}"):
+    for what in (f"address-{caller_address(request)}", f"name-{username.lower()}"):
         key = f"sign-in-{minute}-{what}".replace(" ", "_")[:240]
         cache.add(key, 0, timeout=120)
         over |= cache.incr(key) > limit
