@@ -1,5 +1,6 @@
 """What somebody does who means harm, or whose program is broken: each is answered with a sentence, and harms nobody."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from feedback.formats import markdown
 from feedback.models import Annotation, Draft, Flag, Person, Project
 from feedback.services import projects, schedules, supply, tasks
 from tests.conftest import PASSWORD
@@ -127,3 +129,39 @@ def test_settings_of_a_chain_are_objects(project: Project, ada: Person, config: 
     for path, more in (("chains", {}), ("schedules", {"name": "nightly", "every_seconds": 3600})):
         reply = client.post(f"/api/v1/{path}/", start | more, format="json")
         assert (reply.status_code, reply.json()["errors"][0]["attr"].split(".")[0]) == (400, "config")
+
+
+# --- text that costs time -----------------------------------------------------------------------------
+
+BOMBS = ["[", "![", "[a](", "*a **a ", "`", ">", "- ", "1. a\n", "|", "~~a ", "<", "&#", "\\"]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("size", [40_000, 1_000_000])
+def test_no_text_holds_the_server_up(bomb: str, size: int) -> None:
+    _told_within(bomb * (size // len(bomb)), seconds=5)
+
+
+@pytest.mark.parametrize("language", ["c", "cpp", "java", "basemake", "autoit", "html+ng2", "apacheconf", "amdgpu"])
+def test_no_code_holds_the_server_up(language: str) -> None:
+    """Some lexers need minutes for this."""
+    for filling in ("(", "a", "\n ", " a\n"):
+        _told_within(f"```{language}\n{filling * (20_000 // len(filling))}\n```\n", seconds=2)
+
+
+def test_many_blocks_cost_no_more_than_one() -> None:
+    block = "```typescript\n" + "a." * 1000 + "\n```\n"
+    html = _told_within(block * 15, seconds=5)
+    assert "hl-" in html and html.count("<pre>") == 15
+
+
+def test_a_text_too_long_to_be_laid_out_is_shown_as_it_was_written() -> None:
+    html = markdown.to_html("<b>**x**</b>" * 5000)
+    assert html.startswith("<pre>&lt;b&gt;**x**") and "<b>" not in html
+
+
+def _told_within(text: str, seconds: float) -> str:
+    begun = time.process_time()
+    html = markdown.to_html(text)
+    assert time.process_time() - begun < seconds
+    return html

@@ -1,13 +1,13 @@
 """Model text as safe HTML. It is never trusted: no raw HTML is rendered, and only a short list of tags comes out."""
 
 from functools import lru_cache
+from html import escape
 
 import nh3
 from markdown_it import MarkdownIt
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
 # No img: a picture from elsewhere would tell its owner who reads, and when.
 TAGS = {
@@ -15,19 +15,21 @@ TAGS = {
     "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "span": {"class"}, "pre": {"class"}}
-MAX_HIGHLIGHTED = 20_000  # characters of one code block; longer ones are shown plain
+MAX_TEXT = 40_000  # characters; longer ones are shown as written, since brackets cost the square of their number
+MAX_HIGHLIGHTED = 5_000  # characters of code in a text; what comes after them is shown plain
+# Pygments' other lexers, C and Java among them, can be held up for minutes by a few thousand well-chosen characters.
+LANGUAGES = {
+    "bash", "css", "diff", "go", "html", "javascript", "js", "json", "kotlin", "php", "py", "python", "rb", "ruby",
+    "rust", "sh", "shell", "sql", "swift", "toml", "ts", "typescript", "xml", "yaml", "yml",
+}  # fmt: skip
 
 _formatter = HtmlFormatter(nowrap=True, classprefix="hl-")
 
 
 def _highlighted(code: str, language: str, _attrs: str) -> str:
-    if not language or len(code) > MAX_HIGHLIGHTED:
+    if language.lower() not in LANGUAGES:
         return ""
-    try:
-        lexer = get_lexer_by_name(language)
-    except ClassNotFound:
-        return ""
-    return str(highlight(code, lexer, _formatter))
+    return str(highlight(code, get_lexer_by_name(language), _formatter))
 
 
 def _renderer() -> MarkdownIt:
@@ -38,11 +40,18 @@ def _renderer() -> MarkdownIt:
 _parser = _renderer()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def to_html(text: str) -> str:
     """`text` as HTML that holds nothing but the tags above. Headings start at the third level, below a page's own."""
+    if len(text) > MAX_TEXT:
+        return f"<pre>{escape(text)}</pre>"
     tokens = _parser.parse(text)
+    code = 0
     for token in tokens:
+        if token.type == "fence":
+            code += len(token.content)
+            if code > MAX_HIGHLIGHTED:
+                token.info = ""
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
     html = _parser.renderer.render(tokens, _parser.options, {})
