@@ -175,4 +175,9 @@ def open_model(path: Path, manifest_sha256: str | None = None) -> dict[str, Any]
             raise ModelCorrupt(f"{name} is missing from {path}.", remedy=remedy)
         if file_sha256(file) != entry["sha256"]:
             raise ModelCorrupt(f"{name} in {path} differs from its manifest.", remedy=remedy)
+    if manifest_sha256 is not None:
+        # A file laid beside the others is read as well: an adapter, another chat template, an index of other weights.
+        there = {str(file.relative_to(path)) for file in path.rglob("*") if not file.is_dir()}
+        if strangers := sorted(there - set(manifest["files"]) - {MANIFEST}):
+            raise ModelCorrupt(f"{strangers[0]} lies in {path} but not in its manifest.", remedy=remedy)
     return manifest

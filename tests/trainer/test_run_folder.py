@@ -167,6 +167,18 @@ def test_result_whose_model_was_damaged_does_not_count(
         open_model(folder / "model", made["model"]["manifest_sha256"])
 
 
+@pytest.mark.parametrize("stranger", ["adapter_config.json", "model.safetensors.index.json", "tokenizer.model"])
+def test_a_file_laid_into_a_model_is_found_before_it_is_loaded(
+    stranger: str, make_run: MakeRun, corpus: Path, run_here: Callable[[Path], dict[str, Any]]
+) -> None:
+    """What loads a folder reads such files, too: every file of the manifest may be as it was, and the model another."""
+    folder = make_run("tokenizer", {"snapshot": corpus}, {"vocab_size": 360})
+    made = run_here(folder)
+    (folder / "model" / stranger).write_text("{}")
+    with pytest.raises(ModelCorrupt, match="not in its manifest"):
+        open_model(folder / "model", made["model"]["manifest_sha256"])
+
+
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ModelCorrupt, match="pickled"):
