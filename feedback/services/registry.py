@@ -114,7 +114,9 @@ def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> Mod
     if state not in (State.APPROVED, State.REJECTED, State.REVOKED):
         raise Invalid("A version is approved, rejected or revoked.", field="state")
     with transaction.atomic():
-        if state != State.APPROVED and serving(model_version.project) == model_version:
+        # The lock that promotion takes, too: what is being refused must not begin to serve meanwhile.
+        project = Project.objects.select_for_update(no_key=True).get(pk=model_version.project_id)
+        if state != State.APPROVED and serving(project) == model_version:
             raise Conflict(f"{model_version} serves the project. Roll back or promote another version first.")
         ModelVersion.objects.filter(pk=model_version.pk).update(state=state)
         events.record(f"model.{state}", model_version, actor=by)
