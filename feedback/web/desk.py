@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Project
+from feedback.rules import schemes
 from feedback.rules.kinds.rating import OVERALL
 from feedback.rules.payloads import PROMPT
 from feedback.selectors import access, waiting, work
@@ -27,6 +28,7 @@ from feedback.web.json_door import body_of, is_json, json_door
 
 KINDS = ("comparison", "ranking", "rating", "demonstration", "classification", "spans")
 RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
+UNANSWERABLE = "feedback/desk/_unknown_kind.html"
 REASON_KEYS = "nwz"  # the first that is no label's
 SCALE = [
     {"key": key, "side": side, "word": word}
@@ -266,7 +268,8 @@ def _card(request: HttpRequest, assignment: Assignment) -> str:
         "earlier": earlier,
         "last": last,
         "scale": SCALE,
-        "body": f"feedback/desk/_{seen['kind'] if seen['kind'] in KINDS else 'unknown_kind'}.html",
+        "body": f"feedback/desk/_{seen['kind']}.html" if _answerable(seen) else UNANSWERABLE,
+        "unanswerable": UNANSWERABLE,
         "ratings": RATINGS,
         "rated": seen["dimensions"] or [OVERALL],
         "written": written.get("text", seen["responses"][0]["text"] if seen["responses"] else ""),
@@ -277,6 +280,11 @@ def _card(request: HttpRequest, assignment: Assignment) -> str:
         ],
     }
     return render_to_string("feedback/desk/_card.html", context, request)
+
+
+def _answerable(seen: dict[str, Any]) -> bool:
+    """Its kind has a place on the desk, and the labels that it asks for are still there."""
+    return seen["kind"] in KINDS and (seen["scheme"] is not None or seen["kind"] not in schemes.KINDS)
 
 
 def _nothing(request: HttpRequest, project: Project, why: NoTask) -> str:

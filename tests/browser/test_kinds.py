@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from feedback.models import Annotation, Draft, Person, Project
 from tests.browser.test_desk import DESK, judge, settle, shown
-from tests.kinds import TEXT, make_kind
+from tests.kinds import SCHEMES, TEXT, make_kind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -265,6 +265,18 @@ def test_accessible_and_within_a_phones_width(
     expect(page.locator(f"#keys [data-keys-of={kind}]")).to_be_visible()
     expect(page.locator("#keys [data-keys-of]:visible")).to_have_count(1)
     accessible(page)
+
+
+@pytest.mark.parametrize("path", ["", "new/", "names/"])
+def test_the_admins_labels_are_accessible_and_within_a_phones_width(
+    project: Project, ada: Person, visit: Visit, accessible: Callable[[Page], None], path: str
+) -> None:
+    project.label_scheme = SCHEMES
+    project.save()
+    page = visit(ada, f"/p/desk/project/labels/{path}")
+    accessible(page)
+    page.set_viewport_size({"width": 360, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_by_touch_on_a_phone(desk: Any, page: Page) -> None:

@@ -103,6 +103,13 @@ def test_what_was_written_without_script_is_there_again_after_an_error(
     assert reply.status_code == 400 and "A long thought.</textarea>" in reply.content.decode()
 
 
+def test_a_task_whose_labels_are_gone_says_so_and_can_be_skipped(plain: Project, ben: Person, signed_in: Any) -> None:
+    make_kind(plain, "spans", scheme="names")
+    Project.objects.update(label_scheme={})
+    page = signed_in(ben).get("/p/desk/desk/").content.decode()
+    assert "no longer in the project" in page and 'data-kind=""' in page and 'data-act="skip"' in page
+
+
 def test_labels_come_with_their_definitions_and_a_text_to_mark_as_it_is(
     plain: Project, ben: Person, signed_in: Any
 ) -> None:
