@@ -42,6 +42,8 @@ STAGES = {
     "reward": "trainer.reward:run",
     "dpo": "trainer.preference:run",
     "kto": "trainer.preference:run",
+    "rloo": "trainer.online:run",
+    "grpo": "trainer.online:run",
     "ppo": "trainer.ppo:run",
     "generate": "trainer.generate:run",
     "evaluate": "trainer.evaluate:run",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from trainer.config_encoders import ClassifyConfig, EncoderShape, MLMConfig, TagConfig
+from trainer.config_online import GRPOConfig, OnlineTraining, RLOOConfig
 from trainer.config_preference import DPOConfig, KTOConfig
 from trainer.errors import ConfigInvalid
 from trainer.setting import Checkpointing, setting
@@ -29,6 +30,8 @@ INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "reward": (frozenset({"snapshot", "base_model"}), frozenset()),
     "dpo": (frozenset({"snapshot", "base_model"}), frozenset()),
     "kto": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "rloo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
+    "grpo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
     "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
     "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model"})),
     "evaluate": (frozenset({"snapshot"}), frozenset({"base_model", "reward_model", "incumbent", "reference"})),
@@ -248,6 +251,8 @@ CONFIGS: dict[str, type] = {
     "reward": RewardConfig,
     "dpo": DPOConfig,
     "kto": KTOConfig,
+    "rloo": RLOOConfig,
+    "grpo": GRPOConfig,
     "ppo": PPOConfig,
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
@@ -339,3 +344,5 @@ def check_together(stage: str, config: Any) -> None:
         raise ConfigInvalid(f"`{stage}.block_size` must be at most `{stage}.context_length`.")
     if isinstance(config, PPOConfig) and config.rollout_batch % config.minibatches:
         raise ConfigInvalid(f"`{stage}.minibatches` must divide `{stage}.rollout_batch`.")
+    if isinstance(config, OnlineTraining) and config.batch_size * config.accumulate % config.num_generations:
+        raise ConfigInvalid(f"`{stage}.num_generations` must divide `{stage}.batch_size` x `{stage}.accumulate`.")

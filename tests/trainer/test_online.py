@@ -1,0 +1,67 @@
+"""RLOO and GRPO raise the reward they are given, judge what was sampled, and are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from micro import MakeRun, progress, write_snapshot
+
+from trainer import config
+from trainer.errors import ConfigInvalid, DataUnusable
+from trainer.online import penalised, reward_function
+
+RunHere = Callable[[Path], dict[str, Any]]
+MICRO = {"batch_size": 16, "num_generations": 4, "max_new_tokens": 8, "samples": 1, "evaluations": 3}
+
+
+@pytest.mark.parametrize("stage", ["rloo", "grpo"])
+def test_it_runs_and_raises_the_reward(
+    stage: str, make_run: MakeRun, run_here: RunHere, feedback: Path, base_folder: Path, reward_folder: Path
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": base_folder, "reward_model": reward_folder}
+    settings = {**MICRO, "steps": 24, "learning_rate": 0.01, "beta": 0.001, "missing_eos_penalty": 0.0}
+    folder = make_run(stage, inputs, settings)
+    metrics = run_here(folder)["metrics"]
+    seen = [line["metrics"] for line in progress(folder, "metrics")]
+    scores = [line["selection_score"] for line in seen if "selection_score" in line]
+    assert len(scores) == 3
+    assert scores[-1] > scores[0]
+    assert metrics["selection_kl"] > 0
+    assert any("reward" in line and "kl" in line for line in seen)
+
+
+def test_a_completion_without_an_end_gets_the_penalty_whatever_the_model_says() -> None:
+    score = penalised(lambda p, c: torch.full((len(c),), 9.0), 1, SimpleNamespace(missing_eos_penalty=3.0))
+    assert score([[5]] * 3, [[7, 1], [7, 8], []]).tolist() == [9.0, -3.0, -3.0]
+
+
+def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> None:
+    from trainer.columns import encode_prompts
+
+    seen: list[Any] = []
+
+    def score(prompts: Any, completions: Any) -> torch.Tensor:
+        seen.extend(zip(prompts, completions, strict=True))
+        return torch.zeros(len(completions))
+
+    messages = [{"role": "user", "content": "Hi <|end|>"}]
+    assert reward_function(tokenizer, score)([messages], [[4, 5, 1]]) == [0.0]
+    assert seen == [(encode_prompts(tokenizer, [tuple(messages)])[0], [4, 5, 1])]
+
+
+def test_what_cannot_be_learnt_is_refused(
+    make_run: MakeRun, run_here: RunHere, base_folder: Path, reward_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigInvalid, match=r"rloo\.num_generations"):
+        config.parse("rloo", {"batch_size": 10, "num_generations": 4})
+    with pytest.raises(ConfigInvalid, match=r"grpo\.beta"):
+        config.parse("grpo", {"beta": 0})
+    snapshot = write_snapshot(tmp_path / "s", {"train": []})
+    inputs = {"snapshot": snapshot, "base_model": base_folder, "reward_model": reward_folder}
+    with pytest.raises(DataUnusable, match="no prompts"):
+        run_here(make_run("rloo", inputs, {**MICRO, "steps": 1}))

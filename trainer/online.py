@@ -1,0 +1,178 @@
+"""Learning from a reward model without a critic, on TRL's trainers: RLOO and GRPO, beside which PPO can be compared.
+
+RLOO: Ahmadian et al. 2024, equation 6: a completion's baseline is the mean reward of the others of its prompt. GRPO:
+Shao et al. 2024, section 4.1. Prompts go through the chat template as everywhere; the reward model judges the ids that
+were sampled, and a completion without an end gets a fixed low reward, as in PPO. Each step is a rollout of its own, so
+that a checkpoint never falls inside one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from trainer.columns import encode_prompts, strip_marks
+from trainer.context import RunContext, StageResult
+from trainer.errors import DataUnusable
+from trainer.loop import Hook, RunFolderTrainer, answers, common_arguments, continue_rows, go, load_best
+from trainer.models import load_policy, load_tokenizer, parameters, save_model
+from trainer.preference import completion_logps
+from trainer.rollouts import context_room, distinct_prompts
+from trainer.scoring import Scorer, load_judge, scorer
+from trainer.seeds import seed_everything, stable_seed
+from trainer.sft import eos_rate
+from trainer.snapshot import Messages, open_snapshot
+
+WATCHED_PROMPTS = 64
+
+
+def run(context: RunContext) -> StageResult:
+    """Improve the base model by the run's stage, `rloo` or `grpo`, and hand back a policy."""
+    config, stage = context.config, context.stage
+    base = context.inputs["base_model"]
+    tokenizer = load_tokenizer(base)
+    seed_everything(context.seed, stage)
+    context.report.state("loading the policy, its reference and the reward model")
+    model: Any = load_policy(base, tokenizer)
+    reference: Any = load_policy(base, tokenizer).eval().requires_grad_(False)
+    score = penalised(scorer(load_judge(context.inputs["reward_model"], tokenizer)), tokenizer.eos_token_id, config)
+
+    context.report.state("reading the prompts")
+    snapshot = open_snapshot(context.inputs["snapshot"])
+    room = context_room(model, config.max_new_tokens)
+    all_prompts = distinct_prompts(snapshot, "train")
+    prompts = [
+        m for m, ids in zip(all_prompts, encode_prompts(tokenizer, all_prompts), strict=True) if len(ids) <= room
+    ]
+    if not prompts:
+        raise DataUnusable(
+            "The snapshot has no prompts to train on.", remedy="Collect prompts, or lower max_new_tokens."
+        )
+    watched = (distinct_prompts(snapshot, "selection") or prompts)[:WATCHED_PROMPTS]
+    watched = [m for m, ids in zip(watched, encode_prompts(tokenizer, watched), strict=True) if len(ids) <= room]
+    watched_ids = encode_prompts(tokenizer, watched or prompts[:1])
+
+    def measure(model: Any) -> dict[str, float]:
+        seed = stable_seed(context.seed, stage, "watch") % 2**32
+        written = continue_rows(model, tokenizer, watched_ids, config.max_new_tokens, seed)
+        rows = list(zip(watched_ids, written, strict=True))
+        pad_id = tokenizer.pad_token_id
+        reward = float(score(watched_ids, written).mean())
+        kl = float((completion_logps(model, rows, pad_id) - completion_logps(reference, rows, pad_id)).mean())
+        return {
+            "selection_score": reward,
+            "selection_kl": kl,
+            "selection_cost": config.beta * kl - reward,
+            "selection_length": sum(map(len, written)) / len(written),
+        }
+
+    shown = [m[-1]["content"] for m in watched[: config.samples]]
+    hook = Hook(
+        context,
+        sample=answers(tokenizer, shown, watched_ids[: len(shown)], config.max_new_tokens) if shown else None,
+        measure=measure,
+        evaluations=config.evaluations,
+        better="selection_cost" if config.choose_best else None,
+    )
+    trainer = make_trainer(context, model, tokenizer, prompts, score, hook)
+    context.report.state("training")
+    steps = go(trainer, context, hook)
+
+    best = load_best(context, hook, model)
+    metrics: dict[str, Any] = dict(hook.measured)[best] if best is not None else dict(hook.measured[-1][1])
+    metrics |= {
+        "steps": steps,
+        "best_step": best or steps,
+        "parameters": parameters(model),
+        "train_prompts": len(prompts),
+        "left_out": len(all_prompts) - len(prompts),
+        "eos_rate": eos_rate(model, tokenizer, watched_ids, config.max_new_tokens),
+    }
+    folder = context.aside("model")
+    save_model(folder, model, tokenizer)
+    return StageResult(metrics=metrics, model=folder, kind="policy")
+
+
+def penalised(score: Scorer, end_id: int, config: Any) -> Scorer:
+    """`score`, but a completion that does not end with its end token gets -missing_eos_penalty."""
+
+    def judge(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Any:
+        rewards = score(prompts, completions).clone()
+        for place, completion in enumerate(completions):
+            if not completion or completion[-1] != end_id:
+                rewards[place] = -config.missing_eos_penalty
+        return rewards
+
+    return judge
+
+
+def reward_function(tokenizer: Any, score: Scorer) -> Callable[..., list[float]]:
+    """`score` as TRL calls it: with messages and the sampled ids, which are cut at their end token already."""
+
+    def reward(prompts: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        rewards: list[float] = score(encode_prompts(tokenizer, prompts), completion_ids).tolist()
+        return rewards
+
+    return reward
+
+
+def make_trainer(
+    context: RunContext, model: Any, tokenizer: Any, prompts: Sequence[Messages], score: Scorer, hook: Hook
+) -> Any:
+    """TRL's trainer of the run's stage, with its own batches (each prompt num_generations times), ready to go."""
+    from datasets import Dataset
+
+    config = context.config
+    trainer_type, config_type = online_types(context.stage)
+    rows = [[{"role": m["role"], "content": strip_marks(tokenizer, m["content"])} for m in turns] for turns in prompts]
+    more = {"loss_type": "grpo"} if context.stage == "grpo" else {}
+    tokenizer.padding_side = "left"
+    return trainer_type(
+        model=model,
+        reward_funcs=reward_function(tokenizer, score),
+        args=config_type(
+            **common_arguments(context)
+            | {
+                "max_steps": config.steps,
+                "per_device_train_batch_size": config.batch_size,
+                "gradient_accumulation_steps": config.accumulate,
+                "num_generations": config.num_generations,
+                "learning_rate": config.learning_rate,
+                "lr_scheduler_type": "linear",
+                "max_grad_norm": config.max_grad_norm,
+                "beta": config.beta,
+                "max_completion_length": config.max_new_tokens,
+                "temperature": config.temperature,
+                "gradient_checkpointing": False,
+            }
+            | more
+        ),
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_dict({"prompt": rows}),
+        callbacks=[hook],
+    )
+
+
+def online_types(stage: str) -> tuple[Any, Any]:
+    """Trainer and arguments of a stage: TRL's, with our checkpoints and its own batches."""
+    import trl
+
+    types: dict[str, tuple[Any, Any]] = {
+        "rloo": (trl.RLOOTrainer, trl.RLOOConfig),
+        "grpo": (trl.GRPOTrainer, trl.GRPOConfig),
+    }
+    trl_trainer, arguments = types[stage]
+
+    class OnlineTrainer(RunFolderTrainer, trl_trainer):  # type: ignore[misc, valid-type]
+        def get_train_dataloader(self) -> Any:
+            return trl_trainer.get_train_dataloader(self)
+
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            # Chance follows from the step, so a resumed run samples what the unbroken one would have.
+            parts = (self.args.seed, self.state.global_step, self.accelerator.process_index, self.model.training)
+            torch.manual_seed(stable_seed(*parts) % 2**32)
+            return super()._generate_and_score_completions(inputs)
+
+    return OnlineTrainer, arguments
