@@ -8,6 +8,7 @@ that a checkpoint never falls inside one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from trainer.columns import encode_prompts, strip_marks
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import Hook, RunFolderTrainer, answers, common_arguments, continue_rows, go, load_best
+from trainer.loop import Hook, RunFolderTrainer, answers, common_arguments, continue_rows, go, load_best, plan_batches
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.preference import completion_logps
 from trainer.rollouts import context_room, distinct_prompts
@@ -121,7 +122,7 @@ def reward_function(tokenizer: Any, score: Scorer) -> Callable[..., list[float]]
 def make_trainer(
     context: RunContext, model: Any, tokenizer: Any, prompts: Sequence[Messages], score: Scorer, hook: Hook
 ) -> Any:
-    """TRL's trainer of the run's stage, with its own batches (each prompt num_generations times), ready to go."""
+    """TRL's trainer of the run's stage on planned batches, ready to go."""
     from datasets import Dataset
 
     config = context.config
@@ -129,7 +130,7 @@ def make_trainer(
     rows = [[{"role": m["role"], "content": strip_marks(tokenizer, m["content"])} for m in turns] for turns in prompts]
     more = {"loss_type": "grpo"} if context.stage == "grpo" else {}
     tokenizer.padding_side = "left"
-    return trainer_type(
+    trainer = trainer_type(
         model=model,
         reward_funcs=reward_function(tokenizer, score),
         args=config_type(
@@ -153,10 +154,28 @@ def make_trainer(
         train_dataset=Dataset.from_dict({"prompt": rows}),
         callbacks=[hook],
     )
+    trainer.batches = plan_rollouts(len(rows), config, context.seed, context.stage)
+    return trainer
+
+
+def plan_rollouts(prompts: int, config: Any, *seed: object) -> list[list[int]]:
+    """Prompts of each rollout, num_generations times in a row, in an order shuffled anew at each pass.
+
+    TRL asks for a rollout's rows once for each of its backwards, and samples at the first.
+    """
+    each = config.batch_size * config.accumulate // config.num_generations
+    passes = math.ceil(config.steps * each / prompts)
+    order = [row for batch in plan_batches([[n] for n in range(prompts)], 1, passes, *seed) for row in batch]
+    rollouts = [order[step * each : (step + 1) * each] for step in range(config.steps)]
+    return [
+        [row for row in rollout for _ in range(config.num_generations)]
+        for rollout in rollouts
+        for _ in range(config.accumulate)
+    ]
 
 
 def online_types(stage: str) -> tuple[Any, Any]:
-    """Trainer and arguments of a stage: TRL's, with our checkpoints and its own batches."""
+    """Trainer and arguments of a stage: TRL's, with our batches, seeds and checkpoints."""
     import trl
 
     types: dict[str, tuple[Any, Any]] = {
@@ -166,9 +185,6 @@ def online_types(stage: str) -> tuple[Any, Any]:
     trl_trainer, arguments = types[stage]
 
     class OnlineTrainer(RunFolderTrainer, trl_trainer):  # type: ignore[misc, valid-type]
-        def get_train_dataloader(self) -> Any:
-            return trl_trainer.get_train_dataloader(self)
-
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             # Chance follows from the step, so a resumed run samples what the unbroken one would have.
             parts = (self.args.seed, self.state.global_step, self.accelerator.process_index, self.model.training)

@@ -13,7 +13,7 @@ from micro import MakeRun, progress, write_snapshot
 
 from trainer import config
 from trainer.errors import ConfigInvalid, DataUnusable
-from trainer.online import penalised, reward_function
+from trainer.online import penalised, plan_rollouts, reward_function
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"batch_size": 16, "num_generations": 4, "max_new_tokens": 8, "samples": 1, "evaluations": 3}
@@ -52,6 +52,17 @@ def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> 
     messages = [{"role": "user", "content": "Hi <|end|>"}]
     assert reward_function(tokenizer, score)([messages], [[4, 5, 1]]) == [0.0]
     assert seen == [(encode_prompts(tokenizer, [tuple(messages)])[0], [4, 5, 1])]
+
+
+def test_rollouts_hold_whole_groups_and_every_prompt_as_often() -> None:
+    settings = SimpleNamespace(batch_size=4, accumulate=2, num_generations=4, steps=6)
+    planned = plan_rollouts(3, settings, 0, "rloo")
+    assert len(planned) == 12
+    assert planned[0::2] == planned[1::2]  # one for each backward of the step
+    assert all(rollout[at : at + 4] == [rollout[at]] * 4 for rollout in planned for at in (0, 4))
+    asked = [rollout[at] for rollout in planned[0::2] for at in (0, 4)]
+    assert sorted(asked) == [0] * 4 + [1] * 4 + [2] * 4
+    assert planned == plan_rollouts(3, settings, 0, "rloo")
 
 
 def test_what_cannot_be_learnt_is_refused(
