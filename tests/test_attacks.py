@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from feedback.formats import markdown
 from feedback.models import Annotation, Draft, Flag, Person, Project
-from feedback.services import projects, schedules, supply, tasks
+from feedback.services import projects, schedules, supply, tasks, training
 from tests.conftest import PASSWORD
 from tests.factories import make_task
 
@@ -129,6 +131,23 @@ def test_settings_of_a_chain_are_objects(project: Project, ada: Person, config: 
     for path, more in (("chains", {}), ("schedules", {"name": "nightly", "every_seconds": 3600})):
         reply = client.post(f"/api/v1/{path}/", start | more, format="json")
         assert (reply.status_code, reply.json()["errors"][0]["attr"].split(".")[0]) == (400, "config")
+
+
+def test_a_schedule_that_breaks_leaves_the_others_their_time(
+    project: Project, ada: Person, hana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = projects.open_project(by=hana, name="Other", slug="other", kinds=["comparison"])
+    for home, by in ((project, ada), (other, hana)):
+        schedules.create_schedule(by=by, project=home, name="nightly", stages=["sft"], every_seconds=3600)
+    asked: list[Project] = []
+
+    def start_chain(*, project: Project, **options: Any) -> None:
+        asked.append(project)
+        raise TypeError("a shape that nobody thought of")
+
+    monkeypatch.setattr(training, "start_chain", start_chain)
+    assert schedules.start_due(timezone.now() + timedelta(hours=2)) == []
+    assert asked == [project, other]
 
 
 # --- text that costs time -----------------------------------------------------------------------------

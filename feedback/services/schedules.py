@@ -1,5 +1,6 @@
 """What starts when: every T seconds, or after N new pairs. Each due time starts its chain exactly once."""
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from feedback.errors import ChainRunning, Conflict, DomainError, Invalid
 from feedback.models import Chain, Person, PreferencePair, Project, Schedule
 from feedback.rules import policies
 from feedback.services import events, training
+
+log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 60
 
@@ -93,10 +96,11 @@ def start_due(now: datetime | None = None) -> list[Chain]:
     now = now or timezone.now()
     started = []
     for schedule in Schedule.objects.filter(enabled=True).select_related("project", "created_by"):
-        if (key := _due_key(schedule, now)) is not None:
-            chain = _start(schedule, key, now)
-            if chain is not None:
+        try:
+            if (key := _due_key(schedule, now)) is not None and (chain := _start(schedule, key, now)):
                 started.append(chain)
+        except Exception:  # one project's trouble is no reason to leave the others waiting
+            log.exception("schedule %s could not start", schedule.public_id)
     return started
 
 
