@@ -32,7 +32,7 @@ def _laptop_secret_key() -> str:
     """A secret made on first start and kept in DATA_DIR, so that sessions outlive a restart."""
     path = DATA_DIR / "secret_key"
     if not path.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)  # others on this machine are no members
         aside = path.with_name(f"secret_key.{os.getpid()}")
         aside.write_text(secrets.token_urlsafe(50))
         aside.chmod(0o600)

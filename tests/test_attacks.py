@@ -1,8 +1,12 @@
 """What somebody does who means harm, or whose program is broken: each is answered with a sentence, and harms nobody."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from feedback.models import Annotation, Draft, Flag, Person, Project
 from feedback.services import projects, schedules, supply, tasks, training
 from tests.conftest import PASSWORD
 from tests.factories import make_task
+from tests.house import ROOT
 
 # --- the desk's own doors ------------------------------------------------------------------------
 
@@ -148,6 +153,20 @@ def test_a_schedule_that_breaks_leaves_the_others_their_time(
     monkeypatch.setattr(training, "start_chain", start_chain)
     assert schedules.start_due(timezone.now() + timedelta(hours=2)) == []
     assert asked == [project, other]
+
+
+def test_only_its_owner_reads_the_data_folder(tmp_path: Path) -> None:
+    """It holds password hashes, sessions and everybody's words."""
+    folder = tmp_path / "new"
+    environment = {name: value for name, value in os.environ.items() if name not in ("SECRET_KEY", "TOUCHSTONE_ENV")}
+    subprocess.run(
+        [sys.executable, "-c", "import feedback.settings"],
+        check=True,
+        cwd=ROOT,
+        env=environment | {"DATA_DIR": str(folder)},
+    )
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "secret_key").stat().st_mode & 0o077 == 0
 
 
 # --- text that costs time -----------------------------------------------------------------------------
