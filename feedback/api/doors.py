@@ -99,8 +99,11 @@ class Door(GenericAPIView[Any]):
         shown = serializer(found, many=True, context={**self.get_serializer_context(), **context})
         return self.get_paginated_response(shown.data)
 
-    def once(self, act: Callable[[], tuple[int, Any]]) -> Response:
-        """Do `act` once per person, path and Idempotency-Key; repeats get the first (status, reply) again."""
+    def once(self, act: Callable[[], tuple[int, Any]], body: Any = None) -> Response:
+        """Do `act` once per person, path and Idempotency-Key; repeats get the first (status, reply) again.
+
+        `body` is what must be the same in a repeat, where the request's own data does not tell (an upload).
+        """
         key = self.request.headers.get("Idempotency-Key", "")
         if self.needs_key and not key:
             raise IdempotencyKeyMissing
@@ -110,7 +113,7 @@ class Door(GenericAPIView[Any]):
             person=self.person,
             route=f"{self.request.method} {self.request.path}",
             key=key or None,
-            body=self.request.data,
+            body=self.request.data if body is None else body,
             act=lambda: _storable(*act()),
         )
         if code == status.HTTP_204_NO_CONTENT:  # no body; what was kept are its headers

@@ -22,6 +22,7 @@ from feedback.api import (
     tasks,
     tokens,
     training,
+    transfers,
 )
 
 v1 = [
@@ -59,6 +60,12 @@ v1 = [
     path("snapshots/", snapshots.Snapshots.as_view()),
     path("snapshots/<uuid:id>/", snapshots.OneSnapshot.as_view()),
     path("snapshots/<uuid:id>/rows/", snapshots.SnapshotRows.as_view()),
+    path("imports/", transfers.Imports.as_view()),
+    path("imports/<uuid:id>/", transfers.OneImport.as_view()),
+    path("imports/<uuid:id>/rejected/", transfers.Rejected.as_view()),
+    path("exports/", transfers.Exports.as_view()),
+    path("exports/<uuid:id>/", transfers.OneExport.as_view()),
+    path("exports/<uuid:id>/file/", transfers.ExportFile.as_view()),
     path("jobs/", jobs.Jobs.as_view()),
     path("jobs/<uuid:id>/", jobs.OneJob.as_view()),
     path("jobs/<uuid:id>/cancel/", jobs.CancelJob.as_view()),

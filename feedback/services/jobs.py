@@ -79,6 +79,16 @@ def beat(job: Job, *, step: int | None = None, steps: int | None = None, text: s
     return Signal(cancel=Job.objects.filter(pk=job.pk, cancel_requested_at__isnull=False).exists())
 
 
+def keep(job: Job, result: dict[str, Any]) -> None:
+    """A checkpoint, in the caller's transaction: what it stands for and the note of it are written together.
+
+    Raises:
+        InvalidTransition: the job is no longer this attempt's, so that the caller's rows must not be written either.
+    """
+    if not _mine(job).update(result=result):
+        raise InvalidTransition("The job is no longer this worker's.")
+
+
 def still_mine(job: Job) -> bool:
     return _mine(job).exists()
 

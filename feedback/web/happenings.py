@@ -36,6 +36,8 @@ SENTENCES: dict[str, str] = {
     "schedule.deleted": "{who} deleted a schedule.",
     "schedule.enabled": "{who} switched the schedule {what} on.",
     "schedule.disabled": "{who} switched the schedule {what} off.",
+    "import.requested": "{who} brought a file in.",
+    "export.requested": "{who} asked for an export.",
     "snapshot.requested": "{who} asked for {what}.",
     "snapshot.frozen": "{what} was frozen.",
     "task.withdrawn": "{who} took a task out of the queue.",

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from feedback.models import ApiToken, Person, Project
 from feedback.rules.scopes import SCOPES
-from feedback.services import annotations, schedules
+from feedback.services import annotations, exports, imports, schedules
 from feedback.wsgi import application
 from tests.factories import (
     PREFERS_A,
@@ -77,6 +77,10 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "snapshots": lambda: make_pair(project, ada) and make_snapshot(project, ada),
         "preferences": lambda: make_pair(project, ada),
         "jobs": lambda: make_run(project, ada).job,
+        "imports": lambda: imports.request_import(
+            project=project, by=ada, format="touchstone", name="rows.jsonl", chunks=[b"{}"]
+        ),
+        "exports": lambda: exports.request_export(project=project, by=ada, format="touchstone"),
         "training-runs": lambda: make_run(project, ada),
         "chains": lambda: make_run(project, ada).chain,
         "models": lambda: make_model(project, ada),

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from feedback.api.urls import v1
 from feedback.models import ApiToken, Evaluation, Flag
-from feedback.services import annotations, schedules
+from feedback.services import annotations, exports, imports, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
 OWN = {"people/me/", "tokens/"}  # what everybody has of their own
@@ -29,6 +29,9 @@ def rows(project, ada, ben, client_for):
     run = make_run(project, ada)
     schedule = schedules.create_schedule(by=ada, project=project, name="secret", stages=["sft"], every_seconds=600)
     client_for(ada)
+    options = {"project": project, "by": ada, "format": "touchstone"}
+    imported = imports.request_import(name="secret", chunks=[b"{}"], **options)
+    exported = exports.request_export(**options)
     assert Flag.objects.count() == 1
     return {
         "projects": project,
@@ -39,6 +42,8 @@ def rows(project, ada, ben, client_for):
         "annotations": annotation,
         "snapshots": snapshot,
         "jobs": run.job,
+        "imports": imported,
+        "exports": exported,
         "training-runs": run,
         "chains": run.chain,
         "models": version,

@@ -1,0 +1,103 @@
+"""Every format that data comes in or goes out by, with what it cannot carry."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from feedback.formats import (
+    argilla,
+    hh_items,
+    label_studio,
+    openai_chat,
+    openassistant,
+    own,
+    own_csv,
+    research,
+    trl_items,
+)
+from feedback.formats.items import Item, LeftOut, Reader, Row, Writer
+
+JSON, CSV = "json", "csv"
+Writes = Callable[[Iterable[Item]], Iterator[Row | LeftOut]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format by name.
+
+    Attributes:
+        label: for people.
+        container: `json` (lines, or one array) or `csv`.
+        read: items of one row; None when it is only written.
+        write: rows of items in their order; None when it is only read.
+        cannot: what it has no place for, in sentences that go with every export.
+    """
+
+    name: str
+    label: str
+    container: str = JSON
+    read: Reader | None = None
+    write: Writes | None = None
+    cannot: tuple[str, ...] = ()
+
+
+def _each(write: Writer) -> Writes:
+    def writes(items: Iterable[Item]) -> Iterator[Row | LeftOut]:
+        for item in items:
+            yield from write(item)
+
+    return writes
+
+
+NO_PEOPLE = "Who said it, when and how it was shown is not carried."
+NO_STRENGTH = "Strength, dimensions and reasons are not carried."
+NO_TIES = "Ties and both bad are not carried."
+NO_IDS = "External ids, gold answers, priorities and the number of annotations wanted are not carried."
+_PAIRS = (NO_STRENGTH, NO_TIES, NO_PEOPLE, NO_IDS)
+
+ALL = [
+    Format("touchstone", "Touchstone JSON Lines", read=own.read, write=_each(own.write)),
+    Format(
+        "touchstone-csv", "Touchstone CSV", CSV, own_csv.read, _each(own_csv.write),
+        ("Of a task with several answers, every answer becomes a row; read back, each is a task of its own.",),
+    ),
+    Format(
+        "trl", "TRL: preference, explicit prompt (reads every type)", read=trl_items.read,
+        write=_each(trl_items.preferences), cannot=_PAIRS,
+    ),
+    Format("trl-implicit", "TRL: preference, implicit prompt", JSON, trl_items.read, _each(trl_items.implicit), _PAIRS),
+    Format(
+        "trl-prompt-completion", "TRL: prompt-completion", JSON, trl_items.read, _each(trl_items.completions),
+        ("Only demonstrations are carried.", NO_PEOPLE),
+    ),
+    Format("trl-prompt-only", "TRL: prompt-only", JSON, trl_items.read, _each(trl_items.prompts),
+           ("Only prompts are carried.",)),
+    Format(
+        "trl-unpaired", "TRL: unpaired preference", JSON, trl_items.read, _each(trl_items.unpaired),
+        ("Only thumbs and both-bad answers are carried.", NO_PEOPLE),
+    ),
+    Format("hh", "HH transcripts", JSON, hh_items.read, _each(hh_items.write), _PAIRS),
+    Format(
+        "label-studio", "Label Studio", JSON, label_studio.read, _each(label_studio.write),
+        (NO_STRENGTH, NO_TIES, "Conversations of several turns are not carried.", NO_IDS),
+    ),
+    Format(
+        "argilla", "Argilla v2 records", JSON, argilla.read, _each(argilla.write),
+        (NO_STRENGTH, "Ties of a comparison are not carried; those of a ranking are.", NO_IDS),
+    ),
+    Format(
+        "openassistant", "Open-Assistant trees and rankings", JSON, openassistant.read, openassistant.write,
+        ("Only what came in as trees or rankings is carried, with the consensus that they held.",),
+    ),
+    Format(
+        "openai", "OpenAI chat JSON Lines", JSON, openai_chat.read, _each(openai_chat.write),
+        (*_PAIRS, "Rankings, ratings, labels and spans are not carried."),
+    ),
+    Format("pandalm", "PandaLM", JSON, research.read_pandalm, _each(research.write_pandalm), (NO_STRENGTH, NO_IDS)),
+    Format("llmbar", "LLMBar (gold tasks)", JSON, research.read_llmbar, _each(research.write_llmbar),
+           ("Answers are not carried, only what is right.",)),
+    Format("taskmaster", "Taskmaster rewards", JSON, research.read_taskmaster, _each(research.write_taskmaster),
+           (NO_PEOPLE,)),
+    Format("self-instruct", "Self-Instruct", JSON, research.read_self_instruct, _each(research.write_self_instruct),
+           ("Answers to rankings are not carried.", NO_PEOPLE)),
+]  # fmt: skip
+FORMATS = {one.name: one for one in ALL}

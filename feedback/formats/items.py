@@ -1,0 +1,148 @@
+"""What every format reads into and writes from: a prompt, its responses, and what people said about them.
+
+Answers name responses by letter, in the order in which the item lists them; `shown` keeps the order on screen beside
+the answer, where it is known. So no format's idea of left and right ever becomes the winner.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+Message = dict[str, str]
+LETTERS = "abcdefghi"
+PROMPT, THUMB = "prompt", "thumb"  # beside the task kinds: no task at all, and a thumb on one response
+CLEAR = 2
+
+
+class InvalidRow(ValueError):
+    """What is wrong with a row: the field, and a sentence."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        self.field, self.sentence = field, sentence
+        super().__init__(f"{field}: {sentence}" if field else sentence)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A response as formats know it: its text, and the model that wrote it if that is told."""
+
+    text: str
+    model: str = ""
+
+
+@dataclass(slots=True)
+class Said:
+    """One person's answer, in letters."""
+
+    annotator: str
+    answer: Row
+    shown: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    source: str = ""
+
+
+@dataclass(slots=True)
+class Item:
+    """A task with all that belongs to it; of kind `prompt` there is no task, of kind `thumb` a single response."""
+
+    kind: str
+    prompt: list[Message]
+    responses: list[Candidate] = field(default_factory=list)
+    answers: list[Said] = field(default_factory=list)
+    gold: Row | None = None
+    ask: Row = field(default_factory=dict)
+    external_id: str | None = None
+    source: str = ""
+    metadata: Row = field(default_factory=dict)
+    priority: int = 0
+    wanted: int | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that a format has no place for; counted and told with the export."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a file does not say about its rows and its importer may."""
+
+    source: str = "import"
+    annotator: str = "unknown"
+
+
+Reader = Callable[[Any, Defaults], Iterator[Item]]
+Writer = Callable[[Item], Iterator[Row | LeftOut]]
+
+
+def need(row: Row, name: str, kind: type, where: str = "") -> Any:
+    """A field of the row, of the type it must have."""
+    value = row.get(name)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise InvalidRow(where + name, _wrong(value, kind, name in row))
+    return value
+
+
+def an_object(row: Any) -> Row:
+    if not isinstance(row, dict):
+        raise InvalidRow("", f"A row must be an object; this is {_name(type(row))}.")
+    return row
+
+
+def conversation(given: Any, name: str = "prompt") -> list[Message]:
+    """A prompt told as text or as messages, as messages. Deeper checks follow where it is stored."""
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list):
+        raise InvalidRow(name, f"It must be text or a list of messages; this is {_name(type(given))}.")
+    return given
+
+
+def turn_text(given: Any, name: str) -> str:
+    """A response told as text or as a list of one assistant message."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, dict):
+        given = [given]
+    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], dict):
+        only = given[0]
+        if only.get("role") == "assistant" and isinstance(only.get("content"), str):
+            return str(only["content"])
+    raise InvalidRow(name, "It must be text, or one message of the assistant.")
+
+
+def prefers(letter: str, strength: int = CLEAR) -> Row:
+    return {"outcome": "prefer", "choice": letter, "strength": strength}
+
+
+def best_and_worse(item: Item, said: Said) -> tuple[str, str] | None:
+    """Texts of the preferred and the other response of a comparison; None for ties and both bad."""
+    if said.answer.get("outcome") != "prefer":
+        return None
+    best = LETTERS.index(said.answer["choice"])
+    return item.responses[best].text, item.responses[1 - best].text
+
+
+def rest(row: Row, *known: str) -> Row:
+    """What a row holds beside the fields that have a place of their own: kept as metadata, to be given back."""
+    return {name: value for name, value in row.items() if name not in known}
+
+
+def groups_of(ranks: dict[str, int]) -> list[list[str]]:
+    """Letters by rank as groups from best to worst; equal ranks tie."""
+    by_rank: dict[int, list[str]] = {}
+    for letter, rank in ranks.items():
+        by_rank.setdefault(rank, []).append(letter)
+    return [by_rank[rank] for rank in sorted(by_rank)]
+
+
+def _wrong(value: Any, kind: type, present: bool) -> str:
+    return f"It must be {_name(kind)}; this is {_name(type(value))}." if present else f"It is missing ({_name(kind)})."
+
+
+def _name(kind: type) -> str:
+    names = {str: "text", dict: "an object", list: "a list", int: "a whole number", bool: "true or false"}
+    return names.get(kind, {type(None): "null", float: "a number"}.get(kind, kind.__name__))

@@ -1,0 +1,160 @@
+"""Open-Assistant: message trees, and the rankings made from them.
+
+Every message of a prompter becomes an item: the conversation up to it, and the assistant's replies to it. Ranks of all
+replies are a ranking by everybody who ranked (rank 0 is best). What else a message holds is kept as metadata, so that
+a tree can be put together again from its items, which follow each other.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from feedback.formats.items import (
+    LETTERS,
+    PROMPT,
+    Candidate,
+    Defaults,
+    InvalidRow,
+    Item,
+    LeftOut,
+    Message,
+    Row,
+    Said,
+    an_object,
+    groups_of,
+    need,
+    rest,
+)
+
+KEY = "openassistant"
+ROLES = {"prompter": "user", "assistant": "assistant", "system": "system"}
+NAMES = {role: name for name, role in ROLES.items()}
+EVERYBODY = "consensus"
+MOST_DEEP = 50
+
+
+def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+    given = an_object(row)
+    if "tree_id" in given and "responses" in given:
+        yield _ranking(given, defaults)
+    elif "message_tree_id" in given and "prompt" in given:
+        tree = rest(given, "prompt")
+        yield from _messages(need(given, "prompt", dict), [], tree, defaults, "prompt", 0)
+    else:
+        raise InvalidRow(
+            "message_tree_id", "A row is a tree (message_tree_id, prompt) or a ranking (tree_id, responses)."
+        )
+
+
+def write(items: Iterable[Item]) -> Iterator[Row | LeftOut]:
+    """Trees and rankings from items in the order in which they were brought in."""
+    for tree, members in groupby(items, key=_Trees()):
+        if tree is None:
+            for item in members:
+                if KEY in item.metadata:
+                    yield _written_ranking(item)
+                else:
+                    yield LeftOut("a task that did not come from a message tree")
+        else:
+            yield _written_tree(list(members))
+
+
+def _messages(
+    one: Row, before: list[Message], tree: Row | None, defaults: Defaults, where: str, depth: int
+) -> Iterator[Item]:
+    """The item of a prompter's message, then those of the prompters who answered its replies."""
+    if depth > MOST_DEEP:
+        raise InvalidRow("prompt", f"The tree is deeper than {MOST_DEEP} turns.")
+    if one.get("role") != "prompter":
+        raise InvalidRow(f"{where}.role", f"A prompter's turn was expected; this is {one.get('role')!r}.")
+    messages = [*before, {"role": "user", "content": need(one, "text", str, f"{where}.")}]
+    replies = need(one, "replies", list, f"{where}.") if "replies" in one else []
+    for place, reply in enumerate(replies):
+        if an_object(reply).get("role") != "assistant":
+            raise InvalidRow(f"{where}.replies[{place}].role", "An assistant's turn was expected.")
+        need(reply, "text", str, f"{where}.replies[{place}].")
+    kept: Row = {"message": rest(one, "text", "replies")}
+    kept["replies"] = [rest(reply, "text", "replies") for reply in replies]
+    kept["leaf"] = ["replies" not in one, *["replies" not in reply for reply in replies]]
+    kept |= {"tree": tree} if tree is not None else {}
+    kept["id"] = need(one, "message_id", str, f"{where}.")
+    responses = [Candidate(reply["text"], str(reply.get("model_name") or "")[:200]) for reply in replies]
+    ranks = [reply.get("rank") for reply in replies]
+    item = Item(PROMPT, messages, responses, external_id=kept["id"], source=defaults.source, metadata={KEY: kept})
+    if 2 <= len(ranks) <= len(LETTERS) and all(isinstance(rank, int) for rank in ranks):
+        item.kind, item.answers = "ranking", [_everybody(ranks, defaults)]
+    yield item
+    for place, reply in enumerate(replies):
+        after = [*messages, {"role": "assistant", "content": reply["text"]}]
+        for number, following in enumerate(reply.get("replies") or []):
+            at = f"{where}.replies[{place}].replies[{number}]"
+            yield from _messages(an_object(following), after, None, defaults, at, depth + 1)
+
+
+def _ranking(given: Row, defaults: Defaults) -> Item:
+    messages = [_message(one, place) for place, one in enumerate(need(given, "messages", list))]
+    texts, ranks = need(given, "responses", list), need(given, "ranks", list)
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidRow("responses", "It must be a list of texts.")
+    if len(ranks) != len(texts) or not all(isinstance(rank, int) for rank in ranks):
+        raise InvalidRow("ranks", "It must hold a whole number for every response.")
+    if len(texts) > len(LETTERS):
+        raise InvalidRow("responses", f"At most {len(LETTERS)} responses can be ranked; these are {len(texts)}.")
+    kept = {"ranking": rest(given, "messages", "responses", "ranks"), "ranks": ranks}
+    item = Item("ranking", messages, [Candidate(text) for text in texts], [_everybody(ranks, defaults)])
+    item.source, item.metadata = defaults.source, {KEY: kept}
+    return item
+
+
+def _everybody(ranks: list[Any], defaults: Defaults) -> Said:
+    by_letter = dict(zip(LETTERS, ranks, strict=False))
+    return Said(EVERYBODY, {"ranking": groups_of(by_letter)}, source=defaults.source)
+
+
+def _message(given: Any, place: int) -> Message:
+    one = an_object(given)
+    if one.get("role") not in ROLES:
+        raise InvalidRow(f"messages[{place}].role", f"It must be one of {', '.join(ROLES)}.")
+    return {"role": ROLES[one["role"]], "content": need(one, "content", str, f"messages[{place}].")}
+
+
+class _Trees:
+    """Numbers the trees: items of one follow each other, and the first of them holds what is the tree's own."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, item: Item) -> int | None:
+        kept = item.metadata.get(KEY, {})
+        if "message" not in kept:
+            return None
+        self.number += "tree" in kept
+        return self.number
+
+
+def _written_ranking(item: Item) -> Row:
+    kept = item.metadata[KEY]
+    messages = [{"role": NAMES[one["role"]], "content": one["content"]} for one in item.prompt]
+    row = {"messages": messages, "responses": [one.text for one in item.responses], "ranks": kept["ranks"]}
+    return row | kept["ranking"]
+
+
+def _written_tree(items: list[Item]) -> Row | LeftOut:
+    """Messages by id first; then every reply takes its place under what it answers."""
+    replies_of: dict[str, list[Row]] = {}
+    root: Row | None = None
+    for item in items:
+        kept = item.metadata[KEY]
+        message = kept["message"] | {"text": item.prompt[-1]["content"]}
+        if not kept["leaf"][0]:
+            message["replies"] = replies_of.setdefault(kept["id"], [])
+        for place, (reply, response) in enumerate(zip(kept["replies"], item.responses, strict=True)):
+            full = reply | {"text": response.text}
+            if not kept["leaf"][place + 1]:
+                full["replies"] = replies_of.setdefault(str(reply.get("message_id")), [])
+            replies_of[kept["id"]].append(full)
+        if "tree" in kept:
+            root = kept["tree"] | {"prompt": message}
+        else:
+            replies_of.setdefault(str(message.get("parent_id")), []).append(message)
+    return root if root is not None else LeftOut("messages whose tree has lost its root")

@@ -1,0 +1,236 @@
+"""Files as records: lines of JSON, elements of one JSON array, rows of CSV. A record knows its line and where it ends.
+
+Nothing here trusts the file: a record that is too long is passed over without being held, one that cannot be decoded or
+parsed is a record with an error, and reading goes on behind it. `end` is a byte offset to start reading from again.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+MAX_RECORD = 16 * 1024 * 1024
+KEPT = 2000  # bytes of a record that is too long, to show which one it was
+CHUNK = 1 << 16
+BOM = b"\xef\xbb\xbf"
+_MARKS = re.compile(rb'["\\{}\[\],\n]')
+csv.field_size_limit(MAX_RECORD)
+
+
+@dataclass(slots=True)
+class Record:
+    """One record: its line (from 1), where it ends, and its value or what is wrong with it."""
+
+    line: int
+    end: int
+    next_line: int
+    raw: bytes
+    value: Any = None
+    error: str = ""
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole cannot be read; the sentence says why."""
+
+
+def container_of(file: BinaryIO) -> str:
+    """`array` when the file is one JSON array, else `lines`. Leaves the file at its start."""
+    head = file.read(CHUNK)
+    file.seek(0)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head[:64].count(b"\0") > 8:
+        raise UnreadableFile("The file is not UTF-8 text (it looks like UTF-16 or binary). Save it as UTF-8.")
+    return "array" if head.removeprefix(BOM).lstrip()[:1] == b"[" else "lines"
+
+
+def lines(file: BinaryIO, offset: int = 0, line: int = 1) -> Iterator[Record]:
+    """Records of JSON Lines from `offset` on, which is in line `line`."""
+    for number, end, raw, error in _raw_lines(file, offset, line):
+        if error:
+            yield Record(number, end, number + 1, raw, error=error)
+        elif raw.strip():
+            yield parsed(number, end, number + 1, raw)
+
+
+def array(file: BinaryIO, offset: int = 0, line: int = 1) -> Iterator[Record]:
+    """Elements of a JSON array from `offset` on: the array's start, or the end of an element."""
+    if offset:
+        file.seek(offset - 1)
+        if file.read(1) != b",":
+            return  # the array had ended there
+    file.seek(offset)
+    position, depth, in_text, escaped, escape_at = offset, 0 if offset == 0 else 1, False, False, -1
+    held, held_line, too_long, size = bytearray(), line, False, 0
+
+    def done(end: int) -> Record | None:
+        nonlocal held, too_long, size
+        raw, long = bytes(held), too_long
+        held, too_long, size = bytearray(), False, 0
+        if long:
+            return Record(held_line, end, line, raw[:KEPT], error=_too_long())
+        return parsed(held_line, end, line, raw.strip()) if raw.strip() else None
+
+    while chunk := file.read(CHUNK):
+        start = 0
+        for mark in _MARKS.finditer(chunk):
+            sign, place = mark.group(), mark.start()
+            if escaped and position + place == escape_at:
+                escaped = False
+                if sign != b"\n":
+                    continue
+            escaped = False
+            if sign == b"\n":
+                line += 1
+                if not (held.strip() or chunk[start:place].strip()):
+                    held_line = line
+                continue
+            if in_text:
+                if sign == b"\\":
+                    escaped, escape_at = True, position + place + 1
+                elif sign == b'"':
+                    in_text = False
+                continue
+            if sign == b'"':
+                in_text = True
+            elif sign in (b"{", b"["):
+                if depth == 0:
+                    start = place + 1
+                    held.clear()
+                depth += 1
+            elif sign in (b"}", b"]"):
+                depth -= 1
+            if (depth == 1 and sign == b",") or depth == 0:
+                held += chunk[start:place] if not too_long else b""
+                start = place + 1
+                if record := done(position + place + 1):
+                    yield record
+                held_line = line
+                if depth == 0:
+                    return
+        if too_long or size + len(chunk) - start > MAX_RECORD:
+            too_long = True
+            del held[KEPT:]
+        else:
+            held += chunk[start:]
+        size += len(chunk) - start
+        position += len(chunk)
+    cut_off = "The array has no end: the file was cut off here."
+    last = done(position)
+    if last and last.error:
+        last.error = cut_off
+    if last:
+        yield last
+    if not last or not last.error:
+        yield Record(line, position, line, b"", error=cut_off)
+
+
+def table(file: BinaryIO, header: list[str] | None = None, offset: int = 0, line: int = 1) -> Iterator[Record]:
+    """Rows of CSV as objects. The header is the first line, or `header` when reading starts behind it."""
+    end = offset
+    number = next_line = line
+    bad = ""
+
+    def texts() -> Iterator[str]:
+        nonlocal end, next_line, bad
+        for at, stop, raw, error in _raw_lines(file, offset, line):
+            end, next_line = stop, at + 1
+            if not error:
+                try:
+                    yield raw.decode() + "\n"
+                    continue
+                except UnicodeDecodeError as problem:
+                    error = _not_utf8(problem)
+            bad = bad or error
+            yield "\n"
+
+    rows = csv.reader(texts(), strict=True)
+    while True:
+        number, bad = next_line, ""
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            yield Record(number, end, next_line, b"", error=f"It is no CSV: {problem}.")
+            continue
+        if bad:
+            yield Record(number, end, next_line, b"", error=bad)
+        elif header is None:
+            header = cells
+        elif cells:
+            raw = ",".join(cells).encode()
+            if len(cells) != len(header):
+                sentence = f"It has {len(cells)} cells; the header has {len(header)}."
+                yield Record(number, end, next_line, raw, error=sentence)
+            elif any("\0" in cell for cell in cells):
+                yield Record(number, end, next_line, raw, error="It holds a NUL character, which cannot be stored.")
+            else:
+                yield Record(number, end, next_line, raw, dict(zip(header, cells, strict=True)))
+
+
+def parsed(line: int, end: int, next_line: int, raw: bytes) -> Record:
+    """A record of JSON, or one that says why it is none."""
+    record = Record(line, end, next_line, raw)
+    try:
+        record.value = json.loads(raw.decode(), parse_constant=_no_number)
+        if b"\\u" in raw:
+            _storable(record.value, raw)
+    except UnicodeDecodeError as problem:
+        record.error = _not_utf8(problem)
+    except json.JSONDecodeError as problem:
+        record.error = f"It is no JSON: {problem.msg} at character {problem.pos + 1}."
+    except RecursionError:
+        record.error = "The JSON is nested too deep."
+    except ValueError as problem:
+        record.error = str(problem)
+    return record
+
+
+def _raw_lines(file: BinaryIO, offset: int, line: int) -> Iterator[tuple[int, int, bytes, str]]:
+    file.seek(offset)
+    end = offset
+    while raw := file.readline(MAX_RECORD + 1):
+        end += len(raw)
+        error = ""
+        if len(raw) > MAX_RECORD and not raw.endswith(b"\n"):
+            error, raw = _too_long(), raw[:KEPT]
+            while more := file.readline(CHUNK):
+                end += len(more)
+                if more.endswith(b"\n"):
+                    break
+        elif line == 1:
+            raw = raw.removeprefix(BOM)
+        yield line, end, raw.rstrip(b"\r\n"), error
+        line += 1
+
+
+def _storable(value: Any, raw: bytes) -> None:
+    lowered = raw.lower()
+    text = json.dumps(value, ensure_ascii=False) if b"\\ud" in lowered else ""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("It holds half of a surrogate pair, which cannot be stored.") from None
+    if b"\\u0000" in lowered and _has_nul(value):
+        raise ValueError("It holds a NUL character, which cannot be stored.")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(one) for key, one in value.items())
+    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number.")
+
+
+def _not_utf8(problem: UnicodeDecodeError) -> str:
+    return (
+        f"Byte {problem.start + 1} of it (0x{problem.object[problem.start]:02x}) is not UTF-8. Save the file as UTF-8."
+    )
+
+
+def _too_long() -> str:
+    return f"It is longer than {MAX_RECORD // 2**20} MB and was passed over."

@@ -1,0 +1,60 @@
+"""Compressed files, unpacked within bounds: what a few bytes unpack to may be more than a disk holds."""
+
+import gzip
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+CHUNK = 1 << 20
+MOST_TIMES = 200  # text shrinks to a twentieth; what shrinks to less than a two-hundredth is meant to fill a disk
+HARMLESS = 32 * 2**20  # below this, no ratio is a danger
+MOST = 20 * 2**30
+
+
+def is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4).startswith((GZIP, ZIP))
+
+
+def unpack(path: Path, target: Path) -> str:
+    """Write what `path` holds to `target`, as far as it can be read.
+
+    Returns:
+        What was wrong from there on, in a sentence; empty when all of it was read.
+    """
+    limit = min(MOST, max(HARMLESS, MOST_TIMES * path.stat().st_size))
+    try:
+        with path.open("rb") as file:
+            packed_as_zip = file.read(4) == ZIP
+        if not packed_as_zip:
+            with gzip.open(path) as source:
+                return _copy(source, target, limit)
+        with zipfile.ZipFile(path) as archive:
+            names = [one for one in archive.infolist() if not one.is_dir()]
+            if len(names) != 1:
+                target.touch()
+                return f"The zip file holds {len(names)} files; it must hold one."
+            with archive.open(names[0]) as source:
+                return _copy(source, target, limit)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        target.touch()
+        return f"The zip file cannot be read: {error}."
+
+
+def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, limit: int) -> str:
+    written = 0
+    with target.open("wb") as out:
+        try:
+            while chunk := source.read(CHUNK):
+                written += len(chunk)
+                if written > limit:
+                    return (
+                        f"The file unpacks to more than {limit // 2**20} MB, over {MOST_TIMES} times its size;"
+                        " reading stopped here."
+                    )
+                out.write(chunk)
+        except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+            return f"The compressed file is cut off or damaged here: {error}"
+    return ""

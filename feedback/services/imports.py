@@ -1,0 +1,291 @@
+"""Files into rows, as a job: asked for in a door, carried out by a worker, some hundred rows at a time.
+
+Each batch is one transaction: its rows and the place in the file up to which they go. Killed anywhere, the job goes on
+from that place, and what comes out is what would have come out. Bad lines are told and kept in a file; the good are in.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from feedback import queue
+from feedback.errors import Invalid, NotFound, ProjectClosed
+from feedback.formats import reading, unpacking
+from feedback.formats.catalogue import CSV, FORMATS, Format
+from feedback.formats.items import Defaults, InvalidRow
+from feedback.formats.reading import Record
+from feedback.models import Job, Person, Project
+from feedback.services import events, intake, jobs
+
+FOLDER, INBOX = "imports", "inbox"
+BATCH = 180  # two for each task, one for each answer: some 20 ms of one write transaction on SQLite
+BATCH_BYTES = 4 * 2**20
+KEPT_TEXT = 1_000_000  # bytes of a rejected record that are kept
+TRIES = 3
+
+
+@dataclass
+class Cursor:
+    """How far an import is, and what became of what it has read. Kept in the job's result."""
+
+    offset: int = 0
+    line: int = 1
+    size: int = 0
+    header: list[str] | None = None
+    read: int = 0
+    new: int = 0
+    tasks: int = 0
+    before: int = 0
+    rejected: int = 0
+    rejected_bytes: int = 0
+    problem: str = ""
+    done: bool = False
+
+
+@dataclass
+class Batch:
+    """Records read, and what has been found out about them outside of any transaction."""
+
+    records: list[tuple[Record, list[intake.Ready]]] = field(default_factory=list)
+    weight: int = 0
+    bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.weight >= BATCH or self.bytes >= BATCH_BYTES
+
+
+def request_import(
+    *,
+    project: Project,
+    by: Person,
+    format: str,
+    name: str,
+    chunks: Iterable[bytes],
+    source: str = "",
+    annotator: str = "",
+) -> Job:
+    """Store the file and ask a worker to bring it in.
+
+    Args:
+        source: where its rows come from; also whose people its annotators are.
+        annotator: who said it, where the file does not tell.
+
+    Raises:
+        Invalid: an unknown format, an empty file, a name that is too long.
+        ProjectClosed: the project takes nothing any more.
+    """
+    if format not in FORMATS or FORMATS[format].read is None:
+        raise Invalid(f"The format must be one of {', '.join(FORMATS)}.", field="format")
+    if len(source) > 100 or len(annotator) > 200:
+        raise Invalid("A source has at most 100 characters, an annotator 200.", field="source")
+    if project.state == Project.State.CLOSED:
+        raise ProjectClosed("The project is closed and takes no imports.")
+    folder = f"{FOLDER}/{uuid.uuid4()}"
+    place = Path(settings.DATA_DIR) / folder
+    place.mkdir(parents=True)
+    try:
+        with (place / "upload").open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        if not (place / "upload").stat().st_size:
+            raise Invalid("The file is empty.", field="file")
+        with transaction.atomic():
+            job = jobs.create(
+                kind=Job.Kind.IMPORT,
+                queue_name=queue.DEFAULT,
+                project=project,
+                by=by,
+                payload={
+                    "folder": folder,
+                    "format": format,
+                    "name": Path(name).name[:200] or "file",
+                    "source": source or format,
+                    "annotator": annotator or "unknown",
+                },
+            )
+            events.record("import.requested", job, actor=by)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return job
+
+
+def from_inbox(name: str) -> tuple[str, Iterator[bytes]]:
+    """A file that an operator has put under DATA_DIR/inbox. Nothing outside of it can be named, by links neither.
+
+    Raises:
+        Invalid: there is no such file.
+    """
+    inbox = (Path(settings.DATA_DIR) / INBOX).resolve()
+    path = (inbox / name).resolve()
+    if "\0" in name or not path.is_relative_to(inbox) or not path.is_file():
+        raise Invalid(f"There is no file {name!r} in the folder {INBOX} of the service's data.", field="path")
+
+    def chunks() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                yield chunk
+
+    return path.name, chunks()
+
+
+def rejected_file(job: Job) -> Path:
+    """Lines that were refused, as JSON Lines: line, field, error, text.
+
+    Raises:
+        NotFound: none was refused, or the files are gone.
+    """
+    path = Path(settings.DATA_DIR) / job.payload["folder"] / "rejected.jsonl"
+    if not path.is_file():
+        raise NotFound("No line was refused.")
+    return path
+
+
+def bring_in(job: Job) -> Iterator[Cursor]:
+    """Carry the import out; yields after every batch that was written.
+
+    Raises:
+        Invalid: the file as a whole cannot be read.
+        InvalidTransition: the job is another attempt's by now; nothing of the last batch was written.
+    """
+    assert job.project is not None
+    if job.project.state == Project.State.CLOSED:
+        raise ProjectClosed("The project is closed and takes no imports.")
+    folder = Path(settings.DATA_DIR) / job.payload["folder"]
+    if not (folder / "upload").is_file():
+        raise Invalid("The uploaded file is gone from the disk. Upload it again.")
+    cursor = Cursor(**job.result) if job.result else Cursor()
+    if cursor.done:
+        return
+    path = _plain_file(folder, cursor)
+    cursor.size = path.stat().st_size
+    known = intake.Known(job.project)
+    with path.open("rb") as file:
+        for batch in _batches(job, file, cursor):
+            known.meet([one for _, items in batch.records for one in items])
+            _commit(job, folder, known, batch, cursor)
+            yield cursor
+
+
+def _plain_file(folder: Path, cursor: Cursor) -> Path:
+    upload, plain = folder / "upload", folder / "unpacked"
+    if not unpacking.is_packed(upload):
+        return upload
+    if not (cursor.offset and plain.is_file()):
+        cursor.problem = unpacking.unpack(upload, folder / "unpacking")
+        (folder / "unpacking").replace(plain)
+    return plain
+
+
+def _batches(job: Job, file: BinaryIO, cursor: Cursor) -> Iterator[Batch]:
+    form = FORMATS[job.payload["format"]]
+    defaults = Defaults(job.payload["source"], job.payload["annotator"])
+    assert job.project is not None
+    batch, last = Batch(), cursor.line
+    for record in _records(form, file, cursor):
+        items: list[intake.Ready] = []
+        if not record.error and form.read is not None:
+            try:
+                items = [intake.ready(job.project, item) for item in form.read(record.value, defaults)]
+            except InvalidRow as error:
+                record.value, record.error = error.field, error.sentence
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+                record.value, record.error = None, f"It is not what {form.label} looks like ({error})."
+        else:
+            record.value = None
+        batch.records.append((record, items))
+        batch.weight += 1 + sum(1 + len(one.item.answers) for one in items)
+        batch.bytes += len(record.raw)
+        last = record.next_line
+        if batch.full:
+            yield batch
+            batch = Batch()
+    if cursor.problem:
+        batch.records.append((Record(last, cursor.size, last, b"", error=cursor.problem), []))
+    batch.bytes = -1  # the last one
+    yield batch
+
+
+def _records(form: Format, file: BinaryIO, cursor: Cursor) -> Iterator[Record]:
+    try:
+        container = reading.container_of(file)
+    except reading.UnreadableFile as error:
+        raise Invalid(str(error)) from None
+    if form.container == CSV:
+        for record in reading.table(file, cursor.header, cursor.offset, cursor.line):
+            if cursor.header is None and isinstance(record.value, dict):
+                cursor.header = list(record.value)
+            yield record
+    else:
+        yield from (reading.array if container == "array" else reading.lines)(file, cursor.offset, cursor.line)
+
+
+def _commit(job: Job, folder: Path, known: intake.Known, batch: Batch, cursor: Cursor) -> None:
+    """Rows and cursor in one transaction. Two imports of one file at once: the slower of the two looks again."""
+    assert job.project is not None
+    for attempt in range(TRIES):
+        after = Cursor(**asdict(cursor))
+        try:
+            with transaction.atomic():
+                good = _sorted_out(known, batch, after, folder)
+                after.new += len(good)
+                after.tasks += intake.write(job.project, job.requested_by, good, known)
+                jobs.keep(job, asdict(after))
+        except IntegrityError:
+            if attempt == TRIES - 1:
+                raise
+            continue
+        cursor.__dict__.update(asdict(after))
+        return
+
+
+def _sorted_out(known: intake.Known, batch: Batch, cursor: Cursor, folder: Path) -> list[intake.Ready]:
+    """What is new in a batch; what is there already is counted, and what is refused goes to its file."""
+    known.look_up([one for _, items in batch.records for one in items])
+    digests = dict(known.digests)
+    good: list[intake.Ready] = []
+    refused: list[bytes] = []
+    for record, items in batch.records:
+        clash = next((one for one in items if digests.get(one.key, one.digest) != one.digest), None)
+        if clash is not None:
+            sentence = f"The external_id {clash.key!r} exists with another content."
+            record = Record(record.line, record.end, record.next_line, record.raw, "external_id", sentence)
+        if record.error:
+            refused.append(_refusal(record))
+        else:
+            for one in items:
+                if one.key in digests:
+                    cursor.before += 1
+                else:
+                    digests[one.key] = one.digest
+                    good.append(one)
+        cursor.offset, cursor.line = record.end, record.next_line
+    cursor.read += len(batch.records)
+    cursor.rejected += len(refused)
+    cursor.done = batch.bytes == -1
+    if refused:
+        path = folder / "rejected.jsonl"
+        path.touch()
+        with path.open("r+b") as file:
+            file.truncate(cursor.rejected_bytes)  # what an attempt wrote whose transaction did not commit
+            file.seek(cursor.rejected_bytes)
+            file.write(b"".join(refused))
+            file.flush()
+            os.fsync(file.fileno())
+            cursor.rejected_bytes = file.tell()
+    return good
+
+
+def _refusal(record: Record) -> bytes:
+    text = record.raw[:KEPT_TEXT].decode(errors="replace")
+    row: dict[str, Any] = {"line": record.line, "field": record.value or "", "error": record.error, "text": text}
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,297 @@
+"""Files become rows: the good lines are in, the bad ones are told by line, and a kill changes nothing."""
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feedback.errors import Invalid
+from feedback.formats import reading
+from feedback.formats.catalogue import FORMATS
+from feedback.models import Annotation, Assignment, Job, Person, PreferencePair, Project, Prompt, Response, Task
+from feedback.services import exports, imports, projects, tasks
+from tests.conftest import SHARED_DATA
+from workers.execution import run_job
+from workers.imports import Parquet
+
+FILES = [
+    ("hh", "hh_helpful_base/train.jsonl"),
+    ("openassistant", "openassistant/trees.jsonl"),
+    ("openassistant", "openassistant/rankings.jsonl"),
+    ("trl-prompt-only", "openassistant/prompts_250.jsonl"),
+    ("pandalm", "pandalm_3annotators/pairs.jsonl"),
+    ("llmbar", "llmbar/pairs.jsonl"),
+    ("taskmaster", "taskmaster_reward/movie_tickets.jsonl"),
+    ("self-instruct", "self_instruct/seed_tasks.jsonl"),
+    ("self-instruct", "self_instruct/ranking_candidates.jsonl"),
+    ("label-studio", "label_studio/pairwise_export.json"),
+    ("label-studio", "label_studio/pairwise_tasks.json"),
+]
+
+
+@pytest.fixture
+def project(hana: Person) -> Project:
+    return projects.open_project(by=hana, name="Imports", slug="imports", annotations_per_task=2)
+
+
+@pytest.fixture
+def twin(hana: Person) -> Project:
+    """Another project, to bring the same into."""
+    return projects.open_project(by=hana, name="Twin", slug="twin", annotations_per_task=2)
+
+
+def asked(project: Project, by: Person, content: bytes, format: str = "touchstone", **options: Any) -> Job:
+    return imports.request_import(project=project, by=by, format=format, name="rows.jsonl", chunks=[content], **options)
+
+
+def brought_in(project: Project, by: Person, content: bytes, format: str = "touchstone", **options: Any) -> Job:
+    job = asked(project, by, content, format, **options)
+    run_job(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def written(project: Project, by: Person, format: str, **options: Any) -> tuple[Job, Path]:
+    job = exports.request_export(project=project, by=by, format=format, **options)
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert job.status == "succeeded", job.error
+    return job, exports.file_of(job)
+
+
+def rows_of(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def refusals(job: Job) -> list[tuple[int, str, str]]:
+    return [(row["line"], row["field"], row["error"]) for row in rows_of(imports.rejected_file(job))]
+
+
+def lines(*rows: Any) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def pair(number: int, **more: Any) -> dict[str, Any]:
+    return {"prompt": f"Question {number}?", "responses": [f"Yes {number}", f"No {number}"]} | more
+
+
+@pytest.mark.parametrize(("format", "name"), FILES)
+def test_real_data_comes_out_as_it_went_in(project: Project, hana: Person, format: str, name: str) -> None:
+    path = SHARED_DATA / name
+    if not path.exists():
+        pytest.skip(f"the real data set is not here: {name}")
+    with path.open("rb") as file:
+        read = reading.array if reading.container_of(file) == "array" else reading.lines
+        original = [record.value for record in read(file)]
+    told = {json.dumps(row): row for row in original}
+    twice = len(original) - len(told)  # a row that stands in a file twice is brought in once, and counted
+    original = list(told.values())
+    job = brought_in(project, hana, path.read_bytes(), format)
+    assert (job.status, job.result["rejected"], job.result["before"]) == ("succeeded", 0, twice)
+    _, out = written(project, hana, format)
+    if format == "trl-prompt-only":  # plain text becomes a message
+        original = [{"prompt": [{"role": "user", "content": row["prompt"]}]} for row in original]
+    assert rows_of(out) == original
+    _, own = written(project, hana, "touchstone")
+    again = [item for row in rows_of(own) for item in FORMATS["touchstone"].read(row, None)]  # type: ignore[misc,arg-type]
+    assert list(FORMATS[format].write(again)) == original  # type: ignore[misc]
+    assert Person.objects.filter(username=None).count() <= 3
+
+
+class TestWhatIsWritten:
+    def test_an_open_task_can_be_answered(self, project: Project, hana: Person) -> None:
+        job = brought_in(project, hana, lines(pair(1, priority=3, metadata={"a": [1.5, None]})), source="wiki")
+        assert job.result["tasks"] == 1
+        held = tasks.next_assignment(project=project, annotator=hana)
+        assert isinstance(held, Assignment)
+        task = held.task
+        task.full_clean()
+        assert (task.kind, task.annotations_wanted, task.priority, task.arm) == ("comparison", 2, 3, "given")
+        assert [one.text for one in Response.objects.order_by("pk")] == ["Yes 1", "No 1"]
+        prompt = Prompt.objects.get()
+        assert (prompt.metadata, prompt.state, prompt.split != "") == ({"a": [1.5, None]}, "ready", True)
+
+    def test_answers_settle_a_task_and_become_pairs(self, project: Project, hana: Person) -> None:
+        answers = [
+            {"annotator": "x", "answer": {"outcome": "prefer", "choice": "b", "strength": 3}, "shown": ["b", "a"]},
+            {"annotator": "y", "answer": {"outcome": "tie"}, "seconds": 4.5},
+        ]
+        brought_in(project, hana, lines(pair(1, answers=answers)), source="wiki")
+        task, one = Task.objects.get(), PreferencePair.objects.get()
+        assert (task.state, task.free_slots, task.annotations_wanted) == ("settled", 0, 2)
+        assert (one.chosen.text, one.rejected.text, one.strength) == ("No 1", "Yes 1", 3)
+        assert one.annotation.assignment.current_id == one.annotation_id
+        assert one.annotation.shown == [str(one.chosen.public_id), str(one.rejected.public_id)]
+        assert set(Person.objects.filter(source="wiki").values_list("external_name", flat=True)) == {"x", "y"}
+        _, path = written(project, hana, "touchstone")
+        (row,) = rows_of(path)
+        assert [(said["annotator"], said["answer"]["outcome"]) for said in row["answers"]] == [
+            ("x", "prefer"), ("y", "tie"),
+        ]  # fmt: skip
+        job, path = written(project, hana, "hh")
+        assert len(rows_of(path)) == 1
+        assert job.result["left_out"] == {"an answer tie": 1}
+        assert any("Strength" in note for note in job.result["notes"])
+
+    def test_the_same_again_adds_nothing(self, project: Project, hana: Person) -> None:
+        content = lines(pair(1), pair(2, external_id="two"))
+        brought_in(project, hana, content)
+        job = brought_in(project, hana, content)
+        assert (job.result["new"], job.result["before"], Task.objects.count()) == (0, 2, 2)
+
+    def test_parquet_holds_the_same(self, project: Project, hana: Person) -> None:
+        from pyarrow import parquet
+
+        said = [{"annotator": "x", "answer": {"outcome": "prefer", "choice": "a", "strength": 1}}]
+        brought_in(project, hana, lines(*(pair(number, answers=said) for number in range(20))))
+        _, path = written(project, hana, "trl", file_type="parquet")
+        _, plain = written(project, hana, "trl")
+        assert [{k: v for k, v in row.items() if k != "_more"} for row in parquet.read_table(path).to_pylist()] == (
+            rows_of(plain)
+        )
+        assert Parquet is not None
+
+    def test_csv_guards_formulas_and_reads_them_back(self, project: Project, twin: Project, hana: Person) -> None:
+        texts = ["=1+1", "+1", "-1", "@x", "'=quoted", 'a\nb,"c"', "\tx"]
+        brought_in(project, hana, lines(*({"prompt": text, "responses": ["=A1", ""]} for text in texts)))
+        _, path = written(project, hana, "touchstone-csv")
+        content = path.read_text()
+        assert not any(
+            cell.startswith(("=", "+", "-", "@")) for line in content.splitlines() for cell in line.split(",")
+        )
+        job = brought_in(twin, hana, path.read_bytes(), "touchstone-csv")
+        assert job.result["rejected"] == 0
+        assert [one.text for one in Prompt.objects.filter(project=twin).order_by("pk")] == texts
+        assert set(Response.objects.filter(project=twin).values_list("text", flat=True)) == {"=A1", ""}
+
+
+class TestBrokenFiles:
+    def test_bad_lines_are_told_and_good_ones_are_in(self, project: Project, hana: Person) -> None:
+        content = b"".join(
+            [
+                lines(pair(1)),
+                b'{"prompt": "caf\xe9"}\n',
+                b'{"prompt": "cut',
+                b"\n[1]\n",
+                lines({"prompt": 7}, pair(2, responses=["a", "a"]), pair(3, kind="guess"), {"prompt": "a\0b"}),
+                lines(pair(4, external_id="x"), pair(5, external_id="x"), pair(6, answers=[{"answer": {}}])),
+                lines(pair(7)),
+            ]
+        )
+        job = brought_in(project, hana, content)
+        assert job.status == "succeeded"
+        assert Task.objects.count() == 3
+        told = {line: (field, error) for line, field, error in refusals(job)}
+        assert set(told) == {2, 3, 4, 5, 6, 7, 8, 10, 11}
+        assert "not UTF-8" in told[2][1]
+        assert "no JSON" in told[3][1]
+        assert told[6][0] == "responses"
+        assert told[7][0] == "kind"
+        assert told[10][0] == "external_id"
+        assert told[11][0] == "answers[0].answer.outcome"
+
+    def test_a_line_beyond_measure_is_passed_over_without_being_held(
+        self, project: Project, hana: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import tracemalloc
+
+        monkeypatch.setattr(reading, "MAX_RECORD", 2**18)
+        job = asked(project, hana, lines(pair(1)))
+        path = imports.Path(imports.settings.DATA_DIR) / job.payload["folder"] / "upload"
+        with path.open("ab") as file:
+            for _ in range(200):
+                file.write(b"x" * 2**20)
+            file.write(b"\n" + lines(pair(2)))
+        tracemalloc.start()
+        run_job(job.pk)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        job.refresh_from_db()
+        assert [line for line, _, _ in refusals(job)] == [2]
+        assert Task.objects.count() == 2
+        assert peak < 20 * 2**20
+
+    def test_packed_files(self, project: Project, hana: Person, tmp_path: Path) -> None:
+        content = lines(*(pair(number) for number in range(300)))
+        packed = gzip.compress(content)
+        assert brought_in(project, hana, packed).result["new"] == 300
+        cut = brought_in(project, hana, gzip.compress(content + lines(pair(301)) * 2000)[:-2000])
+        assert "cut off" in refusals(cut)[-1][2]
+        with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+            archive.writestr("a", content)
+            archive.writestr("b", content)
+        two = brought_in(project, hana, (tmp_path / "two.zip").read_bytes())
+        assert "must hold one" in refusals(two)[0][2]
+
+    def test_a_zip_bomb_is_stopped(self, project: Project, hana: Person) -> None:
+        bomb = gzip.compress(lines(pair(1)) + b" " * (64 * 2**20))
+        job = brought_in(project, hana, bomb)
+        assert Task.objects.count() == 1
+        assert any("unpacks to more than" in error for _, _, error in refusals(job))
+
+    def test_a_cut_array_gives_what_came_before(self, project: Project, hana: Person) -> None:
+        whole = json.dumps([{"data": {"prompt": f"q{n}", "answer1": "x", "answer2": 'y]}\\"'}} for n in range(5)])
+        job = brought_in(project, hana, whole[:-20].encode(), "label-studio")
+        assert Task.objects.count() == 4
+        assert "cut off" in refusals(job)[0][2]
+
+    def test_what_is_no_text_at_all_fails_with_a_sentence(self, project: Project, hana: Person) -> None:
+        job = brought_in(project, hana, "prompt".encode("utf-16"))
+        assert (job.status, job.error_kind) == ("failed", "data")
+        assert "UTF-8" in job.error
+
+    def test_nothing_outside_the_inbox_can_be_named(self, project: Project) -> None:
+        for name in ("../touchstone.sqlite3", "/etc/passwd", "a\0b", ""):
+            with pytest.raises((Invalid, ValueError)):
+                imports.from_inbox(name)
+
+
+@pytest.mark.parametrize("format", ["touchstone", "touchstone-csv", "label-studio"])
+def test_killed_in_the_middle_it_goes_on_and_the_rows_are_the_same(
+    project: Project, twin: Project, hana: Person, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    said = [{"annotator": "x", "answer": {"outcome": "prefer", "choice": "a", "strength": 2}}]
+    rows: list[Any] = [pair(number, answers=said if number % 3 else []) for number in range(900)]
+    if format == "label-studio":
+        content = json.dumps([{"prompt": row["prompt"], "answer1": "a", "answer2": "b"} for row in rows]).encode()
+    elif format == "touchstone-csv":
+        told = "".join(f"{row['prompt']},a,b\n" if n % 7 else "x\n" for n, row in enumerate(rows))
+        content = f"prompt,response_a,response_b\n{told}".encode()
+    else:
+        content = lines(*rows[:450], {"prompt": 1}, *rows[450:])
+    whole = brought_in(project, hana, content, format)
+    _, path = written(project, hana, "touchstone")
+    expected, refused = rows_of(path), refusals(whole) if whole.result["rejected"] else []
+
+    class Killed(BaseException):
+        pass
+
+    job, commits = asked(twin, hana, content, format), 0
+    keep = imports.jobs.keep
+
+    def keep_or_die(job: Job, result: dict[str, Any]) -> None:
+        nonlocal commits
+        commits += 1
+        keep(job, result)
+        if commits % 2 == 0:
+            raise Killed  # rows are written, the transaction is not committed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(imports.jobs, "keep", keep_or_die)
+        for _ in range(30):
+            try:
+                run_job(job.pk)
+            except Killed:
+                Job.objects.filter(pk=job.pk).update(status="queued")
+    job.refresh_from_db()
+    assert job.status == "succeeded"
+    _, path = written(twin, hana, "touchstone")
+    assert rows_of(path) == expected
+    assert (refusals(job) if job.result["rejected"] else []) == refused
+    assert {name: job.result[name] for name in ("read", "new", "before", "rejected")} == {
+        name: whole.result[name] for name in ("read", "new", "before", "rejected")
+    }
+    assert Annotation.objects.filter(project=twin).count() == sum(len(row.get("answers", [])) for row in expected)
