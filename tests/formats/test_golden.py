@@ -1,0 +1,119 @@
+"""One golden row a format, both ways: what is read, and that the same row comes out again."""
+# ruff: noqa: E501  (a golden row is read best as one line)
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from feedback.formats import own_csv, reading
+from feedback.formats.catalogue import FORMATS
+from feedback.formats.items import Defaults, InvalidRow, Item, LeftOut
+
+USER = {"role": "user", "content": "Why?"}
+YES, NO = {"role": "assistant", "content": "Yes"}, {"role": "assistant", "content": "No"}
+LS_RESULT = {"id": "r", "from_name": "comparison", "to_name": "comparison", "type": "pairwise", "origin": "manual"}
+GOLDEN: list[tuple[str, str, Any]] = [
+    ("touchstone", "comparison", {
+        "kind": "comparison", "prompt": [USER], "responses": [{"text": "Yes", "model": "m"}, {"text": "No"}],
+        "answers": [{"annotator": "x", "answer": {"outcome": "tie"}, "shown": ["b", "a"], "source": "desk"}],
+        "gold": {"outcome": "tie"}, "external_id": "7", "metadata": {"n": 1}, "priority": 2, "annotations_wanted": 3,
+    }),
+    ("trl", "comparison", {"prompt": [USER], "chosen": [YES], "rejected": [NO]}),
+    ("trl-implicit", "comparison", {"chosen": [USER, YES], "rejected": [USER, NO], "margin": 0.5}),
+    ("trl-prompt-completion", "demonstration", {"prompt": [USER], "completion": [YES]}),
+    ("trl-prompt-only", "prompt", {"prompt": [USER]}),
+    ("trl-unpaired", "thumb", {"prompt": [USER], "completion": [YES], "label": False}),
+    ("hh", "comparison", {"chosen": "\n\nHuman: Why?\n\nAssistant: Yes", "rejected": "\n\nHuman: Why?\n\nAssistant: No"}),
+    ("label-studio", "comparison", {
+        "id": 1, "data": {"prompt": "Why?", "answer1": "Yes", "answer2": "No"},
+        "annotations": [{"completed_by": 2, "was_cancelled": False, "lead_time": 2.5,
+                         "result": [{"value": {"selected": "right"}} | LS_RESULT]}],
+    }),
+    ("label-studio", "ranking", {
+        "data": {"prompt": "Why?", "items": [{"id": "x", "body": "1"}, {"id": "y", "body": "2"}, {"id": "z", "body": "3"}]},
+        "annotations": [{"completed_by": 2, "result": [{"type": "ranker", "value": {"ranker": ["z", "x", "y"]}}]}],
+    }),
+    ("argilla", "ranking", {
+        "fields": {"prompt": "Why?", "completion-a": "1", "completion-b": "2", "completion-c": "3"}, "suggestions": {},
+        "responses": {"ranking": [{"user_id": "u", "value": [
+            {"value": "completion-a", "rank": 1}, {"value": "completion-b", "rank": 1}, {"value": "completion-c", "rank": 3},
+        ]}]}, "metadata": {"m": 1},
+    }),
+    ("openassistant", "ranking", {
+        "tree_id": "t", "messages": [{"role": "prompter", "content": "Why?"}], "responses": ["1", "2"], "ranks": [1, 0],
+    }),
+    ("openai", "demonstration", {"messages": [USER, YES]}),
+    ("openai", "comparison", {
+        "input": {"messages": [USER], "tools": []}, "preferred_output": [YES], "non_preferred_output": [NO],
+    }),
+    ("pandalm", "comparison", {
+        "instruction": "Do", "input": "it", "response1": "a", "response2": "b", "annotator1": 0, "annotator2": 2, "idx": 1,
+    }),
+    ("llmbar", "comparison", {"id": "N/0", "input": "Why?", "output_1": "a", "output_2": "b", "label": 2}),
+]  # fmt: skip
+
+
+def items_of(format: str, row: Any) -> list[Item]:
+    read = FORMATS[format].read
+    assert read is not None
+    return list(read(row, Defaults("s", "somebody")))
+
+
+def rows_of(format: str, items: list[Item]) -> list[Any]:
+    write = FORMATS[format].write
+    assert write is not None
+    return list(write(items))
+
+
+@pytest.mark.parametrize(("format", "kind", "row"), GOLDEN)
+def test_a_golden_row_goes_both_ways(format: str, kind: str, row: Any) -> None:
+    items = items_of(format, row)
+    assert [item.kind for item in items] == [kind]
+    assert rows_of(format, items) == [row]
+    (own,) = rows_of("touchstone", items)
+    assert rows_of(format, items_of("touchstone", json.loads(json.dumps(own)))) == [row]
+
+
+def test_left_and_right_become_letters() -> None:
+    (item,) = items_of("label-studio", GOLDEN[7][2])
+    assert (item.answers[0].answer["choice"], item.answers[0].shown, item.answers[0].seconds) == ("b", ["a", "b"], 2.5)
+
+
+def test_equal_ranks_tie() -> None:
+    (item,) = items_of("argilla", GOLDEN[9][2])
+    assert item.answers[0].answer == {"ranking": [["a", "b"], ["c"]]}
+
+
+def test_what_a_format_cannot_carry_is_said() -> None:
+    (item,) = items_of("touchstone", GOLDEN[0][2])
+    for format in ("trl", "hh", "label-studio", "openai"):
+        assert LeftOut("an answer tie") in rows_of(format, [item])
+
+
+@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@a", "'", "'=1", "''=", "\tx", "plain", "it's", ""])
+def test_a_guarded_cell_is_read_as_it_was(cell: str) -> None:
+    assert own_csv.unguarded(own_csv.guarded(cell)) == cell
+    assert not own_csv.guarded(cell).startswith(("=", "+", "-", "@"))
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@pytest.mark.parametrize("row", [1, None, [], {}, {"prompt": 1, "chosen": {}}, {"fields": {}, "data": {}}])
+def test_nonsense_is_told_with_a_sentence(format: str, row: Any) -> None:
+    if FORMATS[format].container == "csv" and row:
+        row = {"guess": "x"}  # the cells of a table are text
+    with pytest.raises(InvalidRow) as error:
+        items_of(format, row)
+    assert error.value.sentence.endswith((".", ")."))
+
+
+def test_reading_goes_on_at_any_records_end() -> None:
+    array = json.dumps([{"t": 'a"]}\\', "n": number} for number in range(9)], indent=1).encode()
+    lines = b"\xef\xbb\xbf" + b"".join(json.dumps({"n": number}).encode() + b"\r\n\n" for number in range(9))
+    for content, read in ((array, reading.array), (lines, reading.lines)):
+        whole = list(read(io.BytesIO(content)))
+        assert [record.value["n"] for record in whole] == list(range(9))
+        for place, record in enumerate(whole):
+            after = list(read(io.BytesIO(content), record.end, record.next_line))
+            assert [(one.line, one.value) for one in after] == [(one.line, one.value) for one in whole[place + 1 :]]
