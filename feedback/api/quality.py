@@ -20,6 +20,69 @@ class AgreementSerializer(serializers.Serializer[Any]):
     high = serializers.FloatField(allow_null=True)
 
 
+class ShareSerializer(serializers.Serializer[Any]):
+    hits = serializers.IntegerField()
+    n = serializers.IntegerField()
+    share = serializers.FloatField(allow_null=True)
+
+
+class KindAgreementSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    answers = serializers.IntegerField()
+    agreement = AgreementSerializer(help_text="Ordinal alpha for ratings; pairs of responses for rankings.")
+    tau = serializers.FloatField(allow_null=True, help_text="Mean of Kendall's tau-b, for rankings.")
+
+
+class WeekSerializer(serializers.Serializer[Any]):
+    start = serializers.DateField(help_text="A Monday; a task belongs to the week of its last answer.")
+    answers = serializers.IntegerField()
+    agreement = AgreementSerializer()
+
+
+class PairSerializer(serializers.Serializer[Any]):
+    one = PersonBriefSerializer()
+    other = PersonBriefSerializer()
+    tasks = serializers.IntegerField()
+    raw = serializers.FloatField()
+    interval = serializers.ListField(child=serializers.FloatField())
+    kappa = serializers.FloatField(allow_null=True, help_text="Cohen's.")
+
+
+class EffectSerializer(serializers.Serializer[Any]):
+    """A leaning with quality taken out, as a share and on the log-odds scale."""
+
+    share = serializers.FloatField()
+    value = serializers.FloatField()
+    error = serializers.FloatField(help_text="Standard error of `value`.")
+    usual = serializers.FloatField(help_text="What `value` is compared with: 0, or the median of the others.")
+
+
+class LeaningsSerializer(serializers.Serializer[Any]):
+    n = serializers.IntegerField()
+    side = EffectSerializer(help_text="The first shown of two equally good responses is preferred.")
+    length = EffectSerializer(help_text="The response longer by one standard deviation is, of two equally good ones.")
+    speed = EffectSerializer(allow_null=True, help_text="Agreement with others against time taken.")
+
+
+class ReliabilitySerializer(serializers.Serializer[Any]):
+    share = serializers.FloatField(help_text="How often the better response is found, by Dawid and Skene's model.")
+    met = serializers.IntegerField(help_text="Votes on tasks that others judged too.")
+    with_others = serializers.FloatField(allow_null=True, help_text="On the side of the others' weighted consensus.")
+    with_others_of = serializers.IntegerField()
+
+
+class FindingSerializer(serializers.Serializer[Any]):
+    """Something that chance does not explain, however many annotators were looked at."""
+
+    person = PersonBriefSerializer()
+    check = serializers.CharField(help_text="agreement, inverted, side, length, speed, too_fast or gold.")
+    sentence = serializers.CharField()
+    share = serializers.FloatField()
+    interval = serializers.ListField(child=serializers.FloatField())
+    n = serializers.IntegerField()
+    usual = serializers.FloatField()
+
+
 class HabitsSerializer(serializers.Serializer[Any]):
     """One annotator. Shares are null where nothing was observed; intervals are of 95 %."""
 
@@ -36,14 +99,22 @@ class HabitsSerializer(serializers.Serializer[Any]):
     both_bad = serializers.IntegerField()
     gold_right = serializers.IntegerField()
     gold_asked = serializers.IntegerField()
+    too_fast = ShareSerializer(help_text="Answers in less time than it takes to read both responses.")
+    reliability = ReliabilitySerializer(allow_null=True)
+    leanings = LeaningsSerializer(allow_null=True, help_text="Null below 20 decided answers.")
 
 
 @extend_schema_serializer(component_name="Quality")
 class QualitySerializer(serializers.Serializer[Any]):
     agreement = AgreementSerializer()
+    kinds = KindAgreementSerializer(many=True)
+    weeks = WeekSerializer(many=True)
+    pairs = PairSerializer(many=True)
     annotators = HabitsSerializer(many=True)
+    findings = FindingSerializer(many=True)
     looked_at = serializers.IntegerField(help_text="Answers these figures are from, the newest.")
     truncated = serializers.BooleanField(help_text="Whether there are older answers that were not looked at.")
+    at = serializers.DateTimeField(help_text="When it was computed: up to a minute ago in a large project.")
 
 
 class Quality(Door):
