@@ -42,7 +42,7 @@ class Writer:
             raise ValueError(f"{model.__name__} has no column {sorted(unknown)[0]}.")
         self.table = model._meta.db_table
         self.varying = [fields[name] for name in varying]
-        others = [field for name, field in fields.items() if name not in varying]
+        others = [field for name, field in fields.items() if name not in varying and not field.primary_key]
         self.columns = [str(field.column) for field in [*self.varying, *others]]
         self.adapters = [_adapter(field) for field in self.varying]
         self.rest = tuple(_adapter(field)(constant.get(field.attname, _default(field))) for field in others)
