@@ -221,6 +221,8 @@ def _queue(project: Project, annotator: Person, kind: str | None, after: int, wa
         task=OuterRef("pk"), annotator=annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
     )
     tasks = Task.objects.with_free_slots().filter(project=project, queue_key__gt=after).exclude(Exists(mine))
+    # Whoever asked models to answer a prompt may read which one did, so they cannot judge the answers blindly.
+    tasks = tasks.exclude(prompt__created_by=annotator, prompt__responses_wanted__gt=0)
     if kind is not None:
         tasks = tasks.filter(kind=kind)
     # SQLite has one writer and ignores locks on rows.

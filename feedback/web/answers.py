@@ -10,6 +10,8 @@ from django.http import QueryDict
 from feedback.errors import Invalid
 from feedback.rules.preference import KEYS
 
+MOST_LINES = 300
+
 
 def from_form(task: dict[str, Any], form: QueryDict) -> dict[str, Any]:
     """The answer as REST would have it, to the task as `work.payload` shows it.
@@ -37,13 +39,13 @@ def _comparison(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
 
 def _ranking(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
     """A place (1 is best) for each letter; equal places tie."""
-    places = {letter: int(place) for letter, place in _named(form, "place-").items() if place.isdecimal()}
+    places = {letter: int(place) for letter, place in _named(form, "place-").items() if _small(place)}
     groups = [sorted(one for one, at in places.items() if at == place) for place in sorted(set(places.values()))]
     return {"ranking": groups}
 
 
 def _rating(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
-    return {"ratings": {name: int(mark) for name, mark in _named(form, "rating-").items() if mark.isdecimal()}}
+    return {"ratings": {name: int(mark) for name, mark in _named(form, "rating-").items() if _small(mark)}}
 
 
 def _demonstration(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +60,10 @@ def _spans(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
     """A line per span: `label: the words as they stand`. The same line again means their next occurrence."""
     text, spans = str(task["text"]), []
     seen: Counter[str] = Counter()
-    for line in str(form.get("spans", "")).splitlines():
+    lines = str(form.get("spans", "")).splitlines()
+    if len(lines) > MOST_LINES:
+        raise Invalid(f"At most {MOST_LINES} spans can be marked in a form; there are {len(lines)}.", field="spans")
+    for line in lines:
         if not line.strip():
             continue
         label, colon, words = (part.strip() for part in line.partition(":"))
@@ -71,6 +76,11 @@ def _spans(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
         start = found[seen[line.strip()] - 1]
         spans.append({"start": start, "end": start + len(words), "label": label})
     return {"spans": spans}
+
+
+def _small(number: str) -> bool:
+    """Whether it is a place or a mark: converting thousands of digits would be an error of its own."""
+    return number.isdecimal() and len(number) <= 2
 
 
 def _named(form: QueryDict, prefix: str) -> dict[str, str]:

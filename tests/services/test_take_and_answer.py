@@ -9,7 +9,7 @@ from feedback.errors import AlreadySubmitted, Conflict, Invalid, NotHeld
 from feedback.models import Annotation, Assignment, Draft, Person, PreferencePair, Project, Task
 from feedback.services import annotations, projects, tasks
 from feedback.services.tasks import NoTask
-from tests.factories import PREFERS_A, make_task, take
+from tests.factories import PREFERS_A, make_model, make_prompt, make_task, take
 
 PREFERS_B = {"outcome": "prefer", "choice": "b", "strength": 1}
 
@@ -230,3 +230,13 @@ def test_seconds_are_never_more_than_the_time_since_it_was_shown(project: Projec
     make_task(project)
     annotation = annotations.submit(assignment=take(project, ben), answer=PREFERS_A, seconds=5000)
     assert 0 <= annotation.seconds < 60
+
+
+def test_nobody_judges_what_models_answered_to_their_own_prompt(
+    project: Project, ada: Person, ben: Person, chloe: Person
+) -> None:
+    """They may read which model it was."""
+    make_model(project, ada, serve=True)
+    task = make_task(project, make_prompt(project, by=ben, responses_wanted=2))
+    assert isinstance(tasks.next_assignment(project=project, annotator=ben), NoTask)
+    assert take(project, chloe).task_id == task.pk
