@@ -3,10 +3,25 @@
 from typing import Any
 
 from feedback.errors import NotFound
-from feedback.models import Project
+from feedback.models import Project, Prompt
+from feedback.selectors import browse, health
 
 
 def same_project(row: Any, project: Project) -> None:
     """A row of another project has no page below this one, whatever the viewer may see there."""
     if row.project_id != project.pk:
         raise NotFound
+
+
+def answers_to(project: Project, prompt: Prompt) -> dict[str, Any]:
+    """A prompt's responses, how many of them are awaited still, and the life of the job that writes those."""
+    responses = browse.responses_to(prompt)
+    awaited = sum(response.state in browse.WANTED for response in responses)
+    job = browse.generation_job(project) if awaited else None
+    return {
+        "project": project,
+        "prompt": prompt,
+        "responses": responses,
+        "awaited": awaited,
+        "life": health.life(job) if job else None,
+    }

@@ -10,11 +10,11 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
-from feedback.selectors import access, browse, health, lineage, registry_pages
+from feedback.selectors import access, health, lineage, registry_pages
 from feedback.selectors.access import ADMIN
 from feedback.services import generation, registry
 from feedback.services import prompts as prompt_services
-from feedback.web.admin_common import same_project
+from feedback.web.admin_common import answers_to, same_project
 from feedback.web.admin_forms import PlaygroundForm, add_error
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.htmx import page_or_partial
@@ -168,14 +168,4 @@ def playground_answers(request: HttpRequest, project: Project, prompt_id: Any) -
     """Polls until both are there."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
-    responses = browse.responses_to(found)
-    awaited = sum(response.state in browse.WANTED for response in responses)
-    job = browse.generation_job(project) if awaited else None
-    context = {
-        "project": project,
-        "prompt": found,
-        "responses": responses,
-        "awaited": awaited,
-        "life": health.life(job) if job else None,
-    }
-    return page_or_partial(request, "models/answers", context)
+    return page_or_partial(request, "models/answers", answers_to(project, found))

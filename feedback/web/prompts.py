@@ -15,7 +15,7 @@ from feedback.selectors import access, browse, health
 from feedback.selectors.access import ADMIN
 from feedback.services import generation, registry
 from feedback.services import prompts as prompt_services
-from feedback.web.admin_common import same_project
+from feedback.web.admin_common import answers_to, same_project
 from feedback.web.admin_forms import NewPromptsForm, PromptFilter, add_error
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.htmx import page_or_partial
@@ -92,15 +92,7 @@ def prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpRespon
     """A prompt with its responses; it polls until none is awaited."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
-    responses = browse.responses_to(found)
-    awaited = sum(response.state in browse.WANTED for response in responses)
-    job = browse.generation_job(project) if awaited else None
-    context = {
-        "project": project,
-        "prompt": found,
-        "responses": responses,
-        "awaited": awaited,
-        "life": health.life(job) if job else None,
+    context = answers_to(project, found) | {
         "tasks": browse.with_progress(list(browse.tasks_of(project).filter(prompt=found).order_by("pk")[:50])),
         "serving": registry.serving(project),
     }
