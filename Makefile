@@ -12,9 +12,14 @@ QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZ
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
-test: $(VENV)/tests.stamp browser lint  ## all tests: SQLite, PostgreSQL, Chromium, workers, training
-	$(QUIET_MATH) $(RUN) -m pytest
-	$(QUIET_MATH) $(RUN) -m tests.on_postgres -m database
+test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once: PostgreSQL and training beside all the rest
+	@export $(QUIET_MATH); \
+	{ $(RUN) -m tests.on_postgres -m database && $(RUN) -m pytest tests/trainer; } >$(VENV)/second-lane.log 2>&1 & second=$$!; \
+	trap 'kill $$second 2>/dev/null' INT TERM; \
+	$(RUN) -m pytest --ignore=tests/trainer; first=$$?; \
+	wait $$second; second=$$?; \
+	echo "== second lane: PostgreSQL, then training"; cat $(VENV)/second-lane.log; \
+	exit $$((first || second))
 
 test-fast: $(VENV)/tests.stamp  ## rules and services only, seconds
 	$(RUN) -m pytest tests/rules tests/formats tests/services tests/test_architecture.py
