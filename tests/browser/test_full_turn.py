@@ -125,9 +125,14 @@ def test_a_client_asks_reads_rates_and_finds_its_thumb_in_a_snapshot(service: Se
     service.until(
         lambda: service.get(f"/api/v1/snapshots/{snapshot['id']}/")[1]["state"] == "frozen", 60, "the snapshot"
     )
-    status, rows = service.get(f"/api/v1/snapshots/{snapshot['id']}/rows/?kind=unpaired")
-    assert status == 200
-    assert json.dumps(rated["text"])[1:-1] in (rows if isinstance(rows, str) else json.dumps(rows))
+    holding = []
+    for split in ("train", "selection", "test"):
+        status, rows = service.get(f"/api/v1/snapshots/{snapshot['id']}/rows/?kind=unpaired&split={split}")
+        assert status == 200
+        if json.dumps(rated["text"])[1:-1] in (rows if isinstance(rows, str) else json.dumps(rows)):
+            holding.append(split)
+    # The prompt's family decides its split, and the project's salt decides that: in one of the three, and only one.
+    assert holding == [read["split"]]
 
 
 def test_schedules_start_once_with_two_clocks_and_one_killed(service: Service, base: dict[str, Any]) -> None:
