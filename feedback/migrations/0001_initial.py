@@ -8,848 +8,1724 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Corpus',
+            name="Corpus",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('name', models.CharField(max_length=120)),
-                ('description', models.TextField(blank=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(max_length=120)),
+                ("description", models.TextField(blank=True)),
             ],
             options={
-                'verbose_name_plural': 'corpora',
+                "verbose_name_plural": "corpora",
             },
         ),
         migrations.CreateModel(
-            name='Person',
+            name="Person",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('username', models.CharField(blank=True, max_length=150, null=True, unique=True)),
-                ('display_name', models.CharField(blank=True, max_length=150)),
-                ('email', models.EmailField(blank=True, max_length=254)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended'), ('withdrawn', 'Withdrawn')], default='active', max_length=16)),
-                ('is_house_admin', models.BooleanField(default=False, help_text='May open projects and sees all of them.')),
-                ('source', models.CharField(blank=True, help_text='Where an imported person is known from.', max_length=100)),
-                ('external_name', models.CharField(blank=True, max_length=200)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("username", models.CharField(blank=True, max_length=150, null=True, unique=True)),
+                ("display_name", models.CharField(blank=True, max_length=150)),
+                ("email", models.EmailField(blank=True, max_length=254)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("suspended", "Suspended"), ("withdrawn", "Withdrawn")],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "is_house_admin",
+                    models.BooleanField(default=False, help_text="May open projects and sees all of them."),
+                ),
+                (
+                    "source",
+                    models.CharField(blank=True, help_text="Where an imported person is known from.", max_length=100),
+                ),
+                ("external_name", models.CharField(blank=True, max_length=200)),
             ],
             options={
-                'verbose_name_plural': 'people',
-                'constraints': [models.UniqueConstraint(condition=models.Q(('username__isnull', True)), fields=('source', 'external_name'), name='one_imported_person_per_source_and_name'), models.CheckConstraint(condition=models.Q(('username__isnull', False), models.Q(('external_name', ''), _negated=True), _connector='OR'), name='person_has_a_login_or_an_origin')],
+                "verbose_name_plural": "people",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("username__isnull", True)),
+                        fields=("source", "external_name"),
+                        name="one_imported_person_per_source_and_name",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("username__isnull", False), models.Q(("external_name", ""), _negated=True), _connector="OR"
+                        ),
+                        name="person_has_a_login_or_an_origin",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Annotation',
+            name="Annotation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('kind', models.CharField(max_length=16)),
-                ('revision', models.PositiveIntegerField(default=1)),
-                ('payload', models.JSONField()),
-                ('shown', models.JSONField(default=list, help_text='Public ids of the responses in the order shown.')),
-                ('withdrawn', models.BooleanField(default=False)),
-                ('late', models.BooleanField(default=False, help_text='Sent after the assignment had expired.')),
-                ('seconds', models.FloatField(default=0, help_text='Spent on it, from when the task was shown.')),
-                ('client', models.CharField(default='api', help_text='web, api, import or simulation.', max_length=20)),
-                ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='annotations', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("kind", models.CharField(max_length=16)),
+                ("revision", models.PositiveIntegerField(default=1)),
+                ("payload", models.JSONField()),
+                ("shown", models.JSONField(default=list, help_text="Public ids of the responses in the order shown.")),
+                ("withdrawn", models.BooleanField(default=False)),
+                ("late", models.BooleanField(default=False, help_text="Sent after the assignment had expired.")),
+                ("seconds", models.FloatField(default=0, help_text="Spent on it, from when the task was shown.")),
+                ("client", models.CharField(default="api", help_text="web, api, import or simulation.", max_length=20)),
+                (
+                    "annotator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="annotations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Assignment',
+            name="Assignment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('state', models.CharField(choices=[('held', 'Held'), ('submitted', 'Submitted'), ('skipped', 'Skipped'), ('expired', 'Expired'), ('released', 'Released')], default='held', max_length=16)),
-                ('slot', models.PositiveSmallIntegerField(blank=True, help_text='1 to K; empty: an extra, or gold.', null=True)),
-                ('order', models.JSONField(help_text='Keys of the responses in the order shown: the first is a, the next b, …')),
-                ('ahead', models.BooleanField(default=False, help_text='Fetched for later, not shown yet.')),
-                ('held_until', models.DateTimeField()),
-                ('shown_at', models.DateTimeField(blank=True, null=True)),
-                ('counted', models.BooleanField(default=False, help_text='The answer is one of the K.')),
-                ('skip_reason', models.CharField(blank=True, max_length=30)),
-                ('skip_note', models.CharField(blank=True, max_length=500)),
-                ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assignments', to=settings.AUTH_USER_MODEL)),
-                ('current', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.annotation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("held", "Held"),
+                            ("submitted", "Submitted"),
+                            ("skipped", "Skipped"),
+                            ("expired", "Expired"),
+                            ("released", "Released"),
+                        ],
+                        default="held",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "slot",
+                    models.PositiveSmallIntegerField(
+                        blank=True, help_text="1 to K; empty: an extra, or gold.", null=True
+                    ),
+                ),
+                (
+                    "order",
+                    models.JSONField(
+                        help_text="Keys of the responses in the order shown: the first is a, the next b, …"
+                    ),
+                ),
+                ("ahead", models.BooleanField(default=False, help_text="Fetched for later, not shown yet.")),
+                ("held_until", models.DateTimeField()),
+                ("shown_at", models.DateTimeField(blank=True, null=True)),
+                ("counted", models.BooleanField(default=False, help_text="The answer is one of the K.")),
+                ("skip_reason", models.CharField(blank=True, max_length=30)),
+                ("skip_note", models.CharField(blank=True, max_length=500)),
+                (
+                    "annotator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="assignments",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "current",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feedback.annotation",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='annotation',
-            name='assignment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='feedback.assignment'),
+            model_name="annotation",
+            name="assignment",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="annotations", to="feedback.assignment"
+            ),
         ),
         migrations.CreateModel(
-            name='Draft',
+            name="Draft",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('payload', models.JSONField(default=dict)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('assignment', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='draft', to='feedback.assignment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("payload", models.JSONField(default=dict)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "assignment",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="draft", to="feedback.assignment"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Flag',
+            name="Flag",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('reason', models.CharField(max_length=500)),
-                ('assignment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='flags', to='feedback.assignment')),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("reason", models.CharField(max_length=500)),
+                (
+                    "assignment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="flags", to="feedback.assignment"
+                    ),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='GuidelineVersion',
+            name="GuidelineVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('number', models.PositiveIntegerField()),
-                ('text', models.TextField()),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("number", models.PositiveIntegerField()),
+                ("text", models.TextField()),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
-            },
-        ),
-        migrations.AddField(
-            model_name='annotation',
-            name='guideline',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.guidelineversion'),
-        ),
-        migrations.CreateModel(
-            name='Project',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('name', models.CharField(max_length=120)),
-                ('slug', models.SlugField(max_length=60, unique=True)),
-                ('description', models.TextField(blank=True)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('paused', 'Paused'), ('closed', 'Closed')], default='open', max_length=16)),
-                ('kinds', models.JSONField(default=list, help_text='Task kinds that this project gives out.')),
-                ('label_scheme', models.JSONField(blank=True, default=dict)),
-                ('dimensions', models.JSONField(blank=True, default=list, help_text='Asked per comparison, such as helpful.')),
-                ('asks_reason', models.BooleanField(default=False)),
-                ('number_sends', models.BooleanField(default=False, help_text='A number key sends the answer at once.')),
-                ('annotations_per_task', models.PositiveSmallIntegerField(default=1)),
-                ('responses_per_prompt', models.PositiveSmallIntegerField(default=2)),
-                ('split_salt', models.CharField(default=feedback.models.projects.new_salt, editable=False, max_length=64)),
-                ('sampling', models.JSONField(blank=True, default=dict, help_text='Temperature and length of generated responses.')),
-                ('training_policy', models.JSONField(blank=True, default=dict, help_text='Preset and settings of its stages.')),
-                ('queue_epoch', models.PositiveIntegerField(default=0, help_text='Rises when cursors must look from the start again.')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'ordering': ['name'],
-            },
-        ),
-        migrations.CreateModel(
-            name='ModelVersion',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('kind', models.CharField(choices=[('tokenizer', 'Tokenizer'), ('policy', 'Policy'), ('reward', 'Reward')], max_length=16)),
-                ('number', models.PositiveIntegerField()),
-                ('stage', models.CharField(blank=True, help_text='The stage that made it.', max_length=16)),
-                ('state', models.CharField(choices=[('candidate', 'Candidate'), ('approved', 'Approved'), ('rejected', 'Rejected'), ('revoked', 'Revoked')], default='candidate', max_length=16)),
-                ('path', models.CharField(help_text='Relative to DATA_DIR.', max_length=300)),
-                ('manifest_sha256', models.CharField(max_length=64)),
-                ('manifest', models.JSONField(blank=True, default=dict)),
-                ('metrics', models.JSONField(blank=True, default=dict)),
-                ('tainted_at', models.DateTimeField(blank=True, help_text='Trained on rows that were erased since.', null=True)),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='feedback.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='model_versions', to='feedback.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Membership',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('role', models.CharField(choices=[('annotator', 'Annotator'), ('reviewer', 'Reviewer'), ('admin', 'Admin')], max_length=16)),
-                ('guidelines_read', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='feedback.guidelineversion')),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='feedback.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Job',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('kind', models.CharField(choices=[('training', 'Training'), ('generation', 'Generation'), ('freeze', 'Freeze'), ('corpus', 'Corpus'), ('import', 'Import'), ('export', 'Export')], max_length=16)),
-                ('queue', models.CharField(max_length=16)),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=16)),
-                ('payload', models.JSONField(blank=True, default=dict)),
-                ('result', models.JSONField(blank=True, default=dict)),
-                ('attempt', models.PositiveIntegerField(default=0, help_text="Counts the claims; an older attempt's writes are refused.")),
-                ('losses', models.PositiveIntegerField(default=0, help_text='How often its worker went silent since the last (re)start.')),
-                ('max_losses', models.PositiveIntegerField(default=5)),
-                ('worker', models.CharField(blank=True, max_length=200)),
-                ('knocked_at', models.DateTimeField(blank=True, null=True)),
-                ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('cancel_requested_at', models.DateTimeField(blank=True, null=True)),
-                ('step', models.PositiveIntegerField(default=0)),
-                ('steps', models.PositiveIntegerField(default=0)),
-                ('progress_text', models.CharField(blank=True, max_length=300)),
-                ('error_kind', models.CharField(blank=True, choices=[('data', 'Data'), ('config', 'Config'), ('out_of_memory', 'Out Of Memory'), ('diverged', 'Diverged'), ('lost_worker', 'Lost Worker'), ('internal', 'Internal')], max_length=16)),
-                ('error', models.TextField(blank=True)),
-                ('remedy', models.TextField(blank=True)),
-                ('log_tail', models.TextField(blank=True)),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='feedback.project')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='guidelineversion',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='guidelines', to='feedback.project'),
-        ),
-        migrations.CreateModel(
-            name='Event',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('verb', models.CharField(max_length=60)),
-                ('object_type', models.CharField(max_length=40)),
-                ('object_id', models.CharField(max_length=40)),
-                ('data', models.JSONField(blank=True, default=dict)),
-                ('actor', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='feedback.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Deployment',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('weight', models.FloatField(default=1.0)),
-                ('since', models.DateTimeField()),
-                ('until', models.DateTimeField(blank=True, null=True)),
-                ('note', models.CharField(blank=True, max_length=500)),
-                ('rolled_back', models.BooleanField(default=False, help_text='It was ended by a roll back.')),
-                ('deployed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('model_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='feedback.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deployments', to='feedback.project')),
-            ],
-            options={
-                'ordering': ['-id'],
-            },
-        ),
-        migrations.CreateModel(
-            name='DatasetSnapshot',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('purpose', models.CharField(choices=[('feedback', 'Feedback'), ('corpus', 'Corpus')], default='feedback', max_length=16)),
-                ('number', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('frozen', 'Frozen'), ('failed', 'Failed'), ('revoked', 'Revoked')], default='draft', max_length=16)),
-                ('policy', models.JSONField(default=dict, help_text='Pairs: each or consensus; unsettled tasks; extras.')),
-                ('content_hash', models.CharField(blank=True, max_length=64)),
-                ('manifest', models.JSONField(blank=True, default=dict)),
-                ('manifest_sha256', models.CharField(blank=True, max_length=64)),
-                ('path', models.CharField(blank=True, help_text='Relative to DATA_DIR.', max_length=300)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('frozen_at', models.DateTimeField(blank=True, null=True)),
-                ('corpus', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='feedback.corpus')),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='snapshots', to='feedback.project')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='corpus',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='corpora', to='feedback.project'),
-        ),
-        migrations.CreateModel(
-            name='Conversation',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='feedback.project')),
-            ],
-            options={
-                'abstract': False,
+                "ordering": ["-number"],
             },
         ),
         migrations.AddField(
-            model_name='assignment',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='feedback.project'),
+            model_name="annotation",
+            name="guideline",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="feedback.guidelineversion"
+            ),
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="Project",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('name', models.CharField(max_length=100)),
-                ('prefix', models.CharField(help_text='The first characters, to tell tokens apart.', max_length=12)),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('scopes', models.JSONField(default=list)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(blank=True, help_text="Empty: all of the person's.", null=True, on_delete=django.db.models.deletion.CASCADE, to='feedback.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(max_length=120)),
+                ("slug", models.SlugField(max_length=60, unique=True)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("paused", "Paused"), ("closed", "Closed")],
+                        default="open",
+                        max_length=16,
+                    ),
+                ),
+                ("kinds", models.JSONField(default=list, help_text="Task kinds that this project gives out.")),
+                ("label_scheme", models.JSONField(blank=True, default=dict)),
+                (
+                    "dimensions",
+                    models.JSONField(blank=True, default=list, help_text="Asked per comparison, such as helpful."),
+                ),
+                ("asks_reason", models.BooleanField(default=False)),
+                (
+                    "number_sends",
+                    models.BooleanField(default=False, help_text="A number key sends the answer at once."),
+                ),
+                ("annotations_per_task", models.PositiveSmallIntegerField(default=1)),
+                ("responses_per_prompt", models.PositiveSmallIntegerField(default=2)),
+                (
+                    "split_salt",
+                    models.CharField(default=feedback.models.projects.new_salt, editable=False, max_length=64),
+                ),
+                (
+                    "sampling",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Temperature and length of generated responses."
+                    ),
+                ),
+                (
+                    "training_policy",
+                    models.JSONField(blank=True, default=dict, help_text="Preset and settings of its stages."),
+                ),
+                (
+                    "queue_epoch",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Rises when cursors must look from the start again."
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "ordering": ["name"],
+            },
+        ),
+        migrations.CreateModel(
+            name="ModelVersion",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("tokenizer", "Tokenizer"), ("policy", "Policy"), ("reward", "Reward")], max_length=16
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("stage", models.CharField(blank=True, help_text="The stage that made it.", max_length=16)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("candidate", "Candidate"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                            ("revoked", "Revoked"),
+                        ],
+                        default="candidate",
+                        max_length=16,
+                    ),
+                ),
+                ("path", models.CharField(help_text="Relative to DATA_DIR.", max_length=300)),
+                ("manifest_sha256", models.CharField(max_length=64)),
+                ("manifest", models.JSONField(blank=True, default=dict)),
+                ("metrics", models.JSONField(blank=True, default=dict)),
+                (
+                    "tainted_at",
+                    models.DateTimeField(blank=True, help_text="Trained on rows that were erased since.", null=True),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="model_versions",
+                        to="feedback.project",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Membership",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("annotator", "Annotator"), ("reviewer", "Reviewer"), ("admin", "Admin")],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "guidelines_read",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="feedback.guidelineversion",
+                    ),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="memberships", to="feedback.project"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Job",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("training", "Training"),
+                            ("generation", "Generation"),
+                            ("freeze", "Freeze"),
+                            ("corpus", "Corpus"),
+                            ("import", "Import"),
+                            ("export", "Export"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("queue", models.CharField(max_length=16)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                ("payload", models.JSONField(blank=True, default=dict)),
+                ("result", models.JSONField(blank=True, default=dict)),
+                (
+                    "attempt",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Counts the claims; an older attempt's writes are refused."
+                    ),
+                ),
+                (
+                    "losses",
+                    models.PositiveIntegerField(
+                        default=0, help_text="How often its worker went silent since the last (re)start."
+                    ),
+                ),
+                ("max_losses", models.PositiveIntegerField(default=5)),
+                ("worker", models.CharField(blank=True, max_length=200)),
+                ("knocked_at", models.DateTimeField(blank=True, null=True)),
+                ("heartbeat_at", models.DateTimeField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
+                ("step", models.PositiveIntegerField(default=0)),
+                ("steps", models.PositiveIntegerField(default=0)),
+                ("progress_text", models.CharField(blank=True, max_length=300)),
+                (
+                    "error_kind",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("data", "Data"),
+                            ("config", "Config"),
+                            ("out_of_memory", "Out Of Memory"),
+                            ("diverged", "Diverged"),
+                            ("lost_worker", "Lost Worker"),
+                            ("internal", "Internal"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("remedy", models.TextField(blank=True)),
+                ("log_tail", models.TextField(blank=True)),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="jobs",
+                        to="feedback.project",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="guidelineversion",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="guidelines", to="feedback.project"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Event",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("verb", models.CharField(max_length=60)),
+                ("object_type", models.CharField(max_length=40)),
+                ("object_id", models.CharField(max_length=40)),
+                ("data", models.JSONField(blank=True, default=dict)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="feedback.project",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Deployment",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("weight", models.FloatField(default=1.0)),
+                ("since", models.DateTimeField()),
+                ("until", models.DateTimeField(blank=True, null=True)),
+                ("note", models.CharField(blank=True, max_length=500)),
+                ("rolled_back", models.BooleanField(default=False, help_text="It was ended by a roll back.")),
+                (
+                    "deployed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deployments",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="deployments", to="feedback.project"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="DatasetSnapshot",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[("feedback", "Feedback"), ("corpus", "Corpus")], default="feedback", max_length=16
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("frozen", "Frozen"),
+                            ("failed", "Failed"),
+                            ("revoked", "Revoked"),
+                        ],
+                        default="draft",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "policy",
+                    models.JSONField(default=dict, help_text="Pairs: each or consensus; unsettled tasks; extras."),
+                ),
+                ("content_hash", models.CharField(blank=True, max_length=64)),
+                ("manifest", models.JSONField(blank=True, default=dict)),
+                ("manifest_sha256", models.CharField(blank=True, max_length=64)),
+                ("path", models.CharField(blank=True, help_text="Relative to DATA_DIR.", max_length=300)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("frozen_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to="feedback.corpus"
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="snapshots", to="feedback.project"
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="corpus",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="corpora", to="feedback.project"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Conversation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("person", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                ("project", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="feedback.project")),
+            ],
+            options={
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='annotation',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='feedback.project'),
+            model_name="assignment",
+            name="project",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="feedback.project"),
         ),
         migrations.CreateModel(
-            name='Prompt',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('messages', models.JSONField()),
-                ('family', models.CharField(help_text="Hash of the project's salt and the first user message.", max_length=64)),
-                ('split', models.CharField(choices=[('train', 'Train'), ('selection', 'Selection'), ('test', 'Test')], max_length=16)),
-                ('state', models.CharField(choices=[('received', 'Received'), ('screened', 'Screened'), ('ready', 'Ready'), ('blocked', 'Blocked')], default='received', max_length=16)),
-                ('source', models.CharField(blank=True, max_length=100)),
-                ('external_id', models.CharField(blank=True, max_length=200, null=True)),
-                ('body_hash', models.CharField(blank=True, max_length=64)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('responses_wanted', models.PositiveSmallIntegerField(default=0)),
-                ('screening', models.JSONField(blank=True, default=dict, help_text='What the guard said, or that there is none.')),
-                ('turn', models.PositiveSmallIntegerField(default=0)),
-                ('conversation', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to='feedback.conversation')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prompts', to='feedback.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='QueueCursor',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('queue_key', models.BigIntegerField(default=0)),
-                ('epoch', models.PositiveIntegerField(default=0)),
-                ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='feedback.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Response',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('text', models.TextField(blank=True)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('ready', 'Ready'), ('failed', 'Failed'), ('blocked', 'Blocked')], default='ready', max_length=16)),
-                ('model_name', models.CharField(blank=True, help_text='A model that is not in the registry.', max_length=200)),
-                ('sampling', models.JSONField(blank=True, default=dict)),
-                ('seed', models.BigIntegerField(blank=True, null=True)),
-                ('finish_reason', models.CharField(blank=True, help_text='stop, or length when cut off.', max_length=16)),
-                ('tokens', models.PositiveIntegerField(blank=True, null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('external_id', models.CharField(blank=True, max_length=200, null=True)),
-                ('body_hash', models.CharField(blank=True, max_length=64)),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='responses', to=settings.AUTH_USER_MODEL)),
-                ('job', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='responses', to='feedback.job')),
-                ('model_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='responses', to='feedback.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='responses', to='feedback.project')),
-                ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='responses', to='feedback.prompt')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='PreferencePair',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('strength', models.PositiveSmallIntegerField(help_text='0 negligible, 1 slight, 2 clear, 3 strong.')),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('annotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pairs', to='feedback.annotation')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pairs', to='feedback.project')),
-                ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pairs', to='feedback.prompt')),
-                ('chosen', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.response')),
-                ('rejected', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.response')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Review',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('decision', models.CharField(choices=[('accept', 'Accept'), ('correct', 'Correct'), ('send_back', 'Send Back')], max_length=16)),
-                ('note', models.TextField(blank=True)),
-                ('annotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reviews', to='feedback.annotation')),
-                ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(max_length=100)),
+                ("prefix", models.CharField(help_text="The first characters, to tell tokens apart.", max_length=12)),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("scopes", models.JSONField(default=list)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tokens", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: all of the person's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="feedback.project",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Schedule',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('name', models.CharField(max_length=120)),
-                ('stages', models.JSONField()),
-                ('every_seconds', models.PositiveIntegerField(blank=True, null=True)),
-                ('after_pairs', models.PositiveIntegerField(blank=True, null=True)),
-                ('config', models.JSONField(blank=True, default=dict)),
-                ('promote', models.BooleanField(default=False, help_text='Serve the new policy if its evaluation says it is better.')),
-                ('enabled', models.BooleanField(default=True)),
-                ('next_due_at', models.DateTimeField(blank=True, null=True)),
-                ('pairs_at_last_start', models.PositiveIntegerField(default=0)),
-                ('trouble', models.CharField(blank=True, help_text='Why it could not start its chain when due.', max_length=500)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='schedules', to='feedback.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Chain',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('stages', models.JSONField()),
-                ('kind', models.CharField(help_text="The stages joined by +: what 'of its kind' compares.", max_length=120)),
-                ('state', models.CharField(choices=[('active', 'Active'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='active', max_length=16)),
-                ('config', models.JSONField(blank=True, default=dict, help_text='Settings by stage.')),
-                ('seed', models.PositiveIntegerField(default=0)),
-                ('promote', models.BooleanField(default=False)),
-                ('due_key', models.CharField(blank=True, max_length=64, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('corpus_snapshot', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.datasetsnapshot')),
-                ('snapshot', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='feedback.datasetsnapshot')),
-                ('base_model', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chains', to='feedback.project')),
-                ('schedule', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='chains', to='feedback.schedule')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='SnapshotAnnotation',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('annotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='snapshots', to='feedback.annotation')),
-                ('snapshot', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='feedback.datasetsnapshot')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Task',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('kind', models.CharField(choices=[('comparison', 'Comparison'), ('ranking', 'Ranking'), ('rating', 'Rating'), ('demonstration', 'Demonstration'), ('classification', 'Classification'), ('spans', 'Spans'), ('conversation', 'Conversation')], max_length=16)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('settled', 'Settled'), ('withdrawn', 'Withdrawn')], default='open', max_length=16)),
-                ('annotations_wanted', models.PositiveSmallIntegerField(blank=True, help_text='Empty: everybody may answer once (gold, training round).', null=True)),
-                ('free_slots', models.PositiveSmallIntegerField(help_text='Slots neither held nor answered.')),
-                ('priority', models.PositiveSmallIntegerField(default=0, help_text='0 to 9; higher is given out first.')),
-                ('queue_key', models.BigIntegerField()),
-                ('arm', models.CharField(default='given', help_text='Why it was chosen.', max_length=30)),
-                ('propensity', models.FloatField(default=1.0, help_text='With which probability that arm chose it.')),
-                ('gold', models.JSONField(blank=True, help_text='The right answer, if this is a check.', null=True)),
-                ('training_round', models.BooleanField(default=False)),
-                ('external_id', models.CharField(blank=True, max_length=200, null=True)),
-                ('body_hash', models.CharField(blank=True, max_length=64)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='feedback.project')),
-                ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='feedback.prompt')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='assignment',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to='feedback.task'),
-        ),
-        migrations.AddField(
-            model_name='annotation',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='feedback.task'),
-        ),
-        migrations.CreateModel(
-            name='TaskResponse',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField()),
-                ('response', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='placed', to='feedback.response')),
-                ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='placed', to='feedback.task')),
-            ],
-            options={
-                'ordering': ['position'],
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='task',
-            name='responses',
-            field=models.ManyToManyField(related_name='tasks', through='feedback.TaskResponse', to='feedback.response'),
+            model_name="annotation",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="annotations", to="feedback.project"
+            ),
         ),
         migrations.CreateModel(
-            name='Thumb',
+            name="Prompt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('up', models.BooleanField()),
-                ('comment', models.TextField(blank=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('response', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='thumbs', to='feedback.response')),
-                ('token', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.apitoken')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("messages", models.JSONField()),
+                (
+                    "family",
+                    models.CharField(help_text="Hash of the project's salt and the first user message.", max_length=64),
+                ),
+                (
+                    "split",
+                    models.CharField(
+                        choices=[("train", "Train"), ("selection", "Selection"), ("test", "Test")], max_length=16
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("screened", "Screened"),
+                            ("ready", "Ready"),
+                            ("blocked", "Blocked"),
+                        ],
+                        default="received",
+                        max_length=16,
+                    ),
+                ),
+                ("source", models.CharField(blank=True, max_length=100)),
+                ("external_id", models.CharField(blank=True, max_length=200, null=True)),
+                ("body_hash", models.CharField(blank=True, max_length=64)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("responses_wanted", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "screening",
+                    models.JSONField(blank=True, default=dict, help_text="What the guard said, or that there is none."),
+                ),
+                ("turn", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to="feedback.conversation"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="prompts", to="feedback.project"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TrainingRun',
+            name="QueueCursor",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('stage', models.CharField(choices=[('tokenizer', 'Tokenizer'), ('pretrain', 'Pretrain'), ('sft', 'Sft'), ('reward', 'Reward'), ('ppo', 'Ppo'), ('evaluate', 'Evaluate')], max_length=16)),
-                ('number', models.PositiveIntegerField()),
-                ('config', models.JSONField(blank=True, default=dict)),
-                ('seed', models.PositiveIntegerField(default=0)),
-                ('folder', models.CharField(help_text='The run folder, relative to DATA_DIR.', max_length=300)),
-                ('metrics', models.JSONField(blank=True, default=dict, help_text='Final figures.')),
-                ('base_model', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs_from', to='feedback.modelversion')),
-                ('chain', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='feedback.chain')),
-                ('incumbent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.modelversion')),
-                ('job', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='run', to='feedback.job')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='feedback.project')),
-                ('reward_model', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.modelversion')),
-                ('snapshot', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='feedback.datasetsnapshot')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("queue_key", models.BigIntegerField(default=0)),
+                ("epoch", models.PositiveIntegerField(default=0)),
+                (
+                    "annotator",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL),
+                ),
+                ("project", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="feedback.project")),
             ],
         ),
         migrations.CreateModel(
-            name='RunSamples',
+            name="Response",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.PositiveIntegerField()),
-                ('samples', models.JSONField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='samples', to='feedback.trainingrun')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("text", models.TextField(blank=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                            ("blocked", "Blocked"),
+                        ],
+                        default="ready",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "model_name",
+                    models.CharField(blank=True, help_text="A model that is not in the registry.", max_length=200),
+                ),
+                ("sampling", models.JSONField(blank=True, default=dict)),
+                ("seed", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "finish_reason",
+                    models.CharField(blank=True, help_text="stop, or length when cut off.", max_length=16),
+                ),
+                ("tokens", models.PositiveIntegerField(blank=True, null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("external_id", models.CharField(blank=True, max_length=200, null=True)),
+                ("body_hash", models.CharField(blank=True, max_length=64)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="responses",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="responses",
+                        to="feedback.job",
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="responses",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="responses", to="feedback.project"
+                    ),
+                ),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="responses", to="feedback.prompt"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="PreferencePair",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("strength", models.PositiveSmallIntegerField(help_text="0 negligible, 1 slight, 2 clear, 3 strong.")),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "annotation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="pairs", to="feedback.annotation"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="pairs", to="feedback.project"
+                    ),
+                ),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="pairs", to="feedback.prompt"
+                    ),
+                ),
+                (
+                    "chosen",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="feedback.response"
+                    ),
+                ),
+                (
+                    "rejected",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="feedback.response"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Review",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[("accept", "Accept"), ("correct", "Correct"), ("send_back", "Send Back")],
+                        max_length=16,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                (
+                    "annotation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="reviews", to="feedback.annotation"
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['step'],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='RunPoint',
+            name="Schedule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.PositiveIntegerField()),
-                ('at', models.DateTimeField()),
-                ('metrics', models.JSONField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='points', to='feedback.trainingrun')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(max_length=120)),
+                ("stages", models.JSONField()),
+                ("every_seconds", models.PositiveIntegerField(blank=True, null=True)),
+                ("after_pairs", models.PositiveIntegerField(blank=True, null=True)),
+                ("config", models.JSONField(blank=True, default=dict)),
+                (
+                    "promote",
+                    models.BooleanField(
+                        default=False, help_text="Serve the new policy if its evaluation says it is better."
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True)),
+                ("next_due_at", models.DateTimeField(blank=True, null=True)),
+                ("pairs_at_last_start", models.PositiveIntegerField(default=0)),
+                (
+                    "trouble",
+                    models.CharField(
+                        blank=True, help_text="Why it could not start its chain when due.", max_length=500
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="schedules", to="feedback.project"
+                    ),
+                ),
             ],
-            options={
-                'ordering': ['step'],
-            },
         ),
         migrations.CreateModel(
-            name='RunAlarm',
+            name="Chain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.PositiveIntegerField()),
-                ('name', models.CharField(max_length=60)),
-                ('text', models.CharField(max_length=500)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='alarms', to='feedback.trainingrun')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("stages", models.JSONField()),
+                (
+                    "kind",
+                    models.CharField(help_text="The stages joined by +: what 'of its kind' compares.", max_length=120),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "Active"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                ("config", models.JSONField(blank=True, default=dict, help_text="Settings by stage.")),
+                ("seed", models.PositiveIntegerField(default=0)),
+                ("promote", models.BooleanField(default=False)),
+                ("due_key", models.CharField(blank=True, max_length=64, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "corpus_snapshot",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feedback.datasetsnapshot",
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="feedback.datasetsnapshot",
+                    ),
+                ),
+                (
+                    "base_model",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="chains", to="feedback.project"
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="chains",
+                        to="feedback.schedule",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="SnapshotAnnotation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "annotation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="snapshots", to="feedback.annotation"
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="feedback.datasetsnapshot",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Task",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("comparison", "Comparison"),
+                            ("ranking", "Ranking"),
+                            ("rating", "Rating"),
+                            ("demonstration", "Demonstration"),
+                            ("classification", "Classification"),
+                            ("spans", "Spans"),
+                            ("conversation", "Conversation"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("settled", "Settled"), ("withdrawn", "Withdrawn")],
+                        default="open",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "annotations_wanted",
+                    models.PositiveSmallIntegerField(
+                        blank=True, help_text="Empty: everybody may answer once (gold, training round).", null=True
+                    ),
+                ),
+                ("free_slots", models.PositiveSmallIntegerField(help_text="Slots neither held nor answered.")),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(default=0, help_text="0 to 9; higher is given out first."),
+                ),
+                ("queue_key", models.BigIntegerField()),
+                ("arm", models.CharField(default="given", help_text="Why it was chosen.", max_length=30)),
+                ("propensity", models.FloatField(default=1.0, help_text="With which probability that arm chose it.")),
+                ("gold", models.JSONField(blank=True, help_text="The right answer, if this is a check.", null=True)),
+                ("training_round", models.BooleanField(default=False)),
+                ("external_id", models.CharField(blank=True, max_length=200, null=True)),
+                ("body_hash", models.CharField(blank=True, max_length=64)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tasks", to="feedback.project"
+                    ),
+                ),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tasks", to="feedback.prompt"
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="assignment",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="assignments", to="feedback.task"
+            ),
+        ),
+        migrations.AddField(
+            model_name="annotation",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="annotations", to="feedback.task"
+            ),
+        ),
+        migrations.CreateModel(
+            name="TaskResponse",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "response",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="placed", to="feedback.response"
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="placed", to="feedback.task"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['step'],
+                "ordering": ["position"],
             },
         ),
         migrations.AddField(
-            model_name='modelversion',
-            name='run',
-            field=models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='model_version', to='feedback.trainingrun'),
+            model_name="task",
+            name="responses",
+            field=models.ManyToManyField(related_name="tasks", through="feedback.TaskResponse", to="feedback.response"),
         ),
         migrations.CreateModel(
-            name='Evaluation',
+            name="Thumb",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('metrics', models.JSONField(default=dict)),
-                ('samples', models.JSONField(blank=True, default=list, help_text='Responses side by side, for people to look at.')),
-                ('decision', models.CharField(blank=True, max_length=30)),
-                ('snapshot', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='feedback.datasetsnapshot')),
-                ('candidate', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='evaluations', to='feedback.modelversion')),
-                ('incumbent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='feedback.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='evaluations', to='feedback.project')),
-                ('run', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='evaluation', to='feedback.trainingrun')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("up", models.BooleanField()),
+                ("comment", models.TextField(blank=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "response",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="thumbs", to="feedback.response"
+                    ),
+                ),
+                (
+                    "token",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="feedback.apitoken"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="TrainingRun",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[
+                            ("tokenizer", "Tokenizer"),
+                            ("pretrain", "Pretrain"),
+                            ("sft", "Sft"),
+                            ("reward", "Reward"),
+                            ("ppo", "Ppo"),
+                            ("evaluate", "Evaluate"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("config", models.JSONField(blank=True, default=dict)),
+                ("seed", models.PositiveIntegerField(default=0)),
+                ("folder", models.CharField(help_text="The run folder, relative to DATA_DIR.", max_length=300)),
+                ("metrics", models.JSONField(blank=True, default=dict, help_text="Final figures.")),
+                (
+                    "base_model",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="runs_from",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "chain",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="feedback.chain"
+                    ),
+                ),
+                (
+                    "incumbent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="run", to="feedback.job"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="feedback.project"
+                    ),
+                ),
+                (
+                    "reward_model",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="feedback.datasetsnapshot",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="RunSamples",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("step", models.PositiveIntegerField()),
+                ("samples", models.JSONField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="samples", to="feedback.trainingrun"
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "ordering": ["step"],
             },
         ),
         migrations.CreateModel(
-            name='WorkerProcess',
+            name="RunPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('queue', models.CharField(max_length=16)),
-                ('pid', models.PositiveIntegerField()),
-                ('host', models.CharField(max_length=200)),
-                ('started_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
-                ('job', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='feedback.job')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Document',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('text', models.TextField()),
-                ('messages', models.JSONField(blank=True, help_text='Turns, when the document is a conversation.', null=True)),
-                ('source', models.CharField(max_length=200)),
-                ('document_kind', models.CharField(max_length=30)),
-                ('licence', models.CharField(max_length=100)),
-                ('text_hash', models.CharField(max_length=64)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='documents', to='feedback.corpus')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("step", models.PositiveIntegerField()),
+                ("at", models.DateTimeField()),
+                ("metrics", models.JSONField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="points", to="feedback.trainingrun"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('corpus', 'text_hash'), name='no_exact_duplicate_in_a_corpus')],
+                "ordering": ["step"],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyRecord',
+            name="RunAlarm",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('route', models.CharField(max_length=200)),
-                ('key', models.CharField(max_length=200)),
-                ('body_hash', models.CharField(max_length=64)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('reply', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("step", models.PositiveIntegerField()),
+                ("name", models.CharField(max_length=60)),
+                ("text", models.CharField(max_length=500)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="alarms", to="feedback.trainingrun"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('person', 'route', 'key'), name='one_reply_per_idempotency_key')],
+                "ordering": ["step"],
+            },
+        ),
+        migrations.AddField(
+            model_name="modelversion",
+            name="run",
+            field=models.OneToOneField(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="model_version",
+                to="feedback.trainingrun",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Evaluation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("metrics", models.JSONField(default=dict)),
+                (
+                    "samples",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Responses side by side, for people to look at."
+                    ),
+                ),
+                ("decision", models.CharField(blank=True, max_length=30)),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feedback.datasetsnapshot",
+                    ),
+                ),
+                (
+                    "candidate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="evaluations",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "incumbent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="feedback.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="evaluations", to="feedback.project"
+                    ),
+                ),
+                (
+                    "run",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="evaluation",
+                        to="feedback.trainingrun",
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="WorkerProcess",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("queue", models.CharField(max_length=16)),
+                ("pid", models.PositiveIntegerField()),
+                ("host", models.CharField(max_length=200)),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "job",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="feedback.job",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Document",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("text", models.TextField()),
+                (
+                    "messages",
+                    models.JSONField(blank=True, help_text="Turns, when the document is a conversation.", null=True),
+                ),
+                ("source", models.CharField(max_length=200)),
+                ("document_kind", models.CharField(max_length=30)),
+                ("licence", models.CharField(max_length=100)),
+                ("text_hash", models.CharField(max_length=64)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="documents", to="feedback.corpus"
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("corpus", "text_hash"), name="no_exact_duplicate_in_a_corpus")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="IdempotencyRecord",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("route", models.CharField(max_length=200)),
+                ("key", models.CharField(max_length=200)),
+                ("body_hash", models.CharField(max_length=64)),
+                ("status", models.PositiveSmallIntegerField(null=True)),
+                ("reply", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("person", "route", "key"), name="one_reply_per_idempotency_key")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='project',
-            constraint=models.CheckConstraint(condition=models.Q(('annotations_per_task__gte', 1)), name='at_least_one_annotation_per_task'),
+            model_name="project",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("annotations_per_task__gte", 1)), name="at_least_one_annotation_per_task"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('project', 'person'), name='one_role_per_person_and_project'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(fields=("project", "person"), name="one_role_per_person_and_project"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'running'])), fields=['status', 'queue'], name='job_active'),
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("status__in", ["queued", "running"])), fields=["status", "queue"], name="job_active"
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['project', '-id'], name='job_newest_first'),
+            model_name="job",
+            index=models.Index(fields=["project", "-id"], name="job_newest_first"),
         ),
         migrations.AddConstraint(
-            model_name='guidelineversion',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='one_guideline_version_per_number'),
+            model_name="guidelineversion",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="one_guideline_version_per_number"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['project', '-id'], name='event_newest_first'),
+            model_name="event",
+            index=models.Index(fields=["project", "-id"], name="event_newest_first"),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(condition=models.Q(('until__isnull', True)), fields=('project',), name='one_version_serves'),
+            model_name="deployment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("until__isnull", True)), fields=("project",), name="one_version_serves"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='datasetsnapshot',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='one_snapshot_per_number'),
+            model_name="datasetsnapshot",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="one_snapshot_per_number"),
         ),
         migrations.AddConstraint(
-            model_name='datasetsnapshot',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'frozen'), _negated=True), models.Q(('content_hash', ''), _negated=True), _connector='OR'), name='a_frozen_snapshot_has_its_hash'),
+            model_name="datasetsnapshot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "frozen"), _negated=True),
+                    models.Q(("content_hash", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="a_frozen_snapshot_has_its_hash",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='corpus',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='one_corpus_per_name'),
+            model_name="corpus",
+            constraint=models.UniqueConstraint(fields=("project", "name"), name="one_corpus_per_name"),
         ),
         migrations.AddIndex(
-            model_name='prompt',
-            index=models.Index(fields=['project', '-id'], name='prompt_newest_first'),
+            model_name="prompt",
+            index=models.Index(fields=["project", "-id"], name="prompt_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='prompt',
-            index=models.Index(fields=['project', 'family'], name='prompt_family'),
+            model_name="prompt",
+            index=models.Index(fields=["project", "family"], name="prompt_family"),
         ),
         migrations.AddConstraint(
-            model_name='prompt',
-            constraint=models.UniqueConstraint(fields=('project', 'external_id'), name='one_prompt_per_external_id'),
+            model_name="prompt",
+            constraint=models.UniqueConstraint(fields=("project", "external_id"), name="one_prompt_per_external_id"),
         ),
         migrations.AddConstraint(
-            model_name='queuecursor',
-            constraint=models.UniqueConstraint(fields=('project', 'annotator'), name='one_cursor_per_annotator'),
+            model_name="queuecursor",
+            constraint=models.UniqueConstraint(fields=("project", "annotator"), name="one_cursor_per_annotator"),
         ),
         migrations.AddIndex(
-            model_name='response',
-            index=models.Index(fields=['project', '-id'], name='response_newest_first'),
+            model_name="response",
+            index=models.Index(fields=["project", "-id"], name="response_newest_first"),
         ),
         migrations.AddConstraint(
-            model_name='response',
-            constraint=models.UniqueConstraint(fields=('project', 'external_id'), name='one_response_per_external_id'),
+            model_name="response",
+            constraint=models.UniqueConstraint(fields=("project", "external_id"), name="one_response_per_external_id"),
         ),
         migrations.AddConstraint(
-            model_name='response',
-            constraint=models.CheckConstraint(condition=models.Q(('seed__isnull', True), ('seed__gte', 0), _connector='OR'), name='response_seed_is_not_negative'),
+            model_name="response",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("seed__isnull", True), ("seed__gte", 0), _connector="OR"),
+                name="response_seed_is_not_negative",
+            ),
         ),
         migrations.AddIndex(
-            model_name='preferencepair',
-            index=models.Index(fields=['project', '-id'], name='pair_newest_first'),
+            model_name="preferencepair",
+            index=models.Index(fields=["project", "-id"], name="pair_newest_first"),
         ),
         migrations.AddConstraint(
-            model_name='preferencepair',
-            constraint=models.UniqueConstraint(fields=('annotation', 'chosen', 'rejected'), name='a_pair_once_per_annotation'),
+            model_name="preferencepair",
+            constraint=models.UniqueConstraint(
+                fields=("annotation", "chosen", "rejected"), name="a_pair_once_per_annotation"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='preferencepair',
-            constraint=models.CheckConstraint(condition=models.Q(('strength__lte', 3)), name='strength_0_to_3'),
+            model_name="preferencepair",
+            constraint=models.CheckConstraint(condition=models.Q(("strength__lte", 3)), name="strength_0_to_3"),
         ),
         migrations.AddConstraint(
-            model_name='preferencepair',
-            constraint=models.CheckConstraint(condition=models.Q(('chosen', models.F('rejected')), _negated=True), name='nothing_beats_itself'),
+            model_name="preferencepair",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("chosen", models.F("rejected")), _negated=True), name="nothing_beats_itself"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='schedule',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('after_pairs__isnull', True), ('every_seconds__isnull', False)), models.Q(('after_pairs__isnull', False), ('every_seconds__isnull', True)), _connector='OR'), name='a_schedule_is_by_time_or_by_pairs'),
+            model_name="schedule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("after_pairs__isnull", True), ("every_seconds__isnull", False)),
+                    models.Q(("after_pairs__isnull", False), ("every_seconds__isnull", True)),
+                    _connector="OR",
+                ),
+                name="a_schedule_is_by_time_or_by_pairs",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='schedule',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='one_schedule_per_name'),
+            model_name="schedule",
+            constraint=models.UniqueConstraint(fields=("project", "name"), name="one_schedule_per_name"),
         ),
         migrations.AddConstraint(
-            model_name='chain',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'active')), fields=('project', 'kind'), name='one_active_chain_of_a_kind'),
+            model_name="chain",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "active")), fields=("project", "kind"), name="one_active_chain_of_a_kind"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='chain',
-            constraint=models.UniqueConstraint(fields=('schedule', 'due_key'), name='a_due_time_starts_one_chain'),
+            model_name="chain",
+            constraint=models.UniqueConstraint(fields=("schedule", "due_key"), name="a_due_time_starts_one_chain"),
         ),
         migrations.AddConstraint(
-            model_name='snapshotannotation',
-            constraint=models.UniqueConstraint(fields=('snapshot', 'annotation'), name='an_annotation_once_per_snapshot'),
+            model_name="snapshotannotation",
+            constraint=models.UniqueConstraint(
+                fields=("snapshot", "annotation"), name="an_annotation_once_per_snapshot"
+            ),
         ),
         migrations.AddIndex(
-            model_name='assignment',
-            index=models.Index(fields=['project', 'annotator', 'state'], name='assignment_on_desk'),
+            model_name="assignment",
+            index=models.Index(fields=["project", "annotator", "state"], name="assignment_on_desk"),
         ),
         migrations.AddIndex(
-            model_name='assignment',
-            index=models.Index(condition=models.Q(('state', 'held')), fields=['held_until'], name='assignment_expiry'),
+            model_name="assignment",
+            index=models.Index(condition=models.Q(("state", "held")), fields=["held_until"], name="assignment_expiry"),
         ),
         migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.UniqueConstraint(fields=('task', 'annotator'), name='nobody_gets_a_task_twice'),
+            model_name="assignment",
+            constraint=models.UniqueConstraint(fields=("task", "annotator"), name="nobody_gets_a_task_twice"),
         ),
         migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['held', 'submitted'])), fields=('task', 'slot'), name='one_holder_per_slot'),
+            model_name="assignment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["held", "submitted"])),
+                fields=("task", "slot"),
+                name="one_holder_per_slot",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.CheckConstraint(condition=models.Q(('counted', False), ('state', 'submitted'), _connector='OR'), name='only_submitted_assignments_count'),
+            model_name="assignment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("counted", False), ("state", "submitted"), _connector="OR"),
+                name="only_submitted_assignments_count",
+            ),
         ),
         migrations.AddIndex(
-            model_name='annotation',
-            index=models.Index(fields=['project', '-id'], name='annotation_newest_first'),
+            model_name="annotation",
+            index=models.Index(fields=["project", "-id"], name="annotation_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='annotation',
-            index=models.Index(fields=['annotator', 'project', '-id'], name='annotation_of_annotator'),
+            model_name="annotation",
+            index=models.Index(fields=["annotator", "project", "-id"], name="annotation_of_annotator"),
         ),
         migrations.AddConstraint(
-            model_name='annotation',
-            constraint=models.UniqueConstraint(fields=('assignment', 'revision'), name='one_annotation_per_revision'),
+            model_name="annotation",
+            constraint=models.UniqueConstraint(fields=("assignment", "revision"), name="one_annotation_per_revision"),
         ),
         migrations.AddConstraint(
-            model_name='taskresponse',
-            constraint=models.UniqueConstraint(fields=('task', 'position'), name='one_response_per_task_and_position'),
+            model_name="taskresponse",
+            constraint=models.UniqueConstraint(fields=("task", "position"), name="one_response_per_task_and_position"),
         ),
         migrations.AddConstraint(
-            model_name='taskresponse',
-            constraint=models.UniqueConstraint(fields=('task', 'response'), name='a_response_once_per_task'),
+            model_name="taskresponse",
+            constraint=models.UniqueConstraint(fields=("task", "response"), name="a_response_once_per_task"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('free_slots__gt', 0), ('state', 'open')), fields=['project', 'queue_key'], name='task_queue'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("free_slots__gt", 0), ("state", "open")),
+                fields=["project", "queue_key"],
+                name="task_queue",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'state', '-id'], name='task_newest_first'),
+            model_name="task",
+            index=models.Index(fields=["project", "state", "-id"], name="task_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['prompt', 'kind'], name='task_of_prompt'),
+            model_name="task",
+            index=models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.UniqueConstraint(fields=('project', 'external_id'), name='one_task_per_external_id'),
+            model_name="task",
+            constraint=models.UniqueConstraint(fields=("project", "external_id"), name="one_task_per_external_id"),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('annotations_wanted__isnull', True), ('free_slots__lte', models.F('annotations_wanted')), _connector='OR'), name='no_more_free_slots_than_wanted'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("annotations_wanted__isnull", True),
+                    ("free_slots__lte", models.F("annotations_wanted")),
+                    _connector="OR",
+                ),
+                name="no_more_free_slots_than_wanted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('propensity__gt', 0), ('propensity__lte', 1)), name='propensity_in_0_1'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("propensity__gt", 0), ("propensity__lte", 1)), name="propensity_in_0_1"
+            ),
         ),
         migrations.AddIndex(
-            model_name='thumb',
-            index=models.Index(fields=['response', 'token', '-id'], name='thumb_last_of_token'),
+            model_name="thumb",
+            index=models.Index(fields=["response", "token", "-id"], name="thumb_last_of_token"),
         ),
         migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='one_run_per_number'),
+            model_name="trainingrun",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="one_run_per_number"),
         ),
         migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.UniqueConstraint(fields=('chain', 'position'), name='one_run_per_place_in_a_chain'),
+            model_name="trainingrun",
+            constraint=models.UniqueConstraint(fields=("chain", "position"), name="one_run_per_place_in_a_chain"),
         ),
         migrations.AddConstraint(
-            model_name='runsamples',
-            constraint=models.UniqueConstraint(fields=('run', 'step'), name='one_set_of_samples_per_run_and_step'),
+            model_name="runsamples",
+            constraint=models.UniqueConstraint(fields=("run", "step"), name="one_set_of_samples_per_run_and_step"),
         ),
         migrations.AddConstraint(
-            model_name='runpoint',
-            constraint=models.UniqueConstraint(fields=('run', 'step'), name='one_point_per_run_and_step'),
+            model_name="runpoint",
+            constraint=models.UniqueConstraint(fields=("run", "step"), name="one_point_per_run_and_step"),
         ),
         migrations.AddConstraint(
-            model_name='runalarm',
-            constraint=models.UniqueConstraint(fields=('run', 'step', 'name'), name='an_alarm_once_per_step'),
+            model_name="runalarm",
+            constraint=models.UniqueConstraint(fields=("run", "step", "name"), name="an_alarm_once_per_step"),
         ),
         migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.UniqueConstraint(fields=('project', 'kind', 'number'), name='one_model_version_per_number'),
+            model_name="modelversion",
+            constraint=models.UniqueConstraint(
+                fields=("project", "kind", "number"), name="one_model_version_per_number"
+            ),
         ),
     ]

@@ -5,20 +5,28 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('feedback', '0001_initial'),
+        ("feedback", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='response',
-            name='annotation',
-            field=models.ForeignKey(blank=True, help_text='The answer to a demonstration task that wrote it; it stands while that is current.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='feedback.annotation'),
+            model_name="response",
+            name="annotation",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The answer to a demonstration task that wrote it; it stands while that is current.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="written",
+                to="feedback.annotation",
+            ),
         ),
         migrations.AddField(
-            model_name='task',
-            name='ask',
-            field=models.JSONField(blank=True, default=dict, help_text='More about the question, such as {"scheme": "topic"}.'),
+            model_name="task",
+            name="ask",
+            field=models.JSONField(
+                blank=True, default=dict, help_text='More about the question, such as {"scheme": "topic"}.'
+            ),
         ),
     ]

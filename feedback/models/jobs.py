@@ -14,6 +14,8 @@ class Job(Row):
         CORPUS = "corpus"  # bring a corpus in
         IMPORT = "import"
         EXPORT = "export"
+        PREFLIGHT = "preflight"  # what a training run would meet, looked at before it starts
+        SCORE = "score"  # a guard or a marker over prompts, responses or tasks
 
     class Status(models.TextChoices):
         QUEUED = "queued"  # no worker has it

@@ -11,6 +11,9 @@ class ModelVersion(Row):
         TOKENIZER = "tokenizer"
         POLICY = "policy"
         REWARD = "reward"
+        ENCODER = "encoder"  # the trunk of both classifiers, from masked language modelling
+        CLASSIFIER = "classifier"
+        TAGGER = "tagger"
 
     class State(models.TextChoices):
         CANDIDATE = "candidate"  # made, not decided on

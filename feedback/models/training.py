@@ -7,10 +7,19 @@ from feedback.models.base import Row
 
 
 class Stage(models.TextChoices):
+    """In the order of the ring: a chain runs its stages in this order, whatever order they were named in."""
+
     TOKENIZER = "tokenizer"
     PRETRAIN = "pretrain"
+    MLM = "mlm"
+    CLASSIFY = "classify"
+    TAG = "tag"
     SFT = "sft"
     REWARD = "reward"
+    DPO = "dpo"
+    KTO = "kto"
+    RLOO = "rloo"
+    GRPO = "grpo"
     PPO = "ppo"
     EVALUATE = "evaluate"
 
