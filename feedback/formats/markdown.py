@@ -9,6 +9,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from feedback.formats import maths
+
 # No img: a picture from elsewhere would tell its owner who reads, and when.
 TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span",
@@ -34,7 +36,7 @@ def _highlighted(code: str, language: str, _attrs: str) -> str:
 
 def _renderer() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "highlight": _highlighted})
-    return parser.enable(["table", "strikethrough"])
+    return parser.enable(["table", "strikethrough"]).use(maths.plugin)
 
 
 _parser = _renderer()
@@ -44,8 +46,9 @@ _parser = _renderer()
 def to_html(text: str) -> str:
     """`text` as HTML that holds nothing but the tags above. Headings start at the third level, below a page's own."""
     if len(text) > MAX_TEXT:
-        return f"<pre>{escape(text)}</pre>"
-    tokens = _parser.parse(text)
+        return f'<pre tabindex="0">{escape(text)}</pre>'
+    env: dict[str, int] = {}
+    tokens = _parser.parse(text, env)
     code = 0
     for token in tokens:
         if token.type == "fence":
@@ -54,11 +57,12 @@ def to_html(text: str) -> str:
                 token.info = ""
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
-    html = _parser.renderer.render(tokens, _parser.options, {})
+    html = _parser.renderer.render(tokens, _parser.options, env)
     return nh3.clean(
         html,
-        tags=TAGS,
-        attributes=ATTRIBUTES,
+        tags=TAGS | maths.TAGS,
+        attributes=ATTRIBUTES | maths.ATTRIBUTES,
+        set_tag_attribute_values={"pre": {"tabindex": "0"}, "table": {"tabindex": "0"}},  # they scroll sideways
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
