@@ -5,6 +5,7 @@ import { announce, toast } from "./app.js";
 import { compare, fill as fillMarks } from "./diff.js";
 import * as keys from "./keys.js";
 import { Outbox, csrf, post } from "./outbox.js";
+import { KEYS as SCROLLING, byKey, together } from "./scrolling.js";
 import { Card, cardFrom, store, stored } from "./card.js";
 
 const RENEW_EVERY = 60_000;
@@ -233,6 +234,7 @@ function waits(number) {
 const look = {
   plain: stored("look:plain") === true,
   differences: false,
+  together: stored("look:together") !== false,
   apply() {
     if (!shown) return;
     const { element, kind } = shown;
@@ -244,15 +246,15 @@ const look = {
       fillMarks(a, left);
       fillMarks(b, right);
     }
-    for (const name of ["plain", "differences"]) {
+    for (const name of ["plain", "differences", "together"]) {
       element.querySelector(`[data-act=${name}]`)?.setAttribute("aria-pressed", String(this[name]));
     }
   },
   toggle(name) {
     this[name] = !this[name];
-    if (name === "plain") store("look:plain", this.plain);
+    if (name !== "differences") store(`look:${name}`, this[name]);
     this.apply();
-    announce(`${name === "plain" ? "Plain text" : "Differences"} ${this[name] ? "on" : "off"}.`);
+    announce(`${{ plain: "Plain text", differences: "Differences", together: "Scrolling together" }[name]} ${this[name] ? "on" : "off"}.`);
   },
 };
 
@@ -263,23 +265,7 @@ function guidelines(open) {
   store("look:guidelines", open);
 }
 
-// Long responses scroll together, by share of their length.
-let scrolling = null;
-desk.addEventListener(
-  "scroll",
-  (event) => {
-    const side = event.target;
-    if (!side.matches?.("[data-side]") || (scrolling && scrolling !== side)) return;
-    scrolling = side;
-    const share = side.scrollTop / Math.max(1, side.scrollHeight - side.clientHeight);
-    desk.querySelectorAll("[data-side]").forEach((other) => {
-      if (other !== side) other.scrollTop = share * (other.scrollHeight - other.clientHeight);
-    });
-    clearTimeout(scrolling.timer);
-    side.timer = setTimeout(() => (scrolling = null), 120);
-  },
-  true,
-);
+together(desk, () => look.together);
 
 // ---- hands -----------------------------------------------------------------------------------------
 
@@ -306,6 +292,7 @@ const ACTS = {
   flag: () => shown && document.getElementById("flag").showModal(),
   differences: () => look.toggle("differences"),
   plain: () => look.toggle("plain"),
+  together: () => look.toggle("together"),
   undo,
 };
 
@@ -332,8 +319,10 @@ keys.bind("s", ACTS.skip);
 keys.bind("f", ACTS.flag);
 keys.bind("d", ACTS.differences);
 keys.bind("m", ACTS.plain);
+keys.bind("l", ACTS.together);
 keys.bind("u", undo);
 keys.bind("g", () => guidelines(!document.body.classList.contains("with-guidelines")));
+keys.bind(SCROLLING, (event) => byKey(desk, event));
 keys.bind("?", () => document.getElementById("keys").showModal());
 guidelinesButton.addEventListener("click", () => guidelines(!document.body.classList.contains("with-guidelines")));
 

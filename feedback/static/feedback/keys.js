@@ -3,8 +3,9 @@
 const table = new Map();
 const SWITCH = "single-keys";
 
-/** `bind("s", act)`: act(event) when the key is pressed outside of fields and dialogs. `bind("*", act)` is asked about
- *  every key first, and says true for those it took. */
+/** `bind("s", act)`: act(event) when the key is pressed outside of fields and dialogs; when it says false, the browser
+ *  does with the key what it always does. `bind("*", act)` is asked about every key first, and says true for those it
+ *  took. */
 export function bind(keys, act) {
   for (const key of [].concat(keys)) table.set(key, act);
 }
@@ -39,10 +40,9 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]") || typing(event.target) || !enabled()) return;
   // Enter on a button or a link is that button's or link's.
   if (event.key === "Enter" && event.target.closest("button, a, summary")) return;
-  if (event.repeat && !event.key.startsWith("Arrow")) return;
+  if (event.repeat && !/^(Arrow|Page| )/.test(event.key)) return;
   if (table.get("*")?.(event)) return event.preventDefault();
   const act = table.get(event.key) || table.get(event.key.toLowerCase());
   if (!act) return;
-  event.preventDefault();
-  act(event);
+  if (act(event) !== false) event.preventDefault();
 });
