@@ -5,18 +5,19 @@ what evaluation asks into what is trained on.
 """
 
 import hashlib
-import re
 import unicodedata
 from typing import Any
-
-_BLANKS = re.compile(r"\s+")
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
 def normalised(text: str) -> str:
     """Case, white space and edge punctuation do not make another prompt."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _EDGES.sub("", _BLANKS.sub(" ", folded)).strip()
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    begin, end = 0, len(folded)
+    while begin < end and not folded[begin].isalnum():
+        begin += 1
+    while begin < end and not folded[end - 1].isalnum():
+        end -= 1
+    return folded[begin:end]
 
 
 def first_user_message(messages: list[dict[str, Any]]) -> str:

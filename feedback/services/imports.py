@@ -7,6 +7,7 @@ from that place, and what comes out is what would have come out. Bad lines are t
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from feedback import queue
 from feedback.errors import Invalid, NotFound, ProjectClosed
@@ -26,8 +27,10 @@ from feedback.models import Job, Person, Project
 from feedback.services import events, intake, jobs
 
 FOLDER, INBOX = "imports", "inbox"
-BATCH = 180  # two for each task, one for each answer: some 20 ms of one write transaction on SQLite
+LEAST, MOST = 60, 4000  # weight of a batch: two for each task, one for each answer
 BATCH_BYTES = 4 * 2**20
+# How long a batch's transaction should take. On SQLite everybody who writes waits for it (50 ms are the most).
+WRITE_SECONDS = {"sqlite": 0.025, "postgresql": 0.2}
 KEPT_TEXT = 1_000_000  # bytes of a rejected record that are kept
 TRIES = 3
 
@@ -58,9 +61,21 @@ class Batch:
     weight: int = 0
     bytes: int = 0
 
-    @property
-    def full(self) -> bool:
-        return self.weight >= BATCH or self.bytes >= BATCH_BYTES
+
+class Pace:
+    """How much goes into one transaction: as much as can be written in the time for it, going by the last ones."""
+
+    def __init__(self) -> None:
+        self.weight = 180.0
+        self.seconds = WRITE_SECONDS[connection.vendor]
+
+    def full(self, batch: Batch) -> bool:
+        return batch.weight >= self.weight or batch.bytes >= BATCH_BYTES
+
+    def took(self, batch: Batch, seconds: float) -> None:
+        if batch.weight >= self.weight / 2:  # a small one tells little
+            fits = batch.weight * self.seconds / max(seconds, 0.001)
+            self.weight = min(MOST, max(LEAST, min(2 * self.weight, (self.weight + fits) / 2, 1.2 * fits)))
 
 
 def request_import(
@@ -168,11 +183,11 @@ def bring_in(job: Job) -> Iterator[Cursor]:
         return
     path = _plain_file(folder, cursor)
     cursor.size = path.stat().st_size
-    known = intake.Known(job.project)
+    known, pace = intake.Known(job.project), Pace()
     with path.open("rb") as file:
-        for batch in _batches(job, file, cursor):
+        for batch in _batches(job, file, cursor, pace):
             known.meet([one for _, items in batch.records for one in items])
-            _commit(job, folder, known, batch, cursor)
+            _commit(job, folder, known, batch, cursor, pace)
             yield cursor
 
 
@@ -186,7 +201,7 @@ def _plain_file(folder: Path, cursor: Cursor) -> Path:
     return plain
 
 
-def _batches(job: Job, file: BinaryIO, cursor: Cursor) -> Iterator[Batch]:
+def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[Batch]:
     form = FORMATS[job.payload["format"]]
     defaults = Defaults(job.payload["source"], job.payload["annotator"])
     assert job.project is not None
@@ -206,7 +221,7 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor) -> Iterator[Batch]:
         batch.weight += 1 + sum(1 + len(one.item.answers) for one in items)
         batch.bytes += len(record.raw)
         last = record.next_line
-        if batch.full:
+        if pace.full(batch):
             yield batch
             batch = Batch()
     if cursor.problem:
@@ -229,17 +244,19 @@ def _records(form: Format, file: BinaryIO, cursor: Cursor) -> Iterator[Record]:
         yield from (reading.array if container == "array" else reading.lines)(file, cursor.offset, cursor.line)
 
 
-def _commit(job: Job, folder: Path, known: intake.Known, batch: Batch, cursor: Cursor) -> None:
+def _commit(job: Job, folder: Path, known: intake.Known, batch: Batch, cursor: Cursor, pace: Pace) -> None:
     """Rows and cursor in one transaction. Two imports of one file at once: the slower of the two looks again."""
     assert job.project is not None
     for attempt in range(TRIES):
         after = Cursor(**asdict(cursor))
+        good = _sorted_out(known, batch, after, folder)
+        after.new += len(good)
         try:
             with transaction.atomic():
-                good = _sorted_out(known, batch, after, folder)
-                after.new += len(good)
+                began = time.monotonic()
                 after.tasks += intake.write(job.project, job.requested_by, good, known)
                 jobs.keep(job, asdict(after))
+            pace.took(batch, time.monotonic() - began)
         except IntegrityError:
             if attempt == TRIES - 1:
                 raise

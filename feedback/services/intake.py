@@ -4,7 +4,6 @@ A row is known by its external id, or by the hash of what it says: the same item
 is written are the rows that the desk writes, so that quality, lineage and training treat them alike.
 """
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from feedback.rules.pairing import PRIORITIES, queue_key
 from feedback.rules.preference import CLEAR
 from feedback.rules.splits import family_of, split_of
 from feedback.services import people, tasks
-from feedback.services.bulk import Writer, reserve
+from feedback.services.bulk import Writer, as_json, digests_of, new_uuids, reserve
 
 HASHED = "sha256:"  # begins the external ids that are hashes of the item, which exports leave out
 MOST_ANSWERS = 100
@@ -43,11 +42,13 @@ KINDS = (*[one for one in Kind.values if one != Kind.CONVERSATION], PROMPT, THUM
 
 @dataclass(slots=True)
 class Ready:
-    """A checked item: its key, the hash of its content, and the public ids that its answers name."""
+    """A checked item: its key, the hash of its content, the public ids that its answers name, and texts to store."""
 
     item: Item
     key: str
     digest: str
+    family: str
+    prompt: str
     names: list[str]
     gold: dict[str, Any] | None = None
     payloads: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +82,10 @@ def ready(project: Project, item: Item) -> Ready:
             item.gold, item.ask, item.source, item.priority, item.wanted, item.metadata,
         ]
     )  # fmt: skip
-    one = Ready(item, item.external_id or HASHED + digest, digest, [str(uuid.uuid4()) for _ in item.responses])
+    family = family_of(project.split_salt, item.prompt)
+    one = Ready(
+        item, item.external_id or HASHED + digest, digest, family, as_json(item.prompt), new_uuids(len(item.responses))
+    )
     _resolve(project, one)
     return one
 
@@ -96,19 +100,20 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: "Kn
     response_keys = reserve(Response, sum(len(one.item.responses) + _written(one) for one in new))
     asked = [one for one in new if one.item.kind not in (PROMPT, THUMB)]
     task_keys = iter(reserve(Task, len(asked)))
+    names = iter(new_uuids(len(new) + len(asked)))
     rows = _Rows(project, by, now, seen)
     place = 0
     for one, prompt_key in zip(new, prompt_keys, strict=True):
         count = len(one.item.responses)
         keys = response_keys[place : place + count]
         place += count
-        rows.add_prompt(one, prompt_key, keys)
+        rows.add_prompt(one, prompt_key, next(names), keys)
         if one.item.kind == THUMB:
             rows.add_thumbs(one, keys[0])
         elif one.item.kind != PROMPT:
             more = response_keys[place : place + _written(one)]
             place += len(more)
-            rows.add_task(one, prompt_key, next(task_keys), keys, more)
+            rows.add_task(one, prompt_key, next(task_keys), next(names), keys, more)
     rows.write()
     if any(one.item.priority for one in asked):
         tasks.rewind_cursors(project)
@@ -130,8 +135,7 @@ class Known:
         self.digests = {}
         for model, wanted in ((Task, of_tasks), (Prompt, keys)):
             if wanted:
-                rows: Any = model._default_manager.filter(project=self.project, external_id__in=wanted)
-                self.digests.update(rows.values_list("external_id", "body_hash"))
+                self.digests.update(digests_of(model, self.project.pk, wanted))
 
     def meet(self, batch: Sequence[Ready]) -> None:
         """Make the people who are new, in small transactions of their own."""
@@ -150,23 +154,23 @@ class _Rows:
         self.by = by.pk if by else None
         self.tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
 
-    def add_prompt(self, one: Ready, key: int, responses: list[int]) -> None:
+    def add_prompt(self, one: Ready, key: int, name: str, responses: list[int]) -> None:
         item = one.item
-        family = family_of(self.project.split_salt, item.prompt)
+        metadata = as_json(item.metadata) if item.metadata else "{}"
         self.tables["prompt"].append(
-            (key, uuid.uuid4(), item.prompt, family, split_of(family), item.source, one.key, one.digest, item.metadata)
+            (key, name, one.prompt, one.family, split_of(one.family), item.source, one.key, one.digest, metadata)
         )
-        for response, name, candidate in zip(responses, one.names, item.responses, strict=True):
+        for response, public_id, candidate in zip(responses, one.names, item.responses, strict=True):
             model = candidate.model or f"{item.source or 'import'} (unknown)"
-            self.tables["response"].append((response, uuid.UUID(name), key, candidate.text, model, None, None))
+            self.tables["response"].append((response, public_id, key, candidate.text, model, None, None))
 
     def add_thumbs(self, one: Ready, response: int) -> None:
-        for said in one.item.answers:
+        for name, said in zip(new_uuids(len(one.item.answers)), one.item.answers, strict=True):
             person = self.known.people[said.source, said.annotator]
-            self.tables["thumb"].append((uuid.uuid4(), response, person, said.answer["up"]))
+            self.tables["thumb"].append((name, response, person, said.answer["up"]))
 
-    def add_task(self, one: Ready, prompt: int, key: int, responses: list[int], more: list[int]) -> None:
-        item, name = one.item, uuid.uuid4()
+    def add_task(self, one: Ready, prompt: int, key: int, name: str, responses: list[int], more: list[int]) -> None:
+        item = one.item
         wanted = None if one.gold is not None else item.wanted or self.project.annotations_per_task
         settled = bool(item.answers) and one.gold is None
         if settled:
@@ -174,38 +178,43 @@ class _Rows:
         free = (wanted or 1) - len(item.answers) if wanted else 1
         self.tables["task"].append(
             (
-                key, name, item.kind, prompt, item.ask, "open" if free else "settled", wanted, free, item.priority,
-                queue_key(item.priority, name), "imported" if item.answers else "given", one.gold, one.key, one.digest,
+                key, name, item.kind, prompt, as_json(item.ask) if item.ask else "{}", "open" if free else "settled",
+                wanted, free, item.priority, queue_key(item.priority, name), "imported" if item.answers else "given",
+                None if one.gold is None else as_json(one.gold), one.key, one.digest,
             )
         )  # fmt: skip
         self.tables["placed"] += [(key, response, place) for place, response in enumerate(responses)]
+        names = iter(new_uuids(2 * len(item.answers)))
         for slot, (said, payload) in enumerate(zip(item.answers, one.payloads, strict=True), start=1):
-            self._add_answer(one, said, payload, key, prompt, responses, more, slot if wanted else None)
+            asked = (key, prompt, slot if wanted else None)
+            self._add_answer(one, said, payload, asked, (next(names), next(names)), responses, more)
 
     def _add_answer(
         self,
         one: Ready,
         said: Said,
         payload: dict[str, Any],
-        task: int,
-        prompt: int,
+        asked: tuple[int, int, int | None],
+        names: tuple[str, str],
         responses: list[int],
         more: list[int],
-        slot: int | None,
     ) -> None:
+        task, prompt, slot = asked
         person = self.known.people[said.source, said.annotator]
         order = [responses[LETTERS.index(letter)] for letter in said.shown] or responses
         shown = [one.names[LETTERS.index(letter)] for letter in said.shown]
         # The annotation's key is filled in by `write`, where as many are reserved as there are.
-        self.tables["assignment"].append((uuid.uuid4(), task, person, slot, order, slot is not None))
+        self.tables["assignment"].append((names[0], task, person, slot, as_json(order), slot is not None))
         place = len(self.tables["annotation"])
-        self.tables["annotation"].append((uuid.uuid4(), task, person, one.item.kind, payload, shown, said.seconds))
+        self.tables["annotation"].append(
+            (names[1], task, person, one.item.kind, as_json(payload), as_json(shown), said.seconds)
+        )
         key_of = dict(zip(one.names, responses, strict=True))
         for pair in payloads.preferences_in(one.item.kind, payload):
             self.tables["pair"].append((prompt, key_of[pair.chosen], key_of[pair.rejected], pair.strength, place))
         if one.item.kind == Kind.DEMONSTRATION:
             written = more.pop(0)
-            row = (written, uuid.uuid4(), prompt, payload["text"], "", person, place)
+            row = (written, new_uuids(1)[0], prompt, payload["text"], "", person, place)
             self.tables["response"].append(row)
             if payload["original"] is not None:
                 self.tables["pair"].append((prompt, written, key_of[payload["original"]], CLEAR, place))
@@ -225,7 +234,10 @@ class _Rows:
         tables["annotation"] = [
             (key, *row, held) for key, row, held in zip(annotations, tables["annotation"], assignments, strict=True)
         ]
-        tables["pair"] = [(uuid.uuid4(), *row[:-1], annotations[row[-1]]) for row in tables["pair"]]
+        names = new_uuids(len(tables["pair"]))
+        tables["pair"] = [
+            (name, *row[:-1], annotations[row[-1]]) for name, row in zip(names, tables["pair"], strict=True)
+        ]
         common: dict[str, dict[str, Any]] = {
             "prompt": {"project_id": project, "state": "ready", "screening": {"guard": None}, "created_by_id": self.by},
             "response": {"project_id": project},
