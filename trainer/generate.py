@@ -1,5 +1,4 @@
-"""Responses from a policy: a Generator that a service keeps loaded, the same through an OpenAI-compatible server, and
-the stage `generate`.
+"""Responses from a policy: a Generator that a service keeps loaded, and the stage `generate`.
 
 The stage's `prompts` is a JSON Lines file, one prompt a line: `{"prompt": [messages], "id"?: any, "seeds"?: [int]}`.
 `responses.jsonl` has one line for each response: `{"id", "prompt", "text", "tokens", "finish_reason", "seed",
@@ -9,27 +8,36 @@ The stage's `prompts` is a JSON Lines file, one prompt a line: `{"prompt": [mess
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from trainer.checkpoints import open_model
 from trainer.columns import decode_completion, encode_prompts
 from trainer.context import RunContext, StageResult
-from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested, TrainerError
+from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested
 from trainer.models import load_policy, load_tokenizer
-from trainer.sampling import Drawn, FinishReason, draw
+from trainer.sampling import Drawn, FinishReason, Listener, draw
 from trainer.scoring import load_judge, scorer
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, parse_messages
 
 Prompts = Sequence[Sequence[Mapping[str, str]]]
+TELL_EVERY = 0.05  # seconds between two pieces of a text: decoding every token of a large batch would slow it
+
+
+class Reader(Protocol):
+    """Reads responses while they are written. What it raises ends the writing."""
+
+    def text(self, index: int, piece: str) -> None:
+        """What the response to the prompt of this index goes on with. All pieces together are its text."""
+
+    def step(self) -> None:
+        """Called many times a second, between pieces."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,14 @@ class Generated:
     Attributes:
         text: without special tokens.
         tokens: how many were sampled, with the end token.
-        finish_reason: "stop" if it ended by itself, "length" if it was cut.
+        finish_reason: "stop" if it ended by itself or at a stop text, "length" if it was cut.
+        prompt_tokens: how many the prompt has with the chat template around it; 0 where a server does not say.
     """
 
     text: str
     tokens: int
     finish_reason: FinishReason
+    prompt_tokens: int = 0
 
 
 class Generator:
@@ -75,6 +85,8 @@ class Generator:
         top_p: float = 1.0,
         top_k: int = 0,
         batch_size: int = 64,
+        stop: Sequence[str] = (),
+        reader: Reader | None = None,
     ) -> list[Generated]:
         """One response to each prompt; for several to one prompt, repeat it with other seeds.
 
@@ -85,13 +97,18 @@ class Generator:
                 from what else is asked for in the same call.
             temperature: 0 is greedy. top_p, top_k: 1 and 0 keep every token.
             batch_size: sequences decoded together; prompts of like length share a batch.
+            stop: texts at whose first occurrence a response ends, without them.
+            reader: reads the responses while they are written.
 
         Raises:
             DataUnusable: a prompt fills the model's context.
         """
         ids = encode_prompts(self.tokenizer, [as_messages(prompt) for prompt in prompts])
-        drawn = self.draw(ids, seeds, max_new_tokens, temperature, top_p, top_k, batch_size)
-        return [self.decoded(completion) for completion in drawn]
+        teller = Teller(self, [len(one) for one in ids], stop, reader) if stop or reader else None
+        drawn = self.draw(ids, seeds, max_new_tokens, temperature, top_p, top_k, batch_size, teller)
+        if teller is not None:
+            return [teller.whole(index, completion) for index, completion in enumerate(drawn)]
+        return [self.decoded(completion, len(one)) for one, completion in zip(ids, drawn, strict=True)]
 
     def draw(
         self,
@@ -102,6 +119,7 @@ class Generator:
         top_p: float = 1.0,
         top_k: int = 0,
         batch_size: int = 64,
+        listener: Listener | None = None,
     ) -> list[Drawn]:
         """The same on token ids."""
         return draw(
@@ -113,87 +131,70 @@ class Generator:
             top_p=top_p,
             top_k=top_k,
             batch_size=batch_size,
+            listener=listener,
         )
 
-    def decoded(self, completion: Drawn) -> Generated:
+    def decoded(self, completion: Drawn, prompt_tokens: int = 0) -> Generated:
         text = decode_completion(self.tokenizer, completion.ids)
-        return Generated(text, len(completion.ids), completion.finish_reason)
+        return Generated(text, len(completion.ids), completion.finish_reason, prompt_tokens)
 
 
-class RemoteGenerator:
-    """The same through an OpenAI-compatible server (`POST url/chat/completions`), such as vLLM.
+class Teller:
+    """Makes text of tokens as they come: tells it to a reader piece by piece, and ends a response at a stop text.
 
-    Args:
-        url: the base, ending in /v1.
-        model: the name the server knows it by.
-        api_key: sent as a bearer token; empty sends none.
-        timeout: of one request, s.
-        connections: requests under way at once.
+    Held back is what may still change: bytes that are no whole character yet, and what may become a stop text.
     """
 
-    def __init__(self, url: str, model: str, api_key: str = "", timeout: float = 120.0, connections: int = 8) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"{url!r} is no http(s) address")
-        self.url = url.rstrip("/") + "/chat/completions"
-        self.model, self.api_key, self.timeout, self.connections = model, api_key, timeout, connections
+    def __init__(
+        self, generator: Generator, prompt_tokens: list[int], stop: Sequence[str], reader: Reader | None
+    ) -> None:
+        self.generator, self.prompt_tokens, self.stop, self.reader = generator, prompt_tokens, stop, reader
+        self.ids: list[list[int]] = [[] for _ in prompt_tokens]
+        self.told = [""] * len(prompt_tokens)
+        self.fresh: set[int] = set()
+        self.last = time.monotonic()
 
-    def generate(
-        self,
-        prompts: Prompts,
-        *,
-        max_new_tokens: int,
-        seeds: Sequence[int],
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        batch_size: int = 64,
-    ) -> list[Generated]:
-        """As `Generator.generate`. How well a seed reproduces a response is up to the server.
+    def token(self, index: int, token: int) -> bool:
+        self.ids[index].append(token)
+        self.fresh.add(index)
+        return bool(self.stop) and self._cut(self._text(index))[1]
 
-        Raises:
-            TrainerError: the server refuses, fails, or answers something else than a completion.
-        """
-        if len(prompts) != len(seeds):
-            raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
-        settings: dict[str, Any] = {
-            "model": self.model,
-            "max_tokens": max_new_tokens,
-            "temperature": temperature,
-            "top_p": top_p,
-        }
-        if top_k:
-            settings["top_k"] = top_k  # not OpenAI's; vLLM and its kin know it
-        bodies = [
-            {**settings, "messages": [dict(m) for m in prompt], "seed": seed}
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
-        with ThreadPoolExecutor(max_workers=min(self.connections, batch_size)) as pool:
-            return list(pool.map(self.complete, bodies))
+    def step(self) -> None:
+        if self.reader is None:
+            return
+        self.reader.step()
+        if time.monotonic() - self.last < TELL_EVERY:
+            return
+        for index in sorted(self.fresh):
+            text, ended = self._cut(self._text(index))
+            self._tell(index, text if ended else self._sure(text))
+        self.fresh.clear()
+        self.last = time.monotonic()
 
-    def complete(self, body: dict[str, Any]) -> Generated:
-        """One request."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self.api_key:
-            headers["Authorization"] = f"Bearer {self.api_key}"
-        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers, method="POST")
-        try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as reply:
-                answer = json.load(reply)
-            choice = answer["choices"][0]
-            return Generated(
-                text=choice["message"]["content"] or "",
-                tokens=int((answer.get("usage") or {}).get("completion_tokens") or 0),
-                finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-            )
-        except urllib.error.HTTPError as error:
-            detail = error.read(500).decode(errors="replace")
-            raise TrainerError(f"{self.url} answered {error.code}: {detail}", remedy="See the server's log.") from error
-        except OSError as error:
-            raise TrainerError(
-                f"{self.url} cannot be reached: {error}", remedy="Check the address, and that the server runs."
-            ) from error
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise TrainerError(f"{self.url} answered something else than a completion: {error!r}") from error
+    def whole(self, index: int, completion: Drawn) -> Generated:
+        """The response when it has ended, all of it told."""
+        made = self.generator.decoded(completion, self.prompt_tokens[index])
+        text, ended = self._cut(made.text)
+        self._tell(index, text)
+        return Generated(text, made.tokens, "stop" if ended else made.finish_reason, made.prompt_tokens)
+
+    def _text(self, index: int) -> str:
+        return decode_completion(self.generator.tokenizer, self.ids[index])
+
+    def _cut(self, text: str) -> tuple[str, bool]:
+        places = [place for place in map(text.find, self.stop) if place >= 0]
+        return (text[: min(places)], True) if places else (text, False)
+
+    def _sure(self, text: str) -> str:
+        text = text.rstrip("\ufffd")
+        begun = (n for stop in self.stop for n in range(1, len(stop)) if text.endswith(stop[:n]))
+        return text[: len(text) - max(begun, default=0)]
+
+    def _tell(self, index: int, text: str) -> None:
+        told = self.told[index]
+        if self.reader is not None and len(text) > len(told) and text.startswith(told):
+            self.reader.text(index, text[len(told) :])
+            self.told[index] = text
 
 
 def as_messages(prompt: Sequence[Mapping[str, str]]) -> Messages:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy
 import torch
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FinishReason = Literal["stop", "length"]
+
+
+class Listener(Protocol):
+    """Hears what is drawn as it is drawn. What it raises ends the drawing."""
+
+    def token(self, index: int, token: int) -> bool:
+        """The next token for the prompt of this index. True ends its completion here ("stop")."""
+
+    def step(self) -> None:
+        """Every sequence of the batch has its token."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,7 @@ def draw(
     top_p: float = 1.0,
     top_k: int = 0,
     batch_size: int = 64,
+    listener: Listener | None = None,
 ) -> list[Drawn]:
     """One completion for each prompt.
 
@@ -86,6 +97,7 @@ def draw(
         temperature: logits are divided by it; 0 takes the likeliest token.
         top_p, top_k: keep the likeliest tokens that hold this share of the mass, or this many; 1 and 0 keep all.
         batch_size: sequences decoded together.
+        listener: hears every token as it is drawn.
 
     Returns:
         In the order of the prompts.
@@ -104,7 +116,8 @@ def draw(
     drawn: list[Drawn | None] = [None] * len(prompt_ids)
     for rows in length_buckets(lengths, batch_size):
         batch = Batch(model, [prompt_ids[i] for i in rows], [seeds[i] for i in rows], [rooms[i] for i in rows])
-        for row, completion in zip(rows, batch.run(temperature, top_p, top_k), strict=True):
+        told = None if listener is None else (listener, rows)
+        for row, completion in zip(rows, batch.run(temperature, top_p, top_k, told), strict=True):
             drawn[row] = completion
     return [completion for completion in drawn if completion is not None]
 
@@ -122,7 +135,10 @@ class Batch:
         uniforms = numpy.stack([numpy.random.Generator(numpy.random.Philox(seed)).random(max(rooms)) for seed in seeds])
         self.uniforms = torch.from_numpy(uniforms).to(self.device)  # (rows, T)
 
-    def run(self, temperature: float, top_p: float, top_k: int) -> list[Drawn]:
+    def run(
+        self, temperature: float, top_p: float, top_k: int, told: tuple[Listener, list[int]] | None = None
+    ) -> list[Drawn]:
+        """`told` is who listens, and by which index each row is known there."""
         width = max(len(ids) for ids in self.prompts)
         pad = self.model.config.get_text_config().pad_token_id or 0
         ids = torch.full((len(self.prompts), width), pad, dtype=torch.long)
@@ -154,10 +170,13 @@ class Batch:
             ):
                 if not over:
                     completions[row].append(token)
+                    stop = stop or (told is not None and told[0].token(told[1][row], token))
                     if stop:
                         reasons[row] = "stop"
                     if stop or len(completions[row]) >= self.rooms[row]:
                         ended[place] = True
+            if told is not None:
+                told[0].step()
             if bool(ended.all()):
                 break
             ids, positions = chosen.unsqueeze(1), positions[:, -1:] + 1

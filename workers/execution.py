@@ -56,7 +56,7 @@ def run_job(job_id: int) -> None:
 
 def _carry_out(job: Job) -> None:
     try:
-        with Work(job) as work:
+        with Work(job, aside=partial(_aside, job)) as work:
             if job.kind not in HANDLERS:
                 raise JobFailed(Job.ErrorKind.CONFIG, f"No worker knows how to do jobs of kind {job.kind!r}.")
             outcome = HANDLERS[job.kind](work)
@@ -79,6 +79,16 @@ def _carry_out(job: Job) -> None:
     except Exception:
         _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)
         raise
+
+
+def _aside(standing: Job, job_id: int) -> None:
+    """Carry out another job in the middle of this one. Whatever becomes of it, this one goes on."""
+    try:
+        run_job(job_id)
+    except Exception:
+        log.exception("job %s failed while job %s stood still for it", job_id, standing.pk)
+    finally:
+        presence.show_job(standing)
 
 
 def _tell_those_who_wait(job: Job) -> None:

@@ -1,26 +1,36 @@
 """Generation jobs: whatever responses of a project are queued, in batches, by the model each was asked of.
 
+A batch looks up several times a second: where somebody waits in front of a response (a live job), it stands still, that
+job is carried out in between, and the batch goes on with the next token.
+
 Safe to repeat: each response is claimed and finished by a compare-and-set, and its seed is in its row, so a response
 that was being written when the worker was killed is written again, the same.
 """
 
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Response
+from feedback.relay import Pen
 from feedback.services import generation
 from workers.work import JobFailed, Outcome, Work
 
 if TYPE_CHECKING:
-    from trainer.generate import Generated, Generator, RemoteGenerator
+    from trainer.generate import Generated, Generator
+    from trainer.remote import RemoteGenerator
 
 BATCH = 32  # what a kill can cost at most
 REMOTE_TRIES = 6  # of a server that is away, with 1, 2, 4, … seconds between
-SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k")
+SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
+LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
+pen = Pen()
 
 
 def carry_out(work: Work) -> Outcome:
@@ -30,6 +40,7 @@ def carry_out(work: Work) -> Outcome:
         for _, group in groupby(batch, key=_made_alike):
             responses = list(group)
             work.check()
+            let_live_ones_by(work)
             work.say(f"writing responses; {written} done")
             for response, outcome in zip(responses, _texts(work, responses), strict=True):
                 if isinstance(outcome, str):
@@ -37,17 +48,53 @@ def carry_out(work: Work) -> Outcome:
                     failed += 1
                 else:
                     written += generation.finish_response(
-                        # NUL is the one character that PostgreSQL cannot store, and bytes can spell it.
                         response,
-                        text=outcome.text.replace("\x00", ""),
+                        text=storable(outcome.text),
                         finish_reason=outcome.finish_reason,
                         tokens=outcome.tokens,
+                        prompt_tokens=outcome.prompt_tokens or None,
                     )
+            pen.end([response.public_id for response in responses])
     return Outcome({"written": written, "failed": failed})
 
 
+def storable(text: str) -> str:
+    """NUL is the one character that PostgreSQL cannot store, and bytes can spell it."""
+    return text.replace("\x00", "")
+
+
+def let_live_ones_by(work: Work) -> None:
+    """Carry out what somebody waits for, unless this job is of that kind itself."""
+    if not work.job.payload.get(generation.LIVE):
+        for key in generation.live_jobs():
+            work.aside(key)
+
+
+class Telling:
+    """Passes pieces on to whoever reads along, and looks up from the work now and then."""
+
+    def __init__(self, work: Work, responses: Sequence[Response]) -> None:
+        self.work = work
+        self.ids = [response.public_id for response in responses]
+        self.pieces: dict[UUID, str] = defaultdict(str)
+        self.looked_up = time.monotonic()
+        pen.begin(self.ids)
+
+    def text(self, index: int, piece: str) -> None:
+        self.pieces[self.ids[index]] += storable(piece)
+
+    def step(self) -> None:
+        if self.pieces:
+            pen.go_on(self.pieces)
+            self.pieces.clear()
+        if time.monotonic() - self.looked_up > LOOK_UP_EVERY:
+            self.work.check()
+            let_live_ones_by(self.work)
+            self.looked_up = time.monotonic()
+
+
 def _made_alike(response: Response) -> tuple[Any, ...]:
-    return (response.model_version_id, *(response.sampling.get(key) for key in SAMPLING_KEYS))
+    return (response.model_version_id, *(str(response.sampling.get(key)) for key in SAMPLING_KEYS))
 
 
 def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | str]":
@@ -84,6 +131,7 @@ def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: S
                 [response.prompt.messages for response in responses],
                 seeds=[response.seed or 0 for response in responses],
                 batch_size=BATCH,
+                reader=Telling(work, responses),
                 **sampling,
             )
         except DataUnusable:
@@ -119,7 +167,7 @@ def _local(work: Work, version: ModelVersion | None) -> "Generator":
         raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # one of a batch, and one of a talk that comes between
 def _loaded(path: str, manifest_sha256: str) -> "Generator":
     from trainer.generate import Generator
 
@@ -128,6 +176,6 @@ def _loaded(path: str, manifest_sha256: str) -> "Generator":
 
 @lru_cache(maxsize=1)
 def _remote() -> "RemoteGenerator":
-    from trainer.generate import RemoteGenerator
+    from trainer.remote import RemoteGenerator
 
     return RemoteGenerator(settings.GENERATION_URL, settings.GENERATION_MODEL, settings.GENERATION_API_KEY)

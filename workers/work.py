@@ -53,8 +53,9 @@ class Work:
     The beats come from a thread so that a long step (loading a model, hashing a file) does not look like silence.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, aside: Callable[[int], None] | None = None) -> None:
         self.job = job
+        self.aside = aside or (lambda job_id: None)  # carries out another job while this one stands still
         self.step: int | None = None
         self.steps: int | None = None
         self.text: str | None = None

@@ -30,6 +30,9 @@ class Project(Row):
     responses_per_prompt = models.PositiveSmallIntegerField(default=2)
     split_salt = models.CharField(max_length=64, default=new_salt, editable=False)
     sampling = models.JSONField(default=dict, blank=True, help_text="Temperature and length of generated responses.")
+    completions_make_tasks = models.BooleanField(
+        default=False, help_text="What clients ask over /v1/chat/completions is answered twice and becomes tasks."
+    )
     training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings of its stages.")
     queue_epoch = models.PositiveIntegerField(default=0, help_text="Rises when cursors must look from the start again.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")

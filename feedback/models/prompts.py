@@ -13,10 +13,14 @@ class Split(models.TextChoices):
 
 
 class Conversation(Row):
-    """Turns with one person; each turn is a prompt with its responses and one comparison."""
+    """A talk of one person with the serving model; each turn is a prompt with two responses and their comparison."""
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
     person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT)
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it goes on.")
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "person", "-id"], name="conversation_newest_first")]
 
 
 class Prompt(Row):
@@ -39,8 +43,10 @@ class Prompt(Row):
     metadata = models.JSONField(default=dict, blank=True)
     responses_wanted = models.PositiveSmallIntegerField(default=0)
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, or that there is none.")
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, null=True, blank=True)
-    turn = models.PositiveSmallIntegerField(default=0)
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="turns"
+    )
+    turn = models.PositiveSmallIntegerField(default=0, help_text="1, 2, … in a conversation.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -50,6 +56,9 @@ class Prompt(Row):
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),
+            models.UniqueConstraint(
+                fields=["conversation", "turn"], condition=Q(conversation__isnull=False), name="one_prompt_per_turn"
+            ),
         ]
 
     @property
@@ -89,13 +98,17 @@ class Response(Row):
     seed = models.BigIntegerField(null=True, blank=True)
     finish_reason = models.CharField(max_length=16, blank=True, help_text="stop, or length when cut off.")
     tokens = models.PositiveIntegerField(null=True, blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Of the prompt, in its template.")
     job = models.ForeignKey("feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses")
     error = models.CharField(max_length=500, blank=True)
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["project", "-id"], name="response_newest_first")]
+        indexes = [
+            models.Index(fields=["project", "-id"], name="response_newest_first"),
+            models.Index(fields=["project"], condition=Q(state__in=["queued", "running"]), name="response_awaited"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_response_per_external_id"),
             models.CheckConstraint(

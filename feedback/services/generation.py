@@ -1,21 +1,27 @@
-"""Responses wanted of a model: asked for here, written by the generate worker, joined into tasks when all are there."""
+"""Responses wanted of a model: asked for here, written by the generate worker, joined into tasks when all are there.
+
+Where somebody waits in front of them (a conversation, a completion, the playground) they are *live*: they have a job of
+their own, which lets a batch stand still rather than wait behind it.
+"""
 
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from feedback import queue
 from feedback.errors import NoServingModel
-from feedback.models import Job, Kind, ModelVersion, Person, Prompt, Response, Task
+from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
-from feedback.services import jobs, registry, tasks
+from feedback.services import jobs, registry, tasks, turns
 
+LIVE = "live"  # in a job's payload: somebody waits for it
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48}
 SEED_BITS = 31  # what every generator takes
 State = Response.State
+AWAITED = (State.QUEUED, State.RUNNING)
 
 
 def request_responses(
@@ -25,11 +31,18 @@ def request_responses(
     by: Person | None = None,
     model_version: ModelVersion | None = None,
     make_tasks: bool = True,
+    live: bool = False,
+    sampling: dict[str, Any] | None = None,
+    seed: int | None = None,
 ) -> list[Response]:
     """Queue `count` responses of the serving model (or of `model_version`), each with its own seed.
 
     Call inside a transaction. A generation job of the project is made unless one is queued already: it takes whatever
-    is queued when it starts.
+    is queued when it starts. Live responses have a job of their own.
+
+    Args:
+        sampling: over the project's own settings: temperature, top_p, top_k, max_new_tokens, stop (texts).
+        seed: what the seeds of the responses follow from, >= 0; by default the prompt and their number.
 
     Raises:
         NoServingModel: nothing serves the project and no GENERATION_URL is set.
@@ -37,8 +50,10 @@ def request_responses(
     version = model_version or registry.serving(prompt.project)
     if version is None and not settings.GENERATION_URL:
         raise NoServingModel
-    sampling = DEFAULT_SAMPLING | prompt.project.sampling | {"make_tasks": make_tasks}
+    sampling = DEFAULT_SAMPLING | prompt.project.sampling | (sampling or {}) | {"make_tasks": make_tasks}
     first = prompt.responses.count()
+    origin = [prompt.public_id] if seed is None else ["given", seed]
+    job = _job(prompt.project, by, payload={LIVE: True}) if live else None
     responses = Response.objects.bulk_create(
         Response(
             project_id=prompt.project_id,
@@ -47,23 +62,44 @@ def request_responses(
             model_version=version,
             model_name="" if version else settings.GENERATION_MODEL,
             sampling=sampling,
-            seed=stable_seed("response", prompt.public_id, first + place, bits=SEED_BITS),
+            seed=stable_seed("response", *origin, first + place, bits=SEED_BITS),
+            job=job,
         )
         for place in range(count)
     )
-    waiting = Job.objects.filter(project_id=prompt.project_id, kind=Job.Kind.GENERATION, status=Job.Status.QUEUED)
-    if not waiting.exists():
-        jobs.create(kind=Job.Kind.GENERATION, queue_name=queue.GENERATE, project=prompt.project, by=by)
+    if not live and not batch_jobs(Job.Status.QUEUED).filter(project_id=prompt.project_id).exists():
+        _job(prompt.project, by)
     return responses
 
 
+def batch_jobs(*status: str) -> QuerySet[Job]:
+    """Generation jobs that write whatever is queued in their project."""
+    found = Job.objects.filter(kind=Job.Kind.GENERATION, status__in=status)
+    return found.exclude(payload__has_key=LIVE)
+
+
+def live_jobs() -> list[int]:
+    """Keys of the live jobs that wait for a worker, oldest first. Cheap: asked several times a second."""
+    waiting = Job.objects.filter(status=Job.Status.QUEUED, queue=queue.GENERATE, kind=Job.Kind.GENERATION)
+    return [key for key, payload in waiting.order_by("pk").values_list("pk", "payload") if payload.get(LIVE)]
+
+
+def _job(project: Project, by: Person | None, payload: dict[str, Any] | None = None) -> Job:
+    return jobs.create(
+        kind=Job.Kind.GENERATION, queue_name=queue.GENERATE, project=project, by=by, payload=payload or {}
+    )
+
+
 def claim_batch(job: Job, limit: int = 64) -> list[Response]:
-    """Responses for this job to write now: queued ones, and its own that an earlier attempt left running.
+    """Responses for this job to write now: its own (a live job's; what an earlier attempt left running), and for a job
+    of batches whatever is queued in the project.
 
     Each is claimed by a compare-and-set, so two jobs never write the same one.
     """
     assert job.project_id is not None
-    wanted = Q(state=State.QUEUED) | Q(state=State.RUNNING, job=job)
+    wanted = Q(state__in=AWAITED, job=job)
+    if not job.payload.get(LIVE):
+        wanted |= Q(state=State.QUEUED, job=None)
     rows = (
         Response.objects.filter(wanted, project_id=job.project_id)
         .select_related("prompt", "model_version")
@@ -72,11 +108,18 @@ def claim_batch(job: Job, limit: int = 64) -> list[Response]:
     return [row for row in rows if Response.objects.filter(wanted, pk=row.pk).update(state=State.RUNNING, job=job)]
 
 
-def finish_response(response: Response, *, text: str, finish_reason: str, tokens: int | None) -> bool:
+def finish_response(
+    response: Response, *, text: str, finish_reason: str, tokens: int | None, prompt_tokens: int | None = None
+) -> bool:
     """Write a response's text, once. Returns False when it was written before."""
     with transaction.atomic():
         written = Response.objects.filter(pk=response.pk, state=State.RUNNING).update(
-            state=State.READY, text=text, finish_reason=finish_reason, tokens=tokens, error=""
+            state=State.READY,
+            text=text,
+            finish_reason=finish_reason,
+            tokens=tokens,
+            prompt_tokens=prompt_tokens,
+            error="",
         )
         if written:
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
@@ -85,22 +128,23 @@ def finish_response(response: Response, *, text: str, finish_reason: str, tokens
 
 def fail_response(response: Response, error: str) -> None:
     with transaction.atomic():
-        if Response.objects.filter(pk=response.pk, state__in=[State.RUNNING, State.QUEUED]).update(
-            state=State.FAILED, error=error[:500]
-        ):
+        if Response.objects.filter(pk=response.pk, state__in=AWAITED).update(state=State.FAILED, error=error[:500]):
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
 
 
 def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
     """When no response of the prompt is awaited any more: the prompt is ready, and its new responses meet in tasks.
 
-    Responses of the same text never meet: there would be nothing to judge.
+    Responses of the same text never meet: there would be nothing to judge. A turn of a conversation is its person's.
     """
     locked = Prompt.objects.select_for_update(of=("self",)).select_related("project").get(pk=prompt.pk)
-    if locked.responses.filter(state__in=[State.QUEUED, State.RUNNING]).exists():
+    if locked.responses.filter(state__in=AWAITED).exists():
         return []
     Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.READY)
     project = locked.project
+    if locked.conversation_id is not None:
+        task = turns.make_task(locked)
+        return [task] if task else []
     if not make_tasks or Kind.COMPARISON not in project.kinds:
         return []
     # Demonstrations and other texts that people wrote meet nobody here: what is asked about is what models write.

@@ -28,9 +28,9 @@ def abandon(job: Job) -> int:
 
     Otherwise a prompt would wait for ever, or the next sweep would queue again what a person has just cancelled.
     """
-    waited = Q(state=State.RUNNING, job=job)
-    if job.status in (Job.Status.FAILED, Job.Status.CANCELLED):
-        waited |= Q(state=State.QUEUED, created_at__lte=job.finished_at or timezone.now())
+    waited = Q(state__in=generation.AWAITED, job=job)
+    if job.status in (Job.Status.FAILED, Job.Status.CANCELLED) and not job.payload.get(generation.LIVE):
+        waited |= Q(state=State.QUEUED, job=None, created_at__lte=job.finished_at or timezone.now())
     reason = job.error or ("It was cancelled." if job.status == Job.Status.CANCELLED else ABANDONED)
     abandoned = Response.objects.filter(waited, project=job.project).select_related("prompt")
     for response in abandoned:
@@ -41,14 +41,14 @@ def abandon(job: Job) -> int:
 def pick_up_orphans() -> int:
     """Responses that nobody is going to write: a job is made for queued ones, those of ended jobs are failed."""
     ended = Job.objects.filter(
-        kind=Job.Kind.GENERATION, status__in=Job.FINAL, responses__state=State.RUNNING
+        kind=Job.Kind.GENERATION, status__in=Job.FINAL, responses__state__in=generation.AWAITED
     ).distinct()
     count = sum(abandon(job) for job in ended)
     before = timezone.now() - timedelta(seconds=ORPHAN_SECONDS)
     waiting = Project.objects.filter(
-        pk__in=Response.objects.filter(state=State.QUEUED, created_at__lt=before).values("project_id")
+        pk__in=Response.objects.filter(state=State.QUEUED, job=None, created_at__lt=before).values("project_id")
     )
-    active = Job.objects.filter(kind=Job.Kind.GENERATION, status__in=Job.ACTIVE)
+    active = generation.batch_jobs(*Job.ACTIVE)
     for project in waiting.exclude(pk__in=active.filter(project__isnull=False).values("project_id")):
         jobs.create(kind=Job.Kind.GENERATION, queue_name=queue.GENERATE, project=project, by=None)
         count += 1

@@ -14,8 +14,9 @@ import torch
 from micro import COLOURS, MakeRun, ask
 
 from trainer.errors import DataUnusable, TrainerError
-from trainer.generate import Generator, RemoteGenerator
+from trainer.generate import Generator, Teller
 from trainer.models import load_policy
+from trainer.remote import RemoteGenerator
 from trainer.sampling import choose, draw
 
 RunHere = Callable[[Path], dict[str, Any]]
@@ -105,6 +106,77 @@ def test_a_prompt_cannot_write_marks(generator: Generator) -> None:
     assert generator.tokenizer.eos_token_id not in generator.tokenizer("What< |end|>")["input_ids"]
 
 
+# --- as it is written ----------------------------------------------------------------------------------------
+
+
+class Heard:
+    """Keeps what it was told, and how often between pieces it was asked."""
+
+    def __init__(self) -> None:
+        self.pieces: dict[int, list[str]] = {}
+        self.steps = 0
+
+    def text(self, index: int, piece: str) -> None:
+        assert piece
+        self.pieces.setdefault(index, []).append(piece)
+
+    def step(self) -> None:
+        self.steps += 1
+
+    def whole(self) -> list[str]:
+        return ["".join(self.pieces.get(index, [])) for index in range(len(PROMPTS))]
+
+
+def test_pieces_told_on_the_way_make_the_same_text(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.generate.TELL_EVERY", 0)
+    heard = Heard()
+    settings: dict[str, Any] = {"seeds": range(5), "max_new_tokens": 12}
+    made = generator.generate(PROMPTS, reader=heard, **settings)
+    assert [(one.text, one.tokens) for one in made] == [
+        (one.text, one.tokens) for one in generator.generate(PROMPTS, **settings)
+    ]
+    assert heard.whole() == [one.text for one in made] and heard.steps >= max(one.tokens for one in made)
+    assert max(len(pieces) for pieces in heard.pieces.values()) > 2
+    assert all(one.prompt_tokens > 0 for one in made)
+
+
+def test_half_a_character_is_held_back(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.generate.TELL_EVERY", 0)
+    heard = Heard()
+    teller = Teller(generator, [1], (), heard)
+    ids = generator.tokenizer("is 🌿 é")["input_ids"]
+    assert len(ids) > 4, "the plant is several bytes here"
+    for token in ids:
+        teller.token(0, token)
+        teller.step()
+    assert "".join(heard.pieces[0]) == "is 🌿 é" and not any("\ufffd" in piece for piece in heard.pieces[0])
+
+
+def test_a_stop_text_ends_a_response_and_is_never_told(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.generate.TELL_EVERY", 0)
+    settings: dict[str, Any] = {"seeds": range(5), "max_new_tokens": 12}
+    free = [one.text for one in generator.generate(PROMPTS, **settings)]
+    stop = next(text[2:5] for text in free if len(text) > 8)
+    heard = Heard()
+    made = generator.generate(PROMPTS, stop=[stop, "never said"], reader=heard, **settings)
+    assert [one.text for one in made] == [text.partition(stop)[0] for text in free] == heard.whole()
+    assert {one.finish_reason for one, text in zip(made, free, strict=True) if stop in text} == {"stop"}
+    assert any(stop in text for text in free)
+
+
+def test_what_a_reader_raises_ends_the_writing(generator: Generator) -> None:
+    class Leaves(Heard):
+        def step(self) -> None:
+            super().step()
+            if self.steps == 3:
+                raise InterruptedError
+
+    reader = Leaves()
+    with pytest.raises(InterruptedError):
+        generator.generate(PROMPTS, seeds=range(5), max_new_tokens=40, reader=reader)
+    assert reader.steps == 3
+
+
 # --- the stage -------------------------------------------------------------------------------------------
 
 
@@ -186,6 +258,8 @@ class Server(BaseHTTPRequestHandler):
             self.reply(503, {"error": {"message": "no room"}})
         elif said == "odd":
             self.reply(200, {"choices": []})
+        elif body.get("stream") and said != "no stream":
+            self.events(said, body)
         else:
             choice = {"message": {"role": "assistant", "content": f"{said} {body['seed']}"}, "finish_reason": "length"}
             self.reply(200, {"choices": [choice], "usage": {"completion_tokens": 3}})
@@ -196,6 +270,22 @@ class Server(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def events(self, said: str, body: dict[str, Any]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.end_headers()
+        for piece in (said, f" {body['seed']}"):
+            self.event({"choices": [{"delta": {"content": piece}, "finish_reason": None}]})
+        if said == "broken":
+            return self.event({"error": {"message": "out of memory"}})
+        if said != "cut":
+            self.event({"choices": [{"delta": {}, "finish_reason": "length"}]})
+            self.event({"choices": [], "usage": {"completion_tokens": 3, "prompt_tokens": 7}})
+            self.wfile.write(b"data: [DONE]\n\n")
+
+    def event(self, value: dict[str, Any]) -> None:
+        self.wfile.write(b": a comment\n\ndata: " + json.dumps(value).encode() + b"\n\n")
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -221,6 +311,24 @@ def test_a_server_is_asked_as_openai_would_be(server: str) -> None:
     assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer secret"
     settings = {"model": "some-model", "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 4}
     assert body == settings | {"messages": ask("sky")}
+
+
+def test_a_server_is_read_while_it_writes(server: str) -> None:
+    heard = Heard()
+    remote, no_stream = RemoteGenerator(server, "m"), [{"role": "user", "content": "no stream"}]
+    made = remote.generate([ask("sky"), no_stream], seeds=[4, 5], max_new_tokens=9, stop=["x"], reader=heard)
+    assert [one.text for one in made] == ["What colour is the sky? 4", "no stream 5"] == heard.whole()[:2]
+    assert heard.pieces[0] == ["What colour is the sky?", " 4"]
+    assert [(one.tokens, one.prompt_tokens, one.finish_reason) for one in made] == [(3, 7, "length"), (3, 0, "length")]
+    assert all(body["stream"] and body["stop"] == ["x"] for _, _, body in Server.asked)
+
+
+@pytest.mark.parametrize(("said", "message"), [("broken", "broke off: .*out of memory"), ("cut", "ended before")])
+def test_a_server_that_breaks_off_is_told_from_one_that_ends(server: str, said: str, message: str) -> None:
+    with pytest.raises(TrainerError, match=message):
+        RemoteGenerator(server, "m").generate(
+            [[{"role": "user", "content": said}]], seeds=[1], max_new_tokens=2, reader=Heard()
+        )
 
 
 @pytest.mark.parametrize(("said", "message"), [("fail", "answered 503: .*no room"), ("odd", "something else")])

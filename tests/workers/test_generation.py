@@ -1,14 +1,17 @@
 """Responses: each written once, by the model it was asked of; what is too long fails alone; nothing waits for ever."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from feedback.models import Job, ModelVersion, Person, Project, Response, Task
 from feedback.services import jobs, supply
+from feedback.services.generation import request_responses
 from tests import factories
 from trainer.errors import DataUnusable, TrainerError
 from workers import generation, housekeeping
@@ -24,14 +27,22 @@ class Echo:
     def __init__(self) -> None:
         self.calls: list[int] = []
         self.error: TrainerError | None = None
+        self.meanwhile: Callable[[], object] = lambda: None
 
-    def generate(self, prompts: Any, *, seeds: Any, **settings: Any) -> list[Any]:
+    def generate(self, prompts: Any, *, seeds: Any, reader: Any, **settings: Any) -> list[Any]:
         self.calls.append(len(prompts))
+        self.meanwhile()
+        for index, seed in enumerate(seeds):
+            reader.text(index, "reply\x00 ")
+            reader.step()
+            reader.text(index, f"{seed}")
         if self.error is not None:
             raise self.error
         if any("too long" in messages[-1]["content"] for messages in prompts):
             raise DataUnusable("The prompt fills the model's context.")
-        return [SimpleNamespace(text=f"reply\x00 {seed}", tokens=2, finish_reason="stop") for seed in seeds]
+        return [
+            SimpleNamespace(text=f"reply\x00 {seed}", tokens=2, finish_reason="stop", prompt_tokens=5) for seed in seeds
+        ]
 
 
 @pytest.fixture
@@ -48,7 +59,7 @@ def serving(project: Project, ada: Person) -> ModelVersion:
 
 
 def job_of(project: Project) -> Job:
-    return Job.objects.get(project=project, kind=Job.Kind.GENERATION)
+    return Job.objects.filter(project=project, kind=Job.Kind.GENERATION).earliest("pk")
 
 
 def test_responses_are_written_and_meet_in_a_task(echo: Echo, serving: ModelVersion, project: Project) -> None:
@@ -133,6 +144,44 @@ def test_a_cancelled_job_takes_what_waited_with_it(
     jobs.request_cancel(by=ada, job=job_of(project))
     housekeeping.sweep()
     assert {response.state for response in prompt.responses.all()} == {State.FAILED}
+
+
+def test_somebody_who_waits_is_let_by_in_the_middle_of_a_batch(
+    echo: Echo, serving: ModelVersion, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of forty is being written when a live one is asked for: it is written within the first batch."""
+    monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
+    batch = [factories.make_prompt(project, responses_wanted=2) for _ in range(20)]
+    live = factories.make_prompt(project)
+    ready: list[int] = []
+
+    def asks() -> None:
+        echo.meanwhile = lambda: ready.append(Response.objects.filter(state=State.READY).count())
+        with transaction.atomic():
+            request_responses(prompt=live, count=2, live=True, sampling={"stop": ["."]}, seed=7)
+
+    echo.meanwhile = asks
+    run_job(job_of(project).pk)
+    first, second = live.responses.order_by("pk")
+    assert (first.state, first.text) == (State.READY, f"reply {first.seed}") and first.seed != second.seed
+    assert first.sampling["stop"] == ["."] and first.prompt_tokens == 5
+    assert echo.calls == [32, 2, 8] and ready[0] == 0, "the batch stood still and went on"
+    assert {response.state for prompt in batch for response in prompt.responses.all()} == {State.READY}
+    assert [job.status for job in Job.objects.filter(kind=Job.Kind.GENERATION)] == ["succeeded", "succeeded"]
+
+
+def test_a_live_job_that_fails_takes_nothing_with_it(
+    echo: Echo, serving: ModelVersion, project: Project, ada: Person
+) -> None:
+    waits = factories.make_prompt(project, responses_wanted=2)
+    live = factories.make_prompt(project)
+    with transaction.atomic():
+        request_responses(prompt=live, count=2, live=True)
+    job = Job.objects.filter(kind=Job.Kind.GENERATION).latest("pk")
+    jobs.request_cancel(by=ada, job=job)
+    housekeeping.sweep()
+    assert {response.error for response in live.responses.all()} == {"It was cancelled."}
+    assert {response.state for response in waits.responses.all()} == {State.QUEUED}
 
 
 def test_responses_without_a_job_get_one(serving: ModelVersion, project: Project) -> None:
