@@ -21,7 +21,7 @@ from feedback.models import (
     Task,
     TrainingRun,
 )
-from feedback.services import annotations, people, preferences, prompts, registry, snapshots, tasks, training
+from feedback.services import annotations, people, preferences, prompts, queue, registry, snapshots, tasks, training
 
 _numbers = count(1)
 
@@ -61,7 +61,7 @@ def make_task(project: Project, prompt: Prompt | None = None, **options: Any) ->
 
 def take(project: Project, person: Person) -> Assignment:
     """What `person` is given next; fails when there is nothing."""
-    assignment = tasks.next_assignment(project=project, annotator=person)
+    assignment = queue.next_assignment(project=project, annotator=person)
     assert isinstance(assignment, Assignment), assignment
     return assignment
 

@@ -30,7 +30,7 @@ from feedback.models import (
     TrainingRun,
     WorkerProcess,
 )
-from feedback.services import annotations, generation, jobs, prompts, registry, schedules, snapshots, tasks, training
+from feedback.services import annotations, generation, jobs, prompts, queue, registry, schedules, snapshots, training
 from tests.factories import make_prompt, make_response, make_task
 
 
@@ -73,7 +73,7 @@ def judge(project: Project, people: list[Person], count: int, seed: int = 0) -> 
         make_task(project)
     for person in people:
         for _ in range(count):
-            assignment = tasks.next_assignment(project=project, annotator=person)
+            assignment = queue.next_assignment(project=project, annotator=person)
             if not isinstance(assignment, Assignment):
                 break
             letter = "ab"[(assignment.order[0] != min(assignment.order)) ^ (rng.random() < 0.2)]
@@ -161,8 +161,8 @@ def report(run: TrainingRun, steps: int) -> None:
 
 def furnish(project: Project, admin: Person, annotators: list[Person], answers: int = 16) -> Furnished:
     """Every page of `project` has something to show afterwards."""
-    for queue in ("default", "generate", "train"):
-        worker(queue)
+    for name in ("default", "generate", "train"):
+        worker(name)
     judge(project, annotators, answers)
     first = frozen(project, admin)
     # Tokenizer and base model, as a first start makes them; a corpus is not needed for their rows.

@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from feedback.formats import markdown
 from feedback.models import Annotation, Draft, Flag, Person, Project
-from feedback.services import projects, schedules, supply, tasks, training
+from feedback.services import projects, queue, schedules, supply, training
 from tests.conftest import PASSWORD
 from tests.factories import make_task
 from tests.house import ROOT
@@ -38,7 +38,7 @@ UNSTORABLE = [
 @pytest.fixture
 def held(project: Project, ben: Person) -> Any:
     make_task(project)
-    return tasks.next_assignment(project=project, annotator=ben)
+    return queue.next_assignment(project=project, annotator=ben)
 
 
 @pytest.fixture

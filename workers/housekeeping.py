@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.queue import SWEEP, TICK, app
-from feedback.services import idempotency, jobs, schedules, supply, tasks, training
+from feedback.services import assignments, idempotency, jobs, schedules, supply, training
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def sweep() -> None:
 
 
 def release_expired() -> None:
-    while tasks.release_expired(EXPIRED_AT_ONCE) >= EXPIRED_AT_ONCE:
+    while assignments.release_expired(EXPIRED_AT_ONCE) >= EXPIRED_AT_ONCE:
         pass
 
 

@@ -18,7 +18,7 @@ from feedback.errors import Forbidden
 from feedback.models import Annotation, Assignment, Kind, Review
 from feedback.rules.payloads import unresolve
 from feedback.selectors import access, lineage
-from feedback.services import annotations
+from feedback.services import annotations, reviews
 from feedback.services.tasks import RESPONSES_OF
 
 
@@ -232,7 +232,7 @@ class Reviewed(Door):
         given = self.read(DecisionSerializer)
 
         def act() -> tuple[int, Any]:
-            return 201, ReviewSerializer(annotations.review(annotation=annotation, by=self.person, **given)).data
+            return 201, ReviewSerializer(reviews.review(annotation=annotation, by=self.person, **given)).data
 
         return self.once(act)
 

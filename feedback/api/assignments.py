@@ -13,7 +13,7 @@ from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.tasks import AssignmentSerializer, next_for
 from feedback.models import Annotation, Assignment
 from feedback.selectors import access, work
-from feedback.services import annotations, tasks
+from feedback.services import annotations, assignments
 
 ANSWER = (
     'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
@@ -54,7 +54,7 @@ class DraftSerializer(serializers.Serializer[Any]):
 
 
 class SkipSerializer(serializers.Serializer[Any]):
-    reason = serializers.ChoiceField(choices=tasks.SKIP_REASONS)
+    reason = serializers.ChoiceField(choices=assignments.SKIP_REASONS)
     note = VerbatimField(max_length=500, allow_blank=True, default="")
 
 
@@ -139,7 +139,7 @@ class Skip(Door):
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
         given = self.read(SkipSerializer)
-        return self.once(lambda: _after(self.viewer, tasks.skip(assignment=assignment, **given)))
+        return self.once(lambda: _after(self.viewer, assignments.skip(assignment=assignment, **given)))
 
 
 class Renew(Door):
@@ -153,7 +153,7 @@ class Renew(Door):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        return self.once(lambda: _after(self.viewer, tasks.renew(assignment=assignment)))
+        return self.once(lambda: _after(self.viewer, assignments.renew(assignment=assignment)))
 
 
 class Release(Door):
@@ -167,7 +167,7 @@ class Release(Door):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        return self.once(lambda: _after(self.viewer, tasks.release(assignment=assignment)))
+        return self.once(lambda: _after(self.viewer, assignments.release(assignment=assignment)))
 
 
 class Shown(Door):
@@ -181,7 +181,7 @@ class Shown(Door):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        return self.once(lambda: _after(self.viewer, tasks.mark_shown(assignment=assignment)))
+        return self.once(lambda: _after(self.viewer, assignments.mark_shown(assignment=assignment)))
 
 
 def _after(viewer: access.Viewer, assignment: Assignment) -> tuple[int, Any]:

@@ -14,7 +14,7 @@ from feedback.api.doors import IN_PROJECT, Door, made
 from feedback.api.fields import MessageSerializer, ObjectField
 from feedback.models import Kind, Task
 from feedback.selectors import access, work
-from feedback.services import tasks
+from feedback.services import queue, tasks
 
 
 class LetteredSerializer(serializers.Serializer[Any]):
@@ -45,6 +45,8 @@ class AssignmentSerializer(serializers.Serializer[Any]):
     skip_reasons = serializers.ListField(child=serializers.CharField())
     draft = serializers.DictField(allow_null=True)
     answer = serializers.DictField(allow_null=True, help_text="The current answer, once there is one.")
+    training_round = serializers.BooleanField(help_text="Whether you are told what is right after you have answered.")
+    sent_back = serializers.CharField(allow_blank=True, help_text="What a reviewer asks for, having sent it back.")
 
 
 class PlacedSerializer(serializers.Serializer[Any]):
@@ -204,7 +206,7 @@ class NextTask(Door):
 
 def next_for(viewer: access.Viewer, project: Any, kind: str | None = None, ahead: bool = False) -> tuple[int, Any]:
     """(200, what the annotator may see) or (204, headers that say why)."""
-    found = tasks.next_assignment(project=project, annotator=viewer.person, kind=kind, ahead=ahead)
-    if isinstance(found, tasks.NoTask):
+    found = queue.next_assignment(project=project, annotator=viewer.person, kind=kind, ahead=ahead)
+    if isinstance(found, queue.NoTask):
         return 204, {"X-Reason": found.reason, "X-Reason-Text": found.sentence, "Retry-After": str(found.retry_after)}
-    return 200, work.payload(access.get_assignment(viewer, found.public_id))
+    return 200, work.payload(found)

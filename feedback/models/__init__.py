@@ -1,6 +1,6 @@
 """The nouns: tables, constraints, states. What changes them lives in services, what reads them in selectors."""
 
-from feedback.models.annotations import Annotation, Draft, Flag, Review
+from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
 from feedback.models.audit import Event, IdempotencyRecord
 from feedback.models.corpora import Corpus, Document
 from feedback.models.datasets import DatasetSnapshot, SnapshotAnnotation
@@ -10,14 +10,16 @@ from feedback.models.preferences import PreferencePair
 from feedback.models.projects import GuidelineVersion, Membership, Project
 from feedback.models.prompts import Conversation, Prompt, Response, Split, Thumb
 from feedback.models.registry import Deployment, Evaluation, ModelVersion
-from feedback.models.tasks import Assignment, Kind, QueueCursor, Task, TaskResponse
+from feedback.models.tasks import Arm, Assignment, Kind, QueueCursor, Task, TaskResponse
 from feedback.models.training import Chain, RunAlarm, RunPoint, RunSamples, Schedule, Stage, TrainingRun
 
 __all__ = [
     "Annotation",
     "ApiToken",
+    "Arm",
     "Assignment",
     "Chain",
+    "Concern",
     "Conversation",
     "Corpus",
     "DatasetSnapshot",
@@ -51,5 +53,6 @@ __all__ = [
     "TaskResponse",
     "Thumb",
     "TrainingRun",
+    "Verdict",
     "WorkerProcess",
 ]

@@ -37,6 +37,9 @@ class Annotation(Row):
     class Meta:
         indexes = [
             models.Index(fields=["project", "-id"], name="annotation_newest_first"),
+            models.Index(
+                fields=["annotator", "project", "created_at"], condition=models.Q(revision=1), name="annotation_by_day"
+            ),
             models.Index(fields=["annotator", "project", "-id"], name="annotation_of_annotator"),
         ]
         constraints = [
@@ -64,3 +67,63 @@ class Review(Row):
     reviewer = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
     decision = models.CharField(max_length=16, choices=Decision.choices)
     note = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["annotation"], name="one_decision_per_annotation")]
+
+
+class Verdict(Row):
+    """What a reviewer decided a task's answer to be, where annotators disagree. It is not an annotation itself.
+
+    `payload` and `shown` are those of an annotation. Snapshots of policy `consensus` take it for the answers.
+    """
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="+")
+    task = models.ForeignKey("feedback.Task", on_delete=models.CASCADE, related_name="verdicts")
+    reviewer = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
+    payload = models.JSONField()
+    shown = models.JSONField(default=list)
+    note = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task"], name="one_verdict_per_task")]
+
+
+class Concern(Row):
+    """Why a reviewer should look at a task, or at one answer to it. Open until somebody decides."""
+
+    class Reason(models.TextChoices):
+        FLAGGED = "flagged"  # somebody says that something is wrong with it
+        SKIPPED = "skipped"  # so many people skipped it that it was set aside
+        DISAGREEMENT = "disagreement"  # its answers differ in what matters
+        UNRELIABLE = "unreliable"  # of an annotator who agrees little with the others
+        SAMPLE = "sample"  # drawn by chance
+
+    RANK = {reason: rank for rank, reason in enumerate(Reason)}  # what is looked at first
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="concerns")
+    task = models.ForeignKey("feedback.Task", on_delete=models.CASCADE, related_name="concerns")
+    assignment = models.ForeignKey("feedback.Assignment", on_delete=models.CASCADE, null=True, related_name="concerns")
+    reason = models.CharField(max_length=16, choices=Reason.choices)
+    rank = models.PositiveSmallIntegerField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["project", "rank", "id"], condition=models.Q(closed_at__isnull=True), name="concern_open"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["assignment", "reason"],
+                condition=models.Q(closed_at__isnull=True),
+                name="one_open_concern_per_answer_and_reason",
+            ),
+            models.UniqueConstraint(
+                fields=["task", "reason"],
+                condition=models.Q(closed_at__isnull=True, assignment__isnull=True),
+                name="one_open_concern_per_task_and_reason",
+            ),
+        ]

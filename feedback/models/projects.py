@@ -34,6 +34,7 @@ class Project(Row):
         default=False, help_text="What clients ask over /v1/chat/completions is answered twice and becomes tasks."
     )
     training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings of its stages.")
+    queue_policy = models.JSONField(default=dict, blank=True, help_text="Who is given what: rules.queue_policy.")
     queue_epoch = models.PositiveIntegerField(default=0, help_text="Rises when cursors must look from the start again.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
@@ -55,6 +56,12 @@ class Membership(Row):
         REVIEWER = "reviewer"  # judges, and decides about others' answers
         ADMIN = "admin"  # all of it: settings, data, training, models
 
+    class Training(models.TextChoices):
+        NEEDED = "needed"  # has not passed the training round, where the project asks for one
+        PASSED = "passed"
+        FAILED = "failed"  # answered all of it, too much of it wrong
+        WAIVED = "waived"  # an admin lets them work without it
+
     RANK = {Role.ANNOTATOR: 1, Role.REVIEWER: 2, Role.ADMIN: 3}
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
@@ -63,6 +70,12 @@ class Membership(Row):
     guidelines_read = models.ForeignKey(
         "feedback.GuidelineVersion", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    qualified = models.JSONField(
+        default=dict, blank=True, help_text='What they may do: {"kinds": […], "schemes": […]}; empty: all.'
+    )
+    daily_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Answers a day; empty: the project's.")
+    training = models.CharField(max_length=10, choices=Training.choices, default=Training.NEEDED)
+    trained_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "person"], name="one_role_per_person_and_project")]

@@ -16,25 +16,39 @@ class Kind(models.TextChoices):
     CONVERSATION = "conversation"
 
 
+WAITING = Q(state="open", free_slots__gt=0, gold__isnull=True, training_round=False)
+CHECKS = Q(state="open", gold__isnull=False, training_round=False)
+TRAINING = Q(state="open", training_round=True)
+
+
 class TaskQuerySet(models.QuerySet["Task"]):
     def open(self) -> "TaskQuerySet":
         return self.filter(state=Task.State.OPEN)
 
     def with_free_slots(self) -> "TaskQuerySet":
-        return self.filter(state=Task.State.OPEN, free_slots__gt=0)
+        """What waits to be given out, checks and the training round apart: those have indexes of their own."""
+        return self.filter(WAITING)
+
+    def checks(self) -> "TaskQuerySet":
+        return self.filter(CHECKS)
+
+    def of_training_round(self) -> "TaskQuerySet":
+        return self.filter(TRAINING)
 
 
 class Task(Row):
     """What an annotator is asked: a kind, a prompt, its responses.
 
     `queue_key` is the fixed order in which tasks are given out: priority first, then chance. The queue reads a partial
-    index over it that holds only tasks with free slots, so its cost does not grow with what is done.
+    index over it that holds only tasks with free slots, so its cost does not grow with what is done. Where kinds are
+    mixed by weight, each kind has the same by itself; checks and the training round have theirs.
     """
 
     class State(models.TextChoices):
         OPEN = "open"  # wants more annotations
         SETTLED = "settled"  # has all it wants
         WITHDRAWN = "withdrawn"  # taken out of the queue; answers stay
+        ASIDE = "aside"  # skipped by so many that a reviewer looks before anybody else is asked
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks")
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -51,6 +65,7 @@ class Task(Row):
     arm = models.CharField(max_length=30, default="given", help_text="Why it was chosen.")
     propensity = models.FloatField(default=1.0, help_text="With which probability that arm chose it.")
     gold = models.JSONField(null=True, blank=True, help_text="The right answer, if this is a check.")
+    explanation = models.TextField(blank=True, help_text="Why it is right; told in the training round.")
     training_round = models.BooleanField(default=False)
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
@@ -60,11 +75,10 @@ class Task(Row):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["project", "queue_key"],
-                condition=Q(state="open", free_slots__gt=0),
-                name="task_queue",
-            ),
+            models.Index(fields=["project", "queue_key"], condition=WAITING, name="task_queue"),
+            models.Index(fields=["project", "kind", "queue_key"], condition=WAITING, name="task_queue_of_kind"),
+            models.Index(fields=["project", "queue_key"], condition=CHECKS, name="task_checks"),
+            models.Index(fields=["project", "queue_key"], condition=TRAINING, name="task_training_round"),
             models.Index(fields=["project", "state", "-id"], name="task_newest_first"),
             models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
         ]
@@ -91,6 +105,15 @@ class TaskResponse(models.Model):
             models.UniqueConstraint(fields=["task", "position"], name="one_response_per_task_and_position"),
             models.UniqueConstraint(fields=["task", "response"], name="a_response_once_per_task"),
         ]
+
+
+class Arm(models.TextChoices):
+    """Why an annotator was given a task."""
+
+    QUEUE = "queue"  # its turn had come, among its kind
+    PRIORITY = "priority"  # somebody wants it sooner
+    GOLD = "gold"  # a check, mixed in
+    TRAINING = "training"  # the training round
 
 
 class Assignment(Row):
@@ -120,6 +143,9 @@ class Assignment(Row):
     )
     skip_reason = models.CharField(max_length=30, blank=True)
     skip_note = models.CharField(max_length=500, blank=True)
+    sent_back = models.CharField(max_length=500, blank=True, help_text="What a reviewer asked for, sending it back.")
+    arm = models.CharField(max_length=20, default=Arm.QUEUE, help_text="Why this person was given it.")
+    propensity = models.FloatField(default=1.0, help_text="With which probability that arm was drawn.")
 
     class Meta:
         indexes = [
@@ -138,12 +164,21 @@ class Assignment(Row):
 
 
 class QueueCursor(models.Model):
-    """How far along the queue's fixed order this annotator is. A hint for speed; losing it loses nothing."""
+    """How far along the queue's fixed order this annotator is, by kind where kinds are mixed ("" is all of them).
+
+    A hint for speed; losing it loses nothing. The row of kind "" is also the annotator's own lock, and remembers
+    whether the task given last was a check.
+    """
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
     annotator = models.ForeignKey("feedback.Person", on_delete=models.CASCADE)
+    kind = models.CharField(max_length=16, blank=True, default="")
     queue_key = models.BigIntegerField(default=0)
     epoch = models.PositiveIntegerField(default=0)
+    check_last = models.BooleanField(default=False)
+    given = models.PositiveIntegerField(default=0, help_text="Tasks given so far: who finds it changed looks again.")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["project", "annotator"], name="one_cursor_per_annotator")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "annotator", "kind"], name="one_cursor_per_annotator_and_kind")
+        ]

@@ -23,9 +23,11 @@ from feedback.models import (
     Response,
     Task,
     Thumb,
+    Verdict,
 )
 from feedback.rules.consensus import consensus
 from feedback.rules.kinds import rating
+from feedback.rules.payloads import preferences_in
 from feedback.rules.preference import STRONG, Preference
 
 CHUNK = 500
@@ -37,7 +39,8 @@ class Policy:
     """What goes into a snapshot of feedback.
 
     Attributes:
-        pairs: `each` (every annotation's pairs) or `consensus` (one pair a task, by majority).
+        pairs: `each` (every annotation's pairs) or `consensus` (one for every two responses of a task: what a reviewer
+            decided, else by majority).
         unsettled: also from tasks that have not all their annotations.
         extras: also answers that came too late to be one of the K.
         prompt_sources: only prompts from these sources become prompt rows (what PPO samples from); empty: all.
@@ -93,14 +96,16 @@ def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 
 
 def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    by_task: dict[int, list[PreferencePair]] = defaultdict(list)
+    verdicts = {one.task_id: one for one in _verdicts(project, policy)}
+    by_task: dict[tuple[int, frozenset[int]], list[PreferencePair]] = defaultdict(list)
     for pair in _pairs(project, policy).select_related("prompt", "chosen", "rejected", "annotation"):
-        by_task[pair.annotation.task_id].append(pair)
+        if pair.annotation.task_id not in verdicts:
+            by_task[pair.annotation.task_id, frozenset((pair.chosen_id, pair.rejected_id))].append(pair)
     abstaining: dict[int, int] = defaultdict(int)
     current = _current(project, policy).exclude(payload__outcome="prefer")
     for task_id in current.values_list("task_id", flat=True):
         abstaining[task_id] += 1
-    for task_id, pairs in by_task.items():
+    for (task_id, _), pairs in by_task.items():
         texts = {str(pair.chosen_id): pair.chosen.text for pair in pairs}
         texts |= {str(pair.rejected_id): pair.rejected.text for pair in pairs}
         said = [Preference(str(pair.chosen_id), str(pair.rejected_id), pair.strength) for pair in pairs]
@@ -112,6 +117,25 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
                 _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength),
                 tuple((pair.annotation_id, str(pair.annotation.public_id)) for pair in pairs),
             )
+    for verdict in _verdicts(project, policy).select_related("task__prompt").order_by("pk"):
+        yield from _decided(verdict)
+
+
+def _verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
+    """What reviewers decided: it stands for the answers, which then make no consensus of their own."""
+    verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True)
+    return verdicts if policy.unsettled else verdicts.filter(task__state=Task.State.SETTLED)
+
+
+def _decided(verdict: Verdict) -> Iterator[TrainingRow]:
+    """The pairs of a verdict, traced to the answers that it was made from."""
+    prompt = verdict.task.prompt
+    texts = {str(one.public_id): one.text for one in Response.objects.filter(public_id__in=verdict.shown)}
+    said = Annotation.objects.filter(pk__in=verdict.task.assignments.values("current")).order_by("pk")
+    sources = tuple(_source(annotation) for annotation in said)
+    for one in preferences_in(verdict.task.kind, verdict.payload):
+        row = _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength)
+        yield TrainingRow(prompt.split, row, sources)
 
 
 def _demonstrations(project: Project) -> Iterator[TrainingRow]:

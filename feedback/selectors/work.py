@@ -20,7 +20,7 @@ from feedback.models import (
 from feedback.models import ModelVersion as Version
 from feedback.rules import schemes
 from feedback.rules.payloads import LETTERS, PROMPT, unresolve
-from feedback.services.tasks import SKIP_REASONS
+from feedback.services.assignments import SKIP_REASONS
 
 UNDO_MINUTES = 60
 
@@ -65,6 +65,8 @@ def payload(assignment: Assignment) -> dict[str, Any]:
         "skip_reasons": list(SKIP_REASONS),
         "draft": draft.payload if draft is not None else None,
         "answer": _answer(assignment),
+        "training_round": task.training_round,
+        "sent_back": assignment.sent_back,
     }
 
 

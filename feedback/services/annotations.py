@@ -1,4 +1,4 @@
-"""What annotators say: taken in, revised, taken back, reviewed. Nothing said is lost.
+"""What annotators say: taken in, revised, taken back, flagged. Nothing said is lost.
 
 Each verb is one transaction that locks the task first, then the assignment. Pairs for training are written in it.
 """
@@ -9,10 +9,11 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from feedback.errors import AlreadySubmitted, Conflict, Invalid, NotHeld
+from feedback.errors import AlreadySubmitted, Conflict, Invalid
 from feedback.models import (
     Annotation,
     Assignment,
+    Concern,
     Draft,
     Flag,
     GuidelineVersion,
@@ -20,12 +21,14 @@ from feedback.models import (
     Person,
     PreferencePair,
     Response,
-    Review,
     Task,
 )
 from feedback.rules import payloads
 from feedback.rules.preference import CLEAR
-from feedback.services import events, tasks
+from feedback.services import concerns, events, training_round
+from feedback.services.assignments import TAKEN_BACK
+from feedback.services.slots import lock, lowest_free_slot, settle, take_slot
+from feedback.services.standing import close_pairs, take_out
 
 State = Assignment.State
 MAX_SECONDS = 24 * 3600.0
@@ -64,19 +67,24 @@ def submit(*, assignment: Assignment, answer: Any, seconds: float | None = None,
         AlreadySubmitted: this person answered already.
     """
     with transaction.atomic():
-        task, held = tasks.lock(assignment)
+        task, held = lock(assignment)
         if held.state == State.SUBMITTED:
             raise AlreadySubmitted(annotation=str(held.current.public_id) if held.current else None)
         counted = True
         if held.state != State.HELD:
-            counted = tasks.take_slot(task)
-            held.slot = tasks.lowest_free_slot(task) if counted else None
+            counted = take_slot(task)
+            held.slot = lowest_free_slot(task) if counted else None
         late = held.state == State.EXPIRED or held.held_until < timezone.now()
-        annotation = _append(task, held, answer, held.annotator, seconds, client, late=late)
+        annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
-        held.save(update_fields=["state", "counted", "current", "slot", "ahead"])
-        tasks.settle(task)
+        held.sent_back = ""
+        held.save(update_fields=["state", "counted", "current", "slot", "ahead", "sent_back"])
+        settle(task)
         Draft.objects.filter(assignment=held).delete()
+        if task.training_round:
+            training_round.judge(annotation=annotation, task=task)
+        elif task.gold is None:
+            concerns.draw_sample(held.project, task, held)
     assignment.refresh_from_db()
     return annotation
 
@@ -91,11 +99,11 @@ def revise(
         Invalid: the answer does not fit the task.
     """
     with transaction.atomic():
-        task, held = tasks.lock(assignment)
+        task, held = lock(assignment)
         if held.state != State.SUBMITTED or held.current is None:
             raise Conflict("There is no answer to revise. Submit one.", code_state=held.state)
-        _close_pairs(held.current)
-        annotation = _append(task, held, answer, by, seconds, client, late=False)
+        close_pairs(held.current)
+        annotation = append(task, held, answer, by, seconds, client, late=False)
         held.current = annotation
         held.save(update_fields=["current"])
         events.record("annotation.revised", annotation, actor=by, revision=annotation.revision)
@@ -106,7 +114,7 @@ def revise(
 def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
     """Take an answer back: it no longer counts or trains, its slot is free again, and its history stays."""
     with transaction.atomic():
-        task, held = tasks.lock(assignment)
+        task, held = lock(assignment)
         if held.state != State.SUBMITTED or held.current is None:
             raise Conflict("There is no answer to take back.")
         row = Annotation.objects.create(
@@ -120,7 +128,7 @@ def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
             shown=held.current.shown,
             withdrawn=True,
         )
-        _take_out(task, held, State.SKIPPED, "withdrawn")
+        take_out(task, held, State.SKIPPED, TAKEN_BACK)
         events.record("annotation.withdrawn", row, actor=by)
     assignment.refresh_from_db()
     return row
@@ -132,37 +140,12 @@ def flag(*, assignment: Assignment, by: Person, reason: str) -> Flag:
         raise Invalid("Say in a few words what is wrong.", field="reason")
     with transaction.atomic():
         row = Flag.objects.create(assignment=assignment, person=by, reason=reason.strip()[:500])
+        concerns.raise_concern(Concern.Reason.FLAGGED, assignment.task, assignment)
         events.record("assignment.flagged", row, actor=by, project=assignment.project)
     return row
 
 
-def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: Any = None) -> Review:
-    """A reviewer's decision. `correct` brings the reviewer's answer; `send_back` uncounts and reopens the slot.
-
-    Raises:
-        Invalid: unknown decision, or a correction without an answer.
-        Conflict: the annotation is no longer the current one.
-    """
-    if decision not in Review.Decision.values:
-        raise Invalid(f"The decision must be one of {', '.join(Review.Decision.values)}.", field="decision")
-    with transaction.atomic():
-        task, held = tasks.lock(annotation.assignment)
-        if held.current_id != annotation.pk or held.state != State.SUBMITTED:
-            raise Conflict("This answer was revised or taken back since. Load it again.")
-        row = Review.objects.create(annotation=annotation, reviewer=by, decision=decision, note=note)
-        if decision == Review.Decision.CORRECT:
-            if answer is None:
-                raise Invalid("A correction needs the reviewer's answer.", field="answer")
-            _close_pairs(annotation)
-            held.current = _append(task, held, answer, by, 0, "review", late=False)
-            held.save(update_fields=["current"])
-        elif decision == Review.Decision.SEND_BACK:
-            _take_out(task, held, State.RELEASED, "")
-        events.record("annotation.reviewed", row, actor=by, project=annotation.project, decision=decision)
-    return row
-
-
-def _append(
+def append(
     task: Task, held: Assignment, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
     """One more annotation row with its pairs. Call while holding the locks."""
@@ -237,22 +220,6 @@ def _write_demonstration(annotation: Annotation, key_of: dict[str, int]) -> list
             annotation=annotation,
         )
     ]
-
-
-def _take_out(task: Task, held: Assignment, to: str, skip_reason: str) -> None:
-    """The current answer no longer counts or trains. Call while holding the locks."""
-    if held.current is None:
-        raise NotHeld
-    _close_pairs(held.current)
-    had_slot = held.slot is not None
-    held.state, held.slot, held.counted, held.current, held.skip_reason = to, None, False, None, skip_reason
-    held.save(update_fields=["state", "slot", "counted", "current", "skip_reason"])
-    if had_slot:
-        tasks.free_slot(task)
-
-
-def _close_pairs(annotation: Annotation) -> None:
-    PreferencePair.objects.filter(annotation=annotation, closed_at=None).update(closed_at=timezone.now())
 
 
 def _next_revision(held: Assignment) -> int:

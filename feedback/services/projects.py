@@ -7,7 +7,7 @@ from django.db.models import Max
 
 from feedback.errors import Conflict, Forbidden, Invalid
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project, Task
-from feedback.rules import policies, schemes
+from feedback.rules import policies, queue_policy, schemes
 from feedback.services import events
 
 CHANGEABLE = frozenset(
@@ -23,6 +23,7 @@ CHANGEABLE = frozenset(
         "responses_per_prompt",
         "sampling",
         "training_policy",
+        "queue_policy",
     }
 )
 
@@ -152,6 +153,8 @@ def _check(settings: dict[str, Any]) -> None:
             policies.check_sampling(settings["sampling"])
         if "training_policy" in settings:
             policies.check_training_policy(settings["training_policy"])
+        if "queue_policy" in settings:
+            queue_policy.check(settings["queue_policy"], Kind.values)
     except policies.InvalidPolicy as error:
         raise Invalid(error.sentence, field=error.field) from None
     k = settings.get("annotations_per_task")

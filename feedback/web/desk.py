@@ -20,8 +20,8 @@ from feedback.rules import schemes
 from feedback.rules.kinds.rating import OVERALL
 from feedback.rules.payloads import PROMPT
 from feedback.selectors import access, waiting, work
-from feedback.services import annotations, idempotency, tasks
-from feedback.services.tasks import NoTask
+from feedback.services import annotations, assignments, idempotency, queue
+from feedback.services.queue import NoTask
 from feedback.web.answers import from_form
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.json_door import body_of, is_json, json_door
@@ -56,10 +56,10 @@ def desk(request: HttpRequest, project: Project) -> HttpResponse:
 
 def _page(request: HttpRequest, project: Project, *, error: str = "", status: int = 200) -> HttpResponse:
     who = person(request)
-    found = tasks.next_assignment(project=project, annotator=who)
+    found = queue.next_assignment(project=project, annotator=who)
     ahead: Assignment | NoTask | None = None
     if isinstance(found, Assignment):
-        ahead = tasks.next_assignment(project=project, annotator=who, ahead=True)
+        ahead = queue.next_assignment(project=project, annotator=who, ahead=True)
         ahead = ahead if isinstance(ahead, Assignment) and ahead.pk != found.pk else None
     context = {
         "project": project,
@@ -68,7 +68,7 @@ def _page(request: HttpRequest, project: Project, *, error: str = "", status: in
         "present": found if isinstance(found, Assignment) else None,
         "progress": work.progress(project, who),
         "guidelines": work.guidelines(project),
-        "skip_reasons": tasks.SKIP_REASONS,
+        "skip_reasons": assignments.SKIP_REASONS,
         "key_sheets": [(kind, f"feedback/desk/_keys_{kind}.html") for kind in KINDS],
         "error": error,
     }
@@ -114,10 +114,11 @@ def revise(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 def skip(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     if not is_json(request):
-        tasks.skip(assignment=assignment, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
+        reason, note = request.POST.get("reason", ""), request.POST.get("note", "")
+        assignments.skip(assignment=assignment, reason=reason, note=note)
         return redirect("desk", assignment.project.slug)
     body = body_of(request)
-    tasks.skip(assignment=assignment, reason=str(body.get("reason", "")), note=str(body.get("note", "")))
+    assignments.skip(assignment=assignment, reason=str(body.get("reason", "")), note=str(body.get("note", "")))
     return _with_following(request, assignment.project, body, {"skipped": True})
 
 
@@ -154,7 +155,7 @@ def renew(request: HttpRequest) -> HttpResponse:
     lost = []
     for key in ids[:2] if isinstance(ids, list) else []:
         try:
-            tasks.renew(assignment=access.get_assignment(viewer(request), key))
+            assignments.renew(assignment=access.get_assignment(viewer(request), key))
         except (NotHeld, NotFound):
             lost.append(str(key))
     return JsonResponse({"lost": lost})
@@ -166,7 +167,7 @@ def release(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     """Sent as the page goes away: what was held ahead is free for others at once."""
     assignment = access.get_assignment(viewer(request), assignment_id)
     if assignment.ahead:
-        tasks.release(assignment=assignment)
+        assignments.release(assignment=assignment)
     return HttpResponse(status=204)
 
 
@@ -234,7 +235,7 @@ def _with_following(
     showing = body.get("showing")
     if showing:
         _mark_shown(request, showing)
-    found = tasks.next_assignment(project=project, annotator=who, ahead=bool(showing))
+    found = queue.next_assignment(project=project, annotator=who, ahead=bool(showing))
     reply = dict(reply, next=None, nothing=None)
     if isinstance(found, Assignment):
         if str(found.public_id) != showing:
@@ -250,7 +251,7 @@ def _mark_shown(request: HttpRequest, showing: Any) -> None:
     try:
         assignment = access.get_assignment(viewer(request), showing)
         if assignment.ahead or assignment.state != Assignment.State.HELD:
-            tasks.mark_shown(assignment=assignment)
+            assignments.mark_shown(assignment=assignment)
     except (NotHeld, NotFound):
         pass  # answered already, or its place is taken: an answer is taken in all the same
 

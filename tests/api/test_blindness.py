@@ -37,6 +37,8 @@ def test_the_whole_payload_is_blind(project, ada, ben, client_for, next_task, su
         "skip_reasons",
         "draft",
         "answer",
+        "training_round",
+        "sent_back",
     }
     assert given["prompt"] == [{"role": "user", "content": "My router is slow."}]
     assert sorted(one["text"] for one in given["responses"]) == ["Restart it.", "Wait."]

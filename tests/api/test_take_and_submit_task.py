@@ -173,10 +173,10 @@ class TestMakingTasks:
         prompt = make_prompt(project)
         responses = [str(make_response(prompt).public_id) for _ in range(2)]
         body = {"project": "desk", "prompt": str(prompt.public_id), "responses": responses}
-        reply = client_for(ada).post("/api/v1/tasks/", body | {"gold": {"chosen": responses[0]}})
+        reply = client_for(ada).post("/api/v1/tasks/", body | {"gold": {"outcome": "prefer", "choice": "a"}})
         assert (reply.json()["is_check"], reply.json()["annotations_wanted"]) == (True, None)
-        wrong = client_for(ada).post("/api/v1/tasks/", body | {"gold": {"chosen": str(prompt.public_id)}})
-        assert (wrong.status_code, wrong.json()["errors"][0]["attr"]) == (400, "gold")
+        wrong = client_for(ada).post("/api/v1/tasks/", body | {"gold": {"outcome": "prefer", "choice": "c"}})
+        assert (wrong.status_code, wrong.json()["errors"][0]["attr"]) == (400, "gold.choice")
 
     def test_an_annotator_makes_none(self, project, ben, client_for):
         prompt = make_prompt(project, by=ben)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from feedback.errors import AlreadySubmitted, DomainError
 from feedback.models import Annotation, Assignment, Person, PreferencePair, Project, Task
-from feedback.services import annotations, people, projects, tasks
+from feedback.services import annotations, assignments, people, projects, queue
 from tests.factories import PREFERS_A, make_task
 
 ANNOTATORS, TASKS, K = 8, 24, 3
@@ -46,10 +46,10 @@ class Worker:
     def work(self) -> None:
         try:
             for _ in range(400):
-                assignment = tasks.next_assignment(
+                assignment = queue.next_assignment(
                     project=self.project, annotator=self.person, ahead=self.chance.random() < 0.3
                 )
-                if isinstance(assignment, tasks.NoTask):
+                if isinstance(assignment, queue.NoTask):
                     if assignment.reason in ("no_tasks", "all_seen"):
                         return
                     continue
@@ -63,14 +63,14 @@ class Worker:
         draw = self.chance.random()
         if draw < 0.05:
             with suppress(DomainError):
-                tasks.skip(assignment=assignment, reason="unclear")
+                assignments.skip(assignment=assignment, reason="unclear")
         elif draw < 0.15:
             Assignment.objects.filter(pk=assignment.pk, state="held").update(held_until=timezone.now() - timedelta(1))
-            tasks.release_expired()
+            assignments.release_expired()
             if draw < 0.10:
                 self.send(assignment)  # late
         elif draw < 0.2:
-            tasks.release(assignment=assignment)
+            assignments.release(assignment=assignment)
         else:
             self.send(assignment)
             if draw < 0.4:
@@ -123,7 +123,7 @@ def test_one_person_in_many_tabs_holds_two_tasks_at_most(project: Project, ben: 
 
     def tab(ahead: bool) -> None:
         try:
-            got.append(tasks.next_assignment(project=project, annotator=ben, ahead=ahead))
+            got.append(queue.next_assignment(project=project, annotator=ben, ahead=ahead))
         finally:
             connection.close()
 

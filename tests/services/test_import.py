@@ -12,7 +12,7 @@ from feedback.errors import Invalid
 from feedback.formats import reading
 from feedback.formats.catalogue import FORMATS
 from feedback.models import Annotation, Assignment, Job, Person, PreferencePair, Project, Prompt, Response, Task
-from feedback.services import exports, imports, projects, tasks
+from feedback.services import exports, imports, projects, queue
 from tests.conftest import SHARED_DATA
 from workers.execution import run_job
 from workers.imports import Parquet
@@ -105,7 +105,7 @@ class TestWhatIsWritten:
     def test_an_open_task_can_be_answered(self, project: Project, hana: Person) -> None:
         job = brought_in(project, hana, lines(pair(1, priority=3, metadata={"a": [1.5, None]})), source="wiki")
         assert job.result["tasks"] == 1
-        held = tasks.next_assignment(project=project, annotator=hana)
+        held = queue.next_assignment(project=project, annotator=hana)
         assert isinstance(held, Assignment)
         task = held.task
         task.full_clean()

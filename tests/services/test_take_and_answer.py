@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from feedback.errors import AlreadySubmitted, Conflict, Invalid, NotHeld
 from feedback.models import Annotation, Assignment, Draft, Person, PreferencePair, Project, Task
-from feedback.services import annotations, projects, tasks
-from feedback.services.tasks import NoTask
+from feedback.services import annotations, assignments, projects, queue, reviews
+from feedback.services.queue import NoTask
 from tests.factories import PREFERS_A, make_model, make_prompt, make_task, take
 
 PREFERS_B = {"outcome": "prefer", "choice": "b", "strength": 1}
@@ -16,7 +16,7 @@ PREFERS_B = {"outcome": "prefer", "choice": "b", "strength": 1}
 
 def expire(assignment: Assignment) -> None:
     Assignment.objects.filter(pk=assignment.pk).update(held_until=timezone.now() - timedelta(seconds=1))
-    assert tasks.release_expired() == 1
+    assert assignments.release_expired() == 1
 
 
 def test_what_is_held_comes_again_and_one_ahead_comes_with_it(project: Project, ben: Person) -> None:
@@ -24,11 +24,11 @@ def test_what_is_held_comes_again_and_one_ahead_comes_with_it(project: Project, 
         make_task(project)
     shown = take(project, ben)
     assert take(project, ben) == shown
-    ahead = tasks.next_assignment(project=project, annotator=ben, ahead=True)
+    ahead = queue.next_assignment(project=project, annotator=ben, ahead=True)
     assert isinstance(ahead, Assignment) and ahead.ahead and ahead != shown
     assert ahead.held_until - timezone.now() < timedelta(minutes=3, seconds=1)
     assert shown.held_until - timezone.now() > timedelta(minutes=9)
-    assert tasks.next_assignment(project=project, annotator=ben, ahead=True) == ahead
+    assert queue.next_assignment(project=project, annotator=ben, ahead=True) == ahead
 
     annotations.submit(assignment=shown, answer=PREFERS_A)
     now_shown = take(project, ben)
@@ -76,7 +76,7 @@ def test_an_extra_that_fills_the_last_place_settles_the_task(
     held = take(project, rosa)
     annotations.submit(assignment=late, answer=PREFERS_B)
     assert not late.counted
-    tasks.release(assignment=held)
+    assignments.release(assignment=held)
     late.refresh_from_db()
     task.refresh_from_db()
     assert late.counted and task.state == "settled"
@@ -105,8 +105,8 @@ def test_a_wrong_answer_changes_nothing(project: Project, ben: Person) -> None:
 
 def test_a_skip_frees_the_slot_and_excludes_the_person(project: Project, ben: Person, chloe: Person) -> None:
     make_task(project, annotations_wanted=1)
-    tasks.skip(assignment=take(project, ben), reason="unclear", note="which router?")
-    nothing = tasks.next_assignment(project=project, annotator=ben)
+    assignments.skip(assignment=take(project, ben), reason="unclear", note="which router?")
+    nothing = queue.next_assignment(project=project, annotator=ben)
     assert isinstance(nothing, NoTask) and nothing.reason == "all_seen"
     assert take(project, chloe)
 
@@ -114,8 +114,8 @@ def test_a_skip_frees_the_slot_and_excludes_the_person(project: Project, ben: Pe
 def test_what_is_given_back_comes_again(project: Project, ben: Person) -> None:
     make_task(project)
     first = take(project, ben)
-    tasks.release(assignment=first)
-    tasks.release(assignment=first)
+    assignments.release(assignment=first)
+    assignments.release(assignment=first)
     assert Task.objects.get().free_slots == 2
     again = take(project, ben)
     assert again.pk == first.pk and again.public_id == first.public_id
@@ -145,7 +145,7 @@ def test_taking_back_reopens_the_task(project: Project, ben: Person, chloe: Pers
     assert (task.state, task.free_slots) == ("open", 1)
     assert not PreferencePair.objects.standing().exists()
     assert Annotation.objects.filter(assignment=assignment).count() == 2
-    assert isinstance(tasks.next_assignment(project=project, annotator=ben), NoTask)
+    assert isinstance(queue.next_assignment(project=project, annotator=ben), NoTask)
     assert take(project, chloe).task_id == task.pk
 
 
@@ -153,7 +153,7 @@ def test_send_back_uncounts_and_offers_the_task_again(project: Project, ben: Per
     task = make_task(project, annotations_wanted=1)
     assignment = take(project, ben)
     annotation = annotations.submit(assignment=assignment, answer=PREFERS_A)
-    annotations.review(annotation=annotation, by=rosa, decision="send_back", note="read it again")
+    reviews.review(annotation=annotation, by=rosa, decision="send_back", note="read it again")
     task.refresh_from_db()
     assert task.state == "open"
     again = take(project, ben)
@@ -166,12 +166,12 @@ def test_a_correction_is_the_reviewers_answer(project: Project, ben: Person, ros
     make_task(project, annotations_wanted=1)
     assignment = take(project, ben)
     annotation = annotations.submit(assignment=assignment, answer=PREFERS_A)
-    annotations.review(annotation=annotation, by=rosa, decision="correct", answer=PREFERS_B)
+    reviews.review(annotation=annotation, by=rosa, decision="correct", answer=PREFERS_B)
     assignment.refresh_from_db()
     assert assignment.current.annotator == rosa and assignment.counted
     assert PreferencePair.objects.standing().get().annotation.annotator == rosa
     with pytest.raises(Conflict):
-        annotations.review(annotation=annotation, by=rosa, decision="accept")
+        reviews.review(annotation=annotation, by=rosa, decision="accept")
 
 
 def test_renewing_what_was_lost_is_refused(project: Project, ben: Person, chloe: Person) -> None:
@@ -180,7 +180,7 @@ def test_renewing_what_was_lost_is_refused(project: Project, ben: Person, chloe:
     expire(assignment)
     take(project, chloe)
     with pytest.raises(NotHeld):
-        tasks.renew(assignment=assignment)
+        assignments.renew(assignment=assignment)
 
 
 def test_drafts_are_kept_past_expiry_and_gone_when_sent(project: Project, ben: Person) -> None:
@@ -194,15 +194,14 @@ def test_drafts_are_kept_past_expiry_and_gone_when_sent(project: Project, ben: P
     assert not Draft.objects.exists()
 
 
-def test_gold_may_be_answered_by_everybody_once(project: Project, ben: Person, chloe: Person, rosa: Person) -> None:
-    task = make_task(project)
-    gold = str(task.responses.first().public_id)  # type: ignore[union-attr]
-    Task.objects.all().delete()
-    check = make_task(project, gold=None)
-    Task.objects.filter(pk=check.pk).update(annotations_wanted=None, free_slots=1, gold={"chosen": gold})
+def test_gold_may_be_answered_by_everybody_once(
+    project: Project, ada: Person, ben: Person, chloe: Person, rosa: Person
+) -> None:
+    projects.update_project(by=ada, project=project, queue_policy={"gold_share": 1})
+    check = make_task(project, gold={"outcome": "prefer", "choice": "a"})
     for person in (ben, chloe, rosa):
         annotations.submit(assignment=take(project, person), answer=PREFERS_A)
-        assert isinstance(tasks.next_assignment(project=project, annotator=person), NoTask)
+        assert isinstance(queue.next_assignment(project=project, annotator=person), NoTask)
     check.refresh_from_db()
     assert check.state == "open"
 
@@ -220,7 +219,7 @@ def test_a_paused_project_gives_nothing_out_but_takes_what_is_held(project: Proj
     make_task(project)
     held = take(project, ben)
     projects.set_state(by=ada, project=project, state="paused")
-    nothing = tasks.next_assignment(project=project, annotator=ben)
+    nothing = queue.next_assignment(project=project, annotator=ben)
     assert isinstance(nothing, NoTask) and nothing.reason == "project_paused"
     annotations.submit(assignment=held, answer=PREFERS_A)
     assert Annotation.objects.count() == 1
@@ -238,5 +237,5 @@ def test_nobody_judges_what_models_answered_to_their_own_prompt(
     """They may read which model it was."""
     make_model(project, ada, serve=True)
     task = make_task(project, make_prompt(project, by=ben, responses_wanted=2))
-    assert isinstance(tasks.next_assignment(project=project, annotator=ben), NoTask)
+    assert isinstance(queue.next_assignment(project=project, annotator=ben), NoTask)
     assert take(project, chloe).task_id == task.pk

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from feedback.models import Annotation, Person, Project, Task
 from feedback.selectors import quality
-from feedback.services import annotations, projects, tasks
+from feedback.services import annotations, projects, queue
 from tests.factories import make_task, take
 from tests.furnish import judge
 
@@ -68,7 +68,7 @@ def test_a_large_project_is_shown_at_once_and_filled_in(
     fragment = client.get("/p/desk/quality/?fresh=1").content.decode()
     assert "By pair of annotators" in fragment and "<html" not in fragment and "hx-get" not in fragment
     make_task(leaning)
-    tasks.next_assignment(project=leaning, annotator=rosa)
+    queue.next_assignment(project=leaning, annotator=rosa)
     assert "By pair of annotators" in client.get("/p/desk/quality/").content.decode()
 
 

@@ -112,8 +112,7 @@ class Command(BaseCommand):
                 # Every third one with a known answer is a check, mixed in silently.
                 gold = None
                 if comparison.better and place % 3 == 0:
-                    better = pair["ab".index(comparison.better)]
-                    gold = {"chosen": str(better.public_id), "reason": comparison.reason}
+                    gold = {"outcome": "prefer", "choice": comparison.better}
                 tasks.create_task(
                     project=project,
                     by=admin,
@@ -122,6 +121,7 @@ class Command(BaseCommand):
                     responses=pair,
                     external_id=key,
                     gold=gold,
+                    explanation=comparison.reason if gold else "",
                     arm="gold" if gold else "given",
                 )
 

@@ -1,0 +1,360 @@
+"""Giving tasks out: who gets what next, by the project's queue policy.
+
+Reading comes first. A transaction is opened only when there is something to claim, so that an annotator who waits for
+work takes no lock. What is claimed is claimed under the annotator's own lock (their cursor) and then the task's; a slot
+is taken by one conditional UPDATE.
+
+Every assignment keeps the arm that chose it and the chance with which that arm was drawn, given what was found empty
+before it: where a check was drawn and none was left, the queue stands in with what it would have had in any case.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from random import Random, SystemRandom
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from feedback.models import (
+    Annotation,
+    Arm,
+    Assignment,
+    Kind,
+    Membership,
+    Person,
+    Project,
+    QueueCursor,
+    Task,
+    TaskResponse,
+)
+from feedback.rules.pairing import CHANCE_BITS, PRIORITIES, shown_order
+from feedback.rules.queue_policy import ONLY_GOLD, QueuePolicy, drawn
+from feedback.services.slots import lowest_free_slot, take_slot
+
+AT_MOST_HELD = 2  # the one shown and one ahead
+LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
+CHECKS_AT_ONCE = 32  # looked at in one try
+CHECK_TRIES = 3
+URGENT = (PRIORITIES - 1) << CHANCE_BITS  # queue keys below it have a priority
+SHOW_AGAIN_SECONDS = 60  # what is asked for again is held longer, but at most so often written
+RARE = 0.001  # the weight of kinds that the project neither names nor weighs
+
+State = Assignment.State
+chance: Random = SystemRandom()  # which task is a check must not be guessed
+
+
+@dataclass(frozen=True)
+class NoTask:
+    """Why there is nothing to do, and when to ask again (seconds)."""
+
+    reason: str
+    sentence: str
+    retry_after: int = 15
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to the next task: candidates some at a time, and why they are given."""
+
+    arm: Arm
+    propensity: float
+    windows: Iterator[list[int]]
+    kind: str | None = None  # whose cursor moves along; None: it has none
+
+
+class Moved(Exception):
+    """The same person was given something meanwhile, in another tab."""
+
+
+def next_assignment(
+    *, project: Project, annotator: Person, kind: str | None = None, ahead: bool = False
+) -> Assignment | NoTask:
+    """What this annotator is to do next.
+
+    Returns what is already held, unless `ahead` is asked for: then one more task is held for three minutes, to be ready
+    when the present one is sent. At most two are held.
+    """
+    if project.state != Project.State.OPEN:
+        return NoTask("project_" + project.state, f"{project.name} is {project.state}; no tasks are given out.", 60)
+    while True:
+        ask = Ask(project, annotator, kind, timezone.now())
+        if found := ask.at_hand(ahead):
+            return found
+        if why := ask.refusal():
+            return why
+        try:
+            return ask.claim(ahead) or ask.why_nothing()
+        except Moved:
+            continue
+
+
+class Ask:
+    """One question for the next task, with what is known of whom it is for."""
+
+    def __init__(self, project: Project, annotator: Person, kind: str | None, now: datetime) -> None:
+        self.project, self.annotator, self.kind, self.now = project, annotator, kind, now
+        self.policy = QueuePolicy.of(project.queue_policy)
+        # Before what is held: whatever is given in between shows in the cursor when it is locked.
+        self.cursors = {row.kind: row for row in QueueCursor.objects.filter(project=project, annotator=annotator)}
+        held = Assignment.objects.filter(
+            project=project, annotator=annotator, state=State.HELD, held_until__gt=now
+        ).order_by("ahead", "pk")
+        self.held = list(held.select_related("task__prompt"))
+
+    # --- what is at hand ---------------------------------------------------------------------------
+
+    def at_hand(self, ahead: bool) -> Assignment | None:
+        held = [one for one in self.held if self.kind in (None, one.task.kind)]
+        if ahead:
+            waiting = [one for one in held if one.ahead]
+            return waiting[0] if waiting else held[-1] if len(self.held) >= AT_MOST_HELD and held else None
+        return self._shown(held[0]) if held else None
+
+    def _shown(self, assignment: Assignment) -> Assignment | None:
+        """It is in front of them now. None: it lapsed under our hands."""
+        until = self.now + timedelta(seconds=settings.LEASE_SECONDS)
+        lately = (until - assignment.held_until).total_seconds() < min(SHOW_AGAIN_SECONDS, settings.LEASE_SECONDS / 10)
+        if assignment.ahead or assignment.shown_at is None or not lately:
+            assignment.ahead, assignment.held_until = False, until
+            assignment.shown_at = assignment.shown_at or self.now
+            held = Assignment.objects.filter(pk=assignment.pk, state=State.HELD)
+            if not held.update(ahead=False, held_until=until, shown_at=assignment.shown_at):
+                return None
+        assignment.project = self.project
+        return assignment
+
+    # --- who asks ----------------------------------------------------------------------------------
+
+    @cached_property
+    def member(self) -> Membership | None:
+        """None for a house admin who works here without a seat."""
+        return Membership.objects.filter(project=self.project, person=self.annotator).first()
+
+    @cached_property
+    def in_training(self) -> bool:
+        member = self.member
+        if member is None or not self.policy.training_tasks or member.role != Membership.Role.ANNOTATOR:
+            return False
+        return member.training in (Membership.Training.NEEDED, Membership.Training.FAILED)
+
+    @cached_property
+    def qualified(self) -> dict[str, list[str]]:
+        return self.member.qualified if self.member else {}
+
+    def may_do(self, kind: str) -> bool:
+        return kind in self.qualified.get("kinds", [kind]) and self.policy.kind_weights.get(kind, 1) > 0
+
+    def refusal(self) -> NoTask | None:
+        """What stands against giving this person anything at all."""
+        member = self.member
+        if self.in_training and member and member.training == Membership.Training.FAILED:
+            return NoTask(
+                "training_failed",
+                f"The training round is over, and fewer than {self.policy.training_pass} % of your answers were right."
+                " Read the guidelines again, and ask an admin of the project: they can let you start over.",
+                300,
+            )
+        if self.kind is not None and self.kind not in self.qualified.get("kinds", [self.kind]):
+            return self._unqualified(f"You are not qualified for {self.kind} tasks here.")
+        limit = member.daily_limit if member and member.daily_limit is not None else self.policy.daily_limit
+        if limit is None:
+            return None
+        midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        today = Annotation.objects.filter(
+            annotator=self.annotator, project=self.project, revision=1, created_at__gte=midnight
+        ).count()
+        if today + len(self.held) < limit:
+            return None
+        left = int((midnight + timedelta(days=1) - self.now).total_seconds()) + 1
+        return NoTask(
+            "daily_limit",
+            f"You have given the {limit} answers that a day may have here. The next ones come at 00:00 UTC,"
+            f" in {left // 3600} h {left % 3600 // 60} min.",
+            left,
+        )
+
+    def _unqualified(self, sentence: str) -> NoTask:
+        return NoTask("not_qualified", f"{sentence} Ask an admin of the project.", 300)
+
+    # --- ways to a task ----------------------------------------------------------------------------
+
+    def ways(self) -> Iterator[Way]:
+        """In the order in which they are tried."""
+        if self.in_training:
+            yield Way(Arm.TRAINING, 1.0, self._along(self._unseen(Task.objects.of_training_round()), 0))
+            return
+        cursor = self.cursors.get("")
+        checks = self.policy.gold_chance(cursor is not None and cursor.check_last)
+        rest = 1 - checks
+        if chance.random() < checks:
+            yield Way(Arm.GOLD, checks, self._checks())
+            if self.policy.gold_share == ONLY_GOLD:
+                return
+            rest = 1.0
+        waiting = self._unseen(Task.objects.with_free_slots())
+        if self.kind is None and not self.policy.kind_weights and not self.qualified:
+            yield Way(Arm.QUEUE, rest, self._along(waiting, self._start("")), "")
+            return
+        if self.kind is None and self.policy.kind_weights:
+            urgent = waiting.filter(queue_key__lt=URGENT, kind__in=[one for one in Kind.values if self.may_do(one)])
+            yield Way(Arm.QUEUE, rest, self._along(urgent, self._start("")), "")
+        for kind, share in drawn(self._weights(), chance):
+            of_kind = self._of_schemes(waiting.filter(kind=kind), kind)
+            yield Way(Arm.QUEUE, rest * share, self._along(of_kind, self._start(kind)), kind)
+
+    def _weights(self) -> dict[str, float]:
+        kinds = [kind for kind in Kind.values if self.may_do(kind)]
+        if self.kind is not None:
+            return {self.kind: 1.0}
+        given = self.policy.kind_weights
+        return {kind: float(given.get(kind, 1 if kind in self.project.kinds else RARE)) for kind in kinds}
+
+    def _of_schemes(self, tasks: QuerySet[Task], kind: str) -> QuerySet[Task]:
+        schemes = self.qualified.get("schemes")
+        labelled = kind in (Kind.CLASSIFICATION, Kind.SPANS)
+        return tasks.filter(ask__scheme__in=schemes) if labelled and schemes is not None else tasks
+
+    def _unseen(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
+        mine = Assignment.objects.filter(
+            task=OuterRef("pk"), annotator=self.annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
+        )
+        tasks = tasks.filter(project=self.project).exclude(Exists(mine))
+        # Whoever asked models to answer a prompt may read which one did, so they cannot judge the answers blindly.
+        return tasks.exclude(prompt__created_by=self.annotator, prompt__responses_wanted__gt=0)
+
+    def _start(self, kind: str) -> int:
+        cursor = self.cursors.get(kind)
+        return cursor.queue_key if cursor is not None and cursor.epoch == self.project.queue_epoch else 0
+
+    def _along(self, tasks: QuerySet[Task], start: int) -> Iterator[list[int]]:
+        """From the cursor on, and once round."""
+        stretches = [Q(queue_key__gt=start), Q(queue_key__lte=start)] if start else [Q()]
+        for stretch in stretches:
+            rows = tasks.filter(stretch).order_by("queue_key").values_list("pk", "queue_key")
+            after = -1
+            while found := list(rows.filter(queue_key__gt=after)[:LOOK_AHEAD]):
+                yield [key for key, _ in found]
+                after = found[-1][1]
+
+    def _checks(self) -> Iterator[list[int]]:
+        """Checks not yet seen, from a random place on: everybody meets them in another order. It gives up after some
+        tries, so that somebody who has seen nearly all costs no more than others."""
+        checks = Task.objects.checks().filter(project=self.project).order_by("queue_key")
+        if self.kind is not None or self.qualified or self.policy.kind_weights:
+            checks = checks.filter(kind__in=self._weights())
+        for _ in range(CHECK_TRIES):
+            start = URGENT + chance.randrange(1 << CHANCE_BITS)
+            found = list(checks.filter(queue_key__gte=start).values_list("pk", flat=True)[:CHECKS_AT_ONCE])
+            if len(found) < CHECKS_AT_ONCE:
+                found += checks.filter(queue_key__lt=start).values_list("pk", flat=True)[: CHECKS_AT_ONCE - len(found)]
+            if not found:
+                return
+            unseen = set(self._unseen(Task.objects.filter(pk__in=found)).values_list("pk", flat=True))
+            if unseen:
+                yield [key for key in found if key in unseen]
+
+    # --- claiming ----------------------------------------------------------------------------------
+
+    def claim(self, ahead: bool) -> Assignment | None:
+        """The first candidate that can be claimed.
+
+        What others are claiming this moment is passed over at first; before saying that there is nothing, it is waited
+        for.
+        """
+        for wait in (False, True):
+            met = False
+            for way in self.ways():
+                for candidates in way.windows:
+                    met = True
+                    with transaction.atomic():
+                        cursor = self._lock()
+                        if task := self._take(candidates, wait):
+                            return self._assign(task, way, cursor, ahead)
+            if not met:
+                break
+        return None
+
+    def _lock(self) -> QueueCursor:
+        """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other.
+
+        Raises:
+            Moved: the other one was first.
+        """
+        known = self.cursors.get("")
+        if known is None:
+            QueueCursor.objects.get_or_create(project=self.project, annotator=self.annotator, kind="")
+        cursor = QueueCursor.objects.select_for_update().get(project=self.project, annotator=self.annotator, kind="")
+        if cursor.given != (known.given if known else 0):
+            raise Moved
+        return cursor
+
+    def _take(self, candidates: list[int], wait: bool) -> Task | None:
+        """A slot of the first of them that has one; its row is locked from here on."""
+        rows = Task.objects.filter(pk__in=candidates, state=Task.State.OPEN, free_slots__gt=0)
+        rows = rows.select_related("prompt").order_by("queue_key")
+        if connection.features.has_select_for_update_skip_locked:  # SQLite has one writer and needs no locks on rows
+            rows = rows.select_for_update(skip_locked=not wait, of=("self",))
+        task = rows.first()
+        return task if task is not None and take_slot(task) else None
+
+    def _assign(self, task: Task, way: Way, cursor: QueueCursor, ahead: bool) -> Assignment:
+        seconds = settings.LEASE_AHEAD_SECONDS if ahead else settings.LEASE_SECONDS
+        keys = list(TaskResponse.objects.filter(task=task).values_list("response_id", flat=True))
+        holding: dict[str, Any] = {
+            "project_id": task.project_id,
+            "state": State.HELD,
+            "slot": lowest_free_slot(task),
+            "order": shown_order(keys, task.public_id, self.annotator.public_id),
+            "ahead": ahead,
+            "held_until": self.now + timedelta(seconds=seconds),
+            "shown_at": None if ahead else self.now,
+            "arm": Arm.PRIORITY if way.arm == Arm.QUEUE and task.priority else way.arm,
+            "propensity": way.propensity,
+        }
+        # One that had expired or was given back is taken up again: a person has one assignment per task.
+        mine = Assignment.objects.filter(task=task, annotator=self.annotator)
+        if mine.update(**holding):
+            assignment = mine.select_related("current").get()
+        else:
+            assignment = Assignment.objects.create(task=task, annotator=self.annotator, **holding)
+            assignment._state.fields_cache["draft"] = None  # just made: nothing is written yet
+        assignment.task, assignment.project = task, self.project
+        self._move(cursor, way, task)
+        return assignment
+
+    def _move(self, cursor: QueueCursor, way: Way, task: Task) -> None:
+        place = {"queue_key": task.queue_key, "epoch": self.project.queue_epoch}
+        own = place if way.kind == "" else {}
+        QueueCursor.objects.filter(pk=cursor.pk).update(given=F("given") + 1, check_last=way.arm == Arm.GOLD, **own)
+        if way.kind:
+            QueueCursor.objects.update_or_create(
+                project=self.project, annotator=self.annotator, kind=way.kind, defaults=place
+            )
+
+    # --- nothing -----------------------------------------------------------------------------------
+
+    def why_nothing(self) -> NoTask:
+        if self.in_training:
+            return NoTask(
+                "training_empty",
+                "This project begins with a training round, and no task of it is left for you. Tell an admin.",
+                60,
+            )
+        waiting = Task.objects.with_free_slots().filter(project=self.project)
+        if self.qualified:
+            mine = waiting.filter(kind__in=[kind for kind in Kind.values if self.may_do(kind)])
+            if waiting.exists() and not mine.exists():
+                return self._unqualified("The tasks that are open are of kinds that you are not qualified for here.")
+        if waiting.exists():
+            return NoTask(
+                "all_seen", "You have seen every task that is open. Others' answers or new tasks may bring more.", 30
+            )
+        wanted = Q(annotations_wanted__isnull=False)
+        if Task.objects.filter(wanted, project=self.project, state=Task.State.OPEN).exists():
+            return NoTask("all_held", "Every open task is held by somebody. One may come free in a moment.", 15)
+        return NoTask("no_tasks", "There are no open tasks. New ones come as responses are written.", 15)

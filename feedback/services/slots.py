@@ -1,0 +1,61 @@
+"""The K slots of a task: taken in one statement, given back, counted. Exactly K, whatever everybody does at once.
+
+The database refuses a second holder of a slot. Call these while holding the task's row lock, which `lock` takes: the
+task first, then the assignment, the one order everywhere, so that no two of them wait for each other.
+"""
+
+from django.db.models import F
+
+from feedback.models import Assignment, Task
+from feedback.services import concerns
+
+State = Assignment.State
+
+
+def lock(assignment: Assignment) -> tuple[Task, Assignment]:
+    """The task's row, then the assignment's, both locked."""
+    task = Task.objects.select_for_update().get(pk=assignment.task_id)
+    rows = Assignment.objects.select_for_update(of=("self",)).select_related("project", "current")
+    return task, rows.get(pk=assignment.pk)
+
+
+def take_slot(task: Task) -> bool:
+    """One statement takes one slot, or nothing. Tasks without K have room for everybody."""
+    if task.annotations_wanted is None:
+        return task.state == Task.State.OPEN
+    return bool(Task.objects.with_free_slots().filter(pk=task.pk).update(free_slots=F("free_slots") - 1))
+
+
+def lowest_free_slot(task: Task) -> int | None:
+    """The slot's number (1 to K) for a slot just taken."""
+    if task.annotations_wanted is None:
+        return None
+    if task.annotations_wanted == 1:
+        return 1
+    taken = set(Assignment.objects.filter(task=task, state__in=Assignment.LIVE).values_list("slot", flat=True))
+    return next(slot for slot in range(1, task.annotations_wanted + 1) if slot not in taken)
+
+
+def free_slot(task: Task) -> None:
+    """Give a slot back. An extra answer that is already there fills it."""
+    if task.annotations_wanted is None:
+        return
+    extra = Assignment.objects.filter(task=task, state=State.SUBMITTED, counted=False, slot=None).order_by("pk").first()
+    if extra is not None:
+        Assignment.objects.filter(pk=extra.pk).update(counted=True, slot=lowest_free_slot(task))
+        settle(task)
+        return
+    Task.objects.filter(pk=task.pk).update(free_slots=F("free_slots") + 1)
+    Task.objects.filter(pk=task.pk, state=Task.State.SETTLED).update(state=Task.State.OPEN)
+
+
+def settle(task: Task) -> None:
+    """Settled when it has all the counted answers it wants; if they disagree, a reviewer is asked to decide."""
+    wanted = task.annotations_wanted
+    if wanted is None:
+        return
+    if Assignment.objects.filter(task=task, counted=True).count() < wanted:
+        return
+    unsettled = [Task.State.OPEN, Task.State.ASIDE]
+    if Task.objects.filter(pk=task.pk, state__in=unsettled).update(state=Task.State.SETTLED) and wanted > 1:
+        concerns.raise_disagreement(task)
