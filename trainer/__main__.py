@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -11,13 +12,23 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainer import config as configs
-from trainer.checkpoints import drop_checkpoints, open_model, rename_into_place, write_json, write_manifest
+from trainer import estimate, memory
+from trainer.checkpoints import (
+    checkpoint_step,
+    drop_checkpoints,
+    newest_checkpoint,
+    open_model,
+    rename_into_place,
+    write_json,
+    write_manifest,
+)
 from trainer.context import RunContext, StageResult
-from trainer.errors import FolderLocked, ModelCorrupt, OutOfMemory, StopRequested, TrainerError
+from trainer.errors import DiskFull, FolderLocked, ModelCorrupt, OutOfMemory, StartAgain, StopRequested, TrainerError
 from trainer.progress import Reporter
 from trainer.run_folder import (
     check_inputs,
@@ -29,7 +40,11 @@ from trainer.run_folder import (
     start_afresh_if_changed,
 )
 
-ENDED, FAILED, STOPPED, LOCKED = 0, 2, 3, 4
+ENDED, FAILED, STOPPED, LOCKED, AGAIN = 0, 2, 3, 4, 5
+RESERVE, RESERVED = ".reserve", 65536  # room kept so that a full disk can still be told, bytes
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# safetensors and torch write from their own code, and hand on no number.
+UNWRITTEN = (*(f"os error {number}" for number in NO_ROOM), "PytorchStreamWriter failed", "iostream error")
 
 # stage -> its recipe, imported only when asked for, so that a start costs what the stage needs.
 STAGES = {
@@ -84,6 +99,7 @@ def carry_out(folder: Path, leads: bool) -> int:
             if not changed and ended_well(folder, attempt):
                 return ENDED
             (folder / "result.json").unlink(missing_ok=True)
+            (folder / RESERVE).write_bytes(bytes(RESERVED))
         report = Reporter(folder / "progress.jsonl" if leads else None, attempt)
         result = run_stage(folder, run, report, stop)
         if leads:
@@ -91,33 +107,71 @@ def carry_out(folder: Path, leads: bool) -> int:
         return ENDED
     except StopRequested:
         return STOPPED
+    except StartAgain:
+        return AGAIN
     except TrainerError as error:
         return fail(folder, attempt, error, leads)
     except Exception as error:  # noqa: BLE001 - the outer wall: whatever it was, result.json must say that the run ended
         traceback.print_exc()
         return fail(folder, attempt, classified(error), leads)
+    finally:
+        if leads:
+            (folder / RESERVE).unlink(missing_ok=True)
 
 
 def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threading.Event) -> StageResult:
-    """Check everything cheap, verify inputs, then import the stage's recipe and run it."""
-    config = configs.parse(run["stage"], run.get("config") or {})
-    inputs = check_inputs(run["stage"], run.get("inputs") or {})
+    """Check everything cheap, verify inputs, then import the stage's recipe and run it, in pieces that fit.
+
+    Raises:
+        OutOfMemory: a single row does not fit.
+        StartAgain: it did not fit, and the other processes of this run must begin again, too.
+    """
+    stage, checkpoints = run["stage"], folder / "checkpoints"
+    config = configs.parse(stage, run.get("config") or {})
+    inputs = check_inputs(stage, run.get("inputs") or {})
     report.state("verifying the inputs")
     paths = open_inputs(folder, inputs)
     report.state("loading the libraries")
-    module, _, function = STAGES[run["stage"]].partition(":")
+    module, _, function = STAGES[stage].partition(":")
     recipe = getattr(importlib.import_module(module), function)
-    context = RunContext(
-        folder=folder,
-        run=run,
-        config=config,
-        inputs=paths,
-        report=report,
-        should_stop=stop.is_set,
-        checkpoints=folder / "checkpoints",
-    )
-    result: StageResult = recipe(context)
-    return result
+    rows = memory.rows_at_once(stage, config)
+    while True:
+        pieces = memory.pieces(checkpoints)
+        context = RunContext(
+            folder=folder,
+            run=run,
+            config=memory.fitted(stage, config, pieces),
+            inputs=paths,
+            report=report,
+            should_stop=stop.is_set,
+            checkpoints=checkpoints,
+            pieces=pieces,
+        )
+        try:
+            result: StageResult = recipe(context)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
+            traceback.print_exc()
+        else:
+            return result if pieces == 1 else replace(result, metrics={**result.metrics, "pieces": pieces})
+        # Out here the error is gone, and with it the frames that held what did not fit.
+        memory.let_go()
+        smaller = memory.halve(checkpoints, rows)
+        if smaller is None:
+            raise OutOfMemory(
+                "Memory ran out with a single row at once.", remedy=estimate.too_large(stage, config, paths)
+            )
+        newest = newest_checkpoint(checkpoints)
+        report.alarm(
+            checkpoint_step(newest) if newest else 0,
+            f"out_of_memory_{smaller}",
+            f"Memory ran out with {-(-rows // pieces)} rows at once. Going on with {smaller} at once "
+            f"{'from the last checkpoint' if newest else 'from the start'}; "
+            f"{'the outcome' if stage in memory.ONLY_SPEED else f'a batch of {rows}'} stays the same.",
+        )
+        if processes() > 1:
+            raise StartAgain
 
 
 def finish(folder: Path, run: dict[str, Any], attempt: int, result: StageResult) -> None:
@@ -157,19 +211,44 @@ def ended_well(folder: Path, attempt: int) -> bool:
 def fail(folder: Path, attempt: int, error: TrainerError, leads: bool) -> int:
     """Write the failure where the worker looks for it, and on stderr for the log."""
     print(f"{error.kind}: {error.message} {error.remedy}".rstrip(), file=sys.stderr)
-    if leads:
-        write_json(folder / "result.json", {"schema": 1, "attempt": attempt, "ok": False, "error": error.as_json()})
+    (folder / RESERVE).unlink(missing_ok=True)  # where the disk is full, this is the room for the result
+    result = {"schema": 1, "attempt": attempt, "ok": False, "error": error.as_json()}
+    if leads or not (folder / "result.json").exists():
+        try:
+            write_json(folder / "result.json", result)
+        except OSError as unwritten:
+            print(f"result.json cannot be written: {unwritten}", file=sys.stderr)
     return FAILED
 
 
 def classified(error: Exception) -> TrainerError:
-    """An exception nobody foresaw, as a typed failure. Memory is told apart, for it has a remedy."""
-    text = str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
-        return OutOfMemory(
-            text or "Memory ran out.", remedy="Lower batch_size (raise accumulate), or shorten max_length."
+    """An exception nobody foresaw, as a typed failure. Memory and disk are told apart, for they have a remedy."""
+    if memory.ran_out(error):
+        return OutOfMemory("Memory ran out.", remedy="Use a machine with more memory, or train on less at once.")
+    if no_room(error):
+        return DiskFull(
+            f"There is no room left to write to: {error}.",
+            remedy="Free some disk space, then retry: the run goes on from its last checkpoint.",
         )
-    return TrainerError(f"{type(error).__name__}: {text}", remedy="This is a fault of the trainer; see trainer.log.")
+    remedy = "This is a fault of the trainer; see trainer.log."
+    return TrainerError(f"{type(error).__name__}: {error}", remedy=remedy)
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether this error, or one behind it, says that a disk, a quota or a limit on files is exhausted."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in NO_ROOM:
+            return True
+        if any(sign in str(seen) for sign in UNWRITTEN):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def processes() -> int:
+    """Processes that carry this run out together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def be_modest() -> None:

@@ -45,11 +45,10 @@ def fresh_folder(path: Path) -> Path:
 
 def rename_into_place(aside: Path, target: Path) -> None:
     """Give a complete folder its final name, replacing an older one. Contents are flushed to disk first."""
-    for file in sorted(aside.rglob("*")):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+    for path in [aside, *sorted(aside.rglob("*"))]:  # folders too: they hold the names
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
     if target.exists():
         shutil.rmtree(target)
     aside.rename(target)
@@ -59,9 +58,26 @@ def rename_into_place(aside: Path, target: Path) -> None:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The `step-N` folder with the greatest N, None when there is none. Only complete ones carry that name."""
+    """The `step-N` folder with the greatest N whose every file is as its manifest says; None when there is none.
+
+    A name alone is no proof: a machine that loses its power may keep the name and lose what lay under it.
+    """
+    return next((path for path in reversed(all_checkpoints(folder)) if is_complete(path)), None)
+
+
+def all_checkpoints(folder: Path) -> list[Path]:
+    """`step-N` folders, by step, complete or not."""
     found = [path for path in folder.glob(f"{STEP}*") if path.name.removeprefix(STEP).isdigit()]
-    return max(found, key=checkpoint_step, default=None)
+    return sorted(found, key=checkpoint_step)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the folder has a manifest and every file in it is there and unchanged."""
+    try:
+        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return all(file_sha256(path / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
 
 
 def checkpoint_step(path: Path) -> int:
@@ -69,11 +85,12 @@ def checkpoint_step(path: Path) -> int:
 
 
 def keep_checkpoint(aside: Path, folder: Path, step: int, keep: int = 2) -> Path:
-    """Rename a complete checkpoint to `step-N` and drop all but the newest `keep`."""
+    """Describe a checkpoint in its manifest, rename it to `step-N` and drop all but the newest `keep`."""
     target = folder / f"{STEP}{step}"
+    files = {str(path.relative_to(aside)): file_sha256(path) for path in sorted(aside.rglob("*")) if path.is_file()}
+    write_json(aside / MANIFEST, {"schema": 1, "step": step, "files": files})
     rename_into_place(aside, target)
-    older = sorted((p for p in folder.glob(f"{STEP}*") if p.name.removeprefix(STEP).isdigit()), key=checkpoint_step)
-    for path in older[:-keep]:
+    for path in all_checkpoints(folder)[:-keep]:
         shutil.rmtree(path)
     return target
 

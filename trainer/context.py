@@ -24,6 +24,7 @@ class RunContext:
         report: where progress goes.
         should_stop: true once the run was asked to leave; a recipe then checkpoints and raises StopRequested.
         checkpoints: folder for `step-N` checkpoints; exists.
+        pieces: that each batch is cut into, more than 1 since memory ran out; see `trainer.memory`.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class RunContext:
     report: Reporter
     should_stop: Callable[[], bool]
     checkpoints: Path
+    pieces: int = 1
 
     @property
     def seed(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-Kind = Literal["data", "config", "out_of_memory", "diverged", "internal"]
+Kind = Literal["data", "config", "out_of_memory", "disk_full", "diverged", "internal"]
 
 
 class TrainerError(Exception):
@@ -65,8 +65,18 @@ class OutOfMemory(TrainerError):
     kind = "out_of_memory"
 
 
+class DiskFull(TrainerError):
+    """There is no room left to write to, on the disk or in a quota."""
+
+    kind = "disk_full"
+
+
 class StopRequested(Exception):
     """SIGTERM arrived and the checkpoint is written. The command leaves with exit code 3."""
+
+
+class StartAgain(Exception):
+    """Memory ran out in one of several processes; all must begin again, with less at once. Exit code 5."""
 
 
 class FolderLocked(Exception):

@@ -17,7 +17,7 @@ import torch
 from trainer.columns import encode_prompts, strip_marks
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import Hook, RunFolderTrainer, answers, common_arguments, continue_rows, go, load_best, plan_batches
+from trainer.loop import Hook, RolloutTrainer, answers, common_arguments, continue_rows, go, load_best, plan_batches
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.preference import completion_logps
 from trainer.rollouts import context_room, distinct_prompts
@@ -184,7 +184,7 @@ def online_types(stage: str) -> tuple[Any, Any]:
     }
     trl_trainer, arguments = types[stage]
 
-    class OnlineTrainer(RunFolderTrainer, trl_trainer):  # type: ignore[misc, valid-type]
+    class OnlineTrainer(RolloutTrainer, trl_trainer):  # type: ignore[misc, valid-type]
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             # Chance follows from the step, so a resumed run samples what the unbroken one would have.
             parts = (self.args.seed, self.state.global_step, self.accelerator.process_index, self.model.training)

@@ -40,10 +40,14 @@ class Mismatched:
     def __init__(self, pad_id: int) -> None:
         self.collate = DataCollatorForUnpairedPreference(pad_token_id=pad_id)
 
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+    def matched(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows with their neighbour's completion; called on a whole batch before it is cut into pieces."""
         answers = [row["completion_ids"] for row in rows]
         others = answers[-1:] + answers[:-1]
-        return self.collate([{**row, "KL_completion_ids": other} for row, other in zip(rows, others, strict=True)])
+        return [{**row, "KL_completion_ids": other} for row, other in zip(rows, others, strict=True)]
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        return self.collate(rows if "KL_completion_ids" in rows[0] else self.matched(rows))
 
 
 def make_trainer(context: RunContext, model: Any, reference: Any, tokenizer: Any, columns: Columns, hook: Hook) -> Any:

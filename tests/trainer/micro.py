@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,24 @@ def on_step_end(self, args, state, control, **kwargs):
     hook(self, args, state, control, **kwargs)
 Hook.on_step_end = on_step_end
 """
+
+
+def forked(folder: Path, before: Callable[[], object] = lambda: None) -> int:
+    """Carry out a run in a fork of this process, libraries loaded: its exit code, negative for a signal.
+
+    `before` is called in the fork, for a limit or for a kill at an exact step.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            from trainer.__main__ import carry_out
+
+            before()
+            code = carry_out(folder, leads=True)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def progress(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def test_memory_failure_has_a_remedy(make_run: MakeRun, command: Command, corpus
     before = "import trainer.tokenizer as t\ndef measure(*_): raise MemoryError\nt.measure = measure"
     assert command(folder, before).returncode == 2
     assert result(folder)["error"]["kind"] == "out_of_memory"
-    assert "batch_size" in result(folder)["error"]["remedy"]
+    assert "more memory" in result(folder)["error"]["remedy"]
 
 
 def test_sigterm_checkpoints_and_leaves_with_3(
@@ -132,12 +132,16 @@ def test_sigterm_checkpoints_and_leaves_with_3(
 
 
 def test_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
-    from trainer.checkpoints import newest_checkpoint
+    from trainer.checkpoints import keep_checkpoint, newest_checkpoint
 
-    (tmp_path / "step-9").mkdir()
-    (tmp_path / "step-10").mkdir()
-    (tmp_path / ".aside" / "checkpoint-11").mkdir(parents=True)
-    (tmp_path / "step-12.aside").mkdir()
+    for step in (9, 10, 11, 12):
+        (tmp_path / "aside").mkdir()
+        (tmp_path / "aside" / "weights").write_bytes(b"as they were")
+        keep_checkpoint(tmp_path / "aside", tmp_path, step, keep=4)
+    (tmp_path / ".aside" / "checkpoint-13").mkdir(parents=True)
+    (tmp_path / "step-14").mkdir()  # a name whose contents were lost with the power
+    (tmp_path / "step-12" / "weights").write_bytes(b"")  # cut short
+    (tmp_path / "step-11" / "manifest.json").write_text('{"files": {"wei')
     newest = newest_checkpoint(tmp_path)
     assert newest is not None
     assert newest.name == "step-10"

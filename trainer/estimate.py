@@ -1,0 +1,220 @@
+"""What a run is going to need of memory, by formula, before anything is loaded; and what this machine has.
+
+Weights, gradients and Adam's moments are counted exactly. Activations are counted per token for a transformer without
+recomputation, in float32: 14 hidden and 4 intermediate vectors a layer are kept for the backward, and 4 vectors over
+the vocabulary around the loss. Measured against the peak of real steps in README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FLOAT = 4  # bytes
+HIDDEN_KEPT, INTERMEDIATE_KEPT, LOGITS_KEPT = 14, 4, 4
+LIBRARIES = 600 * 2**20  # torch, transformers and TRL, loaded; bytes
+PAIRS = ("reward", "dpo")  # a row is two sequences
+GRADED = ("sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "pretrain", "mlm", "classify", "tag")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of one transformer: parameters in all, and what an activation is as large as."""
+
+    parameters: int
+    hidden: int
+    intermediate: int
+    layers: int
+    vocabulary: int
+    context: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by what they hold, with what was assumed of the rows.
+
+    Attributes:
+        weights: of every model held, frozen ones too. gradients, optimiser: of what is trained.
+        activations: of `sequences` of `length` tokens at once. libraries: the code itself.
+        parameters, trained: of the model that is trained.
+    """
+
+    weights: int
+    gradients: int
+    optimiser: int
+    activations: int
+    libraries: int
+    sequences: int
+    length: int
+    parameters: int
+    trained: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimiser + self.activations + self.libraries
+
+    def as_json(self) -> dict[str, int]:
+        return {**asdict(self), "total": self.total}
+
+
+def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | None = None, rows: int = 0) -> Estimate:
+    """What `stage` needs with this config on these inputs.
+
+    Args:
+        length: tokens of the longest sequence; by default as long as the config allows.
+        rows: at once; by default the config's.
+    """
+    from trainer.memory import rows_at_once
+
+    base = paths.get("base_model")
+    shape = shape_of(base) if base is not None else shape_from_scratch(config, paths.get("tokenizer"))
+    held = [shape.parameters]
+    lora = getattr(config, "lora", None)
+    trained = shape.parameters if lora is None else adapter_parameters(shape, lora)
+    if stage in ("dpo", "kto", "ppo") and lora is None:
+        held.append(shape.parameters)  # the frozen reference
+    if stage in ("rloo", "grpo"):
+        held += [shape.parameters] * 2  # ours, and TRL's own
+    for name in ("reward_model", "guard", "incumbent", "reference"):
+        if name in paths:
+            held.append(shape_of(paths[name]).parameters)
+    if stage == "ppo":
+        critic = shape_of(paths["reward_model"])
+        held.append(critic.parameters)
+        trained += critic.parameters if lora is None else adapter_parameters(critic, lora)
+    sequences = (rows or rows_at_once(stage, config)) * (2 if stage in PAIRS else 1)
+    length = min(length or longest(stage, config, shape), shape.context)
+    per_token = shape.layers * (HIDDEN_KEPT * shape.hidden + INTERMEDIATE_KEPT * shape.intermediate)
+    vocabulary = 0 if stage in ("reward", "classify", "tag") else LOGITS_KEPT * shape.vocabulary
+    learns = stage in GRADED
+    if not learns:
+        per_token //= max(shape.layers, 1)  # nothing is kept for a backward
+    if stage == "ppo":
+        per_token *= 2  # the critic's
+    return Estimate(
+        weights=FLOAT * sum(held),
+        gradients=FLOAT * trained if learns else 0,
+        optimiser=2 * FLOAT * trained if learns else 0,
+        activations=FLOAT * sequences * length * (per_token + vocabulary),
+        libraries=LIBRARIES,
+        sequences=sequences,
+        length=length,
+        parameters=shape.parameters,
+        trained=trained if learns else 0,
+    )
+
+
+def longest(stage: str, config: Any, shape: Shape) -> int:
+    """Tokens of the longest sequence that the config lets through."""
+    if stage == "pretrain":
+        return int(config.block_size)
+    return int(getattr(config, "max_length", shape.context))
+
+
+def shape_of(folder: Path) -> Shape:
+    """The shape of a model folder, from config.json and the headers of its weights; nothing is loaded."""
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told = told.get("text_config") or told
+    hidden = int(told.get("hidden_size") or told.get("n_embd") or told.get("d_model") or 0)
+    return Shape(
+        parameters=parameters_of(folder),
+        hidden=hidden,
+        intermediate=int(told.get("intermediate_size") or told.get("n_inner") or 4 * hidden),
+        layers=int(told.get("num_hidden_layers") or told.get("n_layer") or 1),
+        vocabulary=int(told.get("vocab_size") or 0),
+        context=int(told.get("max_position_embeddings") or told.get("n_positions") or 2**31),
+    )
+
+
+def parameters_of(folder: Path) -> int:
+    """Numbers in all safetensors files of a folder, read from their headers."""
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with file.open("rb") as weights:
+            header = json.loads(weights.read(struct.unpack("<Q", weights.read(8))[0]))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for side in tensor["shape"]:
+                    size *= side
+                count += size
+    return count
+
+
+def shape_from_scratch(config: Any, tokenizer: Path | None) -> Shape:
+    """The shape that a stage's config describes, with the tokenizer's vocabulary and tied embeddings."""
+    vocabulary = vocabulary_of(tokenizer) if tokenizer is not None else 0
+    h, i = config.hidden_size, config.intermediate_size
+    a_layer = 4 * h * h + 3 * h * i + 2 * h
+    return Shape(vocabulary * h + config.layers * a_layer + h, h, i, config.layers, vocabulary, config.context_length)
+
+
+def vocabulary_of(folder: Path) -> int:
+    """Tokens of the tokenizer in a folder, those added by hand included."""
+    told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    pieces = told["model"].get("vocab") or ()
+    names = {piece if isinstance(piece, str) else piece[0] for piece in pieces}
+    return len(names | {added["content"] for added in told.get("added_tokens", ())})
+
+
+def adapter_parameters(shape: Shape, lora: Any) -> int:
+    """Numbers in the adapters of every linear layer of a Llama-shaped model; fewer where `targets` names some."""
+    a_layer = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.intermediate)
+    return int(lora.r * a_layer * shape.layers)
+
+
+def free_memory() -> tuple[int, str]:
+    """Bytes that a run can still take, and where: on the first device, or on this machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0]), torch.cuda.get_device_name(0)
+    return free_host_memory(), "this machine"
+
+
+def free_host_memory() -> int:
+    """What the machine has left, or less if this process or its container may take less. Bytes."""
+    least = []
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            least.append(int(line.split()[1]) * 1024)
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        least.append(limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
+    group = Path("/sys/fs/cgroup")
+    try:
+        allowed, taken = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        least.append(int(allowed) - int(taken))
+    except (OSError, ValueError):
+        pass  # no limit
+    return max(0, min(least, default=0))
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit in ("B", "KiB") else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def too_large(stage: str, config: Any, paths: Mapping[str, Path]) -> str:
+    """What to do where not even a single row fits, with what it would take."""
+    try:
+        need = estimate(stage, config, paths, rows=1)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return "Use a machine with more memory, or train on less at once."
+    have, where = free_memory()
+    parts = {"weights": need.weights, "gradients": need.gradients, "optimiser": need.optimiser}
+    parts |= {"activations of one row": need.activations, "libraries": need.libraries}
+    told = ", ".join(f"{name} {size(count)}" for name, count in parts.items())
+    return (
+        f"About {size(need.total)} are needed: {told}; {where} has {size(have)} free. "
+        "Use a smaller base model, shorter texts (max_length) or lora, or a larger machine."
+    )

@@ -1,0 +1,95 @@
+"""When memory runs out: the same batch in smaller pieces. How small is noted beside the checkpoints and kept.
+
+A run that ran out is begun again from its last checkpoint with every batch cut into twice as many pieces, each with a
+backward of its own: the batch, its order and the optimiser's steps stay as they were, so the outcome differs by
+rounding only. When a piece is a single row and still does not fit, the run fails with what it would need.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoints import write_json
+
+NOTE = "memory.json"
+# Here the rows at once change memory and speed, never what comes out.
+ONLY_SPEED = ("ppo", "generate", "evaluate")
+SIGNS = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|bad_alloc|failed to map segment",
+    re.IGNORECASE,
+)
+
+
+def rows_at_once(stage: str, config: Any) -> int:
+    """Rows that go through the model together before anything is cut; 1 where a stage has no such setting."""
+    return int(getattr(config, setting_of(stage), 1))
+
+
+def setting_of(stage: str) -> str:
+    """What the stage calls the rows of one backward (of one forward, where nothing is learnt)."""
+    return "micro_batch" if stage == "ppo" else "batch_size"
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether this error, or one behind it, says that memory ran out, on the host or on a device."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or type(seen).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(seen, RuntimeError | OSError | ImportError) and SIGNS.search(str(seen)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def pieces(checkpoints: Path) -> int:
+    """Pieces that each batch is cut into, 1 until memory ran out for the first time."""
+    try:
+        return int(json.loads((checkpoints / NOTE).read_text(encoding="utf-8"))["pieces"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
+
+
+def halve(checkpoints: Path, rows: int) -> int | None:
+    """Note that batches of `rows` are cut into twice as many pieces from now on.
+
+    Returns:
+        Rows of the largest piece from now on; None when a piece was a single row already, and nothing is noted.
+    """
+    now = pieces(checkpoints)
+    if now >= rows:
+        return None
+    write_json(checkpoints / NOTE, {"pieces": 2 * now})
+    return -(-rows // (2 * now))
+
+
+def fitted(stage: str, config: Any, cut: int) -> Any:
+    """The config with fewer rows at once, for stages whose outcome does not depend on it: PPO's updates, and writing.
+
+    Other stages keep their batch, which the loop cuts (`RunFolderTrainer`).
+    """
+    if cut == 1 or stage not in ONLY_SPEED:
+        return config
+    return replace(config, **{setting_of(stage): max(1, rows_at_once(stage, config) // cut)})
+
+
+def let_go() -> None:
+    """Give back what a failed attempt held, on the host and on the device."""
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def cut(rows: list[Any], count: int) -> list[list[Any]]:
+    """Rows in at most `count` pieces of nearly equal size, in order, none empty."""
+    count = max(1, min(count, len(rows)))
+    bounds = [len(rows) * place // count for place in range(count + 1)]
+    return [rows[start:end] for start, end in itertools.pairwise(bounds)]
