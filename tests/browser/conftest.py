@@ -57,6 +57,19 @@ def visit(page: Page, live_server: Any, complaints: list[str]) -> Callable[[Pers
 
 
 @pytest.fixture
+def said(page: Page) -> list[tuple[str, str]]:
+    """(assignment, Idempotency-Key) of every answer that the page sends, in order."""
+    sent: list[tuple[str, str]] = []
+
+    def note(request: Any) -> None:
+        if request.url.endswith("/submit/"):
+            sent.append((request.url.split("/")[-3], request.headers["idempotency-key"]))
+
+    page.on("request", note)
+    return sent
+
+
+@pytest.fixture
 def accessible() -> Callable[[Page], None]:
     """Fails with what axe finds against WCAG 2.2 AA, light and dark."""
 

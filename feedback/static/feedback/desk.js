@@ -21,6 +21,7 @@ let ahead = null; // the card that comes next
 let last = null; // {card, key}: the last answer, to be called back
 const put = []; // cards laid aside while an earlier one is looked at again
 const done = new Set(); // ids answered or skipped in this page, or waiting in the outbox
+let asked = null; // {start, prefetched}: the key or click that the next task answers
 let nothingTimer = 0;
 let fetching = false;
 
@@ -38,6 +39,19 @@ function show(card) {
   card.run();
   scrollTo(0, 0);
   card.element.querySelector("[data-start]")?.focus({ preventScroll: true });
+  measure();
+}
+
+/** How long the hand waited, told once the frame with the new task has been painted. */
+function measure() {
+  if (!asked) return;
+  const { start, prefetched } = asked;
+  asked = null;
+  requestAnimationFrame(() => {
+    const painted = new MessageChannel();
+    painted.port1.onmessage = () => performance.measure("key-to-next-task", { start, detail: { prefetched } });
+    painted.port2.postMessage(null);
+  });
 }
 
 /** What comes after an answer: a card laid aside, the one ahead, or the wait for one. */
@@ -81,6 +95,7 @@ function take(reply) {
 }
 
 function nothing({ html, retry_after: seconds }) {
+  asked = null;
   const before = desk.querySelector("[data-nothing]");
   const template = document.createElement("template");
   template.innerHTML = html;
@@ -147,11 +162,11 @@ function send(event) {
   store(`draft:${card.id}`, null);
   clearTimeout(draftTimer);
   const revised = card.revising;
+  asked = event?.timeStamp ? { start: event.timeStamp, prefetched: put.length > 0 || Boolean(ahead) } : null;
   showNext();
   const key = outbox.add({ path: card.path(revised ? "revise" : "submit"), body: { answer, seconds: card.seconds } });
   last = { card, key, revised };
   if (!revised) progress({ today: count.today + 1, seconds: count.seconds + card.seconds });
-  if (event?.timeStamp) requestAnimationFrame(() => performance.measure("key-to-next-task", { start: event.timeStamp }));
   announce(shown ? "Sent. The next task is here." : "Sent.");
 }
 
