@@ -21,7 +21,8 @@ from feedback.models import (
     Task,
     TrainingRun,
 )
-from feedback.services import annotations, people, preferences, prompts, queue, registry, snapshots, tasks, training
+from feedback.rules.stages import KIND_OF_STAGE
+from feedback.services import annotations, people, preferences, prompts, queue, registry, snapshots, tasks
 
 _numbers = count(1)
 
@@ -109,7 +110,7 @@ def make_model(project: Project, by: Person, *, stage: str = "sft", serve: bool 
     Chain.objects.filter(pk=run.chain_id).update(state=Chain.State.SUCCEEDED)
     version = registry.register(
         run=TrainingRun.objects.select_related("job", "base_model").get(pk=run.pk),
-        kind=training.KIND_OF_STAGE[stage],
+        kind=KIND_OF_STAGE[stage],
         path=folder,
         manifest={},
         manifest_sha256="0" * 64,

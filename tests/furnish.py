@@ -30,6 +30,7 @@ from feedback.models import (
     TrainingRun,
     WorkerProcess,
 )
+from feedback.rules.stages import KIND_OF_STAGE
 from feedback.services import annotations, generation, jobs, prompts, queue, registry, schedules, snapshots, training
 from tests.factories import make_prompt, make_response, make_task
 
@@ -103,7 +104,7 @@ def finish(run: TrainingRun, metrics: dict[str, Any], steps: int = 60) -> ModelV
         folder.mkdir(parents=True, exist_ok=True)
         version = registry.register(
             run=TrainingRun.objects.select_related("job", "base_model").get(pk=run.pk),
-            kind=training.KIND_OF_STAGE[run.stage],
+            kind=KIND_OF_STAGE[run.stage],
             path=f"models/{run.public_id}",
             manifest={},
             manifest_sha256=f"{run.number:064x}",

@@ -17,6 +17,7 @@ from typing import Any
 from django.conf import settings
 
 from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingRun
+from feedback.rules.stages import ALIGNMENT
 from feedback.services import registry, snapshots
 from feedback.services import training as services
 from trainer.checkpoints import open_model, write_json
@@ -79,12 +80,12 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
     """What the stage reads, by the trainer's names for it."""
     base = run.base_model
     candidates: dict[str, ModelVersion | None] = {
-        "base_model": base if base is None or base.kind == ModelVersion.Kind.POLICY else None,
+        "base_model": base if base is None or base.kind != ModelVersion.Kind.TOKENIZER else None,
         "tokenizer": base if base is not None and base.kind == ModelVersion.Kind.TOKENIZER else None,
         "reward_model": run.reward_model,
         "incumbent": run.incumbent,
-        # KL is told relative to the policy that PPO started from.
-        "reference": base.parent if base is not None and base.stage == Stage.PPO else None,
+        # KL is told relative to the policy that alignment started from.
+        "reference": base.parent if base is not None and base.stage in ALIGNMENT else None,
     }
     needed, optional = INPUTS[run.stage]
     inputs = {}

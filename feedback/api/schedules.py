@@ -37,7 +37,9 @@ class NewScheduleSerializer(serializers.Serializer[Any]):
 
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     name = serializers.CharField(max_length=120)
-    stages = serializers.ListField(child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=6)
+    stages = serializers.ListField(
+        child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=len(Stage)
+    )
     every_seconds = serializers.IntegerField(
         min_value=schedules.SHORTEST_SECONDS, max_value=366 * 86_400, required=False, allow_null=True
     )

@@ -15,7 +15,8 @@ from feedback.api.fields import ObjectField
 from feedback.api.jobs import JobSerializer
 from feedback.errors import Invalid
 from feedback.models import Chain, Project, RunPoint, RunSamples, Stage, TrainingRun
-from feedback.selectors import access, runs
+from feedback.rules import settings, stages
+from feedback.selectors import access, runs, stage_cards
 from feedback.services import training
 
 MOST_POINTS = 5000
@@ -66,12 +67,19 @@ class ChainSerializer(serializers.Serializer[Any]):
 class StartSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     base_model = serializers.UUIDField(
-        required=False, allow_null=True, help_text="What the first stage starts from; else the newest that fits."
+        required=False,
+        allow_null=True,
+        help_text="What stages that it fits start from; else the newest that fits.",
     )
     snapshot = serializers.UUIDField(
         required=False, allow_null=True, help_text="A frozen one; else a new one is frozen when the first run starts."
     )
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    texts = serializers.ChoiceField(
+        choices=[(stages.CORPUS, "the corpus"), (stages.LABELLED, "the texts under labels and spans")],
+        required=False,
+        help_text="What tokenizer and pretraining read; else the corpus if there is one.",
+    )
 
 
 @extend_schema_serializer(component_name="NewTrainingRun")
@@ -82,7 +90,9 @@ class NewRunSerializer(StartSerializer):
 
 @extend_schema_serializer(component_name="NewChain")
 class NewChainSerializer(StartSerializer):
-    stages = serializers.ListField(child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=6)
+    stages = serializers.ListField(
+        child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=len(Stage)
+    )
     config = ObjectField(required=False, help_text='Settings by stage, such as {"ppo": {"kl_coef": 0.05}}.')
     promote = serializers.BooleanField(default=False)
 
@@ -124,6 +134,71 @@ class RunFilter(django_filters.FilterSet):
     class Meta:
         model = TrainingRun
         fields = ["stage", "chain", "status"]
+
+
+class SettingSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    type = serializers.ChoiceField(
+        choices=[(kind, kind) for kind in ("integer", "number", "boolean", "text", "object")]
+    )
+    default = serializers.JSONField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    above = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    choices = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    presets = serializers.DictField(help_text="Its value in each preset that changes it.")
+
+
+@extend_schema_serializer(component_name="StageTold")
+class StageSerializer(serializers.Serializer[Any]):
+    """A stage: what it makes, what it may start from, and every setting it takes."""
+
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    title = serializers.CharField()
+    short = serializers.CharField()
+    makes = serializers.CharField(allow_blank=True, help_text="The kind of model.")
+    takes = serializers.ListField(child=serializers.CharField(), help_text="Kinds that `base_model` may be of.")
+    needs_reward_model = serializers.BooleanField()
+    settings = SettingSerializer(many=True)
+
+
+class StagesSerializer(serializers.Serializer[Any]):
+    stages = StageSerializer(many=True)
+
+
+class Stages(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="Every stage of training with its settings",
+        description="In the order of the ring; the same for all projects.",
+        responses=StagesSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        return Response(StagesSerializer({"stages": [_told(card) for card in stage_cards.STAGES]}).data)
+
+
+def _told(card: stage_cards.StageCard) -> dict[str, Any]:
+    name, rule = card.stage.value, stages.STAGES[card.stage.value]
+    presets = settings.presets()
+    found = [
+        {
+            **dict.fromkeys(("default", "low", "above", "high", "choices")),
+            **setting,
+            "name": key,
+            "presets": {one: told[name][key] for one, told in presets.items() if key in told.get(name, {})},
+        }
+        for key, setting in settings.of_stage(name).items()
+    ]
+    return {
+        "stage": name,
+        "title": card.title,
+        "short": card.short,
+        "makes": rule.makes,
+        "takes": rule.takes,
+        "needs_reward_model": rule.reward,
+        "settings": found,
+    }
 
 
 class TrainingRuns(Door):
@@ -253,8 +328,9 @@ class Chains(Door):
 
     @extend_schema(
         summary="Start stages one after another",
-        description="In the order of the ring: tokenizer, pretrain, sft, reward, ppo, evaluate; each starts from what"
-        " the one before made. With `promote` the new policy serves if its evaluation says it is better.",
+        description="In the order of the ring, each from what the ones before it made: tokenizer, pretrain; mlm,"
+        " classify, tag; sft, reward, one of dpo, kto, rloo, grpo and ppo; evaluate. `stages/` tells all of them. With"
+        " `promote` the new policy serves if its evaluation says it is better.",
         request=NewChainSerializer,
         responses={201: ChainSerializer},
     )

@@ -70,6 +70,7 @@ v1 = [
     path("jobs/<uuid:id>/", jobs.OneJob.as_view()),
     path("jobs/<uuid:id>/cancel/", jobs.CancelJob.as_view()),
     path("jobs/<uuid:id>/retry/", jobs.RetryJob.as_view()),
+    path("stages/", training.Stages.as_view()),
     path("training-runs/", training.TrainingRuns.as_view()),
     path("training-runs/<uuid:id>/", training.OneRun.as_view()),
     path("training-runs/<uuid:id>/cancel/", training.CancelRun.as_view()),

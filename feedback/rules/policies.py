@@ -5,7 +5,10 @@ would stop the work of everybody.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+from feedback.rules import settings, stages
 
 MAX_NEW_TOKENS = 8192
 MAX_TEMPERATURE = 5.0
@@ -36,9 +39,9 @@ def check_training_policy(policy: Any) -> None:
     """Raises InvalidPolicy when a part of it has another shape than its readers expect."""
     _need(isinstance(policy, dict), "training_policy", "It must be an object.")
     _preset(policy, "training_policy")
-    stages = policy.get("stages", {})
-    _need(isinstance(stages, dict), "training_policy.stages", "It must be an object of settings by stage.")
-    _stages(stages, "training_policy.stages")
+    by_stage = policy.get("stages", {})
+    _need(isinstance(by_stage, dict), "training_policy.stages", "It must be an object of settings by stage.")
+    _stages(by_stage, "training_policy.stages")
     snapshot = policy.get("snapshot", {})
     _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
     for name in ("unsettled", "extras"):
@@ -54,13 +57,23 @@ def check_config(config: dict[str, Any]) -> None:
     _stages({stage: settings for stage, settings in config.items() if stage != "preset"}, "config")
 
 
-def _preset(settings: dict[str, Any], where: str) -> None:
-    _need(isinstance(settings.get("preset", ""), str), f"{where}.preset", "It must be a preset's name.")
+def _preset(given: dict[str, Any], where: str) -> None:
+    if "preset" in given:
+        _setting(where, settings.check_preset, given["preset"])
 
 
-def _stages(stages: dict[str, Any], where: str) -> None:
-    for stage, settings in stages.items():
-        _need(isinstance(settings, dict), f"{where}.{stage}", "It must be an object of settings.")
+def _stages(given: dict[str, Any], where: str) -> None:
+    for stage, values in given.items():
+        known = f"Unknown stage; the stages are {', '.join(stages.ORDER)}."
+        _need(stage in stages.ORDER, f"{where}.{stage}", known)
+        _setting(where, settings.check_stage, stage, values)
+
+
+def _setting(where: str, check: Callable[..., None], *values: Any) -> None:
+    try:
+        check(*values)
+    except settings.InvalidSetting as error:
+        raise InvalidPolicy(f"{where}.{error.field}", error.sentence) from None
 
 
 def _is_number(value: Any) -> bool:

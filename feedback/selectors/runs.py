@@ -24,69 +24,12 @@ from feedback.models import (
 )
 from feedback.rules import figures
 from feedback.rules.figures import Plot
+from feedback.selectors.stage_cards import STAGES
 
 MOST_POINTS = 1500
 CHAIN = (Stage.SFT, Stage.REWARD, Stage.PPO, Stage.EVALUATE)
 COUNTED = 100_000
-
-
-@dataclass(frozen=True)
-class StageCard:
-    """A stage on the ring: its name in a row of stages, its title, what it is, starts from and makes."""
-
-    stage: Stage
-    name: str
-    title: str
-    short: str
-    needs: str
-    makes: str
-
-
-STAGES: tuple[StageCard, ...] = (
-    StageCard(
-        Stage.TOKENIZER, "tokenizer", "Tokenizer", "Learns which pieces text falls into.", "a corpus", "a tokenizer"
-    ),
-    StageCard(
-        Stage.PRETRAIN,
-        "pretraining",
-        "Pretraining",
-        "Learns the language by guessing the next token of the corpus, as one learns by reading.",
-        "a corpus and a tokenizer",
-        "a base policy",
-    ),
-    StageCard(
-        Stage.SFT,
-        "SFT",
-        "Fine-tuning (SFT)",
-        "Imitates demonstrations, as an apprentice watches.",
-        "demonstrations and a base policy",
-        "a policy that answers",
-    ),
-    StageCard(
-        Stage.REWARD,
-        "reward model",
-        "Reward model",
-        "Learns what people prefer from their comparisons, as a taster learns a palate.",
-        "preference pairs and the SFT policy",
-        "a model that scores responses",
-    ),
-    StageCard(
-        Stage.PPO,
-        "PPO",
-        "PPO",
-        "Practises: writes, is scored by the reward model, and does more of what scored well, not straying far.",
-        "prompts, the SFT policy and a reward model",
-        "a candidate policy",
-    ),
-    StageCard(
-        Stage.EVALUATE,
-        "evaluation",
-        "Evaluation",
-        "Answers prompts it never saw and is compared with what serves now.",
-        "a candidate and test prompts",
-        "the evidence for promotion",
-    ),
-)
+NAMES = {card.stage.value: card.name for card in STAGES}
 
 
 @dataclass(frozen=True)
@@ -100,10 +43,18 @@ class Stock:
     corpora: list[Corpus]
     tokenizer: ModelVersion | None
     base: ModelVersion | None
+    encoder: ModelVersion | None
     sft: ModelVersion | None
     reward: ModelVersion | None
+    classifier: ModelVersion | None
+    tagger: ModelVersion | None
     serving: ModelVersion | None
     active: list[Chain]
+
+    @property
+    def readers(self) -> list[ModelVersion]:
+        """The newest encoder, classifier and tagger, those of them that there are."""
+        return [version for version in (self.encoder, self.classifier, self.tagger) if version is not None]
 
 
 def stock(project: Project, serving: ModelVersion | None) -> Stock:
@@ -120,8 +71,11 @@ def stock(project: Project, serving: ModelVersion | None) -> Stock:
         corpora=list(Corpus.objects.filter(project=project).order_by("pk")[:20]),
         tokenizer=_newest(project, ModelVersion.Kind.TOKENIZER),
         base=_newest(project, ModelVersion.Kind.POLICY, Stage.PRETRAIN),
+        encoder=_newest(project, ModelVersion.Kind.ENCODER),
         sft=_newest(project, ModelVersion.Kind.POLICY, Stage.SFT),
         reward=_newest(project, ModelVersion.Kind.REWARD),
+        classifier=_newest(project, ModelVersion.Kind.CLASSIFIER),
+        tagger=_newest(project, ModelVersion.Kind.TAGGER),
         serving=serving,
         active=list(Chain.objects.filter(project=project, state=Chain.State.ACTIVE).order_by("-pk")),
     )
@@ -131,6 +85,11 @@ def _newest(project: Project, kind: str, stage: str | None = None) -> ModelVersi
     rows = ModelVersion.objects.filter(project=project, kind=kind, tainted_at=None)
     rows = rows.exclude(state__in=[ModelVersion.State.REVOKED, ModelVersion.State.REJECTED])
     return (rows.filter(stage=stage) if stage else rows).order_by("-number").first()
+
+
+def made_in(version: ModelVersion) -> str:
+    """How a version came to be, in a word or two."""
+    return NAMES.get(version.stage, "from elsewhere")
 
 
 def runs_of(project: Project) -> QuerySet[TrainingRun]:

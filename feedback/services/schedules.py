@@ -11,7 +11,7 @@ from django.utils import timezone
 from feedback.errors import ChainRunning, Conflict, DomainError, Invalid
 from feedback.models import Chain, Person, PreferencePair, Project, Schedule
 from feedback.rules import policies
-from feedback.services import events, training
+from feedback.services import events, starting, training
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def create_schedule(
         raise Invalid(f"At least {SHORTEST_SECONDS} seconds must lie between two starts.", field="every_seconds")
     if after_pairs is not None and after_pairs < 1:
         raise Invalid("At least one new pair must come first.", field="after_pairs")
-    stages = training.ordered(stages)
+    stages = starting.ordered(stages)
     try:
         policies.check_config(config or {})
     except policies.InvalidPolicy as error:

@@ -12,46 +12,27 @@ from django.db.models import Max
 from django.utils import timezone
 
 from feedback import queue
-from feedback.errors import (
-    ChainRunning,
-    Invalid,
-    InvalidTransition,
-    NothingToTrainOn,
-    SnapshotRevoked,
-    SnapshotTooSmall,
-)
+from feedback.errors import ChainRunning, Invalid, InvalidTransition, SnapshotRevoked
 from feedback.models import (
     Chain,
-    Corpus,
     DatasetSnapshot,
-    Document,
     Evaluation,
     Job,
     ModelVersion,
     Person,
-    PreferencePair,
     Project,
     RunAlarm,
     RunPoint,
     RunSamples,
     Schedule,
-    Stage,
     TrainingRun,
 )
 from feedback.rules import policies
-from feedback.services import events, jobs, registry, snapshots
+from feedback.rules.stages import ON_TEXTS
+from feedback.services import events, jobs, registry, starting
 
-ORDER = [stage.value for stage in Stage]
-ON_CORPUS = {Stage.TOKENIZER.value, Stage.PRETRAIN.value}
 DEFAULT_PRESET = "small"
 LOG_TAIL = 20_000  # characters
-KIND_OF_STAGE = {
-    Stage.TOKENIZER.value: ModelVersion.Kind.TOKENIZER,
-    Stage.PRETRAIN.value: ModelVersion.Kind.POLICY,
-    Stage.SFT.value: ModelVersion.Kind.POLICY,
-    Stage.REWARD.value: ModelVersion.Kind.REWARD,
-    Stage.PPO.value: ModelVersion.Kind.POLICY,
-}
 
 
 def start_chain(
@@ -63,6 +44,7 @@ def start_chain(
     seed: int = 0,
     base_model: ModelVersion | None = None,
     snapshot: DatasetSnapshot | None = None,
+    texts: str = "",
     promote: bool = False,
     schedule: Schedule | None = None,
     due_key: str | None = None,
@@ -71,16 +53,19 @@ def start_chain(
 
     Args:
         config: settings by stage, {"ppo": {"kl_coef": 0.05}}; "preset" chooses the base values.
-        base_model: what the first stage starts from; by default the newest model that fits.
+        base_model: what every stage that it fits starts from, unless an earlier one of this chain made something; by
+            default the newest model that fits.
         snapshot: a frozen snapshot of feedback; by default a new one is frozen when the first run starts.
+        texts: where tokenizer and pretraining read: `corpus` or `labelled` (the texts under labels and spans); by
+            default the corpus if there is one.
         promote: serve the new policy if its evaluation says it is better.
 
     Raises:
-        Invalid: an unknown stage or one named twice, settings for a stage that is not in the chain.
+        Invalid: stages that are no chain, settings for a stage that is not in it, a base model that fits none of them.
         NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: what it needs is not there; the sentence says what to do.
         ChainRunning: one with the same stages is queued or running.
     """
-    stages = ordered(stages)
+    stages = starting.ordered(stages)
     config = config or {}
     stray = sorted(set(config) - set(stages) - {"preset"})
     if stray:
@@ -91,9 +76,11 @@ def start_chain(
         raise Invalid(error.sentence, field=error.field) from None
     if snapshot is not None and snapshot.state == DatasetSnapshot.State.REVOKED:
         raise SnapshotRevoked
-    _check_start(project, stages, base_model, snapshot)
+    texts = starting.texts_from(project, stages, texts)
+    starting.check(project, stages, base_model=base_model, snapshot=snapshot, texts=texts, config=config)
     try:
         with transaction.atomic():
+            rows, read = starting.drafts(project, by, stages, snapshot, texts)
             chain = Chain.objects.create(
                 project=project,
                 stages=stages,
@@ -101,8 +88,8 @@ def start_chain(
                 config=config,
                 seed=seed,
                 base_model=base_model,
-                snapshot=snapshot or _feedback_snapshot(project, by, stages),
-                corpus_snapshot=_corpus_snapshot(project, by, stages),
+                snapshot=rows,
+                corpus_snapshot=read,
                 promote=promote,
                 schedule=schedule,
                 due_key=due_key,
@@ -217,110 +204,11 @@ def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: lis
     return evaluation
 
 
-def ordered(stages: list[str]) -> list[str]:
-    unknown = [stage for stage in stages if stage not in ORDER]
-    if unknown:
-        raise Invalid(f"Unknown stage {unknown[0]!r}; choose from {', '.join(ORDER)}.", field="stages")
-    if not stages or len(set(stages)) != len(stages):
-        raise Invalid("Name at least one stage, and each once.", field="stages")
-    return sorted(stages, key=ORDER.index)
-
-
-def _check_start(
-    project: Project, stages: list[str], base_model: ModelVersion | None, snapshot: DatasetSnapshot | None
-) -> None:
-    """Cheap checks before anything is queued: what a stage starts from must be there, or come before it."""
-    chosen = set(stages)
-    if chosen & ON_CORPUS and not Document.objects.filter(corpus__project=project).exists():
-        raise NothingToTrainOn("This project has no corpus. Add documents before training a tokenizer or a base model.")
-    if (
-        Stage.PRETRAIN in chosen
-        and Stage.TOKENIZER not in chosen
-        and base_model is None
-        and not _newest(project, Stage.TOKENIZER)
-    ):
-        raise NothingToTrainOn("Pretraining needs a tokenizer. Run the tokenizer stage first, or with it.")
-    if (
-        Stage.SFT in chosen
-        and Stage.PRETRAIN not in chosen
-        and base_model is None
-        and not _newest(project, Stage.PRETRAIN)
-    ):
-        raise NothingToTrainOn("SFT needs a base model. Run tokenizer and pretraining first, or give one.")
-    if (
-        chosen & {Stage.REWARD, Stage.PPO}
-        and Stage.SFT not in chosen
-        and base_model is None
-        and not _newest(project, Stage.SFT)
-    ):
-        raise NothingToTrainOn("Reward model and PPO start from an SFT policy. Run SFT first, or with them.")
-    if Stage.PPO in chosen and Stage.REWARD not in chosen and not _newest(project, Stage.REWARD):
-        raise NothingToTrainOn("PPO needs a reward model. Run the reward stage first, or with it.")
-    if (
-        Stage.EVALUATE in chosen
-        and chosen == {Stage.EVALUATE}
-        and base_model is None
-        and not _newest(project, Stage.PPO, Stage.SFT)
-    ):
-        raise NothingToTrainOn("There is no policy to evaluate yet.")
-    if snapshot is None and Stage.REWARD in chosen:
-        pairs = PreferencePair.objects.standing().filter(project=project, prompt__split="train")[:2].count()
-        if pairs < 2:
-            raise SnapshotTooSmall(
-                "A reward model needs preference pairs on training prompts, and there are fewer than two. "
-                "Judge some tasks first."
-            )
-
-
-def _newest(project: Project, *stages: str) -> ModelVersion | None:
-    """The newest usable version that one of these stages made."""
-    unfit = [ModelVersion.State.REJECTED, ModelVersion.State.REVOKED]
-    versions = ModelVersion.objects.filter(project=project, stage__in=stages, tainted_at=None)
-    return versions.exclude(state__in=unfit).order_by("-id").first()
-
-
-def _feedback_snapshot(project: Project, by: Person | None, stages: list[str]) -> DatasetSnapshot | None:
-    if not set(stages) - ON_CORPUS:
-        return None
-    return snapshots.request_snapshot(project=project, by=by, purpose=DatasetSnapshot.Purpose.FEEDBACK, job=False)
-
-
-def _corpus_snapshot(project: Project, by: Person | None, stages: list[str]) -> DatasetSnapshot | None:
-    if not set(stages) & ON_CORPUS:
-        return None
-    corpus = Corpus.objects.filter(project=project).order_by("-id").first()
-    return snapshots.request_snapshot(
-        project=project, by=by, purpose=DatasetSnapshot.Purpose.CORPUS, corpus=corpus, job=False
-    )
-
-
 def _start_run(chain: Chain, position: int) -> TrainingRun:
     """The run at `position` with its job. Call while holding the chain's row, or before anybody sees it."""
     stage = chain.stages[position]
-    made = {
-        run.stage: run.model_version
-        for run in chain.runs.select_related("model_version").filter(position__lt=position)
-        if hasattr(run, "model_version")
-    }
     project = chain.project
-    given = chain.base_model if position == 0 else None
-
-    def start_from(*stages: str) -> ModelVersion | None:
-        return given or next((made[s] for s in stages if s in made), None) or _newest(project, *stages)
-
-    base = reward = incumbent = None
-    if stage == Stage.PRETRAIN:
-        base = start_from(Stage.TOKENIZER)
-    elif stage == Stage.SFT:
-        base = start_from(Stage.PRETRAIN)
-    elif stage in (Stage.REWARD, Stage.PPO):
-        base = start_from(Stage.SFT)
-    elif stage == Stage.EVALUATE:
-        base = start_from(Stage.PPO, Stage.SFT)
-        incumbent = base.parent if base and base.stage == Stage.PPO else registry.serving(project)
-        incumbent = None if incumbent == base else incumbent
-    if stage in (Stage.PPO, Stage.EVALUATE):
-        reward = made.get(Stage.REWARD) or _newest(project, Stage.REWARD)
+    base, reward, incumbent = starting.start_of(chain, stage)
     settings = {"preset": chain.config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)}
     settings |= project.training_policy.get("stages", {}).get(stage, {}) | chain.config.get(stage, {})
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
@@ -335,7 +223,7 @@ def _start_run(chain: Chain, position: int) -> TrainingRun:
         number=number,
         config=settings,
         seed=chain.seed,
-        snapshot=chain.corpus_snapshot if stage in ON_CORPUS else chain.snapshot,
+        snapshot=chain.corpus_snapshot if stage in ON_TEXTS else chain.snapshot,
         base_model=base,
         reward_model=reward,
         incumbent=incumbent,

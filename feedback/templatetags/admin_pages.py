@@ -7,7 +7,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from feedback.selectors.runs import STAGES
+from feedback.selectors.runs import NAMES as STAGE_NAMES
 
 register = template.Library()
 
@@ -37,9 +37,6 @@ def figure(value: Any) -> str:
 def setting(value: Any) -> str:
     """A setting as it would be written in a config file."""
     return json.dumps(value, ensure_ascii=False)
-
-
-STAGE_NAMES = {card.stage.value: card.name for card in STAGES}
 
 
 @register.filter

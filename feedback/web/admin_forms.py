@@ -8,7 +8,7 @@ from django import forms
 
 from feedback.errors import DomainError
 from feedback.models import Kind, Membership, Project, Prompt, Split, Stage
-from feedback.selectors.runs import STAGES
+from feedback.selectors.stage_cards import STAGES
 
 MOST_PROMPTS = 500
 # Kinds that annotators have a desk for; the rest of `Kind` has columns and formats, not yet a page.
@@ -225,29 +225,6 @@ class NewPromptsForm(PageForm):
         if "text" in values and len(self.texts()) > MOST_PROMPTS:
             self.add_error("text", f"{len(self.texts())} lines; at most {MOST_PROMPTS} at a time.")
         return values
-
-
-class StagesForm(PageForm):
-    """Stages on the ring, and what they start with."""
-
-    stages = forms.MultipleChoiceField(
-        choices=[(card.stage.value, card.title) for card in STAGES], widget=forms.CheckboxSelectMultiple
-    )
-    seed = forms.IntegerField(
-        min_value=0, max_value=2**31 - 1, required=False, help_text="Same data, settings and seed: same model."
-    )
-    promote = forms.BooleanField(
-        label="Serve it if it is better",
-        required=False,
-        help_text="When the evaluation's 95 % interval of the win rate lies above one half.",
-    )
-    snapshot = forms.UUIDField(required=False)
-    config = JSONObject(
-        label="Settings by stage",
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
-        help_text='JSON, for this chain only: {"ppo": {"iterations": 40}}. Empty takes the project\'s.',
-    )
 
 
 class ScheduleForm(PageForm):

@@ -8,16 +8,18 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, NotFound
-from feedback.models import Chain, DatasetSnapshot, Job, Project
+from feedback.models import Chain, Job, Project
 from feedback.selectors import access, health, runs
 from feedback.selectors.access import ADMIN
 from feedback.services import registry
 from feedback.services import training as training_services
 from feedback.web.admin_common import same_project
-from feedback.web.admin_forms import StagesForm, add_error
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.htmx import page_or_partial, wants_fragment
 from feedback.web.paging import page_of
+from feedback.web.stages_form import StagesForm
+
+FIRST_TURN = ("tokenizer", "pretrain", *(stage.value for stage in runs.CHAIN))
 
 # What to do about each kind of failure, where the run itself says nothing better.
 REMEDIES = {
@@ -35,32 +37,34 @@ def train(request: HttpRequest, project: Project) -> HttpResponse:
     """What there is to train on, the stages as steps, and the runs so far."""
     if request.method == "POST":
         return start(request, project)
-    return _train(request, project, StagesForm(initial={"stages": [stage.value for stage in runs.CHAIN]}))
+    form = StagesForm(project=project, initial={"stages": [stage.value for stage in runs.CHAIN]})
+    return _train(request, project, form)
 
 
 def start(request: HttpRequest, project: Project) -> HttpResponse:
-    form = StagesForm(request.POST)
+    form = StagesForm(request.POST, project=project)
     if form.is_valid():
         values = form.cleaned_data
+        named = {
+            name: fetch(viewer(request), values[name]) if values[name] else None
+            for name, fetch in (("snapshot", access.get_snapshot), ("base_model", access.get_model))
+        }
         try:
-            snapshot = None
-            if values["snapshot"]:
-                snapshot = access.get_snapshot(viewer(request), values["snapshot"])
-                same_project(snapshot, project)
             chain = training_services.start_chain(
                 project=project,
                 by=person(request),
                 stages=values["stages"],
                 config=values["config"],
                 seed=values["seed"] or 0,
-                snapshot=snapshot,
+                texts=values["texts"],
                 promote=values["promote"],
+                **named,  # type: ignore[arg-type]
             )
         except DomainError as error:
-            add_error(form, error)
+            form.add_refusal(error)
         else:
             first = chain.runs.order_by("position").first()
-            messages.success(request, f"Started: {', '.join(chain.stages)}.")
+            messages.success(request, f"Started: {', '.join(runs.NAMES[stage] for stage in chain.stages)}.")
             if first is not None:
                 return redirect("run", project.slug, first.public_id)
             return redirect("train", project.slug)
@@ -71,23 +75,15 @@ def _train(request: HttpRequest, project: Project, form: StagesForm, status: int
     there = health.queue_now("train")
     page = page_of(runs.runs_of(project), request.GET.get("after"), size=20)
     rows = [(run, health.life(run.job, there=there)) for run in page.rows]
-    chosen = form["stages"].value() or []
     context = {
         "project": project,
         "form": form,
         "stock": runs.stock(project, registry.serving(project)),
         "there": there,
-        "stages": [(card, card.stage.value in chosen) for card in runs.STAGES],
+        "first_turn": FIRST_TURN,
         "page": page,
         "rows": rows,
         "active": any(not life.final for _, life in rows),
-        "snapshots": list(
-            DatasetSnapshot.objects.filter(
-                project=project,
-                purpose=DatasetSnapshot.Purpose.FEEDBACK,
-                state=DatasetSnapshot.State.FROZEN,
-            ).order_by("-number")[:20]
-        ),
     }
     return page_or_partial(request, "train/train", context, status=status)
 

@@ -1,0 +1,174 @@
+"""Ada starts each stage: what it starts from, what it refuses, and the sentence that says what to do."""
+
+import pytest
+
+from feedback.errors import Invalid, NothingToTrainOn, SnapshotTooSmall
+from feedback.models import Chain, Corpus, Document, ModelVersion, TrainingRun
+from feedback.services import projects, registry, tasks, thumbs, training
+from tests.factories import make_annotation, make_model, make_pair, make_prompt_in, make_response
+
+TOPIC = {"kind": "classification", "labels": [{"name": "work"}, {"name": "play"}]}
+
+
+@pytest.fixture
+def corpus(project):
+    row = Corpus.objects.create(project=project, name="Books")
+    Document.objects.create(corpus=row, text="Once upon a time.", text_hash="0" * 64)
+    return row
+
+
+@pytest.fixture
+def pairs(project, ada):
+    return [make_pair(project, ada, prompt=make_prompt_in(project, "train").text) for _ in range(2)]
+
+
+def label(project, person, count=2, scheme="topic"):
+    for number in range(count):
+        prompt = make_prompt_in(project, "train")
+        task, _ = tasks.create_task(
+            project=project, by=None, kind="classification", prompt=prompt, responses=[], ask={"scheme": scheme}
+        )
+        make_annotation(project, person, task, {"labels": [["work", "play"][number % 2]]})
+
+
+def start(project, by, *stages, **options) -> TrainingRun:
+    chain = training.start_chain(project=project, by=by, stages=list(stages), **options)
+    return chain.runs.get(position=0)
+
+
+def sentence(project, by, *stages, **options) -> str:
+    with pytest.raises((NothingToTrainOn, SnapshotTooSmall, Invalid)) as refused:
+        training.start_chain(project=project, by=by, stages=list(stages), **options)
+    assert Chain.objects.filter(state="active").count() == 0
+    return refused.value.sentence
+
+
+class TestBase:
+    def test_masked_pretraining_reads_the_corpus_from_a_tokenizer(self, project, ada, corpus):
+        assert "needs a tokenizer" in sentence(project, ada, "mlm")
+        tokenizer = make_model(project, ada, stage="tokenizer")
+        run = start(project, ada, "mlm")
+        assert (run.base_model, run.snapshot.purpose) == (tokenizer, "corpus")
+
+    def test_it_goes_on_from_an_encoder_only_when_told(self, project, ada, corpus):
+        tokenizer, encoder = make_model(project, ada, stage="tokenizer"), make_model(project, ada, stage="mlm")
+        assert start(project, ada, "mlm").base_model == tokenizer
+        Chain.objects.update(state="succeeded")
+        assert start(project, ada, "mlm", base_model=encoder).base_model == encoder
+
+    def test_without_a_corpus_texts_under_labels_are_read(self, project, ada, hana):
+        assert "no labelled texts" in sentence(project, ada, "tokenizer")
+        projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
+        label(project, ada)
+        run = start(project, ada, "tokenizer", "mlm", "classify")
+        assert (run.stage, run.snapshot.purpose) == ("tokenizer", "feedback")
+        assert run.chain.corpus_snapshot == run.chain.snapshot
+
+    def test_labelled_texts_are_read_when_asked_for(self, project, ada, hana, corpus):
+        projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
+        label(project, ada)
+        assert start(project, ada, "tokenizer", texts="labelled").snapshot.purpose == "feedback"
+
+
+class TestGuardAndMarker:
+    def test_a_classifier_starts_from_the_encoder_else_from_scratch(self, project, ada, hana):
+        projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
+        assert "needs an encoder" in sentence(project, ada, "classify")
+        tokenizer = make_model(project, ada, stage="tokenizer")
+        assert "fewer than two" in sentence(project, ada, "classify")
+        label(project, ada)
+        assert start(project, ada, "classify").base_model == tokenizer
+        Chain.objects.update(state="succeeded")
+        encoder = make_model(project, ada, stage="mlm")
+        assert start(project, ada, "classify").base_model == encoder
+
+    def test_of_several_schemes_one_is_named(self, project, ada, hana):
+        for name in ("topic", "tone"):
+            projects.set_scheme(by=hana, project=project, name=name, scheme=TOPIC)
+            label(project, ada, scheme=name)
+        make_model(project, ada, stage="tokenizer")
+        assert "Name the one to learn" in sentence(project, ada, "classify")
+        assert "no label scheme 'mood'" in sentence(project, ada, "classify", config={"classify": {"scheme": "mood"}})
+        run = start(project, ada, "classify", config={"classify": {"scheme": "tone"}})
+        assert run.config["scheme"] == "tone"
+
+    def test_a_tagger_needs_marked_spans(self, project, ada, hana):
+        make_model(project, ada, stage="tokenizer")
+        projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
+        label(project, ada)
+        assert "texts with marked spans" in sentence(project, ada, "tag")
+
+
+class TestAlignment:
+    @pytest.mark.parametrize("stage", ["dpo", "kto", "ppo", "rloo", "grpo"])
+    def test_all_start_from_the_sft_policy(self, project, ada, pairs, stage):
+        make_model(project, ada, stage="pretrain")
+        assert "starts from an SFT policy" in sentence(project, ada, stage)
+        sft, reward = make_model(project, ada, stage="sft"), make_model(project, ada, stage="reward")
+        run = start(project, ada, stage)
+        sampled = stage in ("ppo", "rloo", "grpo")
+        assert (run.base_model, run.reward_model) == (sft, reward if sampled else None)
+
+    @pytest.mark.parametrize("stage", ["ppo", "rloo", "grpo"])
+    def test_what_samples_needs_a_reward_model(self, project, ada, pairs, stage):
+        make_model(project, ada, stage="sft")
+        assert "needs a reward model" in sentence(project, ada, stage)
+
+    def test_kto_learns_from_thumbs_alone(self, project, ada):
+        make_model(project, ada, stage="sft")
+        assert "found good or bad" in sentence(project, ada, "kto")
+        response = make_response(make_prompt_in(project, "train"))
+        thumbs.give_thumb(response=response, person=ada, token=None, up=True)
+        assert start(project, ada, "kto").stage == "kto"
+
+    def test_one_way_in_a_chain(self, project, ada, pairs):
+        assert "choose one" in sentence(project, ada, "sft", "dpo", "ppo")
+
+    def test_a_named_policy_is_the_start_of_every_stage_that_it_fits(self, project, ada, pairs):
+        named, _ = make_model(project, ada, stage="sft"), make_model(project, ada, stage="sft")
+        chain = training.start_chain(project=project, by=ada, stages=["reward", "dpo"], base_model=named)
+        run = chain.runs.get(position=0)
+        _finish(run)
+        training.advance_chain(chain)
+        assert [row.base_model for row in chain.runs.order_by("position")] == [named, named]
+
+    def test_what_fits_no_stage_is_refused(self, project, ada, pairs):
+        reward = make_model(project, ada, stage="reward")
+        assert "fits none of these stages" in sentence(project, ada, "sft", base_model=reward)
+
+    def test_evaluation_judges_the_policy_made_last(self, project, ada, pairs):
+        sft = make_model(project, ada, stage="sft")
+        chain = training.start_chain(project=project, by=ada, stages=["dpo", "evaluate"])
+        _finish(chain.runs.get())
+        training.advance_chain(chain)
+        run = chain.runs.get(position=1)
+        assert (run.base_model.stage, run.incumbent, run.reward_model) == ("dpo", sft, None)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("config", "field"),
+        [
+            ({"sft": {"epocs": 1}}, "config.sft.epocs"),
+            ({"sft": {"epochs": -1}}, "config.sft.epochs"),
+            ({"sft": {"epochs": "many"}}, "config.sft.epochs"),
+            ({"sft": {"batch_size": 1.5}}, "config.sft.batch_size"),
+            ({"sft": {}, "preset": "huge"}, "config.preset"),
+        ],
+    )
+    def test_wrong_ones_are_refused_by_name(self, project, ada, config, field):
+        make_model(project, ada, stage="pretrain")
+        with pytest.raises(Invalid) as refused:
+            training.start_chain(project=project, by=ada, stages=["sft"], config=config)
+        assert refused.value.field == field
+
+
+def _finish(run: TrainingRun) -> ModelVersion:
+    """The run ended well and made its model."""
+    from feedback.models import Job
+    from feedback.rules.stages import KIND_OF_STAGE
+
+    Job.objects.filter(pk=run.job_id).update(status="succeeded")
+    return registry.register(
+        run=run, kind=KIND_OF_STAGE[run.stage], path="models/x", manifest={}, manifest_sha256="0" * 64, metrics={}
+    )

@@ -1,0 +1,53 @@
+"""Every setting of every stage as JSON, with type, default, bounds and the presets' values: what a form or a door that
+does not know this package checks by.
+
+`python -m trainer.describe > feedback/rules/settings.json` writes the copy that the service reads; a test holds them
+equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any, Union
+
+from trainer.config import CONFIGS, PRESETS
+
+NAMES = {int: "integer", float: "number", bool: "boolean", str: "text"}
+
+
+def describe() -> dict[str, Any]:
+    """{"stages": {stage: {key: {"type", "default", "null"?, "low"?, "above"?, "high"?, "choices"?}}}, "presets":
+    {preset: {stage: {key: value}}}}. A type that is none of integer, number, boolean and text is "object"."""
+    stages = {}
+    for stage, config in CONFIGS.items():
+        hints = typing.get_type_hints(config)
+        stages[stage] = {field.name: _setting(field, hints[field.name]) for field in dataclasses.fields(config)}
+    presets = {}
+    for path in sorted(PRESETS.glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        presets[path.stem] = {
+            stage: {key: entry["value"] for key, entry in settings.items()} for stage, settings in told.items()
+        }
+    return {"stages": stages, "presets": presets}
+
+
+def _setting(field: Any, hint: Any) -> dict[str, Any]:
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kind = next(one for one in kinds if one is not type(None))
+    told: dict[str, Any] = {"type": NAMES.get(kind, "object")}
+    if kind in NAMES:
+        told["default"] = field.default
+    if type(None) in kinds:
+        told["null"] = True
+    return told | {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in field.metadata.items()
+        if value is not None
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe(), indent=1, sort_keys=True))
