@@ -1,112 +1,142 @@
 """A project's tasks as items, oldest first: prompts, responses, current answers. Constant memory, short reads.
 
-Read by key, a few hundred at a time, without model objects: no read holds the database's past for minutes.
+Read by key, a few hundred at a time, as plain rows: no read holds the database's past for minutes, and no objects are
+made that would cost more than the database.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from django.db import connection
+
 from feedback.formats.items import LETTERS, PROMPT, THUMB, Candidate, Item, Said
-from feedback.models import Annotation, Person, Project, Prompt, Response, Task, TaskResponse, Thumb
+from feedback.models import Project
 from feedback.rules import payloads
 
 CHUNK = 500
 HASHED = "sha256:"
 UNKNOWN = " (unknown)"
 
-_TASK = (
-    "pk", "kind", "ask", "state", "annotations_wanted", "priority", "gold", "external_id", "prompt__messages",
-    "prompt__source", "prompt__metadata",
-)  # fmt: skip
+PROMPTS = """SELECT id, messages, source, external_id, metadata FROM feedback_prompt
+    WHERE project_id = %s AND id > %s AND state <> 'blocked' ORDER BY id LIMIT %s"""
+TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, external_id FROM feedback_task
+    WHERE prompt_id {among} AND state <> 'withdrawn' ORDER BY id"""
+PLACED = """SELECT placed.task_id, response.public_id, text, model_name, model_version_id
+    FROM feedback_taskresponse placed JOIN feedback_response response ON response.id = placed.response_id
+    WHERE placed.task_id {among} ORDER BY placed.task_id, position"""
+ANSWERS = """SELECT said.task_id, payload, shown, seconds, username, external_name, person.source
+    FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
+    JOIN feedback_person person ON person.id = said.annotator_id
+    WHERE held.task_id {among} AND NOT withdrawn AND person.status <> 'withdrawn' ORDER BY said.id"""
+RESPONSES = """SELECT prompt_id, id, text, model_name FROM feedback_response
+    WHERE prompt_id {among} AND state = 'ready' ORDER BY id"""
+THUMBS = """SELECT response.prompt_id, response_id, person_id, up, username, external_name, person.source
+    FROM feedback_response response JOIN feedback_thumb thumb ON thumb.response_id = response.id
+    JOIN feedback_person person ON person.id = person_id
+    WHERE response.prompt_id {among} AND response.state = 'ready' AND person.status <> 'withdrawn' ORDER BY thumb.id"""
 
 
 def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item]:
     """Prompts with all their tasks, in the order in which they came. Withdrawn people's answers are left out."""
     after = 0
-    tasks = Task.objects.filter(project=project).exclude(state=Task.State.WITHDRAWN)
-    prompts = Prompt.objects.filter(project=project).exclude(state=Prompt.State.BLOCKED).order_by("pk")
-    while True:
-        rows = list(
-            prompts.filter(pk__gt=after).values_list("pk", "messages", "source", "external_id", "metadata")[:CHUNK]
-        )
-        if not rows:
-            return
+    while rows := _ask(PROMPTS, project.pk, after, CHUNK):
         after = rows[-1][0]
-        keys = [row[0] for row in rows]
-        by_prompt = _tasks(tasks, keys)
-        bare = [key for key in keys if key not in by_prompt]
-        responses, thumbs = _without_task(bare)
-        for key, messages, source, external_id, metadata in rows:
-            found = by_prompt.get(key)
-            if found is None:
-                answers = thumbs.get(key, {})
-                common = {"source": source, "external_id": _told(external_id), "metadata": metadata}
-                for response, said in answers.items():
-                    text, model = responses[key][response]
-                    found = [Item(THUMB, messages, [_candidate(text, model, source)], said, **common)]
-                if not answers:
-                    told = [_candidate(text, model, source) for text, model in responses.get(key, {}).values()]
-                    found = [Item(PROMPT, messages, told, **common)]
-            for item in found or []:
+        prompts = {
+            key: Item(PROMPT, _json(messages), external_id=_told(name), source=source, metadata=_json(metadata))
+            for key, messages, source, name, metadata in rows
+        }
+        by_prompt = _tasks(prompts)
+        by_prompt |= _without_task({key: one for key, one in prompts.items() if key not in by_prompt})
+        for key in prompts:
+            for item in by_prompt[key]:
                 if not kinds or item.kind in kinds:
                     yield item
 
 
-def _tasks(tasks: Any, prompts: list[int]) -> dict[int, list[Item]]:
+def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
     found: dict[int, list[Item]] = defaultdict(list)
     by_key: dict[int, tuple[Item, list[str]]] = {}
-    for row in tasks.filter(prompt__in=prompts).order_by("pk").values_list("prompt_id", *_TASK):
-        prompt, key, kind, ask, state, wanted, priority, gold, external_id, messages, source, metadata = row
-        item = Item(kind, messages, ask=ask, external_id=_told(external_id), source=source, metadata=metadata)
-        item.priority, item.gold = priority, gold
-        item.wanted = wanted if state == Task.State.OPEN and gold is None else None
+    for prompt, key, kind, ask, state, wanted, priority, gold, external_id in _among(TASKS, prompts):
+        given = prompts[prompt]
+        item = Item(kind, given.prompt, ask=_json(ask), external_id=_told(external_id), source=given.source)
+        item.metadata, item.priority, item.gold = given.metadata, priority, _json(gold)
+        item.wanted = wanted if state == "open" and gold is None else None
         found[prompt].append(item)
         by_key[key] = (item, [])
-    placed = TaskResponse.objects.filter(task__in=by_key).order_by("task", "position")
-    for key, name, text, model, version in placed.values_list(
-        "task_id", "response__public_id", "response__text", "response__model_name", "response__model_version"
-    ):
+    for key, name, text, model, version in _among(PLACED, by_key):
         item, names = by_key[key]
-        names.append(str(name))
+        names.append(name)
         item.responses.append(_candidate(text, model or (f"version {version}" if version else ""), item.source))
-    current = Annotation.objects.filter(task__in=by_key, assignment__current__pk__gt=0, withdrawn=False)
-    current = current.extra(where=["feedback_assignment.current_id = feedback_annotation.id"])
-    current = current.exclude(annotator__status=Person.Status.WITHDRAWN).order_by("pk")
-    columns = ("annotator__username", "annotator__external_name", "annotator__source", "seconds")
-    for key, payload, shown, username, external, source, seconds in current.values_list(
-        "task_id", "payload", "shown", *columns
-    ):
+    for key, payload, shown, seconds, *person in _among(ANSWERS, by_key):
         item, names = by_key[key]
-        letters = [LETTERS[names.index(name)] for name in shown if name in names]
-        answer = payloads.unresolve(item.kind, payload, names)
-        item.answers.append(Said(username or external, _trimmed(answer), letters, seconds, source))
+        if not item.answers:
+            names[:] = map(_dashed, names)
+        letters = [LETTERS[names.index(name)] for name in _json(shown) if name in names]
+        answer = payloads.unresolve(item.kind, _json(payload), names)
+        item.answers.append(_said(person, _trimmed(answer), letters, seconds))
     for item, names in by_key.values():
         if item.gold is not None:
-            item.gold = _gold(item.kind, item.gold, names)
+            item.gold = _gold(item.kind, item.gold, [_dashed(name) for name in names])
     return found
 
 
-def _without_task(prompts: list[int]) -> tuple[dict[int, dict[int, tuple[str, str]]], dict[int, dict[int, list[Said]]]]:
-    """Responses of prompts that have no task, and the last thumb of each person on them."""
+def _without_task(prompts: dict[int, Item]) -> dict[int, list[Item]]:
+    """Prompts that have no task with their responses, or with each response that has thumbs: one a person, the last."""
     responses: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
-    thumbs: dict[int, dict[int, list[Said]]] = defaultdict(lambda: defaultdict(list))
-    if not prompts:
-        return responses, thumbs
-    ready = Response.objects.filter(prompt__in=prompts, state=Response.State.READY).order_by("pk")
-    for prompt, key, text, model in ready.values_list("prompt_id", "pk", "text", "model_name"):
+    for prompt, key, text, model in _among(RESPONSES, prompts):
         responses[prompt][key] = (text, model)
-    last: dict[tuple[int, int], tuple[int, Said]] = {}
-    given = Thumb.objects.filter(response__prompt__in=prompts, response__state=Response.State.READY).order_by("pk")
-    given = given.exclude(person__status=Person.Status.WITHDRAWN)
-    columns = ("person_id", "person__username", "person__external_name", "person__source", "up")
-    for prompt, response, person, username, external, source, up in given.values_list(
-        "response__prompt_id", "response_id", *columns
-    ):
-        last[response, person] = (prompt, Said(username or external, {"up": up}, source=source))
-    for (response, _), (prompt, said) in last.items():
+    last: dict[tuple[int, int, int], Said] = {}
+    for prompt, response, person, up, *who in _among(THUMBS, prompts):
+        last[prompt, response, person] = _said(who, {"up": bool(up)})
+    thumbs: dict[int, dict[int, list[Said]]] = defaultdict(lambda: defaultdict(list))
+    for (prompt, response, _), said in last.items():
         thumbs[prompt][response].append(said)
-    return responses, thumbs
+    found: dict[int, list[Item]] = {}
+    for key, item in prompts.items():
+        found[key] = [
+            Item(
+                THUMB, item.prompt, [_candidate(*responses[key][response], item.source)], said,
+                external_id=item.external_id, source=item.source, metadata=item.metadata,
+            )
+            for response, said in thumbs[key].items()
+        ]  # fmt: skip
+        if not found[key]:
+            item.responses = [_candidate(text, model, item.source) for text, model in responses[key].values()]
+            found[key] = [item]
+    return found
+
+
+def _ask(statement: str, *given: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
+        return cursor.fetchall()
+
+
+def _among(statement: str, keys: dict[int, Any]) -> list[Any]:
+    """Rows of these keys, which go as one value, however many they are."""
+    if not keys:
+        return []
+    if connection.vendor == "sqlite":
+        return _ask(statement.format(among="IN (SELECT value FROM json_each(%s))"), json.dumps(list(keys)))
+    return _ask(statement.format(among="= ANY(%s)"), list(keys))
+
+
+def _json(stored: str | None) -> Any:
+    """JSON as it is stored: as text on both databases."""
+    return {} if stored == "{}" else None if stored is None else json.loads(stored)
+
+
+def _dashed(name: Any) -> str:
+    """A public id as payloads name it. SQLite keeps 32 digits."""
+    text = str(name)
+    return text if len(text) > 32 else f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _said(person: list[str], answer: dict[str, Any], shown: list[str] | None = None, seconds: float = 0.0) -> Said:
+    username, external, source = person
+    return Said(username or external, answer, shown or [], seconds, source)
 
 
 def _candidate(text: str, model: str, source: str) -> Candidate:
