@@ -1,16 +1,19 @@
 """Causal language modelling from scratch, or continued: documents in packed blocks, next-token cross-entropy.
 
 Whole documents, each closed by the end token, share blocks of equal length. Unlike GPT-2 and GPT-3, tokens do not
-attend across the boundary of two documents, and documents are not cut where a block ends.
-What is reported is bits per byte on held-out documents, which compares across tokenizers as perplexity does not.
+attend across the boundary of two documents, and documents are not cut where a block ends; one longer than a block is
+cut elsewhere at each pass. What is reported is bits per byte on held-out documents, all of each, which compares across
+tokenizers as perplexity does not.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -25,6 +28,9 @@ from trainer.progress import Sample
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Document, Snapshot, open_snapshot
 
+if TYPE_CHECKING:
+    from trainer.config import PretrainConfig
+
 SAMPLES = 3
 SAMPLE_TOKENS = 40
 OPENING_TOKENS = 8
@@ -38,8 +44,8 @@ class Block:
 
     Attributes:
         input_ids: length block_size.
-        labels: the same, but IGNORED at the first token of each document, which nothing precedes.
-        position_ids: start anew with each document, which also keeps documents from attending to one another.
+        labels: the same, but IGNORED at the first token of each piece, which nothing precedes.
+        position_ids: start anew with each piece, which also keeps documents from attending to one another.
     """
 
     input_ids: list[int]
@@ -48,6 +54,30 @@ class Block:
 
     def columns(self) -> dict[str, list[int]]:
         return {"input_ids": self.input_ids, "labels": self.labels, "position_ids": self.position_ids}
+
+
+Piece = tuple[int, int, int]  # row, start, end
+
+
+class Blocks:
+    """Blocks of several passes over the rows, made when asked for: item n of pass p is number p x passes[0] + n.
+
+    Args:
+        rows: token ids of each document.
+        plans: for each pass, the pieces of each of its blocks.
+    """
+
+    def __init__(self, rows: Sequence[list[int]], plans: Sequence[list[list[Piece]]], size: int, pad_id: int) -> None:
+        self.rows, self.size, self.pad_id = rows, size, pad_id
+        self.blocks = [block for plan in plans for block in plan]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: int) -> dict[str, list[int]]:
+        return fill(
+            [self.rows[row][start:end] for row, start, end in self.blocks[number]], self.size, self.pad_id
+        ).columns()
 
 
 class PretrainTrainer(RunFolderTrainer, Trainer):
@@ -71,14 +101,17 @@ def run(context: RunContext) -> StageResult:
     context.report.state("packing documents into blocks")
     train, heldout = documents(open_snapshot(context.inputs["snapshot"]))
     rows = encode_documents(tokenizer, train)
-    blocks = pack(rows, config.block_size, tokenizer.pad_token_id)
-    heldout_rows = [row[: config.context_length] for row in encode_documents(tokenizer, heldout)]
-    heldout_rows = [row for row in heldout_rows if len(row) > 1][: config.heldout_documents]
+    heldout_rows = [row for row in encode_documents(tokenizer, heldout) if len(row) > 1][: config.heldout_documents]
+    wanted = config.steps * config.accumulate
+    plans, batches = plan_passes(list(map(len, rows)), config.block_size, config.batch_size, wanted, context.seed)
+    blocks = Blocks(rows, plans, config.block_size, tokenizer.pad_token_id)
 
     hook = Hook(
         context,
         sample=openings(tokenizer, heldout_rows[:SAMPLES], stable_seed(context.seed, "pretrain", "samples")),
-        measure=lambda model: {"selection_bits_per_byte": bits_per_byte(model, tokenizer, heldout_rows)},
+        measure=lambda model: {
+            "selection_bits_per_byte": bits_per_byte(model, tokenizer, heldout_rows, context_of(model, config))
+        },
         evaluations=config.evaluations,
     )
     trainer = PretrainTrainer(
@@ -97,15 +130,11 @@ def run(context: RunContext) -> StageResult:
                 "max_grad_norm": config.max_grad_norm,
             }
         ),
-        train_dataset=[block.columns() for block in blocks],
+        train_dataset=blocks,
         data_collator=stack,
         callbacks=[hook],
     )
-    wanted = config.steps * config.accumulate
-    per_epoch = math.ceil(len(blocks) / config.batch_size)
-    trainer.batches = plan_batches(
-        [[n] for n in range(len(blocks))], config.batch_size, math.ceil(wanted / per_epoch), context.seed, "pretrain"
-    )[:wanted]
+    trainer.batches = batches
     context.report.state("training")
     steps = go(trainer, context, hook)
 
@@ -118,7 +147,7 @@ def run(context: RunContext) -> StageResult:
         "parameters": parameters(model),
         "train_documents": len(train),
         "train_tokens": tokens,
-        "epochs": steps * config.accumulate * config.batch_size / len(blocks),
+        "epochs": steps * config.accumulate / math.ceil(len(plans[0]) / config.batch_size),
     }
     return StageResult(metrics=metrics, model=folder, kind="policy")
 
@@ -139,27 +168,70 @@ def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
     return train, heldout
 
 
-def pack(rows: Sequence[list[int]], block_size: int, pad_id: int) -> list[Block]:
+def context_of(model: Any, config: PretrainConfig) -> int:
+    """Tokens that the model reads at once when it is measured: what it was made for, at most `context_length`."""
+    made_for = getattr(model.config, "max_position_embeddings", None) or config.context_length
+    return int(min(made_for, config.context_length))
+
+
+def plan_passes(
+    lengths: Sequence[int], block_size: int, batch_size: int, wanted: int, seed: int
+) -> tuple[list[list[list[Piece]]], list[list[int]]]:
+    """What each pass over the rows packs into its blocks, and the first `wanted` batches of block numbers.
+
+    Long documents are cut at other places in each pass, so that no token is always the first of its piece, and a
+    corpus of one book is not the same few blocks over and over.
+    """
+    plans: list[list[list[Piece]]] = []
+    batches: list[list[int]] = []
+    first = 0
+    while len(batches) < wanted:
+        number = len(plans)
+        phase = random.Random(stable_seed(seed, "pretrain", "phase", number)).randrange(block_size) if number else 0
+        plan = plan_blocks(lengths, block_size, phase)
+        order = plan_batches([[first + n] for n in range(len(plan))], batch_size, 1, seed, "pretrain", number)
+        plans.append(plan)
+        batches += order
+        first += len(plan)
+    return plans, batches[:wanted]
+
+
+def plan_blocks(lengths: Sequence[int], block_size: int, phase: int = 0) -> list[list[Piece]]:
     """Fill blocks with whole documents, in order; only a document longer than a block is cut, and goes on in the next.
 
     A document cut in two would teach its second half without what it answers, and here most documents are answers to
-    something. What is left of a block that the next document does not fit into is padding, outside the loss.
+    something. `phase` is the length of a long document's first piece; 0 is a whole block.
     """
-    pieces = [row[start : start + block_size] for row in rows for start in range(0, len(row), block_size)]
-    blocks: list[Block] = []
-    ids: list[int] = []
-    labels: list[int] = []
-    positions: list[int] = []
-    for piece in [*pieces, None]:
-        if ids and (piece is None or len(ids) + len(piece) > block_size):
-            room = block_size - len(ids)
-            blocks.append(Block(ids + [pad_id] * room, labels + [IGNORED] * room, positions + list(range(room))))
-            ids, labels, positions = [], [], []
-        if piece is not None:
-            ids = ids + piece
-            labels = [*labels, IGNORED, *piece[1:]]
-            positions = positions + list(range(len(piece)))
-    return blocks
+    blocks: list[list[Piece]] = []
+    block: list[Piece] = []
+    room = block_size
+    for row, length in enumerate(lengths):
+        starts = (
+            [0, *range(phase, length, block_size)] if phase and length > block_size else range(0, length, block_size)
+        )
+        for start, end in pairwise([*starts, length]):
+            if block and end - start > room:
+                blocks.append(block)
+                block, room = [], block_size
+            block.append((row, start, end))
+            room -= end - start
+    return [*blocks, block] if block else blocks
+
+
+def fill(pieces: Sequence[list[int]], block_size: int, pad_id: int) -> Block:
+    """Pieces as one block. What is left of it is padding, outside the loss."""
+    room = block_size - sum(map(len, pieces))
+    return Block(
+        [*chain.from_iterable(pieces), *[pad_id] * room],
+        [*chain.from_iterable([IGNORED, *piece[1:]] for piece in pieces), *[IGNORED] * room],
+        [*chain.from_iterable(range(len(piece)) for piece in pieces), *range(room)],
+    )
+
+
+def pack(rows: Sequence[list[int]], block_size: int, pad_id: int, phase: int = 0) -> list[Block]:
+    """One pass over rows of token ids, as blocks; see `plan_blocks`."""
+    plan = plan_blocks(list(map(len, rows)), block_size, phase)
+    return [fill([rows[row][start:end] for row, start, end in block], block_size, pad_id) for block in plan]
 
 
 def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
@@ -168,24 +240,41 @@ def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 
 
 def bits_per_byte(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], batch_size: int = 64
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], context: int, tokens: int = 8192
 ) -> float:
     """Cross-entropy of held-out documents in bits, divided by the bytes of text that were predicted.
 
     The first token of a document is not predicted, and its bytes are not counted; neither are special tokens' bytes.
+    Documents longer than `context` are read in windows that overlap by half, each token predicted once and, the first
+    half window apart, from at least `context` / 2 tokens. `tokens` is about how many are read at once.
     """
-    nats, bytes_ = 0.0, 0
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        width = max(map(len, batch))
-        ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in batch])
-        is_token = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in batch])
-        ids, is_token = ids.to(model.device), is_token.to(model.device)
+    nats = 0.0
+    parts = [part for row in rows for part in read_windows(row, context)]
+    parts.sort(key=lambda part: len(part[0]))
+    while parts:
+        size = max(1, tokens // len(parts[-1][0]))
+        batch, parts = parts[-size:], parts[:-size]
+        width = len(batch[-1][0])
+        ids = torch.tensor([part + [tokenizer.pad_token_id] * (width - len(part)) for part, _ in batch])
+        is_token = torch.tensor([[1] * len(part) + [0] * (width - len(part)) for part, _ in batch])
+        counts = torch.tensor([[0] * new + [1] * (len(part) - new) + [0] * (width - len(part)) for part, new in batch])
+        ids, is_token, counts = ids.to(model.device), is_token.to(model.device), counts.to(model.device)
         logits = model(input_ids=ids, attention_mask=is_token).logits[:, :-1].float()  # (B, T-1, V)
         loss = nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")  # (B, T-1)
-        nats += float((loss * is_token[:, 1:]).sum())
-        bytes_ += sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in batch)
+        nats += float((loss * counts[:, 1:]).sum())
+    bytes_ = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
     return nats / math.log(2) / max(bytes_, 1)
+
+
+def read_windows(row: list[int], context: int) -> list[tuple[list[int], int]]:
+    """A row in windows of at most `context` tokens, each with the place of its first token that none before scored."""
+    windows, start, scored = [], 0, 1
+    while True:
+        end = min(start + context, len(row))
+        windows.append((row[start:end], scored - start))
+        if end == len(row):
+            return windows
+        start, scored = start + context // 2, end
 
 
 def openings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], seed: int) -> Callable[[Any], list[Sample]]:

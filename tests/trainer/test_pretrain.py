@@ -14,7 +14,7 @@ from micro import MakeRun, progress, write_snapshot
 from trainer.columns import decode_completion
 from trainer.errors import DataUnusable
 from trainer.models import load_policy, load_tokenizer
-from trainer.pretrain import IGNORED, bits_per_byte, pack
+from trainer.pretrain import IGNORED, bits_per_byte, pack, plan_passes, read_windows
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "block_size": 32, "batch_size": 8}
@@ -55,7 +55,7 @@ def test_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any) -> None:
     predicted = sum(len(row) - 1 for row in rows)
     said = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
     with torch.no_grad():
-        measured = bits_per_byte(model, tokenizer, rows)
+        measured = bits_per_byte(model, tokenizer, rows, 64)
     assert measured == pytest.approx(predicted * math.log2(len(tokenizer)) / said, rel=1e-5)
 
 
@@ -101,3 +101,35 @@ def test_too_little_text_is_a_data_error(
     with pytest.raises(DataUnusable) as caught:
         run_here(folder)
     assert caught.value.remedy
+
+
+def test_a_long_document_is_cut_elsewhere_at_each_pass() -> None:
+    plans, batches = plan_passes([2, 10, 3], block_size=4, batch_size=2, wanted=12, seed=0)
+    assert plans[0] == [[(0, 0, 2)], [(1, 0, 4)], [(1, 4, 8)], [(1, 8, 10)], [(2, 0, 3)]]
+    assert len({tuple(end for block in plan for row, _, end in block if row == 1) for plan in plans}) > 1
+    for plan in plans:
+        told = [token for block in plan for row, start, end in block for token in [(row, n) for n in range(start, end)]]
+        assert told == [(row, n) for row, length in enumerate([2, 10, 3]) for n in range(length)]
+    blocks = sum(map(len, plans))
+    assert len(batches) == 12
+    assert sorted(n for batch in batches for n in batch)[: len(plans[0])] == list(range(len(plans[0])))
+    assert max(n for batch in batches for n in batch) < blocks
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 12, 13, 100])
+def test_windows_score_every_token_but_the_first_once(length: int) -> None:
+    row = list(range(length))
+    scored = [token for window, new in read_windows(row, 8) for token in window[new:]]
+    assert scored == row[1:]
+    assert all(len(window) <= 8 and (window[0] == 0 or new >= 4) for window, new in read_windows(row, 8))
+
+
+def test_all_of_a_long_document_is_measured(base_folder: Path, tokenizer: Any) -> None:
+    """With a model without a clue, windows give what one look at the whole gives."""
+    model = load_policy(base_folder, tokenizer)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.zero_()
+        row = tokenizer("The sky is blue and the grass is green. " * 4)["input_ids"]
+        assert bits_per_byte(model, tokenizer, [row], 16) == pytest.approx(
+            bits_per_byte(model, tokenizer, [row], len(row)), rel=1e-5
+        )
