@@ -61,6 +61,7 @@ STAGES = {
     "grpo": "trainer.online:run",
     "ppo": "trainer.ppo:run",
     "generate": "trainer.generate:run",
+    "score": "trainer.score:run",
     "evaluate": "trainer.evaluate:run",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from trainer.config_encoders import ClassifyConfig, EncoderShape, MLMConfig, TagConfig
-from trainer.config_online import GRPOConfig, OnlineTraining, RLOOConfig
+from trainer.config_online import DEFAULT_TERMS, GRPOConfig, OnlineTraining, PPOConfig, RLOOConfig, Terms
 from trainer.config_preference import DPOConfig, KTOConfig
 from trainer.errors import ConfigInvalid
 from trainer.setting import Checkpointing, setting
@@ -30,11 +31,15 @@ INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "reward": (frozenset({"snapshot", "base_model"}), frozenset()),
     "dpo": (frozenset({"snapshot", "base_model"}), frozenset()),
     "kto": (frozenset({"snapshot", "base_model"}), frozenset()),
-    "rloo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
-    "grpo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
-    "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset()),
-    "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model"})),
-    "evaluate": (frozenset({"snapshot"}), frozenset({"base_model", "reward_model", "incumbent", "reference"})),
+    "rloo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset({"guard"})),
+    "grpo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset({"guard"})),
+    "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset({"guard"})),
+    "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model", "guard"})),
+    "score": (frozenset({"reward_model", "responses"}), frozenset()),
+    "evaluate": (
+        frozenset({"snapshot"}),
+        frozenset({"base_model", "reward_model", "guard", "incumbent", "reference"}),
+    ),
 }
 # Stages that start from a tokenizer (a model from scratch) or go on from a base_model: one of the two is needed.
 FROM_EITHER = frozenset({"pretrain", "mlm", "classify", "tag"})
@@ -135,6 +140,11 @@ class RewardConfig(Checkpointing):
         patience: stop after so many measurements without a better selection loss; 0 never stops early.
         normalise_samples: completions sampled from the base model to centre and scale on; 0 uses the training
             completions instead.
+        heads: scalar heads on one trunk, each begun and fed differently; their spread is the uncertainty, >= 1.
+        bootstrap: how the heads of several are fed differently: "pairs" (each pair counts for a head as often as a
+            Poisson draw of mean 1 says, the same in every epoch) or "batches" (each head sits out half of the steps).
+        combine: what the reward is of several heads: their "mean", their "min", or "lower": mean - spread_coef x
+            spread. spread_coef: >= 0.
     """
 
     epochs: float = setting(2.0, above=0, high=1000)
@@ -150,55 +160,10 @@ class RewardConfig(Checkpointing):
     evaluations: int = setting(10, low=1)
     patience: int = setting(0, low=0)
     normalise_samples: int = setting(256, low=0)
-
-
-@dataclass(frozen=True)
-class PPOConfig(Checkpointing):
-    """Proximal policy optimisation against the reward model; defaults after `reference`, table of canonical settings.
-
-    Attributes:
-        iterations: rollouts, each followed by its updates, >= 1.
-        rollout_batch: completions in one rollout, >= 2.
-        ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
-        learning_rate: of the policy, > 0, annealed linearly to zero. value_learning_rate: of the critic;
-            None is the same.
-        kl_coef: weight of the KL penalty, per token, k1, >= 0.
-        clip_range: the ratio is clipped to 1 ± this, in (0, 1). value_clip: the same for values, > 0.
-        micro_batch: completions in one backward at most, >= 1; changes memory and speed, not the result.
-        gamma, lam: discount and GAE trace, in (0, 1].
-        missing_eos_penalty: the normalised reward of a completion without an end token, standard deviations
-            below zero, >= 0.
-        max_new_tokens: longest completion, tokens, >= 1. temperature: of sampling and of the log-probs, > 0.
-        max_grad_norm: gradient clipping, > 0. adam_eps: of Adam, > 0 (1e-5, not the library default).
-        kl_budget: nats per completion beyond which the alarm `kl_budget` sounds; 0 is off.
-        stop_at_kl_budget: whether that alarm also ends the run (keeping the last policy within budget).
-        evaluate_every: iterations between looks at the selection prompts; 0 is never.
-        choose_best: hand back the weights with the highest selection reward within the budget, not the last ones.
-        samples: prompts that are answered as training goes, 0 to 16.
-    """
-
-    iterations: int = setting(60, low=1)
-    rollout_batch: int = setting(192, low=2)
-    ppo_epochs: int = setting(2, low=1)
-    minibatches: int = setting(2, low=1)
-    learning_rate: float = setting(1e-3, above=0, high=1)
-    value_learning_rate: float | None = setting(None, above=0, high=1)
-    kl_coef: float = setting(0.1, low=0)
-    clip_range: float = setting(0.2, above=0, high=1)
-    value_clip: float = setting(0.2, above=0)
-    micro_batch: int = setting(96, low=1)
-    gamma: float = setting(1.0, above=0, high=1)
-    lam: float = setting(0.95, above=0, high=1)
-    missing_eos_penalty: float = setting(3.0, low=0)
-    max_new_tokens: int = setting(32, low=1)
-    temperature: float = setting(1.0, above=0)
-    max_grad_norm: float = setting(1.0, above=0)
-    adam_eps: float = setting(1e-5, above=0)
-    kl_budget: float = setting(10.0, low=0)
-    stop_at_kl_budget: bool = setting(False)
-    evaluate_every: int = setting(10, low=0)
-    choose_best: bool = setting(True)
-    samples: int = setting(4, low=0, high=16)
+    heads: int = setting(1, low=1, high=64)
+    bootstrap: str = setting("pairs", choices=("pairs", "batches"))
+    combine: str = setting("mean", choices=("mean", "min", "lower"))
+    spread_coef: float = setting(1.0, low=0)
 
 
 @dataclass(frozen=True)
@@ -209,6 +174,8 @@ class GenerateConfig:
         max_new_tokens: longest completion, tokens, >= 1.
         temperature: of sampling, >= 0; 0 is greedy. top_p: nucleus, in (0, 1]. top_k: 0 is off.
         responses: responses to each prompt, >= 1.
+        best_of: completions drawn for each response, of which the one with the highest score is it; more than 1
+            needs a reward model or a guard. terms: what that score is made of.
         batch_size: sequences decoded together, >= 1.
     """
 
@@ -217,6 +184,19 @@ class GenerateConfig:
     top_p: float = setting(1.0, above=0, high=1)
     top_k: int = setting(0, low=0)
     responses: int = setting(1, low=1)
+    best_of: int = setting(1, low=1, high=1024)
+    terms: Terms = DEFAULT_TERMS
+    batch_size: int = setting(64, low=1)
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Rewards of responses that exist.
+
+    Attributes:
+        batch_size: sequences scored together, >= 1.
+    """
+
     batch_size: int = setting(64, low=1)
 
 
@@ -227,6 +207,7 @@ class EvaluateConfig:
     Attributes:
         split: "test", or "selection" when settings are being chosen.
         responses: sampled to each prompt, >= 1. max_new_tokens, temperature: of sampling.
+        best_of, terms: as for `generate`, for candidate and incumbent alike.
         batch_size: sequences handled together, >= 1.
         max_prompts: at most so many prompts are answered, >= 1.
         bootstrap: resamples of whole prompts behind each interval, >= 100.
@@ -234,6 +215,8 @@ class EvaluateConfig:
 
     split: str = setting("test", choices=("test", "selection"))
     responses: int = setting(4, low=1)
+    best_of: int = setting(1, low=1, high=1024)
+    terms: Terms = DEFAULT_TERMS
     max_new_tokens: int = setting(32, low=1)
     temperature: float = setting(1.0, low=0)
     batch_size: int = setting(64, low=1)
@@ -255,6 +238,7 @@ CONFIGS: dict[str, type] = {
     "grpo": GRPOConfig,
     "ppo": PPOConfig,
     "generate": GenerateConfig,
+    "score": ScoreConfig,
     "evaluate": EvaluateConfig,
 }
 
@@ -274,19 +258,26 @@ def parse(stage: str, values: dict[str, Any]) -> Any:
     values = dict(values)
     if (preset := values.pop("preset", None)) is not None:
         values = {**preset_values(stage, preset), **values}
-    config_type = CONFIGS[stage]
+    config = filled(stage, CONFIGS[stage], values)
+    check_together(stage, config)
+    return config
+
+
+def filled(name: str, config_type: type, values: dict[str, Any]) -> Any:
+    """A config dataclass from a dict, each value checked; `name` is where it stands, such as "ppo" or "ppo.terms".
+
+    Raises:
+        ConfigInvalid: naming the key.
+    """
     hints = typing.get_type_hints(config_type)
     fields = {field.name: field for field in dataclasses.fields(config_type)}
     if unknown := sorted(set(values) - set(fields)):
         raise ConfigInvalid(
-            f"Unknown config key for {stage}: {', '.join(unknown)}.", remedy=f"Known keys: {', '.join(sorted(fields))}."
+            f"Unknown config key for {name}: {', '.join(unknown)}.", remedy=f"Known keys: {', '.join(sorted(fields))}."
         )
-    checked = {
-        name: check(f"{stage}.{name}", value, hints[name], fields[name].metadata) for name, value in values.items()
-    }
-    config = config_type(**checked)
-    check_together(stage, config)
-    return config
+    return config_type(
+        **{key: check(f"{name}.{key}", value, hints[key], fields[key].metadata) for key, value in values.items()}
+    )
 
 
 def preset_values(stage: str, preset: object) -> dict[str, Any]:
@@ -312,6 +303,10 @@ def check(name: str, value: Any, expected: Any, bounds: typing.Mapping[str, Any]
     if value is None and type(None) in kinds:
         return None
     kind = next(k for k in kinds if k is not type(None))
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ConfigInvalid(f"`{name}` must be an object, not {value!r}.")
+        return filled(name, typing.cast(type, kind), value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -346,3 +341,11 @@ def check_together(stage: str, config: Any) -> None:
         raise ConfigInvalid(f"`{stage}.minibatches` must divide `{stage}.rollout_batch`.")
     if isinstance(config, OnlineTraining) and config.batch_size * config.accumulate % config.num_generations:
         raise ConfigInvalid(f"`{stage}.num_generations` must divide `{stage}.batch_size` x `{stage}.accumulate`.")
+    terms: Terms | None = getattr(config, "terms", None)
+    if terms is not None and terms == Terms(None, None, None, None):
+        raise ConfigInvalid(f"`{stage}.terms` leaves nothing to score by.", remedy="Name one term at least.")
+    if terms is not None and terms.format is not None:
+        try:
+            re.compile(terms.format.pattern)
+        except re.error as error:
+            raise ConfigInvalid(f"`{stage}.terms.format.pattern` is no regular expression: {error}.") from error

@@ -21,10 +21,11 @@ import numpy
 import torch
 
 from trainer import ppo_math
+from trainer.best_of_n import kl_of_best
 from trainer.columns import decode_completion, encode_prompts, preference_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
-from trainer.generate import Generator, write_lines
+from trainer.generate import Generator, drawing, write_lines
 from trainer.models import load_tokenizer
 from trainer.reward import RewardModel, calibration_error, reward_gap
 from trainer.rollouts import answer_log_probs, context_room, distinct_prompts, fitting, lay_out, repetition
@@ -160,7 +161,9 @@ def measure_policies(
         answers[name] = answer(context, generator, ids, reward)
         key = "policy" if name == "candidate" else name
         metrics[key] = policy_figures(context, generator.model, answers[name], candidate.tokenizer.pad_token_id)
-    if reference_path is not None and config.temperature > 0:
+    if config.best_of > 1:
+        metrics["best_of_kl"] = kl_of_best(config.best_of)  # to the policy that draws
+    elif reference_path is not None and config.temperature > 0:
         context.report.state("measuring KL to the reference")
         reference = Generator(reference_path).model
         metrics["policy"]["kl"] = kl_between(
@@ -193,14 +196,12 @@ def answerable(
 
 
 def answer(context: RunContext, generator: Generator, ids: list[list[int]], reward: RewardModel | None) -> Answers:
-    """`responses` completions to each prompt, from the same seeds whichever model answers."""
+    """`responses` completions to each prompt, each the best of `best_of`; the same seeds whichever model answers."""
     config = context.config
     prompt = [number for number in range(len(ids)) for _ in range(config.responses)]
     seeds = [stable_seed(context.seed, "evaluate", n, k) for n in range(len(ids)) for k in range(config.responses)]
     rows = [ids[number] for number in prompt]
-    drawn = generator.draw(
-        rows, seeds, config.max_new_tokens, temperature=config.temperature, batch_size=config.batch_size
-    )
+    drawn = drawing(context, generator)(rows, seeds)
     rewards = scorer(reward)(rows, [one.ids for one in drawn]).tolist() if reward else None
     return Answers(rows, drawn, seeds, prompt, rewards)
 

@@ -2,27 +2,29 @@
 
 The stage's `prompts` is a JSON Lines file, one prompt a line: `{"prompt": [messages], "id"?: any, "seeds"?: [int]}`.
 `responses.jsonl` has one line for each response: `{"id", "prompt", "text", "tokens", "finish_reason", "seed",
-"sampling", "reward"?}`, in the order of the prompts; rewards are there when a reward model is given.
+"sampling", "reward"?, "reward_heads"?, "reward_spread"?}`, in the order of the prompts; rewards are there when a reward
+model is given, those by head when it has several.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from trainer.best_of_n import draw_best, kl_of_best
 from trainer.checkpoints import open_model
 from trainer.columns import decode_completion, encode_prompts
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested
 from trainer.models import load_policy, load_tokenizer
 from trainer.sampling import Drawn, FinishReason, Listener, draw
-from trainer.scoring import load_judge, scorer
+from trainer.scoring import joined, load_judge, load_terms, reward_figures
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, parse_messages
 
@@ -217,7 +219,8 @@ def run(context: RunContext) -> StageResult:
     context.report.state("loading the base model")
     generator = Generator(context.inputs["base_model"])
     reward_path = context.inputs.get("reward_model")
-    score = scorer(load_judge(reward_path, generator.tokenizer)) if reward_path else None
+    reward = load_judge(reward_path, generator.tokenizer) if reward_path else None
+    draw_all = drawing(context, generator)
 
     chunk = 8 * config.batch_size
     parts = [asked[start : start + chunk] for start in range(0, len(asked), chunk)]
@@ -231,19 +234,14 @@ def run(context: RunContext) -> StageResult:
         if context.should_stop():
             raise StopRequested
         ids = encode_prompts(generator.tokenizer, [one.prompt for one in part])
-        drawn = generator.draw(
-            ids,
-            [one.seed for one in part],
-            config.max_new_tokens,
-            config.temperature,
-            config.top_p,
-            config.top_k,
-            config.batch_size,
-        )
-        rewards = score(ids, [completion.ids for completion in drawn]).tolist() if score else [None] * len(part)
+        drawn = draw_all(ids, [one.seed for one in part])
+        figures: list[dict[str, Any]] = [{}] * len(part)
+        if reward is not None:
+            scored = reward.head_rewards(joined(ids, [completion.ids for completion in drawn]), 256)
+            figures = reward_figures(reward, scored)
         rows = [
-            response_row(one, generator.decoded(completion), value, config)
-            for one, completion, value in zip(part, drawn, rewards, strict=True)
+            response_row(one, generator.decoded(completion), config) | told
+            for one, completion, told in zip(part, drawn, figures, strict=True)
         ]
         write_lines(kept, rows)
         done += rows
@@ -259,14 +257,35 @@ def run(context: RunContext) -> StageResult:
         "length": sum(tokens) / len(done),
         "eos_rate": sum(row["finish_reason"] == "stop" for row in done) / len(done),
     }
-    if score:
-        metrics["reward"] = sum(row["reward"] for row in done) / len(done)
+    for name in ("reward", "reward_spread"):
+        if name in done[0]:
+            metrics[name] = sum(row[name] for row in done) / len(done)
+    if config.best_of > 1:
+        metrics["best_of_kl"] = kl_of_best(config.best_of)
     return StageResult(metrics=metrics)
 
 
-def response_row(one: Asked, response: Generated, reward: float | None, config: Any) -> dict[str, Any]:
+def drawing(context: RunContext, generator: Generator) -> Callable[[list[list[int]], list[int]], list[Drawn]]:
+    """Completions of prompts from seeds, as the config asks: one drawn for each, or the best of several.
+
+    Raises:
+        ConfigInvalid: several, and a term's input is missing.
+    """
+    config = context.config
+    kept = (getattr(config, "top_p", 1.0), getattr(config, "top_k", 0))
+
+    def drawn(rows: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[Drawn]:
+        return generator.draw(rows, seeds, config.max_new_tokens, config.temperature, *kept, config.batch_size)
+
+    if config.best_of == 1:
+        return drawn
+    judge = load_terms(context.inputs, config.terms, generator.tokenizer, context.stage)
+    return lambda rows, seeds: draw_best(drawn, judge, rows, seeds, config.best_of)
+
+
+def response_row(one: Asked, response: Generated, config: Any) -> dict[str, Any]:
     """A line of responses.jsonl: enough to make the response again."""
-    row = {
+    return {
         "id": one.id,
         "prompt": list(one.prompt),
         "text": response.text,
@@ -278,9 +297,9 @@ def response_row(one: Asked, response: Generated, reward: float | None, config: 
             "top_p": config.top_p,
             "top_k": config.top_k,
             "max_new_tokens": config.max_new_tokens,
+            "best_of": config.best_of,
         },
     }
-    return row if reward is None else {**row, "reward": reward}
 
 
 def read_prompts(path: Path, responses: int, seed: int) -> Iterator[Asked]:

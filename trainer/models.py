@@ -99,11 +99,11 @@ def load_policy(path: Path, tokenizer: PreTrainedTokenizerBase | None = None) ->
     return prepare(model, tokenizer or load_tokenizer(path))
 
 
-def load_classifier(path: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> PreTrainedModel:
-    """A model with one scalar output read at the last token (a reward model, or its fresh head on a policy's trunk)."""
+def load_classifier(path: Path, tokenizer: PreTrainedTokenizerBase | None = None, heads: int = 1) -> PreTrainedModel:
+    """A model with scalar heads read at the last token (a reward model, or fresh heads on a policy's trunk)."""
     from transformers import AutoModelForSequenceClassification
 
-    model = from_folder(AutoModelForSequenceClassification, path, num_labels=1)
+    model = from_folder(AutoModelForSequenceClassification, path, num_labels=heads)
     return prepare(model, tokenizer or load_tokenizer(path))
 
 

@@ -1,9 +1,9 @@
 """Learning from a reward model without a critic, on TRL's trainers: RLOO and GRPO, beside which PPO can be compared.
 
 RLOO: Ahmadian et al. 2024, equation 6: a completion's baseline is the mean reward of the others of its prompt. GRPO:
-Shao et al. 2024, section 4.1. Prompts go through the chat template as everywhere; the reward model judges the ids that
-were sampled, and a completion without an end gets a fixed low reward, as in PPO. Each step is a rollout of its own, so
-that a checkpoint never falls inside one.
+Shao et al. 2024, section 4.1. Prompts go through the chat template as everywhere; the score is of the ids that were
+sampled, a sum of terms, and fixed and low for a completion without an end, as in PPO. Each step is a rollout of its
+own, so that a checkpoint never falls inside one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.loop import Hook, RolloutTrainer, answers, common_arguments, continue_rows, go, load_best, plan_batches
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
+from trainer.ppo_math import score_with_eos_rule
 from trainer.preference import completion_logps
 from trainer.rollouts import context_room, distinct_prompts
-from trainer.scoring import Scorer, load_judge, scorer
+from trainer.scoring import Judge, Scores, load_terms
 from trainer.seeds import seed_everything, stable_seed
 from trainer.sft import eos_rate
 from trainer.snapshot import Messages, open_snapshot
@@ -38,7 +39,7 @@ def run(context: RunContext) -> StageResult:
     context.report.state("loading the policy, its reference and the reward model")
     model: Any = load_policy(base, tokenizer)
     reference: Any = load_policy(base, tokenizer).eval().requires_grad_(False)
-    score = penalised(scorer(load_judge(context.inputs["reward_model"], tokenizer)), tokenizer.eos_token_id, config)
+    judge = load_terms(context.inputs, config.terms, tokenizer, stage)
 
     context.report.state("reading the prompts")
     snapshot = open_snapshot(context.inputs["snapshot"])
@@ -60,13 +61,15 @@ def run(context: RunContext) -> StageResult:
         written = continue_rows(model, tokenizer, watched_ids, config.max_new_tokens, seed)
         rows = list(zip(watched_ids, written, strict=True))
         pad_id = tokenizer.pad_token_id
-        reward = float(score(watched_ids, written).mean())
+        judged = judge(watched_ids, written)
+        reward = float(penalised(judged, written, tokenizer.eos_token_id, config).mean())
         kl = float((completion_logps(model, rows, pad_id) - completion_logps(reference, rows, pad_id)).mean())
         return {
             "selection_score": reward,
             "selection_kl": kl,
             "selection_cost": config.beta * kl - reward,
             "selection_length": sum(map(len, written)) / len(written),
+            **{f"selection_{name}": value for name, value in means(judged).items()},
         }
 
     shown = [m[-1]["content"] for m in watched[: config.samples]]
@@ -77,7 +80,7 @@ def run(context: RunContext) -> StageResult:
         evaluations=config.evaluations,
         better="selection_cost" if config.choose_best else None,
     )
-    trainer = make_trainer(context, model, tokenizer, prompts, score, hook)
+    trainer = make_trainer(context, model, tokenizer, prompts, judge, hook)
     context.report.state("training")
     steps = go(trainer, context, hook)
 
@@ -96,31 +99,34 @@ def run(context: RunContext) -> StageResult:
     return StageResult(metrics=metrics, model=folder, kind="policy")
 
 
-def penalised(score: Scorer, end_id: int, config: Any) -> Scorer:
-    """`score`, but a completion that does not end with its end token gets -missing_eos_penalty."""
-
-    def judge(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Any:
-        rewards = score(prompts, completions).clone()
-        for place, completion in enumerate(completions):
-            if not completion or completion[-1] != end_id:
-                rewards[place] = -config.missing_eos_penalty
-        return rewards
-
-    return judge
+def penalised(judged: Scores, completions: Sequence[Sequence[int]], end_id: int, config: Any) -> torch.Tensor:
+    """Scores, but of a completion that does not end with its end token -missing_eos_penalty. Shape (B,)."""
+    has_eos = torch.tensor([bool(completion) and completion[-1] == end_id for completion in completions])
+    return score_with_eos_rule(judged.total, has_eos, -config.missing_eos_penalty)
 
 
-def reward_function(tokenizer: Any, score: Scorer) -> Callable[..., list[float]]:
-    """`score` as TRL calls it: with messages and the sampled ids, which are cut at their end token already."""
+def means(judged: Scores) -> dict[str, float]:
+    """Means of what is logged apart."""
+    return {f"reward_{name}": float(part.mean()) for name, part in judged.apart().items()}
 
-    def reward(prompts: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        rewards: list[float] = score(encode_prompts(tokenizer, prompts), completion_ids).tolist()
+
+def reward_function(tokenizer: Any, judge: Judge, config: Any) -> Callable[..., list[float]]:
+    """`judge` as TRL calls it: with messages and the sampled ids, which are cut at their end token already."""
+
+    def reward(
+        prompts: list[Any], completion_ids: list[list[int]], log_metric: Callable[[str, float], None], **_: Any
+    ) -> list[float]:
+        judged = judge(encode_prompts(tokenizer, prompts), completion_ids)
+        for name, value in means(judged).items():
+            log_metric(name, value)
+        rewards: list[float] = penalised(judged, completion_ids, tokenizer.eos_token_id, config).tolist()
         return rewards
 
     return reward
 
 
 def make_trainer(
-    context: RunContext, model: Any, tokenizer: Any, prompts: Sequence[Messages], score: Scorer, hook: Hook
+    context: RunContext, model: Any, tokenizer: Any, prompts: Sequence[Messages], judge: Judge, hook: Hook
 ) -> Any:
     """TRL's trainer of the run's stage on planned batches, ready to go."""
     from datasets import Dataset
@@ -132,7 +138,7 @@ def make_trainer(
     tokenizer.padding_side = "left"
     trainer = trainer_type(
         model=model,
-        reward_funcs=reward_function(tokenizer, score),
+        reward_funcs=reward_function(tokenizer, judge, config),
         args=config_type(
             **common_arguments(context)
             | {

@@ -81,6 +81,23 @@ def token_rewards(scores: Tensor, log_ratios: Tensor, is_answer: Tensor, kl_coef
     return rewards
 
 
+def adapted_kl_coef(kl_coef: float, kl: float, target: float, gain: float) -> float:
+    """The coefficient of the next iteration: larger while KL is above its target, smaller while below.
+
+    e = clamp(kl / target - 1, -0.2, 0.2); the coefficient is multiplied by 1 + gain * e.
+
+    Args:
+        kl_coef: of this iteration, >= 0; 0 stays 0.
+        kl: mean KL of this iteration's completions, nats per completion.
+        target: nats per completion, > 0.
+        gain: K_β, in (0, 1]; 0.1 in the paper.
+
+    Source: Ziegler et al. 2019, section 2.2.
+    """
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return kl_coef * (1 + gain * error)
+
+
 def generalized_advantages(
     rewards: Tensor,
     values: Tensor,

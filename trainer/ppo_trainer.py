@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from trainer.config import PPOConfig
-    from trainer.scoring import Scorer
+    from trainer.scoring import Judge
 
 
 def unused_reward(prompts: list[Any], **_: Any) -> list[float | None]:
-    """RLOOTrainer insists on a reward function; ours is `Scorer`, called where the rollout is made."""
+    """RLOOTrainer insists on a reward function; ours is a `Judge`, called where the rollout is made."""
     return [0.0] * len(prompts)
 
 
@@ -53,7 +53,10 @@ class EachIteration(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         if state.global_step % self.trainer.steps_per_iteration == 0:
-            self.done(state.global_step // self.trainer.steps_per_iteration, self.trainer.iteration_metrics())
+            iteration = state.global_step // self.trainer.steps_per_iteration
+            figures = {"iteration": iteration, **self.trainer.iteration_metrics()}
+            state.log_history.append(figures)  # checkpoints bring it back
+            self.done(iteration, figures)
             control.should_save = self.trainer.wants_checkpoint
             control.should_training_stop = control.should_training_stop or self.trainer.wants_stop
             self.trainer.wants_checkpoint = False
@@ -67,13 +70,14 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         policy: the causal language model to train, dropout off; it is changed in place.
         reference: the frozen model KL is measured to. Always needed, also at kl_coef 0, where KL is only watched.
         critic: made from the reward model.
-        score: rewards of completions.
+        judge: scores of completions.
         tokenizer: of all of them; its pad and end tokens differ.
         prompts: token ids of the training prompts, each ending where the answer begins.
         config: see PPOConfig.
         seed: of the run; prompts, samples and minibatches follow from it.
         checkpoints: folder for `step-N`.
-        after_iteration: called with (iterations done, metrics) after each; may set `wants_checkpoint`, `wants_stop`.
+        after_iteration: called with (iterations done, figures) after each; may add to the figures, which are kept in
+            `history`, and set `wants_checkpoint`, `wants_stop`.
 
     Raises:
         RunDiverged: a loss, gradient, log-prob or score is not a number; the message names step and rows.
@@ -87,7 +91,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         policy: PreTrainedModel,
         reference: PreTrainedModel,
         critic: Critic,
-        score: Scorer,
+        judge: Judge,
         tokenizer: PreTrainedTokenizerBase,
         prompts: Sequence[Sequence[int]],
         config: PPOConfig,
@@ -101,7 +105,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         self.prompts = [list(ids) for ids in prompts]
         self.tokenizer = tokenizer
         self.run_seed = seed
-        self.score_completions = score
+        self.judge = judge
         self.steps_per_iteration = config.ppo_epochs * config.minibatches
         self.rollout: Rollout | None = None
         self.wants_checkpoint = self.wants_stop = False
@@ -121,6 +125,11 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         self.micro_sums: dict[str, list[Tensor]] = {}
         self.rollout_metrics: dict[str, float] = {}
         self.iteration_started = time.perf_counter()
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Figures of every iteration so far, those before a resume included."""
+        return [entry for entry in self.state.log_history if "iteration" in entry]
 
     # --- what Trainer asks for ---------------------------------------------------------------------------
 
@@ -227,15 +236,24 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         seeds = [stable_seed(self.run_seed, "rollout", place) for place in range(first, first + share)]
         rollout = self.collect([self.prompts[index] for index in order], seeds)
         log_ratios = rollout.log_probs - rollout.ref_log_probs
-        rewards = ppo_math.token_rewards(rollout.scores, log_ratios, rollout.is_answer, self.ppo.kl_coef)
+        kl_coef = self.kl_coef()
+        rewards = ppo_math.token_rewards(rollout.scores, log_ratios, rollout.is_answer, kl_coef)
         advantages, rollout.returns = ppo_math.generalized_advantages(
             rewards, rollout.values, rollout.is_answer, gamma=self.ppo.gamma, lam=self.ppo.lam
         )
         rollout.advantages = ppo_math.whiten(advantages, rollout.is_answer, total=self.total)
-        self.rollout_metrics = self.describe(rollout)
+        self.rollout_metrics = {**self.describe(rollout, kl_coef), "kl_coef": kl_coef}
         ev = ppo_math.explained_variance(rollout.values, rollout.returns, rollout.is_answer, self.total)
         self.rollout_metrics["explained_variance"] = float(ev)
         return rollout
+
+    def kl_coef(self) -> float:
+        """Weight of the KL penalty in the iteration that begins: it follows from the last one, so it is resumed."""
+        history = self.history
+        if not history or not self.ppo.kl_target:
+            return self.ppo.kl_coef
+        last = history[-1]
+        return ppo_math.adapted_kl_coef(last["kl_coef"], last["kl"], self.ppo.kl_target, self.ppo.kl_gain)
 
     @torch.no_grad()
     def collect(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> Rollout:
@@ -247,7 +265,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         started = time.perf_counter()
         completions = self.sample(prompts, seeds)
         self.sampling_seconds = time.perf_counter() - started
-        raw = self.score_completions(prompts, completions).to(self.accelerator.device).float()
+        judged = self.judge(prompts, completions)
+        raw = judged.total.to(self.accelerator.device).float()
         rollout = lay_out(
             prompts,
             completions,
@@ -256,6 +275,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             eos_ids=end_ids(self.policy),
             missing_eos_score=-self.ppo.missing_eos_penalty,
         )
+        rollout.apart = {name: part.to(raw.device) for name, part in judged.apart().items()}
         lengths = (rollout.prompt_lengths + rollout.is_answer.sum(dim=1)).tolist()
         for batch in length_buckets(lengths, 2 * self.ppo.micro_batch):
             rows = torch.tensor(batch, device=raw.device)
@@ -299,23 +319,28 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
 
     # --- figures -----------------------------------------------------------------------------------------
 
-    def describe(self, rollout: Rollout) -> dict[str, float]:
+    def describe(self, rollout: Rollout, kl_coef: float | None = None) -> dict[str, float]:
         """Figures of a rollout over all processes; padding counts nowhere.
 
         `kl` is nats per completion, `kl_per_token` and `entropy` nats per token, `length` tokens with the end token.
+        `reward` is score - kl_coef x kl, with the config's coefficient unless told otherwise; `reward_<term>` what a
+        term gave to the score, and so on as in `scoring.Scores.apart`.
         """
+        kl_coef = self.ppo.kl_coef if kl_coef is None else kl_coef
         every, is_answer = torch.ones_like(rollout.has_eos), rollout.is_answer
         log_ratios = rollout.log_probs - rollout.ref_log_probs
         kl = log_ratios.sum(dim=1)
         figures = {
             "score": ppo_math.masked_mean(rollout.scores, every, self.total),
             "kl": ppo_math.masked_mean(kl, every, self.total),
-            "reward": ppo_math.masked_mean(rollout.scores - self.ppo.kl_coef * kl, every, self.total),
+            "reward": ppo_math.masked_mean(rollout.scores - kl_coef * kl, every, self.total),
             "kl_per_token": ppo_math.masked_mean(log_ratios, is_answer, self.total),
             "entropy": ppo_math.masked_mean(rollout.entropy, is_answer, self.total),
             "eos_rate": ppo_math.masked_mean(rollout.has_eos.float(), every, self.total),
             "length": ppo_math.masked_mean(is_answer.sum(dim=1).float(), every, self.total),
         }
+        for name, part in rollout.apart.items():
+            figures[f"reward_{name}"] = ppo_math.masked_mean(part, every, self.total)
         return {name: float(value) for name, value in figures.items()}
 
     def iteration_metrics(self) -> dict[str, float]:
@@ -381,7 +406,7 @@ def trl_arguments(config: PPOConfig, seed: int, checkpoints: Path) -> RLOOConfig
         num_generations=2,  # RLOO's least; prompts are drawn one by one all the same
         beta=0.0,
         learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
+        lr_scheduler_type=config.schedule,
         warmup_steps=0,
         weight_decay=0.0,
         max_grad_norm=config.max_grad_norm,

@@ -5,11 +5,13 @@ share a response stay in one batch, since apart they make the model overfit; unl
 A margin by strength (Touvron et al. 2023, section 3.2.2) is off unless asked for.
 
 The reward is read at the last real token of `prompt + completion + end token`, encoded in `columns` for training and
-for serving alike, and is given in standard deviations above the mean of the SFT policy's own completions.
+for serving alike, and is given in standard deviations above the mean of the SFT policy's own completions. Several heads
+on one trunk (`heads`) are begun and fed differently; where they disagree, the reward is not to be trusted.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trainer.columns import Columns, encode_completions, encode_prompts, preference_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.heads import combined, spread
 from trainer.models import load_classifier, load_policy, load_tokenizer, parameters, save_model
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Messages, Preference, Snapshot, open_snapshot
@@ -31,12 +34,15 @@ SMALLEST_STD = 1e-6
 
 
 class RewardModel(nn.Module):
-    """A trained reward model with its constants applied: (raw - mean) / std.
+    """A trained reward model with its constants applied: (raw - mean) / std, of several heads what `combine` says.
 
     Attributes:
-        model: the sequence classifier, one output; `model.score` is its head, its trunk the backbone.
+        model: the sequence classifier; `model.score` is its head or heads (H), its trunk the backbone.
         tokenizer: what it was trained with.
         mean, std: of the raw reward on the SFT policy's completions, log-odds.
+        offsets: mean of each head there, log-odds, (H,): a head is only defined up to a constant.
+        combine, spread_coef: see `heads.combined`.
+        usual_spread: mean spread of the heads on the SFT policy's completions, in the reward's unit; 0 of one head.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class RewardModel(nn.Module):
         self.tokenizer = tokenizer
         self.mean = mean
         self.std = std
+        self.offsets = torch.zeros(int(model.config.num_labels or 1))
+        self.combine, self.spread_coef, self.usual_spread = "mean", 0.0, 0.0
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Reward of each row, read at its last real token wherever the padding is.
@@ -58,45 +66,77 @@ class RewardModel(nn.Module):
         Returns:
             Normalised rewards, shape (B,).
         """
-        return (self.raw(input_ids, attention_mask) - self.mean) / self.std
+        return self.combined((self.raw(input_ids, attention_mask) - self.mean) / self.std)
+
+    def combined(self, rewards: Tensor) -> Tensor:
+        """One reward from those of all heads, (B,) from (B, H)."""
+        return combined(rewards, self.combine, self.spread_coef)
 
     def raw(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The reward before centring, log-odds, shape (B,)."""
+        """Each head's reward before centring and scaling, log-odds, shape (B, H)."""
         position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
         trunk = getattr(self.model, self.model.base_model_prefix)
         hidden = trunk(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
-        ).last_hidden_state  # (B, T, H)
+        ).last_hidden_state  # (B, T, hidden)
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         last = (places * attention_mask).argmax(1)  # (B,)
-        at_last = hidden[torch.arange(len(last), device=last.device), last]  # (B, H)
+        at_last = hidden[torch.arange(len(last), device=last.device), last]  # (B, hidden)
         head: nn.Module = self.model.score  # type: ignore[assignment]
-        rewards: Tensor = head(at_last).squeeze(-1).float()
+        rewards: Tensor = head(at_last).float() - self.offsets.to(at_last.device)
         return rewards
 
     @torch.no_grad()
-    def score_ids(self, rows: Sequence[Sequence[int]], batch_size: int = 64, raw: bool = False) -> Tensor:
-        """Rewards of rows of token ids, each ending with the end token if the completion ended. On the CPU, (B,)."""
+    def head_rewards(self, rows: Sequence[Sequence[int]], batch_size: int = 64, raw: bool = False) -> Tensor:
+        """Rewards by each head of rows of ids, each ending with the end token if the completion ended. CPU, (B, H)."""
         device = next(self.model.parameters()).device
         was_training = self.model.training
         self.model.eval()
         # Rows of like length share a batch: less padding, same rewards.
         order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
-        rewards = torch.zeros(len(rows))
+        rewards = torch.zeros(len(rows), len(self.offsets))
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
             ids, is_token = pad_right([rows[n] for n in numbers], self.tokenizer.pad_token_id)
-            score = self.raw if raw else self
-            rewards[numbers] = score(ids.to(device), is_token.to(device)).cpu()
+            rewards[numbers] = self.raw(ids.to(device), is_token.to(device)).cpu()
         self.model.train(was_training)
-        return rewards
+        return rewards if raw else (rewards - self.mean) / self.std
+
+    def score_ids(self, rows: Sequence[Sequence[int]], batch_size: int = 64, raw: bool = False) -> Tensor:
+        """Rewards of rows of token ids, as `head_rewards`, the heads combined. On the CPU, (B,)."""
+        return self.combined(self.head_rewards(rows, batch_size, raw))
 
     def score(self, prompts: Sequence[Messages], completions: Sequence[str]) -> Tensor:
         """Rewards of finished completions as text, the end token appended as in training. Shape (B,)."""
-        encoded = zip(
-            encode_prompts(self.tokenizer, prompts), encode_completions(self.tokenizer, completions), strict=True
-        )
-        return self.score_ids([prompt + completion for prompt, completion in encoded])
+        return self.score_ids(finished_rows(self.tokenizer, prompts, completions))
+
+    def centre_and_scale(self, samples: Sequence[Sequence[int]], combine: str, spread_coef: float) -> None:
+        """Set the constants from completions of the SFT policy (rows of ids), and how the heads are combined."""
+        raw = self.head_rewards(samples, raw=True)
+        self.offsets = self.offsets + raw.mean(dim=0) if len(self.offsets) > 1 else self.offsets
+        self.combine, self.spread_coef = combine, spread_coef
+        rewards = self.score_ids(samples, raw=True)
+        self.mean = float(rewards.mean())
+        self.std = max(float(rewards.std()) if len(rewards) > 1 else 1.0, SMALLEST_STD)
+        self.usual_spread = float(spread(self.head_rewards(samples)).mean())
+
+    def constants(self) -> dict[str, Any]:
+        """What `load_reward` needs besides the weights."""
+        heads = {
+            "head_offsets": self.offsets.tolist(),
+            "combine": self.combine,
+            "spread_coef": self.spread_coef,
+            "reward_spread": self.usual_spread,
+        }
+        return {"reward_mean": self.mean, "reward_std": self.std} | (heads if len(self.offsets) > 1 else {})
+
+
+def finished_rows(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], completions: Sequence[str]
+) -> list[list[int]]:
+    """Prompt, completion and end token of each as ids, as they are trained on."""
+    encoded = zip(encode_prompts(tokenizer, prompts), encode_completions(tokenizer, completions), strict=True)
+    return [prompt + completion for prompt, completion in encoded]
 
 
 def load_reward(path: Path) -> RewardModel:
@@ -106,11 +146,18 @@ def load_reward(path: Path) -> RewardModel:
         ModelCorrupt: its config.json has no centring constants, so its rewards would mean nothing.
     """
     tokenizer = load_tokenizer(path)
-    model = load_classifier(path, tokenizer)
-    constants = getattr(model.config, "touchstone", None)
+    try:
+        constants = json.loads((path / "config.json").read_text(encoding="utf-8")).get("touchstone")
+    except (OSError, ValueError) as error:
+        raise ModelCorrupt(f"No model can be loaded from {path}: {error}") from error
     if not isinstance(constants, dict) or not {"reward_mean", "reward_std"} <= set(constants):
         raise ModelCorrupt(f"{path} is no reward model of ours: its config.json lacks reward_mean and reward_std.")
+    offsets = torch.tensor(constants.get("head_offsets", [0.0]))
+    model = load_classifier(path, tokenizer, heads=len(offsets))
     reward = RewardModel(model, tokenizer, float(constants["reward_mean"]), float(constants["reward_std"]))
+    reward.offsets = offsets
+    reward.combine, reward.spread_coef = constants.get("combine", "mean"), float(constants.get("spread_coef", 0.0))
+    reward.usual_spread = float(constants.get("reward_spread", 0.0))
     return reward.eval()
 
 
@@ -124,7 +171,7 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, "reward")
     context.report.state("loading the base model")
-    model = load_classifier(base, tokenizer)
+    model = load_classifier(base, tokenizer, config.heads)
     reward = RewardModel(model, tokenizer)
 
     context.report.state("reading the preferences")
@@ -141,18 +188,21 @@ def run(context: RunContext) -> StageResult:
     best = load_best(context, hook, model)
 
     context.report.state("centring and scaling")
-    mean, std, on = normalisation(context, snapshot, reward, columns)
-    model.config.touchstone = {"reward_mean": mean, "reward_std": std, "normalised_on": on}
+    samples, on = usual_completions(context, snapshot, reward, columns)
+    reward.centre_and_scale(samples, config.combine, config.spread_coef)
+    model.config.touchstone = {**reward.constants(), "normalised_on": on}
     metrics: dict[str, Any] = {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
         "train_pairs": len(columns["row"]),
         "left_out": sum(row.count for row in rows) - len(columns["row"]),
-        "reward_mean": mean,
-        "reward_std": std,
+        "reward_mean": reward.mean,
+        "reward_std": reward.std,
         "normalised_on": on,
     }
+    if config.heads > 1:
+        metrics |= {"heads": config.heads, "reward_spread": reward.usual_spread}
     if selection["row"]:
         context.report.state("measuring on the selection split")
         metrics |= preference_figures(reward, selection, [row.strength for row in selection_rows])
@@ -205,32 +255,29 @@ def shared_groups(rows: Sequence[Preference], columns: Columns) -> list[list[int
     return list(groups.values())
 
 
-def normalisation(
+def usual_completions(
     context: RunContext, snapshot: Snapshot, reward: RewardModel, columns: Columns
-) -> tuple[float, float, str]:
-    """Mean and standard deviation of the raw reward on completions of the base policy, and what they were taken on.
+) -> tuple[list[list[int]], str]:
+    """Rows of ids that the reward is centred and scaled on, completions of the base policy, and a word for them.
 
-    Falls back to the training completions when `normalise_samples` is 0 or the base has no language-modelling head.
+    Falls back to the training completions when `normalise_samples` is 0.
     """
     from trainer.loop import continue_rows
 
     config = context.config
     base = context.inputs["base_model"]
     samples = list(columns["chosen_ids"]) + list(columns["rejected_ids"])
-    on = "training completions"
-    if config.normalise_samples:
-        on = "samples of the base policy"
-        prompts = encode_prompts(reward.tokenizer, [row.prompt for row in snapshot.rows("train", Preference)])
-        prompts = [list(row) for row in dict.fromkeys(map(tuple, prompts))]
-        prompts = [prompts[n % len(prompts)] for n in range(config.normalise_samples)]
-        longest = max(map(len, samples)) - min(map(len, prompts))
-        policy: Any = load_policy(base, reward.tokenizer)
-        policy.to(reward.model.device)
-        seed = stable_seed(context.seed, "reward", "normalise") % 2**32
-        written = continue_rows(policy, reward.tokenizer, prompts, max(longest, 1), seed)
-        samples = [prompt + row for prompt, row in zip(prompts, written, strict=True)]
-    raw = reward.score_ids(samples, raw=True)
-    return float(raw.mean()), max(float(raw.std()) if len(raw) > 1 else 1.0, SMALLEST_STD), on
+    if not config.normalise_samples:
+        return samples, "training completions"
+    prompts = encode_prompts(reward.tokenizer, [row.prompt for row in snapshot.rows("train", Preference)])
+    prompts = [list(row) for row in dict.fromkeys(map(tuple, prompts))]
+    prompts = [prompts[n % len(prompts)] for n in range(config.normalise_samples)]
+    longest = max(map(len, samples)) - min(map(len, prompts))
+    policy: Any = load_policy(base, reward.tokenizer)
+    policy.to(reward.model.device)
+    seed = stable_seed(context.seed, "reward", "normalise") % 2**32
+    written = continue_rows(policy, reward.tokenizer, prompts, max(longest, 1), seed)
+    return [prompt + row for prompt, row in zip(prompts, written, strict=True)], "samples of the base policy"
 
 
 def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequence[int]) -> dict[str, Any]:

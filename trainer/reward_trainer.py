@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from datasets import Dataset
+from torch import Tensor, nn
 from trl import RewardConfig as TRLRewardConfig
 from trl import RewardTrainer as TRLRewardTrainer
+from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from trainer.columns import Columns
 from trainer.context import RunContext
+from trainer.heads import heads_loss, pair_counts, spread, step_counts
 from trainer.loop import Hook, RunFolderTrainer, common_arguments, plan_batches
 from trainer.reward import RewardModel, preference_figures
 
@@ -18,9 +23,55 @@ class RewardTrainer(RunFolderTrainer, TRLRewardTrainer):
     """TRL's trainer on planned batches of pairs that are tokenised already."""
 
 
+class SeveralHeads(TRLRewardTrainer):
+    """TRL's trainer for several heads, each learning from its own share of the pairs.
+
+    Attributes:
+        drop_batches: parts of a seed when heads sit out steps, rather than pairs counting differently; None is off.
+    """
+
+    drop_batches: tuple[object, ...] | None = None
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        counts, margin = inputs["counts"], inputs.get("margin")
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
+        chosen, rejected = outputs.logits.float().chunk(2)  # (B, H) each
+        if self.drop_batches is not None:
+            counts = step_counts(chosen.size(1), *self.drop_batches, self.state.global_step).to(chosen.device)
+        loss = heads_loss(chosen, rejected, counts, margin)
+        coefficient: float | None = self.args.center_rewards_coefficient  # type: ignore[attr-defined]
+        if coefficient:
+            loss = loss + coefficient * ((chosen + rejected) ** 2).mean()
+        gap = (chosen - rejected).detach()
+        self._metrics["train"]["accuracy"].append(float((gap.mean(dim=1) > 0).float().mean()))
+        self._metrics["train"]["margin"].append(float(gap.mean()))
+        self._metrics["train"]["gap_spread"].append(float(spread(gap).mean()))
+        return (loss, outputs) if return_outputs else loss
+
+
+class HeadsTrainer(RunFolderTrainer, SeveralHeads):
+    """The same on planned batches."""
+
+
+class WithCounts:
+    """TRL's collator, with each pair's counts for the heads, (B, H), beside it."""
+
+    def __init__(self, pad_id: int) -> None:
+        self.collate = DataCollatorForPreference(pad_token_id=pad_id)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        return {**self.collate(rows), "counts": torch.tensor([row["counts"] for row in rows])}
+
+
 def make_trainer(
     context: RunContext, reward: RewardModel, columns: Columns, groups: Sequence[Sequence[int]], selection: Columns
-) -> tuple[RewardTrainer, Hook]:
+) -> tuple[RewardTrainer | HeadsTrainer, Hook]:
     """The trainer and its hook, ready to go.
 
     Args:
@@ -44,7 +95,13 @@ def make_trainer(
         patience=config.patience,
     )
     kept = ("chosen_ids", "rejected_ids", "margin") if config.margin_scale else ("chosen_ids", "rejected_ids")
-    trainer = RewardTrainer(
+    shown = {name: columns[name] for name in kept}
+    more: dict[str, Any] = {}
+    if config.heads > 1:
+        counts = pair_counts(len(columns["row"]), config.heads, context.seed, "reward")
+        shown["counts"] = counts.tolist()
+        more["data_collator"] = WithCounts(reward.tokenizer.pad_token_id)
+    trainer = (HeadsTrainer if config.heads > 1 else RewardTrainer)(
         model=reward.model,
         args=TRLRewardConfig(
             **common_arguments(context)
@@ -62,8 +119,11 @@ def make_trainer(
             }
         ),
         processing_class=reward.tokenizer,
-        train_dataset=Dataset.from_dict({name: columns[name] for name in kept}),
+        train_dataset=Dataset.from_dict(shown),
         callbacks=[hook],
+        **more,
     )
+    if isinstance(trainer, HeadsTrainer) and config.bootstrap == "batches":
+        trainer.drop_batches = (context.seed, "reward")
     trainer.batches = plan_batches(groups, config.batch_size, config.epochs, context.seed, "reward")
     return trainer, hook

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 class Critic(nn.Module):
     """A value for every position: a reward model's trunk with its scalar head read at each token.
 
-    The head starts as the reward model's, centred and scaled with the same constants, so that before any training the
-    value of a finished text is its reward.
+    The head starts as the reward model's (the mean of several), centred and scaled with the same constants, so that
+    before any training the value of a finished text is its reward times `weight`.
     """
 
-    def __init__(self, reward_model: PreTrainedModel, mean: float = 0.0, std: float = 1.0) -> None:
+    def __init__(self, reward_model: PreTrainedModel, mean: float = 0.0, std: float = 1.0, weight: float = 1.0) -> None:
         super().__init__()
         self.trunk = reward_model.base_model
         score: Any = reward_model.score
         self.head = nn.Linear(score.in_features, 1)
         with torch.no_grad():
-            self.head.weight.copy_(score.weight / std)
             bias = score.bias if score.bias is not None else torch.zeros(1)
-            self.head.bias.copy_((bias - mean) / std)
+            self.head.weight.copy_(weight * score.weight.mean(dim=0, keepdim=True) / std)
+            self.head.bias.copy_(weight * (bias.mean() - mean) / std)
 
     def forward(self, answer_length: int, **inputs: Tensor) -> Tensor:
         """Values (B, C) of the states before each of the last `answer_length` tokens."""
@@ -51,7 +51,8 @@ class Rollout:
         completion_ids: (B, C), padded on the right; nothing after the first end token.
         is_answer: (B, C), True on tokens the policy chose.
         log_probs, ref_log_probs, entropy, values: (B, C), under the policy that sampled, the reference, the critic.
-        scores: (B,) after the rule for missing ends. raw_scores: (B,) as the reward model gave them.
+        scores: (B,) after the rule for missing ends. raw_scores: (B,) before it.
+        apart: what is logged apart of the raw score, by name, each (B,); see `scoring.Scores`.
         has_eos: (B,).
         advantages, returns: (B, C); whitened advantages; zeros until training asks for them.
     """
@@ -69,6 +70,7 @@ class Rollout:
     has_eos: Tensor
     advantages: Tensor
     returns: Tensor
+    apart: Mapping[str, Tensor] = field(default_factory=dict)
 
     def inputs(self, rows: Tensor) -> tuple[dict[str, Tensor], int]:
         """Model inputs of some rows with all padding cut that these rows do not need, and their C."""

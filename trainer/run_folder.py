@@ -138,11 +138,11 @@ def open_inputs(folder: Path, inputs: Mapping[str, dict[str, Any]]) -> dict[str,
         expected = entry.get("manifest_sha256")
         if name == "snapshot":
             open_snapshot(path, expected)
-        elif name == "prompts":
+        elif name in ("prompts", "responses"):
             if not path.is_file():
-                raise ModelCorrupt(f"The file of prompts {path} is missing.")
+                raise ModelCorrupt(f"The file of {name} {path} is missing.")
             if expected is not None and file_sha256(path) != expected:
-                raise ModelCorrupt(f"The file of prompts {path} does not hash to {expected[:12]}….")
+                raise ModelCorrupt(f"The file of {name} {path} does not hash to {expected[:12]}….")
         else:
             open_model(path, expected)
         paths[name] = path

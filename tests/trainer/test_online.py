@@ -14,6 +14,7 @@ from micro import MakeRun, progress, write_snapshot
 from trainer import config
 from trainer.errors import ConfigInvalid, DataUnusable
 from trainer.online import penalised, plan_rollouts, reward_function
+from trainer.scoring import Scores
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"batch_size": 16, "num_generations": 4, "max_new_tokens": 8, "samples": 1, "evaluations": 3}
@@ -36,8 +37,8 @@ def test_it_runs_and_raises_the_reward(
 
 
 def test_a_completion_without_an_end_gets_the_penalty_whatever_the_model_says() -> None:
-    score = penalised(lambda p, c: torch.full((len(c),), 9.0), 1, SimpleNamespace(missing_eos_penalty=3.0))
-    assert score([[5]] * 3, [[7, 1], [7, 8], []]).tolist() == [9.0, -3.0, -3.0]
+    judged, settings = Scores({"model": torch.full((3,), 9.0)}), SimpleNamespace(missing_eos_penalty=3.0)
+    assert penalised(judged, [[7, 1], [7, 8], []], 1, settings).tolist() == [9.0, -3.0, -3.0]
 
 
 def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> None:
@@ -45,13 +46,17 @@ def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> 
 
     seen: list[Any] = []
 
-    def score(prompts: Any, completions: Any) -> torch.Tensor:
+    def judge(prompts: Any, completions: Any) -> Scores:
         seen.extend(zip(prompts, completions, strict=True))
-        return torch.zeros(len(completions))
+        return Scores({"model": torch.full((1,), 0.5), "length": torch.full((1,), -2.0)})
 
+    logged: dict[str, float] = {}
     messages = [{"role": "user", "content": "Hi <|end|>"}]
-    assert reward_function(tokenizer, score)([messages], [[4, 5, 1]]) == [0.0]
-    assert seen == [(encode_prompts(tokenizer, [tuple(messages)])[0], [4, 5, 1])]
+    reward = reward_function(tokenizer, judge, SimpleNamespace(missing_eos_penalty=3.0))
+    ended = [4, 5, tokenizer.eos_token_id]
+    assert reward([messages], [ended], log_metric=logged.__setitem__) == [-1.5]
+    assert seen == [(encode_prompts(tokenizer, [tuple(messages)])[0], ended)]
+    assert logged == {"reward_model": 0.5, "reward_length": -2.0}
 
 
 def test_rollouts_hold_whole_groups_and_every_prompt_as_often() -> None:

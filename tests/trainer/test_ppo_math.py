@@ -36,14 +36,14 @@ def slow_advantages(rewards: Tensor, values: Tensor, is_answer: Tensor, gamma: f
 
 
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 0.95), (1.0, 1.0), (0.9, 0.5), (1.0, 0.0001)])
-def test_gae_equals_the_slow_sum(gamma: float, lam: float) -> None:
+def test_10_gae_equals_the_slow_sum(gamma: float, lam: float) -> None:
     rewards, values, is_answer = random_batch()
     advantages, returns = ppo_math.generalized_advantages(rewards, values, is_answer, gamma=gamma, lam=lam)
     torch.testing.assert_close(advantages, slow_advantages(rewards, values, is_answer, gamma, lam))
     torch.testing.assert_close(returns, (advantages + values) * is_answer)
 
 
-def test_gae_with_lambda_one_is_return_minus_value() -> None:
+def test_10_gae_with_lambda_one_is_return_minus_value() -> None:
     rewards, values, is_answer = random_batch()
     advantages, returns = ppo_math.generalized_advantages(rewards, values, is_answer, gamma=1.0, lam=1.0)
     to_go = ((rewards * is_answer).flip(1).cumsum(1).flip(1)) * is_answer
@@ -51,7 +51,7 @@ def test_gae_with_lambda_one_is_return_minus_value() -> None:
     torch.testing.assert_close(advantages, (to_go - values) * is_answer)
 
 
-def test_longer_padding_changes_no_advantage_even_when_it_holds_rubbish() -> None:
+def test_10_longer_padding_changes_no_advantage_even_when_it_holds_rubbish() -> None:
     rewards, values, is_answer = random_batch()
     plain, _ = ppo_math.generalized_advantages(rewards, values, is_answer)
     rubbish = torch.full((rewards.size(0), 5), 1e6, dtype=rewards.dtype)
@@ -64,7 +64,7 @@ def test_longer_padding_changes_no_advantage_even_when_it_holds_rubbish() -> Non
     assert not padded[:, 7:].any() and not returns[:, 7:].any()
 
 
-def test_only_a_cut_completion_bootstraps_from_what_follows() -> None:
+def test_09_only_a_cut_completion_bootstraps_from_what_follows() -> None:
     rewards, values = torch.zeros(2, 3), torch.zeros(2, 3)
     is_answer = torch.tensor([[True, True, False], [True, True, True]])
     ended, _ = ppo_math.generalized_advantages(rewards, values, is_answer, lam=1.0)
@@ -73,7 +73,7 @@ def test_only_a_cut_completion_bootstraps_from_what_follows() -> None:
     assert cut.tolist() == [[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]]
 
 
-def test_rewards_sum_to_score_minus_kl_and_the_score_stands_on_the_end() -> None:
+def test_06_rewards_sum_to_score_minus_kl_and_the_score_stands_on_the_end() -> None:
     """Two completions by hand: β = 0.1, log-ratios (0.5, -0.2, 0.3) and (1, pad, pad), scores 2 and -3."""
     log_ratios = torch.tensor([[0.5, -0.2, 0.3], [1.0, 9.0, 9.0]])
     is_answer = torch.tensor([[True, True, True], [True, False, False]])
@@ -82,7 +82,7 @@ def test_rewards_sum_to_score_minus_kl_and_the_score_stands_on_the_end() -> None
     torch.testing.assert_close(rewards.sum(1), torch.tensor([2.0 - 0.1 * 0.6, -3.0 - 0.1]))
 
 
-def test_a_better_score_raises_the_ends_advantage_by_as_much() -> None:
+def test_08_a_better_score_raises_the_ends_advantage_by_as_much() -> None:
     rewards, values, is_answer = random_batch()
     scores, log_ratios = torch.zeros(6, dtype=rewards.dtype), torch.zeros_like(rewards)
     last = is_answer.sum(1) - 1
@@ -95,7 +95,7 @@ def test_a_better_score_raises_the_ends_advantage_by_as_much() -> None:
     assert not gain[~is_answer].any()
 
 
-def test_a_constant_added_to_the_reward_model_leaves_whitened_advantages_of_ended_rows() -> None:
+def test_05_a_constant_added_to_the_reward_model_leaves_whitened_advantages() -> None:
     """With λ = 1, no KL and equal values a constant moves every advantage alike, and whitening takes it out."""
     is_answer = torch.ones(4, 3, dtype=torch.bool)
     scores = torch.tensor([0.3, -1.0, 2.0, 0.1])
@@ -107,7 +107,7 @@ def test_a_constant_added_to_the_reward_model_leaves_whitened_advantages_of_ende
     torch.testing.assert_close(whitened[0], whitened[1], atol=1e-5, rtol=0)
 
 
-def test_whitening_is_over_counted_tokens_of_the_whole_batch() -> None:
+def test_11_whitening_is_over_counted_tokens_of_the_whole_batch() -> None:
     _, values, is_answer = random_batch()
     whitened = ppo_math.whiten(values.masked_fill(~is_answer, 1e9), is_answer)
     kept = whitened[is_answer]
@@ -118,12 +118,12 @@ def test_whitening_is_over_counted_tokens_of_the_whole_batch() -> None:
     assert float(shifted.mean()) == pytest.approx(float(values[is_answer].mean()))
 
 
-def test_whitening_one_token_or_equal_ones_is_no_nan() -> None:
+def test_11_whitening_one_token_or_equal_ones_is_no_nan() -> None:
     assert ppo_math.whiten(torch.tensor([[3.0]]), torch.tensor([[True]])).tolist() == [[0.0]]
     assert not ppo_math.whiten(torch.full((2, 2), 7.0), torch.ones(2, 2, dtype=torch.bool)).any()
 
 
-def test_whitening_uses_the_sums_of_all_processes() -> None:
+def test_11_whitening_uses_the_sums_of_all_processes() -> None:
     """Two processes hold half of the tokens each; both whiten as one process with all of them would."""
     values, counted = torch.tensor([[1.0, 2.0], [5.0, 8.0]]), torch.ones(2, 2, dtype=torch.bool)
     whole = ppo_math.whiten(values, counted)
@@ -135,7 +135,7 @@ def test_whitening_uses_the_sums_of_all_processes() -> None:
         torch.testing.assert_close(half, whole[row : row + 1])
 
 
-def test_policy_loss_by_hand() -> None:
+def test_12_policy_loss_by_hand() -> None:
     """clip 0.2. Ratios 1.5, 1.5, 0.5, 0.5, 1.1 with advantages 1, -1, 1, -1, 2:
     max(-1.5, -1.2), max(1.5, 1.2), max(-0.5, -0.8), max(0.5, 0.8), -2.2 = -1.2, 1.5, -0.5, 0.8, -2.2; sum -1.6."""
     ratios = torch.tensor([[1.5, 1.5, 0.5, 0.5, 1.1, 9.0]])
@@ -153,7 +153,7 @@ def test_policy_loss_by_hand() -> None:
     assert float(made.approx_kl) == pytest.approx(expected_k3, rel=1e-5)
 
 
-def test_value_loss_by_hand() -> None:
+def test_12_value_loss_by_hand() -> None:
     """clip 0.2, old 0. Value 1 to return 1: plain 0, clipped (0.2 - 1)² = 0.64. Value 0.1 to return 1: 0.81 both."""
     loss = ppo_math.value_loss(
         torch.tensor([[1.0, 0.1, 50.0]]),
@@ -166,7 +166,7 @@ def test_value_loss_by_hand() -> None:
     assert float(loss) == pytest.approx(0.5 * (0.64 + 0.81) / 2)
 
 
-def test_losses_of_micro_batches_add_up_to_the_minibatchs() -> None:
+def test_19_losses_of_micro_batches_add_up_to_the_minibatchs() -> None:
     generator = torch.Generator().manual_seed(GENERATOR_SEED)
     new, old, advantages = torch.randn(3, 8, 5, generator=generator)
     is_answer = torch.arange(5) < torch.tensor([1, 5, 3, 2, 4, 5, 1, 2]).unsqueeze(1)
@@ -179,18 +179,18 @@ def test_losses_of_micro_batches_add_up_to_the_minibatchs() -> None:
     torch.testing.assert_close(loss(slice(0, 8)), sum(loss(slice(i, i + 2)) for i in range(0, 8, 2)))
 
 
-def test_what_follows_the_first_end_token_is_no_answer() -> None:
+def test_14_what_follows_the_first_end_token_is_no_answer() -> None:
     ids = torch.tensor([[5, 1, 6, 1], [5, 6, 7, 0], [1, 1, 1, 1]])
     is_answer = ppo_math.answer_mask(ids, [1], torch.tensor([4, 3, 4]))
     assert is_answer.tolist() == [[True, True, False, False], [True, True, True, False], [True, False, False, False]]
 
 
-def test_a_completion_without_end_gets_the_fixed_score() -> None:
+def test_13_a_completion_without_end_gets_the_fixed_score() -> None:
     scores = ppo_math.score_with_eos_rule(torch.tensor([9.0, 9.0]), torch.tensor([True, False]), -3.0)
     assert scores.tolist() == [9.0, -3.0]
 
 
-def test_log_probs_are_those_of_the_tempered_distribution() -> None:
+def test_07_log_probs_are_those_of_the_tempered_distribution() -> None:
     logits = torch.randn(2, 3, 11, generator=torch.Generator().manual_seed(GENERATOR_SEED))
     ids = torch.tensor([[0, 5, 10], [3, 3, 3]])
     expected = torch.log_softmax(logits / 0.7, dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)

@@ -22,6 +22,8 @@ CONFIG: dict[str, Any] = {
     "checkpoint_steps": 2,
     "checkpoint_seconds": 1000,
     "kl_budget": 0,
+    "stop_on_alarm": False,
+    "watched_completions": 8,
 }
 
 RunHere = Callable[[Path], dict[str, Any]]
@@ -60,17 +62,11 @@ def inputs(feedback: Path, sft_folder: Path, reward_folder: Path) -> dict[str, P
     return {"snapshot": feedback, "base_model": sft_folder, "reward_model": reward_folder}
 
 
-@pytest.fixture(autouse=True)
-def few_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.ppo.WATCHED_COMPLETIONS", 8)
-
-
 def after(iteration: int, action: str) -> str:
     """Python that makes a PPO process do `action` when an iteration has ended, before anything is noted of it."""
     return f"""
 import os, signal
 from trainer import ppo
-ppo.WATCHED_COMPLETIONS = 8
 noted = ppo.Watch.after_iteration
 def after_iteration(self, iteration, metrics):
     if iteration == {iteration}:
@@ -105,11 +101,11 @@ def test_a_run_says_how_it_goes_and_makes_a_policy(
 
 
 @pytest.mark.parametrize("killed_at", [4, 5])
-def test_killed_run_goes_on_exactly(
+def test_20_killed_run_goes_on_exactly(
     killed_at: int, make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
 ) -> None:
-    """Reference row 20: weights, and every figure on the way, as if nothing had happened."""
-    config = CONFIG | {"choose_best": False}
+    """Weights, the adapted KL coefficient and every figure on the way, as if nothing had happened."""
+    config = CONFIG | {"choose_best": False, "kl_target": 0.05, "kl_gain": 0.5}
     unbroken, killed = make_run("ppo", inputs, config, name="unbroken"), make_run("ppo", inputs, config, name="killed")
     made = run_here(unbroken)
     died = command(killed, after(killed_at, "os.kill(os.getpid(), signal.SIGKILL)"))
@@ -142,7 +138,7 @@ def test_beyond_the_kl_budget_the_run_says_so_stops_and_keeps_a_policy_within(
     make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
 ) -> None:
     config = CONFIG | {"learning_rate": 0.001, "iterations": 40, "kl_budget": 0.5, "evaluate_every": 1}
-    folder = make_run("ppo", inputs, config | {"stop_at_kl_budget": True})
+    folder = make_run("ppo", inputs, config | {"stop_on_alarm": True})
     made = run_here(folder)
     alarms = progress(folder, "alarm")
     assert "kl_budget" in {line["name"] for line in alarms}

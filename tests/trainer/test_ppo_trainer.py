@@ -16,6 +16,7 @@ from trainer.errors import RunDiverged
 from trainer.models import load_classifier, load_policy
 from trainer.ppo_trainer import PPOTrainer
 from trainer.rollouts import Critic, Rollout, answer_log_probs, lay_out, remove_critic
+from trainer.scoring import Scores
 
 PROMPTS = [[10, 11, 12], [20, 21], [30, 31, 32, 33, 34], [40]]
 SMALL = {"iterations": 2, "rollout_batch": 8, "max_new_tokens": 6, "micro_batch": 8, "learning_rate": 0.01}
@@ -43,7 +44,7 @@ def make(base_folder: Path, reward_folder: Path, tokenizer: Any, tmp_path: Path)
             policy,
             reference,
             Critic(critic, 0.1, 0.7),
-            score,
+            lambda prompts, completions: Scores({"model": score(prompts, completions)}),
             tokenizer,
             PROMPTS,
             PPOConfig(**{**SMALL, **values}),
@@ -62,8 +63,7 @@ def parameters_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def test_before_any_update_the_ratio_is_one_and_kl_zero(make: Make) -> None:
-    """Reference rows 1 and 6."""
+def test_01_ratio_is_one_before_any_update_and_kl_zero(make: Make) -> None:
     seen: list[dict[str, float]] = []
     make(after=lambda _, metrics: seen.append(metrics), learning_rate=1e-12, iterations=3).train()
     for metrics in seen:
@@ -82,7 +82,7 @@ def test_the_first_minibatch_is_on_policy_and_later_ones_are_not(make: Make) -> 
     assert seen[-1]["kl"] > 0
 
 
-def test_the_reference_never_moves_and_the_policy_does(make: Make) -> None:
+def test_06_the_reference_never_moves_and_the_policy_does(make: Make) -> None:
     trainer = make()
     before, policy = parameters_hash(trainer.reference), parameters_hash(trainer.policy)
     trainer.train()
@@ -90,7 +90,7 @@ def test_the_reference_never_moves_and_the_policy_does(make: Make) -> None:
     assert parameters_hash(trainer.policy) != policy
 
 
-def test_kl_is_watched_without_a_penalty(make: Make) -> None:
+def test_06_kl_is_watched_without_a_penalty(make: Make) -> None:
     seen: list[dict[str, float]] = []
     make(after=lambda _, metrics: seen.append(metrics), kl_coef=0.0, iterations=3).train()
     assert seen[0]["kl"] == 0 and seen[2]["kl"] != 0
@@ -129,8 +129,8 @@ def test_whitening_is_the_only_thing_rows_share(make: Make, monkeypatch: pytest.
     assert torch.equal(one.advantages[1:], other.advantages[1:])
 
 
-def test_a_row_reads_the_same_alone_and_padded_on_either_side(make: Make, tokenizer: Any) -> None:
-    """Reference row 2: policy, reference and critic."""
+def test_02_a_row_reads_the_same_alone_and_padded_on_either_side(make: Make, tokenizer: Any) -> None:
+    """Policy, reference and critic."""
     trainer = make()
     prompt, completion = PROMPTS[1], [50, 51, tokenizer.eos_token_id]
 
@@ -159,8 +159,8 @@ def test_a_row_reads_the_same_alone_and_padded_on_either_side(make: Make, tokeni
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-def test_log_probs_are_those_the_sampler_drew_from(make: Make) -> None:
-    """Reference row 7: at temperature 0.7 the log-prob of each sampled token is that of the tempered softmax."""
+def test_07_log_probs_are_those_the_sampler_drew_from(make: Make) -> None:
+    """At temperature 0.7 the log-prob of each sampled token is that of the tempered softmax."""
     trainer = make(temperature=0.7)
     rollout = trainer.collect([PROMPTS[0]], [3])
     ids = rollout.completion(0)
@@ -170,10 +170,10 @@ def test_log_probs_are_those_the_sampler_drew_from(make: Make) -> None:
     torch.testing.assert_close(rollout.log_probs[0, : len(ids)], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_values_stand_before_the_token_and_start_as_the_reward_model(
+def test_09_and_16_values_stand_before_the_token_and_start_as_the_reward_model(
     make: Make, reward_folder: Path, tokenizer: Any
 ) -> None:
-    """Reference rows 9 and 16: V_t is the normalised reward model's reading of everything before token t."""
+    """V_t is the normalised reward model's reading of everything before token t."""
     trainer = make()
     rollout = trainer.collect([PROMPTS[0]], [3])
     reward = load_classifier(reward_folder, tokenizer)
@@ -185,8 +185,7 @@ def test_values_stand_before_the_token_and_start_as_the_reward_model(
         assert float(rollout.values[0, t]) == pytest.approx((float(raw) - 0.1) / 0.7, abs=1e-4)
 
 
-def test_tokens_after_the_end_change_nothing(tokenizer: Any) -> None:
-    """Reference row 14."""
+def test_14_tokens_after_the_end_change_nothing(tokenizer: Any) -> None:
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
 
     def laid_out(tail: list[int]) -> Rollout:
@@ -202,8 +201,7 @@ def test_tokens_after_the_end_change_nothing(tokenizer: Any) -> None:
     )
 
 
-def test_a_completion_that_never_ends_is_scored_low_whatever_the_model_says(make: Make, tokenizer: Any) -> None:
-    """Reference row 13."""
+def test_13_a_completion_that_never_ends_is_scored_low_whatever_the_model_says(make: Make, tokenizer: Any) -> None:
     trainer = make(score=lambda prompts, completions: torch.full((len(prompts),), 100.0), missing_eos_penalty=2.5)
     rollout = trainer.collect([PROMPTS[n % 4] for n in range(32)], list(range(32)))
     assert not rollout.has_eos.all()
@@ -213,8 +211,8 @@ def test_a_completion_that_never_ends_is_scored_low_whatever_the_model_says(make
         assert float(rollout.scores[row]) == (100.0 if ended else -2.5)
 
 
-def test_a_reward_for_length_does_not_end_the_ends(make: Make, tokenizer: Any) -> None:
-    """Reference row 13: a reward model that loves length, yet the policy learns to end, since only then it counts."""
+def test_13_a_reward_for_length_does_not_end_the_ends(make: Make, tokenizer: Any) -> None:
+    """A reward model that loves length, yet the policy learns to end, since only then it counts."""
     seen: list[dict[str, float]] = []
     make(
         score=lambda prompts, completions: torch.tensor([len(ids) / 12 for ids in completions]),
@@ -229,8 +227,8 @@ def test_a_reward_for_length_does_not_end_the_ends(make: Make, tokenizer: Any) -
     assert seen[-1]["eos_rate"] > 0.9
 
 
-def test_dropout_is_off_in_training(make: Make) -> None:
-    """Reference row 15: two forwards in train() mode are bit-equal though the config asks for dropout."""
+def test_15_dropout_is_off_in_training(make: Make) -> None:
+    """Two forwards in train() mode are bit-equal though the config asks for dropout."""
     trainer = make(dropout=0.5)
     trainer.policy.train()
     rollout = trainer.collect([PROMPTS[0]], [3])
@@ -239,8 +237,8 @@ def test_dropout_is_off_in_training(make: Make) -> None:
     assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
 
 
-def test_padding_changes_no_logged_figure(make: Make) -> None:
-    """Reference row 18: fifty more pads on every row."""
+def test_18_padding_changes_no_logged_figure(make: Make) -> None:
+    """Fifty more pads on every row."""
     trainer = make()
     rollout = trainer.collect([PROMPTS[n % 4] for n in range(8)], list(range(8)))
     plain = trainer.describe(rollout)
@@ -251,8 +249,8 @@ def test_padding_changes_no_logged_figure(make: Make) -> None:
     assert trainer.describe(rollout) == pytest.approx(plain, abs=1e-6)
 
 
-def test_gradients_do_not_depend_on_the_split_into_micro_batches(make: Make) -> None:
-    """Reference row 19: a minibatch of 8 at once, or four times 2."""
+def test_19_gradients_do_not_depend_on_the_split_into_micro_batches(make: Make) -> None:
+    """A minibatch of 8 at once, or four times 2."""
     grads = []
     for size in (8, 2):
         trainer = make(micro_batch=size, minibatches=1)
@@ -268,8 +266,7 @@ def test_gradients_do_not_depend_on_the_split_into_micro_batches(make: Make) -> 
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_the_optimiser_is_as_the_papers_set_it(make: Make) -> None:
-    """Reference row 17."""
+def test_17_the_optimiser_is_as_the_papers_set_it(make: Make) -> None:
     trainer = make(value_learning_rate=0.002)
     optimizer = trainer.create_optimizer()
     policy, critic = optimizer.param_groups
@@ -280,7 +277,7 @@ def test_the_optimiser_is_as_the_papers_set_it(make: Make) -> None:
     assert trainer.optimizer.param_groups[0]["lr"] == 0
 
 
-def test_gradients_are_clipped(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_17_gradients_are_clipped(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     norms: list[float] = []
     trainer = make(max_grad_norm=1e-3)
     step = torch.optim.AdamW.step
@@ -297,8 +294,7 @@ def test_gradients_are_clipped(make: Make, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_score_that_is_no_number_ends_the_run_with_its_rows(make: Make, bad: float) -> None:
-    """Reference row 22."""
+def test_22_a_score_that_is_no_number_ends_the_run_with_its_rows(make: Make, bad: float) -> None:
 
     def score(prompts: Sequence[Any], completions: Sequence[Any]) -> Tensor:
         scores = torch.zeros(len(prompts))
@@ -309,7 +305,7 @@ def test_a_score_that_is_no_number_ends_the_run_with_its_rows(make: Make, bad: f
         make(score=score).train()
 
 
-def test_weights_that_are_no_numbers_end_the_run(make: Make) -> None:
+def test_22_weights_that_are_no_numbers_end_the_run(make: Make) -> None:
     trainer = make()
     with torch.no_grad():
         next(trainer.policy.critic.parameters()).fill_(float("nan"))
@@ -318,7 +314,7 @@ def test_weights_that_are_no_numbers_end_the_run(make: Make) -> None:
     assert raised.value.step == 0
 
 
-def test_a_gradient_that_is_no_number_ends_the_run_before_the_step(make: Make) -> None:
+def test_22_a_gradient_that_is_no_number_ends_the_run_before_the_step(make: Make) -> None:
     trainer = make()
     handle = trainer.policy.lm_head.weight.register_hook(lambda grad: grad * float("nan"))
     before = trainer.policy.lm_head.weight.detach().clone()
@@ -337,8 +333,7 @@ def test_what_is_saved_is_the_policy_alone(make: Make, base_folder: Path, tokeni
     assert torch.equal(trainer.policy(ids).logits, fresh(ids).logits)
 
 
-def test_rollouts_follow_from_the_seed_and_not_from_torchs_generator(make: Make) -> None:
-    """Reference row 21."""
+def test_21_rollouts_follow_from_the_seed_and_not_from_torchs_generator(make: Make) -> None:
     rollouts = []
     for noise in (1, 2):
         trainer = make()

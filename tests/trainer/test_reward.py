@@ -60,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, feedback: Path, base_folde
     return folder, made.metrics
 
 
-def test_score_does_not_depend_on_padding_side_or_company(untrained: RewardModel, tokenizer: Any) -> None:
+def test_02_score_does_not_depend_on_padding_side_or_company(untrained: RewardModel, tokenizer: Any) -> None:
     alone = torch.cat([untrained.score_ids([row]) for row in ROWS])
     assert torch.allclose(untrained.score_ids(ROWS), alone, atol=1e-5)
     assert torch.allclose(untrained.score_ids(ROWS, batch_size=2), alone, atol=1e-5)
@@ -81,7 +81,7 @@ def test_score_is_read_at_the_last_real_token(untrained: RewardModel) -> None:
     assert untrained.score_ids([ROWS[1]]) != untrained.score_ids([[*ROWS[1][:-1], 13]])
 
 
-def test_training_and_serving_read_the_same_token(untrained: RewardModel, tokenizer: Any) -> None:
+def test_04_training_and_serving_read_the_same_token(untrained: RewardModel, tokenizer: Any) -> None:
     """What TRL's trainer computes on its padded batch is what `raw` gives: the same ids, the same place."""
     columns = preference_columns(tokenizer, [Preference(PROMPT, "The sky is blue.", "No.", 2)], 64)
     [prompt] = encode_prompts(tokenizer, [PROMPT])
@@ -147,7 +147,7 @@ def test_it_learns_and_says_how_well(trained: tuple[Path, dict[str, Any]]) -> No
     assert len(measured) == 10
 
 
-def test_rewards_are_centred_and_scaled_once_on_samples_of_the_base(trained: tuple[Path, dict[str, Any]]) -> None:
+def test_05_rewards_are_centred_and_scaled_once_on_samples_of_the_base(trained: tuple[Path, dict[str, Any]]) -> None:
     folder, metrics = trained
     constants = json.loads((folder / "model" / "config.json").read_text())["touchstone"]
     assert constants["reward_mean"] == metrics["reward_mean"]
@@ -158,7 +158,7 @@ def test_rewards_are_centred_and_scaled_once_on_samples_of_the_base(trained: tup
     assert torch.allclose(reward.score_ids(rows), (raw - metrics["reward_mean"]) / metrics["reward_std"])
 
 
-def test_normalised_rewards_have_mean_0_and_deviation_1(
+def test_05_normalised_rewards_have_mean_0_and_deviation_1(
     make_run: MakeRun, run_here: Callable[[Path], dict[str, Any]], feedback: Path, base_folder: Path, tokenizer: Any
 ) -> None:
     inputs = {"snapshot": feedback, "base_model": base_folder}

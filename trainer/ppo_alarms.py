@@ -1,0 +1,111 @@
+"""When a PPO run is going wrong, told from its figures alone: the alarms of the reference, section 5.9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.config_online import PPOConfig
+
+Figures = Mapping[str, float]
+
+LOOKS_IN_A_ROW = 3  # a better score beside a worse floor, so often, is over-optimisation and no chance
+SLOPE_ITERATIONS = 5
+SLOPE_SHARE = 0.25  # of the KL budget, spent within so many iterations
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something amiss.
+
+    Attributes:
+        name: steady, for machines. text: a sentence saying what was seen.
+        stops: whether going on makes it worse, rather than only slower or harder to judge.
+    """
+
+    name: str
+    text: str
+    stops: bool = True
+
+
+def alarms(history: Sequence[Figures], config: PPOConfig, usual_spread: float = 0.0) -> list[Alarm]:
+    """What is amiss after the last of the iterations in `history`.
+
+    Args:
+        history: figures of each iteration; those with a look at the selection prompts have `selection_…` too.
+        config: for the KL budget.
+        usual_spread: of the reward model's heads on the SFT policy's completions; 0 when it has one head.
+    """
+    now, first = history[-1], history[0]
+    looks = [entry for entry in history if "selection_reward" in entry]
+    at_look = bool(looks) and looks[-1] is now
+    found = [*of_rollouts(now, first, len(history)), *of_kl(history, config)]
+    if at_look:
+        found += of_looks(looks)
+    spread = now.get("reward_spread", 0.0)
+    if usual_spread and spread > 2 * usual_spread:
+        found.append(
+            Alarm(
+                "reward_spread",
+                f"The reward model's heads are {spread / usual_spread:.1f} times as far apart as on the SFT policy's "
+                "completions; its rewards mean little here.",
+            )
+        )
+    return found
+
+
+def of_rollouts(now: Figures, first: Figures, count: int) -> list[Alarm]:
+    """What the last rollout and its updates show."""
+    found = []
+    if now["entropy"] < 0.3 * first["entropy"]:
+        told = f"Entropy fell from {first['entropy']:.2f} to {now['entropy']:.2f} nats per token."
+        found.append(Alarm("entropy", told))
+    if count > 5 and now["eos_rate"] < min(0.9, first["eos_rate"]):
+        found.append(Alarm("eos_rate", f"Only {now['eos_rate']:.0%} of completions end by themselves."))
+    if now["clip_fraction"] > 0.3:
+        told = f"The clip stopped {now['clip_fraction']:.0%} of tokens; the steps are too large."
+        found.append(Alarm("clip_fraction", told, stops=False))
+    if count >= 20 and now["explained_variance"] < 0:
+        told = f"After {count} iterations the critic is worse than a constant."
+        found.append(Alarm("explained_variance", told, stops=False))
+    return found
+
+
+def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
+    """What KL shows beside its budget; nothing without one."""
+    now, budget = history[-1], config.kl_budget
+    if not budget:
+        return []
+    found = []
+    kl = now.get("selection_kl", now["kl"])
+    if kl > budget:
+        told = f"KL to the reference is {kl:.1f} nats per completion; the budget is {budget:g}."
+        found.append(Alarm("kl_budget", told))
+    before = history[-1 - SLOPE_ITERATIONS] if len(history) > SLOPE_ITERATIONS else None
+    if before is not None and (rise := now["kl"] - before["kl"]) > SLOPE_SHARE * budget:
+        told = f"KL rose by {rise:.1f} nats in {SLOPE_ITERATIONS} iterations; the budget of all is {budget:g}."
+        found.append(Alarm("kl_slope", told, stops=False))
+    return found
+
+
+def of_looks(looks: Sequence[Figures]) -> list[Alarm]:
+    """What the answers to the selection prompts show, the last beside the first."""
+    now, first = looks[-1], looks[0]
+    found = []
+    if now["selection_repetition"] > max(0.1, 2 * first["selection_repetition"]):
+        told = f"{now['selection_repetition']:.0%} of 4-grams repeat earlier ones in the same completion."
+        found.append(Alarm("repetition", told))
+    if now["selection_length"] > 1.5 * first["selection_length"]:
+        told = f"Completions grew from {first['selection_length']:.0f} to {now['selection_length']:.0f} tokens."
+        found.append(Alarm("length", told, stops=False))
+    last = looks[-LOOKS_IN_A_ROW - 1 :]
+    if len(last) > LOOKS_IN_A_ROW and "selection_reward_floor" in now:
+        steps = list(pairwise(last))
+        better = all(b["selection_score"] > a["selection_score"] for a, b in steps)
+        if better and all(b["selection_reward_floor"] < a["selection_reward_floor"] for a, b in steps):
+            told = f"At {LOOKS_IN_A_ROW} looks in a row the score rose and the reward of the least pleased head fell."
+            found.append(Alarm("over_optimised", told))
+    return found
