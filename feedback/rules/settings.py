@@ -68,8 +68,6 @@ def _wrong(value: Any, setting: Setting) -> str:
         return ""
     if kind == "boolean":
         return "" if isinstance(value, bool) else "It is true or false."
-    if kind == "object":  # what it holds is the trainer's to judge
-        return "" if isinstance(value, dict) else "It must be an object."
     if kind == "text":
         if not isinstance(value, str):
             return "It must be text."
