@@ -6,6 +6,9 @@
 | demonstration | prompt-completion | prompt, completion |
 | unpaired | unpaired preference | prompt, completion, label |
 | prompt | prompt-only | prompt |
+| document | language modelling | text |
+| classification | not TRL's: as the Hub's text classification sets have it | text, label (or labels) |
+| spans | not TRL's: character offsets | text, spans |
 
 Here, and in the trainer, a response becomes a completion. Our rows are those of a snapshot: `prompt` is a list of
 messages, responses are plain texts.
@@ -38,12 +41,23 @@ def language_modelling(row: Row) -> Row:
     return {"text": row["text"]}
 
 
+def text_classification(row: Row) -> Row:
+    """One label as `label`, several as `labels`: by name, since ids are a model's own."""
+    return {"text": row["text"], **({"labels": row["labels"]} if row["many"] else {"label": row["labels"][0]})}
+
+
+def spans(row: Row) -> Row:
+    return {"text": row["text"], "spans": row["spans"]}
+
+
 CONVERTERS: dict[str, Callable[[Row], Row]] = {
     "preference": preference,
     "demonstration": prompt_completion,
     "unpaired": unpaired,
     "prompt": prompt_only,
     "document": language_modelling,
+    "classification": text_classification,
+    "spans": spans,
 }
 
 

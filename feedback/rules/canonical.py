@@ -49,6 +49,20 @@ def body_hash(body: Any) -> str:
     return sha256(json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str))
 
 
+def normal_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where characters start to end (exclusive) of a text are once it is NFC. A bound inside a character that NFC joins
+    moves outwards."""
+    if unicodedata.is_normalized("NFC", text):
+        return start, end
+    return _normal_place(text, start, back=1), _normal_place(text, end, back=0)
+
+
+def _normal_place(text: str, place: int, back: int) -> int:
+    before, after = (unicodedata.normalize("NFC", part) for part in (text[:place], text[place:]))
+    joined = before + after != unicodedata.normalize("NFC", text)
+    return len(before) - back if joined else len(before)
+
+
 def _normal(value: Any) -> Any:
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)

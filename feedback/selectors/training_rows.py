@@ -6,8 +6,9 @@ Rows of withdrawn people are left out. Read in one pass each, so memory holds wh
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import groupby, permutations
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
@@ -16,6 +17,7 @@ from feedback.models import (
     Assignment,
     Corpus,
     Document,
+    Kind,
     Person,
     PreferencePair,
     Project,
@@ -25,8 +27,10 @@ from feedback.models import (
     Thumb,
     Verdict,
 )
-from feedback.rules.consensus import consensus
+from feedback.rules.canonical import normal_span
+from feedback.rules.consensus import consensus, majority
 from feedback.rules.kinds import rating
+from feedback.rules.kinds.question import PROMPT
 from feedback.rules.payloads import preferences_in
 from feedback.rules.preference import STRONG, Preference
 
@@ -62,13 +66,15 @@ class TrainingRow:
 
 
 def feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    """Preferences, demonstrations, prompts and unpaired examples of a project."""
+    """Preferences, demonstrations, prompts, unpaired examples, and texts with labels and spans of a project."""
     yield from (_each(project, policy) if policy.pairs == "each" else _consensus(project, policy))
     yield from _demonstrations(project)
     yield from _prompts(project, policy)
     yield from _thumbs(project)
     yield from _both_bad(project, policy)
     yield from _ratings(project, policy)
+    for kind in (Kind.CLASSIFICATION, Kind.SPANS):
+        yield from _labelled(project, policy, kind)
 
 
 def corpus_rows(corpus: Corpus) -> Iterator[TrainingRow]:
@@ -203,10 +209,53 @@ def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
                 yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)))
 
 
+def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingRow]:
+    """Texts with what people said of them: each answer, or what most answers to a task (or its reviewer) say.
+
+    Left out: texts under a scheme that the project no longer has, and of a scheme that asks for one label now, answers
+    from when it allowed several.
+    """
+    texts = dict(
+        Response.objects.filter(placed__task__project=project, placed__task__kind=kind).values_list("public_id", "text")
+    )
+    verdicts = {one.task_id: one.payload for one in _verdicts(project, policy).filter(task__kind=kind)}
+    said = _current(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
+    for _, told in groupby(said.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
+        answers = [annotation for annotation in told if annotation.payload]
+        scheme = project.label_scheme.get(answers[0].task.ask.get("scheme", "")) if answers else None
+        if scheme is None:
+            continue
+        task, on = answers[0].task, answers[0].payload["on"]
+        text = task.prompt.text if on == PROMPT else texts[UUID(on)]
+        if policy.pairs == "each":
+            settled: list[Any] = [(answer.payload, (_source(answer),)) for answer in answers]
+        else:
+            most = verdicts.get(task.pk) or majority(kind, [answer.payload for answer in answers])
+            settled = [(most, tuple(_source(answer) for answer in answers))] if most else []
+        for payload, sources in settled:
+            if kind == Kind.SPANS or scheme.get("many") or len(payload["labels"]) == 1:
+                yield TrainingRow(
+                    task.prompt.split, _label_row(kind, text, payload, scheme | {"name": task.ask["scheme"]}), sources
+                )
+
+
+def _label_row(kind: str, text: str, payload: dict[str, Any], scheme: dict[str, Any]) -> dict[str, Any]:
+    """A trainer row. Labels that the scheme lost since stand behind its own."""
+    marked = payload["spans"] if kind == Kind.SPANS else []
+    used = [span["label"] for span in marked] if kind == Kind.SPANS else payload["labels"]
+    classes = list(dict.fromkeys([*(label["name"] for label in scheme["labels"]), *used]))
+    row: dict[str, Any] = {"kind": kind, "text": text, "scheme": scheme["name"], "classes": classes}
+    if kind == Kind.CLASSIFICATION:
+        return row | {"labels": used, "many": bool(scheme.get("many"))}
+    places = [(*normal_span(text, span["start"], span["end"]), span["label"]) for span in marked]
+    return row | {"spans": [{"start": start, "end": end, "label": label} for start, end, label in places]}
+
+
 def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     pairs = PreferencePair.objects.standing().filter(project=project)
     pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
-    pairs = pairs.exclude(annotation__task__gold__isnull=False)  # checks measure annotators; they do not teach
+    # Checks and training rounds measure annotators; they do not teach models.
+    pairs = pairs.exclude(annotation__task__gold__isnull=False).exclude(annotation__task__training_round=True)
     if not policy.unsettled:
         pairs = pairs.filter(annotation__task__state=Task.State.SETTLED)
     if not policy.extras:
@@ -224,7 +273,7 @@ def _current(project: Project, policy: Policy, kind: str = "comparison") -> Quer
         current = current.filter(task__state=Task.State.SETTLED)
     if not policy.extras:
         current = current.filter(assignment__counted=True)
-    return current.filter(task__gold__isnull=True).order_by("pk")
+    return current.filter(task__gold__isnull=True, task__training_round=False).order_by("pk")
 
 
 def _current_keys(project: Project) -> QuerySet[Assignment, Any]:
