@@ -27,24 +27,6 @@ def living(project: Project, ada: Person, ben: Person) -> Project:
     return project
 
 
-PAGES = ["/p/desk/", "/p/desk/desk/", "/account/", "/glossary/"]
-
-
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("who", ["ada", "ben"])
-def test_accessible_light_and_dark(
-    living: Project, request: Any, visit: Visit, accessible: Callable[[Page], None], who: str, path: str
-) -> None:
-    accessible(visit(request.getfixturevalue(who), path))
-
-
-@pytest.mark.parametrize("path", [*PAGES, "/"])
-def test_nothing_runs_over_the_edge_of_a_phone(living: Project, ada: Person, visit: Visit, path: str) -> None:
-    page = visit(ada, path)
-    page.set_viewport_size({"width": 360, "height": 640})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
 def test_home_with_several_projects_is_accessible(
     living: Project, other_project: Project, hana: Person, visit: Visit, accessible: Callable[[Page], None]
 ) -> None:

@@ -1,0 +1,126 @@
+"""Every page of the service, as every role sees it: WCAG 2.2 AA in light and dark, a silent console, a phone's width.
+
+The pages are found among the paths of the service, so that a new one cannot be forgotten. A path with a name in it that
+`known` does not know fails here until it does.
+"""
+
+import re
+from itertools import product
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import URLPattern
+from playwright.sync_api import Page
+
+from feedback.models import Annotation, Assignment, Person, Project, Task
+from feedback.services import exports, imports
+from feedback.web.urls import urlpatterns
+from tests.browser.conftest import faults
+from tests.furnish import furnish
+from tests.kinds import make_kind
+from workers.execution import run_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FILE = b'{"prompt": "Which?", "responses": ["this", "that"]}\n{"prompt": "<script>alert(1)</script>", "kind": "x"}\n'
+ALSO = ["/p/desk/data/compare/?one=1&other=2", "/p/desk/train/compare/?run={runs[0]}&run={runs[1]}", "/no/such/page/"]
+DRAWN = """() => [...document.querySelectorAll('[data-chart]')].every(
+    one => one.querySelector('path, .chart-empty:not([hidden])'))"""
+
+
+@pytest.fixture
+def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str, list[Any]]:
+    """For each name in a path what it may stand for, in a project where everything has happened."""
+    furnished = furnish(project, ada, [ben, chloe], answers=6)
+    brought = imports.request_import(
+        project=project, by=ada, format="touchstone", name="rows.jsonl", chunks=iter([FILE])
+    )
+    written = exports.request_export(project=project, by=ada, format="hh")
+    for job in (brought, written):
+        run_job(job.pk)
+    make_kind(project, "spans", scheme="names")
+    runs = [furnished.runs["ppo"], furnished.running, furnished.failed, furnished.runs["evaluate"]]
+    return {
+        "slug": [project.slug],
+        "name": ["names"],
+        "plot": ["loss"],
+        "job_id": [brought.public_id, written.public_id],
+        "run_id": [run.public_id for run in runs],
+        "model_id": [furnished.ppo.public_id],
+        "snapshot_id": [furnished.snapshots[0].public_id],
+        "prompt_id": [furnished.prompt.public_id, furnished.awaited.public_id],
+        "schedule_id": [furnished.schedule.public_id],
+        "person_id": [ben.public_id],
+        "token_id": [furnished.prompt.public_id],
+        "task_id": [Task.objects.filter(kind=kind).latest("pk").public_id for kind in ("comparison", "spans")],
+        "annotation_id": [Annotation.objects.latest("pk").public_id],
+        "assignment_id": [Assignment.objects.latest("pk").public_id],
+    }
+
+
+def addresses(known: dict[str, list[Any]]) -> list[str]:
+    """Every path with every combination of what its names may stand for."""
+    found = [one.format(runs=known["run_id"]) for one in ALSO]
+    for pattern in urlpatterns:
+        assert isinstance(pattern, URLPattern)
+        route = str(pattern.pattern)
+        names = re.findall(r"<\w+:(\w+)>", route)
+        missing = set(names) - set(known)
+        assert not missing, f"tests/browser/test_every_page.py does not know what {missing} of {route} may stand for"
+        for values in product(*(known[name] for name in names)):
+            by_name = dict(zip(names, values, strict=True))
+            found.append("/" + re.sub(r"<\w+:(\w+)>", lambda one: str(by_name[one[1]]), route))  # noqa: B023
+    return found
+
+
+def shown(client: Client, address: str) -> str | None:
+    """The page at `address`; None when there is none for this person, or none that is meant to be looked at."""
+    reply = client.get(address)
+    page = reply.headers.get("Content-Type", "").startswith("text/html") and reply.status_code in (200, 404)
+    return reply.content.decode() if page else None
+
+
+def alike(html: str) -> str:
+    """What is between the header and the footer, without what differs from one time to the next."""
+    main = html[html.index("<main") : html.index("</main>")]
+    return re.sub(r'(csrfmiddlewaretoken" value="|tip-|clip-)\w+|<time.*?</time>|nonce="[^"]*"', "", main)
+
+
+def test_every_page_is_accessible_quiet_and_fits_a_phone(
+    known: dict[str, list[Any]], page: Page, live_server: Any, complaints: list[str], request: Any
+) -> None:
+    seen: set[str] = set()
+    looked: dict[str, int] = {}
+    wrong: list[str] = []
+    for who in ("ada", "rosa", "ben", "dan", ""):
+        client = Client()
+        page.context.clear_cookies()
+        if who:
+            client.force_login(request.getfixturevalue(who))
+            cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+            page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+        first = True
+        for address in addresses(known):
+            html = shown(client, address)
+            if html is None or (not first and (alike(html) in seen or "page-error" in html)):
+                continue  # what another role saw alike was looked at then; but its header is looked at once for each
+            first = False
+            seen.add(alike(html))
+            looked[who] = looked.get(who, 0) + 1
+            wrong += [f"{who or 'nobody'}: {one}" for one in look(page, live_server.url + address)]
+            wrong += [f"{who or 'nobody'} {address}: {one}" for one in complaints if "status of 404" not in one]
+            complaints.clear()
+    assert wrong == [], "\n".join(wrong)
+    assert looked["ada"] > 30 and looked["ben"] >= 4 and looked[""] >= 1, looked
+
+
+def look(page: Page, url: str) -> list[str]:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(url)
+    page.wait_for_function(DRAWN)
+    wrong = [*faults(page, "light"), *faults(page, "dark")]
+    page.set_viewport_size({"width": 360, "height": 780})
+    width = page.evaluate("document.documentElement.scrollWidth")
+    return [*wrong, f"{url} is {width} pixels wide on a phone of 360"] if width > 360 else wrong
