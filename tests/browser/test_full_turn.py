@@ -135,6 +135,69 @@ def test_a_client_asks_reads_rates_and_finds_its_thumb_in_a_snapshot(service: Se
     assert holding == [read["split"]]
 
 
+def test_what_people_label_and_mark_becomes_a_guard_and_a_marker(service: Service, base: dict[str, Any]) -> None:
+    """Texts are labelled and marked over REST; an encoder learns from them unlabelled, both classifiers from it."""
+    schemes = {
+        "device": {"kind": "classification", "labels": [{"name": "lamp"}, {"name": "other"}]},
+        "words": {"kind": "spans", "labels": [{"name": "device"}]},
+    }
+    changes = {"kinds": ["comparison", "classification", "spans"], "label_scheme": schemes}
+    assert service.call("PATCH", "/api/v1/projects/tiny/", changes)[0] == 200
+    for number in range(16):
+        _ask_about(service, f"my {'lamp' if number % 2 else 'radio'} number {number} is loud")
+    for kind in ("classification", "spans"):
+        for _ in range(16):
+            _answer(service, kind)
+    small = {"mlm": {"steps": 4}, "classify": {"epochs": 1}, "tag": {"epochs": 1, "baseline": True}}
+    body = {"project": "tiny", "stages": ["tag", "classify", "mlm"], "texts": "labelled", "config": small}
+    status, chain = service.post("/api/v1/chains/", body)
+    assert (status, chain["stages"]) == (201, ["mlm", "classify", "tag"]), chain
+    mlm, classify, tag = runs_of(service, ended(service, chain["id"]))
+    for run in (mlm, classify, tag):
+        assert (run["job"]["status"], run["job"]["error"]) == ("succeeded", "")
+    made = {run["stage"]: service.get(f"/api/v1/models/{run['model_version']}/")[1] for run in (mlm, classify, tag)}
+    assert [model["kind"] for model in made.values()] == ["encoder", "classifier", "tagger"]
+    assert made["classify"]["parent"] == made["tag"]["parent"] == made["mlm"]["id"]
+    tokenizer = runs_of(service, base)[0]["model_version"]
+    assert made["mlm"]["parent"] == mlm["base_model"] == tokenizer
+    assert set(made["classify"]["metrics"]["class_balance"]) == {"lamp", "other"}
+    assert made["tag"]["metrics"]["train_texts"] == made["classify"]["metrics"]["train_texts"]
+
+
+def test_a_policy_learns_from_pairs_without_a_reward_model(service: Service, turn: dict[str, Any]) -> None:
+    body = {"project": "tiny", "stages": ["dpo"], "base_model": turn["runs"]["sft"]["model_version"]}
+    status, chain = service.post("/api/v1/chains/", body | {"config": {"dpo": {"epochs": 0.2, "samples": 0}}})
+    assert status == 201, chain
+    (run,) = runs_of(service, ended(service, chain["id"]))
+    assert (run["job"]["status"], run["job"]["error"]) == ("succeeded", "")
+    assert (run["base_model"], run["reward_model"]) == (body["base_model"], None)
+    model = service.get(f"/api/v1/models/{run['model_version']}/")[1]
+    assert (model["kind"], model["stage"], model["serves"]) == ("policy", "dpo", False)
+
+
+def _ask_about(service: Service, text: str) -> None:
+    status, prompt = service.post("/api/v1/prompts/", {"project": "tiny", "text": text})
+    assert status == 201, prompt
+    for kind, scheme in (("classification", "device"), ("spans", "words")):
+        body = {"project": "tiny", "kind": kind, "prompt": prompt["id"], "responses": [], "ask": {"scheme": scheme}}
+        status, task = service.post("/api/v1/tasks/", body)
+        assert status == 201, task
+
+
+def _answer(service: Service, kind: str) -> None:
+    status, held = service.post("/api/v1/tasks/next/", {"project": "tiny", "kind": kind})
+    assert status == 200, held
+    text = held["prompt"][0]["content"]
+    word = next(word for word in ("lamp", "radio") if word in text)
+    start = text.index(word)
+    answer = {"spans": [{"start": start, "end": start + len(word), "label": "device"}]}
+    if kind == "classification":
+        answer = {"labels": ["lamp" if word == "lamp" else "other"]}
+    body = {"answer": answer}
+    status, said = service.post(f"/api/v1/assignments/{held['id']}/submit/", body, Idempotency_Key=held["id"])
+    assert status in (200, 201), said
+
+
 def test_schedules_start_once_with_two_clocks_and_one_killed(service: Service, base: dict[str, Any]) -> None:
     """One rule after 50 new pairs, one by time; a second clock runs beside the service's, which is killed."""
     after = schedule(service, name="after 50 pairs", after_pairs=50, stages=["sft"])
