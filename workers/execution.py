@@ -18,7 +18,7 @@ from feedback.models import Job
 from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
 from feedback.services import training as training_services
-from workers import datasets, generation, imports, presence, training
+from workers import corpora, datasets, generation, imports, presence, screening, training
 from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.TRAINING: training.carry_out,
     Job.Kind.GENERATION: generation.carry_out,
     Job.Kind.FREEZE: datasets.freeze,
-    Job.Kind.CORPUS: datasets.bring_in_corpus,
+    Job.Kind.CORPUS: corpora.carry_out,
     Job.Kind.IMPORT: imports.bring_in,
     Job.Kind.EXPORT: imports.write_out,
 }

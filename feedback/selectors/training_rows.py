@@ -3,7 +3,7 @@
 Rows of withdrawn people are left out. Read in one pass each, so memory holds what the caller keeps.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, permutations
@@ -33,6 +33,7 @@ from feedback.rules.kinds import rating
 from feedback.rules.kinds.question import PROMPT
 from feedback.rules.payloads import preferences_in
 from feedback.rules.preference import STRONG, Preference
+from feedback.selectors import corpora
 
 CHUNK = 500
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
@@ -77,10 +78,25 @@ def feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
         yield from _labelled(project, policy, kind)
 
 
-def corpus_rows(corpus: Corpus) -> Iterator[TrainingRow]:
-    """Documents. One in twenty, chosen by its own hash, goes to selection."""
-    for document in Document.objects.filter(corpus=corpus).order_by("pk").iterator(chunk_size=CHUNK):
-        held_out = int(document.text_hash[:8], 16) % SELECTION_SHARE == 0
+def corpus_rows(corpus: Corpus, hold_out: str, left_out: Counter[str]) -> Iterator[TrainingRow]:
+    """Standing documents, without those that contain what evaluation asks by now; these are counted in `left_out`.
+
+    Args:
+        hold_out: `share` sends one in twenty, chosen by its own hash, to selection; `last_tenth` the last tenth of the
+            characters, in the order in which they came: the document that lies across the border is cut there.
+    """
+    asked = corpora.evaluation(corpus.project)
+    documents = Document.objects.standing().filter(corpus=corpus).order_by("pk")
+    sizes: dict[int, int] = {}
+    for key, text in documents.values_list("pk", "text").iterator(chunk_size=CHUNK):
+        if asked.in_text(text):
+            left_out["evaluation"] += 1
+        else:
+            sizes[key] = len(text)
+    border, before = sum(sizes.values()) * 9 // 10, 0
+    for document in documents.defer("signature").iterator(chunk_size=CHUNK):
+        if document.pk not in sizes:
+            continue
         row = {
             "kind": "document",
             "text": document.text,
@@ -88,7 +104,16 @@ def corpus_rows(corpus: Corpus) -> Iterator[TrainingRow]:
             "document_kind": document.document_kind,
             "licence": document.licence,
         }
-        yield TrainingRow("selection" if held_out else "train", row)
+        if hold_out != Corpus.HoldOut.LAST_TENTH:
+            held_out = int(document.text_hash[:8], 16) % SELECTION_SHARE == 0
+            yield TrainingRow("selection" if held_out else "train", row)
+            continue
+        cut = min(max(border - before, 0), len(document.text))
+        before += len(document.text)
+        if head := document.text[:cut]:
+            yield TrainingRow("train", row | {"text": head})
+        if tail := document.text[cut:]:
+            yield TrainingRow("selection", row | {"text": tail})
 
 
 def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
@@ -157,7 +182,7 @@ def _demonstrations(project: Project) -> Iterator[TrainingRow]:
 
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Each different prompt once; a prompt that came several times is no more likely to be sampled from."""
-    prompts = Prompt.objects.filter(project=project).exclude(state=Prompt.State.BLOCKED)
+    prompts = Prompt.objects.filter(project=project).exclude(state__in=[Prompt.State.RECEIVED, Prompt.State.BLOCKED])
     if policy.prompt_sources:
         prompts = prompts.filter(source__in=policy.prompt_sources)
     seen = set()

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def request_snapshot(
         Invalid: an unknown policy, or a corpus snapshot without a corpus.
     """
     chosen = _policy(project, policy or {})
-    if purpose == DatasetSnapshot.Purpose.CORPUS and corpus is None:
+    on_corpus = purpose == DatasetSnapshot.Purpose.CORPUS
+    if on_corpus and corpus is None:
         raise Invalid("Say which corpus.", field="corpus")
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
@@ -58,7 +60,7 @@ def request_snapshot(
             purpose=purpose,
             corpus=corpus,
             number=number,
-            policy=dataclasses.asdict(chosen) if purpose == DatasetSnapshot.Purpose.FEEDBACK else {},
+            policy={"hold_out": corpus.hold_out} if on_corpus and corpus else dataclasses.asdict(chosen),
             requested_by=by,
         )
         if job:
@@ -87,8 +89,8 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
         raise SnapshotRevoked
     if snapshot.state == State.FAILED:
         raise InvalidTransition(f"This snapshot failed: {snapshot.error} Freeze a new one.")
-    rows = _rows(snapshot)
-    table = _table(rows)
+    left_out: Counter[str] = Counter()
+    table = _table(_rows(snapshot, left_out))
     if not any(table.values()):
         sentence = "There is nothing to freeze yet: no answers, demonstrations or prompts. Collect some first."
         DatasetSnapshot.objects.filter(pk=snapshot.pk, state=State.DRAFT).update(state=State.FAILED, error=sentence)
@@ -97,7 +99,7 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
     relative = f"snapshots/{content_hash[:16]}-{snapshot.public_id}"
     aside = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
     try:
-        manifest = _write(aside, snapshot, table, content_hash)
+        manifest = _write(aside, snapshot, table, content_hash, left_out)
         _move_to_frozen(snapshot, aside, relative, manifest, table)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -144,10 +146,11 @@ def _policy(project: Project, given: dict[str, Any]) -> Policy:
     return chosen
 
 
-def _rows(snapshot: DatasetSnapshot) -> Iterable[TrainingRow]:
+def _rows(snapshot: DatasetSnapshot, left_out: Counter[str]) -> Iterable[TrainingRow]:
     if snapshot.purpose == DatasetSnapshot.Purpose.CORPUS:
         assert snapshot.corpus is not None
-        return training_rows.corpus_rows(snapshot.corpus)
+        hold_out = snapshot.policy.get("hold_out", Corpus.HoldOut.SHARE)
+        return training_rows.corpus_rows(snapshot.corpus, hold_out, left_out)
     return training_rows.feedback_rows(snapshot.project, Policy(**snapshot.policy))
 
 
@@ -166,7 +169,9 @@ def _repeated(entries: dict[str, Entry]) -> list[str]:
     return [one for one, entry in entries.items() for _ in range(entry.count)]
 
 
-def _write(aside: Path, snapshot: DatasetSnapshot, table: Table, content_hash: str) -> dict[str, Any]:
+def _write(
+    aside: Path, snapshot: DatasetSnapshot, table: Table, content_hash: str, left_out: Counter[str]
+) -> dict[str, Any]:
     """Files and manifest, in a folder nobody reads yet. Returns the manifest."""
     aside.mkdir(parents=True)
     counts: dict[str, dict[str, int]] = {}
@@ -194,6 +199,7 @@ def _write(aside: Path, snapshot: DatasetSnapshot, table: Table, content_hash: s
         "purpose": snapshot.purpose,
         "policy": snapshot.policy,
         "counts": counts,
+        "left_out": dict(sorted(left_out.items())),
         "files": files,
     }
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
