@@ -40,6 +40,14 @@ def settle(page: Page) -> None:
     )
 
 
+def forget(page: Page) -> None:
+    """All that the browser remembers is gone, as on another machine."""
+    page.evaluate("""() => new Promise(done => {
+        localStorage.clear();
+        indexedDB.deleteDatabase('touchstone').onsuccess = done;
+    })""")
+
+
 def judge(page: Page, *keys: str) -> str:
     """Press `keys` and Enter; wait for the next task. Returns the id of the one that was judged."""
     present = shown(page)
@@ -191,7 +199,7 @@ def test_a_draft_survives_a_killed_page(desk: Any, project: Project) -> None:
     page.keyboard.type("B names the right cable")
     page.wait_for_timeout(1200)
     assert Draft.objects.get().payload["reason"] == "B names the right cable"
-    page.evaluate("localStorage.clear()")
+    forget(page)
     page.reload()
     page.wait_for_selector("html[data-desk-ready]")
     expect(page.locator("[name=reason]")).to_have_value("B names the right cable")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Annotation, Draft, Person, Project
-from tests.browser.test_desk import DESK, judge, settle, shown
+from tests.browser.test_desk import DESK, forget, judge, settle, shown
 from tests.kinds import SCHEMES, TEXT, make_kind
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,7 +131,7 @@ def test_a_response_left_as_it_was_is_no_demonstration_and_a_draft_is_kept(desk:
     page.keyboard.type("\nHalf a thought")
     page.wait_for_timeout(1200)
     assert Draft.objects.get().payload["text"].endswith("Half a thought")
-    page.evaluate("localStorage.clear()")
+    forget(page)
     page.reload()
     page.wait_for_selector("html[data-desk-ready]")
     assert page.input_value("[name=text]").endswith("Half a thought")
@@ -224,7 +224,7 @@ def test_drafts_come_back_and_answers_are_revised(
     for key in keys:
         page.keyboard.press(key)
     page.wait_for_timeout(1100)
-    page.evaluate("localStorage.clear()")
+    forget(page)
     page.reload()
     page.wait_for_selector("html[data-desk-ready]")
     expect(page.locator(f"#desk {filled}")).to_have_count(1)

@@ -1,4 +1,4 @@
-// A task in the page, and what the browser remembers of it.
+// A task in the page, filled in as the browser or the service remembers it.
 
 import * as classification from "./kinds/classification.js";
 import * as comparison from "./kinds/comparison.js";
@@ -6,6 +6,7 @@ import * as demonstration from "./kinds/demonstration.js";
 import * as ranking from "./kinds/ranking.js";
 import * as rating from "./kinds/rating.js";
 import * as spans from "./kinds/spans.js";
+import { stored } from "./memory.js";
 
 const KINDS = { classification, comparison, demonstration, ranking, rating, spans };
 
@@ -48,23 +49,6 @@ function parsed(text) {
     return JSON.parse(text || "null");
   } catch {
     return null;
-  }
-}
-
-export function stored(name) {
-  try {
-    return parsed(localStorage.getItem(name));
-  } catch {
-    return null;
-  }
-}
-
-export function store(name, value) {
-  try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, JSON.stringify(value));
-  } catch {
-    // Storage is refused: the server's copy has to do.
   }
 }
 

@@ -6,7 +6,8 @@ import { compare, fill as fillMarks } from "./diff.js";
 import * as keys from "./keys.js";
 import { Outbox, csrf, post } from "./outbox.js";
 import { KEYS as SCROLLING, byKey, together } from "./scrolling.js";
-import { Card, cardFrom, store, stored } from "./card.js";
+import { Card, cardFrom } from "./card.js";
+import { recovered, store, stored } from "./memory.js";
 
 const RENEW_EVERY = 60_000;
 const DRAFT_AFTER = 800;
@@ -433,4 +434,4 @@ function start() {
   document.documentElement.dataset.deskReady = "yes";
 }
 
-start();
+recovered.then(start);

@@ -1,6 +1,8 @@
-// What was said and has not arrived yet. Kept in localStorage, so that neither a lost network nor a closed browser loses
+// What was said and has not arrived yet. Kept by the browser, so that neither a lost network nor a killed browser loses
 // it; sent in order, one at a time, each under its own Idempotency-Key, so that sending twice counts once. Several tabs
 // share it: the Web Locks API lets one of them send at a time.
+
+import { store, stored } from "./memory.js";
 
 const RETRY_FROM = 1000;
 const RETRY_TO = 30_000;
@@ -34,7 +36,7 @@ export class Outbox {
     this.place = `outbox:${name}`;
     this.showing = showing;
     this.on = on;
-    this.memory = [];
+    this.held = null;
     this.wait = RETRY_FROM;
     this.trouble = null; // why the last attempt did not get through
     this.inFlight = null;
@@ -43,20 +45,11 @@ export class Outbox {
   }
 
   get items() {
-    try {
-      return JSON.parse(localStorage.getItem(this.place) || "[]");
-    } catch {
-      return this.memory;
-    }
+    return this.held || stored(this.place) || [];
   }
 
   set items(list) {
-    this.memory = list;
-    try {
-      localStorage.setItem(this.place, JSON.stringify(list));
-    } catch {
-      // Storage is full or refused: held in the page.
-    }
+    this.held = store(this.place, list) ? null : list; // storage is full or refused: held in the page
     this.on.changed();
   }
 
