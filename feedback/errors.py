@@ -112,6 +112,20 @@ class NothingToRollBackTo(Conflict):
     sentence = "No earlier model version served this project."
 
 
+class NoSuchKind(Conflict):
+    code = "no_such_kind"
+    sentence = "This project has no tasks of this kind."
+
+
 class NoServingModel(Conflict):
     code = "no_serving_model"
     sentence = "No model serves this project yet. Train and promote one, or set GENERATION_URL."
+
+
+class TooManyStreams(DomainError):
+    code = "too_many_streams"
+    status = 503
+    sentence = "As many responses are being read here as there is room for. Try again in a few seconds."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=3)

@@ -194,6 +194,8 @@ IDEMPOTENCY_DAYS = 30
 GENERATION_URL = env_str("GENERATION_URL", "")
 GENERATION_MODEL = env_str("GENERATION_MODEL", "")
 GENERATION_API_KEY = env_secret("GENERATION_API_KEY", "")
+# Responses read while they are written, at once in one web process: each holds one of its WEB_THREADS.
+LIVE_STREAMS = env_int("LIVE_STREAMS", 6, low=1, high=200)
 
 # --- REST -------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

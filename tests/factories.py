@@ -22,7 +22,7 @@ from feedback.models import (
     TrainingRun,
 )
 from feedback.rules.stages import KIND_OF_STAGE
-from feedback.services import annotations, people, preferences, prompts, queue, registry, snapshots, tasks
+from feedback.services import annotations, generation, people, preferences, prompts, queue, registry, snapshots, tasks
 
 _numbers = count(1)
 
@@ -48,6 +48,16 @@ def make_response(prompt: Prompt, text: str = "", *, model_name: str = "some-mod
     text = text or f"Restart it and wait {next(_numbers)} minutes."
     response, _ = prompts.add_response(prompt=prompt, by=None, text=text, model_name=model_name, **options)
     return response
+
+
+def write_answers(prompt: Prompt, *texts: str | None) -> None:
+    """What the worker does: each awaited response gets its text, or fails where there is None."""
+    for response, text in zip(prompt.responses.filter(state__in=generation.AWAITED).order_by("pk"), texts, strict=True):
+        if text is None:
+            generation.fail_response(response, "The model was revoked.")
+        else:
+            Response.objects.filter(pk=response.pk).update(state=Response.State.RUNNING)
+            generation.finish_response(response, text=text, finish_reason="stop", tokens=3, prompt_tokens=7)
 
 
 def make_task(project: Project, prompt: Prompt | None = None, **options: Any) -> Task:

@@ -18,7 +18,7 @@ from feedback.models import Job
 from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
 from feedback.services import training as training_services
-from workers import corpora, datasets, generation, imports, presence, screening, training
+from workers import corpora, datasets, generation, imports, presence, training
 from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)

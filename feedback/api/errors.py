@@ -25,6 +25,7 @@ class DomainAPIException(exceptions.APIException):
     def __init__(self, error: DomainError) -> None:
         self.status_code = error.status
         self.extra = error.extra
+        self.wait = error.extra.get("retry_after")  # becomes the header Retry-After
         detail = exceptions.ErrorDetail(error.sentence, code=error.code)
         super().__init__(detail, code=error.code)
         self.detail = {error.field: [detail]} if error.field else detail
@@ -37,6 +38,11 @@ class Handler(ExceptionHandler):
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
         return super().convert_known_exceptions(exc)
+
+    def report_exception(self, exc: exceptions.APIException, response: Any) -> None:
+        """What the domain refuses is no fault of ours, even where the status is 503."""
+        if not isinstance(exc, DomainAPIException):
+            super().report_exception(exc, response)
 
     def format_exception(self, exc: exceptions.APIException) -> Any:
         body = super().format_exception(exc)

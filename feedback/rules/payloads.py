@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from feedback.rules.kinds import classification, comparison, demonstration, ranking, rating, spans
+from feedback.rules.kinds import classification, comparison, conversation, demonstration, ranking, rating, spans
 from feedback.rules.kinds.question import LETTERS, PROMPT, InvalidAnswer, Question
 from feedback.rules.preference import Preference
 
@@ -11,7 +11,7 @@ __all__ = ["LETTERS", "PROMPT", "InvalidAnswer", "Question", "preferences_in", "
 
 KINDS: dict[str, ModuleType] = {
     "comparison": comparison,
-    "conversation": comparison,  # one comparison a turn
+    "conversation": conversation,
     "ranking": ranking,
     "rating": rating,
     "demonstration": demonstration,

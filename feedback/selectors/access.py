@@ -17,7 +17,7 @@ from feedback.models import (
     ApiToken,
     Assignment,
     Chain,
-    Concern,
+    Conversation,
     Corpus,
     DatasetSnapshot,
     Evaluation,
@@ -104,21 +104,45 @@ def prompts_with_authors(viewer: Viewer, project: Project) -> QuerySet[Prompt]:
     Annotators judge blindly: who wrote what, and with which model, is not theirs to see of others' prompts.
     """
     prompts = Prompt.objects.filter(project=project)
-    return prompts if may(viewer, project, REVIEWER) else prompts.filter(created_by=viewer.person)
+    return prompts if may(viewer, project, REVIEWER) else prompts.filter(created_by=viewer.person, conversation=None)
 
 
 def get_prompt_with_authors(viewer: Viewer, key: Any) -> Prompt:
     prompt = get_prompt(viewer, key)
-    if prompt.created_by_id != viewer.person.pk and not may(viewer, prompt.project, REVIEWER):
+    if not _own(viewer, prompt) and not may(viewer, prompt.project, REVIEWER):
         raise NotFound
     return prompt
 
 
 def get_response_with_author(viewer: Viewer, key: Any) -> Response:
     response = get_response(viewer, key)
-    if response.prompt.created_by_id != viewer.person.pk and not may(viewer, response.project, REVIEWER):
+    if not _own(viewer, response.prompt) and not may(viewer, response.project, REVIEWER):
         raise NotFound
     return response
+
+
+def _own(viewer: Viewer, prompt: Prompt) -> bool:
+    """Asked by the viewer, and not in a conversation: what is answered there is judged blindly."""
+    return prompt.created_by_id == viewer.person.pk and prompt.conversation_id is None
+
+
+def get_conversation(viewer: Viewer, key: Any) -> Conversation:
+    """The viewer's own, and nobody else's."""
+    conversations = Conversation.objects.select_related("project", "person")
+    conversation = conversations.filter(public_id=key, person=viewer.person).first() if _is_uuid(key) else None
+    if conversation is None:
+        raise NotFound
+    require_role(viewer, conversation.project, ANNOTATOR)
+    return conversation
+
+
+def get_turn(viewer: Viewer, key: Any, turn: int) -> Prompt:
+    """A turn of the viewer's own conversation."""
+    found = get_conversation(viewer, key).turns.select_related("project", "conversation__person")
+    prompt = found.filter(turn=turn).first()
+    if prompt is None:
+        raise NotFound
+    return prompt
 
 
 def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
@@ -142,10 +166,6 @@ def get_annotation(viewer: Viewer, key: Any) -> Annotation:
     if annotation.annotator_id != viewer.person.pk and not may(viewer, annotation.project, REVIEWER):
         raise NotFound
     return annotation
-
-
-def get_concern(viewer: Viewer, key: Any) -> Concern:
-    return _get(viewer, Concern.objects.select_related("project", "task", "assignment__current"), key, REVIEWER)
 
 
 def get_snapshot(viewer: Viewer, key: Any, role: str = ADMIN) -> DatasetSnapshot:

@@ -36,6 +36,7 @@ from feedback.rules.preference import STRONG, Preference
 from feedback.selectors import corpora
 
 CHUNK = 500
+COMPARED = ("comparison", "conversation")
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
 
 
@@ -133,7 +134,7 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
         if pair.annotation.task_id not in verdicts:
             by_task[pair.annotation.task_id, frozenset((pair.chosen_id, pair.rejected_id))].append(pair)
     abstaining: dict[int, int] = defaultdict(int)
-    current = _current(project, policy).exclude(payload__outcome="prefer")
+    current = _current(project, policy, *COMPARED).exclude(payload__outcome="prefer")
     for task_id in current.values_list("task_id", flat=True):
         abstaining[task_id] += 1
     for (task_id, _), pairs in by_task.items():
@@ -205,7 +206,7 @@ def _thumbs(project: Project) -> Iterator[TrainingRow]:
 
 def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Both responses of a comparison that an annotator found bad."""
-    for annotation in _current(project, policy).filter(payload__outcome="both_bad"):
+    for annotation in _current(project, policy, *COMPARED).filter(payload__outcome="both_bad"):
         responses = Response.objects.filter(public_id__in=annotation.shown).select_related("prompt")
         for response in responses.order_by("pk"):
             yield TrainingRow(response.prompt.split, _unpaired(response, False), (_source(annotation),))
@@ -288,12 +289,12 @@ def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     return pairs.order_by("pk")
 
 
-def _current(project: Project, policy: Policy, kind: str = "comparison") -> QuerySet[Annotation]:
-    """Current answers of a kind, under the policy."""
+def _current(project: Project, policy: Policy, *kinds: str) -> QuerySet[Annotation]:
+    """Current answers of some kinds, under the policy."""
     submitted = Q(assignment__state=Assignment.State.SUBMITTED)
-    current = Annotation.objects.filter(submitted, project=project, kind=kind, pk__in=_current_keys(project)).exclude(
-        annotator__status=Person.Status.WITHDRAWN
-    )
+    current = Annotation.objects.filter(
+        submitted, project=project, kind__in=kinds, pk__in=_current_keys(project)
+    ).exclude(annotator__status=Person.Status.WITHDRAWN)
     if not policy.unsettled:
         current = current.filter(task__state=Task.State.SETTLED)
     if not policy.extras:

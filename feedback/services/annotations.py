@@ -193,32 +193,33 @@ def append(
         for preference in payloads.preferences_in(task.kind, payload)
     ]
     if task.kind == Kind.DEMONSTRATION:
-        pairs += _write_demonstration(annotation, key_of)
+        original = payload["original"]
+        pairs += _write_response(annotation, payload["text"], [key_of[original]] if original else [])
+    elif payload.get("rewrite"):
+        pairs += _write_response(annotation, payload["rewrite"], list(held.order))
     PreferencePair.objects.bulk_create(pairs)
     return annotation
 
 
-def _write_demonstration(annotation: Annotation, key_of: dict[str, int]) -> list[PreferencePair]:
-    """What a person wrote becomes a response of theirs, preferred to the one it was edited from."""
+def _write_response(annotation: Annotation, text: str, worse: list[int]) -> list[PreferencePair]:
+    """What a person wrote becomes a response of theirs, preferred to those (by key) that it was written in place of."""
     written = Response.objects.create(
         project_id=annotation.project_id,
         prompt_id=annotation.task.prompt_id,
-        text=annotation.payload["text"],
+        text=text,
         author=annotation.annotator,
         annotation=annotation,
     )
-    original = annotation.payload["original"]
-    if original is None:
-        return []
     return [
         PreferencePair(
             project_id=annotation.project_id,
             prompt_id=annotation.task.prompt_id,
             chosen=written,
-            rejected_id=key_of[original],
+            rejected_id=key,
             strength=CLEAR,
             annotation=annotation,
         )
+        for key in worse
     ]
 
 

@@ -53,6 +53,7 @@ def request_responses(
     sampling = DEFAULT_SAMPLING | prompt.project.sampling | (sampling or {}) | {"make_tasks": make_tasks}
     first = prompt.responses.count()
     origin = [prompt.public_id] if seed is None else ["given", seed]
+    live = live or prompt.conversation_id is not None
     job = _job(prompt.project, by, payload={LIVE: True}) if live else None
     responses = Response.objects.bulk_create(
         Response(

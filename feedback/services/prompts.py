@@ -5,7 +5,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from feedback.errors import ExternalIdConflict, Invalid, ProjectClosed
-from feedback.models import ModelVersion, Person, Project, Prompt, Response
+from feedback.models import Conversation, ModelVersion, Person, Project, Prompt, Response
 from feedback.rules import messages as message_rules
 from feedback.rules.canonical import body_hash
 from feedback.rules.splits import family_of, split_of
@@ -23,8 +23,13 @@ def submit_prompt(
     external_id: str | None = None,
     metadata: dict[str, Any] | None = None,
     responses_wanted: int | None = None,
+    turn_of: Conversation | None = None,
+    follows: Prompt | None = None,
 ) -> tuple[Prompt, bool]:
     """Store a prompt, screen it, and ask the serving model for its responses.
+
+    Args:
+        turn_of, follows: the conversation that it is a turn of, and the turn before it, whose split it inherits.
 
     Returns:
         The prompt, and whether it is new (False: the same external_id and body came before).
@@ -51,7 +56,7 @@ def submit_prompt(
     try:
         with transaction.atomic():
             prompt = Prompt.objects.create(
-                **_columns(project, messages),
+                **(_columns(project, messages) | _turn(turn_of, follows)),
                 source=source,
                 external_id=external_id,
                 body_hash=digest,
@@ -144,6 +149,19 @@ def add_response(
 def _columns(project: Project, messages: list[dict[str, str]]) -> dict[str, Any]:
     family = family_of(project.split_salt, messages)
     return {"project": project, "messages": messages, "family": family, "split": split_of(family)}
+
+
+def _turn(conversation: Conversation | None, follows: Prompt | None) -> dict[str, Any]:
+    if conversation is None:
+        return {}
+    if follows is None:
+        return {"conversation": conversation, "turn": 1}
+    return {
+        "conversation": conversation,
+        "turn": follows.turn + 1,
+        "family": follows.family,
+        "split": follows.split,
+    }
 
 
 def _same(project: Project, external_id: str, digest: str) -> Prompt | None:

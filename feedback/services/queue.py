@@ -102,7 +102,7 @@ class Ask:
         # Before what is held: whatever is given in between shows in the cursor when it is locked.
         self.cursors = {row.kind: row for row in QueueCursor.objects.filter(project=project, annotator=annotator)}
         held = Assignment.objects.filter(
-            project=project, annotator=annotator, state=State.HELD, held_until__gt=now
+            project=project, annotator=annotator, state=State.HELD, held_until__gt=now, task__prompt__conversation=None
         ).order_by("ahead", "pk")
         self.held = list(held.select_related("task__prompt"))
 
@@ -223,7 +223,8 @@ class Ask:
         mine = Assignment.objects.filter(
             task=OuterRef("pk"), annotator=self.annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
         )
-        tasks = tasks.filter(project=self.project).exclude(Exists(mine))
+        # A turn of a conversation is nobody's but its person's, who goes on with it in the conversation.
+        tasks = tasks.filter(project=self.project, prompt__conversation=None).exclude(Exists(mine))
         # Whoever asked models to answer a prompt may read which one did, so they cannot judge the answers blindly.
         return tasks.exclude(prompt__created_by=self.annotator, prompt__responses_wanted__gt=0)
 
@@ -255,7 +256,8 @@ class Ask:
             if not found:
                 return
             unseen = set(self._unseen(Task.objects.filter(pk__in=found)).values_list("pk", flat=True))
-            yield from ([key] for key in found if key in unseen)
+            if unseen:
+                yield [key for key in found if key in unseen]
 
     # --- claiming ----------------------------------------------------------------------------------
 

@@ -26,6 +26,12 @@ def answers_of(turn: Prompt) -> list[Response]:
     return [found[place] for place in places if place < len(found)]
 
 
+def is_awaited(turn: Prompt) -> bool:
+    """Whether its message is being looked at, or an answer written or looked at."""
+    final = [Response.State.READY, Response.State.FAILED, Response.State.BLOCKED]
+    return turn.state == Prompt.State.RECEIVED or turn.responses.exclude(state__in=final).exists()
+
+
 def make_task(turn: Prompt) -> Task | None:
     """The turn's task, held by its person, when both answers are ready. Call inside a transaction, the turn locked."""
     answers = answers_of(turn)

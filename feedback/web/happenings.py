@@ -45,6 +45,8 @@ SENTENCES: dict[str, str] = {
     "export.requested": "{who} asked for an export.",
     "snapshot.requested": "{who} asked for {what}.",
     "snapshot.frozen": "{what} was frozen.",
+    "conversation.started": "{who} began to talk with the model.",
+    "conversation.ended": "{who} ended a talk with the model.",
     "task.withdrawn": "{who} took a task out of the queue.",
     "task.reopened": "{who} put a task back into the queue.",
     "token.created": "{who} made an API token.",

@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from feedback.models import ApiToken, Concern, Person, Project
+from feedback.models import ApiToken, Person, Project
 from feedback.rules.scopes import SCOPES
-from feedback.services import annotations, exports, imports, schedules
+from feedback.services import annotations, conversations, exports, imports, schedules
 from feedback.wsgi import application
 from tests.factories import (
     PREFERS_A,
@@ -34,6 +34,7 @@ from tests.factories import (
     make_task,
     take,
     token_of,
+    write_answers,
 )
 
 # Left out: "what breaks the schema is refused" (DRF reads 0 as "0", and says so nowhere), and "what fits it is taken"
@@ -74,7 +75,6 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "annotations": lambda: (
             make_task(project) and annotations.submit(assignment=take(project, ada), answer=PREFERS_A)
         ),
-        "concerns": lambda: flagged(project, ada),
         "snapshots": lambda: make_pair(project, ada) and make_snapshot(project, ada),
         "preferences": lambda: make_pair(project, ada),
         "jobs": lambda: make_run(project, ada).job,
@@ -89,16 +89,19 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
             by=ada, project=project, name=str(uuid4()), stages=["sft"], every_seconds=600
         ),
         "tokens": lambda: ApiToken.objects.filter(person=ada).first(),
+        "conversations": lambda: talk(project, ada),
         "feedback": lambda: make_response(make_prompt(project, by=ada)),
     }
     return made[room]() if room in made else None
 
 
-def flagged(project: Project, ada: Person) -> Concern:
-    make_task(project)
-    annotation = annotations.submit(assignment=take(project, ada), answer=PREFERS_A)
-    annotations.flag(assignment=annotation.assignment, by=ada, reason="odd")
-    return Concern.objects.latest("pk")
+def talk(project: Project, ada: Person) -> Any:
+    """A conversation whose first turn is ready to be judged."""
+    make_model(project, ada, serve=True)
+    Project.objects.filter(pk=project.pk).update(kinds=["comparison", "conversation"])
+    turn = conversations.start(project=Project.objects.get(pk=project.pk), person=ada, text="My lamp is broken.")
+    write_answers(turn, "Which one?", "All of it?")
+    return turn.conversation
 
 
 def test_the_schema_is_valid():
@@ -119,6 +122,8 @@ def test_every_door_keeps_to_the_schema(case, secret, project, ada):
     row = row_of(room, project, ada)
     if "id" in case.path_parameters:
         case.path_parameters["id"] = str(row.public_id)
+    if "turn" in case.path_parameters:
+        case.path_parameters["turn"] = 1
     if "project" in case.path_parameters:
         case.path_parameters["project"] = project.slug
     if case.query and "project" in case.query:

@@ -8,8 +8,8 @@ from django.urls import URLPattern
 from rest_framework.test import APIClient
 
 from feedback.api.urls import v1
-from feedback.models import ApiToken, Concern, Evaluation, Flag
-from feedback.services import annotations, exports, imports, schedules
+from feedback.models import ApiToken, Evaluation, Flag
+from feedback.services import annotations, conversations, exports, imports, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
 OWN = {"people/me/", "tokens/"}  # what everybody has of their own
@@ -33,6 +33,10 @@ def rows(project, ada, ben, client_for):
     imported = imports.request_import(name="secret", chunks=[b"{}"], **options)
     exported = exports.request_export(**options)
     assert Flag.objects.count() == 1
+    make_model(project, ada, serve=True)
+    project.kinds = [*project.kinds, "conversation"]
+    project.save(update_fields=["kinds"])
+    turn = conversations.start(project=project, person=ada, text="a secret talk")
     return {
         "projects": project,
         "prompts": prompt,
@@ -40,7 +44,6 @@ def rows(project, ada, ben, client_for):
         "tasks": annotation.task,
         "assignments": annotation.assignment,
         "annotations": annotation,
-        "concerns": Concern.objects.get(),
         "snapshots": snapshot,
         "jobs": run.job,
         "imports": imported,
@@ -49,6 +52,7 @@ def rows(project, ada, ben, client_for):
         "chains": run.chain,
         "models": version,
         "schedules": schedule,
+        "conversations": turn.conversation,
         "tokens": ApiToken.objects.filter(person=ada).latest("pk"),
     }
 
@@ -57,7 +61,7 @@ def address(pattern: URLPattern, rows) -> str:
     route = str(pattern.pattern)
     room = route.split("/")[0]
     route = route.replace("<slug:project>", "desk").replace("<uuid:person>", str(UUID(int=1)))
-    route = route.replace("<int:number>", "1")
+    route = route.replace("<int:turn>", "1")
     if "<uuid:id>" in route:
         route = route.replace("<uuid:id>", str(rows[room].public_id))
     return route

@@ -1,0 +1,87 @@
+"""A conversation as its person sees it: blind, every turn with its two answers by letter."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from feedback.models import Assignment, Conversation, Person, Project, Prompt, Response
+from feedback.rules.payloads import LETTERS, unresolve
+from feedback.services import conversations
+from feedback.services.turns import ANSWERS, answers_of, is_awaited
+
+WRITING, READY, ANSWERED, FAILED, BLOCKED = "writing", "ready", "answered", "failed", "blocked"
+OPENING = "opening"  # the source of prompts that an admin offers to begin with
+MOST_OPENINGS = 6
+
+
+def of_person(project: Project, person: Person) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(project=project, person=person).order_by("-pk")
+
+
+def openings(project: Project) -> list[str]:
+    """Messages that an admin offers to begin a talk with: the newest prompts of the source `opening`."""
+    found = Prompt.objects.filter(project=project, source=OPENING).exclude(state=Prompt.State.BLOCKED)
+    return list(dict.fromkeys(prompt.text for prompt in found.order_by("-pk")[: 4 * MOST_OPENINGS]))[:MOST_OPENINGS]
+
+
+def told(conversation: Conversation) -> dict[str, Any]:
+    turns = conversation.turns.select_related("conversation__person").order_by("turn")
+    return {
+        "id": conversation.public_id,
+        "project": conversation.project.slug,
+        "state": "ended" if conversation.ended_at else "open",
+        "created_at": conversation.created_at,
+        "ended_at": conversation.ended_at,
+        "turns": [turn_told(turn) for turn in turns],
+    }
+
+
+def turn_told(turn: Prompt) -> dict[str, Any]:
+    """One turn. `state`: writing; ready to be judged; answered; failed or blocked, and `sentence` says why."""
+    assignment = conversations.assignment_of(turn)
+    answer = _answer(assignment)
+    answers = _in_order_shown(assignment) if assignment else answers_of(turn)
+    state, sentence = _state(turn, assignment, answers, answer)
+    return {
+        "turn": turn.turn,
+        "message": turn.text,
+        "state": state,
+        "sentence": sentence,
+        "assignment": assignment.public_id if assignment and turn.conversation.ended_at is None else None,  # type: ignore[union-attr]
+        "responses": [
+            {"letter": LETTERS[place], "state": row.state, "text": row.text} for place, row in enumerate(answers)
+        ],
+        "answer": answer,
+        "goes_on": conversations.continuation(turn) if answer else None,
+    }
+
+
+def _state(
+    turn: Prompt, assignment: Assignment | None, answers: list[Response], answer: dict[str, Any] | None
+) -> tuple[str, str]:
+    if answer is not None:
+        return ANSWERED, ""
+    if assignment is not None:
+        return READY, ""
+    if is_awaited(turn):
+        return WRITING, ""
+    if turn.state == Prompt.State.BLOCKED:
+        return BLOCKED, "The guard holds this message back, so nothing answers it. Write another one."
+    gone = turn.responses.filter(state__in=[Response.State.FAILED, Response.State.BLOCKED]).order_by("-pk").first()
+    if gone is None and len(answers) < ANSWERS:
+        return WRITING, ""
+    if gone is not None and gone.state == Response.State.BLOCKED:
+        return BLOCKED, "The guard holds an answer back. Ask for another one."
+    return FAILED, (gone.error if gone else "") or "The answers could not be written."
+
+
+def _in_order_shown(assignment: Assignment) -> list[Response]:
+    rows = Response.objects.in_bulk(assignment.order)
+    return [rows[key] for key in assignment.order]
+
+
+def _answer(assignment: Assignment | None) -> dict[str, Any] | None:
+    current = assignment.current if assignment else None
+    if assignment is None or current is None or current.withdrawn:
+        return None
+    return unresolve(assignment.task.kind, current.payload, current.shown)
