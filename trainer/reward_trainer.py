@@ -101,6 +101,7 @@ def make_trainer(
         counts = pair_counts(len(columns["row"]), config.heads, context.seed, "reward")
         shown["counts"] = counts.tolist()
         more["data_collator"] = WithCounts(reward.tokenizer.pad_token_id)
+    reward.model.config.num_labels = 1  # TRL refuses any other number; its loss is not used where there are several
     trainer = (HeadsTrainer if config.heads > 1 else RewardTrainer)(
         model=reward.model,
         args=TRLRewardConfig(
@@ -123,6 +124,7 @@ def make_trainer(
         callbacks=[hook],
         **more,
     )
+    reward.model.config.num_labels = config.heads
     if isinstance(trainer, HeadsTrainer) and config.bootstrap == "batches":
         trainer.drop_batches = (context.seed, "reward")
     trainer.batches = plan_batches(groups, config.batch_size, config.epochs, context.seed, "reward")
