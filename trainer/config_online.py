@@ -129,6 +129,8 @@ class PPOConfig(Checkpointing):
         kl_target: nats per completion that an adaptive coefficient steers to; 0 keeps the coefficient as it is.
         kl_gain: how much the coefficient grows in an iteration, in shares of it, for a KL of twice the target; an
             error counts at most a fifth (Ziegler et al. 2019, section 2.2), in (0, 1].
+        critic: "separate", a copy of the reward model; or "shared", a head on the policy's own trunk: half the time and
+            memory, and blind at first. value_loss_weight: of the shared critic's loss beside the policy's, > 0.
         clip_range: the ratio is clipped to 1 ± this, in (0, 1). value_clip: the same for values, > 0.
         micro_batch: completions in one backward at most, >= 1; changes memory and speed, not the result.
         gamma, lam: discount and GAE trace, in (0, 1].
@@ -155,6 +157,8 @@ class PPOConfig(Checkpointing):
     kl_coef: float = setting(0.1, low=0)
     kl_target: float = setting(0.0, low=0)
     kl_gain: float = setting(0.1, above=0, high=1)
+    critic: str = setting("separate", choices=("separate", "shared"))
+    value_loss_weight: float = setting(0.1, above=0)
     clip_range: float = setting(0.2, above=0, high=1)
     value_clip: float = setting(0.2, above=0)
     micro_batch: int = setting(96, low=1)

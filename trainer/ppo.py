@@ -25,7 +25,7 @@ from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.ppo_alarms import Alarm, alarms
 from trainer.ppo_trainer import PPOTrainer
 from trainer.progress import Ticker
-from trainer.rollouts import Critic, context_room, distinct_prompts, fitting, remove_critic, repetition
+from trainer.rollouts import Critic, ValueHead, context_room, distinct_prompts, fitting, remove_critic, repetition
 from trainer.scoring import load_judge, load_terms
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Messages, open_snapshot
@@ -62,7 +62,7 @@ def run(context: RunContext) -> StageResult:
     trainer = PPOTrainer(
         policy,
         reference,
-        Critic(reward.model, mean, reward.std, weight),
+        ValueHead(policy) if config.critic == "shared" else Critic(reward.model, mean, reward.std, weight),
         judge,
         tokenizer,
         prompts,

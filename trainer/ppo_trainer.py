@@ -29,7 +29,7 @@ from trl import RLOOConfig, RLOOTrainer
 from trainer import ppo_math
 from trainer.errors import ConfigInvalid, RunDiverged
 from trainer.loop import RunFolderTrainer
-from trainer.rollouts import Critic, Rollout, add_critic, answer_log_probs, lay_out
+from trainer.rollouts import Critic, Rollout, ValueHead, add_critic, answer_log_probs, lay_out
 from trainer.sampling import draw, end_ids, length_buckets
 from trainer.seeds import stable_seed
 
@@ -69,7 +69,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
     Args:
         policy: the causal language model to train, dropout off; it is changed in place.
         reference: the frozen model KL is measured to. Always needed, also at kl_coef 0, where KL is only watched.
-        critic: made from the reward model.
+        critic: made from the reward model, or a head on the policy's trunk.
         judge: scores of completions.
         tokenizer: of all of them; its pad and end tokens differ.
         prompts: token ids of the training prompts, each ending where the answer begins.
@@ -90,7 +90,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         self,
         policy: PreTrainedModel,
         reference: PreTrainedModel,
-        critic: Critic,
+        critic: Critic | ValueHead,
         judge: Judge,
         tokenizer: PreTrainedTokenizerBase,
         prompts: Sequence[Sequence[int]],
@@ -117,6 +117,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             train_dataset=Dataset.from_dict({"prompt": [""]}),  # RLOO insists on one; see get_train_dataloader
             processing_class=tokenizer,
         )
+        # Apart, critic and policy have gradients of their own and need no weight between them.
+        self.value_weight = config.value_loss_weight if isinstance(critic, ValueHead) else 1.0
         self.policy, self.critic = policy, critic.to(self.accelerator.device)
         add_critic(policy, self.critic, config.temperature)
         self.reference = reference.to(self.accelerator.device).requires_grad_(False).eval()
@@ -211,7 +213,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             clip=self.ppo.value_clip,
             tokens=tokens,
         )
-        loss = policy.loss + value
+        loss = policy.loss + self.value_weight * value
         if not bool(torch.isfinite(loss)):
             raise self.diverged(f"The loss is {float(loss)} on rollout rows {rows.tolist()}")
         self.note(

@@ -15,7 +15,7 @@ from trainer.config import PPOConfig
 from trainer.errors import RunDiverged
 from trainer.models import load_classifier, load_policy
 from trainer.ppo_trainer import PPOTrainer
-from trainer.rollouts import Critic, Rollout, answer_log_probs, lay_out, remove_critic
+from trainer.rollouts import Critic, Rollout, ValueHead, answer_log_probs, lay_out, remove_critic
 from trainer.scoring import Scores
 
 PROMPTS = [[10, 11, 12], [20, 21], [30, 31, 32, 33, 34], [40]]
@@ -43,7 +43,7 @@ def make(base_folder: Path, reward_folder: Path, tokenizer: Any, tmp_path: Path)
         return PPOTrainer(
             policy,
             reference,
-            Critic(critic, 0.1, 0.7),
+            ValueHead(policy) if values.get("critic") == "shared" else Critic(critic, 0.1, 0.7),
             lambda prompts, completions: Scores({"model": score(prompts, completions)}),
             tokenizer,
             PROMPTS,
@@ -183,6 +183,27 @@ def test_09_and_16_values_stand_before_the_token_and_start_as_the_reward_model(
         with torch.no_grad():
             raw = reward.score(reward.base_model(prefix).last_hidden_state[:, -1])
         assert float(rollout.values[0, t]) == pytest.approx((float(raw) - 0.1) / 0.7, abs=1e-4)
+
+
+def test_09_a_critic_on_the_policys_trunk_reads_its_states_and_learns(
+    make: Make, base_folder: Path, tokenizer: Any
+) -> None:
+    """It knows nothing at first; then its value is its head on the policy's state before the token, and errs less."""
+    seen: list[dict[str, float]] = []
+    trainer = make(critic="shared", iterations=12, after=lambda iteration, metrics: seen.append(metrics))
+    assert not trainer.collect([PROMPTS[0]], [3]).values.any()
+    trainer.train()
+    assert seen[-1]["value_loss"] < seen[0]["value_loss"]
+
+    rollout = trainer.collect([PROMPTS[0]], [3])
+    head = trainer.critic.head
+    remove_critic(trainer.policy)
+    for t in range(len(rollout.completion(0))):
+        prefix = torch.tensor([PROMPTS[0] + rollout.completion(0)[:t]])
+        with torch.no_grad():
+            expected = head(trainer.policy.base_model(prefix).last_hidden_state[:, -1])
+        assert float(rollout.values[0, t]) == pytest.approx(float(expected), abs=1e-4)
+    assert trainer.policy.state_dict().keys() == load_policy(base_folder, tokenizer).state_dict().keys()
 
 
 def test_14_tokens_after_the_end_change_nothing(tokenizer: Any) -> None:
