@@ -227,8 +227,6 @@ class Reviewed(Door):
     def post(self, request: Request, id: UUID) -> Response:
         annotation = access.get_annotation(self.viewer, id)
         access.require_role(self.viewer, annotation.project, access.REVIEWER)
-        if annotation.annotator_id == self.person.pk:
-            raise Forbidden("Nobody reviews their own answer. Ask another reviewer.")
         given = self.read(DecisionSerializer)
 
         def act() -> tuple[int, Any]:

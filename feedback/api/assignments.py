@@ -1,5 +1,6 @@
 """What an annotator holds: drafts, the answer, and ways to let it go."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.tasks import AssignmentSerializer, next_for
 from feedback.models import Annotation, Assignment
 from feedback.selectors import access, work
-from feedback.services import annotations, assignments
+from feedback.services import annotations, assignments, training_round
 
 ANSWER = (
     'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
@@ -37,6 +38,15 @@ class NoTaskSerializer(serializers.Serializer[Any]):
     retry_after = serializers.IntegerField(help_text="Seconds.")
 
 
+class ToldSerializer(serializers.Serializer[Any]):
+    right = serializers.BooleanField()
+    answer = serializers.DictField(help_text="What is right, in the letters that you were shown.")
+    explanation = serializers.CharField(help_text="Why.")
+    training = serializers.CharField(help_text="needed, passed or failed, after this answer.")
+    answered = serializers.IntegerField()
+    needed = serializers.IntegerField()
+
+
 class SubmittedSerializer(serializers.Serializer[Any]):
     annotation = serializers.UUIDField(help_text="To revise or take back.")
     assignment = serializers.UUIDField()
@@ -45,6 +55,7 @@ class SubmittedSerializer(serializers.Serializer[Any]):
     )
     late = serializers.BooleanField(help_text="Whether it was sent after the assignment had expired.")
     seconds = serializers.FloatField()
+    feedback = ToldSerializer(required=False, help_text="In the training round: what is right, and why.")
     next = AssignmentSerializer(allow_null=True, required=False)
     no_next = NoTaskSerializer(required=False, help_text="Why there is no next one, if it was asked for.")
 
@@ -59,13 +70,15 @@ class SkipSerializer(serializers.Serializer[Any]):
 
 
 def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
-    return {
+    reply = {
         "annotation": annotation.public_id,
         "assignment": assignment.public_id,
         "counted": assignment.counted,
         "late": annotation.late,
         "seconds": annotation.seconds,
     }
+    told = training_round.told(assignment)
+    return reply if told is None else reply | {"feedback": asdict(told)}
 
 
 class OneAssignment(Door):

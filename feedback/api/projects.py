@@ -13,7 +13,7 @@ from feedback.api.fields import ObjectField, PersonBriefSerializer
 from feedback.errors import NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Project
 from feedback.selectors import access, members
-from feedback.services import projects
+from feedback.services import projects, training_round
 
 
 class ProjectSettingsSerializer(serializers.Serializer[Any]):
@@ -34,6 +34,11 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
     responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
     sampling = ObjectField(required=False, help_text="Temperature and length of generated responses.")
     training_policy = ObjectField(required=False, help_text="Preset and settings of its training stages.")
+    queue_policy = ObjectField(
+        required=False,
+        help_text="Who is given what: gold_share (0 to 0.3, or 1), kind_weights, daily_limit, training_tasks and"
+        " training_pass (percent) of the training round, skips_to_review, review_share.",
+    )
 
 
 class NewProjectSerializer(ProjectSettingsSerializer):
@@ -45,6 +50,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
     label_scheme = ObjectField()
     sampling = ObjectField()
     training_policy = ObjectField()
+    queue_policy = ObjectField()
     kinds = serializers.ListField(child=serializers.CharField())
     dimensions = serializers.ListField(child=serializers.CharField())
 
@@ -65,6 +71,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
             "responses_per_prompt",
             "sampling",
             "training_policy",
+            "queue_policy",
             "created_at",
         ]
 
@@ -77,11 +84,28 @@ class MemberSerializer(serializers.Serializer[Any]):
     person = PersonBriefSerializer()
     role = serializers.CharField(help_text="annotator, reviewer or admin.")
     since = serializers.DateTimeField(source="created_at")
+    qualified = ObjectField(help_text='What they may do: {"kinds": […], "schemes": […]}; empty: all.')
+    daily_limit = serializers.IntegerField(allow_null=True, help_text="Answers a day; null: the project's limit.")
+    training = serializers.ChoiceField(choices=Membership.Training.choices)
+    trained_at = serializers.DateTimeField(allow_null=True)
+    guidelines_read = serializers.IntegerField(
+        source="guidelines_read.number", allow_null=True, default=None, help_text="The newest version they have read."
+    )
 
 
 class SetMemberSerializer(serializers.Serializer[Any]):
     person = serializers.CharField(max_length=150, help_text="Public id or username.")
     role = serializers.ChoiceField(choices=Membership.Role.choices)
+
+
+class MemberTermsSerializer(serializers.Serializer[Any]):
+    qualified = ObjectField(required=False)
+    daily_limit = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000)
+    training = serializers.ChoiceField(
+        choices=["waived", "needed"],
+        required=False,
+        help_text="Work without the training round, or start it over.",
+    )
 
 
 class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
@@ -153,7 +177,7 @@ class Members(Door):
     @extend_schema(summary="Who works in a project", responses=MemberSerializer(many=True))
     def get(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.REVIEWER)
-        return self.page(row.memberships.select_related("person"), MemberSerializer)
+        return self.page(row.memberships.select_related("person", "guidelines_read"), MemberSerializer)
 
     @extend_schema(
         summary="Give somebody a role",
@@ -174,7 +198,33 @@ class Members(Door):
 
 
 class OneMember(Door):
-    scopes = {"DELETE": "admin"}
+    scopes = {"PATCH": "admin", "DELETE": "admin"}
+
+    @extend_schema(
+        summary="Say what a member may do, and how much",
+        description="Kinds and label schemes that they are qualified for, answers a day, and the training round.",
+        request=MemberTermsSerializer,
+        responses=MemberSerializer,
+    )
+    def patch(self, request: Request, project: str, person: UUID) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        member = members.membership(row, person)
+        if member is None:
+            raise NotFound
+        given = self.read(MemberTermsSerializer)
+        if "training" in given:
+            member = training_round.set_training(
+                by=self.person, project=row, person=member.person, training=given["training"]
+            )
+        if {"qualified", "daily_limit"} & set(given):
+            member = projects.qualify(
+                by=self.person,
+                project=row,
+                person=member.person,
+                qualified=given.get("qualified", member.qualified),
+                daily_limit=given.get("daily_limit", member.daily_limit),
+            )
+        return Response(MemberSerializer(member).data)
 
     @extend_schema(summary="Take somebody out of a project", description="Their answers stay.", responses={204: None})
     def delete(self, request: Request, project: str, person: UUID) -> Response:
@@ -210,5 +260,27 @@ class Guidelines(Door):
         def act() -> tuple[int, Any]:
             version = projects.publish_guidelines(by=self.person, project=row, text=text)
             return 201, GuidelinesSerializer(version).data
+
+        return self.once(act)
+
+
+class GuidelinesRead(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Say that you have read a version of the guidelines",
+        description="The desk asks once for each new version. Annotations keep the version they were made under.",
+        request=None,
+        responses=GuidelinesSerializer,
+    )
+    def post(self, request: Request, project: str, number: int) -> Response:
+        row = access.get_project(self.viewer, project)
+        version = row.guidelines.filter(number=number).first()
+        if version is None:
+            raise NotFound
+
+        def act() -> tuple[int, Any]:
+            projects.guidelines_read(project=row, person=self.person, version=version)
+            return 200, GuidelinesSerializer(version).data
 
         return self.once(act)

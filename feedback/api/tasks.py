@@ -11,10 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.doors import IN_PROJECT, Door, made
-from feedback.api.fields import MessageSerializer, ObjectField
+from feedback.api.fields import MessageSerializer, ObjectField, VerbatimField
 from feedback.models import Kind, Task
-from feedback.selectors import access, work
-from feedback.services import queue, tasks
+from feedback.rules.payloads import unresolve
+from feedback.selectors import access, review_queue, work
+from feedback.services import gold, queue, reviews, tasks
 
 
 class LetteredSerializer(serializers.Serializer[Any]):
@@ -44,6 +45,9 @@ class AssignmentSerializer(serializers.Serializer[Any]):
     number_sends = serializers.BooleanField()
     skip_reasons = serializers.ListField(child=serializers.CharField())
     draft = serializers.DictField(allow_null=True)
+    suggestion = serializers.DictField(
+        allow_null=True, help_text="Spans that a marker made beforehand, to accept, change or clear."
+    )
     answer = serializers.DictField(allow_null=True, help_text="The current answer, once there is one.")
     training_round = serializers.BooleanField(help_text="Whether you are told what is right after you have answered.")
     sent_back = serializers.CharField(allow_blank=True, help_text="What a reviewer asks for, having sent it back.")
@@ -67,6 +71,7 @@ class TaskBriefSerializer(serializers.Serializer[Any]):
     arm = serializers.CharField(help_text="Why it was chosen.")
     propensity = serializers.FloatField(help_text="With which probability that arm chose it.")
     is_check = serializers.SerializerMethodField(help_text="Whether its right answer is known.")
+    training_round = serializers.BooleanField(help_text="Whether new annotators begin with it.")
     external_id = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -78,9 +83,20 @@ class TaskBriefSerializer(serializers.Serializer[Any]):
 class TaskSerializer(TaskBriefSerializer):
     responses = PlacedSerializer(source="placed", many=True)
     answers = serializers.SerializerMethodField(help_text="How many counted answers it has.")
+    gold = ObjectField(allow_null=True, help_text="The right answer, as it is stored: responses by id.")
+    explanation = serializers.CharField(help_text="Why it is right.")
+    skips = serializers.SerializerMethodField(help_text="How many skipped it, by reason.")
+    decision = serializers.SerializerMethodField(help_text="What a reviewer decided, where answers disagreed.")
 
     def get_answers(self, task: Task) -> int:
         return task.assignments.filter(counted=True).count()
+
+    def get_skips(self, task: Task) -> dict[str, int]:
+        return review_queue.skips(task)
+
+    def get_decision(self, task: Task) -> dict[str, Any] | None:
+        verdict = task.verdicts.first()
+        return unresolve(task.kind, verdict.payload, verdict.shown) if verdict else None
 
 
 @extend_schema_serializer(component_name="NewTask")
@@ -103,9 +119,33 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     gold = ObjectField(
         required=False,
         allow_null=True,
-        help_text='The right answer, if it is a check: {"chosen": <response id>} or {"outcome": "tie"}.',
+        help_text="The right answer, if it is a check: an answer by letters, a for the first of `responses`. Ratings"
+        " and spans may have a `tolerance`: points, or characters at each end.",
     )
+    explanation = VerbatimField(max_length=5000, required=False, allow_blank=True, help_text="Why it is right.")
+    training_round = serializers.BooleanField(default=False, help_text="New annotators begin with it.")
     external_id = serializers.CharField(max_length=200, required=False, allow_null=True)
+
+
+class TaskChangesSerializer(serializers.Serializer[Any]):
+    annotations_wanted = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    priority = serializers.IntegerField(min_value=0, max_value=9, required=False)
+
+
+class GoldSerializer(serializers.Serializer[Any]):
+    answer = ObjectField(
+        required=False,
+        allow_null=True,
+        help_text="By letters of the task's own order, perhaps with a tolerance. Without one: what a reviewer decided,"
+        " or what most of its answers say.",
+    )
+    explanation = VerbatimField(max_length=5000, default="", allow_blank=True)
+    training_round = serializers.BooleanField(default=False)
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    answer = ObjectField(help_text="By letters of the task's own order.")
+    note = VerbatimField(max_length=5000, default="", allow_blank=True)
 
 
 class AskForTaskSerializer(serializers.Serializer[Any]):
@@ -157,7 +197,18 @@ class Tasks(Door):
 
 
 class OneTask(Door):
-    scopes = {"GET": "read"}
+    scopes = {"GET": "read", "PATCH": "submit"}
+
+    @extend_schema(
+        summary="Change how many answers a task wants, or how soon",
+        description="What is asked never changes: answers were given to it. For reviewers and admins.",
+        request=TaskChangesSerializer,
+        responses=TaskSerializer,
+    )
+    def patch(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        given = self.read(TaskChangesSerializer)
+        return Response(TaskSerializer(tasks.change_task(by=self.person, task=task, **given)).data)
 
     @extend_schema(summary="A task with its responses", responses=TaskSerializer)
     def get(self, request: Request, id: UUID) -> Response:
@@ -187,14 +238,55 @@ class ReopenTask(Door):
         return self.once(lambda: (200, TaskSerializer(tasks.reopen_task(by=self.person, task=task)).data))
 
 
+class GoldTask(Door):
+    scopes = {"POST": "submit", "DELETE": "submit"}
+
+    @extend_schema(
+        summary="Make a task a check",
+        description="Its right answer is known from now on: everybody may answer it once, and it no longer trains.",
+        request=GoldSerializer,
+        responses=TaskSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        given = self.read(GoldSerializer)
+        return self.once(lambda: (200, TaskSerializer(gold.mark(by=self.person, task=task, **given)).data))
+
+    @extend_schema(summary="Make a check an ordinary task again", responses={200: TaskSerializer})
+    def delete(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        return Response(TaskSerializer(gold.unmark(by=self.person, task=task)).data)
+
+
+class DecideTask(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Decide what the answer to a task is",
+        description="For reviewers who have not answered it. The annotators' answers stay as they are; snapshots of the"
+        " policy `consensus` take the decision. Of two reviewers at once, the second one gets 409.",
+        request=VerdictSerializer,
+        responses={201: TaskSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        given = self.read(VerdictSerializer)
+
+        def act() -> tuple[int, Any]:
+            reviews.decide(task=task, by=self.person, **given)
+            return 201, TaskSerializer(task).data
+
+        return self.once(act)
+
+
 class NextTask(Door):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
         summary="Get something to judge",
         description="What you hold already comes again, unless `ahead` is asked for. 204: nothing to do now;"
-        " `X-Reason` says why (no_tasks, all_seen, all_held, project_paused, project_closed) and `Retry-After` when to"
-        " ask again.",
+        " `X-Reason` says why (no_tasks, all_seen, all_held, not_qualified, daily_limit, training_failed,"
+        " training_empty, project_paused, project_closed) and `Retry-After` when to ask again.",
         request=AskForTaskSerializer,
         responses={200: AssignmentSerializer, 204: OpenApiResponse(description="Nothing to do now.")},
     )

@@ -17,6 +17,7 @@ from feedback.models import (
     ApiToken,
     Assignment,
     Chain,
+    Concern,
     Conversation,
     Corpus,
     DatasetSnapshot,
@@ -166,6 +167,10 @@ def get_annotation(viewer: Viewer, key: Any) -> Annotation:
     if annotation.annotator_id != viewer.person.pk and not may(viewer, annotation.project, REVIEWER):
         raise NotFound
     return annotation
+
+
+def get_concern(viewer: Viewer, key: Any) -> Concern:
+    return _get(viewer, Concern.objects.select_related("project", "task", "assignment__current"), key, REVIEWER)
 
 
 def get_snapshot(viewer: Viewer, key: Any, role: str = ADMIN) -> DatasetSnapshot:

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from feedback.errors import Conflict, Forbidden, Invalid
+from feedback.errors import Conflict, Forbidden, Invalid, NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project, Task
 from feedback.rules import policies, queue_policy, schemes
 from feedback.services import events
@@ -99,6 +99,35 @@ def set_member(*, by: Person | None, project: Project, person: Person, role: str
         membership, _ = Membership.objects.update_or_create(project=project, person=person, defaults={"role": role})
         events.record("member.set", person, actor=by, project=project, role=role)
     return membership
+
+
+def qualify(
+    *, by: Person, project: Project, person: Person, qualified: dict[str, Any], daily_limit: int | None
+) -> Membership:
+    """What a member may do here, and how much of it in a day.
+
+    Args:
+        qualified: {"kinds": [...], "schemes": [...]}; what is missing is not limited, {} is everything.
+        daily_limit: answers a day (UTC); None: the project's own limit.
+
+    Raises:
+        Invalid: kinds or schemes that are not there, or a limit that is none.
+        NotFound: they have no role here.
+    """
+    try:
+        queue_policy.check_qualified(qualified, Kind.values, sorted(project.label_scheme))
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
+    if daily_limit is not None and not 1 <= daily_limit <= 100_000:
+        raise Invalid("A day's limit is a whole number from 1 to 100000.", field="daily_limit")
+    with transaction.atomic():
+        member = Membership.objects.select_for_update().filter(project=project, person=person).first()
+        if member is None:
+            raise NotFound
+        member.qualified, member.daily_limit = qualified, daily_limit
+        member.save(update_fields=["qualified", "daily_limit"])
+        events.record("member.qualified", person, actor=by, project=project)
+    return member
 
 
 def remove_member(*, by: Person, project: Project, person: Person) -> None:

@@ -256,8 +256,7 @@ class Ask:
             if not found:
                 return
             unseen = set(self._unseen(Task.objects.filter(pk__in=found)).values_list("pk", flat=True))
-            if unseen:
-                yield [key for key in found if key in unseen]
+            yield from ([key] for key in found if key in unseen)
 
     # --- claiming ----------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from feedback.models import ApiToken, Person, Project
+from feedback.models import ApiToken, Concern, Person, Project
 from feedback.rules.scopes import SCOPES
 from feedback.services import annotations, conversations, exports, imports, schedules
 from feedback.wsgi import application
@@ -75,6 +75,7 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "annotations": lambda: (
             make_task(project) and annotations.submit(assignment=take(project, ada), answer=PREFERS_A)
         ),
+        "concerns": lambda: flagged(project, ada),
         "snapshots": lambda: make_pair(project, ada) and make_snapshot(project, ada),
         "preferences": lambda: make_pair(project, ada),
         "jobs": lambda: make_run(project, ada).job,
@@ -102,6 +103,13 @@ def talk(project: Project, ada: Person) -> Any:
     turn = conversations.start(project=Project.objects.get(pk=project.pk), person=ada, text="My lamp is broken.")
     write_answers(turn, "Which one?", "All of it?")
     return turn.conversation
+
+
+def flagged(project: Project, ada: Person) -> Concern:
+    make_task(project)
+    annotation = annotations.submit(assignment=take(project, ada), answer=PREFERS_A)
+    annotations.flag(assignment=annotation.assignment, by=ada, reason="odd")
+    return Concern.objects.latest("pk")
 
 
 def test_the_schema_is_valid():

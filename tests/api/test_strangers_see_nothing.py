@@ -8,7 +8,7 @@ from django.urls import URLPattern
 from rest_framework.test import APIClient
 
 from feedback.api.urls import v1
-from feedback.models import ApiToken, Evaluation, Flag
+from feedback.models import ApiToken, Concern, Evaluation, Flag
 from feedback.services import annotations, conversations, exports, imports, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
@@ -44,6 +44,7 @@ def rows(project, ada, ben, client_for):
         "tasks": annotation.task,
         "assignments": annotation.assignment,
         "annotations": annotation,
+        "concerns": Concern.objects.get(),
         "snapshots": snapshot,
         "jobs": run.job,
         "imports": imported,
@@ -62,6 +63,7 @@ def address(pattern: URLPattern, rows) -> str:
     room = route.split("/")[0]
     route = route.replace("<slug:project>", "desk").replace("<uuid:person>", str(UUID(int=1)))
     route = route.replace("<int:turn>", "1")
+    route = route.replace("<int:number>", "1")
     if "<uuid:id>" in route:
         route = route.replace("<uuid:id>", str(rows[room].public_id))
     return route

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from feedback.models import Annotation, Assignment, Draft, Flag, Person, Project
-from feedback.services import tasks
+from feedback.services import queue
 from tests.factories import PREFERS_A, make_prompt, make_response, make_task, take
 
 
@@ -191,4 +191,4 @@ def test_asking_for_more_while_one_is_shown_holds_at_most_two(project: Project, 
     client = signed_in(ben)
     shown, ahead = cards(client.get("/p/desk/desk/").content.decode())
     assert post(client, "/p/desk/desk/next/", {"showing": shown}).json()["next"]["id"] == ahead
-    assert Assignment.objects.filter(annotator=ben, state="held").count() == tasks.AT_MOST_HELD
+    assert Assignment.objects.filter(annotator=ben, state="held").count() == queue.AT_MOST_HELD

@@ -1,0 +1,92 @@
+"""New annotators begin with tasks whose answers are known, are told after each, and pass, fail, or are let through."""
+
+import pytest
+
+from feedback.errors import Invalid
+from feedback.models import Annotation, Event, Membership, Person, Project, Task
+from feedback.services import annotations, projects, queue, training_round
+from feedback.services.queue import NoTask
+from feedback.services.training_round import Told
+from tests.factories import make_task, take
+
+RIGHT = {"outcome": "tie"}
+WRONG = {"outcome": "both_bad"}
+
+
+@pytest.fixture
+def work(project: Project, ada: Person) -> Task:
+    """Two tasks of three must be right before real work, of which there is one. The round has four."""
+    policy = {"training_tasks": 3, "training_pass": 66, "gold_share": 0}
+    projects.update_project(by=ada, project=project, queue_policy=policy)
+    for place in range(4):
+        make_task(project, gold=RIGHT, training_round=True, explanation=f"They say the same ({place}).")
+    return make_task(project)
+
+
+def answer(project: Project, person: Person, said: dict[str, str]) -> Told:
+    held = take(project, person)
+    assert held.arm == "training" and held.task.training_round
+    annotations.submit(assignment=held, answer=said)
+    told = training_round.told(held)
+    assert told is not None
+    return told
+
+
+def test_told_after_each_and_real_work_after_the_last(project: Project, ben: Person, work: Task) -> None:
+    first = answer(project, ben, WRONG)
+    assert (first.right, first.answer["outcome"], first.training, first.answered) == (False, "tie", "needed", 1)
+    assert first.explanation.startswith("They say the same")
+    assert answer(project, ben, RIGHT).training == "needed"
+    last = answer(project, ben, RIGHT)
+    assert (last.right, last.training, last.answered, last.needed) == (True, "passed", 3, 3)
+    real = take(project, ben)
+    assert real.task_id == work.pk
+    annotations.submit(assignment=real, answer=RIGHT)
+    assert training_round.told(real) is None, "real work is not commented on"
+    member = Membership.objects.get(project=project, person=ben)
+    assert member.trained_at is not None
+    assert Event.objects.filter(verb="member.training_passed").count() == 1
+
+
+def test_one_more_chance_with_each_task_that_is_left(project: Project, ben: Person, work: Task) -> None:
+    for said, then in ((WRONG, "needed"), (WRONG, "needed"), (RIGHT, "needed"), (RIGHT, "passed")):
+        assert answer(project, ben, said).training == then
+
+
+def test_failed_when_the_tasks_are_used_up_and_told_what_to_do(
+    project: Project, ada: Person, ben: Person, work: Task
+) -> None:
+    for _ in range(4):
+        last = answer(project, ben, WRONG)
+    assert last.training == "failed"
+    nothing = queue.next_assignment(project=project, annotator=ben)
+    assert isinstance(nothing, NoTask) and nothing.reason == "training_failed"
+    assert "ask an admin" in nothing.sentence
+    assert work.assignments.count() == 0
+
+    training_round.set_training(by=ada, project=project, person=ben, training="needed")
+    assert answer(project, ben, RIGHT).answered == 1, "it starts over"
+    assert Annotation.objects.filter(annotator=ben).count() == 5, "what was said stays"
+
+
+def test_an_admin_lets_somebody_work_without_it(project: Project, ada: Person, ben: Person, work: Task) -> None:
+    training_round.set_training(by=ada, project=project, person=ben, training="waived")
+    assert take(project, ben).task_id == work.pk
+    with pytest.raises(Invalid):
+        training_round.set_training(by=ada, project=project, person=ben, training="passed")
+
+
+def test_reviewers_begin_at_once(project: Project, rosa: Person, work: Task) -> None:
+    assert take(project, rosa).task_id == work.pk
+
+
+def test_a_round_without_tasks_says_so(project: Project, ada: Person, ben: Person) -> None:
+    projects.update_project(by=ada, project=project, queue_policy={"training_tasks": 3})
+    make_task(project)
+    nothing = queue.next_assignment(project=project, annotator=ben)
+    assert isinstance(nothing, NoTask) and nothing.reason == "training_empty"
+
+
+def test_a_task_of_the_round_needs_its_answer(project: Project) -> None:
+    with pytest.raises(Invalid):
+        make_task(project, training_round=True)
