@@ -82,6 +82,14 @@ def test_06_rewards_sum_to_score_minus_kl_and_the_score_stands_on_the_end() -> N
     torch.testing.assert_close(rewards.sum(1), torch.tensor([2.0 - 0.1 * 0.6, -3.0 - 0.1]))
 
 
+def test_the_adapted_coefficient_by_hand() -> None:
+    """Target 6: at 12 the error counts a fifth; at 6.6 a tenth; at 0 minus a fifth; nothing moves it from zero."""
+    assert ppo_math.adapted_kl_coef(0.1, 12.0, 6.0, 0.1) == pytest.approx(0.102)
+    assert ppo_math.adapted_kl_coef(0.1, 6.6, 6.0, 0.1) == pytest.approx(0.101)
+    assert ppo_math.adapted_kl_coef(0.1, 0.0, 6.0, 0.5) == pytest.approx(0.09)
+    assert ppo_math.adapted_kl_coef(0.0, 12.0, 6.0, 0.1) == 0
+
+
 def test_08_a_better_score_raises_the_ends_advantage_by_as_much() -> None:
     rewards, values, is_answer = random_batch()
     scores, log_ratios = torch.zeros(6, dtype=rewards.dtype), torch.zeros_like(rewards)

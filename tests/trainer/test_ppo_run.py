@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import Any
 import pytest
 import torch
 from micro import MakeRun, ask, feedback_rows, progress, weights, write_snapshot
+
+from trainer import config
+from trainer.errors import ConfigInvalid, RunDiverged
 
 CONFIG: dict[str, Any] = {
     "iterations": 6,
@@ -105,8 +110,9 @@ def test_20_killed_run_goes_on_exactly(
     killed_at: int, make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
 ) -> None:
     """Weights, the adapted KL coefficient and every figure on the way, as if nothing had happened."""
-    config = CONFIG | {"choose_best": False, "kl_target": 0.05, "kl_gain": 0.5}
-    unbroken, killed = make_run("ppo", inputs, config, name="unbroken"), make_run("ppo", inputs, config, name="killed")
+    settings = CONFIG | {"choose_best": False, "kl_target": 0.05, "kl_gain": 0.5}
+    unbroken = make_run("ppo", inputs, settings, name="unbroken")
+    killed = make_run("ppo", inputs, settings, name="killed")
     made = run_here(unbroken)
     died = command(killed, after(killed_at, "os.kill(os.getpid(), signal.SIGKILL)"))
     assert died.returncode == -9, died.stderr
@@ -122,8 +128,9 @@ def test_20_killed_run_goes_on_exactly(
 def test_a_run_asked_to_leave_checkpoints_and_goes_on(
     make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
 ) -> None:
-    config = CONFIG | {"choose_best": False}
-    folder, unbroken = make_run("ppo", inputs, config, name="asked"), make_run("ppo", inputs, config, name="unbroken")
+    settings = CONFIG | {"choose_best": False}
+    folder = make_run("ppo", inputs, settings, name="asked")
+    unbroken = make_run("ppo", inputs, settings, name="unbroken")
     run_here(unbroken)
     left = command(folder, after(3, "os.kill(os.getpid(), signal.SIGTERM)"))
     assert left.returncode == 3, left.stderr
@@ -137,8 +144,8 @@ def test_a_run_asked_to_leave_checkpoints_and_goes_on(
 def test_beyond_the_kl_budget_the_run_says_so_stops_and_keeps_a_policy_within(
     make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
 ) -> None:
-    config = CONFIG | {"learning_rate": 0.001, "iterations": 40, "kl_budget": 0.5, "evaluate_every": 1}
-    folder = make_run("ppo", inputs, config | {"stop_on_alarm": True})
+    settings = {"learning_rate": 0.001, "iterations": 40, "kl_budget": 0.5, "evaluate_every": 1, "stop_on_alarm": True}
+    folder = make_run("ppo", inputs, CONFIG | settings)
     made = run_here(folder)
     alarms = progress(folder, "alarm")
     assert "kl_budget" in {line["name"] for line in alarms}
@@ -148,6 +155,62 @@ def test_beyond_the_kl_budget_the_run_says_so_stops_and_keeps_a_policy_within(
     chosen = made["metrics"]["chosen_iteration"]
     assert chosen < last and figures(folder)[chosen]["selection_kl"] <= 0.5
     assert made["metrics"]["selection_kl"] <= 0.5
+
+
+def test_06_kl_that_cannot_be_ends_the_run(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.ppo_trainer import PPOTrainer
+
+    honest = PPOTrainer.iteration_metrics
+    monkeypatch.setattr(PPOTrainer, "iteration_metrics", lambda self: honest(self) | {"kl": -0.6})
+    with pytest.raises(RunDiverged, match="cannot be negative") as ended:
+        run_here(make_run("ppo", inputs, CONFIG))
+    assert ended.value.step == 1
+
+
+@pytest.mark.parametrize("key", ["top_p", "top_k", "min_length", "repetition_penalty"])
+def test_07_what_would_make_sampling_another_distribution_cannot_be_set(key: str) -> None:
+    with pytest.raises(ConfigInvalid, match=key):
+        config.parse("ppo", {key: 1})
+
+
+def test_03_a_reward_model_that_pads_with_its_end_is_refused(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    padded = tmp_path / "reward"
+    shutil.copytree(inputs["reward_model"], padded)
+    settings = json.loads((padded / "tokenizer_config.json").read_text())
+    (padded / "tokenizer_config.json").write_text(json.dumps(settings | {"pad_token": settings["eos_token"]}))
+    with pytest.raises(ConfigInvalid, match="pads with its end token"):
+        run_here(make_run("ppo", inputs | {"reward_model": padded}, CONFIG))
+
+
+def test_21_a_run_does_not_depend_on_what_ran_before_it(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
+) -> None:
+    made = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        random.seed(noise)
+        folder = make_run("ppo", inputs, CONFIG | {"iterations": 2}, name=f"after-{noise}")
+        run_here(folder)
+        made.append(weights(folder / "model"))
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+
+
+def test_every_look_leaves_its_answers_for_a_better_judge(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
+) -> None:
+    folder = make_run("ppo", inputs, CONFIG | {"iterations": 2})
+    run_here(folder)
+    for step in (1, 2):
+        lines = [json.loads(line) for line in (folder / "looks" / f"step-{step}.jsonl").read_text().splitlines()]
+        assert len(lines) == 8
+        assert lines[0]["prompt"][0]["role"] == "user" and lines[0]["finish_reason"] in ("stop", "length")
+        told = figures(folder)[step]
+        assert sum(line["reward"] for line in lines) / 8 == pytest.approx(told["selection_score"], abs=1e-3)
+        assert sum(line["kl"] for line in lines) / 8 == pytest.approx(told["selection_kl"], abs=1e-3)
 
 
 def test_only_prompts_of_the_train_split_are_trained_on(
@@ -191,8 +254,6 @@ def test_no_prompts_is_a_data_failure(
 def test_a_reward_model_of_another_tokenizer_is_refused(
     make_run: MakeRun, command: Command, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    import shutil
-
     other = tmp_path / "reward"
     shutil.copytree(inputs["reward_model"], other)
     vocabulary = json.loads((other / "tokenizer.json").read_text())

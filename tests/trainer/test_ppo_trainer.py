@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainer import ppo_math
 from trainer.config import PPOConfig
 from trainer.errors import RunDiverged
 from trainer.models import load_classifier, load_policy
@@ -95,6 +97,34 @@ def test_06_kl_is_watched_without_a_penalty(make: Make) -> None:
     make(after=lambda _, metrics: seen.append(metrics), kl_coef=0.0, iterations=3).train()
     assert seen[0]["kl"] == 0 and seen[2]["kl"] != 0
     assert seen[2]["reward"] == pytest.approx(seen[2]["score"])
+
+
+def test_the_coefficient_follows_kl_and_enters_the_reward(make: Make) -> None:
+    seen: list[dict[str, float]] = []
+    make(after=lambda _, figures: seen.append(dict(figures)), iterations=4, kl_target=1e-3, kl_gain=0.5).train()
+    assert [one["kl_coef"] for one in seen[:2]] == pytest.approx([0.1, 0.1 * 0.9])  # KL 0 is under the target
+    for before, one in pairwise(seen):
+        expected = ppo_math.adapted_kl_coef(before["kl_coef"], before["kl"], 1e-3, 0.5)
+        assert one["kl_coef"] == expected
+        assert one["reward"] == pytest.approx(one["score"] - expected * one["kl"], abs=1e-5)
+    assert seen[3]["kl_coef"] != seen[1]["kl_coef"]
+
+
+def test_16_the_critic_explains_most_of_the_variance_after_ten_iterations(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores that follow from the prompt, which every state holds."""
+    monkeypatch.setattr("trainer.ppo_math.score_with_eos_rule", lambda scores, *_: scores)
+    seen: list[dict[str, float]] = []
+    make(
+        score=lambda prompts, completions: torch.tensor([len(ids) - 2.75 for ids in prompts]),
+        after=lambda _, figures: seen.append(figures),
+        iterations=11,
+        rollout_batch=32,
+        micro_batch=32,
+    ).train()
+    assert seen[0]["explained_variance"] < 0.2
+    assert seen[10]["explained_variance"] > 0.5
 
 
 def test_no_figure_of_a_completion_depends_on_its_siblings(make: Make) -> None:

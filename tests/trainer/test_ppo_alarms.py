@@ -1,0 +1,77 @@
+"""What a PPO run's figures must show before an alarm sounds, and which alarms end it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trainer.config_online import PPOConfig
+from trainer.ppo_alarms import alarms
+
+CALM: dict[str, float] = {
+    "kl": 1.0,
+    "entropy": 2.0,
+    "eos_rate": 1.0,
+    "clip_fraction": 0.1,
+    "explained_variance": 0.5,
+}
+LOOK = {"selection_reward": 1.0, "selection_kl": 1.0, "selection_repetition": 0.02, "selection_length": 10.0}
+
+
+def history(count: int = 21, **now: float) -> list[dict[str, Any]]:
+    """Calm iterations, the first of them with a look, and a last one with a look and something else."""
+    calm = [dict(CALM) for _ in range(count - 1)]
+    calm[0] |= LOOK
+    return [*calm, CALM | LOOK | now]
+
+
+def names(entries: list[dict[str, Any]], stops: bool | None = None, usual_spread: float = 0.0) -> set[str]:
+    found = alarms(entries, PPOConfig(), usual_spread)
+    return {alarm.name for alarm in found if stops in (None, alarm.stops)}
+
+
+def test_calm_is_silent() -> None:
+    assert names(history()) == set()
+    assert names([CALM]) == set()
+
+
+@pytest.mark.parametrize(
+    ("now", "name", "stops"),
+    [
+        ({"selection_kl": 10.1}, "kl_budget", True),
+        ({"entropy": 0.59}, "entropy", True),
+        ({"eos_rate": 0.89}, "eos_rate", True),
+        ({"selection_repetition": 0.11}, "repetition", True),
+        ({"kl": 3.6}, "kl_slope", False),
+        ({"clip_fraction": 0.31}, "clip_fraction", False),
+        ({"explained_variance": -0.1}, "explained_variance", False),
+        ({"selection_length": 15.1}, "length", False),
+    ],
+)
+def test_each_sounds_alone(now: dict[str, float], name: str, stops: bool) -> None:
+    assert names(history(**now)) == names(history(**now), stops) == {name}
+
+
+def test_a_young_critic_and_first_completions_are_given_time() -> None:
+    assert names(history(19, explained_variance=-0.1)) == set()
+    assert names(history(5, eos_rate=0.5)) == set()
+
+
+def test_heads_twice_as_far_apart_as_usual_stop_the_run() -> None:
+    assert names(history(reward_spread=0.41), True, usual_spread=0.2) == {"reward_spread"}
+    assert names(history(reward_spread=0.39), usual_spread=0.2) == set()
+    assert names(history(reward_spread=9.0)) == set()  # one head has no spread to compare with
+
+
+def test_a_rising_score_beside_a_falling_floor_three_times_over_is_over_optimisation() -> None:
+    def looks(scores: list[float], floors: list[float]) -> list[dict[str, Any]]:
+        return [
+            CALM | LOOK | {"selection_score": score, "selection_reward_floor": floor}
+            for score, floor in zip(scores, floors, strict=True)
+        ]
+
+    assert names(looks([1, 2, 3, 4], [4, 3, 2, 1]), True) == {"over_optimised"}
+    assert names(looks([1, 2, 3, 4], [4, 3, 3, 1])) == set()
+    assert names(looks([1, 3, 2, 4], [4, 3, 2, 1])) == set()
+    assert names(looks([2, 3, 4], [3, 2, 1])) == set()
