@@ -161,23 +161,30 @@ def said(annotations: Sequence[Annotation]) -> list[Said]:
     return [in_words(annotation, annotation.shown) for annotation in annotations]
 
 
+def words_of(payload: dict[str, Any], order: list[str]) -> str:
+    """An answer in one line, in the letters of `order`."""
+    letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
+    outcome = payload.get("outcome")
+    if outcome == "prefer":
+        strength = payload.get("strength")
+        how = STRENGTH_NAMES.get(strength, "") if isinstance(strength, int) else ""
+        return f"{letter_of.get(str(payload.get('chosen')), '?')} is better, {how}".rstrip(", ")
+    if outcome:
+        return {"tie": "no difference", "both_bad": "both bad"}.get(str(outcome), str(outcome).replace("_", " "))
+    return _of_other_kinds(payload, letter_of) or "nothing kept"
+
+
+def right_answer(task: Task, order: list[str]) -> str:
+    """What is known to be right, in words. How much better is no part of it."""
+    return words_of({name: value for name, value in (task.gold or {}).items() if name != "strength"}, order)
+
+
 def in_words(annotation: Annotation, order: list[str]) -> Said:
     payload = annotation.payload or {}
     letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
-    outcome = payload.get("outcome")
-    if annotation.withdrawn:
-        words = "withdrawn"
-    elif outcome == "prefer":
-        strength = payload.get("strength")
-        how = STRENGTH_NAMES.get(strength, "") if isinstance(strength, int) else ""
-        words = f"{letter_of.get(str(payload.get('chosen')), '?')} is better, {how}".rstrip(", ")
-    elif outcome:
-        words = {"tie": "no difference", "both_bad": "both bad"}.get(str(outcome), str(outcome).replace("_", " "))
-    else:
-        words = _of_other_kinds(payload, letter_of) or "nothing kept"
     return Said(
         annotation=annotation,
-        words=words,
+        words="withdrawn" if annotation.withdrawn else words_of(payload, order),
         dimensions=[
             (name, "same" if chosen == "same" else letter_of.get(str(chosen), "?"))
             for name, chosen in (payload.get("dimensions") or {}).items()

@@ -11,6 +11,7 @@ from feedback.models import (
     Annotation,
     Assignment,
     GuidelineVersion,
+    Membership,
     Person,
     Project,
     Response,
@@ -93,11 +94,13 @@ def undoable(project: Project, person: Person) -> Assignment | None:
     """The last answer of this person, if it is recent enough to be called back by one key."""
     last = (
         Annotation.objects.filter(project=project, annotator=person, client__in=["web", "api"])
-        .select_related("assignment__task__prompt", "assignment__project", "assignment__current")
+        .select_related("task", "assignment__task__prompt", "assignment__project", "assignment__current")
         .order_by("-id")
         .first()
     )
     if last is None or last.withdrawn or last.created_at < timezone.now() - timedelta(minutes=UNDO_MINUTES):
+        return None
+    if last.task.training_round:  # what is right was told
         return None
     assignment = last.assignment
     return assignment if assignment.annotator_id == person.pk and assignment.current_id == last.pk else None
@@ -139,6 +142,21 @@ def trained_by(person: Person) -> list[dict[str, Any]]:
 
 def guidelines(project: Project) -> GuidelineVersion | None:
     return GuidelineVersion.objects.filter(project=project).order_by("-number").first()
+
+
+def unread_guidelines(project: Project, person: Person) -> GuidelineVersion | None:
+    """The newest version, if this member has not said that they read it."""
+    newest = guidelines(project)
+    member = Membership.objects.filter(project=project, person=person).only("guidelines_read_id").first()
+    return newest if newest and member and member.guidelines_read_id != newest.pk else None
+
+
+def in_own_order(task: Task) -> Assignment:
+    """The task as nobody was given it, in its own order: for a reviewer who decides, or says what is right. Unsaved."""
+    order = list(task.placed.order_by("position").values_list("response_id", flat=True))
+    assignment = Assignment(task=task, project=task.project, order=order, held_until=timezone.now())
+    assignment._state.fields_cache["draft"] = None
+    return assignment
 
 
 def open_tasks(project: Project, limit: int = 1000) -> int:

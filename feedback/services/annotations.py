@@ -32,6 +32,7 @@ from feedback.services.standing import close_pairs, take_out
 
 State = Assignment.State
 MAX_SECONDS = 24 * 3600.0
+TOLD = "In the training round you were told what is right, so the answer stays as you gave it."
 MAX_DRAFT_CHARACTERS = 100_000
 
 
@@ -102,6 +103,8 @@ def revise(
         task, held = lock(assignment)
         if held.state != State.SUBMITTED or held.current is None:
             raise Conflict("There is no answer to revise. Submit one.", code_state=held.state)
+        if task.training_round:
+            raise Conflict(TOLD)
         close_pairs(held.current)
         annotation = append(task, held, answer, by, seconds, client, late=False)
         held.current = annotation
@@ -117,6 +120,8 @@ def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
         task, held = lock(assignment)
         if held.state != State.SUBMITTED or held.current is None:
             raise Conflict("There is no answer to take back.")
+        if task.training_round:
+            raise Conflict(TOLD)
         row = Annotation.objects.create(
             project_id=held.project_id,
             task=task,

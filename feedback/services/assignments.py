@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from feedback.errors import Invalid, NotHeld
+from feedback.errors import Conflict, Invalid, NotHeld
 from feedback.models import Assignment, Concern, Project, Task
 from feedback.rules.queue_policy import QueuePolicy
 from feedback.services import concerns
@@ -55,6 +55,8 @@ def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
     """Not for this annotator: the slot is free for somebody else, and this person does not get the task again."""
     if reason not in SKIP_REASONS:
         raise Invalid(f"Choose a reason from {', '.join(SKIP_REASONS)}.", field="reason")
+    if assignment.task.training_round:
+        raise Conflict("The training round has no skipping: say what you think, and you are told what is right.")
     assignment = _let_go(assignment, State.SKIPPED, skip_reason=reason, skip_note=note[:500])
     if assignment.state != State.SKIPPED:
         raise NotHeld(state=assignment.state)

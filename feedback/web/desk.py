@@ -16,36 +16,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Project
-from feedback.rules import schemes
-from feedback.rules.kinds.rating import OVERALL
-from feedback.rules.payloads import PROMPT
-from feedback.selectors import access, waiting, work
-from feedback.services import annotations, assignments, idempotency, queue
+from feedback.selectors import access, browse, waiting, work
+from feedback.services import annotations, assignments, idempotency, projects, queue, training_round
 from feedback.services.queue import NoTask
 from feedback.web.answers import from_form
+from feedback.web.cards import KINDS, card
 from feedback.web.doors import person, project_page, viewer
+from feedback.web.htmx import wants_fragment
 from feedback.web.json_door import body_of, is_json, json_door
-
-KINDS = ("comparison", "ranking", "rating", "demonstration", "classification", "spans")
-RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
-UNANSWERABLE = "feedback/desk/_unknown_kind.html"
-REASON_KEYS = "nwz"  # the first that is no label's
-SCALE = [
-    {"key": key, "side": side, "word": word}
-    for key, side, word in (
-        ("1", "a", "A much"),
-        ("2", "a", "A"),
-        ("3", "a", "A a bit"),
-        ("4", "a", "A barely"),
-        ("5", "same", "same"),
-        ("6", "b", "B barely"),
-        ("7", "b", "B a bit"),
-        ("8", "b", "B"),
-        ("9", "b", "B much"),
-        ("0", "bad", "both bad"),
-    )
-]
-DIMENSION_KEYS = ("qwe", "rty", "iop")  # a, same, b for the first three dimensions asked
 
 
 @never_cache
@@ -63,11 +41,12 @@ def _page(request: HttpRequest, project: Project, *, error: str = "", status: in
         ahead = ahead if isinstance(ahead, Assignment) and ahead.pk != found.pk else None
     context = {
         "project": project,
-        "shown": _card(request, found) if isinstance(found, Assignment) else _nothing(request, project, found),
-        "ahead": _card(request, ahead) if isinstance(ahead, Assignment) else "",
+        "shown": card(request, found) if isinstance(found, Assignment) else _nothing(request, project, found),
+        "ahead": card(request, ahead) if isinstance(ahead, Assignment) else "",
         "present": found if isinstance(found, Assignment) else None,
         "progress": work.progress(project, who),
         "guidelines": work.guidelines(project),
+        "unread": work.unread_guidelines(project, who),
         "skip_reasons": assignments.SKIP_REASONS,
         "key_sheets": [(kind, f"feedback/desk/_keys_{kind}.html") for kind in KINDS],
         "error": error,
@@ -179,6 +158,16 @@ def following(request: HttpRequest, slug: str) -> HttpResponse:
     return _with_following(request, project, body_of(request), {})
 
 
+@require_POST
+@project_page()
+def read_guidelines(request: HttpRequest, project: Project) -> HttpResponse:
+    """Asked for once a version; the reply takes the question's place."""
+    version = work.guidelines(project)
+    if version is not None and str(version.number) == request.POST.get("number"):
+        projects.guidelines_read(project=project, person=person(request), version=version)
+    return HttpResponse() if wants_fragment(request) else redirect("desk", project.slug)
+
+
 @require_GET
 @json_door
 def undo(request: HttpRequest, slug: str) -> HttpResponse:
@@ -187,7 +176,7 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
     assignment = work.undoable(project, person(request))
     if assignment is None:
         return JsonResponse({"html": "", "sentence": "There is no answer of the last hour to call back."})
-    return JsonResponse({"id": str(assignment.public_id), "html": _card(request, assignment)})
+    return JsonResponse({"id": str(assignment.public_id), "html": card(request, assignment)})
 
 
 # --- parts -----------------------------------------------------------------------------------------
@@ -197,7 +186,15 @@ def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
     annotation = annotations.submit(
         assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web"
     )
-    return 200, {"counted": assignment.counted, "late": annotation.late}
+    reply = {"counted": assignment.counted, "late": annotation.late}
+    told = training_round.told(assignment)
+    return 200, reply if told is None else reply | {"feedback": _told(assignment, told)}
+
+
+def _told(assignment: Assignment, told: training_round.Told) -> str:
+    """What is right and why, in the letters that they saw."""
+    words = browse.right_answer(assignment.task, assignment.current.shown if assignment.current else [])
+    return render_to_string("feedback/desk/_told.html", {"told": told, "words": words, "key": assignment.public_id})
 
 
 def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
@@ -212,8 +209,12 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
         if answer and assignment.state != Assignment.State.SUBMITTED:
             annotations.save_draft(assignment=assignment, payload=answer)
         return _page(request, assignment.project, error=error.sentence, status=error.status)
-    messages.success(request, "Your answer is kept.")
-    return redirect("desk", assignment.project.slug)
+    told = training_round.told(assignment)
+    if told is None:
+        messages.success(request, "Your answer is kept.")
+        return redirect("desk", assignment.project.slug)
+    context = {"project": assignment.project, "told": _told(assignment, told)}
+    return render(request, "feedback/desk/told.html", context)
 
 
 def _once(request: HttpRequest, body: dict[str, Any], act: Any) -> dict[str, Any]:
@@ -239,7 +240,7 @@ def _with_following(
     reply = dict(reply, next=None, nothing=None)
     if isinstance(found, Assignment):
         if str(found.public_id) != showing:
-            reply["next"] = {"id": str(found.public_id), "html": _card(request, found)}
+            reply["next"] = {"id": str(found.public_id), "html": card(request, found)}
     elif not showing:
         reply["nothing"] = {"html": _nothing(request, project, found), "retry_after": found.retry_after}
     done = work.progress(project, who)
@@ -254,38 +255,6 @@ def _mark_shown(request: HttpRequest, showing: Any) -> None:
             assignments.mark_shown(assignment=assignment)
     except (NotHeld, NotFound):
         pass  # answered already, or its place is taken: an answer is taken in all the same
-
-
-def _card(request: HttpRequest, assignment: Assignment) -> str:
-    """A task as the annotator sees it. Blind: made from `work.payload` and nothing else."""
-    seen = work.payload(assignment)
-    *earlier, last = seen["prompt"]
-    if seen["on"] == PROMPT and last["content"] == seen["text"]:
-        last = None  # it is what is marked, below
-    written = seen["draft"] or seen["answer"] or {}
-    keys = {label["key"] for label in (seen["scheme"] or {}).get("labels", [])}
-    context = {
-        "task": seen,
-        "earlier": earlier,
-        "last": last,
-        "scale": SCALE,
-        "body": f"feedback/desk/_{seen['kind']}.html" if _answerable(seen) else UNANSWERABLE,
-        "unanswerable": UNANSWERABLE,
-        "ratings": RATINGS,
-        "rated": seen["dimensions"] or [OVERALL],
-        "written": written.get("text", seen["responses"][0]["text"] if seen["responses"] else ""),
-        "reason_key": next((key for key in REASON_KEYS if key not in keys), ""),
-        "dimensions": [
-            {"name": name, "keys": DIMENSION_KEYS[place] if place < len(DIMENSION_KEYS) else ""}
-            for place, name in enumerate(seen["dimensions"])
-        ],
-    }
-    return render_to_string("feedback/desk/_card.html", context, request)
-
-
-def _answerable(seen: dict[str, Any]) -> bool:
-    """Its kind has a place on the desk, and the labels that it asks for are still there."""
-    return seen["kind"] in KINDS and (seen["scheme"] is not None or seen["kind"] not in schemes.KINDS)
 
 
 def _nothing(request: HttpRequest, project: Project, why: NoTask) -> str:

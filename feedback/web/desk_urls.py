@@ -8,6 +8,7 @@ desk_urls: list[URLPattern] = [
     path("p/<slug:slug>/desk/", desk.desk, name="desk"),
     path("p/<slug:slug>/desk/next/", desk.following, name="desk_next"),
     path("p/<slug:slug>/desk/undo/", desk.undo, name="desk_undo"),
+    path("p/<slug:slug>/desk/guidelines/read/", desk.read_guidelines, name="desk_guidelines_read"),
     path("desk/renew/", desk.renew, name="desk_renew"),
     path("desk/<uuid:assignment_id>/submit/", desk.submit, name="desk_submit"),
     path("desk/<uuid:assignment_id>/revise/", desk.revise, name="desk_revise"),

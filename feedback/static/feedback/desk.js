@@ -8,6 +8,7 @@ import { Outbox, csrf, post } from "./outbox.js";
 import { KEYS as SCROLLING, byKey, together } from "./scrolling.js";
 import { Card, cardFrom } from "./card.js";
 import { recovered, store, stored } from "./memory.js";
+import * as round from "./round.js";
 
 const RENEW_EVERY = 60_000;
 const DRAFT_AFTER = 800;
@@ -128,10 +129,12 @@ async function fetchNext() {
 
 const outbox = new Outbox(person, () => shown?.id || null, {
   sent(item, reply) {
+    if (round.told(item, reply)) return;
     if (reply.counted === false) toast("Kept, as an extra: the task had all the answers it wanted.");
     take(reply);
   },
   refused(item, error) {
+    if (round.refused(item)) done.delete(item.path.split("/")[2]);
     if (error.code === "already_submitted") toast("This task was answered by you before; press u to revise that answer.", "warn");
     else toast(`An answer was not taken: ${error.sentence}`, "warn");
     if (error.code === "already_submitted" || error.status === 404) return fetchNext();
@@ -150,7 +153,15 @@ function bringBack(item) {
   }
 }
 
+function goOn() {
+  const reply = round.goOn();
+  if (!reply) return;
+  showNext();
+  take(reply);
+}
+
 function send(event) {
+  if (round.waits()) return goOn();
   if (!shown?.kind) return;
   const card = shown;
   const { answer, wrong, focus } = card.kind.answer(card.element);
@@ -163,6 +174,7 @@ function send(event) {
   store(`draft:${card.id}`, null);
   clearTimeout(draftTimer);
   const revised = card.revising;
+  if (round.isRound(card)) return round.sent(card, outbox.add({ path: card.path("submit"), body: { answer, seconds: card.seconds } }));
   asked = event?.timeStamp ? { start: event.timeStamp, prefetched: put.length > 0 || Boolean(ahead) } : null;
   showNext();
   const key = outbox.add({ path: card.path(revised ? "revise" : "submit"), body: { answer, seconds: card.seconds } });
@@ -184,6 +196,7 @@ function skip(reason, note) {
 
 /** The last answer, back on the desk as it was given. Not sent yet: it is simply taken out of the outbox again. */
 async function undo() {
+  if (round.waits()) return;
   if (last && last.card !== shown) {
     const unsent = outbox.remove(last.key);
     if (unsent && !last.revised) progress({ today: count.today - 1, seconds: count.seconds - last.card.seconds });
@@ -304,7 +317,7 @@ desk.addEventListener("submit", (event) => {
 });
 
 const ACTS = {
-  skip: () => shown && !shown.revising && document.getElementById("skip").showModal(),
+  skip: () => shown && !shown.revising && !round.isRound(shown) && document.getElementById("skip").showModal(),
   flag: () => shown && document.getElementById("flag").showModal(),
   differences: () => look.toggle("differences"),
   plain: () => look.toggle("plain"),
@@ -313,6 +326,7 @@ const ACTS = {
 };
 
 desk.addEventListener("click", (event) => {
+  if (event.target.closest("[data-go-on]")) return goOn();
   const button = event.target.closest("[data-act]");
   if (button) ACTS[button.dataset.act]();
 });
@@ -324,6 +338,7 @@ desk.addEventListener("keydown", (event) => {
 });
 
 function kindKey(event) {
+  if (round.waits()) return false;
   const taken = shown?.kind?.key(shown.element, event);
   if (taken === "chosen" && numberSends && !shown.revising && shown.kind.complete(shown.element)) send(event);
   return Boolean(taken);
