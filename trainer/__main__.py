@@ -8,6 +8,7 @@ import errno
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 from trainer import config as configs
 from trainer import estimate, memory
+from trainer import launch as launching
 from trainer.checkpoints import (
     checkpoint_step,
     drop_checkpoints,
@@ -71,11 +73,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     parser.add_argument("folder", type=Path, help="the run folder, with run.json")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="pid to die with; default: the parent")
+    parser.add_argument("--launch", choices=launching.names(), help="train with several processes, started this way")
+    parser.add_argument("--processes", type=int, default=1, help="how many, for --launch")
     options = parser.parse_args(arguments)
     folder: Path = options.folder
     if not folder.is_dir():
         parser.error(f"no folder {folder}")
     die_with_parent(options.parent)
+    if options.launch:
+        return launching.launch(folder, options.launch, options.processes)
     if int(os.environ.get("RANK", "0")) > 0:
         return carry_out(folder, leads=False)
     try:
@@ -95,6 +101,7 @@ def carry_out(folder: Path, leads: bool) -> int:
     try:
         run = read_run(folder)
         attempt = int(run.get("attempt", 1))
+        launching.assert_as_many(processes())
         if leads:
             changed = start_afresh_if_changed(folder, plan_sha256(run))
             if not changed and ended_well(folder, attempt):
@@ -103,8 +110,11 @@ def carry_out(folder: Path, leads: bool) -> int:
             (folder / RESERVE).write_bytes(bytes(RESERVED))
         report = Reporter(folder / "progress.jsonl" if leads else None, attempt)
         result = run_stage(folder, run, report, stop)
+        launching.wait_for_all()
         if leads:
             finish(folder, run, attempt, result)
+        elif result.model is not None:
+            shutil.rmtree(result.model)  # every process had to take part in writing it
         return ENDED
     except StopRequested:
         return STOPPED

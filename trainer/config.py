@@ -16,7 +16,7 @@ from trainer.config_encoders import ClassifyConfig, EncoderShape, MLMConfig, Tag
 from trainer.config_online import DEFAULT_TERMS, GRPOConfig, OnlineTraining, PPOConfig, RLOOConfig, Terms
 from trainer.config_preference import DPOConfig, KTOConfig
 from trainer.errors import ConfigInvalid
-from trainer.setting import Checkpointing, setting
+from trainer.setting import Adapting, Checkpointing, setting
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -47,14 +47,16 @@ FROM_EITHER = frozenset({"pretrain", "mlm", "classify", "tag"})
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Byte-level BPE.
+    """A byte-level tokenizer.
 
     Attributes:
+        algorithm: "bpe" (merges by frequency), "unigram" (likeliest pieces) or "wordpiece" (longest piece first).
         vocab_size: tokens in all, with the 256 bytes and the special tokens, 300 to 262,144.
-        min_frequency: a pair merges only if it occurs so often, >= 1.
-        max_document_chars: longer documents are cut when merges are counted, >= 100.
+        min_frequency: a pair becomes a token only if it occurs so often, >= 1; not used by unigram.
+        max_document_chars: longer documents are cut when pieces are counted, >= 100.
     """
 
+    algorithm: str = setting("bpe", choices=("bpe", "unigram", "wordpiece"))
     vocab_size: int = setting(1024, low=300, high=262144)
     min_frequency: int = setting(2, low=1)
     max_document_chars: int = setting(100_000, low=100)
@@ -95,7 +97,7 @@ class PretrainConfig(Checkpointing):
 
 
 @dataclass(frozen=True)
-class SFTConfig(Checkpointing):
+class SFTConfig(Adapting):
     """Imitation of demonstrations; the loss is on the completion and its end token only.
 
     Attributes:
@@ -123,7 +125,7 @@ class SFTConfig(Checkpointing):
 
 
 @dataclass(frozen=True)
-class RewardConfig(Checkpointing):
+class RewardConfig(Adapting):
     """A scalar model of preference, Bradley-Terry.
 
     Attributes:

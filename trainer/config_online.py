@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.setting import Checkpointing, setting
+from trainer.setting import Adapting, setting
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ DEFAULT_TERMS = Terms()
 
 
 @dataclass(frozen=True)
-class OnlineTraining(Checkpointing):
+class OnlineTraining(Adapting):
     """What RLOO and GRPO share: each step samples a rollout and learns from it once.
 
     Attributes:
@@ -115,7 +115,7 @@ class GRPOConfig(OnlineTraining):
 
 
 @dataclass(frozen=True)
-class PPOConfig(Checkpointing):
+class PPOConfig(Adapting):
     """Proximal policy optimisation against a score; defaults after `reference`, table of canonical settings.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.setting import Checkpointing, setting
+from trainer.setting import Adapting, setting
 
 
 @dataclass(frozen=True)
-class PreferenceTraining(Checkpointing):
+class PreferenceTraining(Adapting):
     """What DPO and KTO share.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,10 +47,19 @@ class RunContext:
         return str(self.run["stage"])
 
     def aside(self, name: str) -> Path:
-        """An empty folder inside the run folder for something that is renamed into place when complete."""
+        """An empty folder inside the run folder for something that is renamed into place when complete.
+
+        Each process has its own; only the leading one's gets its final name.
+        """
         from trainer.checkpoints import fresh_folder
 
-        return fresh_folder(self.folder / f".{name}.aside")
+        rank = "" if self.leads else f".{os.environ['RANK']}"
+        return fresh_folder(self.folder / f".{name}{rank}.aside")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes into the run folder."""
+        return self.report.path is not None or "RANK" not in os.environ
 
 
 @dataclass(frozen=True)

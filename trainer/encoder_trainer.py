@@ -14,7 +14,8 @@ from transformers import Trainer, TrainingArguments
 
 from trainer.context import RunContext
 from trainer.encoders import IGNORED, pad
-from trainer.loop import Hook, RunFolderTrainer, common_arguments
+from trainer.loop import Hook, common_arguments
+from trainer.run_trainer import RunFolderTrainer
 from trainer.seeds import stable_seed
 
 POOL_BATCHES = 16  # so many batches are drawn together and sorted by length, which saves padding

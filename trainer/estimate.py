@@ -76,10 +76,9 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
     held = [shape.parameters]
     lora = getattr(config, "lora", None)
     trained = shape.parameters if lora is None else adapter_parameters(shape, lora)
-    if stage in ("dpo", "kto", "ppo") and lora is None:
-        held.append(shape.parameters)  # the frozen reference
-    if stage in ("rloo", "grpo"):
-        held += [shape.parameters] * 2  # ours, and TRL's own
+    # Frozen references: TRL's own, and ours, which is the policy without its adapters where it has some.
+    frozen = {"dpo": 1, "kto": 1, "ppo": lora is None, "rloo": 1 + (lora is None), "grpo": 1 + (lora is None)}
+    held += [shape.parameters] * int(frozen.get(stage, 0))
     for name in ("reward_model", "guard", "incumbent", "reference"):
         if name in paths:
             held.append(shape_of(paths[name]).parameters)

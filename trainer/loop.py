@@ -10,57 +10,46 @@ import math
 import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from trainer.checkpoints import checkpoint_step, fresh_folder, keep_checkpoint, newest_checkpoint, rename_into_place
+from trainer.checkpoints import checkpoint_step, fresh_folder, newest_checkpoint, rename_into_place
 from trainer.columns import decode_completion
 from trainer.context import RunContext
 from trainer.errors import RunDiverged, StopRequested
-from trainer.memory import cut
+from trainer.launch import assert_as_many, wait_for_all
+from trainer.models import sharded, whole_weights
 from trainer.progress import Sample, Ticker
+from trainer.run_trainer import CALMER, gather_uneven, no_smaller
 from trainer.seeds import stable_seed
 
 LOG_SECONDS = 1.0
 SAMPLE_SHARE = 0.1
 NOT_FIGURES = frozenset({"total_flos", "epoch"})
-CALMER = "Lower learning_rate, or look for broken rows in the snapshot and broken weights in the base model."
 
 
 def common_arguments(context: RunContext) -> dict[str, Any]:
     """TrainingArguments that every recipe shares: the hook decides when to log and save; nothing phones home."""
-    on_gpu = torch.cuda.is_available()
+    on_gpu, precision = torch.cuda.is_available(), context.config.precision
     return {
         "output_dir": str(context.checkpoints),
         "num_train_epochs": 1,
         "seed": stable_seed(context.seed, context.stage) % 2**32,
         "use_cpu": not on_gpu,
-        "bf16": on_gpu and torch.cuda.is_bf16_supported(),
+        "bf16": precision == "bf16" or (precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()),
         "save_strategy": "no",
         "logging_strategy": "no",
         "eval_strategy": "no",
         "logging_nan_inf_filter": False,
-        "report_to": "none",
+        "report_to": [name.strip() for name in context.config.report_to.split(",") if name.strip()] or "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
+        "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": False,
     }
-
-
-class Pieces(list[Any]):
-    """One batch of this process in pieces, each collated on its own and with a backward of its own.
-
-    Attributes:
-        shares: what each piece's mean loss counts in the batch's; over all pieces and processes their mean is 1.
-    """
-
-    def __init__(self, pieces: Sequence[Any], shares: Sequence[float]) -> None:
-        super().__init__(pieces)
-        self.shares = shares
 
 
 def plan_batches(groups: Sequence[Sequence[int]], batch_size: int, epochs: float, *seed: object) -> list[list[int]]:
@@ -88,17 +77,6 @@ def plan_batches(groups: Sequence[Sequence[int]], batch_size: int, epochs: float
             kept = max(1, round((len(batches) - first) * (epochs - epoch)))
             del batches[first + kept :]
     return batches
-
-
-def no_smaller(batches: Sequence[list[int]], rows: int) -> list[list[int]]:
-    """The same batches, but one of fewer than `rows` is joined to the one before: every process needs a row."""
-    joined: list[list[int]] = []
-    for batch in batches:
-        if joined and len(batch) < rows:
-            joined[-1] = [*joined[-1], *batch]
-        else:
-            joined.append(batch)
-    return joined
 
 
 class Hook(TrainerCallback):
@@ -216,10 +194,11 @@ def check_finite(figures: Mapping[str, float], step: int) -> None:
 
 def keep_best(context: RunContext, model: PreTrainedModel, step: int) -> None:
     """Save weights as the best so far; the folder's name says of which step."""
-    if context.report.path is None:
+    weights = whole_weights(model)
+    if not context.leads:
         return
     aside = fresh_folder(context.checkpoints / ".best.aside")
-    model.save_pretrained(str(aside))
+    model.save_pretrained(str(aside), state_dict=weights)
     for older in context.checkpoints.glob("best-*"):
         shutil.rmtree(older)
     rename_into_place(aside, context.checkpoints / f"best-{step}")
@@ -227,12 +206,20 @@ def keep_best(context: RunContext, model: PreTrainedModel, step: int) -> None:
 
 def load_best(context: RunContext, hook: Hook, model: PreTrainedModel) -> int | None:
     """Put the best weights into `model` and return their step; None (and no change) if the last ones are the best."""
-    from safetensors.torch import load_model
+    from safetensors.torch import load_file, load_model
 
+    wait_for_all()
     folder = context.checkpoints / f"best-{hook.best_step}"
     if hook.best_step is None or not folder.is_dir():
         return None
-    load_model(model, folder / "model.safetensors", strict=False)
+    if sharded(model):
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+        options = StateDictOptions(full_state_dict=True, strict=False)
+        whole: dict[str, Any] = dict(load_file(folder / "model.safetensors"))
+        set_model_state_dict(model, whole, options=options)
+    else:
+        load_model(model, folder / "model.safetensors", strict=False)
     return hook.best_step
 
 
@@ -245,109 +232,6 @@ def agreed(*wishes: bool, device: torch.device) -> tuple[bool, ...]:
     return tuple(bool(vote) for vote in votes.tolist())
 
 
-class RunFolderTrainer:
-    """Mixed into a Trainer, left of it: batches as planned, cut as memory and processes ask, checkpoints renamed last.
-
-    However a batch is cut, into pieces that fit into memory and into shares of several processes, the optimiser's step
-    is that of the whole batch, up to rounding.
-    """
-
-    batches: Sequence[list[int]]
-    pieces = 1  # that each process's share of a batch is cut into
-    share = 1.0
-
-    def get_train_dataloader(self: Any) -> DataLoader[Any]:
-        """Numbers of batches: what a batch holds follows from the plan, whichever process asks."""
-        return DataLoader(
-            range(len(self.batches)),  # type: ignore[arg-type]
-            batch_size=1,
-            collate_fn=lambda numbers: self.collated(self.batches[numbers[0]]),
-        )
-
-    def collated(self: Any, batch: Sequence[int]) -> Any:
-        """This process's share of a batch, collated; in `Pieces` if there are several."""
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = cut(list(batch), processes)[rank]
-        many = getattr(self.train_dataset, "__getitems__", None)
-        rows = many(mine) if many else [self.train_dataset[number] for number in mine]
-        rows = getattr(self.data_collator, "matched", lambda rows: rows)(rows)
-        # As many in every process, since each backward is a meeting of all.
-        parts = cut(rows, min(self.pieces, len(batch) // processes))
-        if len(parts) * processes == 1:
-            return self.data_collator(rows)
-        shares = [len(part) * processes / len(batch) for part in parts]
-        return Pieces([self.data_collator(part) for part in parts], shares)
-
-    def _get_num_items_in_batch(self: Any, batch_samples: list[Any], device: Any) -> Any:
-        flat = [part for sample in batch_samples for part in (sample if isinstance(sample, Pieces) else [sample])]
-        return super()._get_num_items_in_batch(flat, device)  # type: ignore[misc]
-
-    def training_step(self: Any, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        parts = inputs if isinstance(inputs, Pieces) else Pieces([inputs], [1.0])
-        total = torch.zeros((), device=self.args.device)
-        for part, self.share in zip(parts, parts.shares, strict=True):
-            total = total + super().training_step(model, part, num_items_in_batch)  # type: ignore[misc]
-        self.share = 1.0
-        if total.device.type == "cpu" and not bool(torch.isfinite(total)):  # elsewhere asking would wait for the device
-            step = self.state.global_step + 1
-            raise RunDiverged(f"The loss became {float(total)} at step {step}.", step=step, remedy=CALMER)
-        return total
-
-    def compute_loss(
-        self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        out = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
-        counts = self.model_accepts_loss_kwargs or self.compute_loss_func is not None
-        if self.share == 1.0 or (counts and num_items_in_batch is not None):
-            return out  # whole, or a sum over the piece divided by what the whole batch holds
-        return (out[0] * self.share, out[1]) if return_outputs else out * self.share
-
-    def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
-        final, step = Path(self.args.output_dir), self.state.global_step
-        aside = final / ".aside"
-        self.args.output_dir = str(aside)
-        try:
-            super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        finally:
-            self.args.output_dir = str(final)
-        self.accelerator.wait_for_everyone()  # each process writes its own random state
-        if self.args.should_save:
-            keep_checkpoint(aside / f"checkpoint-{step}", final, step)
-        self.accelerator.wait_for_everyone()
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """TRL writes a card that names its authors' hub into every checkpoint; ours have a manifest."""
-
-
-class RolloutTrainer(RunFolderTrainer):
-    """Mixed into a Trainer that samples what it learns from: it samples a whole batch, and is cut only afterwards."""
-
-    sampled = False
-
-    def collated(self: Any, batch: Sequence[int]) -> Any:
-        mine = cut(list(batch), self.accelerator.num_processes)[self.accelerator.process_index]
-        return self.data_collator([self.train_dataset[number] for number in mine])
-
-    def _prepare_inputs(self: Any, inputs: Any) -> Any:
-        return inputs if self.sampled else super()._prepare_inputs(inputs)  # type: ignore[misc]
-
-    def training_step(self: Any, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        from trl.trainer.utils import split_tensor_dict
-
-        model.train()
-        step, rollout = self._step, self._prepare_inputs(inputs)
-        rows = len(rollout["completion_ids"])
-        count = next(n for n in range(min(self.pieces, rows), rows + 1) if rows % n == 0)
-        self.sampled = True
-        try:
-            parts = Pieces(split_tensor_dict(rollout, count), [1 / count] * count)
-            loss: torch.Tensor = super().training_step(model, parts, num_items_in_batch)
-        finally:
-            self.sampled = False
-        self._step = step + 1  # TRL counts a step for each piece, and samples anew by that count
-        return loss
-
-
 def go(trainer: Any, context: RunContext, hook: Hook) -> int:
     """Train from the newest complete checkpoint, or from the start, to the end. Returns the steps done.
 
@@ -358,6 +242,9 @@ def go(trainer: Any, context: RunContext, hook: Hook) -> int:
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
+    assert_as_many(trainer.accelerator.num_processes)
+    if trainer.accelerator.num_processes > 1:
+        trainer.accelerator.gather = partial(gather_uneven, trainer.accelerator, trainer.accelerator.gather)
     trainer.pieces = context.pieces
     trainer.batches = no_smaller(trainer.batches, trainer.accelerator.num_processes)
     newest = newest_checkpoint(context.checkpoints)

@@ -152,9 +152,32 @@ def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTr
 
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Weights (safetensors), config, tokenizer and chat template into `folder`."""
-    model.save_pretrained(str(folder), safe_serialization=True)
+    """Weights (safetensors), config, tokenizer and chat template into `folder`. Adapters are merged into the model."""
+    from trainer.lora import merge
+
+    merge(model)
+    model.save_pretrained(str(folder), state_dict=whole_weights(model), safe_serialization=True)
     tokenizer.save_pretrained(str(folder))
+
+
+def sharded(model: PreTrainedModel) -> bool:
+    """Whether each process holds a part of the weights only (FSDP, ZeRO-3)."""
+    return any(hasattr(weight, "full_tensor") or hasattr(weight, "ds_id") for weight in model.parameters())
+
+
+def whole_weights(model: PreTrainedModel) -> dict[str, Any] | None:
+    """All weights of a sharded model, on the CPU of every process, which must all call this; None for any other."""
+    if not sharded(model):
+        return None
+    if any(hasattr(weight, "ds_id") for weight in model.parameters()):
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters(list(model.parameters())):
+            return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    return {
+        name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach().cpu()
+        for name, value in model.state_dict().items()
+    }
 
 
 def parameters(model: PreTrainedModel) -> int:

@@ -17,11 +17,13 @@ import torch
 from trainer.columns import encode_prompts, strip_marks
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import Hook, RolloutTrainer, answers, common_arguments, continue_rows, go, load_best, plan_batches
+from trainer.loop import Hook, answers, common_arguments, continue_rows, go, load_best, plan_batches
+from trainer.lora import Base, adapt
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.ppo_math import score_with_eos_rule
 from trainer.preference import completion_logps
 from trainer.rollouts import context_room, distinct_prompts
+from trainer.run_trainer import RolloutTrainer
 from trainer.scoring import Judge, Scores, load_terms
 from trainer.seeds import seed_everything, stable_seed
 from trainer.sft import eos_rate
@@ -37,8 +39,8 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, stage)
     context.report.state("loading the policy, its reference and the reward model")
-    model: Any = load_policy(base, tokenizer)
-    reference: Any = load_policy(base, tokenizer).eval().requires_grad_(False)
+    model: Any = adapt(load_policy(base, tokenizer), config.lora)
+    reference: Any = Base(model) if config.lora else load_policy(base, tokenizer).eval().requires_grad_(False)
     judge = load_terms(context.inputs, config.terms, tokenizer, stage)
 
     context.report.state("reading the prompts")

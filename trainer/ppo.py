@@ -21,6 +21,7 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, RunDiverged, StopRequested
 from trainer.generate import write_lines
 from trainer.loop import agreed, keep_best
+from trainer.lora import Base, adapt
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.ppo_alarms import Alarm, alarms
 from trainer.ppo_trainer import PPOTrainer
@@ -43,9 +44,11 @@ def run(context: RunContext) -> StageResult:
     tokenizer.padding_side = "left"
     seed_everything(context.seed, "ppo")
     context.report.state("loading the policy, its reference and the reward model")
-    policy, reference = load_policy(base, tokenizer), load_policy(base, tokenizer)
+    policy: Any = adapt(load_policy(base, tokenizer), config.lora)
+    reference: Any = Base(policy) if config.lora else load_policy(base, tokenizer)
     judge = load_terms(context.inputs, config.terms, tokenizer, "ppo")
     reward = load_judge(context.inputs["reward_model"], tokenizer).requires_grad_(True)
+    adapt(reward.model, config.lora, heads=("score",))
     weight = config.terms.model.weight if config.terms.model else 0.0
     mean = reward.mean + float(reward.offsets.mean())
 

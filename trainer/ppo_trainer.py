@@ -28,8 +28,8 @@ from trl import RLOOConfig, RLOOTrainer
 
 from trainer import ppo_math
 from trainer.errors import ConfigInvalid, RunDiverged
-from trainer.loop import RunFolderTrainer
 from trainer.rollouts import Critic, Rollout, ValueHead, add_critic, answer_log_probs, lay_out
+from trainer.run_trainer import RunFolderTrainer
 from trainer.sampling import draw, end_ids, length_buckets
 from trainer.seeds import stable_seed
 
@@ -143,8 +143,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own."""
         if self.optimizer is None:
-            critic = list(self.critic.parameters())
-            policy = [p for name, p in self.policy.named_parameters() if not name.startswith("critic.")]
+            critic = [p for p in self.critic.parameters() if p.requires_grad]
+            policy = [p for n, p in self.policy.named_parameters() if p.requires_grad and not n.startswith("critic.")]
             self.optimizer = torch.optim.AdamW(
                 [
                     {"params": policy, "lr": self.ppo.learning_rate},
@@ -424,7 +424,7 @@ def trl_arguments(config: PPOConfig, seed: int, checkpoints: Path) -> RLOOConfig
         report_to="none",
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
-        bf16=False,
+        bf16=config.precision == "bf16",
         gradient_checkpointing=False,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=False,

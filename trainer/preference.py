@@ -18,6 +18,7 @@ from trainer.columns import Columns, encode_completions, encode_prompts
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.loop import Hook, answers, go, load_best
+from trainer.lora import adapt
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.reward import pad_right
 from trainer.seeds import seed_everything
@@ -36,7 +37,7 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, stage)
     context.report.state("loading the base model and its frozen copy")
-    model: Any = load_policy(base, tokenizer)
+    model: Any = adapt(load_policy(base, tokenizer), config.lora)
     reference: Any = load_policy(base, tokenizer).eval().requires_grad_(False)
 
     context.report.state("reading the preferences")

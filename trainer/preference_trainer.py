@@ -13,7 +13,8 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from trainer.columns import Columns
 from trainer.context import RunContext
-from trainer.loop import Hook, RunFolderTrainer, common_arguments, plan_batches
+from trainer.loop import Hook, common_arguments, plan_batches
+from trainer.run_trainer import RunFolderTrainer
 
 
 class AsGiven:

@@ -22,9 +22,10 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from trainer.columns import decode_completion, encode_documents
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import Hook, RunFolderTrainer, common_arguments, continue_rows, go, plan_batches
+from trainer.loop import Hook, common_arguments, continue_rows, go, plan_batches
 from trainer.models import build_model, load_policy, load_tokenizer, parameters, prepare, save_model
 from trainer.progress import Sample
+from trainer.run_trainer import RunFolderTrainer
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Document, Snapshot, open_snapshot
 

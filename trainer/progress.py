@@ -27,6 +27,7 @@ class Reporter:
     def __init__(self, path: Path | None, attempt: int = 1) -> None:
         self.path = path
         self.attempt = attempt
+        self.board: Any = None
         if path is not None and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
             # A kill -9 can leave half a line; end it, so that the next one stands alone.
             with path.open("a", encoding="utf-8") as file:
@@ -45,7 +46,11 @@ class Reporter:
 
     def metrics(self, step: int, of: int, metrics: Mapping[str, Any]) -> None:
         """Figures after `step` of `of`; keys keep their meaning and unit from run to run."""
-        self.write("metrics", step=step, of=of, metrics={key: finite(value) for key, value in metrics.items()})
+        figures = {key: finite(value) for key, value in metrics.items()}
+        self.write("metrics", step=step, of=of, metrics=figures)
+        if self.path is not None:
+            self.board = self.board or Board(self.path.parent / "tensorboard", step)
+            self.board.add(step, figures)
 
     def samples(self, step: int, samples: Sequence[Sample]) -> None:
         """Texts made at `step`, each {"prompt", "text"}, always of the same few prompts."""
@@ -54,6 +59,36 @@ class Reporter:
     def alarm(self, step: int, name: str, text: str) -> None:
         """Something a person should look at; `text` is a sentence."""
         self.write("alarm", step=step, name=name, text=text)
+
+
+class Board:
+    """TensorBoard's event files beside the run: `tensorboard --logdir RUN_FOLDER/tensorboard` shows its figures.
+
+    Args:
+        folder: for the files, one an attempt.
+        step: the first one to come; what an earlier attempt wrote from there on is struck out.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self.event = Event
+        self.writer = EventFileWriter(str(folder))
+        begun = SessionLog(status=SessionLog.START)
+        self.writer.add_event(Event(wall_time=time.time(), step=step, session_log=begun))
+
+    def add(self, step: int, figures: Mapping[str, Any]) -> None:
+        """Figures after `step`; what is no number is left out."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in figures.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        ]
+        self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self.writer.flush()
 
 
 class Ticker:

@@ -25,6 +25,7 @@ from trainer.columns import Columns, encode_completions, encode_prompts, prefere
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, ModelCorrupt
 from trainer.heads import combined, spread
+from trainer.lora import adapt
 from trainer.models import load_classifier, load_policy, load_tokenizer, parameters, save_model
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Messages, Preference, Snapshot, open_snapshot
@@ -171,7 +172,7 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, "reward")
     context.report.state("loading the base model")
-    model = load_classifier(base, tokenizer, config.heads)
+    model = adapt(load_classifier(base, tokenizer, config.heads), config.lora, heads=("score",))
     reward = RewardModel(model, tokenizer)
 
     context.report.state("reading the preferences")

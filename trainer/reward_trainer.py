@@ -15,8 +15,9 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 from trainer.columns import Columns
 from trainer.context import RunContext
 from trainer.heads import heads_loss, pair_counts, spread, step_counts
-from trainer.loop import Hook, RunFolderTrainer, common_arguments, plan_batches
+from trainer.loop import Hook, common_arguments, plan_batches
 from trainer.reward import RewardModel, preference_figures
+from trainer.run_trainer import RunFolderTrainer
 
 
 class RewardTrainer(RunFolderTrainer, TRLRewardTrainer):

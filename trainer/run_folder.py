@@ -97,7 +97,7 @@ def start_afresh_if_changed(folder: Path, plan: str) -> bool:
     marker = folder / "checkpoints" / "plan.json"
     changed = marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) != {"plan": plan}
     if changed:
-        for name in ("checkpoints", "model"):
+        for name in ("checkpoints", "model", "tensorboard"):
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / "result.json").unlink(missing_ok=True)
     (folder / "checkpoints").mkdir(exist_ok=True)

@@ -20,7 +20,6 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.loop import (
     Hook,
-    RunFolderTrainer,
     answers,
     common_arguments,
     continue_rows,
@@ -28,7 +27,9 @@ from trainer.loop import (
     load_best,
     plan_batches,
 )
+from trainer.lora import adapt
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
+from trainer.run_trainer import RunFolderTrainer
 from trainer.seeds import seed_everything
 from trainer.snapshot import Demonstration, Messages, Prompt, Snapshot, open_snapshot
 
@@ -46,7 +47,7 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, "sft")
     context.report.state("loading the base model")
-    model = load_policy(base, tokenizer)
+    model: Any = adapt(load_policy(base, tokenizer), config.lora)
 
     context.report.state("reading the demonstrations")
     snapshot = open_snapshot(context.inputs["snapshot"])

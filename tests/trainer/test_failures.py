@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from trainer import memory
 from trainer.errors import OutOfMemory, RunDiverged, StartAgain
-from trainer.loop import RunFolderTrainer
+from trainer.run_trainer import RunFolderTrainer
 
 RunHere = Callable[[Path], dict[str, Any]]
 SFT = {"epochs": 1, "batch_size": 8, "evaluations": 1, "samples": 0, "learning_rate": 0.01}

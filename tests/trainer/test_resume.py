@@ -10,8 +10,25 @@ from typing import Any
 
 import pytest
 import torch
-from micro import COLOURS, MakeRun, answer, at_step, progress, weights, write_snapshot
+from micro import COLOURS, MakeRun, answer, at_step, forked, progress, weights, write_snapshot
 
+FORKED: dict[str, dict[str, Any]] = {
+    "mlm": {
+        "steps": 12,
+        "batch_size": 4,
+        "max_length": 32,
+        "hidden_size": 32,
+        "layers": 1,
+        "heads": 2,
+        "context_length": 64,
+        "evaluations": 3,
+        "samples": 0,
+    },
+    "dpo": {"epochs": 2, "batch_size": 8, "evaluations": 4, "samples": 0, "learning_rate": 0.01},
+    "kto": {"epochs": 1, "batch_size": 8, "evaluations": 4, "samples": 0, "learning_rate": 0.01},
+    "rloo": {"steps": 10, "batch_size": 8, "num_generations": 2, "max_new_tokens": 8, "evaluations": 4, "samples": 0},
+    "grpo": {"steps": 10, "batch_size": 8, "num_generations": 2, "max_new_tokens": 8, "evaluations": 4, "samples": 0},
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "pretrain": {
         "steps": 12,
@@ -37,6 +54,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sft": {"epochs": 4, "batch_size": 4, "evaluations": 4, "samples": 1, "learning_rate": 0.01},
     "reward": {"epochs": 2, "batch_size": 8, "evaluations": 4, "normalise_samples": 8, "learning_rate": 0.01},
 }
+
+
+def die_at_step(step: int) -> Callable[[], None]:
+    """For a fork: kill -9 at the start of the hook of one step."""
+
+    def plant() -> None:
+        exec(at_step(step, "os.kill(os.getpid(), signal.SIGKILL)"), {})
+
+    return plant
 
 
 def labelled(folder: Path) -> Path:
@@ -95,6 +121,68 @@ def test_killed_run_goes_on_exactly(
     lines = [line for line in (killed / "progress.jsonl").read_text().splitlines() if line != '{"half a li']
     assert any(json.loads(line).get("text") == "going on from step 4" for line in lines)
     assert not list((killed / "checkpoints").glob("step-*"))
+
+
+@pytest.mark.parametrize("stage", FORKED)
+def test_killed_run_of_the_other_stages_goes_on_exactly(
+    stage: str,
+    make_run: MakeRun,
+    run_here: Callable[[Path], dict[str, Any]],
+    corpus: Path,
+    feedback: Path,
+    tokenizer_folder: Path,
+    base_folder: Path,
+    reward_folder: Path,
+) -> None:
+    """As above, killed in a fork of this process, which spares loading the libraries for each."""
+    inputs = {"snapshot": feedback, "base_model": base_folder}
+    inputs |= {"reward_model": reward_folder} if stage in ("rloo", "grpo") else {}
+    inputs = {"snapshot": corpus, "tokenizer": tokenizer_folder} if stage == "mlm" else inputs
+    config = FORKED[stage] | {"checkpoint_steps": 4}
+    unbroken, killed = make_run(stage, inputs, config, name="unbroken"), make_run(stage, inputs, config, name="killed")
+    made = run_here(unbroken)
+    assert forked(killed, die_at_step(7)) == -9
+    assert [p.name for p in (killed / "checkpoints").glob("step-*")] == ["step-4"]
+    assert run_here(killed)["metrics"] == made["metrics"]
+    assert "going on from step 4" in [line["text"] for line in progress(killed, "state")]
+    assert same_weights(unbroken / "model", killed / "model")
+
+
+def test_a_torn_checkpoint_is_passed_over_for_the_one_before(
+    make_run: MakeRun, run_here: Callable[[Path], dict[str, Any]], feedback: Path, base_folder: Path
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": base_folder}
+    config = CONFIGS["sft"] | {"checkpoint_steps": 2}
+    unbroken, torn = make_run("sft", inputs, config, name="unbroken"), make_run("sft", inputs, config, name="torn")
+    run_here(unbroken)
+    assert forked(torn, die_at_step(7)) == -9
+    with (torn / "checkpoints" / "step-6" / "optimizer.pt").open("r+b") as file:
+        file.truncate(1000)
+    run_here(torn)
+    assert "going on from step 4" in [line["text"] for line in progress(torn, "state")]
+    assert same_weights(unbroken / "model", torn / "model")
+
+
+def test_the_same_run_twice_gives_the_same_weights_and_tensorboard_reads_its_figures(
+    make_run: MakeRun, run_here: Callable[[Path], dict[str, Any]], feedback: Path, base_folder: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    inputs = {"snapshot": feedback, "base_model": base_folder}
+    one, two = (make_run("sft", inputs, CONFIGS["sft"], name=name) for name in ("one", "two"))
+    assert forked(one) == 0  # another process
+    run_here(two)
+    assert same_weights(one / "model", two / "model")
+    events = EventAccumulator(str(two / "tensorboard")).Reload()
+    seen = {event.step: event.value for event in events.Scalars("selection_loss")}
+    told = {
+        line["step"]: line["metrics"]["selection_loss"]
+        for line in progress(two, "metrics")
+        if "selection_loss" in line["metrics"]
+    }
+    assert seen.keys() == told.keys() and len(told) == 4
+    assert all(seen[step] == pytest.approx(told[step], rel=1e-6) for step in told)
+    assert "loss" in events.Tags()["scalars"]
 
 
 def test_stage_does_not_depend_on_what_ran_before_it(
