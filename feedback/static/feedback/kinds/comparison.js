@@ -74,8 +74,23 @@ export function complete(card) {
   return !card.querySelector("[name=reason]") && Object.keys(read(card).dimensions).length === asked.size;
 }
 
+/** What a step of the scale means is told while it is pointed at, has the focus or is chosen. */
+export function start(card) {
+  const tell = (event) => means(card, event.target.closest?.("[data-means]"));
+  card.addEventListener("pointerover", tell);
+  card.addEventListener("focusin", tell);
+}
+
+function means(card, step = null) {
+  const told = step || card.querySelector("[data-means]:has(:checked)");
+  const place = card.querySelector("[data-means-shown]");
+  place.dataset.usual ??= place.textContent;
+  place.textContent = told ? told.dataset.means : place.dataset.usual;
+}
+
 /** The verdict in words beside the response it is about. */
 export function shown(card) {
+  means(card);
   const pressed = choice(card);
   const step = STEPS[pressed];
   card.querySelectorAll("[data-side]").forEach((side) => {

@@ -16,6 +16,8 @@ export function start(card) {
   card.addEventListener("click", (event) => {
     const move = event.target.closest("[data-move]");
     const token = event.target.closest("[data-letter]");
+    const side = event.target.closest(".side-letter")?.closest("[data-side]");
+    if (side) choose(card, side.dataset.side);
     if (move) act(card, move.dataset.move);
     else if (token && !token.dataset.dragged) choose(card, token.dataset.letter);
     if (token) card.querySelector(`[data-letter="${token.dataset.letter}"]`)?.focus();

@@ -23,6 +23,7 @@ export function start(card) {
     const remove = event.target.closest("[data-remove]");
     if (label) mark(card, label);
     else if (remove) take(card, Number(remove.dataset.remove));
+    else if (event.pointerType === "touch" && place(card).contains(event.target)) byTap(card, event);
   });
   draw(card);
 }
@@ -213,6 +214,22 @@ function byLine(card, down, extend) {
   announce(tell(card));
 }
 
+/** A tap takes a word, the next one all from there to here, one within gives it up: a finger is too thick to drag. */
+function byTap(card, { clientX, clientY }) {
+  const caret = document.caretPositionFromPoint?.(clientX, clientY);
+  const state = states.get(card);
+  if (!caret || !place(card).contains(caret.offsetNode)) return;
+  const offset = offsetOf(card, caret.offsetNode, caret.offset);
+  const word = state.words.find(([start, end]) => start <= offset && offset <= end);
+  const [from, to] = state.tapped || [0, 0];
+  const within = from < to && from <= offset && offset <= to;
+  state.tapped = !word || within ? null : from < to ? [Math.min(from, word[0]), Math.max(to, word[1])] : word;
+  if (state.tapped) return select(card, ...state.tapped);
+  getSelection().removeAllRanges();
+  state.at = null;
+  tell(card);
+}
+
 function byCharacter(card, further) {
   const { text, at } = states.get(card);
   if (!at) return;
@@ -239,6 +256,7 @@ function mark(card, button) {
     state.spans = state.spans.filter((span) => !same(span));
   }
   state.spans.push({ start, end, label });
+  state.tapped = null;
   after(card, `${button.dataset.title}: ${state.text.slice(start, end)}`);
 }
 
