@@ -7,6 +7,7 @@ Safe to repeat: a second delivery finds the row no longer queued and returns. Ev
 attempt, so what an older attempt brings is refused, its records with it.
 """
 
+import errno
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ from feedback.models import Job
 from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
 from feedback.services import training as training_services
-from workers import corpora, datasets, generation, imports, presence, training
+from workers import corpora, datasets, generation, imports, presence, screening, training
 from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.CORPUS: corpora.carry_out,
     Job.Kind.IMPORT: imports.bring_in,
     Job.Kind.EXPORT: imports.write_out,
+    Job.Kind.SCORE: screening.carry_out,
 }
+MAKE_ROOM = "Free some disk space, then try again."
 OUR_FAULT = "Something went wrong on our side; the worker's log has the details."
 
 
@@ -76,6 +79,12 @@ def _carry_out(job: Job) -> None:
         # The database was away. The row still says running, and its beats have stopped: the sweep counts the loss and
         # queues it again, or fails it if that happens too often.
         log.exception("job %s lost its database", job.pk)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)
+            raise
+        full = f"There is no room left to write to: {error.strerror}."
+        _unless_lost(partial(jobs.fail, job, Job.ErrorKind.DISK_FULL, full, MAKE_ROOM), job)
     except Exception:
         _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)
         raise

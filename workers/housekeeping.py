@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.queue import SWEEP, TICK, app
-from feedback.services import assignments, idempotency, jobs, schedules, supply, training
+from feedback.services import assignments, idempotency, jobs, schedules, screening, supply, training
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def sweep() -> None:
         advance_left_chains,
         supply.pick_up_orphans,
         supply.top_up,
+        screening.pick_up,
         forget_gone_workers,
         idempotency.forget_old,
     ]

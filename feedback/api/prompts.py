@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import django_filters
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -39,7 +39,8 @@ class ResponseSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="public_id")
     prompt = serializers.UUIDField(source="prompt.public_id")
     state = serializers.ChoiceField(choices=Response.State.choices)
-    text = serializers.CharField(allow_blank=True)
+    text = serializers.SerializerMethodField(help_text="Empty until the guard has let it pass.")
+    screening = serializers.DictField(help_text="What the guard said, if one read it.")
     model_version = WrittenBySerializer(allow_null=True)
     model_name = serializers.CharField(allow_blank=True)
     author = PersonBriefSerializer(allow_null=True)
@@ -51,12 +52,17 @@ class ResponseSerializer(serializers.Serializer[Any]):
     external_id = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 
+    def get_text(self, response: Response) -> str:
+        held = (Response.State.SCREENING, Response.State.BLOCKED)
+        return "" if response.state in held else response.text
+
 
 class PromptBriefSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     messages = MessageSerializer(many=True)
     state = serializers.ChoiceField(choices=Prompt.State.choices)
+    screening = serializers.DictField(help_text="What the guard said, or that there is none.")
     split = serializers.CharField(help_text="train, selection or test; fixed when the prompt arrived.")
     source = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
     external_id = serializers.CharField(allow_null=True)
@@ -239,8 +245,10 @@ class OneResponse(Door):
 
 
 def await_responses(prompt: Prompt, seconds: float) -> bool:
-    """Wait until none of the prompt's responses is queued or running. Returns whether that is so."""
-    pending = Response.objects.filter(prompt=prompt, state__in=[Response.State.QUEUED, Response.State.RUNNING])
+    """Wait until the guard has read the prompt and none of its responses is on its way. Returns whether that is so."""
+    coming = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING]
+    waits = Q(responses__state__in=coming) | Q(state=Prompt.State.RECEIVED)
+    pending = Prompt.objects.filter(waits, pk=prompt.pk)
     if not pending.exists():
         return True
     if seconds <= 0 or not waiting_places.acquire(blocking=False):

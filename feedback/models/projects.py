@@ -35,6 +35,9 @@ class Project(Row):
     )
     training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings of its stages.")
     queue_policy = models.JSONField(default=dict, blank=True, help_text="Who is given what: rules.queue_policy.")
+    screening = models.JSONField(
+        default=dict, blank=True, help_text="Guard, marker, and what becomes of personal data: rules.screening."
+    )
     queue_epoch = models.PositiveIntegerField(default=0, help_text="Rises when cursors must look from the start again.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 

@@ -53,6 +53,7 @@ class Prompt(Row):
         indexes = [
             models.Index(fields=["project", "-id"], name="prompt_newest_first"),
             models.Index(fields=["project", "family"], name="prompt_family"),
+            models.Index(fields=["project", "id"], condition=Q(state="received"), name="prompt_waits_for_guard"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),
@@ -73,6 +74,7 @@ class Response(Row):
     class State(models.TextChoices):
         QUEUED = "queued"  # wanted of a model, not begun
         RUNNING = "running"  # being generated
+        SCREENING = "screening"  # the text is there and waits for the guard
         READY = "ready"  # the text stands
         FAILED = "failed"  # generation failed; `error` says why
         BLOCKED = "blocked"  # the guard refused it
@@ -101,6 +103,7 @@ class Response(Row):
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Of the prompt, in its template.")
     job = models.ForeignKey("feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses")
     error = models.CharField(max_length=500, blank=True)
+    screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, if one looked at it.")
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
 
@@ -108,6 +111,7 @@ class Response(Row):
         indexes = [
             models.Index(fields=["project", "-id"], name="response_newest_first"),
             models.Index(fields=["project"], condition=Q(state__in=["queued", "running"]), name="response_awaited"),
+            models.Index(fields=["project", "id"], condition=Q(state="screening"), name="response_waits_for_guard"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_response_per_external_id"),

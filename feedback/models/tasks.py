@@ -45,6 +45,7 @@ class Task(Row):
     """
 
     class State(models.TextChoices):
+        WAITING = "waiting"  # what it shows has not passed the guard yet
         OPEN = "open"  # wants more annotations
         SETTLED = "settled"  # has all it wants
         WITHDRAWN = "withdrawn"  # taken out of the queue; answers stay
@@ -66,6 +67,11 @@ class Task(Row):
     propensity = models.FloatField(default=1.0, help_text="With which probability that arm chose it.")
     gold = models.JSONField(null=True, blank=True, help_text="The right answer, if this is a check.")
     explanation = models.TextField(blank=True, help_text="Why it is right; told in the training round.")
+    suggestion = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Spans that a marker made beforehand, with its version; the desk begins with them.",
+    )
     training_round = models.BooleanField(default=False)
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
@@ -81,6 +87,11 @@ class Task(Row):
             models.Index(fields=["project", "queue_key"], condition=TRAINING, name="task_training_round"),
             models.Index(fields=["project", "state", "-id"], name="task_newest_first"),
             models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
+            models.Index(
+                fields=["project", "id"],
+                condition=Q(kind="spans", state__in=["open", "waiting"], suggestion__isnull=True, gold__isnull=True),
+                name="task_to_mark",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_task_per_external_id"),

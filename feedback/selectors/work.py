@@ -65,6 +65,7 @@ def payload(assignment: Assignment) -> dict[str, Any]:
         "number_sends": project.number_sends,
         "skip_reasons": list(SKIP_REASONS),
         "draft": draft.payload if draft is not None else None,
+        "suggestion": {"spans": task.suggestion["spans"]} if task.suggestion else None,
         "answer": _answer(assignment),
         "training_round": task.training_round,
         "sent_back": assignment.sent_back,

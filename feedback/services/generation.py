@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from feedback import queue
-from feedback.errors import NoServingModel
+from feedback.errors import Conflict, NoServingModel
 from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
-from feedback.services import jobs, registry, tasks, turns
+from feedback.services import guarding, jobs, registry, tasks, turns
 
 LIVE = "live"  # in a job's payload: somebody waits for it
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48}
@@ -45,8 +45,11 @@ def request_responses(
         seed: what the seeds of the responses follow from, >= 0; by default the prompt and their number.
 
     Raises:
+        Conflict: the prompt is blocked.
         NoServingModel: nothing serves the project and no GENERATION_URL is set.
     """
+    if prompt.state == Prompt.State.BLOCKED:
+        raise Conflict("The guard blocked this prompt, so nothing answers it. An admin may let it on.")
     version = model_version or registry.serving(prompt.project)
     if version is None and not settings.GENERATION_URL:
         raise NoServingModel
@@ -115,7 +118,7 @@ def finish_response(
     """Write a response's text, once. Returns False when it was written before."""
     with transaction.atomic():
         written = Response.objects.filter(pk=response.pk, state=State.RUNNING).update(
-            state=State.READY,
+            state=guarding.written_state(response.prompt.project),
             text=text,
             finish_reason=finish_reason,
             tokens=tokens,
@@ -123,6 +126,8 @@ def finish_response(
             error="",
         )
         if written:
+            if guarding.of(response.prompt.project).guard:
+                guarding.ask_worker(response.prompt.project)
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
     return bool(written)
 
@@ -134,12 +139,13 @@ def fail_response(response: Response, error: str) -> None:
 
 
 def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
-    """When no response of the prompt is awaited any more: the prompt is ready, and its new responses meet in tasks.
+    """When no response of the prompt is awaited any more, nor looked at by the guard: the prompt is ready, and its new
+    responses meet in tasks.
 
     Responses of the same text never meet: there would be nothing to judge. A turn of a conversation is its person's.
     """
     locked = Prompt.objects.select_for_update(of=("self",)).select_related("project").get(pk=prompt.pk)
-    if locked.responses.filter(state__in=AWAITED).exists():
+    if locked.responses.filter(state__in=[*AWAITED, State.SCREENING]).exists():
         return []
     Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.READY)
     project = locked.project

@@ -30,7 +30,7 @@ from feedback.rules.kinds.question import PROMPT as ON_PROMPT
 from feedback.rules.pairing import PRIORITIES, queue_key
 from feedback.rules.preference import CLEAR
 from feedback.rules.splits import family_of, split_of
-from feedback.services import people, tasks
+from feedback.services import guarding, people, tasks
 from feedback.services.bulk import Writer, as_json, digests_of, new_uuids, reserve
 
 HASHED = "sha256:"  # begins the external ids that are hashes of the item, which exports leave out
@@ -52,6 +52,7 @@ class Ready:
     names: list[str]
     gold: dict[str, Any] | None = None
     payloads: list[dict[str, Any]] = field(default_factory=list)
+    screening: str = '{"guard": null}'
 
 
 def ready(project: Project, item: Item) -> Ready:
@@ -66,6 +67,7 @@ def ready(project: Project, item: Item) -> Ready:
         item.prompt = message_rules.checked(item.prompt)
     except message_rules.InvalidMessages as error:
         raise InvalidRow(error.field.replace("messages", "prompt", 1), error.sentence) from None
+    told = _personal(project, item) if project.screening else {}
     _check_responses(item)
     if not 0 <= item.priority < PRIORITIES:
         raise InvalidRow("priority", f"It must lie between 0 and {PRIORITIES - 1}.")
@@ -86,6 +88,8 @@ def ready(project: Project, item: Item) -> Ready:
     one = Ready(
         item, item.external_id or HASHED + digest, digest, family, as_json(item.prompt), new_uuids(len(item.responses))
     )
+    if told:
+        one.screening = as_json(told)
     _resolve(project, one)
     return one
 
@@ -115,6 +119,8 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: "Kn
             place += len(more)
             rows.add_task(one, prompt_key, next(task_keys), next(names), keys, more)
     rows.write()
+    if rows.held or guarding.of(project).marker:
+        guarding.ask_worker(project)
     if any(one.item.priority for one in asked):
         tasks.rewind_cursors(project)
     return len(asked)
@@ -152,13 +158,26 @@ class _Rows:
     def __init__(self, project: Project, by: Person | None, now: datetime, known: Known) -> None:
         self.project, self.now, self.known = project, now, known
         self.by = by.pk if by else None
+        self.held = guarding.of(project).holds_prompts
+        self.open = Task.State.WAITING.value if self.held else Task.State.OPEN.value
         self.tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
 
     def add_prompt(self, one: Ready, key: int, name: str, responses: list[int]) -> None:
         item = one.item
         metadata = as_json(item.metadata) if item.metadata else "{}"
         self.tables["prompt"].append(
-            (key, name, one.prompt, one.family, split_of(one.family), item.source, one.key, one.digest, metadata)
+            (
+                key,
+                name,
+                one.prompt,
+                one.family,
+                split_of(one.family),
+                item.source,
+                one.key,
+                one.digest,
+                metadata,
+                one.screening,
+            )
         )
         for response, public_id, candidate in zip(responses, one.names, item.responses, strict=True):
             model = candidate.model or f"{item.source or 'import'} (unknown)"
@@ -178,7 +197,7 @@ class _Rows:
         free = (wanted or 1) - len(item.answers) if wanted else 1
         self.tables["task"].append(
             (
-                key, name, item.kind, prompt, as_json(item.ask) if item.ask else "{}", "open" if free else "settled",
+                key, name, item.kind, prompt, as_json(item.ask) if item.ask else "{}", self.open if free else "settled",
                 wanted, free, item.priority, queue_key(item.priority, name), "imported" if item.answers else "given",
                 None if one.gold is None else as_json(one.gold), one.key, one.digest,
             )
@@ -239,8 +258,8 @@ class _Rows:
             (name, *row[:-1], annotations[row[-1]]) for name, row in zip(names, tables["pair"], strict=True)
         ]
         common: dict[str, dict[str, Any]] = {
-            "prompt": {"project_id": project, "state": "ready", "screening": {"guard": None}, "created_by_id": self.by},
-            "response": {"project_id": project},
+            "prompt": {"project_id": project, "state": "received" if self.held else "ready", "created_by_id": self.by},
+            "response": {"project_id": project, "state": guarding.written_state(self.project)},
             "task": {"project_id": project, "created_by_id": self.by},
             "assignment": {"project_id": project, "state": "submitted", "held_until": self.now},
             "annotation": {"project_id": project, "client": "import"},
@@ -254,7 +273,10 @@ class _Rows:
 _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "prompt": (
         Prompt,
-        ("id", "public_id", "messages", "family", "split", "source", "external_id", "body_hash", "metadata"),
+        (
+            "id", "public_id", "messages", "family", "split", "source", "external_id", "body_hash", "metadata",
+            "screening",
+        ),
     ),
     "response": (Response, ("id", "public_id", "prompt_id", "text", "model_name", "author_id", "annotation_id")),
     "task": (
@@ -277,6 +299,24 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "thumb": (Thumb, ("public_id", "response_id", "person_id", "up")),
 }  # fmt: skip
+
+
+def _personal(project: Project, item: Item) -> dict[str, Any]:
+    """What is told of personal data in the prompt, which is masked, noted or refused as the project says.
+
+    Raises:
+        InvalidRow: it is refused; or masking it would move what was marked in it.
+    """
+    arrival = guarding.arrive(project, item.prompt)
+    found = ", ".join(arrival.told.get("personal", []))
+    if arrival.state == Prompt.State.BLOCKED:
+        raise InvalidRow("prompt", f"It holds personal data ({found}), which this project does not take.")
+    if arrival.told.get("masked") and item.kind == Kind.SPANS and (item.answers or item.gold):
+        raise InvalidRow(
+            "prompt", f"It holds personal data ({found}); masking would displace its marks. Mask it first."
+        )
+    item.prompt = arrival.messages
+    return arrival.told
 
 
 def _check_responses(item: Item) -> None:

@@ -9,7 +9,7 @@ from feedback.models import Conversation, ModelVersion, Person, Project, Prompt,
 from feedback.rules import messages as message_rules
 from feedback.rules.canonical import body_hash
 from feedback.rules.splits import family_of, split_of
-from feedback.services import generation
+from feedback.services import generation, guarding
 
 MAX_RESPONSES = 16
 
@@ -50,24 +50,26 @@ def submit_prompt(
         raise Invalid(f"Between 0 and {MAX_RESPONSES} responses can be wanted.", field="responses_wanted")
     if project.state == Project.State.CLOSED:
         raise ProjectClosed("The project is closed and takes no prompts.")
+    arrival = guarding.arrive(project, messages)
     digest = body_hash([messages, source, metadata or {}, wanted])
     if external_id is not None and (before := _same(project, external_id, digest)):
         return before, False
     try:
         with transaction.atomic():
             prompt = Prompt.objects.create(
-                **(_columns(project, messages) | _turn(turn_of, follows)),
+                **(_columns(project, arrival.messages) | _turn(turn_of, follows)),
                 source=source,
                 external_id=external_id,
                 body_hash=digest,
                 metadata=metadata or {},
                 responses_wanted=wanted,
                 created_by=by,
-                # Without a guard model screening passes at once, and the prompt says so.
-                screening={"guard": None},
-                state=Prompt.State.SCREENED if wanted else Prompt.State.READY,
+                screening=arrival.told,
+                state=arrival.state or (Prompt.State.SCREENED if wanted else Prompt.State.READY),
             )
-            if wanted:
+            if arrival.state == Prompt.State.RECEIVED:
+                guarding.ask_worker(project)
+            elif arrival.state is None and wanted:
                 generation.request_responses(prompt=prompt, count=wanted, by=by)
     except IntegrityError:
         if external_id is not None and (before := _same(project, external_id, digest)):
@@ -133,17 +135,26 @@ def add_response(
         "body_hash": digest,
     }
     if external_id is None:
-        return Response.objects.create(**columns), True
+        return _stored(prompt.project, columns), True
     before = Response.objects.filter(project_id=prompt.project_id, external_id=external_id).first()
     if before is None:
         try:
             with transaction.atomic():
-                return Response.objects.create(**columns), True
+                return _stored(prompt.project, columns), True
         except IntegrityError:
             before = Response.objects.get(project_id=prompt.project_id, external_id=external_id)
     if before.body_hash != digest:
         raise ExternalIdConflict(field="external_id")
     return before, False
+
+
+def _stored(project: Project, columns: dict[str, Any]) -> Response:
+    """A response written elsewhere: ready at once, or when the guard has looked at it."""
+    with transaction.atomic():
+        response = Response.objects.create(state=guarding.written_state(project), **columns)
+        if response.state == Response.State.SCREENING:
+            guarding.ask_worker(project)
+    return response
 
 
 def _columns(project: Project, messages: list[dict[str, str]]) -> dict[str, Any]:

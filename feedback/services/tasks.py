@@ -10,7 +10,7 @@ from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransi
 from feedback.models import Assignment, Kind, Person, Project, Prompt, Response, Task, TaskResponse
 from feedback.rules.canonical import body_hash
 from feedback.rules.pairing import PRIORITIES, queue_key
-from feedback.services import concerns, events, slots
+from feedback.services import concerns, events, guarding, slots
 from feedback.services import gold as gold_service
 
 # How many responses a task of each kind shows. None at all: it is about the prompt.
@@ -87,6 +87,7 @@ def create_task(
                 project=project,
                 kind=kind,
                 prompt=prompt,
+                state=guarding.task_state(prompt, responses),
                 annotations_wanted=wanted,
                 free_slots=wanted or 1,
                 priority=priority,
@@ -106,6 +107,8 @@ def create_task(
             )
             if priority:
                 rewind_cursors(project)
+            if kind == Kind.SPANS and guarding.of(project).marker:
+                guarding.ask_worker(project)
     except IntegrityError:
         if external_id is not None and (before := _same(project, external_id, digest)):
             return before, False
@@ -135,7 +138,9 @@ def reopen_task(*, by: Person, task: Task) -> Task:
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.state not in (Task.State.WITHDRAWN, Task.State.ASIDE):
             raise InvalidTransition("Only a task that was withdrawn or set aside can be reopened.")
-        locked.state = Task.State.OPEN
+        locked.state = guarding.task_state(locked.prompt, list(locked.responses.all()))
+        if locked.state == Task.State.WITHDRAWN:
+            raise InvalidTransition("The guard blocked what it shows. Let that on first, on the prompt's page.")
         locked.save(update_fields=["state"])
         concerns.close(task=locked, by=by)
         slots.settle(locked)
@@ -191,7 +196,7 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
     for response in responses:
         if response.prompt_id != prompt.pk:
             raise Invalid(f"Response {response.public_id} answers another prompt.", field="responses")
-        if response.state != Response.State.READY:
+        if response.state not in (Response.State.READY, Response.State.SCREENING):
             raise Conflict(f"Response {response.public_id} is {response.state}, not ready.", field="responses")
 
 

@@ -19,7 +19,7 @@ def answers_of(turn: Prompt) -> list[Response]:
 
     Whatever fails is asked for again as another response; the failed ones stay, and are no answers any more.
     """
-    standing = [Response.State.QUEUED, Response.State.RUNNING, Response.State.READY]
+    standing = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING, Response.State.READY]
     found = list(turn.responses.filter(state__in=standing, author=None).order_by("pk")[:ANSWERS])
     assert turn.conversation is not None
     places = shown_order(range(ANSWERS), turn.public_id, turn.conversation.person.public_id)

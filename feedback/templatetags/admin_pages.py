@@ -7,6 +7,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from feedback.selectors import guard_pages
 from feedback.selectors.runs import NAMES as STAGE_NAMES
 
 register = template.Library()
@@ -43,6 +44,12 @@ def setting(value: Any) -> str:
 def stage(name: str) -> str:
     """A stage as people call it: ppo becomes PPO."""
     return STAGE_NAMES.get(str(name), str(name).replace("_", " "))
+
+
+@register.filter
+def screened(row: Any) -> dict[str, Any] | None:
+    """What the guard said of a prompt or response."""
+    return guard_pages.shown(row)
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web import house, labels, models, projects, prompts, quality, schedules, snapshots, tasks, training
+from feedback.web import guard, house, labels, models, projects, prompts, quality, schedules, snapshots, tasks, training
 
 admin_pages: list[URLPattern] = [
     path("projects/", projects.projects, name="projects"),
@@ -17,6 +17,7 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/project/labels/new/", labels.new, name="labels_new"),
     path("p/<slug:slug>/project/labels/<slug:name>/", labels.scheme, name="labels"),
     path("p/<slug:slug>/project/labels/<slug:name>/remove/", labels.remove, name="labels_remove"),
+    path("p/<slug:slug>/project/guard/", guard.guard, name="guard"),
     path("p/<slug:slug>/project/members/", projects.members, name="project_members"),
     path("p/<slug:slug>/project/members/add/", projects.add_member, name="member_add"),
     path("p/<slug:slug>/project/members/new/", projects.create_person, name="person_new"),
@@ -31,6 +32,8 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/data/prompts/new/", prompts.new, name="prompts_new"),
     path("p/<slug:slug>/data/prompts/<uuid:prompt_id>/", prompts.prompt, name="prompt"),
     path("p/<slug:slug>/data/prompts/<uuid:prompt_id>/more/", prompts.more_responses, name="prompt_more"),
+    path("p/<slug:slug>/data/prompts/<uuid:prompt_id>/unblock/", guard.unblock_prompt, name="prompt_unblock"),
+    path("p/<slug:slug>/data/responses/<uuid:response_id>/unblock/", guard.unblock_response, name="response_unblock"),
     path("p/<slug:slug>/data/tasks/", tasks.tasks, name="tasks"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/", tasks.task, name="task"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/withdraw/", tasks.withdraw, name="task_withdraw"),
@@ -39,6 +42,8 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/quality/", quality.quality, name="quality"),
     path("p/<slug:slug>/quality/annotations/", tasks.annotations, name="annotations"),
     path("p/<slug:slug>/quality/annotations/<uuid:annotation_id>/", tasks.annotation, name="annotation"),
+    path("p/<slug:slug>/review/", reviews.review, name="review"),
+    path("p/<slug:slug>/review/<uuid:concern_id>/", reviews.decide, name="review_decide"),
     # Training
     path("p/<slug:slug>/train/", training.train, name="train"),
     path("p/<slug:slug>/train/compare/", training.compare, name="runs_compare"),

@@ -1,0 +1,89 @@
+"""What stands at the entrance: which guard and marker a project has, what arrives, and the knock for whoever scores."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback import queue
+from feedback.models import Job, ModelVersion, Project, Prompt, Response, Task
+from feedback.rules import personal, screening
+from feedback.rules.screening import BLOCK, MASK, NEWEST, OFF, Screening
+from feedback.services import jobs
+
+PERSONAL_DATA = "personal data"  # in place of a class, when that is what blocked
+
+
+@dataclass
+class Arrival:
+    """What becomes of messages at the entrance.
+
+    Attributes:
+        messages: as they came, or masked.
+        state: blocked, received (a model looks at it first), or None: it passes at once.
+        told: for the prompt's `screening`.
+    """
+
+    messages: list[dict[str, str]]
+    state: str | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def of(project: Project) -> Screening:
+    return screening.read(project.screening)
+
+
+def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
+    """Look at what came in: personal data that has a form at once, the rest when the models have."""
+    setting = of(project)
+    arrival = Arrival(messages, told={"guard": None})
+    if setting.personal != OFF:
+        found = sorted({one.kind for message in messages for one in personal.find(message["content"])})
+        if found:
+            arrival.told["personal"] = found
+        if found and setting.personal == BLOCK:
+            arrival.state = Prompt.State.BLOCKED
+            arrival.told["blocked_by"] = PERSONAL_DATA
+        elif found and setting.personal == MASK:
+            arrival.told["masked"] = True
+            arrival.messages = [message | {"content": personal.mask(message["content"])[0]} for message in messages]
+    if arrival.state is None and setting.holds_prompts:
+        arrival.state = Prompt.State.RECEIVED
+    return arrival
+
+
+def written_state(project: Project) -> str:
+    """The state of a response whose text has just come: ready, or looked at by the guard first."""
+    return Response.State.SCREENING if of(project).guard else Response.State.READY
+
+
+def task_state(prompt: Prompt, responses: list[Response]) -> str:
+    """Open, or waiting until the guard has looked at all that it shows.
+
+    What was blocked makes a task that is withdrawn from the beginning, so that it reaches nobody.
+    """
+    states = {response.state for response in responses}
+    if prompt.state == Prompt.State.BLOCKED or Response.State.BLOCKED in states:
+        return Task.State.WITHDRAWN
+    waits = prompt.state == Prompt.State.RECEIVED or Response.State.SCREENING in states
+    return Task.State.WAITING if waits else Task.State.OPEN
+
+
+def model_of(project: Project, kind: str, wanted: str) -> ModelVersion | None:
+    """The version that a setting names, None when it is gone or unfit; `newest` is the newest approved one."""
+    rows = ModelVersion.objects.filter(project=project, kind=kind)
+    if wanted == NEWEST:
+        return rows.filter(state=ModelVersion.State.APPROVED, tainted_at=None).order_by("-id").first()
+    unfit = (ModelVersion.State.REVOKED, ModelVersion.State.REJECTED)
+    return rows.filter(public_id=wanted).exclude(state__in=unfit).first()
+
+
+def ask_worker(project: Project) -> Job | None:
+    """A job that scores whatever waits in the project, unless one is queued already. Call inside a transaction."""
+    queued = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status=Job.Status.QUEUED)
+    if queued.exists():
+        return None
+    return jobs.create(kind=Job.Kind.SCORE, queue_name=queue.GENERATE, project=project, by=None)
+
+
+def classes_of(version: ModelVersion) -> list[str]:
+    """Names of what a classifier tells apart, as its run counted them."""
+    return list(version.metrics.get("class_balance", {}))
