@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from micro import MakeRun, ask, write_snapshot
+from micro import MakeRun, ask, corpus_rows, write_snapshot
+from tokenizers import normalizers
 
 from trainer.errors import ConfigInvalid, DataUnusable
 from trainer.models import check_tokenizer, load_tokenizer
-from trainer.tokenizer import measure, pieces
+from trainer.tokenizer import first_changed, measure, pieces, train_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,28 @@ from trainer.tokenizer import measure, pieces
 def test_any_text_comes_back(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert measure(tokenizer, [text or "x"])["round_trip"] == 1.0
+
+
+@pytest.mark.parametrize("algorithm", ["unigram", "wordpiece"])
+def test_the_other_algorithms_lose_nothing_either(algorithm: str) -> None:
+    documents = [row["text"] for row in corpus_rows()]
+    first, second = (train_tokenizer(iter(documents), 360, 2, algorithm) for _ in range(2))
+    assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
+    assert json.loads(first.backend_tokenizer.to_str())["model"]["type"].lower() == algorithm
+    strange = ["  two  spaces\n\n\ttab", "grün 空 🐙\u200d", "\x00\x07", "x" * 1000, "The sky is blue.", ""]
+    for text in strange:
+        assert first.decode(first(text)["input_ids"]) == text
+    assert len(first("The sky is blue.")["input_ids"]) < len("The sky is blue.")
+    assert first_changed(first, strange) is None
+    assert first.pad_token_id != first.eos_token_id
+    check_tokenizer(first, algorithm)
+
+
+def test_it_says_where_a_text_does_not_come_back() -> None:
+    lossy = train_tokenizer(iter(["plain words"]), 300, 2)
+    lossy.backend_tokenizer.normalizer = normalizers.Lowercase()
+    assert first_changed(lossy, ["plain", "words A"]) == "character 6: 'A' becomes 'a'"
+    assert measure(lossy, ["plain", "words A"])["round_trip"] == 0.5
 
 
 def test_pieces_show_how_a_text_falls_into_tokens(tokenizer: Any) -> None:
