@@ -36,8 +36,8 @@ format: $(VENV)/tests.stamp
 bench: $(VENV)/tests.stamp  ## side-by-side measurements; see tests/bench
 	$(QUIET_MATH) $(RUN) tests/bench/chain.py
 
-prove: $(VENV)/service.stamp  ## a whole simulated turn on the running service, with its figures as JSON
-	$(RUN) manage.py simulate --annotators 8 --comparisons 6000 --turn
+prove: $(VENV)/service.stamp  ## that training works and over-optimisation shows: two seeds from nothing, with a report
+	$(QUIET_MATH) $(RUN) manage.py prove
 
 clean:  ## the environment and caches; never data/
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache

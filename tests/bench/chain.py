@@ -9,7 +9,6 @@ Gold utility is read here and nowhere else: what is trained sees labels of simul
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -27,35 +26,10 @@ from workers.demo import world  # noqa: E402
 from workers.demo.annotators import Annotator, Pair, agreement_with_gold, crowd  # noqa: E402
 from workers.demo.corpus import documents  # noqa: E402
 from workers.demo.demonstrations import demonstrations  # noqa: E402
+from workers.demo.snapshots import file_sha256, write_snapshot  # noqa: E402
 from workers.demo.utility import utility  # noqa: E402
 
 STAGES = ("tokenizer", "pretrain", "sft", "reward", "ppo", "evaluate")
-
-
-def canonical(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def write_snapshot(folder: Path, splits: dict[str, list[dict[str, Any]]], purpose: str) -> str:
-    """A snapshot folder as trainer/README.md describes it; returns the SHA-256 of its manifest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    counts: dict[str, dict[str, int]] = {}
-    files = {}
-    for split in ("train", "selection", "test"):
-        rows: dict[str, int] = {}
-        counts[split] = {}
-        for row in splits.get(split, []):
-            rows[canonical(row)] = rows.get(canonical(row), 0) + 1
-            counts[split][row["kind"]] = counts[split].get(row["kind"], 0) + 1
-        hashed = sorted((hashlib.sha256(text.encode()).hexdigest(), text, n) for text, n in rows.items())
-        lines = [f'{{"count":{n},"hash":"{digest}","row":{text}}}\n' for digest, text, n in hashed]
-        data = "".join(lines).encode()
-        (folder / f"{split}.jsonl").write_bytes(data)
-        files[f"{split}.jsonl"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": len(lines)}
-    name = hashlib.sha256(canonical(files).encode()).hexdigest()
-    manifest = {"schema": 1, "hash": name, "purpose": purpose, "policy": {}, "counts": counts, "files": files}
-    (folder / "manifest.json").write_text(json.dumps(manifest, sort_keys=True), encoding="utf-8")
-    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
 
 
 def run_stage(
@@ -64,7 +38,7 @@ def run_stage(
     """One run through the command line; returns result.json and the wall time in seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {
-        name: {"path": os.path.relpath(path, folder), "manifest_sha256": sha256(path / "manifest.json")}
+        name: {"path": os.path.relpath(path, folder), "manifest_sha256": file_sha256(path / "manifest.json")}
         for name, path in inputs.items()
     }
     run = {"schema": 1, "run": folder.name, "attempt": 1, "stage": stage, "seed": seed}
@@ -77,10 +51,6 @@ def run_stage(
         sys.exit(f"{stage} left with {code}:\n" + (folder / "trainer.log").read_text()[-3000:])
     result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return result, seconds
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sample(model_folder: Path, texts: list[str], seed: int, max_new_tokens: int = 48) -> list[tuple[str, bool]]:

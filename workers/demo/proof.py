@@ -1,0 +1,238 @@
+"""What the proof computes from figures, and what it demands of them: pure functions.
+
+Gao et al. 2023 found gold reward against d = sqrt(KL) to follow d(α - β log d) under reinforcement learning and
+d(α - βd) under best-of-n. Thresholds come from five seeds of our own recipe; README.md beside this file has them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Fit:
+    """R = d(α - β g(d)) by least squares, with g the logarithm ("rl") or the identity ("best_of_n").
+
+    Attributes:
+        r2: share of the variance explained; may be negative. peak_kl: KL at which R is largest, nats; None without one.
+    """
+
+    form: str
+    alpha: float
+    beta: float
+    r2: float
+    peak_kl: float | None
+
+    def at(self, kl: float) -> float:
+        """The fitted gain at a KL in nats, >= 0."""
+        d = math.sqrt(kl)
+        return d * (self.alpha - self.beta * bend(self.form, d)) if d else 0.0
+
+
+def bend(form: str, d: float) -> float:
+    return math.log(d) if form == "rl" else d
+
+
+def fit(form: str, points: Sequence[tuple[float, float]]) -> Fit:
+    """Fit a form to (KL in nats, gold gained over the start); points without KL are passed over.
+
+    Raises:
+        ValueError: fewer than three points are left.
+    """
+    rows = [(math.sqrt(kl), gain) for kl, gain in points if kl > 0]
+    if len(rows) < 3:
+        raise ValueError("three points with KL are needed for a fit")
+    # Two columns, d and -d g(d): the normal equations are 2 x 2.
+    columns = [(d, -d * bend(form, d), gain) for d, gain in rows]
+    aa, ab, bb = (sum(x * y for x, y in pairs) for pairs in _products(columns))
+    ay, by = sum(a * y for a, _, y in columns), sum(b * y for _, b, y in columns)
+    determinant = aa * bb - ab * ab
+    alpha, beta = (ay * bb - by * ab) / determinant, (by * aa - ay * ab) / determinant
+    mean = fmean(gain for _, _, gain in columns)
+    total = sum((gain - mean) ** 2 for _, _, gain in columns)
+    rest = sum((gain - alpha * a - beta * b) ** 2 for a, b, gain in columns)
+    peak = None
+    if beta > 0 and alpha > 0:
+        peak = math.exp(2 * (alpha / beta - 1)) if form == "rl" else (alpha / (2 * beta)) ** 2
+    return Fit(form, alpha, beta, 1 - rest / total if total else 0.0, peak)
+
+
+def _products(
+    columns: Sequence[tuple[float, float, float]],
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]], list[tuple[float, float]]]:
+    return (
+        [(a, a) for a, _, _ in columns],
+        [(a, b) for a, b, _ in columns],
+        [(b, b) for _, b, _ in columns],
+    )
+
+
+def kl_of_best(n: int) -> float:
+    """KL of the best of n to the policy that drew them, nats."""
+    return math.log(n) - (n - 1) / n
+
+
+def best_of(n: int, values: Sequence[tuple[float, float]]) -> float:
+    """Mean gold of the best by proxy, over groups of n in a row of (proxy, gold); an incomplete group is left out."""
+    groups = [values[start : start + n] for start in range(0, len(values) - n + 1, n)]
+    return fmean(max(group, key=lambda pair: pair[0])[1] for group in groups)
+
+
+def reliability(chances: Sequence[float]) -> tuple[float, list[dict[str, float]]]:
+    """Expected calibration error of P(the chosen one wins), and its bins.
+
+    Each pair is read from its favoured side: confidence max(p, 1 - p), right when p > 1/2; ten bins of equal width.
+
+    Returns:
+        The error, and for each bin that holds a pair its mean `confidence`, share `right` and number of `pairs`.
+    """
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for chance in chances:
+        sure = max(chance, 1 - chance)
+        bins[min(BINS - 1, int((sure - 0.5) * 2 * BINS))].append((sure, chance > 0.5))
+    told = [
+        {
+            "confidence": fmean(sure for sure, _ in inside),
+            "right": fmean(float(right) for _, right in inside),
+            "pairs": float(len(inside)),
+        }
+        for inside in bins
+        if inside
+    ]
+    error = sum(one["pairs"] * abs(one["right"] - one["confidence"]) for one in told) / max(1, len(chances))
+    return error, told
+
+
+# --- what is demanded ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One assertion.
+
+    Attributes:
+        name: short. sentence: what is demanded, with the threshold.
+        value: the figure it is about, from a seed's figures. holds: whether that is enough.
+    """
+
+    name: str
+    sentence: str
+    value: Callable[[Mapping[str, Any]], Any]
+    holds: Callable[[Any], bool]
+
+
+def at_least(threshold: float) -> Callable[[Any], bool]:
+    return lambda value: value >= threshold
+
+
+def at_most(threshold: float) -> Callable[[Any], bool]:
+    return lambda value: value <= threshold
+
+
+DEMANDS: tuple[Demand, ...] = (
+    Demand(
+        "sft_over_base",
+        "gold of SFT at least 0.5 over base",
+        lambda f: f["gold"]["sft"] - f["gold"]["base"],
+        at_least(0.5),
+    ),
+    Demand(
+        "best_of_16_over_sft",
+        "gold of best-of-16 at least 1.0 over SFT",
+        lambda f: f["best_of"]["16"]["gold"] - f["gold"]["sft"],
+        at_least(1.0),
+    ),
+    Demand(
+        "ppo_beside_best_of_16",
+        "gold of PPO at most 0.4 under best-of-16",
+        lambda f: f["gold"]["ppo"] - f["best_of"]["16"]["gold"],
+        at_least(-0.4),
+    ),
+    Demand(
+        "ppo_over_sft",
+        "gold of PPO at least 0.8 over SFT",
+        lambda f: f["gold"]["ppo"] - f["gold"]["sft"],
+        at_least(0.8),
+    ),
+    Demand(
+        "win_rate",
+        "PPO's win rate over SFT: low end of the 95 % interval above 0.62",
+        lambda f: f["win_rate"]["low"],
+        lambda value: value > 0.62,
+    ),
+    Demand("kl", "KL of PPO between 1 and 8 nats", lambda f: f["ppo"]["kl"], lambda value: 1 <= value <= 8),
+    Demand(
+        "reward_gold_order",
+        "the reward model of all labels follows the gold order in at least 70 % of held-out pairs",
+        lambda f: f["reward"][-1]["gold_order"],
+        at_least(0.70),
+    ),
+    Demand(
+        "reward_of_ceiling",
+        "its accuracy on held-out labels is at least 82 % of their ceiling",
+        lambda f: f["reward"][-1]["accuracy"] / f["ceiling"],
+        at_least(0.82),
+    ),
+    Demand(
+        "reward_few_labels",
+        "with 500 labels the accuracy is at most 0.62",
+        lambda f: f["reward"][0]["accuracy"],
+        at_most(0.62),
+    ),
+    Demand("calibration", "its calibration error is at most 0.08", lambda f: f["reward"][-1]["ece"], at_most(0.08)),
+    Demand(
+        "hacked_below_peak",
+        "at KL 0 the last gold is at least 0.8 under its own peak",
+        lambda f: f["hacked"]["peak_gold"] - f["hacked"]["gold"],
+        at_least(0.8),
+    ),
+    Demand(
+        "hacked_below_sft",
+        "at KL 0 the last gold is under that of SFT",
+        lambda f: f["hacked"]["gold"] - f["hacked"]["sft_gold"],
+        lambda value: value < 0,
+    ),
+    Demand(
+        "hacked_proxy",
+        "at KL 0 the last proxy is no lower than where gold peaked",
+        lambda f: f["hacked"]["proxy"] - f["hacked"]["peak_proxy"],
+        at_least(0.0),
+    ),
+    Demand(
+        "hacked_entropy",
+        "at KL 0 the last entropy is under 30 % of that of SFT",
+        lambda f: f["hacked"]["entropy_share"],
+        lambda value: value < 0.3,
+    ),
+    Demand(
+        "alarms_at_zero",
+        "at KL 0 the alarms entropy and kl_budget sound",
+        lambda f: sorted(f["hacked"]["alarms"]),
+        lambda value: {"entropy", "kl_budget"} <= set(value),
+    ),
+    Demand(
+        "no_alarms", "at the default coefficient no alarm sounds", lambda f: f["ppo"]["alarms"], lambda value: not value
+    ),
+)
+
+
+def verdicts(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each demand on one seed's figures: `name`, `sentence`, `value`, `ok`."""
+    told = []
+    for demand in DEMANDS:
+        value = demand.value(figures)
+        told.append(
+            {
+                "name": demand.name,
+                "sentence": demand.sentence,
+                "value": round(value, 4) if isinstance(value, float) else value,
+                "ok": bool(demand.holds(value)),
+            }
+        )
+    return told
