@@ -158,7 +158,7 @@ class PPOConfig(Adapting):
     kl_target: float = setting(0.0, low=0)
     kl_gain: float = setting(0.1, above=0, high=1)
     critic: str = setting("separate", choices=("separate", "shared"))
-    value_loss_weight: float = setting(0.1, above=0)
+    value_loss_weight: float = setting(1.0, above=0)
     clip_range: float = setting(0.2, above=0, high=1)
     value_clip: float = setting(0.2, above=0)
     micro_batch: int = setting(96, low=1)
