@@ -14,7 +14,7 @@ import pytest
 
 from workers.demo import proof
 from workers.demo.proof_report import page, scale
-from workers.demo.prove import ARMS, missed
+from workers.demo.prove import ARMS, ProofFailed, Seed, missed
 from workers.demo.snapshots import write_snapshot
 
 
@@ -168,3 +168,8 @@ def test_a_snapshot_of_the_demo_world_is_one_the_trainer_reads(tmp_path: Path) -
     snapshot = open_snapshot(tmp_path / "s")
     assert [one.count for one in snapshot.rows("train", Prompt)] == [2]
     assert json.loads((tmp_path / "s" / "manifest.json").read_text())["counts"]["train"] == {"prompt": 2}
+
+
+def test_a_stage_that_fails_ends_the_proof_with_its_words(tmp_path: Path) -> None:
+    with pytest.raises(ProofFailed, match=r"(?s)Seed 3: first left with 2.*Unknown config key for tokenizer: bogus"):
+        Seed(tmp_path, 3).stage("first", "tokenizer", {"bogus": 1})
