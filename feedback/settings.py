@@ -14,6 +14,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from feedback.env import env_bool, env_int, env_list, env_secret, env_str
+from feedback.rules import launches
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENVIRONMENT = env_str("TOUCHSTONE_ENV", "laptop")
@@ -182,6 +183,12 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 BEAT_SECONDS = 5  # a running job's sign of life
 SILENT_SECONDS = 30  # after this long without one, the job is queued again or failed
 SWEEP_SECONDS = env_int("SWEEP_SECONDS", 10, low=1)  # how often housekeeping looks
+# How this worker's trainers are started: one process each, or several (`launches` says which ways there are).
+TRAINER_LAUNCH = env_str("TRAINER_LAUNCH", "")
+TRAINER_PROCESSES = env_int("TRAINER_PROCESSES", 1, low=1, high=64)
+if TRAINER_LAUNCH not in launches.LAUNCHES:
+    known = ", ".join(name for name in launches.LAUNCHES if name)
+    raise ImproperlyConfigured(f"TRAINER_LAUNCH is {TRAINER_LAUNCH!r}; it must be empty or one of {known}.")
 CANCEL_GRACE_SECONDS = 8  # from SIGTERM to SIGKILL for a cancelled trainer
 
 # --- queue of tasks (seconds) ------------------------------------------------------------------

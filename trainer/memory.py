@@ -65,6 +65,7 @@ def halve(checkpoints: Path, rows: int) -> int | None:
     now = pieces(checkpoints)
     if now >= rows:
         return None
+    checkpoints.mkdir(parents=True, exist_ok=True)
     write_json(checkpoints / NOTE, {"pieces": 2 * now})
     return -(-rows // (2 * now))
 

@@ -7,6 +7,7 @@ newest checkpoint, and a result is taken only when it carries this attempt's num
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,21 +21,26 @@ from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingR
 from feedback.rules.stages import ALIGNMENT
 from feedback.services import registry, snapshots
 from feedback.services import training as services
+from trainer import estimate, memory
 from trainer.checkpoints import open_model, write_json
-from trainer.config import INPUTS
+from trainer.config import INPUTS, parse
 from trainer.errors import TrainerError
 from workers.following import Follower
 from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 log = logging.getLogger(__name__)
 
-ENDED, FAILED, STOPPED, LOCKED = 0, 2, 3, 4  # the trainer's exit codes
+ENDED, FAILED, STOPPED, LOCKED, AGAIN = 0, 2, 3, 4, 5  # the trainer's exit codes
 TRAINER = (sys.executable, "-m", "trainer")
 LOOK_SECONDS = 0.5
 LOCK_TRIES, LOCK_SECONDS = 20, 1.0  # an orphan of an earlier attempt dies within a second or two
 KILLS_WITHOUT_PROGRESS = 3
 EVALUATION_SAMPLES = 20
-EASE = "See the run's log. A smaller batch_size or max_length needs less memory."
+ENDED_IT = "Something ended it from outside. See the run's log and the machine's, then retry: it goes on from there."
+NO_ROOM = 2**20  # bytes
+MAKE_ROOM = "Free some disk space, then retry: the run goes on from its last checkpoint."
+# Stages that several processes can share; see trainer/launch.py.
+IN_PARALLEL = ("pretrain", "mlm", "classify", "tag", "sft", "reward", "dpo", "kto", "rloo", "grpo", "ppo")
 
 
 def carry_out(work: Work) -> Outcome:
@@ -49,6 +55,9 @@ def carry_out(work: Work) -> Outcome:
     result = read_result(folder, work.job.attempt)
     if not result["ok"]:
         error = result["error"]
+        if error.get("step") is not None:
+            work.say(step=error["step"])
+            work.beat()
         raise JobFailed(error["kind"], error["message"], error.get("remedy", ""))
     return outcome(run, folder, result)
 
@@ -110,6 +119,7 @@ def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
     """
     kills, locks, step_of_last_kill = 0, 0, -1
     while True:
+        killed_before = killed_for_memory()
         code = one_child(work, follower, folder)
         if code in (ENDED, FAILED):
             return
@@ -122,6 +132,10 @@ def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
                     Job.ErrorKind.INTERNAL, "Another trainer holds the run's folder.", "End it, then retry."
                 )
             work.pause(LOCK_SECONDS)
+        elif code == AGAIN:
+            work.say("memory ran out in one of several processes; all begin again with less at once")
+        elif code == -signal.SIGKILL and killed_for_memory() > killed_before:
+            with_less_at_once(follower, folder)
         elif code < 0:
             kills = kills + 1 if (work.step or 0) <= step_of_last_kill else 1
             step_of_last_kill = max(step_of_last_kill, work.step or 0)
@@ -129,12 +143,44 @@ def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
             log.warning("the trainer in %s was ended by %s", folder, name)
             if kills >= KILLS_WITHOUT_PROGRESS:
                 where = f"at step {work.step} of {work.steps}" if work.steps else "before its first step"
-                kind = Job.ErrorKind.OUT_OF_MEMORY if code == -signal.SIGKILL else Job.ErrorKind.INTERNAL
-                raise JobFailed(kind, f"The trainer was ended by {name} {where}, {kills} times in a row.", EASE)
+                kind = Job.ErrorKind.LOST_WORKER if code == -signal.SIGKILL else Job.ErrorKind.INTERNAL
+                raise JobFailed(kind, f"The trainer was ended by {name} {where}, {kills} times in a row.", ENDED_IT)
             work.say(f"the trainer was ended by {name}; going on from its checkpoint")
             work.pause(1)
         else:
             raise JobFailed(Job.ErrorKind.INTERNAL, f"The trainer left with exit code {code}.", "See the run's log.")
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has ended on this machine for lack of memory; 0 where it does not say."""
+    try:
+        told = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(told.get("oom_kill", 0))
+
+
+def with_less_at_once(follower: Follower, folder: Path) -> None:
+    """After the kernel ended the trainer for lack of memory: the same batch in smaller pieces from now on.
+
+    Raises:
+        JobFailed: it was a single row at once already.
+    """
+    run = follower.run
+    config = parse(run.stage, run.config)
+    rows = memory.rows_at_once(run.stage, config)
+    smaller = memory.halve(folder / "checkpoints", rows)
+    if smaller is None:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["inputs"]
+        paths = {name: Path(entry["path"]) for name, entry in told.items()}
+        sentence = "Memory ran out with a single row at once, and the kernel ended the trainer."
+        raise JobFailed(Job.ErrorKind.OUT_OF_MEMORY, sentence, estimate.too_large(run.stage, config, paths))
+    text = f"Memory ran out and the kernel ended the trainer. Going on with {smaller} rows at once"
+    step = follower.work.step or 0
+    services.record_points(
+        run, alarms=[(step, f"out_of_memory_{smaller}", f"{text}; a batch of {rows} stays the same.")]
+    )
+    follower.work.say(text)
 
 
 def one_child(work: Work, follower: Follower, folder: Path) -> int:
@@ -142,7 +188,7 @@ def one_child(work: Work, follower: Follower, folder: Path) -> int:
     with (folder / "trainer.log").open("ab") as output:
         child = subprocess.Popen(
             # It asks the kernel to die with this process, so it must be started from a thread that lasts: the pool's.
-            [*TRAINER, str(folder), "--parent", str(os.getpid())],
+            [*TRAINER, str(folder), "--parent", str(os.getpid()), *several(follower.run.stage)],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -169,6 +215,13 @@ def one_child(work: Work, follower: Follower, folder: Path) -> int:
     return child.returncode
 
 
+def several(stage: str) -> list[str]:
+    """What starts a trainer as several processes, where this worker's settings ask for that and the stage can."""
+    if not settings.TRAINER_LAUNCH or stage not in IN_PARALLEL:
+        return []
+    return ["--launch", settings.TRAINER_LAUNCH, "--processes", str(settings.TRAINER_PROCESSES)]
+
+
 def end_gently(child: "subprocess.Popen[bytes]") -> None:
     """SIGTERM lets it write a checkpoint; who does not leave in time is killed, and the last checkpoint stands."""
     child.terminate()
@@ -187,6 +240,9 @@ def read_result(folder: Path, attempt: int) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        if shutil.disk_usage(folder).free < NO_ROOM:
+            sentence, remedy = "The disk is so full that the trainer could not even write what happened.", MAKE_ROOM
+            raise JobFailed(Job.ErrorKind.DISK_FULL, sentence, remedy) from error
         raise JobFailed(
             Job.ErrorKind.INTERNAL, f"The trainer left without a result: {error}.", "See the run's log."
         ) from error

@@ -38,6 +38,7 @@ class Job(Row):
         DATA = "data"  # theirs: what was trained on
         CONFIG = "config"  # theirs: a setting
         OUT_OF_MEMORY = "out_of_memory"
+        DISK_FULL = "disk_full"
         DIVERGED = "diverged"  # a loss that is no number
         LOST_WORKER = "lost_worker"  # the worker went silent too often
         INTERNAL = "internal"  # ours

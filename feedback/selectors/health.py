@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from feedback import queue
 from feedback.models import Job, WorkerProcess
+from feedback.rules import launches
 
 COUNTED = 10_000
 PURPOSE = {
@@ -225,6 +226,7 @@ class House:
     database_bytes: int | None
     broker: str | None
     broker_where: str = field(default="")
+    training: str = field(default="")
 
     @property
     def disk_used_share(self) -> float:
@@ -243,6 +245,7 @@ def house() -> House:
         database_bytes=_database_bytes(),
         broker=broker_says(),
         broker_where="embedded" if settings.EMBEDDED_BROKER else "given by REDIS_URL",
+        training=launches.told(settings.TRAINER_LAUNCH, settings.TRAINER_PROCESSES),
     )
 
 

@@ -1,5 +1,6 @@
 """A job is carried out once, however often it is delivered, and every way it can end is told in its row."""
 
+import errno
 import sys
 import threading
 from datetime import timedelta
@@ -7,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from feedback.models import Chain, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
+from feedback.rules import launches
 from feedback.services import jobs
 from tests import factories
+from trainer import launch, memory
+from trainer.config import SFTConfig
 from workers import housekeeping, training
 from workers.execution import HANDLERS, run_job
 from workers.work import Outcome, Work, stopping
@@ -93,19 +98,72 @@ def test_what_an_older_attempt_brings_is_refused_with_its_records(
     assert recorded == []
 
 
-@pytest.mark.parametrize("kind", ["data", "config", "out_of_memory", "diverged"])
-def test_a_typed_failure_is_told_as_written(run_with: Any, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["data", "config", "out_of_memory", "disk_full", "diverged"])
+def test_a_typed_failure_is_told_as_written_and_read_on_the_run_s_page(
+    run_with: Any, kind: str, client: Client, ada: Person
+) -> None:
     run = run_with(fail=kind)
     run_job(run.job_id)
     run.refresh_from_db()
     job = run.job
-    assert (job.status, job.error_kind, job.error, job.remedy) == (
-        Status.FAILED,
-        kind,
-        "It cannot be done.",
-        "Change it.",
-    )
+    told = (job.status, job.error_kind, job.error, job.remedy, job.step)
+    assert told == (Status.FAILED, kind, "It cannot be done.", "Change it.", 1)
     assert run.chain.state == Chain.State.FAILED
+    client.force_login(ada)
+    page = client.get(f"/p/{run.project.slug}/train/runs/{run.public_id}/").content.decode()
+    assert "It cannot be done." in page and "Change it." in page
+
+
+def test_a_full_disk_in_the_worker_is_told_with_what_to_do(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(work: Work) -> Outcome:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(HANDLERS, Job.Kind.FREEZE, full)
+    job = jobs.create(kind=Job.Kind.FREEZE, queue_name="default", project=project, by=None)
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.error_kind) == (Status.FAILED, Job.ErrorKind.DISK_FULL)
+    assert job.error == "There is no room left to write to: No space left on device."
+    assert job.remedy == "Free some disk space, then try again."
+
+
+def test_a_trainer_that_could_not_even_write_its_result_is_known_by_the_disk(
+    run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "NO_ROOM", 2**63)
+    monkeypatch.setattr(training, "one_child", lambda *_: training.FAILED)
+    run = run_with()
+    run_job(run.job_id)
+    run.refresh_from_db()
+    assert run.job.error_kind == Job.ErrorKind.DISK_FULL
+    assert "Free some disk space" in run.job.remedy
+
+
+def test_a_trainer_the_kernel_ended_for_memory_goes_on_with_half_as_much_at_once(
+    run_with: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = iter([7, 8, 8, 8])
+    monkeypatch.setattr(training, "killed_for_memory", lambda: next(counted))
+    monkeypatch.setattr(training, "parse", lambda stage, config: SFTConfig(batch_size=8))
+    run = run_with(steps=6, die_at=3)
+    run_job(run.job_id)
+    run.refresh_from_db()
+    assert run.job.status == Status.SUCCEEDED
+    assert len(starts_of(run, settings)) == 2
+    assert memory.pieces(settings.DATA_DIR / run.folder / "checkpoints") == 2
+    (alarm,) = run.alarms.all()
+    assert alarm.step == 3
+    assert "Going on with 4 rows at once; a batch of 8 stays the same." in alarm.text
+
+
+def test_several_processes_are_asked_for_by_this_worker_s_settings(settings: Any) -> None:
+    assert training.several("sft") == []
+    settings.TRAINER_LAUNCH, settings.TRAINER_PROCESSES = "torchrun", 2
+    assert training.several("sft") == ["--launch", "torchrun", "--processes", "2"]
+    assert training.several("evaluate") == training.several("tokenizer") == []
+    assert set(launches.LAUNCHES) == {"", *launch.names()}
+    assert launches.told("fsdp2", 8).endswith("8 processes; not run on its hardware by us")
+    assert "not run" not in launches.told("torchrun", 2)
 
 
 def test_an_error_nobody_foresaw_fails_the_job_and_propagates(
@@ -136,7 +194,7 @@ def test_a_trainer_killed_again_and_again_fails_with_a_sentence(run_with: Any, s
     run = run_with(die_always=True)
     run_job(run.job_id)
     job = Job.objects.get(pk=run.job_id)
-    assert (job.status, job.error_kind) == (Status.FAILED, Job.ErrorKind.OUT_OF_MEMORY)
+    assert (job.status, job.error_kind) == (Status.FAILED, Job.ErrorKind.LOST_WORKER)
     assert "ended by SIGKILL at step 1 of 3, 3 times in a row" in job.error
     assert len(starts_of(run, settings)) == 3
 
