@@ -3,6 +3,7 @@
 Counts over big tables are capped: a home page must cost the same at a million tasks.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,12 +16,12 @@ from feedback import queue
 from feedback.models import (
     Annotation,
     Chain,
+    Concern,
     Corpus,
     Deployment,
     Document,
     Evaluation,
     Event,
-    Flag,
     Job,
     ModelVersion,
     PreferencePair,
@@ -34,6 +35,7 @@ from feedback.models import (
 )
 
 COUNT_TO = 10_000  # past this a count is shown as "10,000+"
+CONCERNS_COUNTED = 1000
 IDLE, WORKING, STUCK, DONE = "idle", "working", "stuck", "done"
 
 
@@ -101,7 +103,7 @@ def events(project: Project, limit: int = 12) -> list[Event]:
 class Need:
     """Something that waits for a person: a sentence, what to do, and the row it is about."""
 
-    kind: str  # failed_run, flag, gate, workers, schedule
+    kind: str  # failed_run, review, gate, workers, schedule
     sentence: str
     remedy: str
     row: Any = None
@@ -139,11 +141,18 @@ def needs_a_person(project: Project) -> list[Need]:
                 evaluation.created_at,
             )
         )
-    flags = Flag.objects.filter(assignment__project=project, created_at__gte=recent).order_by("-id")[:5]
-    needs += [Need("flag", f"Flagged: {flag.reason}", "Look at the task.", flag, flag.created_at) for flag in flags]
+    if waiting := _waiting_for_review(project):
+        needs.append(Need("review", f"A reviewer is waited for: {waiting}.", "Decide, one key each."))
     for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
         needs.append(Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Look at it.", schedule))
     return needs
+
+
+def _waiting_for_review(project: Project) -> str:
+    """How much of what, in words: 2 flagged, 5 disagreement."""
+    rows = Concern.objects.filter(project=project, closed_at=None).order_by("rank").values_list("reason", flat=True)
+    counts = Counter(rows[:CONCERNS_COUNTED])
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
 
 
 # --- stations -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from django.db.models.query import QuerySet
 from django.utils import timezone
 
 from feedback.models import Annotation, ApiToken, ModelVersion, Person, Project, SnapshotAnnotation
+from feedback.rules.gold import is_right
 from feedback.selectors.access import Viewer, projects_for
 
 
@@ -23,6 +24,8 @@ class OwnFigures:
     seconds_median: float | None
     last_at: datetime | None
     trained: list[tuple[ModelVersion, int]]
+    checks: int = 0  # checks answered last week (Monday to Sunday, UTC): a total only, so that none can be guessed
+    checks_right: int = 0
 
     @property
     def per_hour(self) -> float | None:
@@ -60,6 +63,7 @@ def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFig
         .order_by("-id")
         .values_list("seconds", flat=True)[:50]
     )
+    checks = _checks_last_week(person, project) if counts else []
     return OwnFigures(
         project=project,
         total=counts.get("total", 0),
@@ -68,7 +72,26 @@ def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFig
         seconds_median=recent[len(recent) // 2] if recent else None,
         last_at=counts.get("last_at"),
         trained=_trained(person, project) if counts else [],
+        checks=len(checks),
+        checks_right=sum(checks),
     )
+
+
+def _checks_last_week(person: Person, project: Project) -> list[bool]:
+    """Whether each check answered in the last whole week was right. The training round was told already."""
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = today - timedelta(days=today.weekday())
+    rows = Annotation.objects.filter(
+        annotator=person,
+        project=project,
+        revision=1,
+        created_at__gte=monday - timedelta(days=7),
+        created_at__lt=monday,
+        task__gold__isnull=False,
+        task__training_round=False,
+        assignment__current__isnull=False,
+    )
+    return [is_right(said, gold) for said, gold in rows.values_list("assignment__current__payload", "task__gold")]
 
 
 def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:

@@ -8,7 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from feedback.errors import Conflict, Invalid, NotHeld
-from feedback.models import Assignment, Concern, Project, Task
+from feedback.models import Assignment, Concern, Draft, Project, Task
+from feedback.rules.payloads import unresolve
 from feedback.rules.queue_policy import QueuePolicy
 from feedback.services import concerns
 from feedback.services.slots import free_slot, lock, lowest_free_slot, take_slot
@@ -44,6 +45,21 @@ def renew(*, assignment: Assignment, shown: bool = False) -> Assignment:
         assignment.held_until = now + timedelta(seconds=seconds)
         assignment.save(update_fields=["state", "slot", "held_until"])
     return assignment
+
+
+def take_again(*, assignment: Assignment) -> Assignment:
+    """What was sent back, held again by the same person, with what they said as a draft to change.
+
+    Raises:
+        NotHeld: somebody else took the place meanwhile.
+    """
+    with transaction.atomic():
+        held = renew(assignment=assignment, shown=True)
+        last = held.annotations.order_by("-revision").first()
+        if last is not None and last.payload:
+            answer = unresolve(last.kind, last.payload, last.shown)
+            Draft.objects.update_or_create(assignment=held, defaults={"payload": answer})
+    return held
 
 
 def release(*, assignment: Assignment) -> Assignment:

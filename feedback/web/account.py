@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from feedback.address import caller_address
 from feedback.errors import DomainError, NotFound
 from feedback.models import Person
-from feedback.selectors import access, own
+from feedback.selectors import access, own, review_queue
 from feedback.services import people
 from feedback.web.doors import person, viewer
 from feedback.web.forms import SignInForm, TokenForm
@@ -107,6 +107,7 @@ def _account(request: HttpRequest, form: TokenForm, *, secret: str = "", status:
         "secret": secret,
         "tokens": own.tokens(who),
         "projects": own.figures(who),
+        "sent_back": review_queue.sent_back_to(who),
     }
     return render(request, "feedback/account/account.html", context, status=status)
 

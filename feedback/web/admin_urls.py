@@ -2,7 +2,20 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web import guard, house, labels, models, projects, prompts, quality, schedules, snapshots, tasks, training
+from feedback.web import (
+    guard,
+    house,
+    labels,
+    models,
+    projects,
+    prompts,
+    quality,
+    reviews,
+    schedules,
+    snapshots,
+    tasks,
+    training,
+)
 
 admin_pages: list[URLPattern] = [
     path("projects/", projects.projects, name="projects"),
@@ -42,6 +55,8 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/quality/", quality.quality, name="quality"),
     path("p/<slug:slug>/quality/annotations/", tasks.annotations, name="annotations"),
     path("p/<slug:slug>/quality/annotations/<uuid:annotation_id>/", tasks.annotation, name="annotation"),
+    path("p/<slug:slug>/review/", reviews.review, name="review"),
+    path("p/<slug:slug>/review/<uuid:concern_id>/", reviews.decide, name="review_decide"),
     # Training
     path("p/<slug:slug>/train/", training.train, name="train"),
     path("p/<slug:slug>/train/compare/", training.compare, name="runs_compare"),

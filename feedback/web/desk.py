@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -156,6 +157,15 @@ def following(request: HttpRequest, slug: str) -> HttpResponse:
     """The next task: ahead of the one that is shown, or to show now when none is."""
     project = access.get_project(viewer(request), slug)
     return _with_following(request, project, body_of(request), {})
+
+
+@require_POST
+@login_required
+def again(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    """What a reviewer sent back is on the desk once more, as it was answered."""
+    assignment = access.get_assignment(viewer(request), assignment_id)
+    assignments.take_again(assignment=assignment)
+    return redirect("desk", assignment.project.slug)
 
 
 @require_POST

@@ -15,5 +15,6 @@ desk_urls: list[URLPattern] = [
     path("desk/<uuid:assignment_id>/skip/", desk.skip, name="desk_skip"),
     path("desk/<uuid:assignment_id>/flag/", desk.flag, name="desk_flag"),
     path("desk/<uuid:assignment_id>/draft/", desk.draft, name="desk_draft"),
+    path("desk/<uuid:assignment_id>/again/", desk.again, name="desk_again"),
     path("desk/<uuid:assignment_id>/release/", desk.release, name="desk_release"),
 ]
