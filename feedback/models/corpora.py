@@ -1,9 +1,14 @@
 """Text for pretraining."""
 
+from typing import TYPE_CHECKING
+
 from django.db import models
 from django.db.models import Q
 
 from feedback.models.base import Row
+
+if TYPE_CHECKING:
+    from feedback.models.projects import Project
 
 
 class Corpus(Row):
@@ -62,3 +67,7 @@ class Document(Row):
             models.Index(fields=["corpus", "-id"], condition=Q(removed_at__isnull=False), name="document_removed"),
         ]
         constraints = [models.UniqueConstraint(fields=["corpus", "text_hash"], name="no_exact_duplicate_in_a_corpus")]
+
+    @property
+    def project(self) -> "Project":
+        return self.corpus.project

@@ -21,6 +21,7 @@ from feedback.models import (
     Conversation,
     Corpus,
     DatasetSnapshot,
+    Document,
     Evaluation,
     Job,
     Membership,
@@ -199,6 +200,10 @@ def get_schedule(viewer: Viewer, key: Any, role: str = ADMIN) -> Schedule:
 
 def get_corpus(viewer: Viewer, key: Any, role: str = ADMIN) -> Corpus:
     return _get(viewer, Corpus.objects.select_related("project"), key, role)
+
+
+def get_document(viewer: Viewer, key: Any, role: str = ADMIN) -> Document:
+    return _get(viewer, Document.objects.select_related("corpus__project", "removed_by"), key, role)
 
 
 def tokens_of(viewer: Viewer) -> QuerySet[ApiToken]:

@@ -71,6 +71,14 @@ def left_out(uploads: Sequence[Job]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
+def rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
+    """Standing documents as a download holds them, by key: no cursor is open while a slow client reads."""
+    last = 0
+    while found := list(Document.objects.standing().filter(corpus=corpus, pk__gt=last).order_by("pk")[:100]):
+        yield from map(as_row, found)
+        last = found[-1].pk
+
+
 def as_row(document: Document) -> dict[str, Any]:
     """A document as the file of a download holds it, and as an upload takes it."""
     return {

@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from feedback.models import ApiToken, Concern, Person, Project
+from feedback.models import ApiToken, Concern, Document, Job, Person, Project
 from feedback.rules.scopes import SCOPES
-from feedback.services import annotations, conversations, exports, imports, schedules
+from feedback.services import annotations, conversations, corpora, exports, imports, schedules
 from feedback.wsgi import application
 from tests.factories import (
     PREFERS_A,
@@ -83,6 +83,11 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
             project=project, by=ada, format="touchstone", name="rows.jsonl", chunks=[b"{}"]
         ),
         "exports": lambda: exports.request_export(project=project, by=ada, format="touchstone"),
+        "corpora": lambda: corpora.open_corpus(project=project, by=ada, name=str(uuid4())),
+        "corpus-uploads": lambda: uploaded(project, ada),
+        "documents": lambda: Document.objects.create(
+            corpus=corpora.open_corpus(project=project, by=ada, name=str(uuid4())), text="t", text_hash="t"
+        ),
         "training-runs": lambda: make_run(project, ada),
         "chains": lambda: make_run(project, ada).chain,
         "models": lambda: make_model(project, ada),
@@ -94,6 +99,11 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "feedback": lambda: make_response(make_prompt(project, by=ada)),
     }
     return made[room]() if room in made else None
+
+
+def uploaded(project: Project, ada: Person) -> Job:
+    corpus = corpora.open_corpus(project=project, by=ada, name=str(uuid4()))
+    return corpora.request_upload(corpus=corpus, by=ada, name="a.txt", chunks=[b"text"])
 
 
 def talk(project: Project, ada: Person) -> Any:

@@ -8,8 +8,8 @@ from django.urls import URLPattern
 from rest_framework.test import APIClient
 
 from feedback.api.urls import v1
-from feedback.models import ApiToken, Concern, Evaluation, Flag
-from feedback.services import annotations, conversations, exports, imports, schedules
+from feedback.models import ApiToken, Concern, Document, Evaluation, Flag
+from feedback.services import annotations, conversations, corpora, exports, imports, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
 OWN = {"people/me/", "tokens/"}  # what everybody has of their own
@@ -32,6 +32,9 @@ def rows(project, ada, ben, client_for):
     options = {"project": project, "by": ada, "format": "touchstone"}
     imported = imports.request_import(name="secret", chunks=[b"{}"], **options)
     exported = exports.request_export(**options)
+    corpus = corpora.open_corpus(project=project, by=ada, name="secret")
+    uploaded = corpora.request_upload(corpus=corpus, by=ada, name="secret.txt", chunks=[b"secret"])
+    document = Document.objects.create(corpus=corpus, text="a secret document", source="secret", text_hash="s")
     assert Flag.objects.count() == 1
     make_model(project, ada, serve=True)
     project.kinds = [*project.kinds, "conversation"]
@@ -49,6 +52,9 @@ def rows(project, ada, ben, client_for):
         "jobs": run.job,
         "imports": imported,
         "exports": exported,
+        "corpora": corpus,
+        "corpus-uploads": uploaded,
+        "documents": document,
         "training-runs": run,
         "chains": run.chain,
         "models": version,
