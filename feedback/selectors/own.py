@@ -91,7 +91,7 @@ def _checks_last_week(person: Person, project: Project) -> list[bool]:
         task__training_round=False,
         assignment__current__isnull=False,
     )
-    return [is_right(said, gold) for said, gold in rows.values_list("assignment__current__payload", "task__gold")]
+    return [is_right(said, gold or {}) for said, gold in rows.values_list("assignment__current__payload", "task__gold")]
 
 
 def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:

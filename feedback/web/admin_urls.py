@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from feedback.web import (
+    gold,
     guard,
     house,
     labels,
@@ -10,6 +11,7 @@ from feedback.web import (
     projects,
     prompts,
     quality,
+    queue_pages,
     reviews,
     schedules,
     snapshots,
@@ -32,6 +34,9 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/project/labels/<slug:name>/remove/", labels.remove, name="labels_remove"),
     path("p/<slug:slug>/project/guard/", guard.guard, name="guard"),
     path("p/<slug:slug>/project/members/", projects.members, name="project_members"),
+    path("p/<slug:slug>/project/queue/", queue_pages.queue_policy, name="project_queue"),
+    path("p/<slug:slug>/project/members/<uuid:person_id>/", queue_pages.member, name="member"),
+    path("p/<slug:slug>/project/members/<uuid:person_id>/training/", queue_pages.set_training, name="member_training"),
     path("p/<slug:slug>/project/members/add/", projects.add_member, name="member_add"),
     path("p/<slug:slug>/project/members/new/", projects.create_person, name="person_new"),
     path("p/<slug:slug>/project/members/<uuid:person_id>/role/", projects.set_role, name="member_role"),
@@ -51,6 +56,10 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/", tasks.task, name="task"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/withdraw/", tasks.withdraw, name="task_withdraw"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/reopen/", tasks.reopen, name="task_reopen"),
+    path("p/<slug:slug>/data/tasks/<uuid:task_id>/change/", tasks.change, name="task_change"),
+    path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/", gold.right_answer, name="task_gold"),
+    path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/settled/", gold.from_answers, name="task_gold_settled"),
+    path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/remove/", gold.remove, name="task_gold_remove"),
     # Quality and the answers behind it
     path("p/<slug:slug>/quality/", quality.quality, name="quality"),
     path("p/<slug:slug>/quality/annotations/", tasks.annotations, name="annotations"),

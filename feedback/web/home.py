@@ -26,7 +26,13 @@ PAGE_OF_STATION = {
     "gate": "models",
     "serving": "models",
 }  # stages of training lead to their run, their model, or the page that starts them
-PAGE_OF_NEED = {"workers": "health", "review": "review", "gate": "models", "schedule": "schedules", "failed_run": "train"}
+PAGE_OF_NEED = {
+    "workers": "health",
+    "review": "review",
+    "gate": "models",
+    "schedule": "schedules",
+    "failed_run": "train",
+}
 
 
 @login_required

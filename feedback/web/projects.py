@@ -122,6 +122,7 @@ def _members(request: HttpRequest, project: Project, status: int = 200, **forms_
         "project": project,
         "members": member_selectors.members(project),
         "roles": Membership.Role.choices,
+        "training_tasks": project.queue_policy.get("training_tasks", 0),
         "add_form": MemberForm(),
         "person_form": NewPersonForm(auto_id="new_%s"),
     }

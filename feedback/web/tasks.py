@@ -9,14 +9,17 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from feedback.models import Project, Task
+from feedback.rules.gold import CHECKED
 from feedback.rules.payloads import LETTERS
-from feedback.selectors import access, browse, lineage
+from feedback.selectors import access, browse, lineage, review_queue
 from feedback.selectors import members as member_selectors
 from feedback.selectors.access import ADMIN, REVIEWER
 from feedback.services import tasks as task_services
 from feedback.web.admin_common import same_project
+from feedback.web.admin_forms import first_error
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.paging import page_of
+from feedback.web.queue_forms import TaskForm
 
 
 @project_page(ADMIN)
@@ -45,8 +48,23 @@ def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
         "progress": browse.with_progress([found])[0],
         "responses": [(LETTERS[row.position].upper(), row.response) for row in placed],
         "assignments": browse.assignments_of(found),
+        **_about(found),
     }
     return render(request, "feedback/tasks/task.html", context)
+
+
+def _about(task: Task) -> dict[str, Any]:
+    """What it is as a check, who skipped it and why, and what a reviewer decided."""
+    order = browse.response_order(task)
+    verdict = task.verdicts.select_related("reviewer").first()
+    return {
+        "form": TaskForm.of(task),
+        "skips": review_queue.skips(task),
+        "right": browse.right_answer(task, order) if task.gold is not None else "",
+        "may_be_gold": task.kind in CHECKED,
+        "verdict": verdict,
+        "decided": browse.words_of(verdict.payload, order) if verdict else "",
+    }
 
 
 @require_POST
@@ -66,6 +84,21 @@ def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse
     same_project(found, project)
     found = task_services.reopen_task(by=person(request), task=found)
     messages.success(request, f"The task is {found.state} again.")
+    return redirect("task", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    """How many answers it wants, and how soon."""
+    found = access.get_task(viewer(request), task_id, ADMIN)
+    same_project(found, project)
+    form = TaskForm.of(found, request.POST)
+    if form.is_valid():
+        task_services.change_task(by=person(request), task=found, **form.cleaned_data)
+        messages.success(request, "Changed.")
+    else:
+        messages.error(request, first_error(form))
     return redirect("task", project.slug, found.public_id)
 
 
