@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import config as configs
-from trainer import estimate, memory
+from trainer import estimate, memory, preflight
 from trainer import launch as launching
 from trainer.checkpoints import (
     checkpoint_step,
@@ -75,11 +75,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="pid to die with; default: the parent")
     parser.add_argument("--launch", choices=launching.names(), help="train with several processes, started this way")
     parser.add_argument("--processes", type=int, default=1, help="how many, for --launch")
+    parser.add_argument(
+        "--preflight", action="store_true", help="look at the run and write preflight.json; no training"
+    )
     options = parser.parse_args(arguments)
     folder: Path = options.folder
     if not folder.is_dir():
         parser.error(f"no folder {folder}")
     die_with_parent(options.parent)
+    if options.preflight:
+        return look_only(folder)
     if options.launch:
         return launching.launch(folder, options.launch, options.processes)
     if int(os.environ.get("RANK", "0")) > 0:
@@ -90,6 +95,20 @@ def main(arguments: list[str] | None = None) -> int:
     except FolderLocked as locked_by_another:
         print(locked_by_another, file=sys.stderr)
         return LOCKED
+
+
+def look_only(folder: Path) -> int:
+    """Write preflight.json; ENDED if nothing blocks the run, else FAILED."""
+    be_modest()
+    try:
+        found = preflight.look(folder, read_run(folder))
+    except TrainerError as error:  # run.json itself
+        print(f"{error.kind}: {error.message} {error.remedy}".rstrip(), file=sys.stderr)
+        return FAILED
+    write_json(folder / "preflight.json", found.as_json())
+    for finding in found.findings:
+        print(f"{finding.severity}: {finding.sentence} {finding.remedy}")
+    return FAILED if found.blocking else ENDED
 
 
 def carry_out(folder: Path, leads: bool) -> int:
@@ -142,6 +161,11 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
     inputs = check_inputs(stage, run.get("inputs") or {})
     report.state("verifying the inputs")
     paths = open_inputs(folder, inputs)
+    if run.get("preflight") and report.path is not None and newest_checkpoint(checkpoints) is None:
+        report.state("looking at what is learnt")
+        found = preflight.look(folder, run)
+        write_json(folder / "preflight.json", found.as_json())
+        preflight.refuse(found)
     report.state("loading the libraries")
     module, _, function = STAGES[stage].partition(":")
     recipe = getattr(importlib.import_module(module), function)

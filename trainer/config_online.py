@@ -81,6 +81,8 @@ class OnlineTraining(Adapting):
         num_generations: completions to each prompt, >= 2, divides the rollout; each is judged against the others.
         learning_rate: peak, > 0, linear to zero. max_grad_norm: gradient clipping, > 0.
         beta: weight of the KL to the base model, > 0, so that it is always measured.
+        reward_floor: share of selection pairs the reward model must agree with before a policy is trained against it;
+            0 is off.
         missing_eos_penalty: the score of a completion without an end token, below zero by this much, >= 0.
         max_new_tokens: longest completion, tokens, >= 1. temperature: of sampling, > 0.
         evaluations: how often the selection prompts are answered and judged, >= 1.
@@ -96,6 +98,7 @@ class OnlineTraining(Adapting):
     learning_rate: float = setting(5e-4, above=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)
     beta: float = setting(0.05, above=0)
+    reward_floor: float = setting(0.55, low=0, high=1)
     missing_eos_penalty: float = setting(3.0, low=0)
     max_new_tokens: int = setting(32, low=1)
     temperature: float = setting(1.0, above=0)
@@ -125,6 +128,8 @@ class PPOConfig(Adapting):
         ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
         learning_rate: of the policy, > 0. value_learning_rate: of the critic; None is the same.
         schedule: of both: "linear" to zero at the last iteration, or "constant".
+        reward_floor: share of selection pairs the reward model must agree with before a policy is trained against it;
+            0 is off.
         kl_coef: weight of the KL penalty, per token, k1, >= 0; the first one where it is adapted.
         kl_target: nats per completion that an adaptive coefficient steers to; 0 keeps the coefficient as it is.
         kl_gain: how much the coefficient grows in an iteration, in shares of it, for a KL of twice the target; an
@@ -154,6 +159,7 @@ class PPOConfig(Adapting):
     learning_rate: float = setting(1e-3, above=0, high=1)
     value_learning_rate: float | None = setting(None, above=0, high=1)
     schedule: str = setting("linear", choices=("linear", "constant"))
+    reward_floor: float = setting(0.55, low=0, high=1)
     kl_coef: float = setting(0.1, low=0)
     kl_target: float = setting(0.0, low=0)
     kl_gain: float = setting(0.1, above=0, high=1)

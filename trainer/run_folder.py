@@ -23,7 +23,7 @@ from trainer.errors import ConfigInvalid, FolderLocked, ModelCorrupt
 from trainer.snapshot import open_snapshot
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-KNOWN_KEYS = frozenset({"schema", "run", "attempt", "stage", "seed", "config", "inputs"})
+KNOWN_KEYS = frozenset({"schema", "run", "attempt", "stage", "seed", "config", "inputs", "preflight"})
 
 
 @contextmanager

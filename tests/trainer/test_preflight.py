@@ -1,0 +1,259 @@
+"""Before a run: what is learnt is shown token by token, what would waste the run blocks it, and nothing is trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from micro import COLOURS, MakeRun, answer, ask, feedback_rows, forked, progress, write_snapshot
+
+from trainer.estimate import estimate, parameters_of
+from trainer.models import load_policy, parameters
+from trainer.preflight import look
+
+RunHere = Callable[[Path], dict[str, Any]]
+TRAIN, HELD, OTHER = ("sky", "grass"), "coal", "snow"
+
+
+def rows_about(*things: str) -> list[dict[str, Any]]:
+    asked = [ask(thing) for thing in things]
+    return [row for row in feedback_rows() if row["prompt"] in asked]
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """A snapshot in which no prompt stands in two splits."""
+    splits = {"train": rows_about(*TRAIN), "selection": rows_about(HELD), "test": rows_about(OTHER)}
+    return write_snapshot(tmp_path / "clean", splits)
+
+
+def found(folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] = look(folder, json.loads((folder / "run.json").read_text())).as_json()
+    return told
+
+
+def names(told: dict[str, Any], severity: str) -> list[str]:
+    return [finding["name"] for finding in told["findings"] if finding["severity"] == severity]
+
+
+def finding(told: dict[str, Any], name: str) -> dict[str, Any]:
+    (one,) = (one for one in told["findings"] if one["name"] == name)
+    assert one["sentence"].endswith(".") and one["remedy"].endswith(".")
+    return one
+
+
+def test_a_good_run_is_shown_with_what_is_learnt_and_what_it_costs(
+    make_run: MakeRun, clean: Path, base_folder: Path, tokenizer: Any
+) -> None:
+    folder = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"batch_size": 4, "max_length": 64})
+    told = found(folder)
+    assert told["ok"] and names(told, "block") == []
+    assert told["learned"]["rows"] == 6 and told["learned"]["nothing"] == 0
+    assert told["snapshot"]["rows"]["train"]["demonstration"] == 6
+    shown = told["examples"][0]
+    (sequence,) = shown["sequences"]
+    learnt = "".join(text for text, is_learnt in sequence["tokens"] if is_learnt)
+    unlearnt = "".join(text for text, is_learnt in sequence["tokens"] if not is_learnt)
+    row = json.loads((clean / "train.jsonl").read_text().splitlines()[shown["line"] - 1])["row"]
+    assert learnt == row["completion"] + "<|end|>"
+    assert unlearnt == f"<|user|>{row['prompt'][0]['content']}<|assistant|>"
+    assert told["memory"]["weights"] == 4 * parameters_of(base_folder) and told["memory"]["free"] > 0
+    assert 0 < told["seconds"]["low"] < told["seconds"]["high"] and told["seconds"]["steps"] == 4
+    assert not (folder / "model").exists() and not (folder / "checkpoints").exists()
+
+
+def test_rows_that_would_train_on_nothing_are_counted_by_line(
+    make_run: MakeRun, base_folder: Path, tmp_path: Path
+) -> None:
+    rows = rows_about(*TRAIN)
+    long = {"kind": "demonstration", "prompt": [{"role": "user", "content": "sky " * 60}], "completion": "Blue."}
+    same = {"kind": "preference", "prompt": ask("sky"), "chosen": "Blue.", "rejected": "Blue.", "strength": 1}
+    snapshot = write_snapshot(tmp_path / "s", {"train": [*rows, long, same], "selection": rows_about(HELD)})
+    at = {
+        json.loads(line)["row"]["kind"]: number
+        for number, line in enumerate((snapshot / "train.jsonl").read_text().splitlines(), start=1)
+        if json.loads(line)["row"] in (long, same)
+    }
+    inputs = {"snapshot": snapshot, "base_model": base_folder}
+    told = finding(found(make_run("sft", inputs, {"max_length": 40})), "learns_nothing")
+    assert (told["severity"], told["lines"]) == ("warn", [at["demonstration"]])
+    assert told["sentence"] == "1 of 7 rows would train on nothing: the prompt alone fills max_length."
+    told = finding(found(make_run("reward", inputs, {"max_length": 64})), "learns_nothing")
+    assert told["lines"] == [at["preference"]] and "the same text" in told["sentence"]
+    only = write_snapshot(tmp_path / "only", {"train": [long]})
+    blocked = found(make_run("sft", inputs | {"snapshot": only}, {"max_length": 40}))
+    assert names(blocked, "block") == ["learns_nothing"] and not blocked["ok"]
+
+
+def test_what_is_asked_in_two_splits_blocks_and_what_is_nearly_so_warns(
+    make_run: MakeRun, base_folder: Path, tmp_path: Path
+) -> None:
+    def row(text: str) -> dict[str, Any]:
+        return {"kind": "demonstration", "prompt": [{"role": "user", "content": text}], "completion": "Yes."}
+
+    long = "could you please tell me what the colour of the evening sky above the old harbour is today"
+    splits = {"train": [row("Is it blue?"), row(long)], "test": [row("is  it BLUE?"), row("Is it green?")]}
+    splits["selection"] = [row(long + " then")]
+    snapshot = write_snapshot(tmp_path / "s", splits)
+    told = found(make_run("sft", {"snapshot": snapshot, "base_model": base_folder}))
+    assert names(told, "block") == ["contamination"]
+    blue = 1 + [json.loads(line)["row"] for line in (snapshot / "test.jsonl").read_text().splitlines()].index(
+        splits["test"][0]
+    )
+    assert finding(told, "contamination")["lines"] == [blue]
+    assert "1 rows of selection.jsonl ask nearly" in finding(told, "near_contamination")["sentence"]
+
+
+def test_broken_lines_are_named_and_block(make_run: MakeRun, clean: Path, base_folder: Path, tmp_path: Path) -> None:
+    rows = rows_about(*TRAIN)
+    broken = write_snapshot(tmp_path / "s", {"train": [*rows, {"kind": "demonstration", "prompt": ask("sky")}]})
+    told = finding(found(make_run("sft", {"snapshot": broken, "base_model": base_folder})), "schema")
+    assert told["severity"] == "block" and "needs `completion`" in told["sentence"]
+    torn = Path(shutil.copytree(clean, tmp_path / "torn"))
+    (torn / "train.jsonl").write_text("{}\n")
+    assert names(found(make_run("sft", {"snapshot": torn, "base_model": base_folder})), "block") == ["unusable"]
+    wrong = found(make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"epoks": 1}))
+    assert [(one["kind"], "epoks" in one["sentence"]) for one in wrong["findings"]] == [("config", True)]
+
+
+def test_one_class_blocks_and_a_rare_one_warns(make_run: MakeRun, tokenizer_folder: Path, tmp_path: Path) -> None:
+    def row(number: int, label: str) -> dict[str, Any]:
+        common = {"kind": "classification", "scheme": "s", "classes": ["blue", "green"], "many": False}
+        return common | {"text": f"{label} number {number}", "labels": [label]}
+
+    def classes(*labels: str) -> dict[str, Any]:
+        snapshot = write_snapshot(
+            tmp_path / "".join(labels), {"train": [row(n, label) for n, label in enumerate(labels)]}
+        )
+        return found(make_run("classify", {"snapshot": snapshot, "tokenizer": tokenizer_folder}))
+
+    assert names(classes("blue", "blue"), "block") == ["one_class"]
+    told = classes(*["blue"] * 9, "green")
+    assert names(told, "block") == [] and told["balance"] == {"blue": 9, "green": 1}
+    assert finding(told, "class_balance")["sentence"] == "Fewer than 8 rows of green."
+    assert told["examples"][0]["told"] == "label: " + told["examples"][0]["told"].split()[-1]
+
+
+def test_a_template_that_answers_in_another_way_than_it_asks_blocks(
+    make_run: MakeRun, clean: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(base_folder, tmp_path / "other"))
+    template = other / "chat_template.jinja"
+    template.write_text(
+        template.read_text().replace(
+            "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}", "{%- if add_generation_prompt -%}{{- 'now: ' -}}"
+        )
+    )
+    told = found(make_run("sft", {"snapshot": clean, "base_model": other}, {"max_length": 64}))
+    assert names(told, "block") == ["chat_template"]
+    assert finding(told, "chat_template")["kind"] == "config"
+
+
+def test_a_reward_model_below_the_floor_blocks_ppo(
+    make_run: MakeRun, base_folder: Path, reward_folder: Path, tmp_path: Path
+) -> None:
+    pairs = [row | {"strength": 1} for row in rows_about(HELD, OTHER) if row["kind"] == "preference"]
+    both = [*pairs, *(row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in pairs)]
+    asked = [{"kind": "prompt", "prompt": ask(thing)} for thing in TRAIN]
+    snapshot = write_snapshot(tmp_path / "s", {"train": asked, "selection": both})
+    inputs = {"snapshot": snapshot, "base_model": base_folder, "reward_model": reward_folder}
+    assert len(both) >= 20
+    told = found(make_run("ppo", inputs, {"max_new_tokens": 16}))
+    assert finding(told, "reward_floor")["severity"] == "block"
+    assert "agrees with 50.0% of" in finding(told, "reward_floor")["sentence"]
+    assert found(make_run("ppo", inputs, {"max_new_tokens": 16, "reward_floor": 0}))["ok"]
+    few = write_snapshot(tmp_path / "few", {"train": asked, "selection": both[:4]})
+    assert names(found(make_run("ppo", inputs | {"snapshot": few}, {"max_new_tokens": 16})), "warn") == ["reward_floor"]
+    assert found(make_run("ppo", inputs, {"max_new_tokens": 16}))["examples"][0]["told"].startswith(
+        "the answer is sampled"
+    )
+
+
+def test_more_memory_than_there_is_blocks_or_warns(
+    make_run: MakeRun, clean: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"batch_size": 256, "max_length": 64})
+    monkeypatch.setattr("trainer.preflight.free_memory", lambda: (605 * 2**20, "this machine"))
+    assert names(found(folder), "warn") == ["memory"]
+    monkeypatch.setattr("trainer.preflight.free_memory", lambda: (100 * 2**20, "this machine"))
+    assert names(found(folder), "block") == ["memory"]
+    assert "Even one row at once needs about" in finding(found(folder), "memory")["sentence"]
+
+
+def test_a_model_that_is_yet_to_be_made_is_no_fault(make_run: MakeRun, clean: Path) -> None:
+    told = found(make_run("reward", {"snapshot": clean}))
+    assert told["ok"] and "made by an earlier stage" in told["notes"][0]
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "mlm", "dpo", "kto", "tag"])
+def test_every_stage_can_be_looked_at(
+    stage: str, make_run: MakeRun, clean: Path, corpus: Path, tokenizer_folder: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    texts = [answer(thing, colour) for thing, colour in COLOURS.items()]
+    spans = [
+        {
+            "kind": "spans",
+            "text": text,
+            "spans": [{"start": 0, "end": 3, "label": "a"}],
+            "scheme": "s",
+            "classes": ["a"],
+        }
+        for text in texts
+    ]
+    inputs = {
+        "tag": {"snapshot": write_snapshot(tmp_path / "s", {"train": spans}), "tokenizer": tokenizer_folder},
+        "pretrain": {"snapshot": corpus, "tokenizer": tokenizer_folder},
+        "mlm": {"snapshot": corpus, "tokenizer": tokenizer_folder},
+    }.get(stage, {"snapshot": clean, "base_model": base_folder})
+    told = found(make_run(stage, inputs))
+    assert told["ok"], told["findings"]
+    assert told["examples"] and told["memory"]["total"] > 0 and told["seconds"]["steps"] >= 1
+
+
+def test_the_command_writes_it_and_says_whether_it_blocks(
+    make_run: MakeRun, clean: Path, base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import __main__
+
+    monkeypatch.setattr(__main__, "be_modest", lambda: None)
+    monkeypatch.setattr(__main__, "die_with_parent", lambda parent: None)
+    good = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"max_length": 64}, name="good")
+    assert __main__.main([str(good), "--preflight"]) == 0
+    assert json.loads((good / "preflight.json").read_text())["ok"]
+    assert {path.name for path in good.iterdir()} == {"run.json", "preflight.json"}
+    bad = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"max_length": 8}, name="bad")
+    assert __main__.main([str(bad), "--preflight"]) == 2
+
+
+def test_a_run_that_is_told_to_fails_at_once_by_what_blocks_it(
+    make_run: MakeRun, feedback: Path, base_folder: Path
+) -> None:
+    """The micro world asks the same in every split, which no run with this key may do."""
+    folder = make_run("sft", {"snapshot": feedback, "base_model": base_folder}, {"max_length": 64}, preflight=True)
+    assert forked(folder) == 2
+    error = json.loads((folder / "result.json").read_text())["error"]
+    assert error["kind"] == "data" and "word for word" in error["message"]
+    assert progress(folder, "metrics") == [] and not (folder / "model").exists()
+    assert json.loads((folder / "preflight.json").read_text())["ok"] is False
+
+
+def test_the_estimate_counts_weights_exactly(base_folder: Path, reward_folder: Path, tokenizer: Any) -> None:
+    from trainer import config
+
+    model: Any = load_policy(base_folder, tokenizer)
+    need = estimate("sft", config.parse("sft", {"batch_size": 3}), {"base_model": base_folder}, length=10)
+    assert need.parameters == parameters(model) and need.weights == 4 * parameters(model)
+    assert need.optimiser == 2 * need.gradients == 8 * parameters(model)
+    assert need.activations == 4 * 3 * 10 * (1 * (14 * 32 + 4 * 64) + 4 * len(tokenizer))
+    adapted = estimate("sft", config.parse("sft", {"lora": {"r": 2}}), {"base_model": base_folder})
+    from trainer.lora import adapt
+    from trainer.setting import LoRA
+
+    adapt(model, LoRA(r=2))
+    assert adapted.trained == sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    both = {"base_model": base_folder, "reward_model": reward_folder}
+    assert estimate("ppo", config.parse("ppo", {}), both).weights > 3.5 * need.weights
