@@ -46,7 +46,7 @@ IN_PARALLEL = ("pretrain", "mlm", "classify", "tag", "sft", "reward", "dpo", "kt
 def carry_out(work: Work) -> Outcome:
     """Prepare the run folder, run the trainer to its end, and say what came of it."""
     run = TrainingRun.objects.select_related(
-        "project", "chain", "job", "snapshot", "base_model", "reward_model", "incumbent", "base_model__parent"
+        "project", "chain", "job", "snapshot", "base_model", "reward_model", "guard", "incumbent", "base_model__parent"
     ).get(job=work.job)
     folder = settings.DATA_DIR / run.folder
     prepare(work, run, folder)
@@ -92,6 +92,7 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
         "base_model": base if base is None or base.kind != ModelVersion.Kind.TOKENIZER else None,
         "tokenizer": base if base is not None and base.kind == ModelVersion.Kind.TOKENIZER else None,
         "reward_model": run.reward_model,
+        "guard": run.guard,
         "incumbent": run.incumbent,
         # KL is told relative to the policy that alignment started from.
         "reference": base.parent if base is not None and base.stage in ALIGNMENT else None,

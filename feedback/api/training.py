@@ -37,6 +37,12 @@ class RunSerializer(serializers.Serializer[Any]):
     snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
     base_model = serializers.UUIDField(source="base_model.public_id", default=None, allow_null=True)
     reward_model = serializers.UUIDField(source="reward_model.public_id", default=None, allow_null=True)
+    guard = serializers.UUIDField(
+        source="guard.public_id",
+        default=None,
+        allow_null=True,
+        help_text="The classifier that is a term of its reward.",
+    )
     model_version = serializers.UUIDField(
         source="model_version.public_id", default=None, allow_null=True, help_text="What it made."
     )
@@ -210,7 +216,7 @@ class TrainingRuns(Door):
     @extend_schema(summary="Training runs", parameters=[IN_PROJECT], responses=RunSerializer(many=True))
     def get(self, request: Request) -> Response:
         found = runs.runs_of(self.asked_project(access.ADMIN))
-        return self.page(found.select_related("base_model", "reward_model"), RunSerializer)
+        return self.page(found.select_related("base_model", "reward_model", "guard"), RunSerializer)
 
     @extend_schema(
         summary="Start one stage",

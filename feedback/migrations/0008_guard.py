@@ -1,3 +1,4 @@
+import django.db.models.deletion
 from django.db import migrations, models
 
 
@@ -26,6 +27,17 @@ class Migration(migrations.Migration):
                 blank=True,
                 help_text="Spans that a marker made beforehand, with its version; the desk begins with them.",
                 null=True,
+            ),
+        ),
+        migrations.AddField(
+            model_name="trainingrun",
+            name="guard",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="feedback.modelversion",
             ),
         ),
         migrations.AlterField(

@@ -106,6 +106,9 @@ class TrainingRun(Row):
     reward_model = models.ForeignKey(
         "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
+    guard = models.ForeignKey(
+        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     incumbent = models.ForeignKey(
         "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )

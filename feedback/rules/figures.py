@@ -57,6 +57,43 @@ FIGURES: dict[str, Figure] = {
     "selection_length": Figure("Length on selection", "tokens"),
     "selection_eos_rate": Figure("Completions on selection that end by themselves", "", "", True),
     "selection_repetition": Figure("Repetition on selection", "", "Share of 4-grams that stood earlier.", True),
+    "selection_masked_loss": Figure(
+        "Loss on hidden words, selection", "nats", "Surprise at words that were hidden in texts kept out of training."
+    ),
+    "selection_masked_accuracy": Figure("Hidden words guessed", "", "Share of hidden words that it fills in.", True),
+    "selection_macro_f1": Figure("Macro F1 on selection", "", "Mean over classes of F1, each class alike.", True),
+    "selection_micro_f1": Figure("Micro F1 on selection", "", "F1 of all labels together.", True),
+    "test_macro_f1": Figure("Macro F1 on test", "", "Mean over classes of F1, on texts nothing was chosen by.", True),
+    "test_micro_f1": Figure("Micro F1 on test", "", "F1 of all labels together.", True),
+    "test_loss": Figure("Loss on test", "nats", "Surprise at what people said of texts that nothing was chosen by."),
+    "test_ece": Figure(
+        "Calibration error on test", "", "How far stated probabilities are from what people said.", True
+    ),
+    "selection_f1": Figure("F1 of spans on selection", "", "Spans with start, end and label exactly as marked.", True),
+    "selection_precision": Figure("Precision of spans", "", "Share of its marks that people made too.", True),
+    "selection_recall": Figure("Recall of spans", "", "Share of people's marks that it made too.", True),
+    "selection_exact_texts": Figure("Texts marked exactly", "", "Share of texts with just people's marks.", True),
+    "test_f1": Figure("F1 of spans on test", "", "Spans exactly as marked, on texts nothing was chosen by.", True),
+    "test_precision": Figure("Precision of spans on test", "", "Share of its marks that people made too.", True),
+    "test_recall": Figure("Recall of spans on test", "", "Share of people's marks that it made too.", True),
+    "test_exact_texts": Figure("Texts marked exactly, test", "", "Share of texts with just people's marks.", True),
+    "macro_f1": Figure("Macro F1", "", "Mean over classes of F1, each class alike.", True),
+    "micro_f1": Figure("Micro F1", "", "F1 of all labels together.", True),
+    "f1": Figure("F1 of spans", "", "Spans with start, end and label exactly as marked.", True),
+    "rarest_class_texts": Figure("Texts of the rarest class", "", "Below 8 little can be learned of it."),
+    "classes": Figure("Classes"),
+    "train_texts": Figure("Texts trained on"),
+    "selection_texts": Figure("Texts of selection"),
+    "test_texts": Figure("Texts of test"),
+    "cut_texts": Figure("Texts cut", "", "Longer than the model reads at once."),
+    "temperature": Figure("Temperature fitted", "", "What makes its probabilities honest; 1 changes nothing."),
+    "spans_that_tokens_can_say": Figure(
+        "Spans that tokens can say", "", "Share of marks whose ends fall on its tokens: the ceiling.", True
+    ),
+    "selection_log_ratio": Figure(
+        "Log ratio of preferred answers", "nats", "How much likelier they became than at the start; far below 0 is bad."
+    ),
+    "selection_cost": Figure("Cost on selection", "sd", "KL weight times KL, less the reward; lower is better."),
     "win_rate": Figure("Win rate", "", "Share of prompts on which the candidate is preferred.", True),
     "clip_fraction": Figure("Updates clipped", "", "Share of tokens whose update was held back.", True),
     "grad_norm": Figure("Gradient norm", "", "Length of the update's direction before clipping."),
@@ -92,6 +129,21 @@ EVALUATED: dict[str, Figure] = {
 }
 
 PLOTS: tuple[Plot, ...] = (
+    Plot(
+        "f1",
+        "F1",
+        "share",
+        "How well labels or marks are met: 1 is all of them and nothing else. Accuracy stands beside it.",
+        ("selection_macro_f1", "selection_f1", "selection_precision", "selection_recall"),
+    ),
+    Plot(
+        "masked",
+        "Hidden words",
+        "nats",
+        "Surprise at hidden words of texts kept out, and on the other scale the share guessed.",
+        ("selection_masked_loss",),
+        ("selection_masked_accuracy",),
+    ),
     Plot(
         "reward",
         "Reward beside KL",
@@ -159,6 +211,13 @@ def figure(name: str) -> Figure:
 # What a run of each stage will report, so that its plots stand there before the first figure comes.
 EXPECTED: dict[str, tuple[str, ...]] = {
     "pretrain": ("loss", "selection_bits_per_byte"),
+    "mlm": ("loss", "selection_masked_loss"),
+    "classify": ("loss", "selection_loss", "selection_accuracy", "selection_macro_f1"),
+    "tag": ("loss", "selection_loss", "selection_f1"),
+    "dpo": ("loss", "selection_loss", "selection_accuracy"),
+    "kto": ("loss", "selection_loss"),
+    "rloo": ("loss", "score", "kl", "length", "eos_rate"),
+    "grpo": ("loss", "score", "kl", "length", "eos_rate"),
     "sft": ("loss", "selection_loss"),
     "reward": ("loss", "selection_loss", "selection_accuracy"),
     "ppo": ("score", "reward", "kl", "entropy", "length", "eos_rate", "policy_loss", "clip_fraction", "approx_kl"),

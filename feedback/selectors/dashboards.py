@@ -33,6 +33,7 @@ from feedback.models import (
     TrainingRun,
     WorkerProcess,
 )
+from feedback.rules.stages import ALIGNMENT
 
 COUNT_TO = 10_000  # past this a count is shown as "10,000+"
 CONCERNS_COUNTED = 1000
@@ -68,6 +69,7 @@ def ring(project: Project) -> Ring:
     stations = [
         _corpus(project),
         *(_stage(project, stage, missing) for stage in ("tokenizer", "pretrain", "sft", "reward", "ppo")),
+        *(_stage(project, stage, missing) for stage in ("mlm", "classify", "tag")),
         _prompts(project),
         _responses(project, missing),
         _tasks(project),
@@ -168,8 +170,9 @@ def _corpus(project: Project) -> Station:
 
 def _stage(project: Project, stage: str, missing: list[str]) -> Station:
     """A stage of training: what it made last, or the run at work."""
-    run = TrainingRun.objects.filter(project=project, stage=stage).select_related("job").order_by("-id").first()
-    version = ModelVersion.objects.filter(project=project, stage=stage).order_by("-id").first()
+    stages = ALIGNMENT if stage in ALIGNMENT else (stage,)
+    run = TrainingRun.objects.filter(project=project, stage__in=stages).select_related("job").order_by("-id").first()
+    version = ModelVersion.objects.filter(project=project, stage__in=stages).order_by("-id").first()
     if run is None:
         return Station(stage, "—", "not run yet")
     job = run.job
@@ -203,12 +206,18 @@ HEADLINES = {
     "sft": ("eos_rate", "{:.0%}", "of its answers end"),
     "reward": ("selection_accuracy", "{:.0%}", "of held-out choices right"),
     "ppo": ("kl", "{:.1f}", "nats from its start"),
+    "mlm": ("selection_masked_accuracy", "{:.0%}", "of hidden words guessed"),
+    "classify": ("macro_f1", "{:.0%}", "macro F1"),
+    "tag": ("f1", "{:.0%}", "F1 of spans"),
 }
 
 
 def _headline(stage: str, metrics: dict[str, Any]) -> tuple[str, str]:
     name, shape, caption = HEADLINES[stage]
-    value = metrics.get(name)
+    value = metrics.get(name, metrics.get(f"test_{name}", metrics.get(f"selection_{name}")))
+    baseline = (metrics.get("baseline") or {}).get(name)
+    if isinstance(value, int | float) and isinstance(baseline, int | float):
+        caption += f"; baseline {shape.format(baseline)}" + (" is better" if baseline > value else "")
     return (shape.format(value), caption) if isinstance(value, int | float) else ("", "")
 
 

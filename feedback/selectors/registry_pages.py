@@ -13,6 +13,7 @@ from feedback.selectors.runs import as_text
 
 TREE = 200  # versions drawn: a project that trains every few minutes has thousands
 SAMPLES = 12
+BASELINE = "baseline"
 JUDGES = (("win_rate", "by people's answers"), ("reward_model_win_rate", "by the reward model's opinion"))
 
 
@@ -72,6 +73,8 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
     """
     groups: dict[str, list[Measured]] = defaultdict(list)
     for name, value in metrics.items():
+        if name == BASELINE:
+            continue  # it stands beside the model's own figures: see `beside_baseline`
         if isinstance(value, dict):
             title = name.replace("_", " ").capitalize()
             middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
@@ -82,6 +85,45 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
         elif not name.endswith(("_low", "_high")) and value is not None:
             groups[""].append(_measured(name, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")))
     return [(title, groups[title]) for title in sorted(groups, key=bool) if groups[title]]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A classifier or tagger beside the plain method that was trained on the same rows.
+
+    Attributes:
+        figure: what both are judged by, and on which split. ours, theirs: in [0, 1]; theirs None where there is none.
+        name: of the plain method. rows: [(label, ours, theirs)] of the other figures that both have.
+    """
+
+    figure: str
+    split: str
+    ours: float
+    theirs: float | None
+    name: str
+    rows: list[tuple[str, float, float]]
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the plain method is better."""
+        return self.theirs is not None and self.theirs > self.ours
+
+
+def beside_baseline(version: ModelVersion) -> Beside | None:
+    """The figures of a classifier or tagger with the baseline's, on test if there is one, else on selection."""
+    wanted = {ModelVersion.Kind.CLASSIFIER: "macro_f1", ModelVersion.Kind.TAGGER: "f1"}.get(version.kind)  # type: ignore[call-overload]
+    metrics, baseline = version.metrics, version.metrics.get(BASELINE) or {}
+    split = next((one for one in ("test", "selection") if f"{one}_{wanted}" in metrics), None)
+    if wanted is None or split is None:
+        return None
+    others = ("accuracy", "micro_f1", "precision", "recall", "exact_texts")
+    rows = [
+        (figures.figure(f"{split}_{name}").label, metrics[f"{split}_{name}"], baseline[name])
+        for name in others
+        if f"{split}_{name}" in metrics and name in baseline
+    ]
+    label = {"macro_f1": "macro F1", "f1": "F1 of spans"}[wanted]
+    return Beside(label, split, metrics[f"{split}_{wanted}"], baseline.get(wanted), baseline.get("name", ""), rows)
 
 
 def _group(metrics: dict[str, Any]) -> list[Measured]:

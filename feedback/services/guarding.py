@@ -76,6 +76,12 @@ def model_of(project: Project, kind: str, wanted: str) -> ModelVersion | None:
     return rows.filter(public_id=wanted).exclude(state__in=unfit).first()
 
 
+def term_model(project: Project) -> ModelVersion | None:
+    """The classifier that is a term of the reward: the project's guard, else the newest that was approved."""
+    guard = of(project).guard
+    return model_of(project, ModelVersion.Kind.CLASSIFIER, guard.model if guard else NEWEST)
+
+
 def ask_worker(project: Project) -> Job | None:
     """A job that scores whatever waits in the project, unless one is queued already. Call inside a transaction."""
     queued = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status=Job.Status.QUEUED)

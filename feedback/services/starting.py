@@ -1,5 +1,6 @@
 """What the stages of a chain start from: models, rows and texts, and what to say when they are not there."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q
@@ -22,7 +23,7 @@ from feedback.models import (
 )
 from feedback.rules import stages as rules
 from feedback.rules.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
-from feedback.services import registry, snapshots
+from feedback.services import guarding, registry, snapshots
 
 PAIRS_NEEDED = {Stage.REWARD: "A reward model", Stage.DPO: "DPO"}
 LABELS_NEEDED = {Stage.CLASSIFY: "classification", Stage.TAG: "spans"}
@@ -61,6 +62,7 @@ def check(
             raise NothingToTrainOn(
                 f"{stage.upper()} needs a reward model. Run the reward stage first, or with it; DPO and KTO need none."
             )
+        _check_guard(project, stage, made, settings_of(project, stage, config))
         made.add(stage)
     if snapshot is None:
         _check_rows(project, stages, config)
@@ -68,22 +70,40 @@ def check(
         _check_frozen(snapshot, stages)
 
 
-def start_of(chain: Chain, stage: str) -> tuple[ModelVersion | None, ModelVersion | None, ModelVersion | None]:
-    """(base, reward model, incumbent) of a stage: what its own chain has made, else what was named, else the newest."""
+@dataclass
+class Start:
+    """The models that a stage reads; those it does not need are None."""
+
+    base: ModelVersion | None = None
+    reward: ModelVersion | None = None
+    incumbent: ModelVersion | None = None
+    guard: ModelVersion | None = None
+
+
+def start_of(chain: Chain, stage: str, settings: dict[str, Any]) -> Start:
+    """What a stage starts from: what its own chain has made, else what was named, else the newest that fits."""
     runs = chain.runs.select_related("model_version__parent").order_by("position")
     made = {run.stage: run.model_version for run in runs if hasattr(run, "model_version")}
     rule = STAGES[stage]
     base = next((made[name] for name in rule.after if name in made), None)
     if stage == Stage.EVALUATE:  # the last policy that this chain has made
         base = next((made[name] for name in reversed(made) if made[name].kind == ModelVersion.Kind.POLICY), None)
-    base = base or _start(chain.project, stage, chain.base_model)
-    reward = incumbent = None
+    start = Start(base=base or _start(chain.project, stage, chain.base_model))
     if rule.reward or stage == Stage.EVALUATE:
-        reward = made.get(Stage.REWARD) or newest(chain.project, Stage.REWARD)
-    if stage == Stage.EVALUATE and base is not None:
-        incumbent = base.parent if base.stage in rules.ALIGNMENT else registry.serving(chain.project)
-        incumbent = None if incumbent == base else incumbent
-    return base, reward, incumbent
+        start.reward = made.get(Stage.REWARD) or newest(chain.project, Stage.REWARD)
+    if guard_term(settings):
+        start.guard = made.get(Stage.CLASSIFY) or guarding.term_model(chain.project)
+    if stage == Stage.EVALUATE and start.base is not None:
+        incumbent = start.base.parent if start.base.stage in rules.ALIGNMENT else registry.serving(chain.project)
+        start.incumbent = None if incumbent == start.base else incumbent
+    return start
+
+
+def guard_term(settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The guard's term of the reward, {"weight", "label"}, if these settings of a stage have one."""
+    terms = settings.get("terms")
+    term = terms.get("guard") if isinstance(terms, dict) else None
+    return term if isinstance(term, dict) else None
 
 
 def newest(project: Project, *stages: str) -> ModelVersion | None:
@@ -136,6 +156,29 @@ def _start(project: Project, stage: str, named: ModelVersion | None) -> ModelVer
     return None
 
 
+def settings_of(project: Project, stage: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A stage's settings in a chain: the project's, and over them the chain's own."""
+    own: dict[str, Any] = project.training_policy.get("stages", {}).get(stage, {})
+    return own | config.get(stage, {})
+
+
+def _check_guard(project: Project, stage: str, made: set[str], settings: dict[str, Any]) -> None:
+    term = guard_term(settings)
+    if term is None or Stage.CLASSIFY in made:
+        return
+    version = guarding.term_model(project)
+    if version is None:
+        raise NothingToTrainOn(
+            f"The guard's term of {stage.upper()} needs a classifier. Train one with the classify stage and approve it."
+        )
+    classes = guarding.classes_of(version)
+    if term.get("label") not in classes:
+        raise Invalid(
+            f"{version} does not know {term.get('label')!r}; it knows {', '.join(classes)}.",
+            field=f"config.{stage}.terms.guard.label",
+        )
+
+
 def _check_base(stages: list[str], base: ModelVersion | None) -> None:
     if base is None:
         return
@@ -186,8 +229,7 @@ def _check_rows(project: Project, stages: list[str], config: dict[str, Any]) -> 
 
 
 def _check_labels(project: Project, stage: str, kind: str, config: dict[str, Any]) -> None:
-    settings = project.training_policy.get("stages", {}).get(stage, {}) | config.get(stage, {})
-    wanted = settings.get("scheme", "")
+    wanted = settings_of(project, stage, config).get("scheme", "")
     fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind)
     if wanted and wanted not in fitting:
         raise Invalid(

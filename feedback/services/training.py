@@ -208,9 +208,9 @@ def _start_run(chain: Chain, position: int) -> TrainingRun:
     """The run at `position` with its job. Call while holding the chain's row, or before anybody sees it."""
     stage = chain.stages[position]
     project = chain.project
-    base, reward, incumbent = starting.start_of(chain, stage)
     settings = {"preset": chain.config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)}
-    settings |= project.training_policy.get("stages", {}).get(stage, {}) | chain.config.get(stage, {})
+    settings |= starting.settings_of(project, stage, chain.config)
+    start = starting.start_of(chain, stage, settings)
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
     number = (TrainingRun.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
     job = jobs.create(kind=Job.Kind.TRAINING, queue_name=queue.TRAIN, project=project, by=chain.requested_by)
@@ -224,9 +224,10 @@ def _start_run(chain: Chain, position: int) -> TrainingRun:
         config=settings,
         seed=chain.seed,
         snapshot=chain.corpus_snapshot if stage in ON_TEXTS else chain.snapshot,
-        base_model=base,
-        reward_model=reward,
-        incumbent=incumbent,
+        base_model=start.base,
+        reward_model=start.reward,
+        incumbent=start.incumbent,
+        guard=start.guard,
         folder=f"runs/{job.public_id}",
     )
 

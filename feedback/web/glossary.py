@@ -85,6 +85,22 @@ TERMS = _terms(
         "Two tasters naming the same wine.",
     ),
     Term(
+        "guard",
+        "Guard",
+        "A classifier that reads prompts and responses before anybody sees them, and blocks what it was told to.",
+        "It is trained on the labels that people gave. Its probability of a class can also be a term of the reward in "
+        "PPO, so that the policy learns to stay clear. What it blocks an admin may let on, with a reason.",
+        "The doorman.",
+    ),
+    Term(
+        "marker",
+        "Marker",
+        "A tagger whose spans stand on the desk beforehand, to be accepted, changed or cleared.",
+        "It is trained on the spans that people marked. At intake it can find names and the like, which have no form "
+        "that a rule would know, so that they are masked.",
+        "A colleague who read it before you, pencil in hand.",
+    ),
+    Term(
         "gold",
         "Gold task",
         "A task whose right answer is known, mixed in to see whether judging still works as meant.",

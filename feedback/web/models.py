@@ -12,7 +12,7 @@ from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
 from feedback.selectors import access, health, lineage, registry_pages
 from feedback.selectors.access import ADMIN
-from feedback.services import generation, registry
+from feedback.services import generation, guarding, registry
 from feedback.services import prompts as prompt_services
 from feedback.web.admin_common import answers_to, same_project
 from feedback.web.admin_forms import PlaygroundForm, add_error
@@ -49,9 +49,27 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
 
 def _headline(version: ModelVersion) -> registry_pages.Measured | None:
     """The one figure a table has room for: what its stage is judged by."""
-    wanted = ("selection_accuracy", "win_rate", "score", "selection_loss", "selection_bits_per_byte", "vocab_size")
+    read = ("test_macro_f1", "test_f1", "selection_macro_f1", "selection_f1", "selection_masked_loss")
+    wanted = (
+        *read,
+        "selection_accuracy",
+        "win_rate",
+        "score",
+        "selection_loss",
+        "selection_bits_per_byte",
+        "vocab_size",
+    )
     name = next((name for name in wanted if isinstance(version.metrics.get(name), int | float)), None)
     return registry_pages.report_card({name: version.metrics[name]})[0][1][0] if name else None
+
+
+def _used_as(project: Project, version: ModelVersion) -> str:
+    """What the project uses it for now: guard, marker, or nothing."""
+    setting = guarding.of(project)
+    for name, part in (("guard", setting.guard), ("marker", setting.marker)):
+        if part and guarding.model_of(project, version.kind, part.model) == version:
+            return name
+    return ""
 
 
 @project_page(ADMIN)
@@ -71,6 +89,8 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
         "back_to": registry_pages.rolls_back_to(history),
         "history": [row for row in history if row.model_version_id == found.pk],
         "card": registry_pages.report_card(found.metrics),
+        "beside": registry_pages.beside_baseline(found),
+        "used_as": _used_as(project, found),
         "evaluations": [
             (row, registry_pages.win_rate(row.metrics), registry_pages.report_card(row.metrics)) for row in evaluations
         ],

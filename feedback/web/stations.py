@@ -165,4 +165,38 @@ STATIONS: tuple[Explained, ...] = (
         "Learning a language by reading, before anyone says what a good answer is.",
         "up",
     ),
+    Explained(
+        "mlm",
+        "Masked pretraining",
+        "A reader learns the language by filling in hidden words.",
+        "Beside the model that writes there are models that read. They begin with an encoder, which learns from texts "
+        "with some words hidden: it has to guess them from both sides.",
+        "15 % of the tokens are asked: most are masked, some replaced, some left, drawn anew at each visit. The figure "
+        "is the share of hidden words it fills in on texts it has not seen.",
+        "A cloze test, thousands of times.",
+        "right",
+    ),
+    Explained(
+        "classify",
+        "Guard",
+        "Sorts texts as people sorted them, and keeps out what should not come in.",
+        "People give texts labels; a classifier learns to give the same. As the project's guard it reads prompts and "
+        "responses before anybody sees them, and may be a term of the reward in PPO.",
+        "A softmax over the classes (or one sigmoid each) on the encoder, with one temperature fitted so that its "
+        "probabilities are honest. F1 counts both what it misses and what it accuses wrongly; beside it stands a plain "
+        "method trained on the same rows, which it should beat.",
+        "The doorman who was shown a hundred guests of either kind.",
+        "right",
+    ),
+    Explained(
+        "tag",
+        "Marker",
+        "Underlines what people underlined: names, places, dates.",
+        "People mark stretches of text; a tagger learns to mark the same. Its marks stand on the desk beforehand, to "
+        "be accepted, changed or cleared, and find personal data at intake.",
+        "Every token is the beginning of a span, inside one, or outside; the likeliest sequence in which inside "
+        "follows a beginning is read back as characters. A span counts only if start, end and label are all right.",
+        "A colleague who read the file before you, pencil in hand.",
+        "right",
+    ),
 )

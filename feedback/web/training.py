@@ -93,7 +93,7 @@ def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
     """One run. Its head and its tail poll until the whole chain is final; its curves fetch themselves."""
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
-    found = runs.runs_of(project).select_related("base_model", "reward_model", "incumbent").get(pk=found.pk)
+    found = runs.runs_of(project).select_related("base_model", "reward_model", "guard", "incumbent").get(pk=found.pk)
     there = health.queue_now("train")
     life = health.life(found.job, there=there)
     chain = runs.in_chain(found)

@@ -135,7 +135,8 @@ def test_a_client_asks_reads_rates_and_finds_its_thumb_in_a_snapshot(service: Se
     assert holding == [read["split"]]
 
 
-def test_what_people_label_and_mark_becomes_a_guard_and_a_marker(service: Service, base: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def marked(service: Service, base: dict[str, Any]) -> dict[str, Any]:
     """Texts are labelled and marked over REST; an encoder learns from them unlabelled, both classifiers from it."""
     schemes = {
         "device": {"kind": "classification", "labels": [{"name": "lamp"}, {"name": "other"}]},
@@ -152,16 +153,58 @@ def test_what_people_label_and_mark_becomes_a_guard_and_a_marker(service: Servic
     body = {"project": "tiny", "stages": ["tag", "classify", "mlm"], "texts": "labelled", "config": small}
     status, chain = service.post("/api/v1/chains/", body)
     assert (status, chain["stages"]) == (201, ["mlm", "classify", "tag"]), chain
-    mlm, classify, tag = runs_of(service, ended(service, chain["id"]))
-    for run in (mlm, classify, tag):
-        assert (run["job"]["status"], run["job"]["error"]) == ("succeeded", "")
-    made = {run["stage"]: service.get(f"/api/v1/models/{run['model_version']}/")[1] for run in (mlm, classify, tag)}
+    runs = runs_of(service, ended(service, chain["id"]))
+    assert [(run["stage"], run["job"]["status"], run["job"]["error"]) for run in runs] == [
+        (stage, "succeeded", "") for stage in chain["stages"]
+    ]
+    return {run["stage"]: service.get(f"/api/v1/models/{run['model_version']}/")[1] for run in runs}
+
+
+def test_what_people_label_and_mark_becomes_a_guard_and_a_marker(
+    service: Service, base: dict[str, Any], marked: dict[str, Any]
+) -> None:
+    made = marked
     assert [model["kind"] for model in made.values()] == ["encoder", "classifier", "tagger"]
     assert made["classify"]["parent"] == made["tag"]["parent"] == made["mlm"]["id"]
     tokenizer = runs_of(service, base)[0]["model_version"]
-    assert made["mlm"]["parent"] == mlm["base_model"] == tokenizer
+    assert service.get(f"/api/v1/training-runs/{made['mlm']['run']}/")[1]["base_model"] == tokenizer
     assert set(made["classify"]["metrics"]["class_balance"]) == {"lamp", "other"}
     assert made["tag"]["metrics"]["train_texts"] == made["classify"]["metrics"]["train_texts"]
+
+
+def test_the_guard_and_the_marker_work_at_the_entrance(service: Service, marked: dict[str, Any]) -> None:
+    """What was trained is approved, named, and used by the worker; a threshold that nothing or all reaches decides."""
+    for model in (marked["classify"], marked["tag"]):
+        assert service.post(f"/api/v1/models/{model['id']}/decide/", {"state": "approved"})[0] == 200
+    marker = {"model": "newest", "scheme": "words"}
+    for threshold, state in ((0.001, "blocked"), (0.999, "ready")):
+        guard = {"model": marked["classify"]["id"], "blocks": ["lamp"], "threshold": threshold}
+        status, told = service.call("PATCH", "/api/v1/projects/tiny/screening/", {"guard": guard, "marker": marker})
+        assert (status, told["guard"]) == (200, guard), told
+        status, prompt = service.post("/api/v1/prompts/", {"project": "tiny", "text": f"my lamp is at {threshold}"})
+        assert (status, prompt["state"]) == (201, "received")
+        body = {"project": "tiny", "kind": "spans", "prompt": prompt["id"], "responses": [], "ask": {"scheme": "words"}}
+        status, task = service.post("/api/v1/tasks/", body)
+        assert (status, task["state"]) == (201, "waiting")
+        read = service.until(lambda one=prompt: _screened(service, one["id"]), 60, "the guard")
+        assert (read["state"], set(read["screening"]["scores"])) == (state, {"lamp", "other"})
+        told = service.get(f"/api/v1/tasks/{task['id']}/")[1]
+        assert told["state"] == ("withdrawn" if state == "blocked" else "open")
+    held = service.until(lambda: _premarked(service), 30, "the marker")
+    assert all(set(span) == {"start", "end", "label"} for span in held["suggestion"]["spans"])
+    nobody = {"guard": None, "marker": None}
+    assert service.call("PATCH", "/api/v1/projects/tiny/screening/", nobody)[0] == 200
+
+
+def _screened(service: Service, prompt: str) -> dict[str, Any] | None:
+    told: dict[str, Any] = service.get(f"/api/v1/prompts/{prompt}/")[1]
+    return None if told["state"] == "received" else told
+
+
+def _premarked(service: Service) -> dict[str, Any] | None:
+    """The one open task of spans, once the marker has looked at it."""
+    held: dict[str, Any] = service.post("/api/v1/tasks/next/", {"project": "tiny", "kind": "spans"})[1]
+    return held if held["suggestion"] is not None else None
 
 
 def test_a_policy_learns_from_pairs_without_a_reward_model(service: Service, turn: dict[str, Any]) -> None:

@@ -145,6 +145,22 @@ class TestAlignment:
         assert (run.base_model.stage, run.incumbent, run.reward_model) == ("dpo", sft, None)
 
 
+class TestGuardAsATermOfTheReward:
+    TERM = {"ppo": {"terms": {"model": {"weight": 1.0}, "guard": {"weight": 0.5, "label": "ham"}}}}
+
+    def test_it_needs_an_approved_classifier_that_knows_the_label(self, project, ada, pairs):
+        sft, reward = make_model(project, ada, stage="sft"), make_model(project, ada, stage="reward")
+        classifier = make_model(project, ada, stage="classify")
+        assert "needs a classifier" in sentence(project, ada, "ppo", config=self.TERM)
+        ModelVersion.objects.filter(pk=classifier.pk).update(metrics={"class_balance": {"spam": 5}}, state="approved")
+        assert "does not know 'ham'" in sentence(project, ada, "ppo", config=self.TERM)
+        ModelVersion.objects.filter(pk=classifier.pk).update(metrics={"class_balance": {"spam": 5, "ham": 5}})
+        run = start(project, ada, "ppo", config=self.TERM)
+        assert (run.base_model, run.reward_model, run.guard) == (sft, reward, classifier)
+        Chain.objects.update(state="succeeded")
+        assert start(project, ada, "ppo").guard is None
+
+
 class TestSettings:
     @pytest.mark.parametrize(
         ("config", "field"),
