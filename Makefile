@@ -33,8 +33,8 @@ format: $(VENV)/tests.stamp
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/tests.stamp  ## side-by-side measurements; see tests/bench
-	$(QUIET_MATH) $(RUN) tests/bench/chain.py
+bench: $(VENV)/tests.stamp  ## short measurements of the service, as a report; tests/bench/README.md has the long ones
+	$(QUIET_MATH) $(RUN) -m tests.bench
 
 prove: $(VENV)/service.stamp  ## that training works and over-optimisation shows: two seeds from nothing, with a report
 	$(QUIET_MATH) $(RUN) manage.py prove
