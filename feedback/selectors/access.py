@@ -138,6 +138,12 @@ def get_conversation(viewer: Viewer, key: Any) -> Conversation:
     return conversation
 
 
+def conversation_of(assignment: Assignment) -> uuid.UUID | None:
+    """Public id of the conversation that an assignment is a turn of."""
+    found = Conversation.objects.filter(turns__tasks=assignment.task_id)
+    return found.values_list("public_id", flat=True).first()
+
+
 def get_turn(viewer: Viewer, key: Any, turn: int) -> Prompt:
     """A turn of the viewer's own conversation."""
     found = get_conversation(viewer, key).turns.select_related("project", "conversation__person")

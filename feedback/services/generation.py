@@ -76,6 +76,11 @@ def request_responses(
     return responses
 
 
+def can_be_asked(project: Project) -> bool:
+    """Whether a response can be asked for: a model serves the project, or a server answers for all of them."""
+    return bool(settings.GENERATION_URL) or registry.serving(project) is not None
+
+
 def batch_jobs(*status: str) -> QuerySet[Job]:
     """Generation jobs that write whatever is queued in their project."""
     found = Job.objects.filter(kind=Job.Kind.GENERATION, status__in=status)

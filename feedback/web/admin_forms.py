@@ -16,6 +16,7 @@ OFFERED_KINDS = [
     (Kind.COMPARISON.value, "Comparison: which of two responses is better, and by how much"),
     (Kind.RANKING.value, "Ranking: up to nine responses from best to worst, ties allowed"),
     (Kind.RATING.value, "Rating: one response from 1 to 5, for each dimension"),
+    (Kind.CONVERSATION.value, "Conversation: talking with the serving model, two answers a turn"),
     (Kind.DEMONSTRATION.value, "Demonstration: writing a response, or making one better"),
     (Kind.CLASSIFICATION.value, "Classification: labels for a text"),
     (Kind.SPANS.value, "Spans: marking stretches of a text with labels"),

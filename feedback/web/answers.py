@@ -37,6 +37,10 @@ def _comparison(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def _conversation(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
+    return _comparison(form, task) | {"rewrite": form.get("rewrite", "").replace("\r\n", "\n")}
+
+
 def _ranking(form: QueryDict, task: dict[str, Any]) -> dict[str, Any]:
     """A place (1 is best) for each letter; equal places tie."""
     places = {letter: int(place) for letter, place in _named(form, "place-").items() if _small(place)}
@@ -89,6 +93,7 @@ def _named(form: QueryDict, prefix: str) -> dict[str, str]:
 
 _READERS: dict[str, Callable[[QueryDict, dict[str, Any]], dict[str, Any]]] = {
     "comparison": _comparison,
+    "conversation": _conversation,
     "ranking": _ranking,
     "rating": _rating,
     "demonstration": _demonstration,

@@ -15,7 +15,7 @@ from feedback.rules.kinds.rating import OVERALL
 from feedback.rules.payloads import PROMPT
 from feedback.selectors import work
 
-KINDS = ("comparison", "ranking", "rating", "demonstration", "classification", "spans")
+KINDS = ("comparison", "ranking", "rating", "demonstration", "classification", "spans", "conversation")
 RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
 UNANSWERABLE = "feedback/desk/_unknown_kind.html"
 REASON_KEYS = "nwz"  # the first that is no label's

@@ -2,13 +2,14 @@
 
 import * as classification from "./kinds/classification.js";
 import * as comparison from "./kinds/comparison.js";
+import * as conversation from "./kinds/conversation.js";
 import * as demonstration from "./kinds/demonstration.js";
 import * as ranking from "./kinds/ranking.js";
 import * as rating from "./kinds/rating.js";
 import * as spans from "./kinds/spans.js";
 import { stored } from "./memory.js";
 
-const KINDS = { classification, comparison, demonstration, ranking, rating, spans };
+const KINDS = { classification, comparison, conversation, demonstration, ranking, rating, spans };
 
 /** A task in the page: its element, its kind's module, and the time spent on it while it was in view. */
 export class Card {
