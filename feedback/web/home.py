@@ -22,7 +22,7 @@ PAGE_OF_STATION = {
     "tasks": "tasks",
     "annotations": "annotations",
     "pairs": "data",
-    "corpus": "data",
+    "corpus": "corpora",
     "gate": "models",
     "serving": "models",
 }  # stages of training lead to their run, their model, or the page that starts them

@@ -1,0 +1,115 @@
+"""Pictures and words of the corpus pages: reasons, lengths as bars, growth of the vocabulary, overlap of sources."""
+
+from itertools import pairwise
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+REASONS = {
+    "duplicate": "The same text was there",
+    "near_duplicate": "Nearly the same text was there",
+    "evaluation": "Contains what evaluation asks",
+    "too_short": "Too short",
+    "not_text": "Too few letters to be text",
+    "symbols": "Too many symbols",
+    "word_length": "Words too short or too long",
+    "repeated_lines": "Repeats its own lines",
+    "unreadable": "Could not be read",
+}
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 480, 180, 52, 34, 14
+
+
+@register.filter
+def reason(name: str) -> str:
+    return REASONS.get(name, name.replace("_", " ").capitalize())
+
+
+@register.filter
+def of_all(part: float, total: float) -> float:
+    """A share, 0 when there is nothing to share."""
+    return part / total if total else 0.0
+
+
+@register.simple_tag
+def lengths_plot(lengths: list[dict[str, int]]) -> SafeString:
+    """Documents by length, in characters: a bar for each class with its number on it."""
+    most = max((one["documents"] for one in lengths), default=0) or 1
+    step = (WIDTH - LEFT) / max(1, len(lengths))
+    bars = format_html_join(
+        "",
+        '<rect class="plot-bar" x="{}" y="{}" width="{}" height="{}" rx="2"/>'
+        '<text class="plot-text" text-anchor="middle" x="{}" y="{}">{}</text>'
+        '<text class="plot-text" text-anchor="middle" x="{}" y="{}">{}</text>',
+        (
+            (
+                *(round(LEFT / 2 + step * place + 2, 1), _y(one["documents"] / most), round(step - 4, 1)),
+                round(HEIGHT - BOTTOM - _y(one["documents"] / most), 1),
+                *(round(LEFT / 2 + step * (place + 0.5), 1), _y(one["documents"] / most) - 3, _short(one["documents"])),
+                *(round(LEFT / 2 + step * (place + 0.5), 1), HEIGHT - BOTTOM + 14, _short(one["from"])),
+            )
+            for place, one in enumerate(lengths)
+        ),
+    )
+    said = "; ".join(f"from {one['from']}: {one['documents']}" for one in lengths)
+    axis = format_html('<text class="plot-text" x="{}" y="{}">characters, from</text>', LEFT / 2, HEIGHT - 4)
+    return _svg(f"Documents by length in characters. {said or 'None.'}", bars, axis)
+
+
+@register.simple_tag
+def vocabulary_plot(points: list[dict[str, int]]) -> SafeString:
+    """Distinct words against words read; a line that flattens is a corpus that says little new."""
+    words = max((one["words"] for one in points), default=0) or 1
+    distinct = max((one["distinct"] for one in points), default=0) or 1
+    room = WIDTH - LEFT - 12
+    line = " ".join(f"{LEFT + room * one['words'] / words:.1f},{_y(one['distinct'] / distinct)}" for one in points)
+    ground = format_html(
+        '<line class="plot-track" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+        '<line class="plot-track" x1="{0}" x2="{0}" y1="{3}" y2="{2}"/>'
+        '<text class="plot-text" text-anchor="end" x="{4}" y="{5}">{6}</text>'
+        '<text class="plot-text" text-anchor="end" x="{4}" y="{2}">0</text>'
+        '<text class="plot-text" text-anchor="end" x="{1}" y="{7}">{8} words read</text>',
+        *(LEFT, WIDTH - 12, HEIGHT - BOTTOM, TOP, LEFT - 6, TOP + 8, _short(distinct)),
+        *(HEIGHT - BOTTOM + 16, _short(words)),
+    )
+    said = f"Distinct words against words read: {distinct:,} after {words:,}."
+    return _svg(said, ground, format_html('<polyline class="plot-line" points="{}"/>', line))
+
+
+@register.simple_tag
+def overlap_rows(overlap: dict[str, Any]) -> list[tuple[str, list[tuple[float, int]]]]:
+    """Rows of the matrix: a source, and for each other one the share and a shade from 0 to 4 that repeats it."""
+    rows = zip(overlap["sources"], overlap["rows"], strict=True)
+    return [(name, [(share, min(4, int(share * 5))) for share in shares]) for name, shares in rows]
+
+
+@register.simple_tag
+def tells_little_new(points: list[dict[str, int]]) -> bool:
+    """Whether the last fifth of the words brought fewer than one new word in two hundred."""
+    if len(points) < 2:
+        return False
+    *_, last = points
+    before = next((one for one, after in pairwise(points) if after["words"] > 0.8 * last["words"]), points[0])
+    return last["distinct"] - before["distinct"] < (last["words"] - before["words"]) / 200
+
+
+def _svg(said: str, *drawn: SafeString) -> SafeString:
+    inside = format_html_join("", "{}", ((one,) for one in drawn))
+    return format_html(
+        '<svg class="plot-wide" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}</svg>',
+        *(WIDTH, HEIGHT, said, inside),
+    )
+
+
+def _y(share: float) -> float:
+    return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM - 12), 1)
+
+
+def _short(number: int) -> str:
+    for size, sign in ((1_000_000, "M"), (1000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{sign}"
+    return str(number)
