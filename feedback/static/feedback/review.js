@@ -81,7 +81,7 @@ keys.bind("Escape", () => {
 });
 keys.bind("n", () => press(of("[data-later]")));
 keys.bind("m", () => plain());
-keys.bind("w", () => of("[data-note]")?.focus());
+keys.bind("j", () => of("[data-note]")?.focus());
 
 function plain() {
   const on = card.element.classList.toggle("show-plain");
