@@ -1,6 +1,6 @@
 """Prompts, tasks and annotations as lists show them: a page of rows with the few figures beside each."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from django.db.models import Count, QuerySet
 from django.utils.text import Truncator
 
 from feedback.models import Annotation, Assignment, Job, Person, Project, Prompt, Response, Task
+from feedback.rules import consensus
 from feedback.rules.payloads import LETTERS
 from feedback.rules.preference import STRENGTH_NAMES
 
@@ -137,6 +138,31 @@ def assignments_of(task: Task) -> list[tuple[Assignment, Said | None]]:
     rows = task.assignments.select_related("annotator", "current__assignment", "current__task").order_by("pk")
     order = response_order(task)
     return [(row, in_words(row.current, order) if row.current else None) for row in rows]
+
+
+@dataclass(frozen=True)
+class Together:
+    """What all standing answers to one task say: how many each, and what they come to (nothing without a majority)."""
+
+    answers: int
+    said: list[tuple[str, int]]
+    consensus: str
+    apart: bool  # they differ in what matters
+
+
+def together(task: Task) -> Together:
+    """Of the answers that count and of the extras, in the letters of the task's own order."""
+    rows = task.assignments.filter(state=Assignment.State.SUBMITTED, current__isnull=False).select_related("current")
+    payloads = [row.current.payload for row in rows if row.current and row.current.payload]
+    order = response_order(task)
+    said = Counter(words_of(payload, order) for payload in payloads)
+    agreed = consensus.majority(task.kind, payloads) if len(payloads) > 1 else None
+    return Together(
+        answers=len(payloads),
+        said=said.most_common(),
+        consensus=words_of(agreed, order) if agreed else "",
+        apart=consensus.disagree(task.kind, payloads),
+    )
 
 
 def response_order(task: Task) -> list[str]:

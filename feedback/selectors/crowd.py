@@ -53,7 +53,7 @@ class Answer:
 
     @classmethod
     def of(cls, row: Sequence[Any], responses: Mapping[int, Told]) -> "Answer":
-        """From the columns that `quality._answers` reads."""
+        """From `quality.COLUMNS`."""
         task, annotator, kind, payload, shown, order, seconds, at, gold = row
         swapped = len(order) == 2 and order[0] > order[1]
         first = payload["chosen"] == shown[0] if payload.get("outcome") == "prefer" and shown else None

@@ -22,6 +22,10 @@ from feedback.selectors.crowd import Answer, KindAgreement, PairAgreement
 NEWEST = 20_000  # answers looked at: the figures stay quick in a large project, and say so
 LARGE = 2_000  # from here on, what was computed is shown for a while before it is computed anew
 FRESH_SECONDS = 60.0
+COLUMNS = (  # what `Answer.of` reads
+    *("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order"),
+    *("current__seconds", "current__created_at", "task__gold"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Habits:
     too_fast: Counted = field(default_factory=lambda: Counted(0, 0))
     reliability: Reliability | None = None
     leanings: Leanings | None = None
+
+    @property
+    def key(self) -> str:
+        return str(self.person.public_id)
 
     @property
     def gold(self) -> Counted:
@@ -173,9 +181,7 @@ def _answers(project: Project) -> list[Answer]:
     standing = Assignment.objects.filter(
         state=Assignment.State.SUBMITTED, project=project, current__isnull=False
     ).order_by("-current_id")
-    columns = ("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order")
-    more = ("current__seconds", "current__created_at", "task__gold")
-    rows = list(standing.values_list(*columns, *more)[:NEWEST])
+    rows = list(standing.values_list(*COLUMNS)[:NEWEST])
     responses = crowd.responses_of(key for row in rows if len(row[5]) == 2 for key in row[5])
     return [Answer.of(row, responses) for row in reversed(rows)]
 

@@ -1,5 +1,6 @@
-"""Drawings of the quality page, made on the server: agreement over the weeks, with its interval."""
+"""Drawings of the quality page, made on the server: agreement over the weeks with its interval, and by pair."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django import template
@@ -11,11 +12,13 @@ register = template.Library()
 STEP, HEIGHT, LEFT, TOP, BOTTOM = 64, 180, 44, 12, 28
 LOWEST = -0.2  # alpha below it is drawn at the edge; the table has the figure
 SHOWN_WEEKS = 26
+MATRIX = 12  # annotators; more do not fit a screen, and the table below has every pair
 
 
 @register.simple_tag
-def weeks_plot(weeks: list[Any]) -> SafeString:
-    """Krippendorff's alpha week by week: a point, a bar for its 95 % interval, a line through the points."""
+def weeks_plot(weeks: list[Any], address: str) -> SafeString:
+    """Krippendorff's alpha week by week: a point, a bar for its 95 % interval, a line through the points. Each point
+    leads to the answers of its week, listed at `address`."""
     shown = weeks[-SHOWN_WEEKS:]
     width = LEFT + STEP * max(4, len(shown)) + 8
     points = [(LEFT + STEP * (place + 0.5), week) for place, week in enumerate(shown)]
@@ -34,7 +37,13 @@ def weeks_plot(weeks: list[Any]) -> SafeString:
         (
             (
                 _bar(x, week.agreement.low, week.agreement.high),
-                format_html('<circle class="plot-dot" cx="{}" cy="{}" r="4.5"/>', x, _y(week.agreement.alpha)),
+                format_html(
+                    '<a href="{}?week={}" aria-label="Week of {}: alpha {}; its answers">'
+                    '<circle class="plot-hit" cx="{}" cy="{}" r="14"/>'
+                    '<circle class="plot-dot" cx="{}" cy="{}" r="4.5"/></a>',
+                    *(address, week.start.isoformat(), week.start, f"{week.agreement.alpha:.2f}"),
+                    *(x, _y(week.agreement.alpha)) * 2,
+                ),
             )
             for x, week in drawn
         ),
@@ -47,7 +56,7 @@ def weeks_plot(weeks: list[Any]) -> SafeString:
     line = " ".join(f"{x},{_y(week.agreement.alpha)}" for x, week in drawn)
     words = "; ".join(f"week of {week.start}: {week.agreement.alpha:.2f}" for _, week in drawn)
     return format_html(
-        '<svg class="plot-wide" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">'
+        '<svg class="plot-wide" viewBox="0 0 {} {}" width="{}" height="{}" role="group" aria-label="{}">'
         '{}<polyline class="plot-line" points="{}"/>{}{}</svg>',
         width,
         HEIGHT,
@@ -70,3 +79,24 @@ def _bar(x: float, low: float | None, high: float | None) -> SafeString | str:
 def _y(value: float, down: float = 0) -> float:
     share = (max(LOWEST, min(1.0, value)) - LOWEST) / (1 - LOWEST)
     return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM) + down, 1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Two annotators in the matrix: how often they say the same, and a shade from 0 to 4 that repeats it."""
+
+    one: Any
+    other: Any
+    pair: Any | None
+
+    @property
+    def shade(self) -> int:
+        return min(4, max(0, int((self.pair.raw - 0.4) / 0.12))) if self.pair else 0
+
+
+@register.simple_tag
+def pair_matrix(quality: Any) -> list[tuple[Any, list[Cell]]]:
+    """Rows of annotators with a cell for each other, those with the most answers first."""
+    among = [one.person for one in quality.annotators[:MATRIX]]
+    pairs = {frozenset((one.one.pk, one.other.pk)): one for one in quality.pairs}
+    return [(row, [Cell(row, column, pairs.get(frozenset((row.pk, column.pk)))) for column in among]) for row in among]

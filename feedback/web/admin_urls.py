@@ -62,6 +62,7 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/remove/", gold.remove, name="task_gold_remove"),
     # Quality and the answers behind it
     path("p/<slug:slug>/quality/", quality.quality, name="quality"),
+    path("p/<slug:slug>/quality/figures.<slug:form>", quality.figures, name="quality_figures"),
     path("p/<slug:slug>/quality/annotations/", tasks.annotations, name="annotations"),
     path("p/<slug:slug>/quality/annotations/<uuid:annotation_id>/", tasks.annotation, name="annotation"),
     path("p/<slug:slug>/review/", reviews.review, name="review"),

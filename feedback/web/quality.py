@@ -1,10 +1,14 @@
 """Quality at a glance: do people agree, how does each of them work; pictures first, and the answers behind them."""
 
-from django.http import HttpRequest, HttpResponse
+import csv
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
+from feedback.formats.own_csv import guarded
 from feedback.models import Project
 from feedback.selectors import quality as quality_selectors
+from feedback.selectors import quality_table
 from feedback.selectors.access import REVIEWER
 from feedback.web.doors import project_page
 
@@ -26,3 +30,20 @@ def quality(request: HttpRequest, project: Project) -> HttpResponse:
     }
     fragment = "fresh" in request.GET and "whole" not in request.GET
     return render(request, "feedback/quality/_figures.html" if fragment else "feedback/quality/quality.html", context)
+
+
+@project_page(REVIEWER)
+def figures(request: HttpRequest, project: Project, form: str) -> HttpResponse:
+    """All figures of the page as a table to take elsewhere, as CSV or JSON."""
+    found = quality_selectors.quality(project)
+    rows = quality_table.rows(found)
+    if form == "json":
+        return JsonResponse({"at": found.at, "answers": found.looked_at, "figures": list(rows)})
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{project.slug}-quality.csv"'
+    table = csv.writer(response)
+    table.writerow(quality_table.COLUMNS)
+    for row in rows:
+        cells = ("" if value is None else value for value in row.values())
+        table.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in cells])
+    return response

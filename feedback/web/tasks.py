@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from feedback.models import Project, Task
+from feedback.models import Kind, Project, Task
 from feedback.rules.gold import CHECKED
 from feedback.rules.payloads import LETTERS
-from feedback.selectors import access, browse, lineage, review_queue
+from feedback.selectors import access, behind, browse, lineage, review_queue
 from feedback.selectors import members as member_selectors
 from feedback.selectors.access import ADMIN, REVIEWER
 from feedback.services import tasks as task_services
@@ -49,6 +49,7 @@ def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
         "responses": [(LETTERS[row.position].upper(), row.response) for row in placed],
         "assignments": browse.assignments_of(found),
         **_about(found),
+        "together": browse.together(found),
     }
     return render(request, "feedback/tasks/task.html", context)
 
@@ -104,17 +105,19 @@ def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse
 
 @project_page(REVIEWER)
 def annotations(request: HttpRequest, project: Project) -> HttpResponse:
-    """Newest first; of one annotator when the address names one."""
-    annotator = None
-    if asked := request.GET.get("annotator"):
-        annotator = member_selectors.who_annotated(project, _uuid(asked))
-    page = page_of(browse.annotations_of(project, annotator), request.GET.get("after"))
+    """Newest first; those behind a figure when the address says which."""
+    asked = behind.Asked.of(request.GET, lambda key: member_selectors.who_annotated(project, _uuid(key)))
+    base, narrowed = behind.annotations(project, asked)
+    page = page_of(base, request.GET.get("after"), narrowed=narrowed)
     context = {
         "project": project,
         "page": page,
         "rows": browse.said(page.rows),
-        "annotator": annotator,
-        "query": f"annotator={annotator.public_id}" if annotator else "",
+        "asked": asked,
+        "kinds": Kind.values,
+        "checks": [(name, words) for name, (words, _) in behind.CHECKS.items()],
+        "newest": behind.NEWEST,
+        "query": asked.query,
     }
     return render(request, "feedback/tasks/annotations.html", context)
 

@@ -73,7 +73,8 @@ def test_a_large_project_is_shown_at_once_and_filled_in(
 
 
 def test_checks_that_fix_a_tie_are_counted(project: Project, ben: Person) -> None:
-    make_task(project, gold={"outcome": "tie"})
+    task = make_task(project)
     annotations.submit(assignment=take(project, ben), answer={"outcome": "tie"})
+    Task.objects.filter(pk=task.pk).update(gold={"outcome": "tie"})
     (habits,) = quality.quality(project).annotators
     assert (habits.gold_right, habits.gold_asked) == (1, 1)
