@@ -10,7 +10,7 @@ from typing import Any
 
 from workers.demo.proof import Fit
 
-WIDTH, HEIGHT = 520, 300
+WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
 STEPS = 60  # points of a fitted curve
 
@@ -25,13 +25,18 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
 .charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
 figure { margin: 0; padding: 0.75rem; background: var(--card); border-radius: 0.5rem; }
 figcaption { color: var(--quiet); font-size: 0.875rem; }
-svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: var(--quiet); }
+svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--quiet); }
 .axis { stroke: var(--line); stroke-width: 1; } .series { fill: none; stroke-width: 2; }
 .a { stroke: var(--a); } .b { stroke: var(--b); } .c { stroke: var(--c); } .d { stroke: var(--d); }
 circle.a { fill: var(--a); } circle.b { fill: var(--b); } circle.c { fill: var(--c); } circle.d { fill: var(--d); }
 .dashed { stroke-dasharray: 5 4; stroke-width: 1.5; }
-svg text.key-a { fill: var(--a); } svg text.key-b { fill: var(--b); }
-svg text.key-c { fill: var(--c); } svg text.key-d { fill: var(--d); }
+.key { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; margin: 0 0 0.25rem; padding: 0; list-style: none;
+  font-size: 0.875rem; }
+.key li::before { content: ""; display: inline-block; width: 1.25rem; margin-right: 0.375rem; vertical-align: middle;
+  border-top: 3px solid; }
+.key .dashed::before { border-top-style: dashed; }
+.key .a::before { border-color: var(--a); } .key .b::before { border-color: var(--b); }
+.key .c::before { border-color: var(--c); } .key .d::before { border-color: var(--d); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 0.9375rem; }
 th, td { text-align: left; padding: 0.35rem 0.75rem 0.35rem 0; border-bottom: 1px solid var(--line); }
 td.number { font-variant-numeric: tabular-nums; } .fails { color: var(--b); font-weight: 700; }
@@ -44,7 +49,7 @@ class Chart:
 
     Attributes:
         across, up: what the axes show, with units.
-        lines: (name, colour a to d, whether dashed, points). A line without a name is not in the key.
+        lines: (name, colour a to d, whether dashed, points).
         dots: (colour, points). ticks: places on the x-axis and what stands there; none is a round scale.
     """
 
@@ -77,11 +82,6 @@ class Chart:
         for colour, some in self.dots:
             spots = (place(*point) for point in some)
             parts += [f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in spots]
-        named = [(name, colour) for name, colour, _, _ in self.lines if name]
-        for number, (name, colour) in enumerate(named):
-            parts.append(
-                f'<text class="key-{colour}" x="{LEFT + 8}" y="{TOP + 12 + 14 * number}">{escape(name)}</text>'
-            )
         middle = (LEFT + WIDTH - RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.across)}</text>')
         parts.append(
@@ -152,7 +152,11 @@ def verdict_cell(one: Mapping[str, Any]) -> str:
 def figure(drawn: tuple[Chart, str]) -> str:
     """A chart and the sentence under it."""
     chart, told = drawn
-    return f"<figure>{chart.svg(told)}<figcaption>{escape(told)}</figcaption></figure>"
+    key = "".join(
+        f'<li class="{colour}{" dashed" if dashed else ""}">{escape(name)}</li>'
+        for name, colour, dashed, _ in chart.lines
+    )
+    return f'<figure><ul class="key">{key}</ul>{chart.svg(told)}<figcaption>{escape(told)}</figcaption></figure>'
 
 
 def charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
