@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from feedback.models import (
@@ -57,13 +57,16 @@ class NoTask:
     retry_after: int = 15
 
 
+Window = list[tuple[int, int]]  # candidates, each its key and its place in the queue
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to the next task: candidates some at a time, and why they are given."""
 
     arm: Arm
     propensity: float
-    windows: Iterator[list[int]]
+    windows: Iterator["Window"]
     kind: str | None = None  # whose cursor moves along; None: it has none
 
 
@@ -232,17 +235,17 @@ class Ask:
         cursor = self.cursors.get(kind)
         return cursor.queue_key if cursor is not None and cursor.epoch == self.project.queue_epoch else 0
 
-    def _along(self, tasks: QuerySet[Task], start: int) -> Iterator[list[int]]:
+    def _along(self, tasks: QuerySet[Task], start: int) -> Iterator[Window]:
         """From the cursor on, and once round."""
         stretches = [Q(queue_key__gt=start), Q(queue_key__lte=start)] if start else [Q()]
         for stretch in stretches:
             rows = tasks.filter(stretch).order_by("queue_key").values_list("pk", "queue_key")
             after = -1
             while found := list(rows.filter(queue_key__gt=after)[:LOOK_AHEAD]):
-                yield [key for key, _ in found]
+                yield found
                 after = found[-1][1]
 
-    def _checks(self) -> Iterator[list[int]]:
+    def _checks(self) -> Iterator[Window]:
         """Checks not yet seen, from a random place on: everybody meets them in another order. It gives up after some
         tries, so that somebody who has seen nearly all costs no more than others."""
         checks = Task.objects.checks().filter(project=self.project).order_by("queue_key")
@@ -256,7 +259,7 @@ class Ask:
             if not found:
                 return
             unseen = set(self._unseen(Task.objects.filter(pk__in=found)).values_list("pk", flat=True))
-            yield from ([key] for key in found if key in unseen)
+            yield from ([(key, 0)] for key in found if key in unseen)
 
     # --- claiming ----------------------------------------------------------------------------------
 
@@ -272,26 +275,31 @@ class Ask:
                 for candidates in way.windows:
                     met = True
                     with transaction.atomic():
-                        cursor = self._lock()
-                        if task := self._take(candidates, wait):
-                            return self._assign(task, way, cursor, ahead)
+                        self._lock(way, candidates[0][1])
+                        if task := self._take([key for key, _ in candidates], wait):
+                            return self._assign(task, way, candidates[0][1], ahead)
+                        transaction.set_rollback(True)  # nothing was given, so the cursor stays
             if not met:
                 break
         return None
 
-    def _lock(self) -> QueueCursor:
-        """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other.
+    def _lock(self, way: Way, place: int) -> None:
+        """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other. The cursor moves
+        to the first candidate with it, which is nearly always the one that is taken.
 
         Raises:
             Moved: the other one was first.
         """
         known = self.cursors.get("")
         if known is None:
-            QueueCursor.objects.get_or_create(project=self.project, annotator=self.annotator, kind="")
-        cursor = QueueCursor.objects.select_for_update().get(project=self.project, annotator=self.annotator, kind="")
-        if cursor.given != (known.given if known else 0):
+            known, _ = QueueCursor.objects.get_or_create(project=self.project, annotator=self.annotator, kind="")
+            self.cursors[""] = known
+            if known.given:
+                raise Moved
+        mine = QueueCursor.objects.filter(pk=known.pk, given=known.given)
+        moved = {"queue_key": place, "epoch": self.project.queue_epoch} if way.kind == "" else {}
+        if not mine.update(given=known.given + 1, check_last=way.arm == Arm.GOLD, **moved):
             raise Moved
-        return cursor
 
     def _take(self, candidates: list[int], wait: bool) -> Task | None:
         """A slot of the first of them that has one; its row is locked from here on."""
@@ -302,7 +310,7 @@ class Ask:
         task = rows.first()
         return task if task is not None and take_slot(task) else None
 
-    def _assign(self, task: Task, way: Way, cursor: QueueCursor, ahead: bool) -> Assignment:
+    def _assign(self, task: Task, way: Way, place: int, ahead: bool) -> Assignment:
         seconds = settings.LEASE_AHEAD_SECONDS if ahead else settings.LEASE_SECONDS
         keys = list(TaskResponse.objects.filter(task=task).values_list("response_id", flat=True))
         holding: dict[str, Any] = {
@@ -324,17 +332,13 @@ class Ask:
             assignment = Assignment.objects.create(task=task, annotator=self.annotator, **holding)
             assignment._state.fields_cache["draft"] = None  # just made: nothing is written yet
         assignment.task, assignment.project = task, self.project
-        self._move(cursor, way, task)
+        if way.kind or (way.kind == "" and task.queue_key != place):
+            self._move(way.kind, task)
         return assignment
 
-    def _move(self, cursor: QueueCursor, way: Way, task: Task) -> None:
+    def _move(self, kind: str, task: Task) -> None:
         place = {"queue_key": task.queue_key, "epoch": self.project.queue_epoch}
-        own = place if way.kind == "" else {}
-        QueueCursor.objects.filter(pk=cursor.pk).update(given=F("given") + 1, check_last=way.arm == Arm.GOLD, **own)
-        if way.kind:
-            QueueCursor.objects.update_or_create(
-                project=self.project, annotator=self.annotator, kind=way.kind, defaults=place
-            )
+        QueueCursor.objects.update_or_create(project=self.project, annotator=self.annotator, kind=kind, defaults=place)
 
     # --- nothing -----------------------------------------------------------------------------------
 
