@@ -19,7 +19,7 @@ from django.conf import settings
 
 from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingRun
 from feedback.rules.stages import ALIGNMENT
-from feedback.services import registry, snapshots
+from feedback.services import registry, snapshots, tokenizers
 from feedback.services import training as services
 from trainer import estimate, memory
 from trainer.checkpoints import open_model, write_json
@@ -272,6 +272,7 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
         services.record_result(run, metrics)
         if made is not None:
             registry.register(
+            tokenizers.keep(folder / made["path"])
                 run=run,
                 kind=manifest["kind"],
                 path=f"{run.folder}/{made['path']}",

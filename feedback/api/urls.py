@@ -26,6 +26,7 @@ from feedback.api import (
     snapshots,
     tasks,
     tokens,
+    tokenizers,
     training,
     transfers,
 )
@@ -125,6 +126,7 @@ v1 = [
     path("schedules/<uuid:id>/", schedules.OneSchedule.as_view()),
     path("quality/", quality.Quality.as_view()),
     path("events/", events.Events.as_view()),
+    path("tokenize/", tokenizers.Tokenize.as_view()),
     path("tokens/", tokens.Tokens.as_view()),
     path("tokens/<uuid:id>/", tokens.OneToken.as_view()),
     path("people/", people.People.as_view()),

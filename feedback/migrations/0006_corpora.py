@@ -85,4 +85,12 @@ class Migration(migrations.Migration):
                 name="document_removed",
             ),
         ),
+        migrations.CreateModel(
+            name="KeptTokenizer",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sha256", models.CharField(max_length=64, unique=True)),
+                ("text", models.TextField()),
+            ],
+        ),
     ]

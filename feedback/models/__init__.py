@@ -2,7 +2,7 @@
 
 from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
 from feedback.models.audit import Event, IdempotencyRecord
-from feedback.models.corpora import Corpus, Document
+from feedback.models.corpora import Corpus, Document, KeptTokenizer
 from feedback.models.datasets import DatasetSnapshot, SnapshotAnnotation
 from feedback.models.jobs import Job, WorkerProcess
 from feedback.models.people import ApiToken, Person
@@ -32,6 +32,7 @@ __all__ = [
     "GuidelineVersion",
     "IdempotencyRecord",
     "Job",
+    "KeptTokenizer",
     "Kind",
     "Membership",
     "ModelVersion",

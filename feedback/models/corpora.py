@@ -71,3 +71,11 @@ class Document(Row):
     @property
     def project(self) -> "Project":
         return self.corpus.project
+
+
+class KeptTokenizer(models.Model):
+    """A tokenizer.json by its hash, which the manifests of all versions that hold it name. Kept where web processes may
+    read: they open no run folder, and how a text falls into tokens is wanted while somebody types."""
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    text = models.TextField()

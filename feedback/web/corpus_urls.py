@@ -1,8 +1,8 @@
-"""Paths of corpora and their documents, under Data."""
+"""Paths of corpora and their documents, under Data, and of the page of tokens, under Models."""
 
 from django.urls import URLPattern, path
 
-from feedback.web import corpora
+from feedback.web import corpora, tokenizers
 
 corpus_pages: list[URLPattern] = [
     path("p/<slug:slug>/data/corpora/", corpora.corpora, name="corpora"),
@@ -15,4 +15,5 @@ corpus_pages: list[URLPattern] = [
     path("p/<slug:slug>/data/corpora/uploads/<uuid:job_id>/", corpora.one_upload, name="corpus_upload"),
     path("p/<slug:slug>/data/corpora/uploads/<uuid:job_id>/left-out/", corpora.rejected, name="corpus_rejected"),
     path("p/<slug:slug>/data/documents/<uuid:document_id>/", corpora.document, name="document"),
+    path("p/<slug:slug>/models/tokens/", tokenizers.tokens, name="tokens"),
 ]
