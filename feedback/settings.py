@@ -27,6 +27,8 @@ if DEBUG and PRODUCTION:
 
 # Files: snapshots, run folders, models, logs. The database stores paths relative to this folder.
 DATA_DIR = Path(env_str("DATA_DIR", str(BASE_DIR / "data"))).resolve()
+# Where models from elsewhere may be taken from, beside DATA_DIR/models.
+MODEL_FOLDERS = [Path(folder).resolve() for folder in env_str("MODEL_FOLDERS", "").split(",") if folder.strip()]
 
 
 def _laptop_secret_key() -> str:

@@ -12,9 +12,10 @@ from rest_framework.response import Response
 
 from feedback.api.doors import IN_PROJECT, Door
 from feedback.api.fields import PersonBriefSerializer, VerbatimField
+from feedback.api.jobs import JobSerializer
 from feedback.models import Evaluation, ModelVersion
 from feedback.selectors import access, lineage
-from feedback.services import registry
+from feedback.services import adoption, registry
 
 DECISIONS = (ModelVersion.State.APPROVED, ModelVersion.State.REJECTED, ModelVersion.State.REVOKED)
 DECISION_CHOICES = [(state.value, state.label) for state in DECISIONS]
@@ -127,6 +128,37 @@ class Models(Door):
         found = ModelVersion.objects.filter(project=self.asked_project(access.ADMIN))
         return self.page(
             found.select_related("project", "parent", "run").prefetch_related("deployments"), ModelSerializer
+        )
+
+
+class GivenModelSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices)
+    folder = serializers.CharField(
+        max_length=500,
+        required=False,
+        default="",
+        help_text="On the server: relative to models/ in the data folder, or inside one of MODEL_FOLDERS.",
+    )
+    hub = serializers.CharField(max_length=200, required=False, default="", help_text="Or a hub id, owner/name.")
+    revision = serializers.CharField(max_length=100, required=False, default="", help_text="Of the hub's model.")
+
+
+class GivenModels(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Register a model from elsewhere",
+        description="A worker copies it, takes safetensors and text only, verifies it and registers it as a candidate,"
+        " to be named as `base_model`. Follow the job; its failure says what is wrong with the folder.",
+        request=GivenModelSerializer,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(GivenModelSerializer)
+        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        return self.once(
+            lambda: (202, JobSerializer(adoption.request_model(by=self.person, project=project, **given)).data)
         )
 
 

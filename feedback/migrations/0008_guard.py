@@ -6,6 +6,24 @@ class Migration(migrations.Migration):
     dependencies = [("feedback", "0007_preflight")]
 
     operations = [
+        migrations.AlterField(
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("training", "Training"),
+                    ("generation", "Generation"),
+                    ("freeze", "Freeze"),
+                    ("corpus", "Corpus"),
+                    ("import", "Import"),
+                    ("export", "Export"),
+                    ("preflight", "Preflight"),
+                    ("score", "Score"),
+                    ("adopt", "Adopt"),
+                ],
+                max_length=16,
+            ),
+        ),
         migrations.AddField(
             model_name="project",
             name="screening",

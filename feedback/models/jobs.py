@@ -16,6 +16,7 @@ class Job(Row):
         EXPORT = "export"
         PREFLIGHT = "preflight"  # what a training run would meet, looked at before it starts
         SCORE = "score"  # a guard or a marker over prompts, responses or tasks
+        ADOPT = "adopt"  # a model from elsewhere, copied and verified
 
     class Status(models.TextChoices):
         QUEUED = "queued"  # no worker has it

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from feedback.models import Deployment, Evaluation, ModelVersion, Project, Response
+from feedback.models import Deployment, Evaluation, Job, ModelVersion, Project, Response
 from feedback.rules import figures
 from feedback.selectors.runs import as_text
 
@@ -85,6 +85,12 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
         elif not name.endswith(("_low", "_high")) and value is not None:
             groups[""].append(_measured(name, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")))
     return [(title, groups[title]) for title in sorted(groups, key=bool) if groups[title]]
+
+
+def asked_for(project: Project, most: int = 5) -> list[Job]:
+    """Models from elsewhere that are on their way, or could not be taken, newest first."""
+    rows = Job.objects.filter(project=project, kind=Job.Kind.ADOPT).exclude(status=Job.Status.SUCCEEDED)
+    return list(rows.order_by("-id")[:most])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from feedback.rules.stages import GIVEN
 from feedback.selectors import guard_pages
 from feedback.selectors.runs import NAMES as STAGE_NAMES
 
@@ -43,7 +44,7 @@ def setting(value: Any) -> str:
 @register.filter
 def stage(name: str) -> str:
     """A stage as people call it: ppo becomes PPO."""
-    return STAGE_NAMES.get(str(name), str(name).replace("_", " "))
+    return "from elsewhere" if name == GIVEN else STAGE_NAMES.get(str(name), str(name).replace("_", " "))
 
 
 @register.filter

@@ -78,6 +78,7 @@ admin_pages: list[URLPattern] = [
     # Models
     path("p/<slug:slug>/models/", models.models, name="models"),
     path("p/<slug:slug>/models/roll-back/", models.roll_back, name="roll_back"),
+    path("p/<slug:slug>/models/given/", models.given, name="model_given"),
     path("p/<slug:slug>/models/playground/", models.playground, name="playground"),
     path("p/<slug:slug>/models/playground/<uuid:prompt_id>/", models.playground_answers, name="playground_answers"),
     path("p/<slug:slug>/models/<uuid:model_id>/", models.model, name="model"),

@@ -31,6 +31,8 @@ SENTENCES: dict[str, str] = {
     "member.training_failed": "{what} did not pass the training round.",
     "member.training_waived": "{who} let {what} work without the training round.",
     "member.removed": "{who} took {what} out of the project.",
+    "model.requested": "{who} asked for a {kind} from elsewhere.",
+    "model.adopted": "{who} brought {what} from elsewhere.",
     "model.registered": "A new model version came out of training: {what}.",
     "model.promoted": "{who} put {what} to work.",
     "model.rolled_back": "{who} went back to {what}.",

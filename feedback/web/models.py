@@ -12,7 +12,7 @@ from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
 from feedback.selectors import access, health, lineage, registry_pages
 from feedback.selectors.access import ADMIN
-from feedback.services import generation, guarding, registry
+from feedback.services import adoption, generation, guarding, registry
 from feedback.services import prompts as prompt_services
 from feedback.web.admin_common import answers_to, same_project
 from feedback.web.admin_forms import PlaygroundForm, add_error
@@ -42,9 +42,24 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "rows": [(version, _headline(version)) for version in page.rows],
         "kind": kind if kind in ModelVersion.Kind.values else "",
         "kinds": ModelVersion.Kind.values,
+        "asked": registry_pages.asked_for(project),
         "query": f"kind={kind}" if kind in ModelVersion.Kind.values else "",
     }
     return render(request, "feedback/models/list.html", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def given(request: HttpRequest, project: Project) -> HttpResponse:
+    """A model from elsewhere: a worker copies and verifies it."""
+    asked = {name: request.POST.get(name, "") for name in ("kind", "folder", "hub")}
+    try:
+        adoption.request_model(by=person(request), project=project, **asked)
+    except DomainError as error:
+        messages.error(request, error.sentence)
+    else:
+        messages.success(request, "Asked for. A worker copies and checks it; it stands among the versions then.")
+    return redirect("models", project.slug)
 
 
 def _headline(version: ModelVersion) -> registry_pages.Measured | None:

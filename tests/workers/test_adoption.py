@@ -1,0 +1,111 @@
+"""Ada brings a model from elsewhere: copied, verified and registered, or refused with a sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from feedback.models import Chain, ModelVersion, TrainingRun
+from feedback.services import adoption, training
+from tests.factories import make_model
+from trainer.checkpoints import open_model
+from workers.execution import run_job
+
+
+@pytest.fixture
+def models(settings) -> Path:
+    folder = Path(settings.DATA_DIR) / "models"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def bring(project, ada):
+    def do(kind: str = "policy", **source):
+        job = adoption.request_model(by=ada, project=project, kind=kind, **source)
+        run_job(job.pk)
+        job.refresh_from_db()
+        return job
+
+    return do
+
+
+def make_policy(folder: Path) -> None:
+    """A causal model as any tool would save it."""
+    from trainer.config import PretrainConfig
+    from trainer.models import build_model, save_model
+    from trainer.tokenizer import train_tokenizer
+
+    tokenizer = train_tokenizer(["What colour is the sky?"], 300, 2)
+    config = PretrainConfig(hidden_size=8, layers=1, heads=1, intermediate_size=8, context_length=16, block_size=16)
+    save_model(folder, build_model(config, tokenizer), tokenizer)
+
+
+def test_a_folder_becomes_a_version_that_training_goes_on_from(project, ada, client_for, models, settings, bring):
+    make_policy(models / "mine")
+    (models / "mine" / "modeling.py").write_text("raise SystemExit")
+    body = {"project": "desk", "kind": "policy", "folder": "mine"}
+    reply = client_for(ada).post("/api/v1/models/given/", body)
+    assert (reply.status_code, reply.json()["status"]) == (202, "queued")
+    from feedback.models import Job
+
+    run_job(Job.objects.get().pk)
+    (version,) = ModelVersion.objects.all()
+    assert (version.kind, version.stage, version.state, version.run) == ("policy", "given", "candidate", None)
+    copied = Path(settings.DATA_DIR) / version.path
+    assert open_model(copied, version.manifest_sha256)["kind"] == "policy"
+    assert not (copied / "modeling.py").exists(), "code is never taken"
+    assert not version.deployments.exists(), "nobody has promoted it"
+    own = make_model(project, ada, stage="pretrain")
+    for named, start in ((version, version), (None, own)):
+        training.start_chain(project=project, by=ada, stages=["sft"], base_model=named)
+        assert TrainingRun.objects.latest("pk").base_model == start
+        Chain.objects.update(state="succeeded")
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "error"),
+    [
+        ("policy", {"pytorch_model.bin": "x"}, "only pickled weights"),
+        ("policy", {"config.json": "{}", "weights.bin": "x"}, "no weights in safetensors"),
+        ("policy", {"config.json": '{"architectures": ["BertForMaskedLM"]}', "m.safetensors": ""}, "no policy"),
+        (
+            "reward",
+            {"config.json": '{"architectures": ["LlamaForSequenceClassification"]}', "m.safetensors": ""},
+            "no reward",
+        ),
+        ("policy", {"config.json": "not json", "m.safetensors": ""}, "no readable config.json"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(models, bring, kind, files, error):
+    (models / "theirs").mkdir()
+    for name, text in files.items():
+        (models / "theirs" / name).write_text(text)
+    job = bring(kind, folder="theirs")
+    assert (job.status, error in job.error) == ("failed", True), job.error
+    assert job.remedy or kind == "reward"
+    assert ModelVersion.objects.count() == 0
+    assert [path.name for path in models.iterdir()] == ["theirs"], "nothing is left aside"
+
+
+@pytest.mark.parametrize("named", ["../../etc", "/etc", ".", "link"])
+def test_only_from_where_models_may_be_taken(models, bring, tmp_path, named):
+    (tmp_path / "outside").mkdir()
+    (models / "link").symlink_to(tmp_path / "outside")
+    job = bring(folder=named)
+    assert (job.status, job.error_kind) == ("failed", "config")
+    assert "outside the folders" in job.error
+
+
+def test_a_named_place_beside_the_data_folder(models, bring, settings, tmp_path):
+    settings.MODEL_FOLDERS = [tmp_path / "shared"]
+    (tmp_path / "shared" / "theirs").mkdir(parents=True)
+    (tmp_path / "shared" / "theirs" / "config.json").write_text(json.dumps({}))
+    job = bring(folder=str(tmp_path / "shared" / "theirs"))
+    assert "no weights in safetensors" in job.error, "it was looked into"
+
+
+@pytest.mark.parametrize("body", [{}, {"folder": "a", "hub": "b/c"}, {"hub": "no-owner"}, {"hub": "a/b/../c"}])
+def test_exactly_one_source(project, ada, client_for, body):
+    reply = client_for(ada).post("/api/v1/models/given/", {"project": "desk", "kind": "policy", **body})
+    assert reply.status_code == 400
