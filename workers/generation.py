@@ -19,7 +19,7 @@ from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Response
 from feedback.relay import Pen
-from feedback.services import generation
+from feedback.services import generation, guarding
 from workers.work import JobFailed, Outcome, Work
 
 if TYPE_CHECKING:
@@ -78,10 +78,13 @@ class Telling:
         self.ids = [response.public_id for response in responses]
         self.pieces: dict[UUID, str] = defaultdict(str)
         self.looked_up = time.monotonic()
+        # Nobody reads what the guard has not seen: then the whole text comes when it has.
+        self.aloud = not guarding.of(responses[0].project).guard
         pen.begin(self.ids)
 
     def text(self, index: int, piece: str) -> None:
-        self.pieces[self.ids[index]] += storable(piece)
+        if self.aloud:
+            self.pieces[self.ids[index]] += storable(piece)
 
     def step(self) -> None:
         if self.pieces:

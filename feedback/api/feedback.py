@@ -16,8 +16,15 @@ from feedback.services.thumbs import MAX_COMMENT
 UP, DOWN = "up", "down"
 
 
+class ResponseOrCompletionField(serializers.UUIDField):
+    """A response by its id, or the first choice of a completion by the completion's."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value(data.removeprefix("chatcmpl-") if isinstance(data, str) else data)
+
+
 class NewThumbSerializer(serializers.Serializer[Any]):
-    response = serializers.UUIDField()
+    response = ResponseOrCompletionField(help_text="A response's id, or a completion's of /v1 for its first choice.")
     thumbs = serializers.ChoiceField(choices=[UP, DOWN])
     comment = VerbatimField(max_length=MAX_COMMENT, allow_blank=True, default="")
 

@@ -29,6 +29,9 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=60), max_length=12, required=False, help_text="Asked per comparison."
     )
     asks_reason = serializers.BooleanField(required=False)
+    completions_make_tasks = serializers.BooleanField(
+        required=False, help_text="What clients ask over /v1/chat/completions is answered twice and becomes tasks."
+    )
     number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key sends at once.")
     annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
     responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
@@ -67,6 +70,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
             "dimensions",
             "asks_reason",
             "number_sends",
+            "completions_make_tasks",
             "annotations_per_task",
             "responses_per_prompt",
             "sampling",

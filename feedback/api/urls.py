@@ -15,6 +15,7 @@ from feedback.api import (
     jobs,
     live,
     models,
+    openai,
     people,
     preferences,
     preflight,
@@ -136,6 +137,13 @@ v1 = [
     path("people/", people.People.as_view()),
     path("people/me/", people.Me.as_view()),
     path("health/", health.Health.as_view()),
+]
+
+openai_v1 = [
+    path("chat/completions", openai.ChatCompletions.as_view()),
+    path("models", openai.Models.as_view()),
+    path("models/<path:name>", openai.OneModel.as_view()),
+    path("<path:anything>", openai.Nothing.as_view()),
 ]
 
 urlpatterns = [

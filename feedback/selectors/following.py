@@ -83,6 +83,8 @@ def follow(responses: list[UUID], seconds: float) -> Iterator[News]:
 def waits_for(response: UUID) -> str:
     """What a response that is queued or being written waits for, in a sentence."""
     row = Response.objects.filter(public_id=response).annotate(beat=F("job__heartbeat_at")).first()
+    if row is not None and row.state == Response.State.SCREENING:
+        return "The guard looks at it first."
     if row is None or not workers().filter(queue=queue.GENERATE).exists():
         return NO_WORKER
     if row.state == Response.State.RUNNING and row.beat is not None:

@@ -111,7 +111,7 @@ def claim_batch(job: Job, limit: int = 64) -> list[Response]:
         wanted |= Q(state=State.QUEUED, job=None)
     rows = (
         Response.objects.filter(wanted, project_id=job.project_id)
-        .select_related("prompt", "model_version")
+        .select_related("prompt__project", "model_version", "project")
         .order_by("model_version_id", "pk")[:limit]
     )
     return [row for row in rows if Response.objects.filter(wanted, pk=row.pk).update(state=State.RUNNING, job=job)]

@@ -19,6 +19,7 @@ CHANGEABLE = frozenset(
         "dimensions",
         "asks_reason",
         "number_sends",
+        "completions_make_tasks",
         "annotations_per_task",
         "responses_per_prompt",
         "sampling",

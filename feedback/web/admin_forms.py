@@ -113,6 +113,11 @@ class ProjectForm(PageForm):
     number_sends = forms.BooleanField(
         label="A number key sends", required=False, help_text="Faster by one key press; undo stays."
     )
+    completions_make_tasks = forms.BooleanField(
+        label="Completions become tasks",
+        required=False,
+        help_text="What clients ask over /v1/chat/completions is answered twice, and the two answers are compared.",
+    )
     temperature = forms.FloatField(
         label="Temperature of generated responses",
         min_value=0,
