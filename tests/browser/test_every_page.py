@@ -14,10 +14,11 @@ from django.test import Client
 from django.urls import URLPattern
 from playwright.sync_api import Page
 
-from feedback.models import Annotation, Assignment, Person, Project, Task
-from feedback.services import exports, imports
+from feedback.models import Annotation, Assignment, Concern, Document, Person, Project, Response, Task
+from feedback.services import concerns, conversations, corpora, exports, imports
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
+from tests.factories import make_task
 from tests.furnish import furnish
 from tests.kinds import make_kind
 from workers.execution import run_job
@@ -25,6 +26,11 @@ from workers.execution import run_job
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FILE = b'{"prompt": "Which?", "responses": ["this", "that"]}\n{"prompt": "<script>alert(1)</script>", "kind": "x"}\n'
+DOCUMENTS = b"".join(
+    b'{"text": "In year %d the ferry was older than the mill. %s", "source": "gazette"}\n'
+    % (1900 + n, b"So it was. " * n)
+    for n in range(12)
+)
 ALSO = ["/p/desk/data/compare/?one=1&other=2", "/p/desk/train/compare/?run={runs[0]}&run={runs[1]}", "/no/such/page/"]
 DRAWN = """() => [...document.querySelectorAll('[data-chart]')].every(
     one => one.querySelector('path, .chart-empty:not([hidden])'))"""
@@ -41,12 +47,28 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     for job in (brought, written):
         run_job(job.pk)
     make_kind(project, "spans", scheme="names")
+    project.kinds = [*project.kinds, "conversation"]
+    project.save(update_fields=["kinds"])
+    talk = conversations.start(project=project, person=ben, text="My lamp is broken.").conversation
+    assert talk is not None
+    corpus = corpora.open_corpus(project=project, by=ada, name="Valley", description="Notes on a valley.")
+    upload = corpora.request_upload(corpus=corpus, by=ada, name="rows.jsonl", chunks=iter([DOCUMENTS]))
+    run_job(upload.pk)
+    run_job(corpora.request_report(corpus=corpus, by=ada).pk)
+    asked = make_task(project)
+    concerns.raise_concern("flagged", asked)
     runs = [furnished.runs["ppo"], furnished.running, furnished.failed, furnished.runs["evaluate"]]
     return {
         "slug": [project.slug],
         "name": ["names"],
         "plot": ["loss"],
-        "job_id": [brought.public_id, written.public_id],
+        "form": ["csv"],
+        "job_id": [brought.public_id, written.public_id, upload.public_id],
+        "conversation_id": [talk.public_id],
+        "corpus_id": [corpus.public_id],
+        "document_id": [Document.objects.latest("pk").public_id],
+        "concern_id": [Concern.objects.latest("pk").public_id],
+        "response_id": [Response.objects.latest("pk").public_id],
         "run_id": [run.public_id for run in runs],
         "model_id": [furnished.ppo.public_id],
         "snapshot_id": [furnished.snapshots[0].public_id],
