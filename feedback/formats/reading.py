@@ -6,8 +6,9 @@ parsed is a record with an error, and reading goes on behind it. `end` is a byte
 
 import csv
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -57,8 +58,9 @@ def array(file: BinaryIO, offset: int = 0, line: int = 1) -> Iterator[Record]:
     """Elements of a JSON array from `offset` on: the array's start, or the end of an element."""
     if offset:
         file.seek(offset - 1)
-        if file.read(1) != b",":
-            return  # the array had ended there
+        if file.read(1) != b",":  # the array had ended there
+            yield from _after_array(file, offset, line)
+            return
     file.seek(offset)
     position, depth, in_text, escaped, escape_at = offset, 0 if offset == 0 else 1, False, False, -1
     held, held_line, too_long, size = bytearray(), line, False, 0
@@ -107,6 +109,7 @@ def array(file: BinaryIO, offset: int = 0, line: int = 1) -> Iterator[Record]:
                     yield record
                 held_line = line
                 if depth == 0:
+                    yield from _after_array(file, position + place + 1, line)
                     return
         if too_long or size + len(chunk) - start > MAX_RECORD:
             too_long = True
@@ -125,16 +128,36 @@ def array(file: BinaryIO, offset: int = 0, line: int = 1) -> Iterator[Record]:
         yield Record(line, position, line, b"", error=cut_off)
 
 
-def table(file: BinaryIO, header: list[str] | None = None, offset: int = 0, line: int = 1) -> Iterator[Record]:
-    """Rows of CSV as objects. The header is the first line, or `header` when reading starts behind it."""
-    end = offset
+def table(
+    file: BinaryIO, header: list[str] | None = None, offset: int = 0, line: int = 1, columns: Collection[str] = ()
+) -> Iterator[Record]:
+    """Rows of CSV as objects. The header is the first line, or `header` when reading starts behind it.
+
+    A quotation mark that is never closed would make one cell of all that follows: then only its line is refused, and
+    reading goes on behind that.
+
+    Raises:
+        UnreadableFile: the header names a column twice, or one that is not among `columns` (if there are any).
+    """
+    place: tuple[int, int] | None = (offset, line)
+    while place is not None:
+        header, place = yield from _rows(file, header, *place, columns)
+
+
+def _rows(
+    file: BinaryIO, header: list[str] | None, offset: int, line: int, columns: Collection[str]
+) -> Generator[Record, None, tuple[list[str] | None, tuple[int, int] | None]]:
+    """Rows up to the end, or up to an open quotation mark. Returns the header, and where to go on: offset and line."""
+    begun = end = offset  # `begun`: behind the first line of the present row
     number = next_line = line
     bad = ""
 
     def texts() -> Iterator[str]:
-        nonlocal end, next_line, bad
+        nonlocal begun, end, next_line, bad
         for at, stop, raw, error in _raw_lines(file, offset, line):
             end, next_line = stop, at + 1
+            if at == number:
+                begun = stop
             if not error:
                 try:
                     yield raw.decode() + "\n"
@@ -150,14 +173,18 @@ def table(file: BinaryIO, header: list[str] | None = None, offset: int = 0, line
         try:
             cells = next(rows)
         except StopIteration:
-            return
+            return header, None
         except csv.Error as problem:
-            yield Record(number, end, next_line, b"", error=f"It is no CSV: {problem}.")
+            if next_line > number + 1:
+                sentence = "A quotation mark opens a cell in it that is never closed."
+                yield Record(number, begun, number + 1, b"", error=sentence)
+                return header, (begun, number + 1)
+            yield Record(number, end, next_line, b"", error=_no_csv(problem))
             continue
         if bad:
             yield Record(number, end, next_line, b"", error=bad)
         elif header is None:
-            header = cells
+            header = _checked_header(cells, columns)
         elif cells:
             raw = ",".join(cells).encode()
             if len(cells) != len(header):
@@ -179,12 +206,44 @@ def parsed(line: int, end: int, next_line: int, raw: bytes) -> Record:
     except UnicodeDecodeError as problem:
         record.error = _not_utf8(problem)
     except json.JSONDecodeError as problem:
-        record.error = f"It is no JSON: {problem.msg} at character {problem.pos + 1}."
+        record.error = f"It is no JSON: {problem.msg.removesuffix(' at')} at character {problem.pos + 1}."
+        if b"\r" in raw:
+            record.error += " A carriage return stands in it; lines must end in LF or CRLF."
     except RecursionError:
         record.error = "The JSON is nested too deep."
     except ValueError as problem:
-        record.error = str(problem)
+        digits = "digits" in str(problem)  # of a number; Python's own sentence is about its settings
+        record.error = "A number in it has thousands of digits." if digits else str(problem)
     return record
+
+
+def _after_array(file: BinaryIO, offset: int, line: int) -> Iterator[Record]:
+    """Nothing may follow the array."""
+    file.seek(offset)
+    while chunk := file.read(CHUNK):
+        if chunk.strip():
+            line += chunk[: len(chunk) - len(chunk.lstrip())].count(b"\n")
+            end = file.seek(0, os.SEEK_END)
+            sentence = "Something follows the end of the array, and was not read. A file holds one array, or lines."
+            yield Record(line, end, line, chunk.strip()[:KEPT], error=sentence)
+            return
+        line += chunk.count(b"\n")
+
+
+def _checked_header(cells: list[str], columns: Collection[str]) -> list[str]:
+    told = "The first line of a CSV file names its columns, with commas between them. "
+    for name in cells:
+        if columns and name not in columns:
+            raise UnreadableFile(f"{told}There is no column {name[:60]!r}; there are {', '.join(columns)}.")
+        if cells.count(name) > 1:
+            raise UnreadableFile(f"{told}{name!r} stands there twice.")
+    return cells
+
+
+def _no_csv(problem: csv.Error) -> str:
+    if "new-line" in str(problem):
+        return "A carriage return stands in it outside of quotation marks; lines must end in LF or CRLF."
+    return f"It is no CSV: {problem}."
 
 
 def _raw_lines(file: BinaryIO, offset: int, line: int) -> Iterator[tuple[int, int, bytes, str]]:

@@ -4,7 +4,7 @@ import gzip
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 CHUNK = 1 << 20
@@ -43,11 +43,11 @@ def unpack(path: Path, target: Path) -> str:
         return f"The zip file cannot be read: {error}."
 
 
-def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, limit: int) -> str:
+def _copy(source: Any, target: Path, limit: int) -> str:
     written = 0
     with target.open("wb") as out:
         try:
-            while chunk := source.read(CHUNK):
+            while chunk := source.read1(CHUNK):  # what there is, so that of a file cut off all that came is kept
                 written += len(chunk)
                 if written > limit:
                     return (
@@ -56,5 +56,5 @@ def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, limit: int) -> str:
                     )
                 out.write(chunk)
         except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
-            return f"The compressed file is cut off or damaged here: {error}"
+            return f"The compressed file is cut off or damaged here: {error}."
     return ""

@@ -22,6 +22,7 @@ from feedback.errors import Invalid, NotFound, ProjectClosed
 from feedback.formats import reading, unpacking
 from feedback.formats.catalogue import CSV, FORMATS, Format
 from feedback.formats.items import Defaults, InvalidRow
+from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
 from feedback.services import events, intake, jobs
@@ -236,10 +237,13 @@ def _records(form: Format, file: BinaryIO, cursor: Cursor) -> Iterator[Record]:
     except reading.UnreadableFile as error:
         raise Invalid(str(error)) from None
     if form.container == CSV:
-        for record in reading.table(file, cursor.header, cursor.offset, cursor.line):
-            if cursor.header is None and isinstance(record.value, dict):
-                cursor.header = list(record.value)
-            yield record
+        try:
+            for record in reading.table(file, cursor.header, cursor.offset, cursor.line, COLUMNS):
+                if cursor.header is None and isinstance(record.value, dict):
+                    cursor.header = list(record.value)
+                yield record
+        except reading.UnreadableFile as error:
+            raise Invalid(str(error)) from None
     else:
         yield from (reading.array if container == "array" else reading.lines)(file, cursor.offset, cursor.line)
 

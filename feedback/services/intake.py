@@ -37,6 +37,7 @@ HASHED = "sha256:"  # begins the external ids that are hashes of the item, which
 MOST_ANSWERS = 100
 MOST_RESPONSES = 32
 MOST_TEXT = 200_000
+MOST_SECONDS = 86_400
 KINDS = (*[one for one in Kind.values if one != Kind.CONVERSATION], PROMPT, THUMB)
 
 
@@ -49,6 +50,7 @@ class Ready:
     digest: str
     family: str
     prompt: str
+    metadata: str
     names: list[str]
     gold: dict[str, Any] | None = None
     payloads: list[dict[str, Any]] = field(default_factory=list)
@@ -85,9 +87,12 @@ def ready(project: Project, item: Item) -> Ready:
         ]
     )  # fmt: skip
     family = family_of(project.split_salt, item.prompt)
-    one = Ready(
-        item, item.external_id or HASHED + digest, digest, family, as_json(item.prompt), new_uuids(len(item.responses))
-    )
+    try:
+        metadata = as_json(item.metadata) if item.metadata else "{}"
+    except ValueError:
+        raise InvalidRow("metadata", "A number in it is beyond measure.") from None
+    names = new_uuids(len(item.responses))
+    one = Ready(item, item.external_id or HASHED + digest, digest, family, as_json(item.prompt), metadata, names)
     if told:
         one.screening = as_json(told)
     _resolve(project, one)
@@ -164,7 +169,6 @@ class _Rows:
 
     def add_prompt(self, one: Ready, key: int, name: str, responses: list[int]) -> None:
         item = one.item
-        metadata = as_json(item.metadata) if item.metadata else "{}"
         self.tables["prompt"].append(
             (
                 key,
@@ -175,7 +179,7 @@ class _Rows:
                 item.source,
                 one.key,
                 one.digest,
-                metadata,
+                one.metadata,
                 one.screening,
             )
         )
@@ -337,6 +341,8 @@ def _check_responses(item: Item) -> None:
     people_met = [(said.source, said.annotator) for said in item.answers]
     if len(set(people_met)) != len(people_met):
         raise InvalidRow("answers", "One person answers it twice.")
+    if not all(0 <= said.seconds <= MOST_SECONDS for said in item.answers):
+        raise InvalidRow("answers", "The seconds spent on one must be a number, at most a day.")
     for source, name in people_met:
         if not name or not source or len(name) > 200 or len(source) > 100:
             raise InvalidRow("answers", "Every answer needs an annotator (at most 200 characters) and a source (100).")

@@ -1,4 +1,4 @@
-"""The service as gunicorn serves it, on other paths where BENCH_URLS names some (bare.py has one more to compare with)."""
+"""The service as gunicorn serves it; on other paths where BENCH_URLS names some (bare.py has one more to compare)."""
 
 import os
 

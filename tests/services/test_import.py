@@ -193,27 +193,6 @@ class TestBrokenFiles:
         assert told[10][0] == "external_id"
         assert told[11][0] == "answers[0].answer.outcome"
 
-    def test_a_line_beyond_measure_is_passed_over_without_being_held(
-        self, project: Project, hana: Person, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        import tracemalloc
-
-        monkeypatch.setattr(reading, "MAX_RECORD", 2**18)
-        job = asked(project, hana, lines(pair(1)))
-        path = imports.Path(imports.settings.DATA_DIR) / job.payload["folder"] / "upload"
-        with path.open("ab") as file:
-            for _ in range(200):
-                file.write(b"x" * 2**20)
-            file.write(b"\n" + lines(pair(2)))
-        tracemalloc.start()
-        run_job(job.pk)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        job.refresh_from_db()
-        assert [line for line, _, _ in refusals(job)] == [2]
-        assert Task.objects.count() == 2
-        assert peak < 20 * 2**20
-
     def test_packed_files(self, project: Project, hana: Person, tmp_path: Path) -> None:
         content = lines(*(pair(number) for number in range(300)))
         packed = gzip.compress(content)
