@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.queue import SWEEP, TICK, app
-from feedback.services import assignments, idempotency, jobs, schedules, screening, supply, training
+from feedback.services import assignments, idempotency, jobs, reviews, schedules, screening, supply, training
 
 log = logging.getLogger(__name__)
 
 EXPIRED_AT_ONCE = 200
 FORGET_WORKERS_AFTER = timedelta(hours=1)
+DOUBT_EVERY = timedelta(hours=1)
+
+_doubted_at: datetime | None = None
 
 
 @app.task(name=SWEEP)
@@ -46,6 +49,7 @@ def sweep() -> None:
         screening.pick_up,
         forget_gone_workers,
         idempotency.forget_old,
+        doubt_unreliable,
     ]
     first_error: Exception | None = None
     for part in parts:
@@ -61,6 +65,15 @@ def sweep() -> None:
 def release_expired() -> None:
     while assignments.release_expired(EXPIRED_AT_ONCE) >= EXPIRED_AT_ONCE:
         pass
+
+
+def doubt_unreliable() -> None:
+    """Figures of quality take a second or two in a large project, so once an hour and process is often enough."""
+    global _doubted_at
+    now = timezone.now()
+    if _doubted_at is None or now - _doubted_at >= DOUBT_EVERY:
+        since, _doubted_at = _doubted_at or now - DOUBT_EVERY, now
+        reviews.doubt_unreliable(since)
 
 
 def advance_left_chains() -> int:

@@ -3,19 +3,24 @@
 A decision is no annotation. Of two reviewers who decide about the same thing at once, the second one is told.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from feedback.errors import Conflict, Forbidden, Invalid
-from feedback.models import Annotation, Assignment, Concern, Person, Review, Task, Verdict
+from feedback.models import Annotation, Assignment, Concern, Person, Project, Review, Task, Verdict
 from feedback.rules import payloads
+from feedback.selectors.quality import quality
 from feedback.services import annotations, concerns, events
 from feedback.services import gold as gold_service
 from feedback.services.slots import lock
 from feedback.services.standing import close_pairs, take_out
 
+DOUBTED = ("agreement", "inverted", "gold")  # findings of the quality page that put somebody's answers in doubt
+MOST_DOUBTED = 10  # of one annotator, waiting at a time
 OWN = "Nobody reviews their own answer. Ask another reviewer."
 
 
@@ -105,6 +110,37 @@ def dismiss(*, concern: Concern, by: Person) -> Concern:
     events.record("concern.dismissed", concern, actor=by, project=concern.project)
     concern.refresh_from_db()
     return concern
+
+
+def doubt_unreliable(since: datetime) -> int:
+    """Where answers came in since then: whoever agrees too little with the others, or with what is known to be right.
+
+    Returns how many answers went to reviewers' queues. Harmless when two do it at once.
+    """
+    busy = Project.objects.filter(state=Project.State.OPEN).filter(
+        Exists(Annotation.objects.filter(project=OuterRef("pk"), created_at__gte=since))
+    )
+    count = 0
+    for project in busy:
+        found = {finding.person for finding in quality(project).findings if finding.check in DOUBTED}
+        count += sum(doubt(project=project, annotator=person) for person in sorted(found, key=lambda one: one.pk))
+    return count
+
+
+def doubt(*, project: Project, annotator: Person, most: int = MOST_DOUBTED) -> int:
+    """The newest answers of somebody who agrees little with the others go to the reviewer's queue, some at a time.
+
+    What was looked at once for this reason, or decided about, does not come again. Returns how many came.
+    """
+    mine = Assignment.objects.filter(project=project, annotator=annotator, counted=True, task__gold__isnull=True)
+    asked = Concern.objects.filter(assignment=OuterRef("pk"), reason=Concern.Reason.UNRELIABLE)
+    decided = Review.objects.filter(annotation=OuterRef("current"))
+    waiting = Concern.objects.filter(assignment__in=mine, reason=Concern.Reason.UNRELIABLE, closed_at=None).count()
+    fresh = mine.exclude(Exists(asked)).exclude(Exists(decided)).select_related("task").order_by("-pk")
+    found = list(fresh[: max(0, most - waiting)])
+    for assignment in found:
+        concerns.raise_concern(Concern.Reason.UNRELIABLE, assignment.task, assignment)
+    return len(found)
 
 
 def _check_undecided(annotation: Annotation) -> None:

@@ -2,10 +2,12 @@
 reviewers at once the second one is told, and nobody decides about their own."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from feedback.errors import Conflict, Forbidden, Invalid
 from feedback.models import Annotation, Assignment, Concern, Person, PreferencePair, Project, Review, Task, Verdict
@@ -154,6 +156,33 @@ class TestAnswers:
         assert sorted(one == "done" for one in told) == [False, True]
         assert any(" this answer at " in one for one in told)
         assert Review.objects.count() == 1
+
+
+class TestTheUnreliable:
+    def test_their_newest_answers_wait_for_a_reviewer(
+        self, project: Project, ada: Person, rosa: Person, ben: Person, chloe: Person
+    ) -> None:
+        """Chloe is wrong on every check, Ben and Ada are right."""
+        projects.update_project(by=ada, project=project, queue_policy={"gold_share": 1})
+        for _ in range(14):
+            make_task(project, gold=TIE)
+        for person, said in ((ben, TIE), (ada, TIE), (chloe, {"outcome": "both_bad"})):
+            while isinstance(held := queue.next_assignment(project=project, annotator=person), Assignment):
+                annotations.submit(assignment=held, answer=said)
+        projects.update_project(by=ada, project=project, queue_policy={"gold_share": 0})
+        project.refresh_from_db()
+        for person in (ben, chloe, chloe):
+            make_task(project, annotations_wanted=1)
+            annotations.submit(assignment=take(project, person), answer=TIE)
+        an_hour_ago = timezone.now() - timedelta(hours=1)
+        assert reviews.doubt_unreliable(an_hour_ago) == 2
+        open_ones = review_queue.waiting(project, rosa)
+        assert [(one.reason, one.assignment.annotator) for one in open_ones if one.assignment] == [
+            ("unreliable", chloe)
+        ] * 2
+        reviews.dismiss(concern=open_ones[0], by=rosa)
+        assert reviews.doubt_unreliable(an_hour_ago) == 0, "none comes twice"
+        assert reviews.doubt_unreliable(timezone.now() + timedelta(hours=1)) == 0, "nobody has been at work since"
 
 
 class TestVerdicts:

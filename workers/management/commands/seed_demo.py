@@ -121,7 +121,7 @@ class Command(BaseCommand):
                     responses=pair,
                     external_id=key,
                     gold=gold,
-                    explanation=comparison.reason if gold else "",
+                    explanation=comparison.reason or "",
                     arm="gold" if gold else "given",
                 )
 
