@@ -218,9 +218,12 @@ def _go_on(prompt: Prompt) -> None:
     """A prompt that passed: its responses are asked for, its tasks open. Call inside a transaction."""
     prompt.refresh_from_db()
     missing = prompt.responses_wanted - prompt.responses.count()
-    if missing > 0 and prompt.conversation_id is None:
+    if missing > 0:
+        talk = prompt.conversation
         try:
-            generation.request_responses(prompt=prompt, count=missing)
+            generation.request_responses(
+                prompt=prompt, count=missing, by=talk.person if talk else None, live=talk is not None
+            )
             Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.SCREENED)
         except NoServingModel:
             pass  # what serves was rolled back to nothing since; more can be asked for on the prompt's page

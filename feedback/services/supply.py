@@ -72,7 +72,7 @@ def _top_up(project: Project, wanted: int) -> int:
         return 0
     open_tasks = Task.objects.with_free_slots().filter(project=project, annotations_wanted__isnull=False)
     there = open_tasks.values("pk")[:wanted].count()
-    awaited = project.prompts.filter(responses__state__in=[State.QUEUED, State.RUNNING]).distinct()
+    awaited = project.prompts.filter(responses__state__in=[*generation.AWAITED, State.SCREENING]).distinct()
     short = min(wanted - there - awaited.count(), MOST_AT_ONCE)
     if short <= 0:
         return 0

@@ -14,7 +14,8 @@ def same_project(row: Any, project: Project) -> None:
 
 
 def answers_to(project: Project, prompt: Prompt) -> dict[str, Any]:
-    """A prompt's responses, how many of them are awaited still, and the life of the job that writes those."""
+    """A prompt's responses, how many of them are awaited still, whether a guard reads, and the life of the job that
+    writes those."""
     responses = browse.responses_to(prompt)
     awaited = sum(response.state in browse.WANTED for response in responses)
     job = browse.generation_job(project) if awaited else None
@@ -23,5 +24,6 @@ def answers_to(project: Project, prompt: Prompt) -> dict[str, Any]:
         "prompt": prompt,
         "responses": responses,
         "awaited": awaited,
+        "read": prompt.state == Prompt.State.RECEIVED or any(one.state == "screening" for one in responses),
         "life": health.life(job) if job else None,
     }
