@@ -92,6 +92,11 @@ class SnapshotRevoked(Conflict):
     sentence = "This snapshot was revoked. Freeze a new one."
 
 
+class PreflightBlocks(Conflict):
+    code = "preflight_blocks"
+    sentence = "What was looked at beforehand would not train. Mend what is named, then look again."
+
+
 class ChainRunning(Conflict):
     code = "chain_running"
     sentence = "A chain with these stages is already queued or running. Wait for it, or cancel it."

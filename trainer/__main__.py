@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one folder and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     parser.add_argument("folder", type=Path, help="the run folder, with run.json")
+    parser.add_argument("more", type=Path, nargs="*", help="further run folders, with --preflight only")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="pid to die with; default: the parent")
     parser.add_argument("--launch", choices=launching.names(), help="train with several processes, started this way")
     parser.add_argument("--processes", type=int, default=1, help="how many, for --launch")
@@ -80,11 +81,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     folder: Path = options.folder
-    if not folder.is_dir():
-        parser.error(f"no folder {folder}")
+    for one in (folder, *options.more):
+        if not one.is_dir():
+            parser.error(f"no folder {one}")
+    if options.more and not options.preflight:
+        parser.error("several folders are only looked at, with --preflight")
     die_with_parent(options.parent)
     if options.preflight:
-        return look_only(folder)
+        return max([look_only(one) for one in (folder, *options.more)])
     if options.launch:
         return launching.launch(folder, options.launch, options.processes)
     if int(os.environ.get("RANK", "0")) > 0:

@@ -83,7 +83,7 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         if name in paths:
             held.append(shape_of(paths[name]).parameters)
     if stage == "ppo":
-        critic = shape_of(paths["reward_model"])
+        critic = shape_of(paths["reward_model"]) if "reward_model" in paths else shape  # made from such a policy
         held.append(critic.parameters)
         trained += critic.parameters if lora is None else adapter_parameters(critic, lora)
     sequences = (rows or rows_at_once(stage, config)) * (2 if stage in PAIRS else 1)

@@ -152,6 +152,8 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
         found.examples = examples(first_batch(stage, lessons, config, seed), tokenizer)
     if "reward_model" in paths:
         check_reward_model(found, config, paths["reward_model"], snapshot)
+    elif "reward_model" in configs.INPUTS[stage][0]:
+        found.notes.append("The reward model is made by an earlier stage; whether it is good enough is looked at then.")
     check_cost(found, config, paths, lessons)
 
 

@@ -19,7 +19,7 @@ from feedback.models import Job
 from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
 from feedback.services import training as training_services
-from workers import adoption, corpora, datasets, generation, imports, presence, screening, training
+from workers import adoption, corpora, datasets, generation, imports, preflights, presence, screening, training
 from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.EXPORT: imports.write_out,
     Job.Kind.SCORE: screening.carry_out,
     Job.Kind.ADOPT: adoption.carry_out,
+    Job.Kind.PREFLIGHT: preflights.carry_out,
 }
 MAKE_ROOM = "Free some disk space, then try again."
 OUR_FAULT = "Something went wrong on our side; the worker's log has the details."

@@ -81,6 +81,7 @@ def prepare(work: Work, run: TrainingRun, folder: Path) -> None:
             "seed": run.seed,
             "config": run.config,
             "inputs": inputs_of(run),
+            "preflight": True,
         },
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from feedback.errors import Invalid, NothingToTrainOn, SnapshotTooSmall
+from feedback.errors import Invalid, NothingToTrainOn, SnapshotRevoked, SnapshotTooSmall
 from feedback.models import (
     Annotation,
     Chain,
@@ -21,12 +21,42 @@ from feedback.models import (
     Stage,
     Thumb,
 )
+from feedback.rules import policies
 from feedback.rules import stages as rules
 from feedback.rules.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
 from feedback.services import guarding, registry, snapshots
 
 PAIRS_NEEDED = {Stage.REWARD: "A reward model", Stage.DPO: "DPO"}
 LABELS_NEEDED = {Stage.CLASSIFY: "classification", Stage.TAG: "spans"}
+
+
+def settled(
+    project: Project,
+    stages: list[str],
+    *,
+    config: dict[str, Any],
+    base_model: ModelVersion | None,
+    snapshot: DatasetSnapshot | None,
+    texts: str,
+) -> tuple[list[str], dict[str, Any], str]:
+    """Stages in order, their settings and where texts come from, once all of it is known to make a chain.
+
+    Raises:
+        Invalid, NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: see `training.start_chain`.
+    """
+    stages = ordered(stages)
+    stray = sorted(set(config) - set(stages) - {"preset"})
+    if stray:
+        raise Invalid(f"There are settings for {stray[0]!r}, which is not in this chain.", field="config")
+    try:
+        policies.check_config(config)
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
+    if snapshot is not None and snapshot.state == DatasetSnapshot.State.REVOKED:
+        raise SnapshotRevoked
+    texts = texts_from(project, stages, texts)
+    check(project, stages, base_model=base_model, snapshot=snapshot, texts=texts, config=config)
+    return stages, config, texts
 
 
 def ordered(stages: list[str]) -> list[str]:
@@ -96,6 +126,22 @@ def start_of(chain: Chain, stage: str, settings: dict[str, Any]) -> Start:
     if stage == Stage.EVALUATE and start.base is not None:
         incumbent = start.base.parent if start.base.stage in rules.ALIGNMENT else registry.serving(chain.project)
         start.incumbent = None if incumbent == start.base else incumbent
+    return start
+
+
+def foreseen(project: Project, stages: list[str], stage: str, named: ModelVersion | None) -> Start:
+    """What a stage of a chain that has not begun will start from, as far as it is there already.
+
+    A policy that an earlier stage has yet to make is stood in for by the one which that stage starts from: they are of
+    one shape and one tokenizer.
+    """
+    before = stages[: stages.index(stage)]
+    rule, start = STAGES[stage], Start()
+    while earlier := next((name for name in rule.after if name in before), None):
+        if STAGES[earlier].makes != rule.makes and rule.makes != ModelVersion.Kind.REWARD:
+            return start
+        before, rule, stage = before[: before.index(earlier)], STAGES[earlier], earlier
+    start.base = _start(project, stage, named)
     return start
 
 

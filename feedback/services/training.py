@@ -12,7 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from feedback import queue
-from feedback.errors import ChainRunning, Invalid, InvalidTransition, SnapshotRevoked
+from feedback.errors import ChainRunning, InvalidTransition
 from feedback.models import (
     Chain,
     DatasetSnapshot,
@@ -27,7 +27,6 @@ from feedback.models import (
     Schedule,
     TrainingRun,
 )
-from feedback.rules import policies
 from feedback.rules.stages import ON_TEXTS
 from feedback.services import events, jobs, registry, starting
 
@@ -65,19 +64,9 @@ def start_chain(
         NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: what it needs is not there; the sentence says what to do.
         ChainRunning: one with the same stages is queued or running.
     """
-    stages = starting.ordered(stages)
-    config = config or {}
-    stray = sorted(set(config) - set(stages) - {"preset"})
-    if stray:
-        raise Invalid(f"There are settings for {stray[0]!r}, which is not in this chain.", field="config")
-    try:
-        policies.check_config(config)
-    except policies.InvalidPolicy as error:
-        raise Invalid(error.sentence, field=error.field) from None
-    if snapshot is not None and snapshot.state == DatasetSnapshot.State.REVOKED:
-        raise SnapshotRevoked
-    texts = starting.texts_from(project, stages, texts)
-    starting.check(project, stages, base_model=base_model, snapshot=snapshot, texts=texts, config=config)
+    stages, config, texts = starting.settled(
+        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts
+    )
     try:
         with transaction.atomic():
             rows, read = starting.drafts(project, by, stages, snapshot, texts)
@@ -204,12 +193,17 @@ def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: lis
     return evaluation
 
 
+def settings_of_run(project: Project, stage: str, config: dict[str, Any]) -> dict[str, Any]:
+    """All that a run of the stage is told in a chain of this config, the preset first."""
+    preset = config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)
+    return {"preset": preset} | starting.settings_of(project, stage, config)
+
+
 def _start_run(chain: Chain, position: int) -> TrainingRun:
     """The run at `position` with its job. Call while holding the chain's row, or before anybody sees it."""
     stage = chain.stages[position]
     project = chain.project
-    settings = {"preset": chain.config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)}
-    settings |= starting.settings_of(project, stage, chain.config)
+    settings = settings_of_run(project, stage, chain.config)
     start = starting.start_of(chain, stage, settings)
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
     number = (TrainingRun.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1

@@ -8,6 +8,7 @@ from feedback.web import (
     house,
     labels,
     models,
+    preflight,
     projects,
     prompts,
     quality,
@@ -69,6 +70,9 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/review/<uuid:concern_id>/", reviews.decide, name="review_decide"),
     # Training
     path("p/<slug:slug>/train/", training.train, name="train"),
+    path("p/<slug:slug>/train/preflight/", preflight.ask, name="preflight_ask"),
+    path("p/<slug:slug>/train/preflight/<uuid:job_id>/", preflight.look, name="preflight"),
+    path("p/<slug:slug>/train/preflight/<uuid:job_id>/start/", preflight.start, name="preflight_start"),
     path("p/<slug:slug>/train/compare/", training.compare, name="runs_compare"),
     path("p/<slug:slug>/train/compare/<slug:plot>.json", training.compare_points, name="runs_compare_points"),
     path("p/<slug:slug>/train/runs/<uuid:run_id>/", training.run, name="run"),

@@ -26,6 +26,7 @@ REMEDIES = {
     Job.ErrorKind.DATA: "Look at the snapshot's first rows, collect what is missing, and start a new chain.",
     Job.ErrorKind.CONFIG: "Correct the setting that is named, in the project or for one chain, and start again.",
     Job.ErrorKind.OUT_OF_MEMORY: "Use a smaller batch or a shorter length, then retry; it goes on from its checkpoint.",
+    Job.ErrorKind.DISK_FULL: "Free some disk space, then retry; it goes on from its checkpoint.",
     Job.ErrorKind.DIVERGED: "Lower the learning rate, or raise the KL weight in PPO, and start again.",
     Job.ErrorKind.LOST_WORKER: "Look at the machine's memory and the worker's log, then retry.",
     Job.ErrorKind.INTERNAL: "This is a fault of ours. Keep the log below, and retry once.",
@@ -38,28 +39,14 @@ def train(request: HttpRequest, project: Project) -> HttpResponse:
     if request.method == "POST":
         return start(request, project)
     form = StagesForm(project=project, initial={"stages": [stage.value for stage in runs.CHAIN]})
-    return _train(request, project, form)
+    return train_page(request, project, form)
 
 
 def start(request: HttpRequest, project: Project) -> HttpResponse:
     form = StagesForm(request.POST, project=project)
     if form.is_valid():
-        values = form.cleaned_data
-        named = {
-            name: fetch(viewer(request), values[name]) if values[name] else None
-            for name, fetch in (("snapshot", access.get_snapshot), ("base_model", access.get_model))
-        }
         try:
-            chain = training_services.start_chain(
-                project=project,
-                by=person(request),
-                stages=values["stages"],
-                config=values["config"],
-                seed=values["seed"] or 0,
-                texts=values["texts"],
-                promote=values["promote"],
-                **named,  # type: ignore[arg-type]
-            )
+            chain = training_services.start_chain(project=project, by=person(request), **asked_for(request, form))
         except DomainError as error:
             form.add_refusal(error)
         else:
@@ -68,10 +55,19 @@ def start(request: HttpRequest, project: Project) -> HttpResponse:
             if first is not None:
                 return redirect("run", project.slug, first.public_id)
             return redirect("train", project.slug)
-    return _train(request, project, form, status=422)
+    return train_page(request, project, form, status=422)
 
 
-def _train(request: HttpRequest, project: Project, form: StagesForm, status: int = 200) -> HttpResponse:
+def asked_for(request: HttpRequest, form: StagesForm) -> dict[str, Any]:
+    """The chain that a valid form describes, as the services take it."""
+    values = form.cleaned_data
+    fetchers: tuple[tuple[str, Any], ...] = (("snapshot", access.get_snapshot), ("base_model", access.get_model))
+    named = {name: fetch(viewer(request), values[name]) if values[name] else None for name, fetch in fetchers}
+    told = {name: values[name] for name in ("stages", "config", "texts", "promote")}
+    return told | named | {"seed": values["seed"] or 0}
+
+
+def train_page(request: HttpRequest, project: Project, form: StagesForm, status: int = 200) -> HttpResponse:
     there = health.queue_now("train")
     page = page_of(runs.runs_of(project), request.GET.get("after"), size=20)
     rows = [(run, health.life(run.job, there=there)) for run in page.rows]

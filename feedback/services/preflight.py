@@ -1,0 +1,115 @@
+"""Preflight: what a chain would meet and cost, looked at by a worker before anything is trained.
+
+The snapshot that it looks at is frozen first, so that the chain which is started from it trains on exactly that.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from feedback import queue
+from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
+from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project
+from feedback.rules.stages import ON_TEXTS, STAGES
+from feedback.services import events, jobs, starting, training
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stage as it would run: its settings, its snapshot, and the models that are there for it already."""
+
+    stage: str
+    config: dict[str, Any]
+    snapshot: DatasetSnapshot | None
+    start: starting.Start
+
+
+def request_preflight(
+    *,
+    project: Project,
+    by: Person | None,
+    stages: list[str],
+    config: dict[str, Any] | None = None,
+    seed: int = 0,
+    base_model: ModelVersion | None = None,
+    snapshot: DatasetSnapshot | None = None,
+    texts: str = "",
+    promote: bool = False,
+) -> Job:
+    """A job that looks at a chain as `training.start_chain` would start it; arguments and refusals are the same."""
+    stages, config, texts = starting.settled(
+        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts
+    )
+    with transaction.atomic():
+        rows, read = starting.drafts(project, by, stages, snapshot, texts)
+        payload = {
+            "stages": stages,
+            "config": config,
+            "seed": seed,
+            "texts": texts,
+            "promote": promote,
+            "base_model": str(base_model.public_id) if base_model else None,
+            "snapshot": str(rows.public_id) if rows else None,
+            "read": str(read.public_id) if read else None,
+        }
+        job = jobs.create(kind=Job.Kind.PREFLIGHT, queue_name=queue.DEFAULT, project=project, by=by, payload=payload)
+        events.record("preflight.requested", job, actor=by, stages="+".join(stages))
+    return job
+
+
+def planned(job: Job) -> list[Planned]:
+    """The stages of the job's chain, each with what it would start from."""
+    told, project = job.payload, job.project
+    assert project is not None
+    rows, read = (_snapshot(project, told[name]) for name in ("snapshot", "read"))
+    base = ModelVersion.objects.filter(project=project, public_id=told["base_model"]).first()
+    plan = []
+    for stage in told["stages"]:
+        settings = training.settings_of_run(project, stage, told["config"])
+        start = starting.foreseen(project, told["stages"], stage, base)
+        if STAGES[stage].reward and "reward" not in told["stages"]:
+            start.reward = starting.newest(project, "reward")
+        plan.append(Planned(stage, settings, read if stage in ON_TEXTS else rows, start))
+    return plan
+
+
+def start(*, by: Person, job: Job) -> Chain:
+    """The chain that was looked at, on the snapshot that was looked at.
+
+    Raises:
+        InvalidTransition: the job is no preflight that has ended well.
+        PreflightBlocks: something it found would waste the run; the sentence says what.
+    """
+    if job.kind != Job.Kind.PREFLIGHT or job.status != Job.Status.SUCCEEDED:
+        raise InvalidTransition("Nothing was looked at yet. Wait for the preflight, or look again.")
+    if blocking := blocks(job):
+        raise PreflightBlocks(" ".join(blocking))
+    told, project = job.payload, job.project
+    if project is None:
+        raise Invalid("It belongs to no project.")
+    return training.start_chain(
+        project=project,
+        by=by,
+        stages=told["stages"],
+        config=told["config"],
+        seed=told["seed"],
+        base_model=ModelVersion.objects.filter(project=project, public_id=told["base_model"]).first(),
+        snapshot=_snapshot(project, told["snapshot"]),
+        texts=told["texts"],
+        promote=told["promote"],
+    )
+
+
+def blocks(job: Job) -> list[str]:
+    """Sentences of all that blocks the chain, by stage."""
+    return [
+        f"{stage['stage']}: {finding['sentence']} {finding['remedy']}"
+        for stage in job.result.get("stages", [])
+        for finding in stage["findings"]
+        if finding["severity"] == "block"
+    ]
+
+
+def _snapshot(project: Project, key: str | None) -> DatasetSnapshot | None:
+    return DatasetSnapshot.objects.get(project=project, public_id=key) if key else None

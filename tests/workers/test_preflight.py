@@ -1,0 +1,156 @@
+"""Ada looks before she trains: findings by stage, the first rows token by token, and a start on exactly those rows."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from feedback.errors import InvalidTransition, PreflightBlocks
+from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project, TrainingRun
+from feedback.services import preflight, snapshots
+from tests.factories import make_model, make_pair, make_prompt_in
+from trainer.checkpoints import file_sha256
+from workers.execution import run_job
+from workers.preflights import inputs_of
+
+pytestmark = pytest.mark.database
+SignedIn = Callable[[Person], Client]
+
+
+@pytest.fixture(scope="module")
+def policy_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained policy with a tokenizer of bytes, as a pretraining run leaves it."""
+    import torch
+
+    from trainer.checkpoints import write_manifest
+    from trainer.config import PretrainConfig
+    from trainer.models import build_model, save_model
+    from trainer.tokenizer import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("policy") / "model"
+    tokenizer = train_tokenizer(iter(["my router is slow"]), 300, 2)
+    torch.manual_seed(0)
+    shape = PretrainConfig(hidden_size=16, layers=1, heads=2, intermediate_size=32, context_length=128)
+    save_model(folder, build_model(shape, tokenizer), tokenizer)
+    run = {"run": "r", "stage": "pretrain", "seed": 0}
+    write_manifest(folder, kind="policy", run=run, config={}, inputs={})
+    return folder
+
+
+@pytest.fixture
+def ready(project: Project, ada: Person, settings: Any, policy_files: Path) -> ModelVersion:
+    """Pairs on training and held-out prompts, and a base model with files."""
+    for split, number in (("train", 4), ("selection", 2)):
+        for _ in range(number):
+            make_pair(project, ada, prompt=make_prompt_in(project, split).text)
+    version = make_model(project, ada, stage="pretrain")
+    folder = settings.DATA_DIR / version.path
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(policy_files, folder)
+    ModelVersion.objects.filter(pk=version.pk).update(manifest_sha256=file_sha256(folder / "manifest.json"))
+    version.refresh_from_db()
+    return version
+
+
+def looked_at(project: Project, ada: Person, **asked: Any) -> Job:
+    job = preflight.request_preflight(project=project, by=ada, **asked)
+    run_job(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def test_a_chain_that_can_start_is_shown_and_starts_on_what_was_shown(
+    project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn, settings: Any
+) -> None:
+    runs = TrainingRun.objects.count()
+    settled = {"stages": ["reward", "dpo"], "config": {"reward": {"max_length": 128}, "dpo": {"max_length": 128}}}
+    job = looked_at(project, ada, **settled, base_model=ready, seed=5)
+    assert (job.status, job.error) == (Job.Status.SUCCEEDED, "")
+    assert job.result["ok"] and [stage["stage"] for stage in job.result["stages"]] == ["reward", "dpo"]
+    reward = job.result["stages"][0]
+    assert reward["learned"]["rows"] == 4 and reward["memory"]["parameters"] > 0
+    snapshot = DatasetSnapshot.objects.get(project=project)
+    assert reward["snapshot"]["hash"] == snapshot.content_hash
+    assert not (settings.DATA_DIR / "preflights" / str(job.public_id)).exists()
+    assert TrainingRun.objects.count() == runs
+
+    client = signed_in(ada)
+    address = f"/p/desk/train/preflight/{job.public_id}/"
+    page = client.get(address).content.decode()
+    assert "Nothing stands in its way." in page and "<mark>" in page and "free</span>" in page
+    assert "hx-trigger" not in page.split('id="preflight"')[1].split(">")[0]  # it is final and no longer polls
+    started = client.post(f"{address}start/")
+    chain = Chain.objects.get(project=project, state=Chain.State.ACTIVE)
+    run = chain.runs.get()
+    assert started["Location"].endswith(f"/train/runs/{run.public_id}/")
+    assert (chain.stages, chain.seed, run.snapshot, run.base_model) == (["reward", "dpo"], 5, snapshot, ready)
+
+
+def test_a_chain_that_is_blocked_cannot_be_started(
+    project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn, client_for: Any
+) -> None:
+    job = looked_at(project, ada, stages=["reward"], config={"reward": {"max_length": 8}}, base_model=ready)
+    assert job.status == Job.Status.SUCCEEDED and job.result["ok"] is False
+    with pytest.raises(PreflightBlocks, match=r"reward: 4 of 4 rows would train on nothing: longer than max_length\."):
+        preflight.start(by=ada, job=job)
+    page = signed_in(ada).get(f"/p/desk/train/preflight/{job.public_id}/").content.decode()
+    assert "It cannot be started." in page and "Raise max_length" in page
+    assert "Start this chain" not in page
+    reply = client_for(ada).post(f"/api/v1/training-runs/preflight/{job.public_id}/start/")
+    assert (reply.status_code, reply.json()["errors"][0]["code"]) == (409, "preflight_blocks")
+    refused = signed_in(ada).post(f"/p/desk/train/preflight/{job.public_id}/start/", follow=True)
+    assert "would train on nothing" in refused.content.decode()
+    assert Chain.objects.filter(state=Chain.State.ACTIVE).count() == 0
+
+
+def test_the_form_s_other_button_looks_and_trains_nothing(
+    project: Project, ada: Person, ben: Person, ready: ModelVersion, signed_in: SignedIn
+) -> None:
+    client = signed_in(ada)
+    assert 'formaction="/p/desk/train/preflight/"' in client.get("/p/desk/train/").content.decode()
+    reply = client.post("/p/desk/train/preflight/", {"stages": ["reward"], "base_model": str(ready.public_id)})
+    job = Job.objects.get(kind=Job.Kind.PREFLIGHT)
+    assert reply["Location"].endswith(f"/train/preflight/{job.public_id}/")
+    waiting = client.get(reply["Location"]).content.decode()
+    assert 'hx-trigger="every 1s"' in waiting and "Start this chain" not in waiting
+    with pytest.raises(InvalidTransition):
+        preflight.start(by=ada, job=job)
+    wrong = client.post("/p/desk/train/preflight/", {"stages": ["reward"], "config": '{"reward": {"epoks": 1}}'})
+    assert wrong.status_code == 422 and "epoks" in wrong.content.decode()
+    assert signed_in(ben).post("/p/desk/train/preflight/", {"stages": ["reward"]}).status_code in (403, 404)
+    assert Job.objects.filter(kind=Job.Kind.PREFLIGHT).count() == 1
+    assert not Chain.objects.filter(state=Chain.State.ACTIVE).exists()
+
+
+def test_over_rest(project: Project, ada: Person, rosa: Person, ready: ModelVersion, client_for: Any) -> None:
+    body = {"project": "desk", "stages": ["reward"], "config": {"reward": {"max_length": 128}}}
+    body["base_model"] = str(ready.public_id)
+    assert client_for(rosa).post("/api/v1/training-runs/preflight/", body).status_code == 403
+    client = client_for(ada)
+    reply = client.post("/api/v1/training-runs/preflight/", body)
+    assert reply.status_code == 201, reply.content
+    early = client.post(f"/api/v1/training-runs/preflight/{reply.json()['id']}/start/")
+    assert (early.status_code, early.json()["errors"][0]["code"]) == (409, "invalid_transition")
+    run_job(Job.objects.get(public_id=reply.json()["id"]).pk)
+    told = client.get(f"/api/v1/jobs/{reply.json()['id']}/").json()
+    assert told["kind"] == "preflight" and told["result"]["ok"] is True
+    tokens = told["result"]["stages"][0]["examples"][0]["sequences"][0]["tokens"]
+    assert any(learnt for _, learnt in tokens) and not tokens[0][1]
+    started = client.post(f"/api/v1/training-runs/preflight/{reply.json()['id']}/start/")
+    assert started.status_code == 201 and started.json()["stages"] == ["reward"]
+
+
+def test_what_an_earlier_stage_will_make_is_stood_in_for(project: Project, ada: Person, ready: ModelVersion) -> None:
+    job = preflight.request_preflight(project=project, by=ada, stages=["sft", "reward", "ppo", "evaluate"])
+    plan = {planned.stage: planned for planned in preflight.planned(job)}
+    assert [plan[stage].start.base for stage in ("sft", "reward", "ppo")] == [ready, ready, ready]
+    assert plan["ppo"].start.reward is None and plan["evaluate"].start.base is None
+    frozen = plan["sft"].snapshot
+    assert frozen is not None and frozen == plan["ppo"].snapshot
+    snapshots.freeze(frozen)
+    plan = {planned.stage: planned for planned in preflight.planned(job)}
+    assert set(inputs_of(plan["ppo"])) == {"snapshot", "base_model"}
+    assert set(inputs_of(plan["sft"])) == {"snapshot", "base_model"}
