@@ -272,8 +272,8 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
     def record() -> None:
         services.record_result(run, metrics)
         if made is not None:
-            registry.register(
             tokenizers.keep(folder / made["path"])
+            registry.register(
                 run=run,
                 kind=manifest["kind"],
                 path=f"{run.folder}/{made['path']}",
