@@ -32,7 +32,8 @@ def figures() -> dict[str, Any]:
     arm = {"sft_gold": 1.0, "samples": [sample], "kl": 2.2}
     made: dict[str, Any] = {
         "seed": 0,
-        "gold": {"base": 0.2, "sft": 1.0, "ppo": 2.6},
+        "gold": {"base": 0.2, "sft": 1.0, "dpo": 2.0, "kto": 1.9, "ppo": 2.6},
+        "ended": {"base": 0.9, "sft": 1.0, "dpo": 0.99, "kto": 0.98, "ppo": 1.0},
         "best_of": best,
         "win_rate": {"low": 0.8},
         "ceiling": 0.83,
@@ -118,6 +119,9 @@ def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> 
     assert broken(gold__ppo=1.7) == {"ppo_beside_best_of_16", "ppo_over_sft"}
     assert broken(win_rate__low=0.62) == {"win_rate"}
     assert broken(ppo__kl=8.1) == broken(ppo__kl=0.9) == {"kl"}
+    assert broken(gold__dpo=0.9) == {"dpo_beside_sft"}
+    assert broken(gold__kto=0.9) == {"kto_beside_sft"}
+    assert broken(ended__kto=0.94) == {"answers_end"}
     assert broken(reward__1__gold_order=0.69) == {"reward_gold_order"}
     assert broken(reward__1__accuracy=0.68) == {"reward_of_ceiling"}
     assert broken(reward__0__accuracy=0.63) == {"reward_few_labels"}

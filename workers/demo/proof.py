@@ -168,6 +168,24 @@ DEMANDS: tuple[Demand, ...] = (
     ),
     Demand("kl", "KL of PPO between 1 and 8 nats", lambda f: f["ppo"]["kl"], lambda value: 1 <= value <= 8),
     Demand(
+        "dpo_beside_sft",
+        "gold of DPO on the same labels is no lower than that of SFT",
+        lambda f: f["gold"]["dpo"] - f["gold"]["sft"],
+        at_least(0.0),
+    ),
+    Demand(
+        "kto_beside_sft",
+        "gold of KTO on the same labels is no lower than that of SFT",
+        lambda f: f["gold"]["kto"] - f["gold"]["sft"],
+        at_least(0.0),
+    ),
+    Demand(
+        "answers_end",
+        "at least 95 % of the answers of DPO, KTO and PPO end by themselves",
+        lambda f: min(f["ended"][name] for name in ("dpo", "kto", "ppo")),
+        at_least(0.95),
+    ),
+    Demand(
         "reward_gold_order",
         "the reward model of all labels follows the gold order in at least 70 % of held-out pairs",
         lambda f: f["reward"][-1]["gold_order"],

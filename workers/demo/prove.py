@@ -1,8 +1,9 @@
 """The proof that training works, on a CPU and from nothing: every stage through its own recipe, judged from outside.
 
 For each seed: tokenizer, pretraining, SFT; labels by simulated annotators on what SFT writes; reward models at several
-label counts; best-of-n; PPO with the default KL coefficient and with none. The gold utility is read here and nowhere
-else: what is trained sees labels only. Over-optimisation must show without KL, and be told by the trainer's alarms.
+label counts; best-of-n; DPO and KTO on the same labels; PPO with the default KL coefficient and with none. The gold
+utility is read here and nowhere else: what is trained sees labels only. Over-optimisation must show without KL, and be
+told by the trainer's alarms.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ class Seed:
         self.label()
         self.reward_models()
         self.best_of_n()
+        for stage in ("dpo", "kto"):
+            inputs = {"snapshot": self.folder / f"labels-{max(LABELS)}", "base_model": self.model("sft")}
+            self.stage(stage, stage, SMALL, **inputs)
         for arm in ARMS:
             self.optimise(arm)
         self.compare()
@@ -238,17 +242,19 @@ class Seed:
         }
 
     def compare(self) -> None:
-        """Gold of base, SFT and PPO's policy on the held-out prompts, and how often PPO's answer is worth more."""
+        """Gold of every policy on the held-out prompts, what share ended, and how often PPO's answer is worth more."""
         lines = [
             {"prompt": p.messages, "seeds": [world.stable_seed(self.seed, p.text, k) >> 1 for k in range(ANSWERS)]}
             for p in self.held
         ]
         samples = {"sft": self.sft}
-        for name, made in (("base", "pretrain"), ("ppo", "ppo"), ("kept_at_zero", "hacked")):
+        policies = {"base": "pretrain", "dpo": "dpo", "kto": "kto", "ppo": "ppo", "kept_at_zero": "hacked"}
+        for name, made in policies.items():
             samples[name] = [sampled(line) for line in self.responses(f"answers-{name}", self.model(made), lines)]
         golds = {name: [one.gold for one in some] for name, some in samples.items()}
         self.figures["gold"] = {name: fmean(values) for name, values in golds.items()}
         self.figures["gold_se"] = {name: stdev(values) / len(values) ** 0.5 for name, values in golds.items()}
+        self.figures["ended"] = {name: fmean(one.ended for one in some) for name, some in samples.items()}
         self.figures["win_rate"] = measure.win_rate(samples["ppo"], samples["sft"], self.seed)
         best = self.figures["best_of"]
         start = best["1"]["gold"]
