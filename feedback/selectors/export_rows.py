@@ -153,7 +153,6 @@ def _trimmed(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gold(kind: str, gold: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The right answer in letters; tasks made over REST name the chosen response alone."""
-    if set(gold) == {"chosen"}:
-        return {"outcome": "prefer", "choice": LETTERS[names.index(gold["chosen"])], "strength": 2}
-    return _trimmed(payloads.unresolve(kind, gold, names))
+    """The right answer in letters, with its tolerance if it has one."""
+    tolerance = {"tolerance": gold["tolerance"]} if gold.get("tolerance") else {}
+    return _trimmed(payloads.unresolve(kind, gold, names)) | tolerance

@@ -23,6 +23,7 @@ from feedback.models import (
     TaskResponse,
     Thumb,
 )
+from feedback.rules import gold as gold_rules
 from feedback.rules import messages as message_rules
 from feedback.rules import payloads
 from feedback.rules.canonical import body_hash
@@ -376,8 +377,7 @@ def _resolve(project: Project, one: Ready) -> None:
     where = "gold"
     try:
         if item.gold is not None:
-            gold = payloads.resolve(item.gold, question)
-            one.gold = {name: value for name, value in gold.items() if value not in ("", {})}
+            one.gold = gold_rules.checked(item.gold, question)
         for place, said in enumerate(item.answers):
             where = f"answers[{place}].answer"
             one.payloads.append(payloads.resolve(said.answer, question))

@@ -14,7 +14,7 @@ from feedback.services import annotations, gold, projects, queue
 from tests.conftest import SHARED_DATA
 from tests.factories import make_task, take
 from tests.kinds import make_kind
-from tests.services.test_import import brought_in
+from tests.services.test_import import brought_in, written
 
 TIE = {"outcome": "tie"}
 NAME = {"start": 0, "end": 4, "label": "name"}
@@ -133,3 +133,20 @@ def test_llmbar_serves_as_gold(project: Project, hana: Person, ada: Person, ben:
             annotations.submit(assignment=held, answer={"outcome": "prefer", "choice": choice, "strength": 2})
     scores = {one.person.username: (one.gold_right, one.gold_asked) for one in quality(project).annotators}
     assert scores == {"ben": (24, 24), "chloe": (0, 24)}
+
+
+def test_a_check_comes_in_from_a_file_with_its_tolerance_and_goes_out_again(project: Project, ada: Person) -> None:
+    row = {
+        "kind": "rating",
+        "prompt": [{"role": "user", "content": "Why is the sky blue?"}],
+        "responses": ["Air scatters blue light most."],
+        "gold": {"ratings": {"truthful": 5}, "tolerance": 1},
+    }
+    broken = row | {"gold": {"ratings": {"truthful": 5}, "tolerance": 9}}
+    job = brought_in(project, ada, json.dumps(row).encode() + b"\n" + json.dumps(broken).encode())
+    assert (job.result["tasks"], job.result["rejected"]) == (1, 1)
+    task = Task.objects.get()
+    assert task.gold is not None
+    assert (task.gold["ratings"], task.gold["tolerance"]) == ({"truthful": 5}, 1)
+    _, path = written(project, ada, "touchstone")
+    assert json.loads(path.read_text())["gold"] == row["gold"]
