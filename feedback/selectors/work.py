@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Avg, Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from feedback.models import (
@@ -15,10 +15,8 @@ from feedback.models import (
     Person,
     Project,
     Response,
-    SnapshotAnnotation,
     Task,
 )
-from feedback.models import ModelVersion as Version
 from feedback.rules import schemes
 from feedback.rules.payloads import LETTERS, PROMPT, unresolve
 from feedback.services.assignments import SKIP_REASONS
@@ -31,9 +29,7 @@ class Progress:
     """An annotator's day in a project. `seconds` is the time spent on today's answers."""
 
     today: int
-    total: int
     seconds: float
-    open_tasks: int | None = None
 
 
 def payload(assignment: Assignment) -> dict[str, Any]:
@@ -79,18 +75,6 @@ def _answer(assignment: Assignment) -> dict[str, Any] | None:
     return unresolve(assignment.task.kind, assignment.current.payload, assignment.current.shown)
 
 
-def held(project: Project, person: Person) -> Assignment | None:
-    """The task on this person's desk, if any."""
-    return (
-        Assignment.objects.filter(
-            project=project, annotator=person, state=Assignment.State.HELD, held_until__gt=timezone.now()
-        )
-        .select_related("task__prompt", "project", "draft", "current")
-        .order_by("ahead", "pk")
-        .first()
-    )
-
-
 def undoable(project: Project, person: Person) -> Assignment | None:
     """The last answer of this person, if it is recent enough to be called back by one key."""
     last = (
@@ -108,37 +92,12 @@ def undoable(project: Project, person: Person) -> Assignment | None:
 
 
 def progress(project: Project, person: Person, now: datetime | None = None) -> Progress:
-    """Answers today (UTC) and ever; revisions are not counted again."""
+    """Answers today (UTC); revisions are not counted again."""
     now = now or timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    mine = Annotation.objects.filter(project=project, annotator=person, revision=1)
-    today = mine.filter(created_at__gte=midnight)
-    return Progress(
-        today=today.count(),
-        total=mine.count(),
-        seconds=today.aggregate(all=Sum("seconds"))["all"] or 0.0,
-    )
-
-
-def mean_seconds(project: Project, person: Person) -> float | None:
-    """Mean time per answer over the person's answers in the project, seconds."""
-    return Annotation.objects.filter(project=project, annotator=person, revision=1).aggregate(mean=Avg("seconds"))[
-        "mean"
-    ]
-
-
-def trained_by(person: Person) -> list[dict[str, Any]]:
-    """What this person's annotations have trained: [{"version", "annotations"}], newest first."""
-    counts: dict[int, int] = {}
-    rows = SnapshotAnnotation.objects.filter(annotation__annotator=person).values_list("snapshot_id", flat=True)
-    for snapshot in rows.iterator():
-        counts[snapshot] = counts.get(snapshot, 0) + 1
-    versions = Version.objects.filter(run__snapshot__in=list(counts)).select_related("run", "project").order_by("-id")
-    return [
-        {"version": version, "annotations": counts[version.run.snapshot_id]}
-        for version in versions
-        if version.run is not None and version.run.snapshot_id is not None
-    ]
+    mine = Annotation.objects.filter(project=project, annotator=person, revision=1, created_at__gte=midnight)
+    today = mine.aggregate(count=Count("id"), seconds=Sum("seconds"))
+    return Progress(today=today["count"], seconds=today["seconds"] or 0.0)
 
 
 def guidelines(project: Project) -> GuidelineVersion | None:

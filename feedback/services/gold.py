@@ -62,7 +62,9 @@ def mark(
         locked = Task.objects.select_for_update().get(pk=task.pk)
         gold = _settled(locked) if answer is None else _given(locked, answer)
         locked.gold, locked.explanation, locked.training_round = gold, explanation.strip(), training_round
-        locked.annotations_wanted, locked.free_slots, locked.state = None, 1, Task.State.OPEN
+        locked.annotations_wanted, locked.free_slots = None, 1
+        if locked.state != Task.State.WAITING:  # the guard reads it first
+            locked.state = Task.State.OPEN
         locked.save(
             update_fields=["gold", "explanation", "training_round", "annotations_wanted", "free_slots", "state"]
         )
