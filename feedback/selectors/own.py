@@ -1,14 +1,25 @@
 """What is one's own: tokens, and what one's answers came to."""
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.query import QuerySet
 from django.utils import timezone
 
-from feedback.models import Annotation, ApiToken, ModelVersion, Person, Project, SnapshotAnnotation
+from feedback.errors import NotFound
+from feedback.models import (
+    Annotation,
+    ApiToken,
+    Assignment,
+    Kind,
+    ModelVersion,
+    Person,
+    Project,
+    SnapshotAnnotation,
+)
 from feedback.rules.gold import is_right
 from feedback.selectors.access import Viewer, projects_for
 
@@ -36,6 +47,33 @@ class OwnFigures:
 def tokens(person: Person) -> QuerySet[ApiToken]:
     """Live tokens first, newest first."""
     return person.tokens.select_related("project").order_by("revoked_at", "-id")
+
+
+def answers(project: Project, person: Person) -> QuerySet[Annotation]:
+    """What this person has said in a project and stands by: the last revision of each answer."""
+    mine = Annotation.objects.filter(project=project, annotator=person, assignment__current=F("pk"))
+    return mine.select_related("assignment__task__prompt", "assignment__project", "assignment__current", "task__prompt")
+
+
+def may_revise(annotation: Annotation) -> bool:
+    """Not in the training round, where what is right was told; a talk is revised within it."""
+    return not (annotation.withdrawn or annotation.task.training_round or annotation.kind == Kind.CONVERSATION)
+
+
+def revisable(project: Project, person: Person, key: str) -> Assignment:
+    """One's own answer, to be looked at again.
+
+    Raises:
+        NotFound: it is nobody's, somebody else's, or not to be changed at the desk.
+    """
+    try:
+        asked = uuid.UUID(key)
+    except ValueError:
+        raise NotFound from None
+    found = answers(project, person).filter(assignment__public_id=asked).first()
+    if found is None or not may_revise(found):
+        raise NotFound
+    return found.assignment
 
 
 def figures(person: Person) -> list[OwnFigures]:

@@ -18,11 +18,12 @@ from django.views.decorators.http import require_POST
 
 from feedback.address import caller_address
 from feedback.errors import DomainError, NotFound
-from feedback.models import Person
-from feedback.selectors import access, own, review_queue
+from feedback.models import Person, Project
+from feedback.selectors import access, browse, own, review_queue
 from feedback.services import people
-from feedback.web.doors import person, viewer
+from feedback.web.doors import person, project_page, viewer
 from feedback.web.forms import SignInForm, TokenForm
+from feedback.web.paging import page_of
 
 WRONG = "That username and password do not match an account. Check both and try again."
 TOO_MANY = "Too many attempts. Wait a minute, then try again."
@@ -130,3 +131,11 @@ def _too_many(request: HttpRequest, username: str) -> bool:
         cache.add(key, 0, timeout=120)
         over |= cache.incr(key) > limit
     return over
+
+
+@project_page()
+def answers(request: HttpRequest, project: Project) -> HttpResponse:
+    """One's own answers in a project, newest first, each with the way back to it."""
+    page = page_of(own.answers(project, person(request)), request.GET.get("after"))
+    rows = [(said, own.may_revise(said.annotation)) for said in browse.said(page.rows)]
+    return render(request, "feedback/account/answers.html", {"project": project, "page": page, "rows": rows})

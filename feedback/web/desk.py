@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Project
-from feedback.selectors import access, browse, waiting, work
+from feedback.selectors import access, browse, own, waiting, work
 from feedback.services import annotations, assignments, idempotency, projects, queue, training_round
 from feedback.services.queue import NoTask
 from feedback.web.answers import from_form
@@ -30,12 +30,22 @@ from feedback.web.json_door import body_of, is_json, json_door
 @never_cache
 @project_page()
 def desk(request: HttpRequest, project: Project) -> HttpResponse:
+    """With `?revise=` an answer of one's own lies on top, as it was given; the tasks go on behind it."""
+    if asked := request.GET.get("revise"):
+        return _page(request, project, revising=own.revisable(project, person(request), asked))
     return _page(request, project)
 
 
-def _page(request: HttpRequest, project: Project, *, error: str = "", status: int = 200) -> HttpResponse:
+def _page(
+    request: HttpRequest,
+    project: Project,
+    *,
+    revising: Assignment | None = None,
+    error: str = "",
+    status: int = 200,
+) -> HttpResponse:
     who = person(request)
-    found = queue.next_assignment(project=project, annotator=who)
+    found: Assignment | NoTask = revising or queue.next_assignment(project=project, annotator=who)
     ahead: Assignment | NoTask | None = None
     if isinstance(found, Assignment):
         ahead = queue.next_assignment(project=project, annotator=who, ahead=True)
@@ -44,7 +54,7 @@ def _page(request: HttpRequest, project: Project, *, error: str = "", status: in
         "project": project,
         "shown": card(request, found) if isinstance(found, Assignment) else _nothing(request, project, found),
         "ahead": card(request, ahead) if isinstance(ahead, Assignment) else "",
-        "present": found if isinstance(found, Assignment) else None,
+        "present": found if isinstance(found, Assignment) and not revising else None,
         "progress": work.progress(project, who),
         "guidelines": work.guidelines(project),
         "unread": work.unread_guidelines(project, who),

@@ -446,6 +446,7 @@ function start() {
   else lookAgain(Number(desk.querySelector("[data-nothing]")?.dataset.retryAfter) || 10);
   if (outbox.items.length) outbox.flush();
   status();
+  if (location.search) history.replaceState(null, "", location.pathname); // what was asked for lies on the desk
   document.documentElement.dataset.deskReady = "yes";
 }
 
