@@ -55,7 +55,7 @@ class MLMConfig(EncoderTraining, EncoderShape):
         steps: optimiser steps, >= 1.
         mask_share: share of the tokens that are to be guessed, in (0, 0.9]; of them 80 % are masked, 10 % become
             another token, 10 % stay (Devlin et al. 2019, section 3.1).
-        heldout_documents: texts of the selection split used for the held-out loss, >= 1.
+        heldout_documents: texts, or windows of longer ones, of the selection split used for the held-out loss, >= 1.
     """
 
     steps: int = setting(800, low=1)

@@ -57,8 +57,9 @@ def run(context: RunContext) -> StageResult:
     train, heldout = texts(open_snapshot(context.inputs["snapshot"]))
     length = room(model, config.max_length)
     rows = [window for text in encode_texts(tokenizer, train) for _, window in windows(text, length, overlap=0)]
-    kept_out = [windows(text, length)[0][1] for text in encode_texts(tokenizer, heldout)][: config.heldout_documents]
+    kept_out = [window for text in encode_texts(tokenizer, heldout) for _, window in windows(text, length, overlap=0)]
     rows, kept_out = ([row for row in some if not all(row.is_special)] for some in (rows, kept_out))
+    kept_out = spread(kept_out, config.heldout_documents)
     if not rows or not kept_out:
         raise DataUnusable("The texts of the snapshot are empty.", remedy="Freeze a snapshot of texts.")
     mask_id: int = tokenizer.mask_token_id
@@ -113,6 +114,11 @@ def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
     if not train or not heldout:
         raise DataUnusable("The snapshot has no texts to train on.", remedy="Freeze a corpus snapshot.")
     return train, heldout
+
+
+def spread(rows: Sequence[Encoded], most: int) -> list[Encoded]:
+    """At most `most` of the rows, evenly over all of them: of a book, not its first pages alone."""
+    return [rows[number * len(rows) // most] for number in range(most)] if len(rows) > most else list(rows)
 
 
 def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ from trainer.encoders import (
     windows,
 )
 from trainer.errors import ConfigInvalid, DataUnusable
-from trainer.mlm import masked_figures
+from trainer.mlm import masked_figures, spread
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "max_length": 32, "batch_size": 8}
@@ -131,3 +131,9 @@ def test_what_cannot_be_masked_is_refused(
     maskless.save_pretrained(str(tmp_path / "maskless"))
     with pytest.raises(ConfigInvalid, match="mask token"):
         load_encoder_tokenizer(tmp_path / "maskless")
+
+
+def test_of_a_long_held_out_text_all_parts_are_measured() -> None:
+    rows = [Encoded([number], [(0, 1)], [0]) for number in range(10)]
+    assert [row.ids[0] for row in spread(rows, 4)] == [0, 2, 5, 7]
+    assert spread(rows, 10) == spread(rows, 99) == rows
