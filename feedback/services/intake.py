@@ -13,6 +13,7 @@ from feedback.formats.items import LETTERS, PROMPT, THUMB, InvalidRow, Item, Sai
 from feedback.models import (
     Annotation,
     Assignment,
+    Concern,
     Kind,
     Person,
     PreferencePair,
@@ -27,6 +28,7 @@ from feedback.rules import gold as gold_rules
 from feedback.rules import messages as message_rules
 from feedback.rules import payloads
 from feedback.rules.canonical import body_hash
+from feedback.rules.consensus import disagree
 from feedback.rules.kinds.question import PROMPT as ON_PROMPT
 from feedback.rules.pairing import PRIORITIES, queue_key
 from feedback.rules.preference import CLEAR
@@ -212,6 +214,8 @@ class _Rows:
         for slot, (said, payload) in enumerate(zip(item.answers, one.payloads, strict=True), start=1):
             asked = (key, prompt, slot if wanted else None)
             self._add_answer(one, said, payload, asked, (next(names), next(names)), responses, more)
+        if settled and not free and len(one.payloads) > 1 and disagree(item.kind, one.payloads):
+            self.tables["concern"].append((*new_uuids(1), key))
 
     def _add_answer(
         self,
@@ -269,6 +273,11 @@ class _Rows:
             "assignment": {"project_id": project, "state": "submitted", "held_until": self.now},
             "annotation": {"project_id": project, "client": "import"},
             "pair": {"project_id": project},
+            "concern": {
+                "project_id": project,
+                "reason": Concern.Reason.DISAGREEMENT,
+                "rank": Concern.RANK[Concern.Reason.DISAGREEMENT],
+            },
         }
         for name, (model, columns) in _COLUMNS.items():
             if tables[name]:
@@ -302,6 +311,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "pair": (
         PreferencePair, ("public_id", "prompt_id", "chosen_id", "rejected_id", "strength", "annotation_id"),
     ),
+    "concern": (Concern, ("public_id", "task_id")),
     "thumb": (Thumb, ("public_id", "response_id", "person_id", "up")),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What needs a reviewer goes to their queue: flags, disagreement, what many skip, a sample. Decisions close it; of two
 reviewers at once the second one is told, and nobody decides about their own."""
 
+import json
 import threading
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from feedback.selectors.training_rows import Policy, feedback_rows
 from feedback.services import annotations, assignments, people, projects, queue, reviews, tasks
 from feedback.services.queue import NoTask
 from tests.factories import PREFERS_A, make_annotation, make_prompt_in, make_task, take
+from tests.services.test_import import brought_in
 
 TIE = {"outcome": "tie"}
 
@@ -244,3 +246,14 @@ def test_filters(project: Project, ada: Person, rosa: Person, ben: Person, chloe
 def take_made(project: Project, person: Person) -> Assignment:
     make_task(project, annotations_wanted=1)
     return take(project, person)
+
+
+def test_disagreement_comes_in_with_a_file(project: Project, ada: Person, rosa: Person) -> None:
+    def row(number: int, *outcomes: str) -> bytes:
+        said = [{"annotator": f"p{place}", "answer": {"outcome": one}} for place, one in enumerate(outcomes)]
+        content = {"prompt": f"Why {number}?", "responses": ["Because.", "So."], "answers": said}
+        return json.dumps(content).encode() + b"\n"
+
+    brought_in(project, ada, row(1, "tie", "both_bad") + row(2, "tie", "tie") + row(3, "tie"), source="elsewhere")
+    (concern,) = review_queue.waiting(project, rosa)
+    assert (concern.reason, concern.task.prompt.text) == ("disagreement", "Why 1?")
