@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from workers.demo import proof
 from workers.demo.proof_report import page, scale
-from workers.demo.prove import ARMS, ProofFailed, Seed, missed
+from workers.demo.prove import ARMS, ProofFailed, Seed, missed, prove
 from workers.demo.snapshots import write_snapshot
 
 
@@ -177,3 +178,30 @@ def test_a_snapshot_of_the_demo_world_is_one_the_trainer_reads(tmp_path: Path) -
 def test_a_stage_that_fails_ends_the_proof_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(ProofFailed, match=r"(?s)Seed 3: first left with 2.*Unknown config key for tokenizer: bogus"):
         Seed(tmp_path, 3).stage("first", "tokenizer", {"bogus": 1})
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ProofFailed, match=r"thesis\.txt, which is no part of a proof"):
+        prove(tmp_path, [])
+    assert (tmp_path / "thesis.txt").read_text() == "years of work" and (tmp_path / "seed-0").is_dir()
+    (tmp_path / "thesis.txt").unlink()
+    assert prove(tmp_path, [])["seeds"] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_the_report_and_fails_by_sentence(
+    figures: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The minutes of training are left out: their report is given."""
+    report = {"seeds": [figures], "wall_seconds": 600.0, "cpu_seconds": 900.0}
+    monkeypatch.setattr("workers.management.commands.prove.prove", lambda folder, seeds, processes: report)
+    call_command("prove", folder=tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["seeds"][0]["seed"] == 0
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert "seed 0  holds  gold of SFT at least 0.5 over base: 0.8" in capsys.readouterr().out
+    figures["gold"]["ppo"] = 1.7
+    figures["verdicts"] = proof.verdicts(figures)
+    with pytest.raises(CommandError, match=r"Seed 0: gold of PPO at least 0\.8 over SFT; it is 0\.7\."):
+        call_command("prove", folder=tmp_path)

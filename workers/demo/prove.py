@@ -312,10 +312,9 @@ def prove(folder: Path, seeds: Sequence[int], processes: int = 2) -> dict[str, A
     """Prove with each seed, `processes` of them side by side, and return the report; `folder` is begun afresh.
 
     Raises:
-        ProofFailed: a stage did not end well.
+        ProofFailed: a stage did not end well, or the folder holds something that is no proof's.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    begin_afresh(folder)
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=processes) as pool:
         figures = list(pool.map(lambda seed: Seed(folder / f"seed-{seed}", seed).run(), seeds))
@@ -326,6 +325,20 @@ def prove(folder: Path, seeds: Sequence[int], processes: int = 2) -> dict[str, A
         "cpu_seconds": round(sum(sum(one["cpu_seconds"].values()) for one in figures) + own.ru_utime + own.ru_stime, 1),
         "configuration": {"labels": LABELS, "ppo": ARMS["ppo"], "preset": "small"},
     }
+
+
+def begin_afresh(folder: Path) -> None:
+    """Make `folder` an empty one, if all that it holds is an earlier proof.
+
+    Raises:
+        ProofFailed: it holds something else.
+    """
+    own = ("report.json", "report.html")
+    there = list(folder.iterdir()) if folder.is_dir() else []
+    if strangers := sorted(path.name for path in there if not (path.name.startswith("seed-") or path.name in own)):
+        raise ProofFailed(f"{folder} holds {strangers[0]}, which is no part of a proof. Name another folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 def missed(report: Mapping[str, Any]) -> list[str]:
