@@ -84,7 +84,8 @@ def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
     if kl > budget:
         told = f"KL to the reference is {kl:.1f} nats per completion; the budget is {budget:g}."
         found.append(Alarm("kl_budget", told))
-    before = history[-1 - SLOPE_ITERATIONS] if len(history) > SLOPE_ITERATIONS else None
+    # At first every policy leaves its start quickly; one that goes on like that does not come to rest.
+    before = history[-1 - SLOPE_ITERATIONS] if len(history) > 2 * SLOPE_ITERATIONS else None
     if before is not None and (rise := now["kl"] - before["kl"]) > SLOPE_SHARE * budget:
         told = f"KL rose by {rise:.1f} nats in {SLOPE_ITERATIONS} iterations; the budget of all is {budget:g}."
         found.append(Alarm("kl_slope", told, stops=False))

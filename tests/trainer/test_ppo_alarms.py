@@ -53,9 +53,10 @@ def test_each_sounds_alone(now: dict[str, float], name: str, stops: bool) -> Non
     assert names(history(**now)) == names(history(**now), stops) == {name}
 
 
-def test_a_young_critic_and_first_completions_are_given_time() -> None:
+def test_a_young_run_is_given_time() -> None:
     assert names(history(19, explained_variance=-0.1)) == set()
     assert names(history(5, eos_rate=0.5)) == set()
+    assert names(history(10, kl=3.6)) == set() and names(history(11, kl=3.6)) == {"kl_slope"}
 
 
 def test_heads_twice_as_far_apart_as_usual_stop_the_run() -> None:
