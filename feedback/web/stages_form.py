@@ -170,7 +170,7 @@ def _setting(project: Project, card: StageCard, key: str, label: str, meaning: s
         required=False,
         min_value=told.get("low"),
         max_value=told.get("high"),
-        help_text=f"{meaning} {usual}.",
+        help_text=f"{meaning} Presets: {usual}.",
     )
     field.widget.attrs["placeholder"] = "as preset"
     if told["type"] == "number":
