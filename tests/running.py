@@ -102,6 +102,16 @@ class Service:
         return "\n".join(f"== {file.name}\n{file.read_text(errors='replace')[-2000:]}" for file in files)
 
 
+def ended(service: Service, chain: str) -> dict[str, Any]:
+    """The chain when it has ended, however."""
+
+    def found() -> Any:
+        told = service.get(f"/api/v1/chains/{chain}/")[1]
+        return told if told and told["state"] != "active" else None
+
+    return dict(service.until(found, 400, "the chain to end"))
+
+
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None

@@ -41,7 +41,7 @@ MOST_ANSWERS = 100
 MOST_RESPONSES = 32
 MOST_TEXT = 200_000
 MOST_SECONDS = 86_400
-KINDS = (*[one for one in Kind.values if one != Kind.CONVERSATION], PROMPT, THUMB)
+KINDS = (*Kind.values, PROMPT, THUMB)
 
 
 @dataclass(slots=True)

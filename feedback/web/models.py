@@ -193,7 +193,7 @@ def _ask_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> An
         )
         for version in versions:
             generation.request_responses(
-                prompt=prompt, count=1, by=person(request), model_version=version, make_tasks=False
+                prompt=prompt, count=1, by=person(request), model_version=version, make_tasks=False, live=True
             )
     return prompt.public_id
 

@@ -1,5 +1,6 @@
 """Real Chromium against the real service: signed in, with an eye on the console and on the content security policy."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,12 +13,30 @@ from django.test import Client
 from playwright.sync_api import Page
 
 from feedback.models import Person
+from tests.running import ROOT, Service, ended
 
 # Playwright's synchronous API runs an event loop in this thread, and Django would refuse its own queries there.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 COLOURS = ["color-contrast", "link-in-text-block"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The whole service with a small project. Started once, for all that look at real processes."""
+    with Service(tmp_path_factory.mktemp("turn") / "data") as service:
+        told = service.manage("shell", given=(ROOT / "tests" / "tiny_project.py").read_text())
+        service.token = json.loads(told.strip().splitlines()[-1])["token"]
+        yield service
+
+
+@pytest.fixture(scope="package")
+def base(service: Service) -> dict[str, Any]:
+    """Tokenizer and pretrained model, asked for over REST and run to their end. The model serves from then on."""
+    status, chain = service.post("/api/v1/chains/", {"project": "tiny", "stages": ["tokenizer", "pretrain"], "seed": 1})
+    assert status == 201, chain
+    return ended(service, chain["id"])
 
 
 @pytest.fixture(scope="session")

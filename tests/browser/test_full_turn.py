@@ -8,32 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.running import ROOT, Service
+from tests.running import ROOT, Service, ended
 
 CHAIN = ["sft", "reward", "ppo", "evaluate"]
 PASSWORD = "a-long-password-for-tests"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("turn") / "data") as service:
-        told = service.manage("shell", given=(ROOT / "tests" / "tiny_project.py").read_text())
-        service.token = json.loads(told.strip().splitlines()[-1])["token"]
-        yield service
-
-
-@pytest.fixture(scope="module")
-def base(service: Service) -> dict[str, Any]:
-    """Tokenizer and pretrained model, asked for over REST and run to their end."""
-    status, chain = service.post("/api/v1/chains/", {"project": "tiny", "stages": ["tokenizer", "pretrain"], "seed": 1})
-    assert status == 201, chain
-    return ended(service, chain["id"])
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +43,6 @@ def promote(page: Page, service: Service, model: str) -> None:
     page.get_by_role("button", name="Promote").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Promote").click()
     expect(page.locator("main")).to_contain_text("the next responses are its own")
-
-
-def ended(service: Service, chain: str) -> dict[str, Any]:
-    def found() -> Any:
-        told = service.get(f"/api/v1/chains/{chain}/")[1]
-        return told if told and told["state"] != "active" else None
-
-    return service.until(found, 400, "the chain to end")
 
 
 def runs_of(service: Service, chain: dict[str, Any]) -> list[dict[str, Any]]:

@@ -186,3 +186,28 @@ def test_accessible_and_within_a_phones_width(talk: Page, accessible: Callable[[
     state(page, "open 1")
     accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_two_versions_are_asked_side_by_side_by_keyboard(
+    talk: Page, project: Project, ada: Person, visit: Visit, accessible: Callable[[Page], None]
+) -> None:
+    make_model(project, ada)
+    page = visit(ada, "/p/desk/models/playground/")
+    expect(page.get_by_label("Prompt")).to_be_focused()
+    page.keyboard.type("My router is slow.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#answers[data-stream]")
+    turn = awaited()
+    ids = list(turn.responses.order_by("pk").values_list("public_id", flat=True))
+    turn.responses.update(state="running")
+    Pen().begin(ids)
+    Pen().go_on({ids[0]: "Restart", ids[1]: "<i>Buy</i>"})
+    for text in ("Restart", "<i>Buy</i>"):
+        expect(page.locator("[data-coming]").filter(has_text=text)).to_have_count(1)
+    accessible(page)
+    write_answers(turn, "Restart **it**.", "<i>Buy</i> another.")
+    Pen().end(ids)
+    expect(page.locator("#answers strong")).to_have_text("it")
+    assert page.locator("#answers i").count() == 0
+    page.keyboard.press("a")
+    expect(page.get_by_label("Prompt")).to_be_focused()

@@ -25,8 +25,13 @@ export function store(name, value) {
     write();
   }
   try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, JSON.stringify(value));
+    if (value === null) {
+      localStorage.removeItem(name);
+      localStorage.removeItem(`at:${name}`);
+    } else {
+      localStorage.setItem(name, JSON.stringify(value));
+      if (SAID.test(name)) localStorage.setItem(`at:${name}`, String(Date.now()));
+    }
     return true;
   } catch {
     return false; // refused or full: the server's copy, or this page, has to do
@@ -85,7 +90,7 @@ async function recover() {
       const there = stored(name) || [];
       const known = new Set(value.map((item) => item.key));
       store(name, [...value, ...there.filter((item) => !known.has(item.key))]);
-    } else store(name, value);
+    } else if (at > (stored(`at:${name}`) || 0)) store(name, value); // of two, the words said last
   }
   write();
 }
