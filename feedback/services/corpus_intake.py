@@ -86,6 +86,8 @@ def bring_in(job: Job, parquet: ReadParquet) -> Iterator[Cursor]:
     cursor = Cursor(**job.result) if job.result else Cursor()
     if not cursor.done:
         yield from _Upload(job, corpus, cursor, parquet).run()
+    for name in ("upload", "part", "unpacked"):  # what was masked must not stay readable beside it
+        (Path(settings.DATA_DIR) / job.payload["folder"] / name).unlink(missing_ok=True)
 
 
 class _Upload:

@@ -28,6 +28,14 @@ from feedback.web.paging import at_most, page_of
 SHOWN = 50  # of what was left out; the file has all
 UPLOADS = 20
 MOST_SHOWN = 20_000  # characters of a text
+PERSONAL = {
+    personal.EMAIL: "mail addresses",
+    personal.PHONE: "telephone numbers",
+    personal.IBAN: "bank accounts",
+    personal.CARD: "cards",
+    personal.IP: "IP addresses",
+    personal.NATIONAL_ID: "identity numbers",
+}
 LIMITS = {
     "min_characters": "Fewest characters",
     "max_symbols": "Most symbols, share",
@@ -78,7 +86,7 @@ def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
         "there": health.queue_now("default") if waiting else None,
         "removed": at_most(asked.listed(found, removed=True)),
         "kinds": Document.Kind.values,
-        "personal": personal.KINDS,
+        "personal": PERSONAL.items(),
         "limits": [(name, word, getattr(limits, name), *BOUNDS[name]) for name, word in LIMITS.items()],
         "hold_outs": HOLD_OUTS,
     }

@@ -150,6 +150,8 @@ def test_quality_personal_data_and_evaluation(project: Project, corpus: Corpus, 
     assert job.result["left_out"] == {"evaluation": 1, "repeated_lines": 1, "too_short": 1}
     assert job.result["masked"] == {"email": 1, "phone": 1}
     assert texts(corpus) == ["Write to [email] about the tides, or call [phone]."]
+    left = [path.read_text() for path in (Path(settings.DATA_DIR) / "corpora").rglob("*") if path.is_file()]
+    assert left and not any("rosa@example.org" in text for text in left)
 
 
 def test_a_kill_in_the_middle_changes_nothing(
