@@ -5,6 +5,7 @@ from typing import Any
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Response
 from feedback.rules import screening
+from feedback.services import guarding
 
 COUNTED = 1000
 
@@ -30,6 +31,8 @@ def status(project: Project) -> Status:
     waiting = sum(len(rows.values_list("pk")[:COUNTED]) for rows in (prompts, responses))
     last = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status__in=Job.FINAL).order_by("-id").first()
     failed = last is not None and last.status == Job.Status.FAILED
+    if gone := guarding.missing(project):
+        return Status(min(waiting, COUNTED), gone, "")
     return Status(min(waiting, COUNTED), last.error if last and failed else "", last.remedy if last and failed else "")
 
 

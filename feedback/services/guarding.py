@@ -76,6 +76,16 @@ def model_of(project: Project, kind: str, wanted: str) -> ModelVersion | None:
     return rows.filter(public_id=wanted).exclude(state__in=unfit).first()
 
 
+def missing(project: Project) -> str:
+    """A sentence on the guard or marker that is named and gone; empty when those that are named are there."""
+    setting = of(project)
+    named = (("classifier", setting.guard), ("tagger", setting.marker))
+    for kind, part in named:
+        if part is not None and model_of(project, kind, part.model) is None:
+            return f"The {kind} that is named is gone or was refused. Approve or name another, or take it away."
+    return ""
+
+
 def term_model(project: Project) -> ModelVersion | None:
     """The classifier that is a term of the reward: the project's guard, else the newest that was approved."""
     guard = of(project).guard

@@ -153,7 +153,8 @@ def unblock_response(*, by: Person, response: Response, reason: str) -> Response
 
 
 def pick_up() -> int:
-    """Housekeeping: projects where something waits and no job scores. After a failure they are tried again later."""
+    """Housekeeping: projects where something waits and no job scores. After a failure they are tried again later, and
+    not at all while a model that they name is missing: approving or naming one asks anew."""
     knocked, since = 0, timezone.now() - TRY_AGAIN_AFTER
     for project in Project.objects.exclude(screening={}):
         scoring = Job.objects.filter(project=project, kind=Job.Kind.SCORE)
@@ -161,7 +162,7 @@ def pick_up() -> int:
         resting = last is not None and (
             last.status in Job.ACTIVE or (last.status == Job.Status.FAILED and (last.finished_at or since) >= since)
         )
-        if not resting and waits(project):
+        if not resting and not guarding.missing(project) and waits(project):
             with transaction.atomic():
                 knocked += guarding.ask_worker(project) is not None
     return knocked

@@ -41,6 +41,7 @@ STATES: dict[str, tuple[str, str, str]] = {
     "screened": ("wait", "clock", "screened"),
     "ready": ("good", "check", "ready"),
     "blocked": ("bad", "cross", "blocked"),
+    "screening": ("wait", "clock", "with the guard"),
     "held": ("busy", "play", "held"),
     "submitted": ("good", "check", "submitted"),
     "skipped": ("calm", "stop", "skipped"),

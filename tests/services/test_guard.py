@@ -4,10 +4,12 @@ The scores are given here; that a real classifier and a real worker give them is
 """
 
 import pytest
+from django.utils import timezone
 
 from feedback.errors import Conflict, Invalid, InvalidTransition
 from feedback.models import Assignment, Job, ModelVersion, Prompt, Response, Task
 from feedback.rules.screening import Guard
+from feedback.selectors import guard_pages
 from feedback.services import generation, guarding, imports, projects, prompts, queue, registry, screening, tasks
 from tests.factories import make_model, make_prompt, make_response, make_snapshot, make_task
 
@@ -131,11 +133,16 @@ class TestPrompts:
         assert guarding.model_of(guarded, "classifier", "newest") is None
         job = Job.objects.get(kind="score")
         Job.objects.filter(pk=job.pk).update(status="failed", finished_at=job.created_at)
+        Job.objects.filter(pk=job.pk).update(finished_at=job.created_at - 2 * screening.TRY_AGAIN_AFTER)
+        assert screening.pick_up() == 0, "there is nothing to try with"
+        assert "is gone or was refused" in guard_pages.status(guarded).trouble
+        registry.decide(by=ada, model_version=classifier, state="approved")
+        Job.objects.filter(pk=job.pk).update(finished_at=timezone.now())
         assert screening.pick_up() == 0, "it has just failed"
         Job.objects.filter(pk=job.pk).update(finished_at=job.created_at - 2 * screening.TRY_AGAIN_AFTER)
-        assert screening.pick_up() == 1
+        assert (screening.pick_up(), screening.pick_up()) == (1, 0)
         prompt.refresh_from_db()
-        assert prompt.state == "received"
+        assert (prompt.state, guard_pages.status(guarded).waiting) == ("received", 1)
         project = screening.set_screening(by=ada, project=guarded, guard=None)
         screening.settle_prompt(Prompt.objects.get(pk=prompt.pk), guard=None, version=None, scores={}, spans=[])
         prompt.refresh_from_db()
