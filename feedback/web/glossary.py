@@ -127,8 +127,8 @@ TERMS = _terms(
         "corpus",
         "Corpus",
         "The collection of texts from which a model first learns the language.",
-        "Each document keeps source, kind and licence; exact duplicates are dropped, and nothing that evaluation "
-        "prompts contain may be in it.",
+        "Each document keeps source, kind and licence. Duplicates, exact and near, are left out, and nothing that "
+        "evaluation prompts contain may be in it.",
         "The books a child grew up with.",
     ),
     Term(

@@ -139,7 +139,7 @@ STATIONS: tuple[Explained, ...] = (
         "The texts from which the very first model learns the language.",
         "Before a model can answer well it must know the language at all. The corpus is what it reads for that: "
         "documents with their source, kind and licence.",
-        "Exact duplicates are dropped when they come in, and documents that contain evaluation questions are kept out.",
+        "Duplicates, exact and near, are left out when they come in, and so is what evaluation asks.",
         "The shelf of books a child grows up with.",
         "right",
     ),
