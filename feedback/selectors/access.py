@@ -159,10 +159,11 @@ def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
 
 def get_assignment(viewer: Viewer, key: Any) -> Assignment:
     """The viewer's own assignment, and nobody else's."""
-    assignments = Assignment.objects.select_related("project", "task", "current")
+    assignments = Assignment.objects.select_related("project", "task__prompt", "current")
     assignment = assignments.filter(public_id=key, annotator=viewer.person).first() if _is_uuid(key) else None
     if assignment is None:
         raise NotFound
+    assignment.annotator = viewer.person
     require_role(viewer, assignment.project, ANNOTATOR)
     return assignment
 

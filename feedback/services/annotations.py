@@ -34,6 +34,7 @@ State = Assignment.State
 MAX_SECONDS = 24 * 3600.0
 TOLD = "In the training round you were told what is right, so the answer stays as you gave it."
 MAX_DRAFT_CHARACTERS = 100_000
+SUBMITTED = ("state", "counted", "current", "slot", "ahead", "sent_back")  # what an answer changes in its assignment
 
 
 def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
@@ -79,14 +80,15 @@ def submit(*, assignment: Assignment, answer: Any, seconds: float | None = None,
         annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
         held.sent_back = ""
-        held.save(update_fields=["state", "counted", "current", "slot", "ahead", "sent_back"])
+        held.save(update_fields=SUBMITTED)
         settle(task)
         Draft.objects.filter(assignment=held).delete()
         if task.training_round:
             training_round.judge(annotation=annotation, task=task)
         elif task.gold is None:
             concerns.draw_sample(held.project, task, held)
-    assignment.refresh_from_db()
+    for name in SUBMITTED:  # not read again: the rows that it refers to are at hand
+        setattr(assignment, name, getattr(held, name))
     return annotation
 
 

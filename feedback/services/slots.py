@@ -4,7 +4,7 @@ The database refuses a second holder of a slot. Call these while holding the tas
 task first, then the assignment, the one order everywhere, so that no two of them wait for each other.
 """
 
-from django.db.models import F
+from django.db.models import F, Model
 
 from feedback.models import Assignment, Task
 from feedback.services import concerns
@@ -13,10 +13,22 @@ State = Assignment.State
 
 
 def lock(assignment: Assignment) -> tuple[Task, Assignment]:
-    """The task's row, then the assignment's, both locked."""
+    """The task's row, then the assignment's, both locked. What does not change is taken from `assignment` if it has it:
+    the project, the annotator and the prompt."""
     task = Task.objects.select_for_update().get(pk=assignment.task_id)
-    rows = Assignment.objects.select_for_update(of=("self",)).select_related("project", "current")
-    return task, rows.get(pk=assignment.pk)
+    held = Assignment.objects.select_for_update(of=("self",)).select_related("current").get(pk=assignment.pk)
+    _carry(assignment, held, "project", "annotator")
+    if "task" in assignment._state.fields_cache:
+        _carry(assignment.task, task, "prompt")
+    held.task = task
+    return task, held
+
+
+def _carry(known: Model, fresh: Model, *names: str) -> None:
+    """Rows that `known` refers to and has at hand, so that they are not read again."""
+    for name in names:
+        if name in known._state.fields_cache:
+            setattr(fresh, name, getattr(known, name))
 
 
 def take_slot(task: Task) -> bool:
