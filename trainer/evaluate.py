@@ -33,6 +33,7 @@ from trainer.sampling import Drawn, end_ids, length_buckets
 from trainer.scoring import load_judge, scorer
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, Preference, open_snapshot
+from trainer.verdicts import length_controlled, lengths, reliability
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -91,7 +92,8 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     Returns:
         accuracy: share of pairs whose chosen completion has the higher reward, a tie counts a half; `accuracy_low`
             and `accuracy_high` are its interval. accuracy_by_strength, pairs_by_strength: strength -> figure.
-        loss: mean of -log sigmoid(r_chosen - r_rejected), nats. calibration_error: expected, ten bins.
+        loss: mean of -log sigmoid(r_chosen - r_rejected), nats. calibration_error: expected, over the ten bins that are
+            `reliability`.
         prefers_longer: share of pairs of unequal length in which the longer has the higher reward;
         people_prefer_longer: in which the longer was chosen.
         pairs, left_out: measured, and too long to be.
@@ -119,6 +121,7 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
         "pairs_by_strength": {str(s): len(v) for s, v in sorted(strengths.items())},
         "loss": float(-torch.nn.functional.logsigmoid(gap).mean()),
         "calibration_error": calibration_error(torch.sigmoid(gap)),
+        "reliability": reliability(torch.sigmoid(gap).tolist()),
         "prefers_longer": share((gap * longer)[unequal] > 0),
         "people_prefer_longer": share(longer[unequal] > 0),
         "pairs": len(gap),
@@ -141,7 +144,8 @@ def measure_policies(
 
     `policy` and `incumbent` (see `policy_figures`), and with both and a reward model `reward_model_win_rate`: how often
     it gives a completion of the candidate more than one of the incumbent to the same prompt, all pairs, ties one half,
-    with `low` and `high`. Writes responses.jsonl.
+    with `low` and `high`; and `length_controlled_win_rate`, what is left of it at equal lengths. Writes
+    responses.jsonl.
     """
     config, inputs = context.config, context.inputs
     context.report.state("loading the policy")
@@ -171,7 +175,7 @@ def measure_policies(
         )
         metrics["policy"]["kl_to"] = "reference" if "reference" in inputs else "incumbent"
     if len(answers) == 2 and reward is not None:
-        metrics["reward_model_win_rate"] = win_rate(context, answers["candidate"], answers["incumbent"])
+        metrics |= win_rates(context, answers["candidate"], answers["incumbent"])
     metrics["prompts"], metrics["prompts_left_out"] = len(kept), len(prompts[: config.max_prompts]) - len(kept)
     if context.report.path is not None:
         lines = [line for name, made in answers.items() for line in response_lines(name, made, kept, candidate)]
@@ -214,7 +218,7 @@ def policy_figures(context: RunContext, model: PreTrainedModel, answers: Answers
         entropy: nats per token of the distribution that was sampled (at temperature 0, of that at 1).
         eos_rate: share that ended by itself. length: tokens with the end token, mean.
         repetition: share of 4-grams that stood earlier in the same completion.
-        distinct: share of different completions among all.
+        distinct: share of different completions among all. lengths: how many are how long.
     """
     tokens = [one.ids for one in answers.drawn]
     figures: dict[str, Any] = {
@@ -224,6 +228,7 @@ def policy_figures(context: RunContext, model: PreTrainedModel, answers: Answers
         "repetition": repetition(tokens),
         "distinct": len({tuple(ids) for ids in tokens}) / len(tokens),
         "completions": len(tokens),
+        "lengths": lengths([len(ids) for ids in tokens]),
     }
     if answers.rewards is not None:
         low, high = interval(by_prompt(answers.prompt, answers.rewards), context)
@@ -262,17 +267,32 @@ def token_figures(
     return float(ppo_math.masked_mean(rollout.entropy, rollout.is_answer)), log_ratio / len(completions)
 
 
-def win_rate(context: RunContext, candidate: Answers, incumbent: Answers) -> dict[str, Any]:
-    """How often the reward model prefers the candidate, every completion against every one to the same prompt."""
+def win_rates(context: RunContext, candidate: Answers, incumbent: Answers) -> dict[str, Any]:
+    """How often the reward model prefers the candidate, every completion against every one to the same prompt; and the
+    same at equal lengths."""
     assert candidate.rewards is not None and incumbent.rewards is not None
-    theirs = by_prompt(incumbent.prompt, incumbent.rewards)
     wins = [
-        [sum((a > b) + 0.5 * (a == b) for b in rivals) / len(rivals) for a in own]
-        for own, rivals in zip(by_prompt(candidate.prompt, candidate.rewards), theirs, strict=True)
+        [float((a > b) + 0.5 * (a == b)) for a in own for b in rivals]
+        for own, rivals in both(candidate, incumbent, [candidate.rewards, incumbent.rewards])
     ]
+    sizes = [[float(len(one.ids)) for one in answers.drawn] for answers in (candidate, incumbent)]
+    longer = [[a - b for a in own for b in rivals] for own, rivals in both(candidate, incumbent, sizes)]
     low, high = interval(wins, context)
     values = [value for group in wins for value in group]
-    return {"value": sum(values) / len(values), "low": low, "high": high, "prompts": len(wins), "judge": "reward_model"}
+    value = sum(values) / len(values)
+    controlled = length_controlled(wins, longer, context.config.bootstrap, stable_seed(context.seed, "bootstrap"))
+    return {
+        "reward_model_win_rate": {
+            "value": value, "low": low, "high": high, "prompts": len(wins), "judge": "reward_model",
+        },
+        "length_controlled_win_rate": controlled | {"judge": "reward_model"},
+    }  # fmt: skip
+
+
+def both(candidate: Answers, incumbent: Answers, values: Sequence[Sequence[float]]) -> list[tuple[list[float], ...]]:
+    """For each prompt the values of the candidate's completions and those of the incumbent's."""
+    groups = [by_prompt(one.prompt, of) for one, of in zip((candidate, incumbent), values, strict=True)]
+    return list(zip(*groups, strict=True))
 
 
 def by_prompt(prompt: Sequence[int], values: Sequence[float]) -> list[list[float]]:

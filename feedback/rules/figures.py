@@ -95,6 +95,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "selection_cost": Figure("Cost on selection", "sd", "KL weight times KL, less the reward; lower is better."),
     "win_rate": Figure("Win rate", "", "Share of prompts on which the candidate is preferred.", True),
+    "length_controlled_win_rate": Figure("Win rate at equal lengths", "", "What length does not explain.", True),
     "clip_fraction": Figure("Updates clipped", "", "Share of tokens whose update was held back.", True),
     "grad_norm": Figure("Gradient norm", "", "Length of the update's direction before clipping."),
     "value_grad_norm": Figure("Gradient norm of the critic", ""),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from feedback.models import Person
 from feedback.rules.agreement import Agreement
 from feedback.selectors.quality import Habits, Quality
 
@@ -28,7 +29,7 @@ def _all(quality: Quality) -> Iterator[dict[str, Any]]:
         yield from _agreement("week", week.start.isoformat(), week.agreement)
         yield _row("week", week.start.isoformat(), "answers", week.answers)
     for pair in quality.pairs:
-        one, other = pair.one.username, pair.other.username
+        one, other = _name(pair.one), _name(pair.other)
         yield _row("pair", one, "same", pair.raw, pair.interval, pair.tasks, other)
         yield _row("pair", one, "kappa", pair.kappa, n=pair.tasks, other=other)
     for habits in quality.annotators:
@@ -36,7 +37,7 @@ def _all(quality: Quality) -> Iterator[dict[str, Any]]:
 
 
 def _habits(one: Habits) -> Iterator[dict[str, Any]]:
-    name = one.person.username
+    name = _name(one.person)
     yield _row("annotator", name, "answers", one.answers)
     yield _row("annotator", name, "median_seconds", one.median_seconds, n=one.answers)
     yield _row("annotator", name, "agreement", one.agreement, one.agreement_interval)
@@ -56,6 +57,11 @@ def _habits(one: Habits) -> Iterator[dict[str, Any]]:
         for measure, effect in effects.items():
             if effect:
                 yield _row("annotator", name, measure, effect.share, effect.interval(), one.leanings.n)
+
+
+def _name(person: Person) -> str:
+    """Annotators known only from an import have no username."""
+    return person.username or str(person.public_id)
 
 
 def _agreement(about: str, name: str, found: Agreement) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from feedback.selectors.runs import as_text
 TREE = 200  # versions drawn: a project that trains every few minutes has thousands
 SAMPLES = 12
 BASELINE = "baseline"
+DRAWN = {"reliability", "lengths"}  # lists that the page of the evaluation draws
 JUDGES = (("win_rate", "by people's answers"), ("reward_model_win_rate", "by the reward model's opinion"))
 
 
@@ -135,7 +136,7 @@ def beside_baseline(version: ModelVersion) -> Beside | None:
 def _group(metrics: dict[str, Any]) -> list[Measured]:
     found = []
     for name, value in metrics.items():
-        if name.endswith(("_low", "_high")) or value is None:
+        if name.endswith(("_low", "_high")) or value is None or name in DRAWN:
             continue
         if isinstance(value, dict):
             told = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from feedback.web import (
+    evaluations,
     gold,
     guard,
     house,
@@ -85,6 +86,12 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/models/given/", models.given, name="model_given"),
     path("p/<slug:slug>/models/playground/", models.playground, name="playground"),
     path("p/<slug:slug>/models/playground/<uuid:prompt_id>/", models.playground_answers, name="playground_answers"),
+    path("p/<slug:slug>/models/evaluations/<uuid:evaluation_id>/", evaluations.evaluation, name="evaluation"),
+    path(
+        "p/<slug:slug>/models/evaluations/<uuid:evaluation_id>.json",
+        evaluations.evaluation_json,
+        name="evaluation_json",
+    ),
     path("p/<slug:slug>/models/<uuid:model_id>/", models.model, name="model"),
     path("p/<slug:slug>/models/<uuid:model_id>/promote/", models.promote, name="promote"),
     path("p/<slug:slug>/models/<uuid:model_id>/decide/", models.decide, name="model_decide"),

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern
 from playwright.sync_api import Page
 
-from feedback.models import Annotation, Assignment, Concern, Document, Person, Project, Response, Task
+from feedback.models import Annotation, Assignment, Concern, Document, Evaluation, Person, Project, Response, Task
 from feedback.services import concerns, conversations, corpora, exports, imports
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
@@ -64,6 +64,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "plot": ["loss"],
         "form": ["csv"],
         "job_id": [brought.public_id, written.public_id, upload.public_id],
+        "evaluation_id": [Evaluation.objects.latest("pk").public_id],
         "conversation_id": [talk.public_id],
         "corpus_id": [corpus.public_id],
         "document_id": [Document.objects.latest("pk").public_id],

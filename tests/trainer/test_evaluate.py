@@ -15,7 +15,7 @@ from micro import MakeRun, feedback_rows
 
 from trainer.columns import encode_completions, encode_prompts
 from trainer.config import EvaluateConfig
-from trainer.evaluate import Answers, clustered_interval, token_figures, win_rate
+from trainer.evaluate import Answers, clustered_interval, token_figures, win_rates
 from trainer.models import load_policy, save_model
 from trainer.reward import load_reward
 from trainer.sampling import Drawn
@@ -59,6 +59,9 @@ def test_a_reward_model_is_measured_on_held_out_preferences(
         of = [gap > 0 for gap, row in zip(gaps, rows, strict=True) if row["strength"] == int(strength)]
         assert accuracy == pytest.approx(numpy.mean(of))
     assert 0 <= made["calibration_error"] <= 1
+    bins = made["reliability"]
+    error = sum(one["pairs"] * abs(one["predicted"] - one["observed"]) for one in bins) / made["pairs"]
+    assert made["calibration_error"] == pytest.approx(error, abs=1e-6)
     assert not (folder / "responses.jsonl").exists()
 
 
@@ -91,6 +94,9 @@ def test_a_policy_is_measured_against_its_incumbent_and_anybody_can_judge_again(
         (a > b) + 0.5 * (a == b) for group in by_prompt.values() for a in group["candidate"] for b in group["incumbent"]
     ]
     assert rate["value"] == pytest.approx(numpy.mean(wins))
+    controlled = made["length_controlled_win_rate"]
+    assert controlled["low"] <= controlled["value"] <= controlled["high"] and controlled["prompts"] == rate["prompts"]
+    assert sum(one["completions"] for one in made["policy"]["lengths"]) == len(own)
 
 
 def test_a_policy_against_itself_wins_half_and_has_no_kl(
@@ -136,10 +142,12 @@ def test_win_rate_by_hand() -> None:
     """Prompt 0: 2 and 0 against 1 and 1: two wins of four. Prompt 1: 5 and 3 against 3 and 3: 1, 1, ½, ½."""
 
     def answers(rewards: list[float]) -> Answers:
-        return Answers([], [], [], [0, 0, 1, 1], rewards)
+        return Answers([], [Drawn([1, 2], "stop")] * 4, [], [0, 0, 1, 1], rewards)
 
     context: Any = SimpleNamespace(config=EvaluateConfig(), seed=0)
-    made = win_rate(context, answers([2, 0, 5, 3]), answers([1, 1, 3, 3]))
+    rates = win_rates(context, answers([2, 0, 5, 3]), answers([1, 1, 3, 3]))
+    made = rates["reward_model_win_rate"]
+    assert rates["length_controlled_win_rate"]["value"] == pytest.approx(made["value"], abs=0.001), "lengths are equal"
     assert made["value"] == (0.5 + 0.75) / 2 and made["prompts"] == 2
     assert (made["low"], made["high"]) == (0.5, 0.75)
 

@@ -17,9 +17,9 @@ LIST = "/p/desk/quality/annotations/"
 
 
 @pytest.fixture
-def judged(project: Project, ben: Person, chloe: Person) -> Project:
+def judged(project: Project, ada: Person, ben: Person, chloe: Person) -> Project:
     """Twenty tasks of two weeks, two of them ties. Ben picks the first shown, whatever it is; Chloe is slow."""
-    projects.update_project(by=project.created_by, project=project, annotations_per_task=2)
+    projects.update_project(by=ada, project=project, annotations_per_task=2)
     made = [make_task(project) for _ in range(20)]
     ties = {task.pk for task in made[-2:]}
     for person in (ben, chloe):

@@ -1,0 +1,104 @@
+"""An evaluation as its page shows it: what was measured, beside what people among themselves reach."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from feedback.models import Evaluation
+from feedback.rules import figures
+from feedback.rules.agreement import Agreement
+from feedback.rules.intervals import wilson
+
+OF_POLICY = ("reward", "kl", "entropy", "eos_rate", "length", "repetition", "distinct")
+WINS = (
+    ("win_rate", "By people's answers"),
+    ("reward_model_win_rate", "By the reward model's opinion"),
+    ("length_controlled_win_rate", "The same at equal lengths"),
+)
+STRENGTHS = {"0": "negligible", "1": "slight", "2": "clear", "3": "strong"}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95 % interval, None where it was not measured."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page draws; parts that were not measured are empty.
+
+    Attributes:
+        accuracy: of the reward model on held-out pairs. strengths: the same by strength.
+        ceiling: what knowing the truth would reach on such labels, from how often two people say the same.
+        reliability: bins of stated and observed chances. error: their expected calibration error.
+        wins: win rates. policies: (label, unit, share, candidate's figure, incumbent's).
+        lengths: (label, bins) of candidate and incumbent.
+    """
+
+    accuracy: Rate | None
+    strengths: list[Rate]
+    ceiling: float | None
+    same: float | None
+    reliability: list[dict[str, float]]
+    error: float | None
+    wins: list[Rate]
+    policies: list[tuple[str, str, bool, Any, Any]]
+    lengths: list[tuple[str, list[dict[str, int]]]]
+
+
+def report(evaluation: Evaluation, people: Agreement | None) -> Report:
+    """`people`: how the project's annotators agree on comparisons, if that is known."""
+    metrics = evaluation.metrics
+    judge = metrics.get("reward_model") or {}
+    same = people.raw if people else None
+    ours, theirs = metrics.get("policy") or {}, metrics.get("incumbent") or {}
+    pairs = judge.get("pairs_by_strength") or {}
+    return Report(
+        accuracy=_rate("Accuracy", judge.get("accuracy"), judge, "accuracy", judge.get("pairs")),
+        strengths=[
+            Rate(STRENGTHS.get(strength, strength), value, *wilson(value * n, n), n)
+            for strength, value in sorted((judge.get("accuracy_by_strength") or {}).items())
+            for n in [pairs.get(strength, 0)]
+        ],
+        ceiling=ceiling(same),
+        same=same,
+        reliability=judge.get("reliability") or [],
+        error=judge.get("calibration_error"),
+        wins=[
+            Rate(label, found["value"], found.get("low"), found.get("high"), found.get("prompts"))
+            for name, label in WINS
+            if isinstance(found := metrics.get(name), dict) and "value" in found
+        ],
+        policies=[
+            (about.label, about.unit, about.share, ours.get(name), theirs.get(name))
+            for name in OF_POLICY
+            for about in [figures.EVALUATED.get(name) or figures.figure(name)]
+            if name in ours or name in theirs
+        ],
+        lengths=[
+            (label, found["lengths"])
+            for label, found in (("Candidate", ours), ("Incumbent", theirs))
+            if found.get("lengths")
+        ],
+    )
+
+
+def ceiling(same: float | None) -> float | None:
+    """The accuracy on one person's labels of somebody who knows the truth.
+
+    Two people who err independently, each right with chance q, say the same with chance q² + (1 - q)²; so
+    q = (1 + sqrt(2 same - 1)) / 2. None where they agree no oftener than a coin.
+    """
+    return None if same is None or same <= 0.5 else (1 + math.sqrt(2 * same - 1)) / 2
+
+
+def _rate(label: str, value: Any, metrics: dict[str, Any], name: str, n: int | None) -> Rate | None:
+    if value is None:
+        return None
+    return Rate(label, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high"), n)

@@ -1,0 +1,49 @@
+"""Reports of evaluations: in pictures, and as JSON."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from feedback.models import Evaluation, Project
+from feedback.selectors import access, evaluation_pages, quality, registry_pages
+from feedback.selectors.access import ADMIN
+from feedback.web.admin_common import same_project
+from feedback.web.doors import project_page, viewer
+
+
+@project_page(ADMIN)
+def evaluation(request: HttpRequest, project: Project, evaluation_id: Any) -> HttpResponse:
+    found = _found(request, project, evaluation_id)
+    people, _ = quality.at_hand(project)
+    if people is None and not quality.is_large(project):
+        people = quality.quality(project)
+    context = {
+        "project": project,
+        "evaluation": found,
+        "report": evaluation_pages.report(found, people.agreement if people else None),
+        "samples": registry_pages.side_by_side(found),
+        "card": registry_pages.report_card(found.metrics),
+    }
+    return render(request, "feedback/models/evaluation.html", context)
+
+
+@project_page(ADMIN)
+def evaluation_json(request: HttpRequest, project: Project, evaluation_id: Any) -> HttpResponse:
+    found = _found(request, project, evaluation_id)
+    told = {
+        "id": found.public_id,
+        "at": found.created_at,
+        "candidate": str(found.candidate),
+        "incumbent": str(found.incumbent) if found.incumbent else None,
+        "snapshot": found.snapshot.content_hash if found.snapshot else None,
+        "metrics": found.metrics,
+        "samples": found.samples,
+    }
+    return JsonResponse(told)
+
+
+def _found(request: HttpRequest, project: Project, key: Any) -> Evaluation:
+    found = access.get_evaluation(viewer(request), key)
+    same_project(found, project)
+    return found

@@ -1,0 +1,102 @@
+"""The report of an evaluation: win rates raw and at equal lengths, accuracy against its ceiling, calibration."""
+
+from typing import Any
+
+import pytest
+
+from feedback.models import Evaluation, Person, Project
+from feedback.rules.agreement import Agreement
+from feedback.selectors import evaluation_pages
+from tests.factories import make_model
+
+METRICS: dict[str, Any] = {
+    "split": "test",
+    "reward_model_win_rate": {"value": 0.71, "low": 0.64, "high": 0.78, "prompts": 38, "judge": "reward_model"},
+    "length_controlled_win_rate": {"value": 0.55, "low": 0.47, "high": 0.63, "prompts": 38, "per_sd": 1.2},
+    "policy": {
+        "reward": 1.2,
+        "kl": 2.9,
+        "entropy": 1.4,
+        "eos_rate": 0.98,
+        "length": 14.2,
+        "repetition": 0.02,
+        "distinct": 0.9,
+        "lengths": [{"from": 0, "to": 10, "completions": 30}, {"from": 10, "to": 20, "completions": 84}],
+    },
+    "incumbent": {
+        "reward": 0.2,
+        "entropy": 1.9,
+        "eos_rate": 0.9,
+        "length": 9.1,
+        "lengths": [{"from": 0, "to": 10, "completions": 90}, {"from": 10, "to": 20, "completions": 24}],
+    },
+    "reward_model": {
+        "accuracy": 0.7,
+        "accuracy_low": 0.65,
+        "accuracy_high": 0.75,
+        "pairs": 120,
+        "accuracy_by_strength": {"0": 0.55, "3": 0.9},
+        "pairs_by_strength": {"0": 40, "3": 80},
+        "calibration_error": 0.04,
+        "reliability": [
+            {"predicted": 0.55, "observed": 0.5, "pairs": 40},
+            {"predicted": 0.85, "observed": 0.9, "pairs": 80},
+        ],
+    },
+    "prompts": 38,
+}
+
+
+@pytest.fixture
+def evaluation(project: Project, ada: Person) -> Evaluation:
+    return Evaluation.objects.create(
+        project=project,
+        candidate=make_model(project, ada),
+        incumbent=make_model(project, ada),
+        metrics=METRICS,
+        samples=[{"prompt": "Slow.", "model": "candidate", "text": "<script>alert(1)</script> **Restart**"}],
+    )
+
+
+def address(evaluation: Evaluation, end: str = "/") -> str:
+    return f"/p/desk/models/evaluations/{evaluation.public_id}{end}"
+
+
+def test_the_report_in_pictures(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
+    page = signed_in(ada).get(address(evaluation)).content.decode()
+    for told in ("71.0 %", "55.0 %", "The same at equal lengths", "70.0 %", "Calibration error 4.0 %", "strong"):
+        assert told in page, told
+    assert "Stated against observed chances: stated 55%, observed 50%" in page
+    assert "Candidate: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
+    assert "<script>alert" not in page and "<strong>Restart</strong>" in page
+    assert "the ceiling is not either" in page, "nobody has judged anything here"
+
+
+def test_the_report_as_json(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
+    told = signed_in(ada).get(address(evaluation, ".json")).json()
+    assert told["metrics"] == METRICS and told["samples"] == evaluation.samples
+
+
+def test_the_ceiling_follows_from_how_often_two_people_say_the_same(evaluation: Evaluation) -> None:
+    """Two who are each right in 9 of 10 say the same in 82 of 100."""
+    assert evaluation_pages.ceiling(0.82) == pytest.approx(0.9)
+    assert evaluation_pages.ceiling(1.0) == 1.0
+    assert evaluation_pages.ceiling(0.5) is None and evaluation_pages.ceiling(None) is None
+    report = evaluation_pages.report(evaluation, Agreement(units=50, raw=0.82, alpha=0.6))
+    assert report.ceiling == pytest.approx(0.9)
+    assert [(one.label, one.n) for one in report.strengths] == [("negligible", 40), ("strong", 80)]
+
+
+def test_an_evaluation_of_little_shows_what_there_is(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
+    Evaluation.objects.update(metrics={"policy": {"length": 3.0}}, samples=[], incumbent=None)
+    page = signed_in(ada).get(address(evaluation)).content.decode()
+    assert "How it writes" in page and "Does it win?" not in page and "know how sure" not in page
+
+
+def test_reports_are_for_admins_of_the_project(
+    evaluation: Evaluation, rosa: Person, dan: Person, signed_in: Any, other_project: Project, hana: Person
+) -> None:
+    assert signed_in(rosa).get(address(evaluation)).status_code == 403
+    assert signed_in(dan).get(address(evaluation, ".json")).status_code == 404
+    there = address(evaluation).replace("/p/desk/", f"/p/{other_project.slug}/")
+    assert signed_in(hana).get(there).status_code == 404
