@@ -14,9 +14,11 @@ from feedback.rules.stages import CORPUS, LABELLED
 from feedback.rules.stages import STAGES as RULES
 from feedback.selectors import runs
 from feedback.selectors.stage_cards import ALIGNING, GROUPS, STAGES, StageCard
+from feedback.services import guarding
 from feedback.web.admin_forms import PRESETS, JSONObject, PageForm
 
 Choice = tuple[str, str]
+NOTHING = ModelVersion()  # knows no classes
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ class StagesForm(PageForm):
         ],
         help_text="What tokenizer, pretraining and masked pretraining read.",
     )
+    guard_label = forms.ChoiceField(
+        label="Reward for the guard's class",
+        required=False,
+        help_text="PPO, RLOO and GRPO also please the guard: its probability of this class is a term of the reward.",
+    )
+    guard_weight = forms.FloatField(
+        label="Weight of that term",
+        required=False,
+        min_value=-100,
+        max_value=100,
+        help_text="In the reward model's unit, standard deviations; negative to stay clear of the class. 1 if empty.",
+    )
     seed = forms.IntegerField(
         min_value=0, max_value=2**31 - 1, required=False, help_text="Same data, settings and seed: same model."
     )
@@ -92,6 +106,8 @@ class StagesForm(PageForm):
         self.choices("preset", [("", f"the project's: {usual}"), *PRESETS])
         self.choices("base_model", [("", "the newest that fits"), *_models(project)])
         self.choices("snapshot", [("", "freeze a new one"), *_snapshots(project)])
+        guard = guarding.term_model(project)
+        self.choices("guard_label", [("", "none"), *((name, name) for name in guarding.classes_of(guard or NOTHING))])
         for card in STAGES:
             for key, label, meaning in card.settings:
                 self.fields[f"{card.stage.value}__{key}"] = _setting(project, card, key, label, meaning)
@@ -126,6 +142,14 @@ class StagesForm(PageForm):
                 value = values.get(f"{card.stage.value}__{key}")
                 if value not in (None, ""):
                     config.setdefault(card.stage.value, {})[key] = value
+        if label := values.get("guard_label"):
+            term = {"label": label, "weight": values.get("guard_weight") or 1.0}
+            sampling = [stage for stage in values.get("stages", []) if RULES[stage].reward]
+            if not sampling:
+                self.add_error("guard_label", "Choose PPO, RLOO or GRPO with it: the others have no such reward.")
+            for stage in sampling:
+                settings_of_stage = config.setdefault(stage, {})
+                settings_of_stage["terms"] = settings_of_stage.get("terms", {}) | {"guard": term}
         return values | {"config": config}
 
     def add_refusal(self, error: DomainError) -> None:

@@ -6,6 +6,7 @@ from feedback.errors import Invalid, NothingToTrainOn, SnapshotTooSmall
 from feedback.models import Chain, Corpus, Document, ModelVersion, TrainingRun
 from feedback.services import projects, registry, tasks, thumbs, training
 from tests.factories import make_annotation, make_model, make_pair, make_prompt_in, make_response
+from workers.training import inputs_of
 
 TOPIC = {"kind": "classification", "labels": [{"name": "work"}, {"name": "play"}]}
 
@@ -156,7 +157,9 @@ class TestGuardAsATermOfTheReward:
         assert "does not know 'ham'" in sentence(project, ada, "ppo", config=self.TERM)
         ModelVersion.objects.filter(pk=classifier.pk).update(metrics={"class_balance": {"spam": 5, "ham": 5}})
         run = start(project, ada, "ppo", config=self.TERM)
+        run.snapshot = None  # what a worker freezes first
         assert (run.base_model, run.reward_model, run.guard) == (sft, reward, classifier)
+        assert set(inputs_of(run)) == {"base_model", "reward_model", "guard"}
         Chain.objects.update(state="succeeded")
         assert start(project, ada, "ppo").guard is None
 

@@ -1,6 +1,6 @@
 """Ada chooses stages, one way of alignment, a start and a few settings, on the Train page."""
 
-from feedback.models import Chain
+from feedback.models import Chain, ModelVersion
 from tests.factories import make_model, make_pair, make_prompt_in
 
 
@@ -31,6 +31,24 @@ def test_what_is_chosen_is_what_runs(project, ada, signed_in):
     assert chain.config == {"preset": "tiny", "dpo": {"epochs": 1, "beta": 0.2}}
     run = chain.runs.get()
     assert (run.base_model, run.seed, run.config) == (older, 3, {"preset": "tiny", "epochs": 1, "beta": 0.2})
+
+
+def test_the_guard_is_a_term_of_the_reward(project, ada, signed_in):
+    make_pair(project, ada, prompt=make_prompt_in(project, "train").text)
+    for stage in ("sft", "reward"):
+        make_model(project, ada, stage=stage)
+    classifier = make_model(project, ada, stage="classify")
+    client = signed_in(ada)
+    assert "guard_label" not in told(client.get("/p/desk/train/"))
+    ModelVersion.objects.filter(pk=classifier.pk).update(
+        state="approved", metrics={"class_balance": {"safe": 3, "unsafe": 3}}
+    )
+    form = {"guard_label": "safe", "guard_weight": "0.5"}
+    refused = start(client, stages=["evaluate"], **form)
+    assert (refused.status_code, "Choose PPO, RLOO or GRPO" in told(refused)) == (422, True)
+    assert start(client, stages=["ppo"], **form).status_code == 302
+    run = Chain.objects.get(state="active").runs.get()
+    assert (run.config["terms"], run.guard) == ({"guard": {"label": "safe", "weight": 0.5}}, classifier)
 
 
 def test_a_wrong_setting_is_told_at_its_place(project, ada, signed_in):
