@@ -176,7 +176,7 @@ def test_a_row_that_does_not_fit_alone_is_told_with_what_it_would_take(
     assert forked(folder, limited_to(2)) == 2
     error = error_of(folder)
     assert error["kind"] == "out_of_memory"
-    assert "activations of one row 8.4 MiB" in error["remedy"]
+    assert "activations of one row 12.5 MiB" in error["remedy"]
     assert float(re.search(r"this machine has ([0-9.]+) [KM]iB free", error["remedy"])[1]) > 0  # type: ignore[index]
     assert len(progress(folder, "alarm")) <= 1
 

@@ -248,7 +248,7 @@ def test_the_estimate_counts_weights_exactly(base_folder: Path, reward_folder: P
     need = estimate("sft", config.parse("sft", {"batch_size": 3}), {"base_model": base_folder}, length=10)
     assert need.parameters == parameters(model) and need.weights == 4 * parameters(model)
     assert need.optimiser == 2 * need.gradients == 8 * parameters(model)
-    assert need.activations == 4 * 3 * 10 * (1 * (14 * 32 + 4 * 64) + 4 * len(tokenizer))
+    assert need.activations == 4 * 3 * 10 * (1 * (18 * 32 + 6 * 64) + 4 * len(tokenizer))
     adapted = estimate("sft", config.parse("sft", {"lora": {"r": 2}}), {"base_model": base_folder})
     from trainer.lora import adapt
     from trainer.setting import LoRA
