@@ -146,7 +146,7 @@ def test_one_step_at_a_time(rosas: APIClient) -> None:
     assert Prompt.objects.count() == 1
     judge(rosas, last(rosas, talk), outcome="tie")
     same = [rosas.post(f"{TALKS}{talk['id']}/turns/", {"text": "And?"}, HTTP_IDEMPOTENCY_KEY="once") for _ in range(2)]
-    assert [one.status_code for one in same] == [201, 201] and same[0].content == same[1].content
+    assert [one.status_code for one in same] == [201, 201] and same[0].json() == same[1].json()
     assert Prompt.objects.count() == 2
     assert say(rosas, talk, "  ").status_code == 400
 
