@@ -107,7 +107,7 @@ class Ask:
         held = Assignment.objects.filter(
             project=project, annotator=annotator, state=State.HELD, held_until__gt=now, task__prompt__conversation=None
         ).order_by("ahead", "pk")
-        self.held = list(held.select_related("task__prompt"))
+        self.held = list(held.select_related("task"))
 
     # --- what is at hand ---------------------------------------------------------------------------
 
