@@ -17,14 +17,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.doors import IN_PROJECT, Door
-from feedback.api.streams import NDJSON, ByAcceptOnly, NDJSONRenderer, streamed
+from feedback.api.streams import NDJSON, ByAcceptOnly, NDJSONRenderer, streamed, streamed_bytes
 from feedback.errors import Invalid, SnapshotRevoked
-from feedback.formats import trl
+from feedback.formats import parquet, trl
 from feedback.models import DatasetSnapshot, Split
 from feedback.selectors import access
 from feedback.services import snapshots
+from feedback.services.exports import FILE_TYPES, JSONL
 
 RAW, TRL = "raw", "trl"
+PARQUET_TYPE = "application/vnd.apache.parquet"
 KINDS = tuple(trl.CONVERTERS)
 
 
@@ -119,17 +121,23 @@ class SnapshotRows(Door):
 
     @extend_schema(
         summary="Download a snapshot's rows",
-        description="JSON Lines, in the snapshot's own order. `trl` gives what TRL's trainers take, one line for every"
-        " time a row occurs; `raw` gives the frozen lines themselves, with hash and count. Rows of selection and test"
-        " are for evaluation and must not be trained on.",
+        description="JSON Lines or Parquet, in the snapshot's own order. `trl` gives what TRL's trainers take, one line"
+        " for every time a row occurs; `raw` gives the frozen lines themselves, with hash and count. Rows of selection"
+        " and test are for evaluation and must not be trained on.",
         parameters=[
             OpenApiParameter("format", str, enum=[TRL, RAW], default=TRL),
             OpenApiParameter("split", str, enum=Split.values, default=Split.TRAIN.value),
             OpenApiParameter(
                 "kind", str, enum=KINDS, description="Needed for `trl`: each kind has columns of its own."
             ),
+            OpenApiParameter(
+                "file_type", str, enum=FILE_TYPES, default=JSONL, description="In Parquet, spans are JSON text."
+            ),
         ],
-        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line.")},
+        responses={
+            (200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line."),
+            (200, PARQUET_TYPE): OpenApiResponse(OpenApiTypes.BINARY, "With file_type=parquet."),
+        },
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         snapshot = access.get_snapshot(self.viewer, id)
@@ -141,8 +149,13 @@ class SnapshotRows(Door):
         path = snapshots.folder_of(snapshot) / f"{split}.jsonl"
         if not path.is_file():
             raise SnapshotRevoked("The snapshot's files are gone from the disk. Freeze a new one.")
+        file_type = self._one_of("file_type", FILE_TYPES, JSONL)
         rows = raw_rows(path, kind) if shape == RAW else trl_rows(path, str(kind))
-        return streamed(rows, f"{snapshot.project.slug}-snapshot-{snapshot.number}-{split}-{kind or 'all'}.jsonl")
+        name = f"{snapshot.project.slug}-snapshot-{snapshot.number}-{split}-{kind or 'all'}.{file_type}"
+        if file_type == JSONL:
+            return streamed(rows, name)
+        columns = ("count", "hash", "row") if shape == RAW else trl.COLUMNS[str(kind)]
+        return streamed_bytes(parquet.chunks(rows, columns), name, PARQUET_TYPE)
 
     def _one_of(self, name: str, values: tuple[str, ...], default: str | None) -> str | None:
         value = self.request.query_params.get(name, default)

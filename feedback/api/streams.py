@@ -30,7 +30,12 @@ def line(row: Any) -> str:
 
 def streamed(rows: Iterable[Any], filename: str) -> StreamingHttpResponse:
     """A download of `rows`. What can fail should have failed before: the status is sent with the first line."""
-    response = StreamingHttpResponse(_chunks(rows), content_type=NDJSON)
+    return streamed_bytes(_chunks(rows), filename, NDJSON)
+
+
+def streamed_bytes(chunks: Iterable[bytes], filename: str, kind: str) -> StreamingHttpResponse:
+    """A download of bytes that are made as they are sent."""
+    response = StreamingHttpResponse(chunks, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{filename}"'
     response["X-Accel-Buffering"] = "no"
     return response

@@ -50,6 +50,15 @@ def spans(row: Row) -> Row:
     return {"text": row["text"], "spans": row["spans"]}
 
 
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "preference": ("prompt", "chosen", "rejected"),
+    "demonstration": ("prompt", "completion"),
+    "unpaired": ("prompt", "completion", "label"),
+    "prompt": ("prompt",),
+    "document": ("text",),
+    "classification": ("text", "label", "labels"),
+    "spans": ("text", "spans"),
+}
 CONVERTERS: dict[str, Callable[[Row], Row]] = {
     "preference": preference,
     "demonstration": prompt_completion,

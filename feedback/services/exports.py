@@ -13,6 +13,7 @@ from django.db import transaction
 
 from feedback import queue
 from feedback.errors import Conflict, Invalid, NotFound
+from feedback.formats import parquet
 from feedback.formats.catalogue import CSV, FORMATS
 from feedback.formats.items import PROMPT, THUMB, LeftOut
 from feedback.formats.own_csv import COLUMNS
@@ -76,11 +77,10 @@ def file_of(job: Job) -> Path:
     return path
 
 
-def write(job: Job, parquet: Callable[[Path], Sink], tell: Callable[[int], None]) -> dict[str, Any]:
+def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
     """Write the file. Begun again from the start after a kill: what was written aside is thrown away.
 
     Args:
-        parquet: opens a sink for Parquet, which only workers have the library for.
         tell: is called with the number of rows every now and then; may raise to leave.
     """
     assert job.project is not None
@@ -91,7 +91,7 @@ def write(job: Job, parquet: Callable[[Path], Sink], tell: Callable[[int], None]
     place.mkdir(parents=True, exist_ok=True)
     name = "-".join(filter(None, [job.project.slug, form.name, kind])) + f".{payload['file_type']}"
     aside = place / f".{name}.{job.attempt}"
-    openers: dict[str, Callable[[Path], Sink]] = {JSONL: _Lines, CSV_FILE: _Table, PARQUET: parquet}
+    openers: dict[str, Callable[[Path], Sink]] = {JSONL: _Lines, CSV_FILE: _Table, PARQUET: parquet.Parquet}
     sink = openers[payload["file_type"]](aside)
     left: Counter[str] = Counter()
     rows = 0

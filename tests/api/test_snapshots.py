@@ -1,9 +1,12 @@
 """A snapshot is asked for, written by a worker, and downloaded in TRL's formats."""
 
+import io
 import json
 
 import pytest
+from pyarrow import parquet
 
+from feedback.formats import parquet as formats_parquet
 from feedback.models import DatasetSnapshot, Job, Prompt
 from feedback.services import snapshots
 from tests.factories import make_annotation, make_pair, make_prompt_in, make_response, make_snapshot
@@ -84,9 +87,42 @@ def test_every_split_can_be_downloaded_and_holds_its_own(project, ada, client_fo
         assert {prompt.split for prompt in Prompt.objects.all() if prompt.messages == row["prompt"]} == {split}
 
 
+def test_parquet_holds_the_same_rows_and_trls_columns_alone(project, ada, client_for):
+    for number in range(3):
+        make_pair(project, ada, prompt=f"Which, {number}?")
+    snapshot = make_snapshot(project, ada)
+    client, told = client_for(ada), []
+    for split in ("train", "selection", "test"):
+        query = {"kind": "preference", "split": split}
+        reply = client.get(f"{URL}{snapshot.public_id}/rows/", {**query, "file_type": "parquet"})
+        assert (reply.status_code, reply["Content-Type"]) == (200, "application/vnd.apache.parquet")
+        assert reply["Content-Disposition"].endswith(f'-{split}-preference.parquet"')
+        table = parquet.read_table(io.BytesIO(reply.getvalue()))
+        assert table.column_names == ["prompt", "chosen", "rejected"]
+        assert table.to_pylist() == rows(client, snapshot, **query)
+        told += table.to_pylist()
+    assert len(told) == 3
+
+
+def test_parquet_comes_in_groups(monkeypatch):
+    monkeypatch.setattr(formats_parquet, "GROUP", 10)
+    given = [{"text": f"row {number}", "label": None if number % 2 else "a"} for number in range(95)]
+    pieces = list(formats_parquet.chunks(iter(given), ("text", "label")))
+    assert len(pieces) == 10
+    file = parquet.ParquetFile(io.BytesIO(b"".join(pieces)))
+    assert file.num_row_groups == 10
+    assert file.read().to_pylist() == given
+
+
 @pytest.mark.parametrize(
     ("query", "attr"),
-    [("", "kind"), ("?kind=sonnet", "kind"), ("?format=csv", "format"), ("?split=../../x&format=raw", "split")],
+    [
+        ("?kind=prompt&file_type=xlsx", "file_type"),
+        ("", "kind"),
+        ("?kind=sonnet", "kind"),
+        ("?format=csv", "format"),
+        ("?split=../../x&format=raw", "split"),
+    ],
 )
 def test_a_wrong_question_is_told(project, ada, ben, client_for, query, attr):
     make_annotation(project, ben)

@@ -15,7 +15,6 @@ from feedback.models import Annotation, Assignment, Job, Person, PreferencePair,
 from feedback.services import exports, imports, projects, queue
 from tests.conftest import SHARED_DATA
 from workers.execution import run_job
-from workers.imports import Parquet
 
 FILES = [
     ("hh", "hh_helpful_base/train.jsonl"),
@@ -152,7 +151,6 @@ class TestWhatIsWritten:
         assert [{k: v for k, v in row.items() if k != "_more"} for row in parquet.read_table(path).to_pylist()] == (
             rows_of(plain)
         )
-        assert Parquet is not None
 
     def test_csv_guards_formulas_and_reads_them_back(self, project: Project, twin: Project, hana: Person) -> None:
         texts = ["=1+1", "+1", "-1", "@x", "'=quoted", 'a\nb,"c"', "\tx"]
