@@ -38,6 +38,7 @@ def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], class
         accuracy: share of texts whose labels are exactly the expected ones.
         macro_f1: mean F1 of the classes that were expected or given anywhere. micro_f1: F1 of all labels together.
         per_class: class -> precision, recall, f1, support.
+        confusion: expected class -> given class -> texts, zeros left out; of texts with one label each, else empty.
     """
     counts = {name: [0, 0, 0] for name in classes}
     for ours, truth in zip(given, expected, strict=True):
@@ -52,6 +53,18 @@ def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], class
         "macro_f1": sum(per_class[name]["f1"] for name in seen) / max(len(seen), 1),
         "micro_f1": prf(*(sum(count[n] for count in counts.values()) for n in range(3)))["f1"],
         "per_class": per_class,
+        "confusion": confusion(given, expected),
+    }
+
+
+def confusion(given: Sequence[set[str]], expected: Sequence[set[str]]) -> dict[str, dict[str, int]]:
+    """Expected class -> given class -> texts. Empty where a text has no label or several: then no class is its own."""
+    if any(len(labels) != 1 for labels in (*given, *expected)):
+        return {}
+    pairs = Counter((*truth, *ours) for truth, ours in zip(expected, given, strict=True))
+    return {
+        truth: {ours: count for (one, ours), count in sorted(pairs.items()) if one == truth}
+        for truth in sorted({truth for truth, _ in pairs})
     }
 
 

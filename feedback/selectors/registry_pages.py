@@ -13,7 +13,9 @@ from feedback.selectors.runs import as_text
 
 TREE = 200  # versions drawn: a project that trains every few minutes has thousands
 SAMPLES = 12
+MATRIX = 16  # classes; more do not fit a page
 BASELINE = "baseline"
+BY_CLASS = ("per_class", "confusion")
 DRAWN = {"reliability", "lengths"}  # lists that the page of the evaluation draws
 JUDGES = (("win_rate", "by people's answers"), ("reward_model_win_rate", "by the reward model's opinion"))
 
@@ -74,8 +76,8 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
     """
     groups: dict[str, list[Measured]] = defaultdict(list)
     for name, value in metrics.items():
-        if name == BASELINE:
-            continue  # it stands beside the model's own figures: see `beside_baseline`
+        if name == BASELINE or name.endswith(BY_CLASS):
+            continue  # drawn beside each other: see `beside_baseline` and `by_class`
         if isinstance(value, dict):
             title = name.replace("_", " ").capitalize()
             middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
@@ -131,6 +133,60 @@ def beside_baseline(version: ModelVersion) -> Beside | None:
     ]
     label = {"macro_f1": "macro F1", "f1": "F1 of spans"}[wanted]
     return Beside(label, split, metrics[f"{split}_{wanted}"], baseline.get(wanted), baseline.get("name", ""), rows)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Texts of one class that were given another or the same; `shade` from 0 to 4 is their share of the row."""
+
+    given: str
+    texts: int
+    shade: int
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """What a classifier or tagger does with each class.
+
+    Attributes:
+        rows: (class, precision, recall, f1, support, the baseline's f1 or None), most texts first.
+        matrix: (expected class, cells) where each text has one label and the classes fit a page.
+        confused: (expected, given, texts) of the commonest mistakes.
+    """
+
+    split: str
+    rows: list[tuple[str, float, float, float, int, float | None]]
+    matrix: list[tuple[str, list[Cell]]]
+    confused: list[tuple[str, str, int]]
+
+
+def by_class(version: ModelVersion) -> ByClass | None:
+    metrics = version.metrics
+    split = next((one for one in ("test", "selection") if f"{one}_per_class" in metrics), None)
+    if split is None:
+        return None
+    figures_of = metrics[f"{split}_per_class"]
+    names = sorted(figures_of, key=lambda name: (-figures_of[name]["support"], name))
+    theirs = (metrics.get(BASELINE) or {}).get("per_class") or {}
+    confusion = metrics.get(f"{split}_confusion") or {}
+    mistakes = [(one, ours, n) for one, given in confusion.items() for ours, n in given.items() if one != ours]
+    return ByClass(
+        split=split,
+        rows=[
+            (name, one["precision"], one["recall"], one["f1"], one["support"], (theirs.get(name) or {}).get("f1"))
+            for name in names
+            for one in [figures_of[name]]
+        ],
+        matrix=[(name, _cells(confusion.get(name, {}), names)) for name in names]
+        if confusion and len(names) <= MATRIX
+        else [],
+        confused=sorted(mistakes, key=lambda one: (-one[2], one))[:10],
+    )
+
+
+def _cells(given: dict[str, int], names: Sequence[str]) -> list[Cell]:
+    total = sum(given.values())
+    return [Cell(name, given.get(name, 0), min(4, given.get(name, 0) * 5 // total) if total else 0) for name in names]
 
 
 def _group(metrics: dict[str, Any]) -> list[Measured]:

@@ -105,6 +105,7 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
         "history": [row for row in history if row.model_version_id == found.pk],
         "card": registry_pages.report_card(found.metrics),
         "beside": registry_pages.beside_baseline(found),
+        "by_class": registry_pages.by_class(found),
         "used_as": _used_as(project, found),
         "evaluations": [
             (row, registry_pages.win_rate(row.metrics), registry_pages.report_card(row.metrics)) for row in evaluations

@@ -89,10 +89,12 @@ def test_figures_by_hand() -> None:
     assert figures["accuracy"] == 0.5
     assert figures["per_class"]["a"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
     assert figures["macro_f1"] == 0.5  # c was neither given nor expected
+    assert figures["confusion"] == {"a": {"a": 1, "b": 1}, "b": {"a": 1, "b": 1}}
     assert prf(2, 4, 3)["f1"] == pytest.approx(2 * (1 / 2) * (2 / 3) / (1 / 2 + 2 / 3))
     both = class_figures([{"a", "b"}, set()], [{"a"}, {"b"}], ["a", "b"])
     assert both["accuracy"] == 0
     assert both["micro_f1"] == pytest.approx(0.5)
+    assert both["confusion"] == {}, "no class is a text's own where several may hold"
 
 
 def test_multi_label_loss_by_hand_and_by_torch() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from feedback.models import Evaluation, Person, Project
+from feedback.models import Evaluation, ModelVersion, Person, Project
 from feedback.rules.agreement import Agreement
 from feedback.selectors import evaluation_pages
 from tests.factories import make_model
@@ -100,3 +100,26 @@ def test_reports_are_for_admins_of_the_project(
     assert signed_in(dan).get(address(evaluation, ".json")).status_code == 404
     there = address(evaluation).replace("/p/desk/", f"/p/{other_project.slug}/")
     assert signed_in(hana).get(there).status_code == 404
+
+
+def test_a_classifier_tells_what_it_takes_for_what(project: Project, ada: Person, signed_in: Any) -> None:
+    model = make_model(project, ada)
+    metrics = {
+        "test_macro_f1": 0.7,
+        "test_per_class": {
+            "spam": {"precision": 0.9, "recall": 0.8, "f1": 0.85, "support": 10},
+            "ham": {"precision": 0.9, "recall": 0.95, "f1": 0.92, "support": 40},
+        },
+        "test_confusion": {"spam": {"spam": 8, "ham": 2}, "ham": {"ham": 39, "spam": 1}},
+        "baseline": {"name": "TF-IDF", "macro_f1": 0.6, "per_class": {"spam": {"f1": 0.61}}},
+    }
+    ModelVersion.objects.filter(pk=model.pk).update(kind="classifier", metrics=metrics)
+    page = signed_in(ada).get(f"/p/desk/models/{model.public_id}/").content.decode()
+    assert "spam taken for ham: 2" in page and page.index("spam taken for ham") < page.index("ham taken for spam")
+    assert '<th scope="row">ham</th><td class="n shade-4">39</td><td class="n shade-0">1</td>' in page
+    assert "61.0 %" in page and "Test confusion" not in page
+    many = {f"class_{n}": {f"class_{n}": 3} for n in range(17)}
+    per_class = {name: {"precision": 1, "recall": 1, "f1": 1, "support": 3} for name in many}
+    ModelVersion.objects.filter(pk=model.pk).update(metrics={"test_per_class": per_class, "test_confusion": many})
+    page = signed_in(ada).get(f"/p/desk/models/{model.public_id}/").content.decode()
+    assert "class 16" in page and 'class="matrix"' not in page, "a page has no room for seventeen columns"
