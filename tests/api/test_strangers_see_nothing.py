@@ -12,7 +12,7 @@ from feedback.models import ApiToken, Concern, Document, Evaluation, Flag
 from feedback.services import annotations, conversations, corpora, exports, imports, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
-OWN = {"people/me/", "tokens/"}  # what everybody has of their own
+OWN = {"people/me/", "tokens/", "stages/"}  # what everybody has of their own, and what the trainer can do
 
 
 @pytest.fixture
