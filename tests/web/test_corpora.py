@@ -68,7 +68,7 @@ def test_a_file_is_read_and_told_in_pictures(client: Client, corpus: Corpus) -> 
     told = page(client, f"corpora/uploads/{job.public_id}/")
     assert "Too few letters to be text" in told and "&lt;script&gt;" in told
     assert "<script>alert" not in told and "hx-trigger" not in told
-    assert client.get(f"/p/desk/data/corpora/uploads/{job.public_id}/left-out/").getvalue().count(b"\n") == 1  # type: ignore[attr-defined]
+    assert client.get(f"/p/desk/data/corpora/uploads/{job.public_id}/left-out/").getvalue().count(b"\n") == 1
     told = page(client, f"corpora/{corpus.public_id}/")
     for word in ("gazette", "&lt;i&gt;diary", "CC0", "Distinct words against words read", "Documents by length"):
         assert word in told
