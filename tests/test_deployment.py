@@ -21,7 +21,7 @@ from tests.servers import postgres, valkey
 READS = re.compile(r"""(?:env_[a-z]+|environ\.get)\(\s*"([A-Z_]+)\"""")
 OURS = ("feedback/settings.py", "feedback/gunicorn_config.py", "feedback/programs.py", "trainer/__main__.py")
 # Python's and Django's own names, and what is read only to be passed on.
-NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE", "RANK"}
+NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE", "RANK", "WORLD_SIZE"}
 
 
 def test_env_example_names_every_setting_and_no_other() -> None:
