@@ -13,7 +13,7 @@ from django.conf import settings
 
 from feedback.models import Job, ModelVersion
 from feedback.rules.stages import GIVEN
-from feedback.services import adoption
+from feedback.services import adoption, tokenizers
 from workers.work import JobFailed, Outcome, Work
 
 TAKEN = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -47,6 +47,7 @@ def carry_out(work: Work) -> Outcome:
     }
 
     def record() -> ModelVersion:
+        tokenizers.keep(place)
         return adoption.adopt(
             job=work.job,
             kind=asked["kind"],
