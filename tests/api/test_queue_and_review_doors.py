@@ -71,6 +71,7 @@ def test_guidelines_are_read_once_a_version(project, ada, ben, client_for):
 
 def test_a_reviewer_works_the_queue(project, ada, rosa, ben, chloe, client_for):
     client_for(ada).patch("/api/v1/projects/desk/", {"queue_policy": {"review_share": 1}})
+    project.refresh_from_db()
     annotation = make_annotation(project, ben)
     client = client_for(rosa)
     assert client_for(ben).get("/api/v1/concerns/?project=desk").status_code == 403
