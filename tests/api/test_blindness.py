@@ -36,6 +36,7 @@ def test_the_whole_payload_is_blind(project, ada, ben, client_for, next_task, su
         "number_sends",
         "skip_reasons",
         "draft",
+        "suggestion",
         "answer",
         "training_round",
         "sent_back",
