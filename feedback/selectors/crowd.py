@@ -25,8 +25,9 @@ CHUNK = 5_000  # keys in one query
 
 @dataclass(frozen=True)
 class Told:
-    """Of a response: its length in characters, and who or what wrote it."""
+    """Of a response: its public id, its length in characters, and who or what wrote it."""
 
+    name: str
     characters: int
     source: object
 
@@ -60,6 +61,8 @@ class Answer:
         value = str(payload.get("outcome") or "")
         if first is not None:
             value = "1" if first != swapped else "2"
+        elif value == "prefer" and order[0] in responses:  # how it was shown is not known: it was brought in
+            value = "1" if (payload["chosen"] == responses[order[0]].name) != swapped else "2"
         elif kind == Kind.CLASSIFICATION:
             value = "|".join(payload.get("labels") or [])
         known = (
@@ -93,10 +96,10 @@ def responses_of(keys: Iterable[int]) -> dict[int, Told]:
     found = {}
     for start in range(0, len(wanted), CHUNK):
         rows = Response.objects.filter(pk__in=wanted[start : start + CHUNK])
-        for key, *source, characters in rows.values_list(
-            "pk", "model_version_id", "model_name", "author_id", Length("text")
+        for key, name, *source, characters in rows.values_list(
+            "pk", "public_id", "model_version_id", "model_name", "author_id", Length("text")
         ):
-            found[key] = Told(characters or 0, tuple(source))
+            found[key] = Told(str(name), characters or 0, tuple(source))
     return found
 
 
