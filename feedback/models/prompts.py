@@ -54,6 +54,7 @@ class Prompt(Row):
             models.Index(fields=["project", "-id"], name="prompt_newest_first"),
             models.Index(fields=["project", "family"], name="prompt_family"),
             models.Index(fields=["project", "id"], condition=Q(state="received"), name="prompt_waits_for_guard"),
+            models.Index(fields=["project"], condition=Q(state__in=["received", "screened"]), name="prompt_waiting"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),

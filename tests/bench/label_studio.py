@@ -232,8 +232,9 @@ def _started(
                 time.sleep(1)
             yield LabelStudio(port, psutil.Process(server.pid), run, vendor, database)
         finally:
-            for process in [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]:
-                process.kill()
+            if server.poll() is None:
+                for process in [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]:
+                    process.kill()
             server.wait(30)
 
 
