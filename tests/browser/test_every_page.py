@@ -15,7 +15,7 @@ from django.urls import URLPattern
 from playwright.sync_api import Page
 
 from feedback.models import Annotation, Assignment, Concern, Document, Evaluation, Person, Project, Response, Task
-from feedback.services import concerns, conversations, corpora, exports, imports
+from feedback.services import concerns, conversations, corpora, exports, imports, preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
 from tests.factories import make_task
@@ -55,6 +55,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     upload = corpora.request_upload(corpus=corpus, by=ada, name="rows.jsonl", chunks=iter([DOCUMENTS]))
     run_job(upload.pk)
     run_job(corpora.request_report(corpus=corpus, by=ada).pk)
+    looked = preflight.request_preflight(project=project, by=ada, stages=["sft"])
     asked = make_task(project)
     concerns.raise_concern("flagged", asked)
     runs = [furnished.runs["ppo"], furnished.running, furnished.failed, furnished.runs["evaluate"]]
@@ -63,7 +64,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "name": ["names"],
         "plot": ["loss"],
         "form": ["csv"],
-        "job_id": [brought.public_id, written.public_id, upload.public_id],
+        "job_id": [brought.public_id, written.public_id, upload.public_id, looked.public_id],
         "evaluation_id": [Evaluation.objects.latest("pk").public_id],
         "conversation_id": [talk.public_id],
         "corpus_id": [corpus.public_id],
