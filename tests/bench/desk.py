@@ -43,7 +43,7 @@ def furnish(kinds: list[str], count: int) -> None:
     from tests.kinds import make_kind
 
     call_command("migrate", verbosity=0)
-    queue.app.send_task = lambda *args, **options: None  # type: ignore[method-assign]
+    queue.app.send_task = lambda *args, **options: None
     by = Person.objects.create_superuser("bench", PASSWORD)
     for kind in kinds:
         project = projects.open_project(by=by, name=kind.title(), slug=f"bench-{kind}")
@@ -51,7 +51,7 @@ def furnish(kinds: list[str], count: int) -> None:
         project.save()
         Membership.objects.get_or_create(project=project, person=by, defaults={"role": "admin"})
         for _ in range(2 * count + 4):
-            make_kind(project, kind, **({"scheme": "names"} if kind == "spans" else {}))
+            make_kind(project, kind, scheme="names" if kind == "spans" else "")
 
 
 def judge(page: Any, keys: list[str]) -> None:

@@ -163,7 +163,7 @@ def test_a_lost_network_loses_nothing_and_doubles_nothing(desk: Any, complaints:
 
 def test_a_reply_that_is_lost_on_the_way_does_not_count_twice(desk: Any, complaints: list[str]) -> None:
     page = desk(2)
-    lost = []
+    lost: list[int] = []
 
     def lose_first_reply(route: Any) -> None:
         if lost:
