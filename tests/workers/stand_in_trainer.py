@@ -1,7 +1,8 @@
 """A trainer that keeps the run folder's contract and trains nothing: `python stand_in_trainer.py FOLDER --parent PID`.
 
 What it does is in the run's config: `steps` of `seconds` each, `die_at` (kills itself there, once per `deaths`),
-`fail` (a typed failure), `stale` (leaves a result of an older attempt). It counts its starts in starts.txt.
+`fail` (a typed failure), `deaf` (hears no SIGTERM), `stale` (leaves a result of an older attempt). It counts its starts
+in starts.txt.
 """
 
 import json
@@ -29,6 +30,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, ask_to_stop)
     run = json.loads((folder / "run.json").read_text())
     config, attempt = run["config"], run["attempt"]
+    if config.get("deaf"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with locked(folder):
         with (folder / "starts.txt").open("a") as starts:
             starts.write(f"{attempt}\n")

@@ -1,6 +1,7 @@
 """A job is carried out once, however often it is delivered, and every way it can end is told in its row."""
 
 import errno
+import fcntl
 import sys
 import threading
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from feedback import settings as defaults
 from feedback.models import Chain, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
 from feedback.rules import launches
 from feedback.services import jobs
@@ -212,6 +214,22 @@ def test_cancelling_stops_the_trainer_after_its_checkpoint(run_with: Any, settin
     assert run.job.status == Status.CANCELLED
     assert run.chain.state == Chain.State.CANCELLED
     assert 0 < int((settings.DATA_DIR / run.folder / "step.txt").read_text()) < 1000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trainer_that_does_not_hear_is_gone_within_ten_seconds(run_with: Any, settings: Any, ada: Person) -> None:
+    assert defaults.BEAT_SECONDS + defaults.CANCEL_GRACE_SECONDS < 10  # seen at the next beat, killed after the grace
+    settings.BEAT_SECONDS, settings.CANCEL_GRACE_SECONDS = 0.1, 0.3
+    run = run_with(steps=1000, seconds=0.05, deaf=True)
+    worker = threading.Thread(target=in_a_thread, args=(run.job_id,))
+    worker.start()
+    wait_until(lambda: RunPoint.objects.filter(run=run).exists())
+    jobs.request_cancel(by=ada, job=Job.objects.get(pk=run.job_id))
+    worker.join(10)
+    run.refresh_from_db()
+    assert run.job.status == Status.CANCELLED
+    with (settings.DATA_DIR / run.folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its process has let go of it
 
 
 @pytest.mark.django_db(transaction=True)
