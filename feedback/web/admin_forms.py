@@ -24,6 +24,7 @@ OFFERED_KINDS = [
 PRESETS = [
     ("small", "small: a from-scratch model for laptops, minutes on two cores"),
     ("tiny", "tiny: seconds; to see that everything works, not to learn much"),
+    ("book", "book: tokenizer and pretraining on a megabyte of prose; other stages by their defaults"),
 ]
 
 
