@@ -56,6 +56,11 @@ class NoTask:
     sentence: str
     retry_after: int = 15
 
+    @property
+    def for_you(self) -> bool:
+        """It is about who asks: others may have work."""
+        return self.reason in ("daily_limit", "not_qualified", "training_failed", "training_empty")
+
 
 Window = list[tuple[int, int]]  # candidates, each its key and its place in the queue
 
@@ -176,7 +181,7 @@ class Ask:
         left = int((midnight + timedelta(days=1) - self.now).total_seconds()) + 1
         return NoTask(
             "daily_limit",
-            f"You have given the {limit} answers that a day may have here. The next ones come at 00:00 UTC,"
+            f"A day has at most {limit} of your answers here, and today has them. It goes on at 00:00 UTC,"
             f" in {left // 3600} h {left % 3600 // 60} min.",
             left,
         )

@@ -278,7 +278,9 @@ def _mark_shown(request: HttpRequest, showing: Any) -> None:
 
 
 def _nothing(request: HttpRequest, project: Project, why: NoTask) -> str:
-    context = {"why": why, "project": project, "waiting": waiting.for_tasks(project)}
+    """Why, and what would bring the next one: the project's work, or, where it is about this person, the guidelines."""
+    context: dict[str, Any] = {"why": why, "project": project}
+    context |= {"guidelines": work.guidelines(project)} if why.for_you else {"waiting": waiting.for_tasks(project)}
     return render_to_string("feedback/desk/_nothing.html", context, request)
 
 

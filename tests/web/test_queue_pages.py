@@ -120,6 +120,17 @@ class TestReviewWithoutScript:
         again = client.post(f"/p/desk/review/{concern.public_id}/", said, follow=True)
         assert "Rosa corrected this answer at" in again.content.decode()
 
+    def test_what_cannot_be_answered_any_more_can_still_be_decided_about(
+        self, project: Project, ada: Person, rosa: Person, ben: Person, signed_in: Any
+    ) -> None:
+        make_kind(project, "classification", scheme="folder")
+        held = take(project, ben)
+        annotations.submit(assignment=held, answer={"labels": ["work"]})
+        annotations.flag(assignment=held, by=ben, reason="odd")
+        projects.update_project(by=ada, project=project, label_scheme={})
+        page = signed_in(rosa).get("/p/desk/review/").content.decode()
+        assert "no longer in the project" in page and 'value="accept"' in page
+
     def test_home_tells_the_admin_and_filters_narrow(
         self, project: Project, ada: Person, ben: Person, signed_in: Any
     ) -> None:
@@ -145,6 +156,17 @@ def test_checks_are_told_to_annotators_as_last_weeks_total(
     last = today - timedelta(days=today.weekday() + 3)
     Annotation.objects.update(created_at=last)
     assert "1 of 2" in client.get("/account/").content.decode()
+
+
+def test_who_reached_their_limit_is_told_when_it_goes_on(
+    project: Project, ada: Person, ben: Person, signed_in: Any
+) -> None:
+    projects.update_project(by=ada, project=project, queue_policy={"daily_limit": 1})
+    make_annotation(project, ben)
+    make_task(project)
+    page = signed_in(ben).get("/p/desk/desk/").content.decode()
+    assert "A day has at most 1 of your answers here" in page and "00:00 UTC" in page
+    assert "looks again by itself then" in page and "No model serves" not in page
 
 
 @pytest.mark.parametrize("path", ["project/queue/", "project/members/{}/", "data/tasks/{}/gold/", "review/"])

@@ -51,6 +51,7 @@ document.addEventListener(
       return announce("Say in a few words what to look at again, then send it back with Control and Enter.");
     }
     if (!TAKES.has(decision)) return;
+    if (!card.kind) return stop(), announce("What it asks for is no longer in the project, so it cannot be answered.");
     if (decision === "correct" && correct()) return stop();
     const { answer, wrong, focus } = card.kind.answer(card.element);
     const told = card.element.querySelector("[data-wrong]");
