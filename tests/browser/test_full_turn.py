@@ -249,6 +249,8 @@ def test_schedules_start_once_with_two_clocks_and_one_killed(service: Service, b
     finally:
         second.kill()
         second.wait()
+        for one in (after, timed):  # the service goes on serving other tests
+            service.call("PATCH", f"/api/v1/schedules/{one}/", {"enabled": False})
 
 
 def schedule(service: Service, **rule: Any) -> str:
