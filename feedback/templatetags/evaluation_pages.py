@@ -53,7 +53,7 @@ def reliability_diagram(bins: list[dict[str, float]]) -> SafeString:
     return format_html(
         '<svg class="plot-wide" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}'
         '<line class="plot-mark" x1="{4}" y1="{5}" x2="{6}" y2="{7}"/>{8}{9}</svg>',
-        LEFT + SIDE + 16,
+        LEFT + SIDE + 24,
         TOP + SIDE + BOTTOM,
         f"Stated against observed chances: {words}",
         grid,
