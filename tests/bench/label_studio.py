@@ -5,13 +5,16 @@
 It lives in an environment of its own (`--install` makes it: some 1 GB), never in ours, and is started from its package
 as its documentation says (`label-studio start`). Its labelling configuration is the pairwise one of its own templates,
 one annotation a task. A step there is `GET next` and `POST annotations`; ours is shown as the same pair of requests and
-as submit with the next task in its reply. Every answer that was acknowledged is looked for afterwards.
+as submit with the next task in its reply. Every answer that was acknowledged is looked for afterwards. On PostgreSQL it
+needs the extension pg_trgm, which the server that tests use does not have: `--postgres` names the folder of one that
+has (Debian: /usr/lib/postgresql/15/bin); without it that is said, and ours is measured alone.
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,10 +89,13 @@ def main() -> int:
     steps: list[list[str]] = []
     brought: list[list[str]] = []
     for vendor in options.on:
-        with theirs(options.venv, vendor) as place:
-            brought.append(place.bring_in(options.items))
-            for annotators in CROWDS:
-                steps.append(place.throng(annotators, options.seconds, options.items))
+        try:
+            with theirs(options.venv, vendor, options.postgres) as place:
+                brought.append(place.bring_in(options.items))
+                for annotators in CROWDS:
+                    steps.append(place.throng(annotators, options.seconds, options.items))
+        except DoesNotStart as error:
+            print(f"Label Studio {VERSION} does not start on {vendor}: {error}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             told = Path(folder) / "told.json"
             arguments = ["--ours", str(told), "--items", str(options.items), "--seconds", str(options.seconds)]
@@ -102,6 +108,10 @@ def main() -> int:
     ground.heading("Next and submit, one annotation a task")
     ground.table(COLUMNS, sorted(steps, key=lambda row: (row[1], int(row[2]))))
     return 0
+
+
+class DoesNotStart(Exception):
+    """With the end of its log."""
 
 
 # --- theirs ----------------------------------------------------------------------------------------
@@ -176,7 +186,7 @@ class LabelStudio:
 
 
 @contextmanager
-def theirs(venv: Path, vendor: str) -> Iterator[LabelStudio]:
+def theirs(venv: Path, vendor: str, binaries: Path | None) -> Iterator[LabelStudio]:
     folder = Path(tempfile.mkdtemp(prefix="label-studio-bench-"))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "DATABASE", "PYTHON"))},
@@ -189,17 +199,45 @@ def theirs(venv: Path, vendor: str) -> Iterator[LabelStudio]:
             with _started(venv, vendor, folder, environment | {"DJANGO_DB": "sqlite"}, None) as place:
                 yield place
             return
-        with postgres() as url:
-            socket, name = url.split("?host=")[1], "postgres"
-            postmaster = psutil.Process(int((Path(socket) / "postmaster.pid").read_text().split()[0]))
+        with postgres_of(binaries) if binaries else _wheels() as (socket, postmaster):
             environment |= {
-                "DJANGO_DB": "default", "POSTGRE_NAME": name, "POSTGRE_USER": "postgres", "POSTGRE_PASSWORD": "",
+                "DJANGO_DB": "default", "POSTGRE_NAME": "postgres", "POSTGRE_USER": "postgres", "POSTGRE_PASSWORD": "",
                 "POSTGRE_HOST": socket, "POSTGRE_PORT": "5432",
             }  # fmt: skip
             with _started(venv, vendor, folder, environment, postmaster) as place:
                 yield place
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _wheels() -> Iterator[tuple[str, psutil.Process]]:
+    with postgres() as url:
+        socket = url.split("?host=")[1]
+        yield socket, psutil.Process(int((Path(socket) / "postmaster.pid").read_text().split()[0]))
+
+
+@contextmanager
+def postgres_of(binaries: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """A server of a system's own packages, with its extensions: where its socket is, and its process."""
+    user = "postgres" if os.getuid() == 0 else None  # it does not run as root
+    with tempfile.TemporaryDirectory(prefix="label-studio-pg-") as folder:
+        if user:
+            shutil.chown(folder, user)
+        data = f"{folder}/data"
+        made = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+        subprocess.run(made, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        command = [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="]
+        server = subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 60
+            while not (Path(folder) / ".s.PGSQL.5432").exists():
+                assert time.monotonic() < deadline and server.poll() is None
+                time.sleep(0.2)
+            yield folder, psutil.Process(server.pid)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
 
 
 @contextmanager
@@ -223,7 +261,8 @@ def _started(
             deadline = time.monotonic() + 600  # its migrations take minutes on a busy machine
             client = crowd.Client(port, "")
             while True:
-                assert time.monotonic() < deadline and server.poll() is None, (Path(log.name)).read_text()[-3000:]
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise DoesNotStart(Path(log.name).read_text().strip()[-300:])
                 try:
                     if client.call("GET", "/health")[0] == 200:
                         break
@@ -314,6 +353,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--on", type=lambda text: text.split(","), default=[ground.SQLITE, ground.POSTGRES])
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--postgres", type=Path, help="folder of a PostgreSQL's programs that has pg_trgm, for theirs")
     parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 

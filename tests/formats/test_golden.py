@@ -52,6 +52,11 @@ GOLDEN: list[tuple[str, str, Any]] = [
         "instruction": "Do", "input": "it", "response1": "a", "response2": "b", "annotator1": 0, "annotator2": 2, "idx": 1,
     }),
     ("llmbar", "comparison", {"id": "N/0", "input": "Why?", "output_1": "a", "output_2": "b", "label": 2}),
+    ("touchstone-csv", "comparison", dict.fromkeys(own_csv.COLUMNS, "") | {
+        "external_id": "7", "kind": "comparison", "prompt": "'=Why?", "response_a": "'+Yes", "response_b": "No", "model_a": "m",
+        "annotator": "x", "annotator_source": "desk", "choice": "b", "strength": "3", "shown": "ba", "seconds": "2.5",
+        "answer": '{"outcome": "prefer", "choice": "b", "strength": 3}', "metadata": '{"n": 1}', "priority": "2",
+    }),
 ]  # fmt: skip
 
 
