@@ -279,8 +279,9 @@ class Ask:
             for way in self.ways():
                 for candidates in way.windows:
                     met = True
+                    known = self._cursor()
                     with transaction.atomic():
-                        self._lock(way, candidates[0][1])
+                        self._lock(known, way, candidates[0][1])
                         if task := self._take([key for key, _ in candidates], wait):
                             return self._assign(task, way, candidates[0][1], ahead)
                         transaction.set_rollback(True)  # nothing was given, so the cursor stays
@@ -288,19 +289,22 @@ class Ask:
                 break
         return None
 
-    def _lock(self, way: Way, place: int) -> None:
+    def _cursor(self) -> QueueCursor:
+        """The annotator's own, made outside of the claim: it stays when that comes to nothing."""
+        if "" not in self.cursors:
+            known, made = QueueCursor.objects.get_or_create(project=self.project, annotator=self.annotator, kind="")
+            if not made:
+                raise Moved
+            self.cursors[""] = known
+        return self.cursors[""]
+
+    def _lock(self, known: QueueCursor, way: Way, place: int) -> None:
         """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other. The cursor moves
         to the first candidate with it, which is nearly always the one that is taken.
 
         Raises:
             Moved: the other one was first.
         """
-        known = self.cursors.get("")
-        if known is None:
-            known, _ = QueueCursor.objects.get_or_create(project=self.project, annotator=self.annotator, kind="")
-            self.cursors[""] = known
-            if known.given:
-                raise Moved
         mine = QueueCursor.objects.filter(pk=known.pk, given=known.given)
         moved = {"queue_key": place, "epoch": self.project.queue_epoch} if way.kind == "" else {}
         if not mine.update(given=known.given + 1, check_last=way.arm == Arm.GOLD, **moved):

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from feedback.errors import Invalid
-from feedback.models import Annotation, Assignment, Person, Project, QueueCursor
+from feedback.models import Annotation, Assignment, Person, Project, QueueCursor, Task
 from feedback.services import annotations, projects, queue
 from feedback.services.queue import NoTask
 from tests.factories import PREFERS_A, make_task, take
@@ -67,6 +67,13 @@ class TestLooking:
 def take_new(project: Project, person: Person) -> Assignment:
     make_task(project)
     return take(project, person)
+
+    def test_what_cannot_be_claimed_is_passed_over(self, project: Project, ada: Person, ben: Person) -> None:
+        """A check without room, which no service makes, neither stops the queue nor is given."""
+        set_policy(project, ada, gold_share=1)
+        make_task(project, gold=GOLD)
+        Task.objects.update(free_slots=0)
+        assert nothing_for(project, ben).reason == "no_tasks"
 
 
 class TestChecks:
