@@ -29,6 +29,7 @@ from trainer.encoders import (
     room,
 )
 from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.lora import adapt_encoder
 from trainer.models import from_folder, parameters, prepare, save_model
 from trainer.progress import Sample
 from trainer.scores import calibrated, calibration_error, class_figures, confidences, decided, mean_loss, probabilities
@@ -104,6 +105,7 @@ def run(context: RunContext) -> StageResult:
         label2id={name: n for n, name in enumerate(classes)},
         problem_type="multi_label_classification" if many else "single_label_classification",
     )
+    adapt_encoder(model, config.lora, base)
 
     length = room(model, config.max_length)
     rows = [row for row in train for _ in range(row.count)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.setting import Checkpointing, setting
+from trainer.setting import Adapting, Checkpointing, setting
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class MLMConfig(EncoderTraining, EncoderShape):
 
 
 @dataclass(frozen=True)
-class LabelTraining(EncoderTraining):
+class LabelTraining(EncoderTraining, Adapting):
     """What classification and marking of spans share.
 
     Attributes:

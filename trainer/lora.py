@@ -32,7 +32,7 @@ def adapt(model: Any, lora: LoRA | None, heads: tuple[str, ...] = ()) -> Any:
         return model
     from peft import LoraConfig, inject_adapter_in_model
 
-    fresh = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in heads]
+    fresh = [name for name, _ in model.named_modules() if set(heads) & set(name.split("."))]
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -51,6 +51,17 @@ def adapt(model: Any, lora: LoRA | None, heads: tuple[str, ...] = ()) -> Any:
     for name in fresh:
         model.get_submodule(name).requires_grad_(True)
     return model
+
+
+def adapt_encoder(model: Any, lora: LoRA | None, base: object) -> None:
+    """As `adapt`, for an encoder with a new head for its task.
+
+    Raises:
+        ConfigInvalid: there is no base model whose weights could be left as they are.
+    """
+    if lora is not None and base is None:
+        raise ConfigInvalid("`lora` needs a base model; from scratch there is nothing to adapt.", remedy="Name one.")
+    adapt(model, lora, heads=("head", "classifier"))
 
 
 def adapters(model: Any) -> list[tuple[str, Any]]:

@@ -32,6 +32,7 @@ from trainer.encoders import (
     windows,
 )
 from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.lora import adapt_encoder
 from trainer.models import from_folder, parameters, prepare, save_model
 from trainer.progress import Sample
 from trainer.scores import span_figures
@@ -120,6 +121,7 @@ def run(context: RunContext) -> StageResult:
         id2label=dict(enumerate(tags)),
         label2id={name: n for n, name in enumerate(tags)},
     )
+    adapt_encoder(model, config.lora, base)
     length = room(model, config.max_length)
     rows = [row for row in train for _ in range(row.count)]
     aligned = [align(tokenizer, row, tags) for row in rows]

@@ -142,3 +142,33 @@ def test_bf16_learns_too_and_hands_back_float32(
     seen = [line["metrics"][name] for line in progress(folder, "metrics") if name in line["metrics"]]
     assert (seen[-1] > seen[0]) if stage == "ppo" else (seen[-1] < seen[0]), seen
     assert {weight.dtype for weight in weights(folder / "model").values()} == {torch.float32}
+
+
+def test_an_encoder_is_adapted_with_its_new_head_in_full(
+    make_run: MakeRun, run_here: RunHere, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    from test_resume import CONFIGS as WHOLE
+    from test_resume import labelled
+
+    from trainer.encoders import load_encoder_tokenizer, make_encoder
+
+    shape: Any = config.parse("classify", {key: WHOLE["classify"][key] for key in ("hidden_size", "layers", "heads")})
+    tokenizer = load_encoder_tokenizer(tokenizer_folder)
+    torch.manual_seed(0)
+    base = tmp_path / "encoder"
+    save_model(base, make_encoder("MaskedLM", None, shape, tokenizer), tokenizer)
+    settings = WHOLE["classify"] | {"epochs": 8, "lora": {"r": 4}, "learning_rate": 0.02}
+    inputs = {"snapshot": labelled(tmp_path / "s"), "base_model": base}
+    folder = make_run("classify", inputs, settings)
+    run_here(folder)
+    one, other = weights(base), weights(folder / "model")
+    moved = {name for name in one.keys() & other.keys() if "layers" in name and not torch.equal(one[name], other[name])}
+    assert moved and not any("norm" in name or "embed" in name for name in moved)
+    assert not any("lora" in name for name in other)
+    seen = [
+        line["metrics"]["selection_loss"] for line in progress(folder, "metrics") if "selection_loss" in line["metrics"]
+    ]
+    assert seen[-1] < seen[0]
+    scratch = {"snapshot": tmp_path / "s", "tokenizer": tokenizer_folder}
+    with pytest.raises(ConfigInvalid, match="needs a base model"):
+        run_here(make_run("classify", scratch, settings, name="scratch"))
