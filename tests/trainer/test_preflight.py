@@ -108,6 +108,23 @@ def test_what_is_asked_in_two_splits_blocks_and_what_is_nearly_so_warns(
     assert "1 rows of selection.jsonl ask nearly" in finding(told, "near_contamination")["sentence"]
 
 
+@pytest.mark.parametrize(("repeated", "severity"), [(1, "warn"), (4, "block")])
+def test_labelled_texts_may_repeat_a_little(
+    repeated: int, severity: str, make_run: MakeRun, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    """One reply may answer several prompts, in several splits."""
+
+    def row(text: str, number: int) -> dict[str, Any]:
+        common = {"kind": "classification", "scheme": "s", "classes": ["blue", "green"], "many": False}
+        return common | {"text": text, "labels": [("blue", "green")[number % 2]]}
+
+    train = [row(f"Text {number}.", number) for number in range(30)]
+    held = [*train[:repeated], *(row(f"Another {number}.", number) for number in range(30))]
+    snapshot = write_snapshot(tmp_path / "s", {"train": train, "selection": held})
+    told = found(make_run("classify", {"snapshot": snapshot, "tokenizer": tokenizer_folder}))
+    assert finding(told, "contamination")["severity"] == severity
+
+
 def test_broken_lines_are_named_and_block(make_run: MakeRun, clean: Path, base_folder: Path, tmp_path: Path) -> None:
     rows = rows_about(*TRAIN)
     broken = write_snapshot(tmp_path / "s", {"train": [*rows, {"kind": "demonstration", "prompt": ask("sky")}]})
