@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,11 +85,13 @@ def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
     if kl > budget:
         told = f"KL to the reference is {kl:.1f} nats per completion; the budget is {budget:g}."
         found.append(Alarm("kl_budget", told))
-    # At first every policy leaves its start quickly; one that goes on like that does not come to rest.
-    before = history[-1 - SLOPE_ITERATIONS] if len(history) > 2 * SLOPE_ITERATIONS else None
-    if before is not None and (rise := now["kl"] - before["kl"]) > SLOPE_SHARE * budget:
-        told = f"KL rose by {rise:.1f} nats in {SLOPE_ITERATIONS} iterations; the budget of all is {budget:g}."
-        found.append(Alarm("kl_slope", told, stops=False))
+    if len(history) >= 2 * SLOPE_ITERATIONS:
+        # Means: one completion that the reference finds next to impossible moves a whole rollout's KL.
+        late, early = (history[-SLOPE_ITERATIONS:], history[-2 * SLOPE_ITERATIONS : -SLOPE_ITERATIONS])
+        rise = fmean(one["kl"] for one in late) - fmean(one["kl"] for one in early)
+        if rise > SLOPE_SHARE * budget:
+            told = f"KL rose by {rise:.1f} nats in {SLOPE_ITERATIONS} iterations; the budget of all is {budget:g}."
+            found.append(Alarm("kl_slope", told, stops=False))
     return found
 
 

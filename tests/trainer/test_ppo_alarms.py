@@ -43,7 +43,6 @@ def test_calm_is_silent() -> None:
         ({"entropy": 0.59}, "entropy", True),
         ({"eos_rate": 0.89}, "eos_rate", True),
         ({"selection_repetition": 0.11}, "repetition", True),
-        ({"kl": 3.6}, "kl_slope", False),
         ({"clip_fraction": 0.31}, "clip_fraction", False),
         ({"explained_variance": -0.1}, "explained_variance", False),
         ({"selection_length": 15.1}, "length", False),
@@ -56,7 +55,15 @@ def test_each_sounds_alone(now: dict[str, float], name: str, stops: bool) -> Non
 def test_a_young_run_is_given_time() -> None:
     assert names(history(19, explained_variance=-0.1)) == set()
     assert names(history(5, eos_rate=0.5)) == set()
-    assert names(history(10, kl=3.6)) == set() and names(history(11, kl=3.6)) == {"kl_slope"}
+
+
+def test_kl_that_keeps_rising_is_told_and_one_odd_completion_is_not() -> None:
+    """A quarter of the budget of 10, from the mean of five iterations to that of the next five."""
+    rising = [CALM | {"kl": kl} for kl in (1, 1, 1, 1, 1, 1.5, 2.5, 4, 5, 5)]
+    assert names(rising, False) == {"kl_slope"}
+    assert names(rising[:-1]) == set()
+    assert names([*rising[:-1], CALM | {"kl": 4.4}]) == set()
+    assert names(history(kl=9.0)) == set()
 
 
 def test_heads_twice_as_far_apart_as_usual_stop_the_run() -> None:
