@@ -125,7 +125,7 @@ def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> 
     assert broken(ended__kto=0.94) == {"answers_end"}
     assert broken(reward__1__gold_order=0.69) == {"reward_gold_order"}
     assert broken(reward__1__accuracy=0.68) == {"reward_of_ceiling"}
-    assert broken(reward__0__accuracy=0.63) == {"reward_few_labels"}
+    assert broken(reward__0__accuracy=0.66) == {"reward_few_labels"}
     assert broken(reward__1__ece=0.09) == {"calibration"}
     assert broken(hacked__gold=1.1) == {"hacked_below_sft"}
     assert broken(hacked__peak_gold=0.9) == {"hacked_below_peak"}
