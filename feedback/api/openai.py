@@ -113,9 +113,9 @@ class OneModel(OpenAIDoor):
 
 @extend_schema(exclude=True)
 class Nothing(OpenAIDoor):
-    """What OpenAI has and we do not: its clients get an error that they can read."""
+    """What OpenAI has and we do not: its clients get an error that they can read, with or without a token."""
 
-    scopes = dict.fromkeys(("GET", "POST", "DELETE"), "read")
+    permission_classes = ()
 
     def refuse(self, request: Request, **_: Any) -> Reply:
         message = f"There is no {request.method} {request.path} here: chat completions and models are served."

@@ -53,6 +53,7 @@ SENTENCES: dict[str, str] = {
     "schedule.created": "{who} made the schedule {what}.",
     "schedule.deleted": "{who} deleted a schedule.",
     "schedule.enabled": "{who} switched the schedule {what} on.",
+    "preflight.requested": "{who} looked at what training would meet.",
     "schedule.disabled": "{who} switched the schedule {what} off.",
     "import.requested": "{who} brought a file in.",
     "export.requested": "{who} asked for an export.",

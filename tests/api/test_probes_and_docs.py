@@ -90,7 +90,7 @@ class TestDocs:
 
 
 class TestOutsideOfViews:
-    @pytest.mark.parametrize("path", ["/api/nothing", "/api/v1/nothing/", "/api/v1/prompts/not-a-uuid/", "/v1/nothing"])
+    @pytest.mark.parametrize("path", ["/api/nothing", "/api/v1/nothing/", "/api/v1/prompts/not-a-uuid/"])
     def test_an_unknown_path_is_json(self, client, path):
         reply = client.get(path)
         assert reply.status_code == 404
@@ -98,6 +98,10 @@ class TestOutsideOfViews:
             "type": "client_error",
             "errors": [{"code": "not_found", "detail": "There is nothing at this path.", "attr": None}],
         }
+
+    def test_below_v1_it_is_json_as_openais_clients_read_it(self, client):
+        reply = client.get("/v1/nothing")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_url")
 
     def test_a_method_that_is_not_there(self, project, ada, client_for):
         reply = client_for(ada).put("/api/v1/prompts/", {})
