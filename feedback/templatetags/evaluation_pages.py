@@ -1,6 +1,5 @@
 """Drawings of an evaluation's page, made on the server: stated against observed chances, and lengths of completions."""
 
-
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
