@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from feedback.api.assignments import ANSWER
 from feedback.api.doors import IN_PROJECT, Door
-from feedback.api.fields import ObjectField, PersonBriefSerializer, VerbatimField
+from feedback.api.fields import MomentFilter, ObjectField, PersonBriefSerializer, VerbatimField
 from feedback.errors import Forbidden
 from feedback.models import Annotation, Assignment, Kind, Review
 from feedback.rules.payloads import unresolve
@@ -97,7 +97,7 @@ class DecisionSerializer(serializers.Serializer[Any]):
 class AnnotationFilter(django_filters.FilterSet):
     annotator = django_filters.UUIDFilter(field_name="annotator__public_id")
     kind = django_filters.ChoiceFilter(choices=Kind.choices)
-    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
 
     class Meta:
         model = Annotation

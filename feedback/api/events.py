@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.doors import IN_PROJECT, Door
-from feedback.api.fields import PersonBriefSerializer
+from feedback.api.fields import MomentFilter, PersonBriefSerializer
 from feedback.models import Event
 from feedback.selectors import access
 
@@ -31,7 +31,7 @@ class EventSerializer(serializers.Serializer[Any]):
 class EventFilter(django_filters.FilterSet):
     verb = django_filters.CharFilter()
     object_id = django_filters.UUIDFilter()
-    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
 
     class Meta:
         model = Event

@@ -1,7 +1,11 @@
 """Fields that several rooms share, and the one way a text is taken in: as it was written, if it can be stored."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import django_filters
+from django import forms
+from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -15,6 +19,21 @@ class VerbatimField(serializers.CharField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**({"trim_whitespace": False, "max_length": MAX_TEXT} | options))
+
+
+class MomentField(IsoDateTimeField):
+    """A time in UTC, since PostgreSQL takes no offsets beyond 16 hours."""
+
+    def clean(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().clean(value)
+        try:
+            return moment.astimezone(UTC) if moment else None
+        except OverflowError:
+            raise forms.ValidationError("It lies outside the years that can be told.", code="invalid") from None
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):
+    field_class = MomentField
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})

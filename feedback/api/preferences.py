@@ -14,7 +14,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from feedback.api.doors import IN_PROJECT, Door, by_index, made
-from feedback.api.fields import MessageSerializer, VerbatimField
+from feedback.api.fields import MessageSerializer, MomentFilter, VerbatimField
 from feedback.api.streams import NDJSON, NDJSONRenderer, streamed
 from feedback.errors import DomainError, Invalid
 from feedback.formats import trl
@@ -69,7 +69,7 @@ class GivenSerializer(serializers.Serializer[Any]):
 class PreferenceFilter(django_filters.FilterSet):
     split = django_filters.ChoiceFilter(field_name="prompt__split", choices=Split.choices)
     source = django_filters.CharFilter(field_name="prompt__source")
-    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
 
     class Meta:
         model = PreferencePair

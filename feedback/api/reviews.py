@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.doors import IN_PROJECT, Door
+from feedback.api.fields import MomentFilter
 from feedback.models import Concern, Kind
 from feedback.selectors import access, review_queue
 from feedback.services import reviews
@@ -34,8 +35,8 @@ class ConcernFilter(django_filters.FilterSet):
     reason = django_filters.ChoiceFilter(choices=Concern.Reason.choices)
     kind = django_filters.ChoiceFilter(field_name="task__kind", choices=Kind.choices)
     annotator = django_filters.UUIDFilter(field_name="assignment__annotator__public_id")
-    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = Concern

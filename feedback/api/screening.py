@@ -57,7 +57,7 @@ class ScreeningToldSerializer(serializers.Serializer[Any]):
     trouble = serializers.CharField(allow_blank=True, help_text="Why it could not, the last time.")
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class UnblockSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, help_text="Why it may go on; kept with it.")
 
 
@@ -85,11 +85,11 @@ class UnblockPrompt(Door):
     scopes = {"POST": "admin"}
 
     @extend_schema(
-        summary="Let a blocked prompt on, after all", request=ReasonSerializer, responses={200: PromptSerializer}
+        summary="Let a blocked prompt on, after all", request=UnblockSerializer, responses={200: PromptSerializer}
     )
     def post(self, request: Request, id: UUID) -> Response:
         prompt = access.get_prompt(self.viewer, id, access.ADMIN)
-        reason = self.read(ReasonSerializer)["reason"]
+        reason = self.read(UnblockSerializer)["reason"]
 
         def act() -> tuple[int, Any]:
             return 200, PromptSerializer(screening.unblock_prompt(by=self.person, prompt=prompt, reason=reason)).data
@@ -101,11 +101,11 @@ class UnblockResponse(Door):
     scopes = {"POST": "admin"}
 
     @extend_schema(
-        summary="Let a blocked response on, after all", request=ReasonSerializer, responses={200: ResponseSerializer}
+        summary="Let a blocked response on, after all", request=UnblockSerializer, responses={200: ResponseSerializer}
     )
     def post(self, request: Request, id: UUID) -> Response:
         response = access.get_response(self.viewer, id, access.ADMIN)
-        reason = self.read(ReasonSerializer)["reason"]
+        reason = self.read(UnblockSerializer)["reason"]
 
         def act() -> tuple[int, Any]:
             told = screening.unblock_response(by=self.person, response=response, reason=reason)

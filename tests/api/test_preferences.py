@@ -150,3 +150,14 @@ def test_a_long_stream_is_read_in_pieces(project, ada, client_for, monkeypatch, 
     assert count == 35
     assert peak < 20_000 * 35  # never all of it at once
     assert [one["prompt"][0]["content"] for one in stream(client)] == [f"number {n}" for n in range(35)]
+
+
+@pytest.mark.parametrize("since", ["0670-09-17T12:04:54.687%2B17:52", "2026-01-01T00:00:00Z"])
+def test_since_any_time_that_can_be_written(project, ada, client_for, since):
+    make_pair(project, ada)
+    assert len(client_for(ada).get(f"{URL}?project=desk&since={since}").json()["results"]) == 1
+
+
+def test_since_a_time_before_all_years_is_refused(project, client_for, ada):
+    reply = client_for(ada).get(f"{URL}?project=desk&since=0001-01-01T00:00:00%2B14:00")
+    assert (reply.status_code, reply.json()["errors"][0]["attr"]) == (400, "since")

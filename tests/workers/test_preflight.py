@@ -16,7 +16,8 @@ from trainer.checkpoints import file_sha256
 from workers.execution import run_job
 from workers.preflights import inputs_of
 
-pytestmark = pytest.mark.database
+# Committed rows: the worker beats from a thread with a connection of its own, and would not see others.
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 SignedIn = Callable[[Person], Client]
 
 
