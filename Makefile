@@ -12,13 +12,16 @@ QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZ
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
-test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once: PostgreSQL and training beside all the rest
+SECOND_LANE := tests/rules tests/formats tests/services tests/workers tests/trainer
+
+test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once: PostgreSQL, training and services beside doors and browsers
 	@export $(QUIET_MATH); \
-	{ $(RUN) -m tests.on_postgres -m database && $(RUN) -m pytest tests/trainer; } >$(VENV)/second-lane.log 2>&1 & second=$$!; \
+	{ $(RUN) -m tests.on_postgres -m database; database=$$?; \
+	  $(RUN) -m pytest $(SECOND_LANE); exit $$((database || $$?)); } >$(VENV)/second-lane.log 2>&1 & second=$$!; \
 	trap 'kill $$second 2>/dev/null' INT TERM; \
-	$(RUN) -m pytest --ignore=tests/trainer; first=$$?; \
+	$(RUN) -m pytest $(SECOND_LANE:%=--ignore=%); first=$$?; \
 	wait $$second; second=$$?; \
-	echo "== second lane: PostgreSQL, then training"; cat $(VENV)/second-lane.log; \
+	echo "== second lane: PostgreSQL, then training and services"; cat $(VENV)/second-lane.log; \
 	exit $$((first || second))
 
 test-fast: $(VENV)/tests.stamp  ## rules and services only, seconds

@@ -241,6 +241,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
         "ChainState": "feedback.models.training.Chain.State",
+        "DocumentKind": "feedback.models.corpora.Document.Kind",
         "JobKind": "feedback.models.jobs.Job.Kind",
         "JobStatus": "feedback.models.jobs.Job.Status",
         "ModelDecision": "feedback.api.models.DECISION_CHOICES",

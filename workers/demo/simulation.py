@@ -21,6 +21,7 @@ from workers.demo.client import Refused, Service
 from workers.demo.world import parse_prompt
 
 LOOK_AGAIN = 0.5  # seconds between two looks at an empty queue
+PATIENCE = 5.0  # seconds until what one has taken is left to those who may do it
 LETTERS = ("a", "b")
 
 
@@ -78,8 +79,9 @@ class Collection:
         self.answers: list[Acknowledged] = []
         self.skipped = 0
         self.stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._taken = 0
+        self._parked = 0
         self._waiting: set[str] = set()
         self._file = record.open("a", encoding="utf-8") if record else None
 
@@ -91,9 +93,24 @@ class Collection:
             self._taken += 1
             return True
 
+    def wait_for_one(self) -> bool:
+        """One more, when somebody who took it gives it back, since they have seen all that is left; or the end."""
+        with self._lock:
+            self._parked += 1
+            try:
+                while len(self.answers) < self.wanted and not self.stop.is_set():
+                    if self._taken < self.wanted:
+                        self._taken += 1
+                        return True
+                    self._lock.wait(LOOK_AGAIN)
+                return False
+            finally:
+                self._parked -= 1
+
     def give_back(self) -> None:
         with self._lock:
             self._taken -= 1
+            self._lock.notify()
 
     def acknowledge(self, answer: Acknowledged) -> None:
         with self._lock:
@@ -101,6 +118,7 @@ class Collection:
             if self._file:
                 self._file.write(json.dumps(asdict(answer)) + "\n")
                 self._file.flush()
+            self._lock.notify_all()
 
     def skip(self) -> None:
         with self._lock:
@@ -114,6 +132,11 @@ class Collection:
     def waiting(self) -> int:
         """How many find nothing to do at the moment."""
         return len(self._waiting)
+
+    @property
+    def parked(self) -> int:
+        """How many have nothing to do unless somebody gives one back."""
+        return self._parked
 
     def close(self) -> None:
         if self._file:
@@ -190,6 +213,7 @@ class Worker(threading.Thread):
                 )
             )
             given = reply.get("next")
+            more = more or self.collection.wait_for_one()
 
     def _next(self) -> Any:
         """Something to judge; None when nothing came for as long as this person waits, or all are told to stop."""
@@ -200,7 +224,7 @@ class Worker(threading.Thread):
                 self.collection.waits(self.name, False)
                 return reply.body
             self.collection.waits(self.name, True)
-            if time.monotonic() - since > self.idle:
+            if time.monotonic() - since > (min(self.idle, PATIENCE) if self.collection.parked else self.idle):
                 break
             self.collection.stop.wait(LOOK_AGAIN)
         return None
