@@ -12,14 +12,15 @@ QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZ
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
-SECOND_LANE := tests/rules tests/formats tests/services tests/workers tests/trainer
+SECOND_LANE := tests/rules tests/formats tests/services tests/workers
 
 test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once: PostgreSQL, training and services beside doors and browsers
 	@export $(QUIET_MATH); \
 	{ $(RUN) -m tests.on_postgres -m database; database=$$?; \
-	  $(RUN) -m pytest $(SECOND_LANE); exit $$((database || $$?)); } >$(VENV)/second-lane.log 2>&1 & second=$$!; \
+	  $(RUN) -m pytest tests/trainer; training=$$?; \
+	  $(RUN) -m pytest $(SECOND_LANE); exit $$((database || training || $$?)); } >$(VENV)/second-lane.log 2>&1 & second=$$!; \
 	trap 'kill $$second 2>/dev/null' INT TERM; \
-	$(RUN) -m pytest $(SECOND_LANE:%=--ignore=%); first=$$?; \
+	$(RUN) -m pytest --ignore=tests/trainer $(SECOND_LANE:%=--ignore=%); first=$$?; \
 	wait $$second; second=$$?; \
 	echo "== second lane: PostgreSQL, then training and services"; cat $(VENV)/second-lane.log; \
 	exit $$((first || second))
