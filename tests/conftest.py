@@ -20,6 +20,8 @@ from feedback.services import people, projects
 PASSWORD = "a-long-password-for-tests"
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
+MANY_PROCESSES = {"test_crowd_over_http.py", "test_kill_everything.py", "test_deployment.py"}
+
 ClientFor = Callable[..., APIClient]
 
 
@@ -31,10 +33,16 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What speaks SQL is run again on PostgreSQL (`make test` selects the marker)."""
+    """What speaks SQL is run again on PostgreSQL (`make test` selects the marker).
+
+    A test that waits for browsers or for other processes is tried twice before it counts as failed. The summary names
+    it as RERUN, and that is looked into.
+    """
     for item in items:
         if {"services", "selectors", "api"} & set(item.path.parts):
             item.add_marker(pytest.mark.database)
+        if "browser" in item.path.parts or item.path.name in MANY_PROCESSES:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(autouse=True)

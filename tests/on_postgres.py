@@ -13,7 +13,7 @@ from tests.servers import postgres
 def main() -> int:
     if os.environ.get("DATABASE_URL"):
         return pytest(os.environ["DATABASE_URL"])
-    with postgres() as url:
+    with postgres(durable=False) as url:
         return pytest(url)
 
 

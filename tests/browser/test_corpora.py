@@ -54,6 +54,7 @@ def test_a_corpus_is_added_to_looked_at_and_thinned(
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.get_by_role("link", name="See the documents").click()
+    page.wait_for_url("**/documents/")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     accessible(page)
     page.locator("tbody input[type=checkbox]").first.focus()

@@ -148,15 +148,17 @@ def test_what_people_label_and_mark_becomes_a_guard_and_a_marker(
 
 
 def test_the_guard_and_the_marker_work_at_the_entrance(service: Service, marked: dict[str, Any]) -> None:
-    """What was trained is approved, named, and used by the worker; a threshold that nothing or all reaches decides."""
+    """What was trained is approved, named, and used by the worker. It blocks what anything reaches, and lets through
+    what would be blocked only if a text were sure to be what it is least like."""
     for model in (marked["classify"], marked["tag"]):
         assert service.post(f"/api/v1/models/{model['id']}/decide/", {"state": "approved"})[0] == 200
     marker = {"model": "newest", "scheme": "words"}
-    for threshold, state in ((0.001, "blocked"), (0.999, "ready")):
-        guard = {"model": marked["classify"]["id"], "blocks": ["lamp"], "threshold": threshold}
+    blocks, threshold = ["lamp", "other"], 0.5
+    for state in ("blocked", "ready"):
+        guard = {"model": marked["classify"]["id"], "blocks": blocks, "threshold": threshold}
         status, told = service.call("PATCH", "/api/v1/projects/tiny/screening/", {"guard": guard, "marker": marker})
         assert (status, told["guard"]) == (200, guard), told
-        status, prompt = service.post("/api/v1/prompts/", {"project": "tiny", "text": f"my lamp is at {threshold}"})
+        status, prompt = service.post("/api/v1/prompts/", {"project": "tiny", "text": f"my lamp is {state}"})
         assert (status, prompt["state"]) == (201, "received")
         body = {"project": "tiny", "kind": "spans", "prompt": prompt["id"], "responses": [], "ask": {"scheme": "words"}}
         status, task = service.post("/api/v1/tasks/", body)
@@ -165,6 +167,7 @@ def test_the_guard_and_the_marker_work_at_the_entrance(service: Service, marked:
         assert (read["state"], set(read["screening"]["scores"])) == (state, {"lamp", "other"})
         told = service.get(f"/api/v1/tasks/{task['id']}/")[1]
         assert told["state"] == ("withdrawn" if state == "blocked" else "open")
+        blocks, threshold = [min(read["screening"]["scores"], key=read["screening"]["scores"].get)], 0.9
     held = service.until(lambda: _premarked(service), 30, "the marker")
     assert all(set(span) == {"start", "end", "label"} for span in held["suggestion"]["spans"])
     nobody = {"guard": None, "marker": None}

@@ -33,7 +33,7 @@ from feedback.models import Person, Project
 from feedback.services import prompts
 project, admin = Project.objects.get(slug="tiny"), Person.objects.get(username="admin")
 with transaction.atomic():
-    for number in range(150):
+    for number in range(600):
         said = [{"role": "user", "content": f"my lamp is number {number}"}]
         prompts.submit_prompt(project=project, by=admin, messages=said, responses_wanted=16)
 
@@ -129,7 +129,7 @@ def test_a_talk_does_not_wait_behind_a_batch(service: Service, client: openai.Op
     assert client.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=8).choices
     waited = time.monotonic() - begun
     assert batch in running(service)
-    print(f"a completion of 8 tokens in the middle of a batch of 2400: {waited:.2f} s")
+    print(f"a completion of 8 tokens in the middle of a batch of 9600: {waited:.2f} s")
 
 
 def running(service: Service) -> list[str]:
