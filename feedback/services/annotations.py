@@ -23,7 +23,7 @@ from feedback.models import (
     Response,
     Task,
 )
-from feedback.rules import payloads
+from feedback.rules import payloads, schemes
 from feedback.rules.preference import CLEAR
 from feedback.services import concerns, events, training_round
 from feedback.services.assignments import TAKEN_BACK
@@ -166,7 +166,7 @@ def append(
         texts=dict(by_key.values()) | {payloads.PROMPT: task.prompt.text},
         dimensions=project.dimensions,
         asks_reason=project.asks_reason,
-        scheme=project.label_scheme.get(task.ask.get("scheme", ""), {}),
+        scheme=schemes.asked(project.label_scheme, task.ask),
     )
     try:
         payload = payloads.resolve(answer, question)

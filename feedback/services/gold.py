@@ -7,7 +7,7 @@ from django.db import transaction
 
 from feedback.errors import Conflict, Invalid
 from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task, Verdict
-from feedback.rules import consensus, payloads
+from feedback.rules import consensus, payloads, schemes
 from feedback.rules import gold as rules
 from feedback.services import concerns, events, slots
 
@@ -36,7 +36,7 @@ def question(
         shown=list(texts),
         texts=texts | {payloads.PROMPT: prompt.text},
         dimensions=project.dimensions,
-        scheme=project.label_scheme.get(ask.get("scheme", ""), {}),
+        scheme=schemes.asked(project.label_scheme, ask),
     )
 
 

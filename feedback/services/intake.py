@@ -26,7 +26,7 @@ from feedback.models import (
 )
 from feedback.rules import gold as gold_rules
 from feedback.rules import messages as message_rules
-from feedback.rules import payloads
+from feedback.rules import payloads, schemes
 from feedback.rules.canonical import body_hash
 from feedback.rules.consensus import disagree
 from feedback.rules.kinds.question import PROMPT as ON_PROMPT
@@ -380,7 +380,7 @@ def _resolve(project: Project, one: Ready) -> None:
         return
     if not item.answers and item.gold is None:
         return
-    scheme = project.label_scheme.get(item.ask.get("scheme", ""), {}) | {"name": item.ask.get("scheme", "")}
+    scheme = schemes.asked(project.label_scheme, item.ask)
     texts = dict(zip(one.names, (response.text for response in item.responses), strict=True))
     texts[ON_PROMPT] = next(turn["content"] for turn in reversed(item.prompt) if turn["role"] == "user")
     question = payloads.Question(item.kind, one.names, texts, project.dimensions, scheme=scheme)

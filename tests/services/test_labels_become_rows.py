@@ -48,6 +48,7 @@ def test_every_label_is_a_row_of_its_prompt_s_split(project, schemes, ben):
             "many": False,
         }
         assert row.annotations == ((said.pk, str(said.public_id)),)
+        assert said.payload["scheme"] == "topic"
 
 
 def test_spans_of_a_response_keep_their_offsets(project, schemes, ben):
