@@ -38,7 +38,7 @@ INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "score": (frozenset({"reward_model", "responses"}), frozenset()),
     "evaluate": (
         frozenset({"snapshot"}),
-        frozenset({"base_model", "reward_model", "guard", "incumbent", "reference"}),
+        frozenset({"base_model", "reward_model", "guard", "incumbent", "reference", "pretrained", "texts"}),
     ),
 }
 # Stages that start from a tokenizer (a model from scratch) or go on from a base_model: one of the two is needed.
@@ -212,6 +212,7 @@ class EvaluateConfig:
         best_of, terms: as for `generate`, for candidate and incumbent alike.
         batch_size: sequences handled together, >= 1.
         max_prompts: at most so many prompts are answered, >= 1.
+        max_texts: at most so many held-out demonstrations, and documents, are read for perplexity; 0 is off.
         bootstrap: resamples of whole prompts behind each interval, >= 100.
     """
 
@@ -223,6 +224,7 @@ class EvaluateConfig:
     temperature: float = setting(1.0, low=0)
     batch_size: int = setting(64, low=1)
     max_prompts: int = setting(500, low=1)
+    max_texts: int = setting(300, low=0)
     bootstrap: int = setting(1000, low=100)
 
 

@@ -80,7 +80,7 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
     # Frozen references: TRL's own, and ours, which is the policy without its adapters where it has some.
     frozen = {"dpo": 1, "kto": 1, "ppo": lora is None, "rloo": 1 + (lora is None), "grpo": 1 + (lora is None)}
     held += [shape.parameters] * int(frozen.get(stage, 0))
-    for name in ("reward_model", "guard", "incumbent", "reference"):
+    for name in ("reward_model", "guard", "incumbent", "reference", "pretrained"):
         if name in paths:
             held.append(shape_of(paths[name]).parameters)
     if stage == "ppo":

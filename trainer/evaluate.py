@@ -4,7 +4,9 @@ Of the reward model: accuracy on the split's preferences, by strength, its calib
 Of the policy: reward, KL to the reference, entropy, how it ends and repeats itself, and how often the reward model
 prefers it to the incumbent. That win rate is the reward model's opinion and nobody else's: a policy trained on a reward
 model wins by it even where it got worse. Whoever has a better judge finds every completion in `responses.jsonl`:
-`{"prompt", "model": "candidate" | "incumbent", "text", "tokens", "finish_reason", "seed", "reward"}`.
+`{"prompt", "model": "candidate" | "incumbent", "text", "tokens", "finish_reason", "seed", "reward"}`. Which pairs the
+reward model got right stands in `pairs.jsonl`, `{"hash", "prompt", "right"}` by the row's hash, so that whoever knows
+who judged them can tell its accuracy by annotator: rows name nobody.
 
 Intervals are 95 %, by bootstrap of whole prompts, since completions of one prompt are alike (`reference`: ignoring it
 made 5 % tests fire in 43 % of cases).
@@ -25,6 +27,7 @@ from trainer.best_of_n import kl_of_best
 from trainer.columns import decode_completion, encode_prompts, preference_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
+from trainer.evaluate_texts import HeldOut
 from trainer.generate import Generator, drawing, write_lines
 from trainer.models import load_tokenizer
 from trainer.reward import RewardModel, calibration_error, reward_gap
@@ -63,12 +66,13 @@ def run(context: RunContext) -> StageResult:
     config, inputs = context.config, context.inputs
     if not {"base_model", "reward_model"} & set(inputs):
         raise ConfigInvalid("evaluate needs the input base_model, reward_model, or both.")
-    if {"incumbent", "reference"} & set(inputs) and "base_model" not in inputs:
+    if {"incumbent", "reference", "pretrained", "texts"} & set(inputs) and "base_model" not in inputs:
         raise ConfigInvalid("evaluate compares an incumbent or reference with base_model, which is missing.")
     snapshot = open_snapshot(inputs["snapshot"])
     tokenizer = load_tokenizer(inputs["base_model"] if "base_model" in inputs else inputs["reward_model"])
     metrics: dict[str, Any] = {"split": config.split}
     reward = None
+    held_out = HeldOut(snapshot, config.split, inputs.get("texts"), config.max_texts)
     if "reward_model" in inputs:
         context.report.state("loading the reward model")
         reward = load_judge(inputs["reward_model"], tokenizer)
@@ -79,7 +83,7 @@ def run(context: RunContext) -> StageResult:
         elif "base_model" not in inputs:
             raise DataUnusable(f"The {config.split} split has no preferences to measure the reward model on.")
     if "base_model" in inputs:
-        measure_policies(context, reward, distinct_prompts(snapshot, config.split), metrics)
+        measure_policies(context, reward, distinct_prompts(snapshot, config.split), held_out, metrics)
     return StageResult(metrics=metrics)
 
 
@@ -113,6 +117,8 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     )
     unequal = longer != 0
     low, high = interval(list(prompts.values()), context)
+    if context.report.path is not None:
+        write_lines(context.folder / "pairs.jsonl", pair_lines(rows, columns["row"], right.tolist()))
     return {
         "accuracy": float(right.mean()),
         "accuracy_low": low,
@@ -129,6 +135,16 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     }
 
 
+def pair_lines(rows: Sequence[Preference], measured: Sequence[int], right: Sequence[float]) -> list[dict[str, Any]]:
+    """Lines of pairs.jsonl: each measured row once, `prompt` a number that its pairs share, `right` 1, ½ or 0."""
+    prompts: dict[str, int] = {}
+    found = dict(zip(measured, right, strict=True))
+    return [
+        {"hash": rows[number].hash, "prompt": prompts.setdefault(str(rows[number].prompt), len(prompts)), "right": one}
+        for number, one in found.items()
+    ]
+
+
 def share(is_so: torch.Tensor) -> float | None:
     """Share of True; None of nothing."""
     return float(is_so.float().mean()) if len(is_so) else None
@@ -138,14 +154,18 @@ def share(is_so: torch.Tensor) -> float | None:
 
 
 def measure_policies(
-    context: RunContext, reward: RewardModel | None, prompts: Sequence[Messages], metrics: dict[str, Any]
+    context: RunContext,
+    reward: RewardModel | None,
+    prompts: Sequence[Messages],
+    held_out: HeldOut,
+    metrics: dict[str, Any],
 ) -> None:
     """Answer the split's prompts with candidate and incumbent, and put into `metrics`:
 
     `policy` and `incumbent` (see `policy_figures`), and with both and a reward model `reward_model_win_rate`: how often
     it gives a completion of the candidate more than one of the incumbent to the same prompt, all pairs, ties one half,
-    with `low` and `high`; and `length_controlled_win_rate`, what is left of it at equal lengths. Writes
-    responses.jsonl.
+    with `low` and `high`; and `length_controlled_win_rate`, what is left of it at equal lengths; `held_out_texts`: what
+    policy, incumbent and the pretrained model make of texts (see `HeldOut`). Writes responses.jsonl.
     """
     config, inputs = context.config, context.inputs
     context.report.state("loading the policy")
@@ -165,6 +185,12 @@ def measure_policies(
         answers[name] = answer(context, generator, ids, reward)
         key = "policy" if name == "candidate" else name
         metrics[key] = policy_figures(context, generator.model, answers[name], candidate.tokenizer.pad_token_id)
+        held_out.read_by(key, generator.model, generator.tokenizer)
+    if "pretrained" in inputs:
+        context.report.state("reading held-out texts with the pretrained model")
+        pretrained = Generator(inputs["pretrained"])
+        held_out.read_by("pretrained", pretrained.model, pretrained.tokenizer)
+    metrics |= {"held_out_texts": held_out.figures} if held_out.figures else {}
     if config.best_of > 1:
         metrics["best_of_kl"] = kl_of_best(config.best_of)  # to the policy that draws
     elif reference_path is not None and config.temperature > 0:

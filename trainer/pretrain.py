@@ -58,6 +58,7 @@ class Block:
 
 
 Piece = tuple[int, int, int]  # row, start, end
+Part = tuple[list[int], int]  # token ids, and the place of the first that counts, >= 1
 
 
 class Blocks:
@@ -249,25 +250,29 @@ def bits_per_byte(
     Documents longer than `context` are read in windows that overlap by half, each token predicted once and, the first
     half window apart, from at least `context` / 2 tokens. `tokens` is about how many are read at once.
     """
-    nats = 0.0
-    parts = [part for row in rows for part in read_windows(row, context)]
-    parts.sort(key=lambda part: len(part[0]))
-    while parts:
-        size = max(1, tokens // len(parts[-1][0]))
-        batch, parts = parts[-size:], parts[:-size]
+    nats = nats_of(model, tokenizer.pad_token_id, [part for row in rows for part in read_windows(row, context)], tokens)
+    bytes_ = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
+    return nats / math.log(2) / max(bytes_, 1)
+
+
+def nats_of(model: Any, pad_id: int, parts: Sequence[Part], tokens: int = 8192) -> float:
+    """Cross-entropy, nats in all, of each part's tokens from its first that counts. About `tokens` are read at once."""
+    nats, left = 0.0, sorted(parts, key=lambda part: len(part[0]))
+    while left:
+        size = max(1, tokens // len(left[-1][0]))
+        batch, left = left[-size:], left[:-size]
         width = len(batch[-1][0])
-        ids = torch.tensor([part + [tokenizer.pad_token_id] * (width - len(part)) for part, _ in batch])
+        ids = torch.tensor([part + [pad_id] * (width - len(part)) for part, _ in batch])
         is_token = torch.tensor([[1] * len(part) + [0] * (width - len(part)) for part, _ in batch])
         counts = torch.tensor([[0] * new + [1] * (len(part) - new) + [0] * (width - len(part)) for part, new in batch])
         ids, is_token, counts = ids.to(model.device), is_token.to(model.device), counts.to(model.device)
         logits = model(input_ids=ids, attention_mask=is_token).logits[:, :-1].float()  # (B, T-1, V)
         loss = nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")  # (B, T-1)
         nats += float((loss * counts[:, 1:]).sum())
-    bytes_ = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
-    return nats / math.log(2) / max(bytes_, 1)
+    return nats
 
 
-def read_windows(row: list[int], context: int) -> list[tuple[list[int], int]]:
+def read_windows(row: list[int], context: int) -> list[Part]:
     """A row in windows of at most `context` tokens, each with the place of its first token that none before scored."""
     windows, start, scored = [], 0, 1
     while True:

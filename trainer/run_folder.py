@@ -136,7 +136,7 @@ def open_inputs(folder: Path, inputs: Mapping[str, dict[str, Any]]) -> dict[str,
     for name, entry in inputs.items():
         path = (folder / entry["path"]).resolve()
         expected = entry.get("manifest_sha256")
-        if name == "snapshot":
+        if name in ("snapshot", "texts"):
             open_snapshot(path, expected)
         elif name in ("prompts", "responses"):
             if not path.is_file():

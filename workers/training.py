@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from django.conf import settings
 
 from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingRun
 from feedback.rules.stages import ALIGNMENT
-from feedback.services import registry, snapshots, tokenizers
+from feedback.services import evaluating, registry, snapshots, tokenizers
 from feedback.services import training as services
 from trainer import estimate, memory
 from trainer.checkpoints import open_model, write_json
@@ -100,6 +101,10 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
     }
     needed, optional = INPUTS[run.stage]
     inputs = {}
+    if "pretrained" in optional:
+        candidates["pretrained"], texts = evaluating.beginning(run)
+        if texts is not None:
+            inputs["texts"] = {"path": str(snapshots.folder_of(texts)), "manifest_sha256": texts.manifest_sha256}
     if run.snapshot is not None:
         path = snapshots.folder_of(run.snapshot)
         inputs["snapshot"] = {"path": str(path), "manifest_sha256": run.snapshot.manifest_sha256}
@@ -268,6 +273,10 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
         except TrainerError as error:
             raise JobFailed(Job.ErrorKind.DATA, error.message, "Retry the run.") from error
     samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
+    if run.snapshot is not None and (folder / "pairs.jsonl").is_file():
+        lineage = snapshots.folder_of(run.snapshot) / "lineage.jsonl"
+        if told := evaluating.by_annotator(run, lines_of(folder / "pairs.jsonl"), lines_of(lineage)):
+            metrics["reward_model"]["by_annotator"] = told
 
     def record() -> None:
         services.record_result(run, metrics)
@@ -292,11 +301,16 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     by_prompt: dict[str, dict[str, Any]] = {}
+    for row in lines_of(path):
+        key = json.dumps(row["prompt"], sort_keys=True)
+        if key not in by_prompt and len(by_prompt) >= EVALUATION_SAMPLES:
+            continue
+        by_prompt.setdefault(key, {"prompt": row["prompt"]}).setdefault(row["model"], row["text"])
+    return list(by_prompt.values())
+
+
+def lines_of(path: Path) -> Iterator[Any]:
+    """The values of a JSON Lines file."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            row = json.loads(line)
-            key = json.dumps(row["prompt"], sort_keys=True)
-            if key not in by_prompt and len(by_prompt) >= EVALUATION_SAMPLES:
-                continue
-            by_prompt.setdefault(key, {"prompt": row["prompt"]}).setdefault(row["model"], row["text"])
-    return list(by_prompt.values())
+            yield json.loads(line)

@@ -21,6 +21,7 @@ from feedback.api.streams import NDJSON, ByAcceptOnly, NDJSONRenderer, streamed,
 from feedback.errors import Invalid, SnapshotRevoked
 from feedback.formats import parquet, trl
 from feedback.models import DatasetSnapshot, Split
+from feedback.rules import policies
 from feedback.selectors import access
 from feedback.services import snapshots
 from feedback.services.exports import FILE_TYPES, JSONL
@@ -38,6 +39,12 @@ class PolicySerializer(serializers.Serializer[Any]):
     unsettled = serializers.BooleanField(required=False, help_text="Also from tasks that want more answers.")
     extras = serializers.BooleanField(required=False, help_text="Also answers that came too late to be counted.")
     prompt_sources = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=100)
+    held_out_annotators = serializers.FloatField(
+        required=False,
+        min_value=0,
+        max_value=policies.MOST_HELD_OUT,
+        help_text="Share of those who compared whose judgements of training prompts stay out.",
+    )
 
 
 @extend_schema_serializer(component_name="NewSnapshot")

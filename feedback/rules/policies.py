@@ -12,6 +12,7 @@ from feedback.rules import settings, stages
 
 MAX_NEW_TOKENS = 8192
 MAX_TEMPERATURE = 5.0
+MOST_HELD_OUT = 0.5  # of the annotators
 
 
 class InvalidPolicy(ValueError):
@@ -46,6 +47,9 @@ def check_training_policy(policy: Any) -> None:
     _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
     for name in ("unsettled", "extras"):
         _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
+    share = snapshot.get("held_out_annotators", 0)
+    fits = _is_number(share) and 0 <= share <= MOST_HELD_OUT
+    _need(fits, "training_policy.snapshot.held_out_annotators", f"A share from 0 to {MOST_HELD_OUT}.")
     sources = snapshot.get("prompt_sources", [])
     fits = isinstance(sources, list) and all(isinstance(source, str) for source in sources)
     _need(fits, "training_policy.snapshot.prompt_sources", "It must be a list of names.")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from feedback.models import Evaluation
+from feedback.models import Evaluation, Person
 from feedback.rules import figures
 from feedback.rules.agreement import Agreement
 from feedback.rules.intervals import wilson
@@ -15,6 +15,9 @@ WINS = (
     ("reward_model_win_rate", "By the reward model's opinion"),
     ("length_controlled_win_rate", "The same at equal lengths"),
 )
+SORTS = {"demonstrations": "People's demonstrations", "documents": "Documents of the corpus"}
+READERS = {"policy": "This one", "incumbent": "Incumbent", "pretrained": "As it began: pretrained"}
+MOST_ANNOTATORS = 40  # drawn; all of them are in the JSON
 STRENGTHS = {"0": "negligible", "1": "slight", "2": "clear", "3": "strong"}
 
 
@@ -30,6 +33,26 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class ByAnnotator:
+    """Accuracy of the reward model by who judged: `groups` of people it never met and of those who taught it, and each
+    of them, (who, whether held out, rate), those held out first; `more` are not drawn."""
+
+    groups: list[Rate]
+    people: list[tuple[Person | None, bool, Rate]]
+    held_out: int
+    more: int
+
+
+@dataclass(frozen=True)
+class Read:
+    """What models make of one sort of held-out text: (label, perplexity, bits per byte) of each."""
+
+    label: str
+    texts: int
+    rows: list[tuple[str, float, float]]
+
+
+@dataclass(frozen=True)
 class Report:
     """What the page draws; parts that were not measured are empty.
 
@@ -39,6 +62,7 @@ class Report:
         reliability: bins of stated and observed chances. error: their expected calibration error.
         wins: win rates. policies: (label, unit, share, candidate's figure, incumbent's).
         lengths: (label, bins) of candidate and incumbent.
+        annotators: None where an evaluation cannot tell. texts: of each sort that was read.
     """
 
     accuracy: Rate | None
@@ -50,6 +74,8 @@ class Report:
     wins: list[Rate]
     policies: list[tuple[str, str, bool, Any, Any]]
     lengths: list[tuple[str, list[dict[str, int]]]]
+    annotators: ByAnnotator | None
+    texts: list[Read]
 
 
 def report(evaluation: Evaluation, people: Agreement | None) -> Report:
@@ -86,6 +112,50 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
             for label, found in (("Candidate", ours), ("Incumbent", theirs))
             if found.get("lengths")
         ],
+        annotators=_by_annotator(judge.get("by_annotator") or {}),
+        texts=[
+            Read(
+                label,
+                max(one["texts"] for one in found.values()),
+                [
+                    (reader, found[name]["perplexity"], found[name]["bits_per_byte"])
+                    for name, reader in READERS.items()
+                    if name in found
+                ],
+            )
+            for sort, label in SORTS.items()
+            if (found := (metrics.get("held_out_texts") or {}).get(sort))
+        ],
+    )
+
+
+def _by_annotator(told: dict[str, Any]) -> ByAnnotator | None:
+    if not told:
+        return None
+    each = sorted(told["annotators"], key=lambda one: (not one["held_out"], -one["pairs"]))
+    drawn = each[:MOST_ANNOTATORS]
+    people = {
+        str(person.public_id): person
+        for person in Person.objects.filter(public_id__in=[one["annotator"] for one in drawn])
+    }
+    groups = (("held_out", "Annotators it never met"), ("others", "Annotators who taught it"))
+    return ByAnnotator(
+        groups=[
+            Rate(f"{label} ({found['annotators']})", found["accuracy"], found["low"], found["high"], found["pairs"])
+            for name, label in groups
+            if (found := told.get(name))
+        ],
+        people=[
+            (
+                person,
+                one["held_out"],
+                Rate(str(person or "Gone"), one["accuracy"], one["low"], one["high"], one["pairs"]),
+            )
+            for one in drawn
+            for person in [people.get(one["annotator"])]
+        ],
+        held_out=sum(one["held_out"] for one in each),
+        more=len(each) - len(drawn),
     )
 
 

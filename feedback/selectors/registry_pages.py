@@ -16,7 +16,7 @@ SAMPLES = 12
 MATRIX = 16  # classes; more do not fit a page
 BASELINE = "baseline"
 BY_CLASS = ("per_class", "confusion")
-DRAWN = {"reliability", "lengths"}  # lists that the page of the evaluation draws
+DRAWN = {"reliability", "lengths", "by_annotator", "held_out_texts"}  # what the page of the evaluation draws
 JUDGES = (("win_rate", "by people's answers"), ("reward_model_win_rate", "by the reward model's opinion"))
 
 
@@ -76,7 +76,7 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
     """
     groups: dict[str, list[Measured]] = defaultdict(list)
     for name, value in metrics.items():
-        if name == BASELINE or name.endswith(BY_CLASS):
+        if name == BASELINE or name.endswith(BY_CLASS) or name in DRAWN:
             continue  # drawn beside each other: see `beside_baseline` and `by_class`
         if isinstance(value, dict):
             title = name.replace("_", " ").capitalize()

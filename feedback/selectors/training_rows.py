@@ -23,11 +23,12 @@ from feedback.models import (
     Project,
     Prompt,
     Response,
+    Split,
     Task,
     Thumb,
     Verdict,
 )
-from feedback.rules.canonical import normal_span
+from feedback.rules.canonical import normal_span, sha256
 from feedback.rules.consensus import consensus, majority
 from feedback.rules.kinds import rating
 from feedback.rules.kinds.question import PROMPT
@@ -37,6 +38,7 @@ from feedback.selectors import corpora
 
 CHUNK = 500
 COMPARED = ("comparison", "conversation")
+JUDGED = ("preference", "unpaired")  # kinds of rows that say what is better
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
 
 
@@ -50,12 +52,15 @@ class Policy:
         unsettled: also from tasks that have not all their annotations.
         extras: also answers that came too late to be one of the K.
         prompt_sources: only prompts from these sources become prompt rows (what PPO samples from); empty: all.
+        held_out_annotators: share of those who compared, 0 to 0.5, at least one of them if it is more than 0, whose
+            judgements of training prompts stay out, so that a reward model can be tried on people it never met.
     """
 
     pairs: str = "each"
     unsettled: bool = True
     extras: bool = True
     prompt_sources: list[str] = field(default_factory=list)
+    held_out_annotators: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,33 @@ class TrainingRow:
     annotations: tuple[tuple[int, str], ...] = ()
 
 
-def feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    """Preferences, demonstrations, prompts, unpaired examples, and texts with labels and spans of a project."""
+def feedback_rows(project: Project, policy: Policy, left_out: Counter[str]) -> Iterator[TrainingRow]:
+    """Preferences, demonstrations, prompts, unpaired examples, and texts with labels and spans of a project.
+
+    What held-out annotators preferred, rated or found bad on training prompts is counted in `left_out` instead.
+    """
+    people = held_out_annotators(project, policy.held_out_annotators)
+    theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
+    for row in _feedback_rows(project, policy):
+        if row.split == Split.TRAIN and row.row["kind"] in JUDGED and any(pk in theirs for pk, _ in row.annotations):
+            left_out["held_out_annotators"] += 1
+        else:
+            yield row
+
+
+def held_out_annotators(project: Project, share: float) -> list[int]:
+    """Keys of those whose judgements a snapshot holds out; never all of them.
+
+    Those with the lowest hash of their public id: the same at every freeze, until others join or leave.
+    """
+    pairs = PreferencePair.objects.standing().filter(project=project)
+    pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
+    rows = pairs.order_by().values_list("annotation__annotator__public_id", "annotation__annotator").distinct()
+    people = sorted(rows, key=lambda row: sha256(str(row[0]))) if share else []
+    return [key for _, key in people[: min(len(people) - 1, max(1, round(share * len(people))))]] if people else []
+
+
+def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     yield from (_each(project, policy) if policy.pairs == "each" else _consensus(project, policy))
     yield from _demonstrations(project)
     yield from _prompts(project, policy)

@@ -43,7 +43,8 @@ def request_snapshot(
     """A draft, and (unless `job` is False) a job that freezes it.
 
     Args:
-        policy: pairs (each or consensus), unsettled, extras, prompt_sources; the project's own policy fills the rest.
+        policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators; the project's own
+            policy fills the rest.
 
     Raises:
         Invalid: an unknown policy, or a corpus snapshot without a corpus.
@@ -143,6 +144,9 @@ def _policy(project: Project, given: dict[str, Any]) -> Policy:
     chosen = Policy(**merged)
     if chosen.pairs not in PAIR_POLICIES:
         raise Invalid(f"pairs must be one of {', '.join(PAIR_POLICIES)}.", field="policy.pairs")
+    if chosen.pairs != "each" and chosen.held_out_annotators:
+        sentence = "Annotators are held out of every answer's pairs (each); a consensus is nobody's own."
+        raise Invalid(sentence, field="policy.held_out_annotators")
     return chosen
 
 
@@ -151,7 +155,7 @@ def _rows(snapshot: DatasetSnapshot, left_out: Counter[str]) -> Iterable[Trainin
         assert snapshot.corpus is not None
         hold_out = snapshot.policy.get("hold_out", Corpus.HoldOut.SHARE)
         return training_rows.corpus_rows(snapshot.corpus, hold_out, left_out)
-    return training_rows.feedback_rows(snapshot.project, Policy(**snapshot.policy))
+    return training_rows.feedback_rows(snapshot.project, Policy(**snapshot.policy), left_out)
 
 
 def _table(rows: Iterable[TrainingRow]) -> Table:

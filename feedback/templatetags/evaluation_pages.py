@@ -1,5 +1,7 @@
 """Drawings of an evaluation's page, made on the server: stated against observed chances, and lengths of completions."""
 
+from typing import Any
+
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -8,6 +10,13 @@ register = template.Library()
 
 SIDE, LEFT, BOTTOM, TOP = 260, 40, 30, 10
 WIDE, HIGH = 460, 180
+
+
+@register.simple_tag
+def text_rows(read: Any) -> list[tuple[str, float, float, float]]:
+    """A sort of text's rows, each with the largest bits per byte among them, which bars are drawn against."""
+    most = max(bits for _, _, bits in read.rows)
+    return [(*row, most) for row in read.rows]
 
 
 @register.simple_tag

@@ -276,6 +276,13 @@ TERMS = _terms(
         "A standing order.",
     ),
     Term(
+        "perplexity",
+        "Perplexity",
+        "Among how many equally likely tokens the model would have to guess at each step of a text.",
+        "One would be certainty. It depends on how the tokenizer cuts, so bits per byte compares other models.",
+        "How many doors it stands before at each word.",
+    ),
+    Term(
         "bits_per_byte",
         "Bits per byte",
         "How surprised the model is by unseen text: lower is better.",

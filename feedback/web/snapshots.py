@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import Invalid
 from feedback.models import Corpus, DatasetSnapshot, Project
+from feedback.rules.policies import MOST_HELD_OUT
 from feedback.selectors import access, health, lineage, runs, snapshot_pages
 from feedback.selectors.access import ADMIN
 from feedback.services import registry
@@ -41,18 +42,33 @@ def data(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page(ADMIN)
 def freeze(request: HttpRequest, project: Project) -> HttpResponse:
     """Ask for a snapshot of the judgements, or of a corpus."""
-    purpose, corpus, policy = DatasetSnapshot.Purpose.FEEDBACK, None, None
+    purpose, corpus = DatasetSnapshot.Purpose.FEEDBACK, None
+    policy: dict[str, Any] = {}
     if key := request.POST.get("corpus"):
         corpus = access.get_corpus(viewer(request), key, ADMIN)
         same_project(corpus, project)
         purpose = DatasetSnapshot.Purpose.CORPUS
-    elif pairs := request.POST.get("pairs"):
-        policy = {"pairs": pairs}
+    else:
+        if pairs := request.POST.get("pairs"):
+            policy["pairs"] = pairs
+        if held_out := request.POST.get("held_out", "").strip():
+            policy["held_out_annotators"] = _share(held_out)
     snapshot = snapshot_services.request_snapshot(
         project=project, by=person(request), purpose=purpose, corpus=corpus, policy=policy
     )
     messages.success(request, f"Snapshot {snapshot.number} is asked for; a worker writes it.")
     return redirect("snapshot", project.slug, snapshot.public_id)
+
+
+def _share(percent: str) -> float:
+    """A share from percent, as the form asks for it."""
+    try:
+        share = float(percent) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= MOST_HELD_OUT:
+        raise Invalid(f"Hold out 0 to {MOST_HELD_OUT:.0%} of the annotators.", field="held_out")
+    return share
 
 
 @project_page(ADMIN)

@@ -132,7 +132,14 @@ def test_a_wrong_question_is_told(project, ada, ben, client_for, query, attr):
 
 
 @pytest.mark.parametrize(
-    "policy", [{"pairs": "loudest"}, {"unsettled": "maybe"}, {"prompt_sources": 5}, {"prompt_sources": [{}]}]
+    "policy",
+    [
+        {"pairs": "loudest"},
+        {"unsettled": "maybe"},
+        {"prompt_sources": 5},
+        {"prompt_sources": [{}]},
+        {"held_out_annotators": 0.6},
+    ],
 )
 def test_a_wrong_policy_is_refused(project, ada, client_for, policy):
     reply = client_for(ada).post(URL, {"project": "desk", "policy": policy})

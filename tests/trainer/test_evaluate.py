@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,16 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from micro import MakeRun, feedback_rows
+from micro import MakeRun, ask, feedback_rows
 
 from trainer.columns import encode_completions, encode_prompts
 from trainer.config import EvaluateConfig
 from trainer.evaluate import Answers, clustered_interval, token_figures, win_rates
+from trainer.evaluate_texts import of_demonstrations, of_documents
 from trainer.models import load_policy, save_model
 from trainer.reward import load_reward
 from trainer.sampling import Drawn
+from trainer.snapshot import Demonstration, Document, Preference, open_snapshot
 
 RunHere = Callable[[Path], dict[str, Any]]
 CONFIG = {"responses": 3, "max_new_tokens": 6, "bootstrap": 200}
@@ -63,6 +66,12 @@ def test_a_reward_model_is_measured_on_held_out_preferences(
     error = sum(one["pairs"] * abs(one["predicted"] - one["observed"]) for one in bins) / made["pairs"]
     assert made["calibration_error"] == pytest.approx(error, abs=1e-6)
     assert not (folder / "responses.jsonl").exists()
+    lines = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+    stands = {row.hash: (row.prompt, row.count) for row in open_snapshot(feedback).rows("test", Preference)}
+    assert {line["hash"] for line in lines} == set(stands) and len(lines) == len(stands)
+    right = sum(line["right"] * stands[line["hash"]][1] for line in lines)
+    assert made["accuracy"] == pytest.approx(right / made["pairs"])
+    assert len({(line["prompt"], str(stands[line["hash"]][0])) for line in lines}) == len({p["prompt"] for p in lines})
 
 
 def test_a_policy_is_measured_against_its_incumbent_and_anybody_can_judge_again(
@@ -73,8 +82,10 @@ def test_a_policy_is_measured_against_its_incumbent_and_anybody_can_judge_again(
     other_policy: Path,
     reward_folder: Path,
     tokenizer: Any,
+    corpus: Path,
 ) -> None:
     inputs = {"snapshot": feedback, "base_model": other_policy, "incumbent": base_folder, "reward_model": reward_folder}
+    inputs |= {"pretrained": base_folder, "texts": corpus}
     folder = make_run("evaluate", inputs, CONFIG)
     made = run_here(folder)["metrics"]
     rows = responses(folder)
@@ -97,6 +108,13 @@ def test_a_policy_is_measured_against_its_incumbent_and_anybody_can_judge_again(
     controlled = made["length_controlled_win_rate"]
     assert controlled["low"] <= controlled["value"] <= controlled["high"] and controlled["prompts"] == rate["prompts"]
     assert sum(one["completions"] for one in made["policy"]["lengths"]) == len(own)
+    for sort, texts in (
+        ("demonstrations", sum(row["kind"] == "demonstration" for row in feedback_rows()[2::5])),
+        ("documents", len(list(open_snapshot(corpus).rows("selection", Document)))),
+    ):
+        read = made["held_out_texts"][sort]
+        assert read["pretrained"] == read["incumbent"] != read["policy"]
+        assert read["policy"]["texts"] == texts > 0 and read["policy"]["perplexity"] > 1
 
 
 def test_a_policy_against_itself_wins_half_and_has_no_kl(
@@ -136,6 +154,24 @@ def test_entropy_and_kl_equal_a_plain_forward(base_folder: Path, other_policy: P
         ratios.append(float((chosen[0] - chosen[1]).sum()))
     assert entropy == pytest.approx(numpy.mean(entropies), abs=1e-5)
     assert kl == pytest.approx(numpy.mean(ratios), abs=1e-4)
+
+
+def test_perplexity_and_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any) -> None:
+    """A model without a clue is as surprised as by a die with as many sides as there are tokens, whatever the prompt."""
+    model = load_policy(base_folder, tokenizer)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.zero_()
+    rows = [Demonstration(tuple(ask("sky")), text) for text in ("The sky is blue.", "Blue")]
+    found = of_demonstrations(model, tokenizer, rows, 64)
+    tokens = sum(len(ids) for ids in encode_completions(tokenizer, [row.completion for row in rows]))
+    assert found is not None and (found["texts"], found["left_out"]) == (2, 0)
+    assert found["perplexity"] == pytest.approx(len(tokenizer), rel=1e-4)
+    assert found["bits_per_byte"] == pytest.approx(tokens * math.log2(len(tokenizer)) / 20, rel=1e-4)
+    shortest = min(len(prompt) for prompt in encode_prompts(tokenizer, [ask("sky")]))
+    assert of_demonstrations(model, tokenizer, rows, shortest) is None, "neither fits"
+    documents = [Document("The sky is blue.", "", "article", "")]
+    assert of_documents(model, tokenizer, documents, 4)["perplexity"] == pytest.approx(len(tokenizer), rel=1e-4)
+    assert of_documents(model, tokenizer, [], 4) is None
 
 
 def test_win_rate_by_hand() -> None:

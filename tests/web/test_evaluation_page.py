@@ -1,6 +1,7 @@
 """The report of an evaluation: win rates raw and at equal lengths, accuracy against its ceiling, calibration."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -43,6 +44,13 @@ METRICS: dict[str, Any] = {
             {"predicted": 0.85, "observed": 0.9, "pairs": 80},
         ],
     },
+    "held_out_texts": {
+        "demonstrations": {
+            "policy": {"texts": 12, "left_out": 0, "perplexity": 3.5, "bits_per_byte": 0.61},
+            "incumbent": {"texts": 12, "left_out": 0, "perplexity": 3.25, "bits_per_byte": 0.59},
+        },
+        "documents": {"pretrained": {"texts": 40, "perplexity": 9.75, "bits_per_byte": 1.22}},
+    },
     "prompts": 38,
 }
 
@@ -70,6 +78,29 @@ def test_the_report_in_pictures(evaluation: Evaluation, ada: Person, signed_in: 
     assert "Candidate: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
     assert "<script>alert" not in page and "<strong>Restart</strong>" in page
     assert "the ceiling is not either" in page, "nobody has judged anything here"
+
+
+def test_perplexity_stands_beside_that_of_the_incumbent_and_of_the_beginning(
+    evaluation: Evaluation, ada: Person, signed_in: Any
+) -> None:
+    page = signed_in(ada).get(address(evaluation)).content.decode()
+    assert page.index("demonstrations") < page.index("3.50") < page.index("3.25") < page.index("9.75")
+    assert "As it began: pretrained" in page and page.count("Held out texts") == 0
+
+
+def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Person, signed_in: Any) -> None:
+    figure = {"pairs": 30, "accuracy": 0.8, "low": 0.63, "high": 0.9}
+    told: dict[str, Any] = {"annotators": [{"annotator": str(ben.public_id), "held_out": False, **figure}]}
+    told |= {"held_out": None, "others": {"annotators": 1, **figure}}
+    Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
+    page = signed_in(ada).get(address(evaluation)).content.decode()
+    assert "freeze the next snapshot with annotators held out" in page and "it never met" not in page
+    told["annotators"] += [{"annotator": str(uuid4()), "held_out": True, **figure, "accuracy": 0.6}]
+    told["held_out"] = {"annotators": 1, **figure, "accuracy": 0.6}
+    Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
+    page = signed_in(ada).get(address(evaluation)).content.decode()
+    assert page.index("it never met (1)") < page.index("60.0 %") < page.index("who taught it (1)")
+    assert page.index("Gone, held out") < page.index(f"annotator={ben.public_id}")
 
 
 def test_the_report_as_json(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
