@@ -1,5 +1,6 @@
 """Tasks: what annotators are asked. Making them, taking them out, and getting the next one."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -152,6 +153,12 @@ class AskForTaskSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     kind = serializers.ChoiceField(choices=Kind.choices, required=False)
     ahead = serializers.BooleanField(default=False, help_text="One more, to be ready when the present one is sent.")
+    have = serializers.ListField(
+        child=serializers.UUIDField(),
+        max_length=100,
+        default=list,
+        help_text="With `ahead`: the assignments that you have, so that another is brought. Four are held at most.",
+    )
 
 
 class TaskFilter(django_filters.FilterSet):
@@ -296,9 +303,13 @@ class NextTask(Door):
         return self.once(lambda: next_for(self.viewer, project, **given))
 
 
-def next_for(viewer: access.Viewer, project: Any, kind: str | None = None, ahead: bool = False) -> tuple[int, Any]:
+def next_for(
+    viewer: access.Viewer, project: Any, kind: str | None = None, ahead: bool = False, have: Collection[UUID] = ()
+) -> tuple[int, Any]:
     """(200, what the annotator may see) or (204, headers that say why)."""
-    found = queue.next_assignment(project=project, annotator=viewer.person, kind=kind, ahead=ahead)
+    found = queue.next_assignment(
+        project=project, annotator=viewer.person, kind=kind, ahead=ahead, have={str(key) for key in have}
+    )
     if isinstance(found, queue.NoTask):
         return 204, {"X-Reason": found.reason, "X-Reason-Text": found.sentence, "Retry-After": str(found.retry_after)}
     return 200, work.payload(found)

@@ -8,7 +8,7 @@ Every assignment keeps the arm that chose it and the chance with which that arm 
 before it: where a check was drawn and none was left, the queue stands in with what it would have had in any case.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -36,7 +36,8 @@ from feedback.rules.pairing import CHANCE_BITS, PRIORITIES, shown_order
 from feedback.rules.queue_policy import ONLY_GOLD, QueuePolicy, drawn
 from feedback.services.slots import lowest_free_slot, take_slot
 
-AT_MOST_HELD = 2  # the one shown and one ahead
+AT_MOST_HELD = 4  # the one shown and three ahead: what can be answered while the network is away
+IN_TRAINING = 2  # of the training round less: each answer may be the one that ends it
 LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
 CHECKS_AT_ONCE = 32  # looked at in one try
 CHECK_TRIES = 3
@@ -80,18 +81,19 @@ class Moved(Exception):
 
 
 def next_assignment(
-    *, project: Project, annotator: Person, kind: str | None = None, ahead: bool = False
+    *, project: Project, annotator: Person, kind: str | None = None, ahead: bool = False, have: Collection[str] = ()
 ) -> Assignment | NoTask:
     """What this annotator is to do next.
 
     Returns what is already held, unless `ahead` is asked for: then one more task is held for three minutes, to be ready
-    when the present one is sent. At most two are held.
+    when the present one is sent. Who names the assignments that they `have` (public ids) gets another than these, until
+    as many are held as may be; from then on one that they have.
     """
     if project.state != Project.State.OPEN:
         return NoTask("project_" + project.state, f"{project.name} is {project.state}; no tasks are given out.", 60)
     while True:
         ask = Ask(project, annotator, kind, timezone.now())
-        if found := ask.at_hand(ahead):
+        if found := ask.at_hand(ahead, have):
             return found
         if why := ask.refusal():
             return why
@@ -116,11 +118,11 @@ class Ask:
 
     # --- what is at hand ---------------------------------------------------------------------------
 
-    def at_hand(self, ahead: bool) -> Assignment | None:
+    def at_hand(self, ahead: bool, have: Collection[str]) -> Assignment | None:
         held = [one for one in self.held if self.kind in (None, one.task.kind)]
         if ahead:
-            waiting = [one for one in held if one.ahead]
-            return waiting[0] if waiting else held[-1] if len(self.held) >= AT_MOST_HELD and held else None
+            waiting = [one for one in held if one.ahead and str(one.public_id) not in have]
+            return waiting[0] if waiting else held[-1] if held and len(self.held) >= self.most else None
         return self._shown(held[0]) if held else None
 
     def _shown(self, assignment: Assignment) -> Assignment | None:
@@ -149,6 +151,11 @@ class Ask:
         if member is None or not self.policy.training_tasks or member.role != Membership.Role.ANNOTATOR:
             return False
         return member.training in (Membership.Training.NEEDED, Membership.Training.FAILED)
+
+    @property
+    def most(self) -> int:
+        """How many tasks they may hold."""
+        return IN_TRAINING if len(self.held) >= IN_TRAINING and self.in_training else AT_MOST_HELD
 
     @cached_property
     def qualified(self) -> dict[str, list[str]]:

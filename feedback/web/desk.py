@@ -26,6 +26,8 @@ from feedback.web.doors import person, project_page, viewer
 from feedback.web.htmx import wants_fragment
 from feedback.web.json_door import body_of, is_json, json_door
 
+MANY = 100  # tasks that a page may say it has: those ahead, and those whose answers wait in it
+
 
 @never_cache
 @project_page()
@@ -143,7 +145,7 @@ def renew(request: HttpRequest) -> HttpResponse:
     """More time for what is on the desk. `lost` names what is somebody else's by now."""
     ids = body_of(request).get("ids")
     lost = []
-    for key in ids[:2] if isinstance(ids, list) else []:
+    for key in ids[: queue.AT_MOST_HELD] if isinstance(ids, list) else []:
         try:
             assignments.renew(assignment=access.get_assignment(viewer(request), key))
         except (NotHeld, NotFound):
@@ -239,7 +241,7 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
 
 def _once(request: HttpRequest, body: dict[str, Any], act: Any) -> dict[str, Any]:
     """Do it once per Idempotency-Key; what the page shows meanwhile is no part of what was said."""
-    said = {name: value for name, value in body.items() if name != "showing"}
+    said = {name: value for name, value in body.items() if name not in ("showing", "have")}
     key = request.headers.get("Idempotency-Key") or None
     if key and len(key) > 200:
         raise Invalid("An Idempotency-Key has at most 200 characters.")
@@ -251,15 +253,16 @@ def _once(request: HttpRequest, body: dict[str, Any], act: Any) -> dict[str, Any
 def _with_following(
     request: HttpRequest, project: Project, body: dict[str, Any], reply: dict[str, Any]
 ) -> HttpResponse:
-    """`reply`, with the next task as HTML, or why there is none; and how far today's work is."""
+    """`reply`, with a task that the page does not have as HTML, or why there is none; and how far today's work is."""
     who = person(request)
-    showing = body.get("showing")
+    showing, have = body.get("showing"), body.get("have")
+    have = [str(key) for key in have[:MANY]] if isinstance(have, list) else []
     if showing:
         _mark_shown(request, showing)
-    found = queue.next_assignment(project=project, annotator=who, ahead=bool(showing))
+    found = queue.next_assignment(project=project, annotator=who, ahead=bool(showing), have=have)
     reply = dict(reply, next=None, nothing=None)
     if isinstance(found, Assignment):
-        if str(found.public_id) != showing:
+        if str(found.public_id) not in (showing, *have):
             reply["next"] = {"id": str(found.public_id), "html": card(request, found)}
     elif not showing:
         reply["nothing"] = {"html": _nothing(request, project, found), "retry_after": found.retry_after}

@@ -247,12 +247,13 @@ def test_differences_plain_text_and_guidelines_are_one_key_away(desk: Any, proje
 
 
 def test_what_was_fetched_ahead_is_given_back_when_the_page_goes(desk: Any) -> None:
-    page = desk(2)
-    ahead = Assignment.objects.get(ahead=True)
+    page = desk(5)
+    page.wait_for_selector("#desk[data-ahead='3']")
+    ahead = list(Assignment.objects.filter(ahead=True))
+    assert len(ahead) == 3
     page.goto("about:blank")
     page.wait_for_timeout(500)
-    ahead.refresh_from_db()
-    assert ahead.state == "released"
+    assert [Assignment.objects.get(pk=one.pk).state for one in ahead] == ["released"] * 3
 
 
 def test_single_keys_can_be_switched_off(desk: Any) -> None:

@@ -122,12 +122,12 @@ def test_answers_that_wait_for_the_network_outlive_the_browser(
 def test_the_network_goes_in_the_middle_of_a_task_and_comes_back_after_three_more_answers(
     project: Project, ben: Person, visit: Any, said: list[tuple[str, str]], complaints: list[str]
 ) -> None:
-    """Two tasks are held at most, so the third answer given without a network is a second thought about the second."""
+    """Four answers without a network: the one that was being given, and three more, one of them with a second thought."""
     Project.objects.update(asks_reason=True, dimensions=[])
-    for _ in range(4):
+    for _ in range(5):
         make_kind(project, "comparison")
     page = visit(ben, DESK)
-    page.wait_for_selector("html[data-desk-ready]")
+    page.wait_for_selector("#desk[data-ahead='3']")
     page.keyboard.press("2")
     page.keyboard.press("n")
     page.keyboard.type("A says what")
@@ -143,18 +143,29 @@ def test_the_network_goes_in_the_middle_of_a_task_and_comes_back_after_three_mor
     page.keyboard.press("1")
     write(page, ", but A is right")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#outbox")).to_contain_text("2 answers wait in this browser")
+    expect(page.locator("#outbox")).to_contain_text(
+        "2 answers wait in this browser; sent when the network is back. 1 more task is here after this one."
+    )
+    rest = []
+    for key, words in (("5", "Both are"), ("0", "Neither is")):
+        rest.append(shown(page))
+        page.keyboard.press(key)
+        write(page, words)
+        page.keyboard.press("Control+Enter")
+    expect(page.locator("#outbox")).to_contain_text("4 answers wait in this browser")
     expect(page.locator("#desk")).to_contain_text("as soon as the service answers again")
     assert Annotation.objects.count() == 0
     page.context.set_offline(False)
     settle(page)
     page.wait_for_selector("#desk [data-card]")
     rows = Annotation.objects.order_by("pk").select_related("assignment")
-    assert [(str(row.assignment.public_id), row.payload["strength"], row.payload["reason"]) for row in rows] == [
+    assert [(str(row.assignment.public_id), row.payload.get("strength"), row.payload["reason"]) for row in rows] == [
         (first, 2, "A says what to do"),
         (second, 3, "B is kind, but A is right"),
-    ]
-    assert shown(page) not in (first, second)
+        (rest[0], None, "Both are"),
+        (rest[1], None, "Neither is"),
+    ], "each once, in the order in which it was said"
+    assert shown(page) not in (first, second, *rest)
     complaints.clear()  # the browser notes that the network is away
 
 

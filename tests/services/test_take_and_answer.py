@@ -35,6 +35,19 @@ def test_what_is_held_comes_again_and_one_ahead_comes_with_it(project: Project, 
     assert now_shown == ahead and not now_shown.ahead
 
 
+def test_three_are_held_ahead_for_whoever_says_what_they_have(project: Project, ben: Person) -> None:
+    for _ in range(6):
+        make_task(project)
+    have = [str(take(project, ben).public_id)]
+    for _ in range(3):
+        found = queue.next_assignment(project=project, annotator=ben, ahead=True, have=have)
+        assert isinstance(found, Assignment) and found.ahead and str(found.public_id) not in have
+        have.append(str(found.public_id))
+    full = queue.next_assignment(project=project, annotator=ben, ahead=True, have=have)
+    assert isinstance(full, Assignment) and str(full.public_id) in have
+    assert Assignment.objects.filter(annotator=ben, state="held").count() == len(have) == 4
+
+
 def test_an_expired_answer_counts_while_its_place_is_free(project: Project, ben: Person) -> None:
     task = make_task(project, annotations_wanted=1)
     assignment = take(project, ben)

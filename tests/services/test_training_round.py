@@ -3,7 +3,7 @@
 import pytest
 
 from feedback.errors import Invalid
-from feedback.models import Annotation, Event, Membership, Person, Project, Task
+from feedback.models import Annotation, Assignment, Event, Membership, Person, Project, Task
 from feedback.services import annotations, projects, queue, training_round
 from feedback.services.queue import NoTask
 from feedback.services.training_round import Told
@@ -30,6 +30,16 @@ def answer(project: Project, person: Person, said: dict[str, str]) -> Told:
     told = training_round.told(held)
     assert told is not None
     return told
+
+
+def test_one_task_of_the_round_is_held_ahead_at_most(project: Project, ben: Person, work: Task) -> None:
+    """It may be over with any answer."""
+    shown = take(project, ben)
+    ahead = queue.next_assignment(project=project, annotator=ben, ahead=True)
+    assert isinstance(ahead, Assignment) and ahead != shown
+    have = {str(shown.public_id), str(ahead.public_id)}
+    third = queue.next_assignment(project=project, annotator=ben, ahead=True, have=have)
+    assert isinstance(third, Assignment) and str(third.public_id) in have
 
 
 def test_told_after_each_and_real_work_after_the_last(project: Project, ben: Person, work: Task) -> None:

@@ -1,4 +1,4 @@
-// The desk: shows a task, takes the answer, and has the next one in the page before the last one is sent.
+// The desk: shows a task, takes the answer, and has the next ones in the page before the last one is sent.
 // What it shows and when lives here; what was said lives in outbox.js; what a kind of task asks lives in kinds/.
 
 import { announce, toast } from "./app.js";
@@ -12,6 +12,7 @@ import * as round from "./round.js";
 
 const RENEW_EVERY = 60_000;
 const DRAFT_AFTER = 800;
+const AHEAD = 3; // tasks ready behind the one shown: answers go on while the network is away
 
 const desk = document.getElementById("desk");
 const { person, next: nextPath, undo: undoPath, renew: renewPath } = desk.dataset;
@@ -19,7 +20,7 @@ const numberSends = desk.dataset.numberSends === "yes";
 const aheadPlace = document.getElementById("ahead");
 
 let shown = null; // the card on the desk
-let ahead = null; // the card that comes next
+let ahead = []; // the cards that come next
 let last = null; // {card, key}: the last answer, to be called back
 const put = []; // cards laid aside while an earlier one is looked at again
 const done = new Set(); // ids answered or skipped in this page, or waiting in the outbox
@@ -58,8 +59,7 @@ function measure() {
 
 /** What comes after an answer: a card laid aside, the one ahead, or the wait for one. */
 function showNext() {
-  const card = put.pop() || ahead;
-  if (card === ahead) ahead = null;
+  const card = put.pop() || ahead.shift();
   if (card) return show(card);
   shown?.rest();
   shown = null;
@@ -78,20 +78,27 @@ function wait(text) {
   announce(text);
 }
 
+/** What the page has already, so that the service brings another: tasks ahead and laid aside, and those whose answers wait. */
+function have() {
+  return [...ahead.map((card) => card.id), ...put.map((card) => card.id), ...outbox.items.map(idOf)];
+}
+
+const idOf = (item) => item.path.split("/")[2];
+
 /** A reply that brings what follows: put it on the desk, or ready behind the present task. */
 function take(reply) {
   if (!reply) return;
   if (reply.progress) progress(reply.progress);
-  const fresh = reply.next && !done.has(reply.next.id) && reply.next.id !== shown?.id && reply.next.id !== ahead?.id;
-  if (fresh && !put.some((card) => card.id === reply.next.id)) {
-    const card = cardFrom(reply.next.html);
-    if (card) {
-      card.restore();
-      if (shown) ahead = card;
-      else show(card);
-    }
+  const fresh = reply.next && !done.has(reply.next.id) && ![shown, ...ahead, ...put].some((card) => card?.id === reply.next.id);
+  const card = fresh && cardFrom(reply.next.html);
+  if (card) {
+    card.restore();
+    if (shown) ahead.push(card);
+    else show(card);
+    desk.dataset.ahead = ahead.length;
+    if (ahead.length < AHEAD) setTimeout(fetchNext);
   } else if (reply.nothing && !shown) nothing(reply.nothing);
-  if (shown && !ahead && reply.next && done.has(reply.next.id)) setTimeout(fetchNext, 500);
+  if (shown && !ahead.length && reply.next && done.has(reply.next.id)) setTimeout(fetchNext, 500);
   if (!shown && !reply.next && !reply.nothing && !outbox.items.length) setTimeout(fetchNext, 500);
   if (!shown && reply.next && done.has(reply.next.id) && !outbox.items.length) setTimeout(fetchNext, 1000);
 }
@@ -115,7 +122,7 @@ async function fetchNext() {
   if (fetching) return;
   fetching = true;
   try {
-    take(await post(nextPath, { showing: shown?.id || null }));
+    take(await post(nextPath, { showing: shown?.id || null, have: have() }));
   } catch (error) {
     if (error.status === 401) outbox.trouble = error;
     else if (!shown) lookAgain(5);
@@ -127,18 +134,18 @@ async function fetchNext() {
 
 // ---- answering -------------------------------------------------------------------------------------
 
-const outbox = new Outbox(person, () => shown?.id || null, {
+const outbox = new Outbox(person, () => ({ showing: shown?.id || null, have: have() }), {
   sent(item, reply) {
     if (round.told(item, reply)) return;
     if (reply.counted === false) toast("Kept, as an extra: the task had all the answers it wanted.");
     take(reply);
   },
   refused(item, error) {
-    if (round.refused(item)) done.delete(item.path.split("/")[2]);
+    if (round.refused(item)) done.delete(idOf(item));
     if (error.code === "already_submitted") toast("This task was answered by you before; press u to revise that answer.", "warn");
     else toast(`An answer was not taken: ${error.sentence}`, "warn");
     if (error.code === "already_submitted" || error.status === 404) return fetchNext();
-    if (item.body.answer) store(`draft:${item.path.split("/")[2]}`, item.body.answer); // whenever the task is shown again
+    if (item.body.answer) store(`draft:${idOf(item)}`, item.body.answer); // whenever the task is shown again
     bringBack(item);
   },
   changed: status,
@@ -175,7 +182,7 @@ function send(event) {
   clearTimeout(draftTimer);
   const revised = card.revising;
   if (round.isRound(card)) return round.sent(card, outbox.add({ path: card.path("submit"), body: { answer, seconds: card.seconds } }));
-  asked = event?.timeStamp ? { start: event.timeStamp, prefetched: put.length > 0 || Boolean(ahead) } : null;
+  asked = event?.timeStamp ? { start: event.timeStamp, prefetched: put.length + ahead.length > 0 } : null;
   showNext();
   const key = outbox.add({ path: card.path(revised ? "revise" : "submit"), body: { answer, seconds: card.seconds } });
   last = { card, key, revised };
@@ -250,8 +257,12 @@ function status() {
     link.href = `/sign-in/?next=${encodeURIComponent(location.pathname)}`;
     link.textContent = "Sign in again";
     place.append("You are signed out. ", link, waiting ? `; ${waits(waiting)}.` : ".");
-  } else if (waiting) place.append(`${waits(waiting)[0].toUpperCase()}${waits(waiting).slice(1)}${trouble ? "; sent when the network is back" : ""}.`);
-  else place.hidden = true;
+  } else if (waiting) {
+    const words = waits(waiting)[0].toUpperCase() + waits(waiting).slice(1);
+    const more = shown ? ahead.length + put.length : 0;
+    const here = more ? ` ${more} more ${more === 1 ? "task is" : "tasks are"} here after this one.` : "";
+    place.append(trouble ? `${words}; sent when the network is back.${here}` : `${words}.`);
+  } else place.hidden = true;
 }
 
 function waits(number) {
@@ -409,9 +420,10 @@ async function renew() {
   if (performance.now() - renewed < RENEW_EVERY - 1000) return;
   renewed = performance.now();
   try {
-    const { lost } = await post(renewPath, { ids: [shown, ahead].filter(Boolean).map((card) => card.id) });
-    if (ahead && lost.includes(ahead.id)) {
-      ahead = null;
+    const { lost } = await post(renewPath, { ids: [shown, ...ahead].map((card) => card.id) });
+    const still = ahead.filter((card) => !lost.includes(card.id));
+    if (still.length < ahead.length) {
+      ahead = still;
       fetchNext();
     }
     if (lost.includes(shown?.id)) toast("This task went to somebody else meanwhile. Your answer is still kept if you send it.");
@@ -423,26 +435,28 @@ setInterval(renew, RENEW_EVERY);
 addEventListener("focus", renew); // back after a while: the place may have lapsed and is taken again
 
 addEventListener("pagehide", () => {
-  if (!ahead) return;
   const form = new FormData();
   form.append("csrfmiddlewaretoken", csrf());
-  navigator.sendBeacon(ahead.path("release"), form);
-  ahead = null;
+  for (const card of ahead) navigator.sendBeacon(card.path("release"), form);
+  ahead = [];
 });
-addEventListener("pageshow", (event) => event.persisted && !ahead && fetchNext());
+addEventListener("pageshow", (event) => event.persisted && fetchNext());
 
 // ---- start -----------------------------------------------------------------------------------------
 
 function start() {
-  outbox.items.forEach((item) => done.add(item.path.split("/")[2]));
+  outbox.items.forEach((item) => done.add(idOf(item)));
   guidelines(stored("look:guidelines") ?? innerWidth >= 1400);
   const element = desk.querySelector("[data-card]");
   const served = [element && new Card(element), cardFrom(aheadPlace.innerHTML)].filter((card) => card && !done.has(card.id));
   aheadPlace.remove();
   served.forEach((card) => card.restore());
-  [shown, ahead] = [null, served[1] || null];
-  if (served[0]) show(served[0]);
-  else if (element) showNext();
+  shown = null;
+  ahead = served.slice(1);
+  if (served[0]) {
+    show(served[0]);
+    if (ahead.length) setTimeout(fetchNext);
+  } else if (element) showNext();
   else lookAgain(Number(desk.querySelector("[data-nothing]")?.dataset.retryAfter) || 10);
   if (outbox.items.length) outbox.flush();
   status();

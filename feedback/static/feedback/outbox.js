@@ -31,10 +31,10 @@ export async function post(path, body, key = null) {
 }
 
 export class Outbox {
-  /** @param name whose outbox; @param showing () => id of the task shown now; on = {sent, refused, changed} */
-  constructor(name, showing, on) {
+  /** @param name whose outbox; @param page () => {showing, have}: what the page shows and has; on = {sent, refused, changed} */
+  constructor(name, page, on) {
     this.place = `outbox:${name}`;
-    this.showing = showing;
+    this.page = page;
     this.on = on;
     this.held = null;
     this.wait = RETRY_FROM;
@@ -88,7 +88,7 @@ export class Outbox {
       this.inFlight = item.key;
       let reply;
       try {
-        reply = await post(item.path, { ...item.body, showing: this.showing() }, item.key);
+        reply = await post(item.path, { ...item.body, ...this.page() }, item.key);
       } catch (error) {
         this.inFlight = null;
         if (passing(error)) {
