@@ -122,7 +122,7 @@ def test_answers_that_wait_for_the_network_outlive_the_browser(
 def test_the_network_goes_in_the_middle_of_a_task_and_comes_back_after_three_more_answers(
     project: Project, ben: Person, visit: Any, said: list[tuple[str, str]], complaints: list[str]
 ) -> None:
-    """Four answers without a network: the one that was being given, and three more, one of them with a second thought."""
+    """Four answers without a network: the one that was being given, and three more, of which one is thought over."""
     Project.objects.update(asks_reason=True, dimensions=[])
     for _ in range(5):
         make_kind(project, "comparison")
