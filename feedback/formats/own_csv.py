@@ -20,6 +20,7 @@ from feedback.formats.items import (
     Said,
     an_object,
 )
+from feedback.formats.reading import decoded, why
 
 RESPONSES = [f"response_{letter}" for letter in LETTERS]
 MODELS = [f"model_{letter}" for letter in LETTERS]
@@ -128,9 +129,11 @@ def _json(cells: Row, name: str, kind: type) -> Any:
     if not cells.get(name):
         return None
     try:
-        value = json.loads(cells[name])
-    except (ValueError, RecursionError):
+        value = decoded(cells[name])
+    except (json.JSONDecodeError, RecursionError):
         value = None
+    except ValueError as problem:
+        raise InvalidRow(name, why(problem)) from None
     if not isinstance(value, kind):
         raise InvalidRow(name, f"It must be JSON: {'an object' if kind is dict else 'a list'}.")
     return value

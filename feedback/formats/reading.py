@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -200,7 +201,7 @@ def parsed(line: int, end: int, next_line: int, raw: bytes) -> Record:
     """A record of JSON, or one that says why it is none."""
     record = Record(line, end, next_line, raw)
     try:
-        record.value = json.loads(raw.decode(), parse_constant=_no_number)
+        record.value = decoded(raw.decode())
         if b"\\u" in raw:
             _storable(record.value, raw)
     except UnicodeDecodeError as problem:
@@ -212,9 +213,13 @@ def parsed(line: int, end: int, next_line: int, raw: bytes) -> Record:
     except RecursionError:
         record.error = "The JSON is nested too deep."
     except ValueError as problem:
-        digits = "digits" in str(problem)  # of a number; Python's own sentence is about its settings
-        record.error = "A number in it has thousands of digits." if digits else str(problem)
+        record.error = why(problem)
     return record
+
+
+def why(problem: ValueError) -> str:
+    """What JSON holds that is not taken, in a sentence. Python's own, of a long number, is about its settings."""
+    return "A number in it has thousands of digits." if "digits" in str(problem) else str(problem)
 
 
 def _after_array(file: BinaryIO, offset: int, line: int) -> Iterator[Record]:
@@ -283,6 +288,18 @@ def _has_nul(value: Any) -> bool:
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number.")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. What stood first under a name that comes twice would be lost without a word."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        name, times = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"The key {name[:60]!r} stands {times} times in one object.")
+    return made
+
+
+decoded = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_number).decode
 
 
 def _not_utf8(problem: UnicodeDecodeError) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 SCHEMA = 1  # version of the row shapes; part of every snapshot's hash
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 def canonical(value: Any) -> str:
@@ -46,7 +47,7 @@ def sha256(text: str) -> str:
 
 def body_hash(body: Any) -> str:
     """Hash of a request's body: what 'the same content' means. Floats are allowed here, it never leaves the house."""
-    return sha256(json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str))
+    return sha256(_encode(body))
 
 
 def normal_span(text: str, start: int, end: int) -> tuple[int, int]:
