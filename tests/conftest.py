@@ -20,7 +20,7 @@ from feedback.services import people, projects
 PASSWORD = "a-long-password-for-tests"
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
-MANY_PROCESSES = {"test_crowd_over_http.py", "test_kill_everything.py", "test_deployment.py"}
+MANY_PROCESSES = {"test_crowd_over_http.py", "test_kill_everything.py", "test_deployment.py", "test_supervisor.py"}
 
 ClientFor = Callable[..., APIClient]
 

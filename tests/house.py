@@ -18,6 +18,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 
+PATIENCE = 3
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -27,10 +29,14 @@ def free_port() -> int:
 
 
 def wait_until(true: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Look every fifth of a second until `true()` is; what it was."""
-    deadline = time.monotonic() + seconds
+    """Look every fifth of a second until `true()` is; what it was.
+
+    Args:
+        seconds: what it may take on a machine at rest; a busy one gets PATIENCE times as many.
+    """
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (seen := true()):
-        assert time.monotonic() < deadline, f"{what} did not come to pass within {seconds:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not come to pass within {seconds * PATIENCE:.0f} s"
         time.sleep(0.2)
     return seen
 

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.house import PATIENCE, ROOT
 
 
 class Service:
@@ -87,15 +87,15 @@ class Service:
             return 0, None
 
     def until(self, so: Any, seconds: float, what: str) -> Any:
-        """Wait for `so()` to be true and return it."""
-        end = time.monotonic() + seconds
+        """Wait for `so()` to be true and return it. A busy machine gets PATIENCE times as many seconds."""
+        end = time.monotonic() + seconds * PATIENCE
         while time.monotonic() < end:
             if found := so():
                 return found
             if self.process.poll() is not None:
                 raise AssertionError(f"the service ended while waiting for {what}:\n{self.log()}")
             time.sleep(0.3)
-        raise AssertionError(f"waited {seconds} s for {what}:\n{self.log()}")
+        raise AssertionError(f"waited {seconds * PATIENCE} s for {what}:\n{self.log()}")
 
     def log(self) -> str:
         files = [self.folder / "up.log", *sorted((self.folder / "logs").glob("*.log"))]

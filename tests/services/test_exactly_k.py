@@ -133,5 +133,9 @@ def test_one_person_in_many_tabs_holds_two_tasks_at_most(project: Project, ben: 
     for one in tabs:
         one.join(timeout=60)
     assert len(got) == 8
+    # One, where all who asked ahead came before those who asked for what to do now.
+    assert Assignment.objects.filter(annotator=ben, state="held").count() in (1, 2)
+    for ahead in (False, True):
+        queue.next_assignment(project=project, annotator=ben, ahead=ahead)
     assert Assignment.objects.filter(annotator=ben, state="held").count() == 2
     assert Task.objects.filter(project=project, free_slots=F("annotations_wanted") - 1).count() == 2
