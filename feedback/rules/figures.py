@@ -32,6 +32,18 @@ class Plot:
 FIGURES: dict[str, Figure] = {
     "score": Figure("Reward", "sd", "The reward model's opinion of what was just written, in standard deviations."),
     "reward": Figure("Reward less KL penalty", "sd", "What PPO maximises: the reward less the price of moving away."),
+    "reward_model": Figure(
+        "Reward model's part", "sd", "What the reward model gives to the reward: weight times value."
+    ),
+    "reward_guard": Figure("Guard's part", "sd", "What the guard's certainty of its class gives to the reward."),
+    "reward_length": Figure("Length's part", "sd", "What tokens beyond the target take from the reward."),
+    "reward_format": Figure("Format's part", "sd", "What answers of the asked form give to the reward."),
+    "reward_spread": Figure("Disagreement of heads", "sd", "Standard deviation over the heads of the reward model."),
+    "reward_floor": Figure("Least pleased head", "sd", "The reward of the head that likes the answers least."),
+    "kl_coef": Figure("KL weight", "", "The price of moving away; steered where a target is set."),
+    "explained_variance": Figure(
+        "Explained by the critic", "", "Share of what came that the critic foresaw; below 0 is worse than no critic."
+    ),
     "kl": Figure("KL to the reference", "nats", "How far the policy has moved from its start, per completion."),
     "kl_per_token": Figure("KL per token", "nats", "The same distance divided by the completion's length."),
     "approx_kl": Figure("KL of one update", "nats", "How far a single round of updates moved the policy."),
@@ -52,6 +64,12 @@ FIGURES: dict[str, Figure] = {
         "Reward on selection", "sd", "The reward model's opinion on prompts kept out of training."
     ),
     "selection_reward": Figure("Reward less KL penalty on selection", "sd"),
+    "selection_reward_model": Figure("Reward model's part on selection", "sd"),
+    "selection_reward_guard": Figure("Guard's part on selection", "sd"),
+    "selection_reward_length": Figure("Length's part on selection", "sd"),
+    "selection_reward_format": Figure("Format's part on selection", "sd"),
+    "selection_reward_spread": Figure("Disagreement of heads on selection", "sd"),
+    "selection_reward_floor": Figure("Least pleased head on selection", "sd"),
     "selection_kl": Figure("KL on selection", "nats", "Distance from the start on prompts kept out of training."),
     "selection_entropy": Figure("Entropy on selection", "nats"),
     "selection_length": Figure("Length on selection", "tokens"),
@@ -153,6 +171,17 @@ PLOTS: tuple[Plot, ...] = (
         ("score", "reward", "selection_score"),
         ("kl", "selection_kl"),
     ),
+    *(
+        Plot(f"reward-{key}", title, "sd", meaning, (f"reward_{key}", f"selection_reward_{key}"))
+        for key, title, meaning in (
+            ("model", "Term: reward model", "What the reward model gives to the reward: weight times value."),
+            ("guard", "Term: guard", "What the guard gives: its weight times its certainty of the class."),
+            ("length", "Term: length", "What tokens beyond the target take away."),
+            ("format", "Term: format", "What answers of the asked form give."),
+            ("spread", "Heads disagree", "How far apart the reward model's heads are; they know least where it rises."),
+            ("floor", "Least pleased head", "If it falls while the reward rises, the reward is being gamed."),
+        )
+    ),
     Plot(
         "loss",
         "Loss",
@@ -192,6 +221,14 @@ PLOTS: tuple[Plot, ...] = (
         "eos", "Ends by itself", "share", "Completions that stop before the limit.", ("eos_rate", "selection_eos_rate")
     ),
     Plot("critic", "PPO losses", "", "The policy's and the critic's.", ("policy_loss", "value_loss")),
+    Plot(
+        "foreseen",
+        "Explained by the critic",
+        "share",
+        "How much of the reward to come the critic foresees: 1 is all, below 0 it misleads.",
+        ("explained_variance",),
+    ),
+    Plot("weight", "KL weight", "", "The price of moving away; a target steers it.", ("kl_coef",)),
     Plot("clip", "Updates clipped", "share of tokens", "Above 0.3 the steps are too large.", ("clip_fraction",)),
     Plot(
         "update", "KL of one update", "nats per token", "How far one round of updates moved the policy.", ("approx_kl",)
