@@ -1,5 +1,6 @@
 """Training: chains of stages and their runs, with what each run reports."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +62,12 @@ class ChainSerializer(serializers.Serializer[Any]):
     seed = serializers.IntegerField()
     promote = serializers.BooleanField(help_text="Serve the new policy if its evaluation says it is better.")
     snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
+    corpus = serializers.UUIDField(
+        source="corpus_snapshot.corpus.public_id",
+        default=None,
+        allow_null=True,
+        help_text="What tokenizer and pretraining read; null where they read labelled texts, or none of it does.",
+    )
     schedule = serializers.UUIDField(source="schedule.public_id", default=None, allow_null=True)
     runs = serializers.SerializerMethodField(help_text="Those begun so far, in order.")
     created_at = serializers.DateTimeField()
@@ -82,9 +89,12 @@ class StartSerializer(serializers.Serializer[Any]):
     )
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     texts = serializers.ChoiceField(
-        choices=[(stages.CORPUS, "the corpus"), (stages.LABELLED, "the texts under labels and spans")],
+        choices=[(stages.CORPUS, "a corpus"), (stages.LABELLED, "the texts under labels and spans")],
         required=False,
-        help_text="What tokenizer and pretraining read; else the corpus if there is one.",
+        help_text="What tokenizer and pretraining read; else a corpus if there is one.",
+    )
+    corpus = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Which corpus they read; else the newest that holds documents."
     )
 
 
@@ -329,7 +339,9 @@ class Chains(Door):
     @extend_schema(summary="Chains of stages", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
     def get(self, request: Request) -> Response:
         project = self.asked_project(access.ADMIN)
-        found = Chain.objects.filter(project=project).select_related("project", "snapshot", "schedule")
+        found = Chain.objects.filter(project=project).select_related(
+            "project", "snapshot", "schedule", "corpus_snapshot__corpus"
+        )
         return self.page(found.prefetch_related("runs"), ChainSerializer)
 
     @extend_schema(
@@ -375,9 +387,14 @@ class CancelChain(Door):
 def started_in(viewer: access.Viewer, given: dict[str, Any]) -> Project:
     """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
     project = access.get_project(viewer, given.pop("project"), access.ADMIN)
-    for name, fetch in (("base_model", access.get_model), ("snapshot", access.get_snapshot)):
+    fetchers: tuple[tuple[str, Any], ...] = (
+        ("base_model", access.get_model),
+        ("snapshot", access.get_snapshot),
+        ("corpus", partial(access.get_corpus, role=access.ADMIN)),
+    )
+    for name, fetch in fetchers:
         if given.get(name) is not None:
-            row: Any = fetch(viewer, given[name])
+            row = fetch(viewer, given[name])
             if row.project_id != project.pk:
                 raise Invalid("It belongs to another project.", field=name)
             given[name] = row

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from feedback import queue
 from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
-from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project
+from feedback.models import Chain, Corpus, DatasetSnapshot, Job, ModelVersion, Person, Project
 from feedback.rules.stages import ON_TEXTS, STAGES
 from feedback.services import events, jobs, starting, training
 
@@ -35,14 +35,15 @@ def request_preflight(
     base_model: ModelVersion | None = None,
     snapshot: DatasetSnapshot | None = None,
     texts: str = "",
+    corpus: Corpus | None = None,
     promote: bool = False,
 ) -> Job:
     """A job that looks at a chain as `training.start_chain` would start it; arguments and refusals are the same."""
     stages, config, texts = starting.settled(
-        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts
+        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
     )
     with transaction.atomic():
-        rows, read = starting.drafts(project, by, stages, snapshot, texts)
+        rows, read = starting.drafts(project, by, stages, snapshot, texts, corpus)
         payload = {
             "stages": stages,
             "config": config,
@@ -97,6 +98,7 @@ def start(*, by: Person, job: Job) -> Chain:
         base_model=ModelVersion.objects.filter(project=project, public_id=told["base_model"]).first(),
         snapshot=_snapshot(project, told["snapshot"]),
         texts=told["texts"],
+        corpus_snapshot=_snapshot(project, told["read"]),
         promote=told["promote"],
     )
 

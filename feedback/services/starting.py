@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from feedback.errors import Invalid, NothingToTrainOn, SnapshotRevoked, SnapshotTooSmall
 from feedback.models import (
@@ -38,6 +38,7 @@ def settled(
     base_model: ModelVersion | None,
     snapshot: DatasetSnapshot | None,
     texts: str,
+    corpus: Corpus | None = None,
 ) -> tuple[list[str], dict[str, Any], str]:
     """Stages in order, their settings and where texts come from, once all of it is known to make a chain.
 
@@ -54,7 +55,9 @@ def settled(
         raise Invalid(error.sentence, field=error.field) from None
     if snapshot is not None and snapshot.state == DatasetSnapshot.State.REVOKED:
         raise SnapshotRevoked
-    texts = texts_from(project, stages, texts)
+    if corpus is not None:
+        _check_corpus(stages, corpus, texts)
+    texts = CORPUS if corpus is not None else texts_from(project, stages, texts)
     check(project, stages, base_model=base_model, snapshot=snapshot, texts=texts, config=config)
     return stages, config, texts
 
@@ -161,13 +164,21 @@ def texts_from(project: Project, stages: list[str], asked: str) -> str:
     """Where stages that read texts take them from: as asked, else the corpus, else the texts that people labelled."""
     if asked:
         return asked
-    return CORPUS if Document.objects.filter(corpus__project=project).exists() else LABELLED
+    return CORPUS if Document.objects.standing().filter(corpus__project=project).exists() else LABELLED
 
 
 def drafts(
-    project: Project, by: Person | None, stages: list[str], snapshot: DatasetSnapshot | None, texts: str
+    project: Project,
+    by: Person | None,
+    stages: list[str],
+    snapshot: DatasetSnapshot | None,
+    texts: str,
+    corpus: Corpus | None = None,
 ) -> tuple[DatasetSnapshot | None, DatasetSnapshot | None]:
-    """(rows, texts): snapshots for a chain, drafts that its first run freezes. Labelled texts are the rows' own."""
+    """(rows, texts): snapshots for a chain, drafts that its first run freezes. Labelled texts are the rows' own.
+
+    Texts are those of `corpus`, by default of the newest that holds any.
+    """
     reads_texts, labelled = bool(set(stages) & ON_TEXTS), texts == LABELLED
     if snapshot is None and (set(stages) - ON_TEXTS or (reads_texts and labelled)):
         snapshot = snapshots.request_snapshot(
@@ -175,7 +186,8 @@ def drafts(
         )
     if not reads_texts or labelled:
         return snapshot, snapshot if reads_texts else None
-    corpus = Corpus.objects.filter(project=project).order_by("-id").first()
+    holding = Document.objects.standing().filter(corpus=OuterRef("pk"))
+    corpus = corpus or Corpus.objects.filter(Exists(holding), project=project).order_by("-id").first()
     told = snapshots.request_snapshot(
         project=project, by=by, purpose=DatasetSnapshot.Purpose.CORPUS, corpus=corpus, job=False
     )
@@ -236,11 +248,21 @@ def _check_base(stages: list[str], base: ModelVersion | None) -> None:
         raise Invalid(f"{base} fits none of these stages; {fits}.", field="base_model")
 
 
+def _check_corpus(stages: list[str], corpus: Corpus, texts: str) -> None:
+    """A corpus that is named must be one that something reads."""
+    if texts == LABELLED:
+        raise Invalid("Texts come from a corpus or from under labels; name one of the two.", field="corpus")
+    if not set(stages) & ON_TEXTS:
+        raise Invalid(f"None of these stages reads a corpus; {', '.join(sorted(ON_TEXTS))} do.", field="corpus")
+    if not Document.objects.standing().filter(corpus=corpus).exists():
+        raise NothingToTrainOn(f"The corpus {corpus.name!r} holds no documents. Add some, or name another.")
+
+
 def _check_texts(project: Project, stages: list[str], texts: str) -> None:
     reading = [stage for stage in stages if stage in ON_TEXTS]
     if not reading:
         return
-    if texts == CORPUS and not Document.objects.filter(corpus__project=project).exists():
+    if texts == CORPUS and not Document.objects.standing().filter(corpus__project=project).exists():
         raise NothingToTrainOn("This project has no corpus. Add documents before training a tokenizer or a base model.")
     if texts == LABELLED and not any(_labelled(project, kind).exists() for kind in LABELS_NEEDED.values()):
         raise NothingToTrainOn(

@@ -15,6 +15,7 @@ from feedback import queue
 from feedback.errors import ChainRunning, InvalidTransition
 from feedback.models import (
     Chain,
+    Corpus,
     DatasetSnapshot,
     Evaluation,
     Job,
@@ -44,6 +45,8 @@ def start_chain(
     base_model: ModelVersion | None = None,
     snapshot: DatasetSnapshot | None = None,
     texts: str = "",
+    corpus: Corpus | None = None,
+    corpus_snapshot: DatasetSnapshot | None = None,
     promote: bool = False,
     schedule: Schedule | None = None,
     due_key: str | None = None,
@@ -56,7 +59,8 @@ def start_chain(
             default the newest model that fits.
         snapshot: a frozen snapshot of feedback; by default a new one is frozen when the first run starts.
         texts: where tokenizer and pretraining read: `corpus` or `labelled` (the texts under labels and spans); by
-            default the corpus if there is one.
+            default a corpus if there is one.
+        corpus: which one, by default the newest that holds documents. corpus_snapshot: a snapshot of it that is there.
         promote: serve the new policy if its evaluation says it is better.
 
     Raises:
@@ -65,11 +69,13 @@ def start_chain(
         ChainRunning: one with the same stages is queued or running.
     """
     stages, config, texts = starting.settled(
-        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts
+        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
     )
     try:
         with transaction.atomic():
-            rows, read = starting.drafts(project, by, stages, snapshot, texts)
+            rows, read = snapshot, corpus_snapshot
+            if read is None:
+                rows, read = starting.drafts(project, by, stages, snapshot, texts, corpus)
             chain = Chain.objects.create(
                 project=project,
                 stages=stages,

@@ -8,9 +8,9 @@ from django import forms
 from django.forms import BoundField
 
 from feedback.errors import DomainError
-from feedback.models import DatasetSnapshot, ModelVersion, Project
+from feedback.models import Corpus, DatasetSnapshot, ModelVersion, Project
 from feedback.rules import settings
-from feedback.rules.stages import CORPUS, LABELLED
+from feedback.rules.stages import LABELLED
 from feedback.rules.stages import STAGES as RULES
 from feedback.selectors import runs
 from feedback.selectors.stage_cards import ALIGNING, GROUPS, STAGES, StageCard
@@ -66,11 +66,6 @@ class StagesForm(PageForm):
     texts = forms.ChoiceField(
         label="Texts to learn the language from",
         required=False,
-        choices=[
-            ("", "the corpus if there is one"),
-            (CORPUS, "the corpus"),
-            (LABELLED, "the texts that people labelled"),
-        ],
         help_text="What tokenizer, pretraining and masked pretraining read.",
     )
     guard_label = forms.ChoiceField(
@@ -106,6 +101,11 @@ class StagesForm(PageForm):
         self.choices("preset", [("", f"the project's: {usual}"), *PRESETS])
         self.choices("base_model", [("", "the newest that fits"), *_models(project)])
         self.choices("snapshot", [("", "freeze a new one"), *_snapshots(project)])
+        corpora = Corpus.objects.filter(project=project).order_by("-id")[:50]
+        named = [(str(corpus.public_id), f"the corpus {corpus.name}") for corpus in corpora]
+        self.choices(
+            "texts", [("", "the newest corpus if there is one"), *named, (LABELLED, "the texts that people labelled")]
+        )
         guard = guarding.term_model(project)
         self.choices("guard_label", [("", "none"), *((name, name) for name in guarding.classes_of(guard or NOTHING))])
         for card in STAGES:
@@ -155,6 +155,7 @@ class StagesForm(PageForm):
     def add_refusal(self, error: DomainError) -> None:
         """What the service refused, beside the setting that it names."""
         field = (error.field or "").removeprefix("config.").replace(".", "__")
+        field = "texts" if field == "corpus" else field
         if field in self.fields:
             self.add_error(field, error.sentence)
         elif (error.field or "").startswith("config"):

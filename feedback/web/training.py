@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, NotFound
 from feedback.models import Chain, Job, Project
+from feedback.rules.stages import LABELLED
 from feedback.selectors import access, health, runs
 from feedback.selectors.access import ADMIN
 from feedback.services import registry
@@ -63,7 +64,11 @@ def asked_for(request: HttpRequest, form: StagesForm) -> dict[str, Any]:
     values = form.cleaned_data
     fetchers: tuple[tuple[str, Any], ...] = (("snapshot", access.get_snapshot), ("base_model", access.get_model))
     named = {name: fetch(viewer(request), values[name]) if values[name] else None for name, fetch in fetchers}
-    told = {name: values[name] for name in ("stages", "config", "texts", "promote")}
+    told = {name: values[name] for name in ("stages", "config", "promote")}
+    if values["texts"] in ("", LABELLED):
+        told["texts"] = values["texts"]
+    else:
+        told["corpus"] = access.get_corpus(viewer(request), values["texts"], ADMIN)
     return told | named | {"seed": values["seed"] or 0}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from feedback.models import Chain, Deployment, Evaluation, Job, Schedule, TrainingRun
+from feedback.models import Chain, Corpus, Deployment, Document, Evaluation, Job, Schedule, TrainingRun
 from feedback.services import jobs, training
 from tests.factories import make_model, make_pair, make_prompt_in, make_run, make_snapshot
 
@@ -52,6 +52,17 @@ class TestStarting:
         told = reply.json()
         assert (told["stage"], told["snapshot"]) == ("sft", str(snapshot.public_id))
         assert (told["config"]["preset"], told["config"]["epochs"]) == ("tiny", 1)
+
+    def test_a_corpus_is_named(self, project, other_project, ada, client_for):
+        rows = [Corpus.objects.create(project=project, name=name) for name in ("Books", "Letters")]
+        for row in rows:
+            Document.objects.create(corpus=row, text="Once upon a time.", text_hash="0" * 64)
+        stranger = Corpus.objects.create(project=other_project, name="Theirs")
+        client, body = client_for(ada), {"project": "desk", "stages": ["tokenizer", "pretrain"]}
+        assert client.post("/api/v1/chains/", body | {"corpus": str(stranger.public_id)}).status_code in (400, 404)
+        told = client.post("/api/v1/chains/", body | {"corpus": str(rows[0].public_id)}).json()
+        assert told["corpus"] == str(rows[0].public_id)
+        assert client.get("/api/v1/chains/?project=desk").json()["results"][0]["corpus"] == told["corpus"]
 
     def test_what_is_missing_is_told(self, project, ada, client_for):
         reply = client_for(ada).post("/api/v1/training-runs/", {"project": "desk", "stage": "ppo"})

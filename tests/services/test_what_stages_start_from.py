@@ -1,10 +1,11 @@
 """Ada starts each stage: what it starts from, what it refuses, and the sentence that says what to do."""
 
 import pytest
+from django.utils.timezone import now
 
 from feedback.errors import Invalid, NothingToTrainOn, SnapshotTooSmall
-from feedback.models import Chain, Corpus, Document, ModelVersion, TrainingRun
-from feedback.services import projects, registry, tasks, thumbs, training
+from feedback.models import Chain, Corpus, Document, Job, ModelVersion, TrainingRun
+from feedback.services import preflight, projects, registry, tasks, thumbs, training
 from tests.factories import make_annotation, make_model, make_pair, make_prompt_in, make_response
 from workers.training import inputs_of
 
@@ -69,6 +70,32 @@ class TestBase:
         projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
         label(project, ada)
         assert start(project, ada, "tokenizer", texts="labelled").snapshot.purpose == "feedback"
+
+    def test_of_several_corpora_the_named_one_is_read_else_the_newest_that_holds_documents(self, project, ada, corpus):
+        newer = Corpus.objects.create(project=project, name="Letters")
+        assert "holds no documents" in sentence(project, ada, "tokenizer", corpus=newer)
+        assert start(project, ada, "tokenizer").snapshot.corpus == corpus
+        Chain.objects.update(state="succeeded")
+        letter = Document.objects.create(corpus=newer, text="Dear Ada,", text_hash="1" * 64)
+        assert start(project, ada, "tokenizer").snapshot.corpus == newer
+        Chain.objects.update(state="succeeded")
+        assert start(project, ada, "tokenizer", corpus=corpus).snapshot.corpus == corpus
+        Chain.objects.update(state="succeeded")
+        Document.objects.filter(pk=letter.pk).update(removed_at=now())
+        assert start(project, ada, "tokenizer").snapshot.corpus == corpus
+
+    def test_what_was_looked_at_is_what_is_read(self, project, ada, corpus):
+        job = preflight.request_preflight(project=project, by=ada, stages=["tokenizer"], corpus=corpus)
+        newer = Corpus.objects.create(project=project, name="Letters")
+        Document.objects.create(corpus=newer, text="Dear Ada,", text_hash="1" * 64)
+        Job.objects.filter(pk=job.pk).update(status=Job.Status.SUCCEEDED)
+        run = preflight.start(by=ada, job=Job.objects.get(pk=job.pk)).runs.get()
+        assert (run.snapshot.corpus, str(run.snapshot.public_id)) == (corpus, job.payload["read"])
+
+    def test_a_corpus_that_nothing_would_read_is_refused(self, project, ada, corpus, pairs):
+        make_model(project, ada, stage="sft")
+        assert "None of these stages reads a corpus" in sentence(project, ada, "reward", corpus=corpus)
+        assert "name one of the two" in sentence(project, ada, "tokenizer", corpus=corpus, texts="labelled")
 
 
 class TestGuardAndMarker:

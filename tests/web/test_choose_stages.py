@@ -1,6 +1,6 @@
 """Ada chooses stages, one way of alignment, a start and a few settings, on the Train page."""
 
-from feedback.models import Chain, ModelVersion
+from feedback.models import Chain, Corpus, Document, ModelVersion
 from tests.factories import make_model, make_pair, make_prompt_in
 
 
@@ -31,6 +31,21 @@ def test_what_is_chosen_is_what_runs(project, ada, signed_in):
     assert chain.config == {"preset": "tiny", "dpo": {"epochs": 1, "beta": 0.2}}
     run = chain.runs.get()
     assert (run.base_model, run.seed, run.config) == (older, 3, {"preset": "tiny", "epochs": 1, "beta": 0.2})
+
+
+def test_one_of_the_corpora_is_chosen(project, ada, signed_in):
+    rows = [Corpus.objects.create(project=project, name=name) for name in ("Books", "Letters")]
+    for row in rows:
+        Document.objects.create(corpus=row, text="Once upon a time.", text_hash="0" * 64)
+    client, chosen = signed_in(ada), str(rows[0].public_id)
+    assert f'<option value="{chosen}">the corpus Books</option>' in told(client.get("/p/desk/train/"))
+    assert start(client, stages=["tokenizer"], texts=chosen).status_code == 302
+    run = Chain.objects.get(state="active").runs.get()
+    assert run.snapshot.corpus == rows[0]
+    assert "Books</a>" in told(client.get(f"/p/desk/train/runs/{run.public_id}/"))
+    make_model(project, ada, stage="pretrain")
+    refused = start(client, stages=["sft"], texts=chosen)
+    assert (refused.status_code, "None of these stages reads a corpus" in told(refused)) == (422, True)
 
 
 def test_the_guard_is_a_term_of_the_reward(project, ada, signed_in):
