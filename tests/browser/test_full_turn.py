@@ -196,6 +196,32 @@ def test_a_policy_learns_from_pairs_without_a_reward_model(service: Service, tur
     assert (model["kind"], model["stage"], model["serves"]) == ("policy", "dpo", False)
 
 
+def test_the_guard_is_a_term_of_the_reward_and_logged_apart(
+    service: Service, turn: dict[str, Any], marked: dict[str, Any]
+) -> None:
+    """A client starts PPO with the guard's class as a term, weight 2, and watches it to its end."""
+    guard = marked["classify"]["id"]
+    if service.get(f"/api/v1/models/{guard}/")[1]["state"] != "approved":
+        assert service.post(f"/api/v1/models/{guard}/decide/", {"state": "approved"})[0] == 200
+    terms = {"guard": {"weight": 2.0, "label": "lamp"}, "model": {"weight": 1.0}}
+    settings = {"terms": terms, "iterations": 2, "evaluate_every": 1, "samples": 0}
+    body = {"project": "tiny", "stage": "ppo", "base_model": turn["runs"]["sft"]["model_version"], "config": settings}
+    unknown = {"guard": {"label": "kettle"}}
+    status, refused = service.post("/api/v1/training-runs/", body | {"config": settings | {"terms": unknown}})
+    assert (status, refused["errors"][0]["attr"]) == (400, "config.ppo.terms.guard.label"), refused
+    status, started = service.post("/api/v1/training-runs/", body)
+    assert status == 201, started
+    ended(service, started["chain"])
+    run = service.get(f"/api/v1/training-runs/{started['id']}/")[1]
+    assert (run["job"]["status"], run["job"]["error"], run["guard"]) == ("succeeded", "", guard)
+    points = [point["metrics"] for point in service.get(f"/api/v1/training-runs/{run['id']}/metrics/")[1]["points"]]
+    assert len(points) == 2
+    for told in points:
+        assert 0 < told["reward_guard"] < 2 and 0 < told["selection_reward_guard"] < 2, "a probability, twice"
+        assert told["reward_model"] != 0 and "reward_length" not in told
+    assert run["model_version"] is not None
+
+
 def _ask_about(service: Service, text: str) -> None:
     status, prompt = service.post("/api/v1/prompts/", {"project": "tiny", "text": text})
     assert status == 201, prompt
