@@ -100,7 +100,8 @@ class NewUploadSerializer(serializers.Serializer[Any]):
     licence = serializers.CharField(required=False, max_length=100)
     cleaning = serializers.JSONField(
         required=False,
-        help_text="quality (true), thresholds, near_duplicates (true), mask (false, true, or kinds of personal data).",
+        help_text="quality (true), thresholds, languages (codes of those kept; none: all), near_duplicates (true), mask"
+        " (false, true, or kinds of personal data).",
     )
 
 

@@ -15,7 +15,7 @@ from feedback import queue
 from feedback.errors import Conflict, Invalid, NotFound, ProjectClosed
 from feedback.formats import documents
 from feedback.models import Corpus, Document, Job, Person, Project
-from feedback.rules import personal
+from feedback.rules import languages, personal
 from feedback.rules.text_quality import thresholds
 from feedback.services import events, jobs
 
@@ -119,13 +119,14 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
     """What is dropped and masked, complete and checked.
 
     Args:
-        given: any of quality (drop what is unfit by `thresholds`), thresholds (see rules/text_quality.py),
-            near_duplicates, mask (kinds of personal data to mask, or true for all of them).
+        given: any of quality (drop what is unfit by `thresholds`), thresholds (see rules/text_quality.py), languages
+            (codes of those that are kept; none is all of them), near_duplicates, mask (kinds of personal data to mask,
+            or true for all of them).
 
     Raises:
         Invalid: an unknown name or value.
     """
-    unknown = sorted(set(given) - {"quality", "thresholds", "near_duplicates", "mask"})
+    unknown = sorted(set(given) - {"quality", "thresholds", "languages", "near_duplicates", "mask"})
     if unknown:
         raise Invalid(f"Unknown cleaning {unknown[0]!r}.", field="cleaning")
     switches = {name: given.get(name, True) for name in ("quality", "near_duplicates")}
@@ -141,7 +142,11 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
     kinds = list(personal.KINDS) if mask is True else [] if mask is False else mask
     if not isinstance(kinds, list) or any(kind not in personal.KINDS for kind in kinds):
         raise Invalid(f"mask is true, false, or a list of {', '.join(personal.KINDS)}.", field="cleaning.mask")
-    return switches | {"thresholds": asdict(limits), "mask": kinds}
+    kept = given.get("languages", [])
+    if not isinstance(kept, list) or not all(isinstance(code, str) and code in languages.NAMES for code in kept):
+        codes = ", ".join(languages.NAMES)
+        raise Invalid(f"languages is a list of codes among {codes}; empty keeps all.", field="cleaning.languages")
+    return switches | {"thresholds": asdict(limits), "languages": sorted(set(kept)), "mask": kinds}
 
 
 def inbox_path(name: str) -> Path:

@@ -22,7 +22,7 @@ from feedback.formats import documents, reading, unpacking
 from feedback.formats.documents import ReadParquet, Row, UnreadableRow
 from feedback.formats.reading import Record
 from feedback.models import Corpus, Document, Job, Project
-from feedback.rules import near_duplicates, personal, text_quality
+from feedback.rules import languages, near_duplicates, personal, text_quality
 from feedback.rules.canonical import sha256
 from feedback.rules.contamination import Evaluation
 from feedback.rules.diversity import Diversity
@@ -213,6 +213,7 @@ class _Upload:
         found.row = Row(text, found.row.name, found.row.source, found.row.kind, found.row.licence)
         found.excerpt = text[:KEPT_TEXT]
         fault = text_quality.fault(text, self.limits) if self.cleaning["quality"] else None
+        fault = fault or languages.fault(text, self.cleaning.get("languages", []))
         if fault is None and not text.strip():
             fault = text_quality.TOO_SHORT, "It is empty."
         if fault:

@@ -18,6 +18,7 @@ REASONS = {
     "symbols": "Too many symbols",
     "word_length": "Words too short or too long",
     "repeated_lines": "Repeats its own lines",
+    "language": "In another language",
     "unreadable": "Could not be read",
 }
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 480, 180, 52, 34, 14

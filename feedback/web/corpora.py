@@ -122,6 +122,7 @@ def upload(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
         cleaning={
             "quality": "quality" in request.POST,
             "near_duplicates": "near_duplicates" in request.POST,
+            "languages": request.POST.get("languages", "").lower().replace(",", " ").split(),
             "mask": request.POST.getlist("mask"),
             "thresholds": {name: _number(name, request.POST[name]) for name in LIMITS if request.POST.get(name)},
         },

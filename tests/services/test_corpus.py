@@ -154,6 +154,26 @@ def test_quality_personal_data_and_evaluation(project: Project, corpus: Corpus, 
     assert left and not any("rosa@example.org" in text for text in left)
 
 
+def test_other_languages_are_left_out_when_asked(corpus: Corpus, hana: Person) -> None:
+    rows = [
+        "The ferry left the harbour with a cargo of salt and seven passengers.",
+        "Die Fähre verließ den Hafen mit einer Ladung Salz und sieben Reisenden.",
+        "Le bac quitta le port avec une cargaison de sel et sept voyageurs.",
+        "Salz, sel, 12",
+    ]
+    content = "".join(json.dumps({"text": row}) + "\n" for row in rows).encode()
+    job = brought_in(corpus, hana, "rows.jsonl", content, cleaning={"languages": ["fr", "en"]})
+    assert job.result["left_out"] == {"language": 1}
+    assert texts(corpus) == [rows[0], rows[2], rows[3]], "the last says too little"
+    [left] = [json.loads(line) for line in corpora.rejected_file(job).read_text().splitlines()]
+    assert (left["line"], left["reason"]) == (2, "language")
+    assert left["detail"] == "It looks like German (de); kept are English, French."
+    assert brought_in(corpus, hana, "rows.jsonl", content).result["new"] == 1, "all languages, unless told otherwise"
+    for wrong in (["xx"], "en", [["en"]]):
+        with pytest.raises(Invalid, match="languages is a list of codes"):
+            asked(corpus, hana, "rows.jsonl", content, cleaning={"languages": wrong})
+
+
 def test_a_kill_in_the_middle_changes_nothing(
     project: Project, corpus: Corpus, hana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,12 +59,13 @@ def test_empty_pages_say_what_to_do(client: Client, corpus: Corpus) -> None:
 
 def test_a_file_is_read_and_told_in_pictures(client: Client, corpus: Corpus) -> None:
     assert corpus.hold_out == "last_tenth"
-    told = add(client, corpus, mask=["email"], min_letters="0.5").content.decode()
+    told = add(client, corpus, mask=["email"], min_letters="0.5", languages="EN, de").content.decode()
     assert "was taken" in told and 'hx-trigger="every 2s"' in told
     assert "no worker is there" in page(client, f"corpora/{corpus.public_id}/")
     work()
     job = Job.objects.get(payload__do="upload")
     assert job.payload["cleaning"]["mask"] == ["email"] and job.payload["cleaning"]["thresholds"]["min_letters"] == 0.5
+    assert job.payload["cleaning"]["languages"] == ["de", "en"]
     told = page(client, f"corpora/uploads/{job.public_id}/")
     assert "Too few letters to be text" in told and "&lt;script&gt;" in told
     assert "<script>alert" not in told and "hx-trigger" not in told
