@@ -153,6 +153,11 @@ def test_a_schedule_that_breaks_leaves_the_others_their_time(
     monkeypatch.setattr(training, "start_chain", start_chain)
     assert schedules.start_due(timezone.now() + timedelta(hours=2)) == []
     assert asked == [project, other]
+    # Whose schedule it is reads it on the schedule, rather than in a log that they cannot see.
+    client = APIClient()
+    client.force_login(ada)
+    [told] = client.get(f"/api/v1/schedules/?project={project.slug}").json()["results"]
+    assert told["trouble"] == schedules.OUR_FAULT and told["enabled"]
 
 
 def test_only_its_owner_reads_the_data_folder(tmp_path: Path) -> None:

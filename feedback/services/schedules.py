@@ -16,6 +16,7 @@ from feedback.services import events, starting, training
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 60
+OUR_FAULT = "Something went wrong on our side; the worker's log has the details. It tries again when it is next due."
 
 
 def create_schedule(
@@ -71,7 +72,7 @@ def set_enabled(*, by: Person, schedule: Schedule, enabled: bool) -> Schedule:
     """Switch on or off. Switched on, time and pairs count from now."""
     changes: dict[str, Any] = {"enabled": enabled}
     if enabled:
-        changes["pairs_at_last_start"] = pairs_so_far(schedule.project)
+        changes |= {"pairs_at_last_start": pairs_so_far(schedule.project), "trouble": ""}
         if schedule.every_seconds:
             changes["next_due_at"] = timezone.now() + timedelta(seconds=schedule.every_seconds)
     with transaction.atomic():
@@ -101,6 +102,7 @@ def start_due(now: datetime | None = None) -> list[Chain]:
                 started.append(chain)
         except Exception:  # one project's trouble is no reason to leave the others waiting
             log.exception("schedule %s could not start", schedule.public_id)
+            _tell(schedule, OUR_FAULT)
     return started
 
 
@@ -126,10 +128,12 @@ def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
                 # Due times that were missed (the machine slept) are not made up for.
                 missed = (now - schedule.next_due_at) // timedelta(seconds=schedule.every_seconds)  # type: ignore[operator]
                 step = timedelta(seconds=schedule.every_seconds * (missed + 1))
-                moved = mine.filter(next_due_at=schedule.next_due_at).update(next_due_at=F("next_due_at") + step)
+                moved = mine.filter(next_due_at=schedule.next_due_at).update(
+                    next_due_at=F("next_due_at") + step, trouble=""
+                )
             else:
                 moved = mine.filter(pairs_at_last_start=schedule.pairs_at_last_start).update(
-                    pairs_at_last_start=pairs_so_far(schedule.project)
+                    pairs_at_last_start=pairs_so_far(schedule.project), trouble=""
                 )
             if not moved:
                 return None  # another beat was quicker
@@ -145,13 +149,13 @@ def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
     except ChainRunning:
         return None  # rolled back: still due, started when the present chain has ended
     except DomainError as error:
-        _tell(schedule, error)
+        _tell(schedule, error.sentence)
         return None
 
 
-def _tell(schedule: Schedule, error: DomainError) -> None:
+def _tell(schedule: Schedule, sentence: str) -> None:
     """A schedule that cannot start says why, on its page; a timed one tries again at its next due time."""
-    changes: dict[str, Any] = {"trouble": error.sentence[:500]}
+    changes: dict[str, Any] = {"trouble": sentence[:500]}
     if schedule.every_seconds is not None:
         changes["next_due_at"] = timezone.now() + timedelta(seconds=schedule.every_seconds)
     Schedule.objects.filter(pk=schedule.pk).update(**changes)

@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from feedback.models import Chain, Job, Person, Project, Schedule
+from feedback.rules.stages import STAGES
 from feedback.services import schedules
 from tests import factories
 from workers import housekeeping
@@ -103,3 +104,20 @@ def test_a_schedule_that_is_off_starts_nothing(every_two_minutes: Schedule, ada:
     schedules.set_enabled(by=ada, schedule=every_two_minutes, enabled=False)
     housekeeping.tick()
     assert every_two_minutes.chains.count() == 0
+
+
+def test_what_kept_it_from_starting_is_told_until_it_starts(project: Project, ada: Person) -> None:
+    schedule = schedules.create_schedule(by=ada, project=project, name="often", stages=["evaluate"], every_seconds=120)
+
+    def due() -> str:
+        Schedule.objects.update(next_due_at=timezone.now() - timedelta(seconds=1))
+        housekeeping.tick()
+        schedule.refresh_from_db()
+        return schedule.trouble
+
+    assert due() == STAGES["evaluate"].missing
+    assert schedule.next_due_at is not None and schedule.next_due_at > timezone.now()
+    factories.make_model(project, ada)
+    factories.make_prompt(project)
+    assert due() == ""
+    assert schedule.chains.count() == 1
