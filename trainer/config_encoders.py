@@ -90,6 +90,14 @@ class ClassifyConfig(LabelTraining, EncoderShape):
 
 @dataclass(frozen=True)
 class TagConfig(LabelTraining, EncoderShape):
-    """Labels of spans of characters, learnt as B, I and O of tokens."""
+    """Labels of spans of characters, learnt as B, I and O of tokens.
 
-    epochs: float = setting(10.0, above=0, high=1000)
+    Attributes:
+        span_swap: share of the marked spans replaced in training by others of the same label, 0 to 1, drawn anew at
+            each pass.
+    """
+
+    epochs: float = setting(16.0, above=0, high=1000)
+    token_dropout: float = setting(0.2, low=0, high=0.9)
+    evaluations: int = setting(8, low=1)
+    span_swap: float = setting(0.3, low=0, high=1)

@@ -107,9 +107,15 @@ class EncoderTrainer(RunFolderTrainer, Trainer):
 
 
 def make_trainer(
-    context: RunContext, model: Any, tokenizer: Any, visits: Visits, batches: list[list[int]], hook: Hook
+    context: RunContext,
+    model: Any,
+    tokenizer: Any,
+    visits: Visits,
+    batches: list[list[int]],
+    hook: Hook,
+    loss: Callable[..., torch.Tensor] = label_loss,
 ) -> EncoderTrainer:
-    """The trainer, ready to go; the run's config is an EncoderTraining."""
+    """The trainer, ready to go; the run's config is an EncoderTraining. `loss` is called as `label_loss` is."""
     config = context.config
     steps = math.ceil(len(batches) / config.accumulate)
     trainer = EncoderTrainer(
@@ -129,7 +135,7 @@ def make_trainer(
         ),
         train_dataset=visits,
         data_collator=collate(tokenizer.pad_token_id),
-        compute_loss_func=label_loss,
+        compute_loss_func=loss,
         callbacks=[hook],
     )
     trainer.batches = batches

@@ -1,8 +1,11 @@
 """Labels of character spans, learnt as B, I and O of tokens by an encoder, and read back as character spans.
 
 A token belongs to a span if its characters without white space overlap it, so that a token that reaches over the end of
-a span (an apostrophe, half a word) is learnt as inside. Decoding finds the best sequence in which I follows B or I of
-its own label. Long texts are read in overlapping windows, each token where it has most context on both sides.
+a span (an apostrophe, half a word) is learnt as inside. What is learnt is the likelihood of a text's whole sequence of
+tags, and decoding finds the best one in which I follows B or I of its own label: see `chain`. Long texts are read in
+overlapping windows, each token where it has most context on both sides. At each visit of a text some of its spans are
+replaced by others of the same label, so that the words around a span are learnt and not the span by heart (Dai and
+Adel 2020, "mention replacement").
 Scores are of entities: start, end and label exactly as marked, as in the CoNLL shared tasks (Tjong Kim Sang and De
 Meulder 2003). Beside the model stands a structured perceptron on the same rows.
 """
@@ -10,13 +13,17 @@ Meulder 2003). Beside the model stands a structured perceptron on the same rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import nn
 
+from trainer.chain import TagChain
 from trainer.context import RunContext, StageResult
 from trainer.encoders import (
     IGNORED,
@@ -28,6 +35,7 @@ from trainer.encoders import (
     logits_of,
     make_encoder,
     one_scheme,
+    pad,
     room,
     windows,
 )
@@ -61,6 +69,7 @@ class Tagger:
         if not isinstance(told, dict) or "tags" not in told:
             raise ModelCorrupt(f"{path} is not a tagger: its config.json names no tags.")
         self.tags: list[str] = list(told["tags"])
+        self.chain = TagChain(self.tags, told.get("follows"))
         self.classes: list[str] = list(told["classes"])
         self.scheme = str(told["scheme"])
         self.max_length = int(told["max_length"])
@@ -75,8 +84,9 @@ class Tagger:
         found = token_logits(self.model, encoded, self.max_length, self.tokenizer.pad_token_id, self.batch_size)
         answers = []
         for text, row, logits in zip(texts, encoded, found, strict=True):
-            chosen = decode(logits, self.tags, row.is_special)
-            sure = torch.softmax(logits, -1)[range(len(chosen)), chosen].tolist()
+            places = tagged_places(row)
+            chosen = self.chain.best(logits, places)
+            sure = self.chain.chances(logits, places)[range(len(chosen)), chosen].tolist()
             answers.append(
                 [
                     {
@@ -84,7 +94,7 @@ class Tagger:
                         "end": span.end,
                         "label": span.label,
                         "text": text[span.start : span.end],
-                        "score": sum(sure[first:last]) / (last - first),
+                        "score": fmean(sure[place] for place in places if first <= place < last),
                     }
                     for span, first, last in read_spans(row, [self.tags[n] for n in chosen])
                 ]
@@ -122,6 +132,7 @@ def run(context: RunContext) -> StageResult:
         label2id={name: n for n, name in enumerate(tags)},
     )
     adapt_encoder(model, config.lora, base)
+    chain = model.chain = TagChain(tags)  # a part of the model, so that checkpoints hold it
     length = room(model, config.max_length)
     rows = [row for row in train for _ in range(row.count)]
     aligned = [align(tokenizer, row, tags) for row in rows]
@@ -129,14 +140,20 @@ def run(context: RunContext) -> StageResult:
         raise DataUnusable("No text to train on has a span.", remedy="Mark or import some.")
     context.report.metrics(0, 0, {"classes": len(classes), "spans_that_tokens_can_say": sayable(aligned, rows, tags)})
     pieces = [
-        (window, labels[start : start + len(window.ids)])
-        for encoded, labels in aligned
+        (row, window, labels[start : start + len(window.ids)])
+        for row, (encoded, labels) in zip(rows, aligned, strict=True)
         for start, window in windows(encoded, length)
     ]
     mask_id: int = tokenizer.mask_token_id
+    said = spans_by_label(rows)
 
     def look(number: int, generator: torch.Generator) -> dict[str, Any]:
-        window, labels = pieces[number]
+        row, window, labels = pieces[number]
+        varied = swap_spans(row, said, config.span_swap, generator)
+        if varied is not row and len(window.ids) < length:  # a whole text
+            other, other_labels = align(tokenizer, varied, tags)
+            if len(other.ids) <= length:
+                window, labels = other, other_labels
         return {"ids": drop_tokens(window, mask_id, config.token_dropout, generator), "labels": labels}
 
     held = {split: [align(tokenizer, row, tags) for row in some] for split, some in splits.items()}
@@ -144,9 +161,13 @@ def run(context: RunContext) -> StageResult:
     def judged(model: Any, split: str) -> dict[str, Any]:
         encoded = [row for row, _ in held[split]]
         found = token_logits(model, encoded, length, tokenizer.pad_token_id)
-        given = [spans_of(row, logits, tags) for row, logits in zip(encoded, found, strict=True)]
+        given = [spans_of(row, logits, chain) for row, logits in zip(encoded, found, strict=True)]
         figures = span_figures(given, [row.spans for row in splits[split]], classes)
-        return {"loss": token_loss(found, [labels for _, labels in held[split]]), **figures}
+        return {"loss": token_loss(found, [labels for _, labels in held[split]], chain), **figures}
+
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        count = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
+        return chain.nats(outputs.logits, labels) / count
 
     def measure(model: Any) -> dict[str, float]:
         figures = judged(model, "selection")
@@ -157,7 +178,7 @@ def run(context: RunContext) -> StageResult:
         encoded = encode_texts(tokenizer, [row.text for row in some])
         found = token_logits(model, encoded, length, tokenizer.pad_token_id)
         return [
-            {"prompt": row.text, "text": marked(row.text, spans_of(one, logits, tags))}
+            {"prompt": row.text, "text": marked(row.text, spans_of(one, logits, chain))}
             for row, one, logits in zip(some, encoded, found, strict=True)
         ]
 
@@ -169,10 +190,10 @@ def run(context: RunContext) -> StageResult:
         evaluations=config.evaluations,
         better="selection_loss" if measurable and config.choose_best else None,
     )
-    lengths = [len(window.ids) for window, _ in pieces]
+    lengths = [len(window.ids) for _, window, _ in pieces]
     batches = plan_visits(lengths, config.batch_size, config.epochs, context.seed, "tag")
     visits = Visits(len(pieces), look, context.seed, "tag")
-    trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
+    trainer = make_trainer(context, model, tokenizer, visits, batches, hook, loss)
     context.report.state("training")
     steps = go(trainer, context, hook)
     best = load_best(context, hook, model)
@@ -197,7 +218,9 @@ def run(context: RunContext) -> StageResult:
         from trainer.perceptron import perceptron_spans
 
         metrics["baseline"] = perceptron_spans(rows, asked, classes, context.seed)
-    model.config.touchstone = {"classes": classes, "tags": tags, "scheme": scheme, "max_length": length}
+    told = {"classes": classes, "tags": tags, "follows": chain.learnt(), "scheme": scheme, "max_length": length}
+    model.config.touchstone = told
+    del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
     folder = context.aside("model")
     save_model(folder, model, tokenizer)
     return StageResult(metrics=metrics, model=folder, kind="tagger")
@@ -212,6 +235,43 @@ def align(tokenizer: Any, row: Spans, tags: Sequence[str]) -> tuple[Encoded, lis
     """A text's tokens and the tag of each; IGNORED at special tokens and at tokens of white space only."""
     [encoded] = encode_texts(tokenizer, [row.text])
     return encoded, tag_tokens(encoded, row.spans, tags)
+
+
+def tagged_places(encoded: Encoded) -> list[int]:
+    """Tokens that bear a tag: neither special nor of white space only."""
+    marks = zip(encoded.offsets, encoded.is_special, strict=True)
+    return [place for place, ((start, end), special) in enumerate(marks) if not special and start < end]
+
+
+def spans_by_label(rows: Sequence[Spans]) -> dict[str, list[str]]:
+    """What is marked with each label, as often as it is."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        for span in row.spans:
+            said.setdefault(span.label, []).append(row.text[span.start : span.end])
+    return said
+
+
+def swap_spans(row: Spans, said: Mapping[str, Sequence[str]], share: float, generator: torch.Generator) -> Spans:
+    """The row with a share of its spans replaced by others of their label; the row itself if none is, or some overlap.
+
+    Args:
+        said: characters to draw from, by label.
+    """
+    spans = sorted(row.spans, key=lambda span: span.start)
+    chosen = (torch.rand(len(spans), generator=generator) < share).tolist()
+    if not any(chosen) or any(after.start < span.end for span, after in pairwise(spans)):
+        return row
+    text, at, moved = "", 0, []
+    for span, swapped in zip(spans, chosen, strict=True):
+        text += row.text[at : span.start]
+        others = said[span.label]
+        piece = row.text[span.start : span.end]
+        if swapped:
+            piece = others[int(torch.randint(len(others), (), generator=generator))]
+        moved.append(Span(len(text), len(text) + len(piece), span.label))
+        text, at = text + piece, span.end
+    return replace(row, text=text + row.text[at:], spans=tuple(moved))
 
 
 def tag_tokens(encoded: Encoded, spans: Sequence[Span], tags: Sequence[str]) -> list[int]:
@@ -256,35 +316,9 @@ def read_spans(encoded: Encoded, chosen: Sequence[str]) -> list[tuple[Span, int,
     return [*found, current] if current else found
 
 
-def decode(logits: torch.Tensor, tags: Sequence[str], is_special: Sequence[int]) -> list[int]:
-    """The likeliest sequence of tags in which I-x follows B-x or I-x only; O at special tokens. logits: (T, C)."""
-    scores = torch.log_softmax(logits, -1)
-    allowed = torch.tensor(
-        [[not tag.startswith("I-") or before[1:] == tag[1:] for tag in tags] for before in tags]
-    )  # (before, tag)
-    forbidden = torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf)
-    first = torch.tensor([-torch.inf if tag.startswith("I-") else 0.0 for tag in tags])
-    places = [place for place, special in enumerate(is_special) if not special]
-    best = [0] * len(is_special)
-    if not places:
-        return best
-    total = scores[places[0]] + first
-    back = []
-    for place in places[1:]:
-        value, came = (total[:, None] + forbidden).max(0)
-        total = value + scores[place]
-        back.append(came.tolist())
-    tag = int(total.argmax())
-    best[places[-1]] = tag
-    for place, came in zip(reversed(places[:-1]), reversed(back), strict=True):
-        tag = came[tag]
-        best[place] = tag
-    return best
-
-
-def spans_of(encoded: Encoded, logits: torch.Tensor, tags: Sequence[str]) -> list[Span]:
+def spans_of(encoded: Encoded, logits: torch.Tensor, chain: TagChain) -> list[Span]:
     """Spans that logits (T, C) say."""
-    chosen = [tags[n] for n in decode(logits, tags, encoded.is_special)]
+    chosen = [chain.tags[n] for n in chain.best(logits, tagged_places(encoded))]
     return [span for span, _, _ in read_spans(encoded, chosen)]
 
 
@@ -309,10 +343,20 @@ def token_logits(
     return whole
 
 
-def token_loss(found: Sequence[torch.Tensor], labels: Sequence[Sequence[int]]) -> float:
-    """Mean cross-entropy of tags, nats a token; special tokens are not counted."""
-    truth = torch.tensor([label for row in labels for label in row])
-    return float(nn.functional.cross_entropy(torch.cat(list(found)), truth, ignore_index=IGNORED))
+def token_loss(
+    found: Sequence[torch.Tensor], labels: Sequence[Sequence[int]], chain: TagChain, batch_size: int = 256
+) -> float:
+    """Negative log-likelihood of the sequences of tags, nats a token that bears one."""
+    device = chain.weight.device
+    nats, order = 0.0, sorted(range(len(found)), key=lambda number: len(found[number]))
+    with torch.no_grad():
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            logits = nn.utils.rnn.pad_sequence([found[number] for number in numbers], batch_first=True)
+            nats += float(
+                chain.nats(logits.to(device), pad([labels[number] for number in numbers], IGNORED).to(device))
+            )
+    return nats / max(1, sum(label != IGNORED for row in labels for label in row))
 
 
 def sayable(aligned: Sequence[tuple[Encoded, list[int]]], rows: Sequence[Spans], tags: Sequence[str]) -> float:

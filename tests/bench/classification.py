@@ -30,8 +30,8 @@ VOCABULARY = {"sms": 2048, "banking": 2048, "restaurant": 1024, "wikigold": 4096
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "sms": {"mlm": {"steps": 600}, "label": {"epochs": 5}},
     "banking": {"mlm": {"steps": 1000}, "label": {"epochs": 12}},
-    "restaurant": {"mlm": {"steps": 1000}, "label": {"epochs": 12}},
-    "wikigold": {"mlm": {"steps": 800}, "label": {"epochs": 15}},
+    "restaurant": {"mlm": {"steps": 1000}, "label": {}},
+    "wikigold": {"mlm": {"steps": 800}, "label": {}},
 }
 
 

@@ -24,6 +24,18 @@ FORKED: dict[str, dict[str, Any]] = {
         "evaluations": 3,
         "samples": 0,
     },
+    "tag": {
+        "epochs": 6,
+        "batch_size": 4,
+        "max_length": 32,
+        "hidden_size": 32,
+        "layers": 1,
+        "heads": 2,
+        "context_length": 64,
+        "evaluations": 3,
+        "samples": 0,
+        "baseline": False,
+    },
     "dpo": {"epochs": 2, "batch_size": 8, "evaluations": 4, "samples": 0, "learning_rate": 0.01},
     "kto": {"epochs": 1, "batch_size": 8, "evaluations": 4, "samples": 0, "learning_rate": 0.01},
     "rloo": {"steps": 10, "batch_size": 8, "num_generations": 2, "max_new_tokens": 8, "evaluations": 4, "samples": 0},
@@ -72,6 +84,17 @@ def labelled(folder: Path) -> Path:
         | {"scheme": "colour", "classes": sorted(COLOURS.values()), "many": False}
         for thing, colour in COLOURS.items()
         for opening in ("The", "My", "This")
+    ]
+    return write_snapshot(folder, {"train": rows, "selection": rows[::3]})
+
+
+def marked(folder: Path) -> Path:
+    """The same texts, each with its colour marked."""
+    texts = {answer(thing, colour, opening): colour for thing, colour in COLOURS.items() for opening in ("The", "My")}
+    rows = [
+        {"kind": "spans", "text": text, "scheme": "colour", "classes": ["colour"]}
+        | {"spans": [{"start": text.index(colour), "end": text.index(colour) + len(colour), "label": "colour"}]}
+        for text, colour in texts.items()
     ]
     return write_snapshot(folder, {"train": rows, "selection": rows[::3]})
 
@@ -133,11 +156,13 @@ def test_killed_run_of_the_other_stages_goes_on_exactly(
     tokenizer_folder: Path,
     base_folder: Path,
     reward_folder: Path,
+    tmp_path: Path,
 ) -> None:
     """As above, killed in a fork of this process, which spares loading the libraries for each."""
     inputs = {"snapshot": feedback, "base_model": base_folder}
     inputs |= {"reward_model": reward_folder} if stage in ("rloo", "grpo") else {}
     inputs = {"snapshot": corpus, "tokenizer": tokenizer_folder} if stage == "mlm" else inputs
+    inputs = {"snapshot": marked(tmp_path / "m"), "tokenizer": tokenizer_folder} if stage == "tag" else inputs
     config = FORKED[stage] | {"checkpoint_steps": 4}
     unbroken, killed = make_run(stage, inputs, config, name="unbroken"), make_run(stage, inputs, config, name="killed")
     made = run_here(unbroken)
@@ -146,6 +171,7 @@ def test_killed_run_of_the_other_stages_goes_on_exactly(
     assert run_here(killed)["metrics"] == made["metrics"]
     assert "going on from step 4" in [line["text"] for line in progress(killed, "state")]
     assert same_weights(unbroken / "model", killed / "model")
+    assert (unbroken / "model" / "config.json").read_text() == (killed / "model" / "config.json").read_text()
 
 
 def test_a_torn_checkpoint_is_passed_over_for_the_one_before(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,23 @@ import pytest
 import torch
 from micro import MakeRun, write_snapshot
 
+from trainer.chain import TagChain
 from trainer.encoders import IGNORED, Encoded, encode_texts
 from trainer.errors import DataUnusable, ModelCorrupt, SnapshotCorrupt
 from trainer.perceptron import perceptron_spans
 from trainer.scores import span_figures
 from trainer.snapshot import Span, Spans, open_snapshot
-from trainer.tag import Tagger, decode, read_spans, sayable, tag_tokens, tags_of, token_logits
+from trainer.tag import (
+    Tagger,
+    read_spans,
+    sayable,
+    spans_by_label,
+    swap_spans,
+    tag_tokens,
+    tags_of,
+    token_logits,
+    token_loss,
+)
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {
@@ -86,7 +99,58 @@ def test_share_of_spans_that_tokens_can_say(tokenizer: Any) -> None:
 def test_best_sequence_never_goes_inside_from_outside() -> None:
     tags = tags_of(["x"])
     logits = torch.tensor([[2.0, 1.0, 3.0], [0.0, 0.0, 5.0], [4.0, 0.0, 0.0], [9.0, 9.0, 9.0]])
-    assert [tags[n] for n in decode(logits, tags, [0, 0, 0, 1])] == ["B-x", "I-x", "O", "O"]
+    assert [tags[n] for n in TagChain(tags).best(logits, [0, 1, 2])] == ["B-x", "I-x", "O", "O"]
+    assert TagChain(tags).best(logits, []) == [0, 0, 0, 0]
+
+
+def test_chain_weighs_whole_sequences() -> None:
+    """Against every sequence written out: 3 tags, rows of 3, 2 and no tags, one of them with a gap."""
+    torch.manual_seed(4)
+    chain = TagChain(tags_of(["x"]), torch.randn(3, 3).tolist())
+    follows = [
+        [score - (1e4 if (before, after) == (0, 2) else 0) for after, score in enumerate(row)]
+        for before, row in enumerate(chain.learnt())
+    ]
+    logits = torch.randn(3, 4, 3)
+    labels = torch.tensor([[1, IGNORED, 2, 0], [0, 1, IGNORED, IGNORED], [IGNORED] * 4])
+    slow = 0.0
+    for row, truth in zip(logits, labels, strict=True):
+        places = [place for place in range(4) if truth[place] != IGNORED]
+
+        def score(sequence: tuple[int, ...], row: Any = row, places: Any = places) -> float:
+            own = sum(float(row[place, tag]) for place, tag in zip(places, sequence, strict=True))
+            return own + sum(follows[a][b] for a, b in pairwise(sequence))
+
+        every = {sequence: score(sequence) for sequence in product(range(3), repeat=len(places))}
+        total = math.log(sum(map(math.exp, every.values())))
+        slow += total - score(tuple(truth[places].tolist()))
+        chances = chain.chances(row, places)
+        for number, place in enumerate(places):
+            for tag in range(3):
+                share = sum(math.exp(value - total) for sequence, value in every.items() if sequence[number] == tag)
+                assert float(chances[place, tag]) == pytest.approx(share, abs=1e-5)
+        if places:
+            begun = {sequence: value for sequence, value in every.items() if sequence[0] != 2}
+            assert tuple(chain.best(row, places)[place] for place in places) == max(begun, key=begun.__getitem__)
+    assert float(chain.nats(logits, labels).detach()) == pytest.approx(slow, rel=1e-5)
+    apart = token_loss(list(logits), labels.tolist(), chain, batch_size=2)
+    assert apart == pytest.approx(slow / 5, rel=1e-5)
+
+
+def test_swapped_spans_stay_where_they_are_marked() -> None:
+    row = Spans("At 7 for Ann!", (Span(3, 4, "time"), Span(9, 12, "name")), "booking", ("name", "time"))
+    said = spans_by_label([row, Spans("Zoë Li", (Span(0, 6, "name"),), "booking", ("name", "time"))])
+    assert said == {"time": ["7"], "name": ["Ann", "Zoë Li"]}
+    seen = set()
+    for seed in range(20):
+        other = swap_spans(row, said, 1.0, torch.Generator().manual_seed(seed))
+        assert [other.text[span.start : span.end] for span in other.spans] == ["7", other.text[9:-1]]
+        assert other == swap_spans(row, said, 1.0, torch.Generator().manual_seed(seed))
+        seen.add(other.text)
+    assert seen == {"At 7 for Ann!", "At 7 for Zoë Li!"}
+    assert swap_spans(row, said, 0.0, torch.Generator()) is row
+    twice = Spans(row.text, (Span(3, 8, "time"), Span(3, 4, "time")), "booking", ("name", "time"))
+    assert swap_spans(twice, said, 1.0, torch.Generator()) is twice
 
 
 def test_entity_figures_by_hand() -> None:
