@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from feedback import queue
@@ -258,22 +258,20 @@ def _annotations(project: Project) -> Station:
     rows = Annotation.objects.filter(project=project)
     newest = rows.order_by("-id").first()
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    newest_ones = rows.order_by("-id").values("id")[: COUNT_TO + 1]  # no index holds the time: older ones are not read
-    count = _count(rows.filter(created_at__gte=today, id__in=newest_ones))
+    count = _count_since(today, rows)
     return Station("annotations", count, "today", WORKING if newest else IDLE, at=newest.created_at if newest else None)
 
 
 def _pairs(project: Project) -> Station:
     last = Chain.objects.filter(project=project, state=Chain.State.SUCCEEDED).order_by("-id").first()
     pairs = PreferencePair.objects.standing().filter(project=project)
-    new = pairs.filter(created_at__gt=last.created_at) if last else pairs
     rule = (
         Schedule.objects.filter(project=project, enabled=True, after_pairs__isnull=False)
         .order_by("after_pairs")
         .first()
     )
     caption = f"new pairs of {rule.after_pairs:,} for the next turn" if rule else "new pairs since the last training"
-    count = _count(new)
+    count = _count_since(last.created_at, pairs) if last else _count(pairs)
     return Station("pairs", count, caption, IDLE if count == "0" else DONE, row=rule)
 
 
@@ -300,7 +298,16 @@ def _serving(deployment: Deployment | None) -> Station:
 
 def _count(rows: QuerySet[Any]) -> str:
     """Rows, counted up to COUNT_TO."""
-    number = rows.order_by()[: COUNT_TO + 1].count()
+    return _figure(rows.order_by()[: COUNT_TO + 1].count())
+
+
+def _count_since(time: datetime, rows: QuerySet[Any]) -> str:
+    """Rows that came since then, among the newest: no index holds the time, so that older ones are not read."""
+    newest = rows.order_by("-id")[: COUNT_TO + 1]
+    return _figure(newest.aggregate(n=Count("pk", filter=Q(created_at__gt=time)))["n"])
+
+
+def _figure(number: int) -> str:
     return f"{COUNT_TO:,}+" if number > COUNT_TO else f"{number:,}"
 
 
