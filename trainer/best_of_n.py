@@ -44,6 +44,11 @@ def draw_best(
     scores = judge(rows, [one.ids for one in drawn]).total.tolist()
     best = []
     for start in range(0, len(rows), n):
-        places = range(start, start + n)
-        best.append(drawn[max(places, key=lambda place: (drawn[place].finish_reason == "stop", scores[place]))])
+        ended = [one.finish_reason == "stop" for one in drawn[start : start + n]]
+        best.append(drawn[start + best_place(ended, scores[start : start + n])])
     return best
+
+
+def best_place(ended: Sequence[bool], scores: Sequence[float]) -> int:
+    """Which completion is the best: the highest score among those that ended, else among those that were cut."""
+    return max(range(len(scores)), key=lambda place: (ended[place], scores[place]))

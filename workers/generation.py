@@ -19,16 +19,19 @@ from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Response
 from feedback.relay import Pen
+from feedback.rules.seeds import stable_seed
 from feedback.services import generation, guarding
 from workers.work import JobFailed, Outcome, Work
 
 if TYPE_CHECKING:
     from trainer.generate import Generated, Generator
     from trainer.remote import RemoteGenerator
+    from trainer.reward import RewardModel
 
 BATCH = 32  # what a kill can cost at most
 REMOTE_TRIES = 6  # of a server that is away, with 1, 2, 4, … seconds between
 SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
+CHOICE = ("best_of", "judge")
 LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
 pen = Pen()
 
@@ -78,8 +81,9 @@ class Telling:
         self.ids = [response.public_id for response in responses]
         self.pieces: dict[UUID, str] = defaultdict(str)
         self.looked_up = time.monotonic()
-        # Nobody reads what the guard has not seen: then the whole text comes when it has.
-        self.aloud = not guarding.of(responses[0].project).guard
+        # Nobody reads what the guard has not seen, or what may not be chosen: then the whole text comes at the end.
+        chosen = responses[0].sampling.get("best_of", 1) > 1
+        self.aloud = not chosen and not guarding.of(responses[0].project).guard
         pen.begin(self.ids)
 
     def text(self, index: int, piece: str) -> None:
@@ -97,7 +101,7 @@ class Telling:
 
 
 def _made_alike(response: Response) -> tuple[Any, ...]:
-    return (response.model_version_id, *(str(response.sampling.get(key)) for key in SAMPLING_KEYS))
+    return (response.model_version_id, *(str(response.sampling.get(key)) for key in (*SAMPLING_KEYS, *CHOICE)))
 
 
 def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | str]":
@@ -128,15 +132,17 @@ def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: S
     from trainer.errors import DataUnusable, TrainerError
 
     sampling = {key: value for key in SAMPLING_KEYS if (value := responses[0].sampling.get(key)) is not None}
+    drawn = [(response, number) for response in responses for number in range(response.sampling.get("best_of", 1))]
     for attempt in range(REMOTE_TRIES):
         try:
-            return generator.generate(
-                [response.prompt.messages for response in responses],
-                seeds=[response.seed or 0 for response in responses],
+            made = generator.generate(
+                [response.prompt.messages for response, _ in drawn],
+                seeds=[_seed(response, number) for response, number in drawn],
                 batch_size=BATCH,
                 reader=Telling(work, responses),
                 **sampling,
             )
+            return made if len(made) == len(responses) else _best(work, responses, made)
         except DataUnusable:
             raise
         except TrainerError as error:  # only a server far away fails like this
@@ -145,6 +151,38 @@ def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: S
             work.say(f"{error.message}; trying again")
             work.pause(2**attempt)
     raise AssertionError("unreachable")
+
+
+def _seed(response: Response, number: int) -> int:
+    """The seed of one of the completions behind a response; the first has its own, so that fewer are among more."""
+    seed = response.seed or 0
+    return seed if number == 0 else stable_seed("best of", seed, number, bits=generation.SEED_BITS)
+
+
+def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]") -> "list[Generated]":
+    """Of what was drawn for each response, as many for each, what its reward model scores highest.
+
+    Raises:
+        JobFailed: the reward model was revoked, or its folder is not what the registry says.
+    """
+    from trainer.best_of_n import best_place
+    from trainer.errors import TrainerError
+
+    judge = ModelVersion.objects.get(public_id=responses[0].sampling["judge"])
+    if judge.state == ModelVersion.State.REVOKED:
+        raise JobFailed(Job.ErrorKind.DATA, f"{judge}, which was to choose the best, was revoked.", "Ask again.")
+    work.say(f"choosing by {judge}")
+    n = len(made) // len(responses)
+    prompts = [tuple(response.prompt.messages) for response in responses for _ in range(n)]
+    try:
+        scores = _judge(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
+    except TrainerError as error:
+        raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
+    ended = [one.finish_reason == "stop" for one in made]
+    return [
+        made[start + best_place(ended[start : start + n], scores[start : start + n])]
+        for start in range(0, len(made), n)
+    ]
 
 
 def _local(work: Work, version: ModelVersion | None) -> "Generator":
@@ -175,6 +213,15 @@ def _loaded(path: str, manifest_sha256: str) -> "Generator":
     from trainer.generate import Generator
 
     return Generator(settings.DATA_DIR / path, manifest_sha256)
+
+
+@lru_cache(maxsize=1)
+def _judge(path: str, manifest_sha256: str) -> "RewardModel":
+    from trainer.checkpoints import open_model
+    from trainer.reward import load_reward
+
+    open_model(settings.DATA_DIR / path, manifest_sha256)
+    return load_reward(settings.DATA_DIR / path)
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,11 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
     number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key sends at once.")
     annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
     responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
-    sampling = ObjectField(required=False, help_text="Temperature and length of generated responses.")
+    sampling = ObjectField(
+        required=False,
+        help_text="temperature, top_p, top_k, max_new_tokens; best_of: how many are drawn for each response, of which"
+        " the newest reward model keeps the best (1 is off).",
+    )
     training_policy = ObjectField(required=False, help_text="Preset and settings of its training stages.")
     queue_policy = ObjectField(
         required=False,

@@ -12,6 +12,7 @@ from feedback.rules import settings, stages
 
 MAX_NEW_TOKENS = 8192
 MAX_TEMPERATURE = 5.0
+MOST_DRAWN = 64  # completions behind one response
 MOST_HELD_OUT = 0.5  # of the annotators
 
 
@@ -30,7 +31,8 @@ def check_sampling(sampling: Any) -> None:
     for name, low, high in (("temperature", 0.0, MAX_TEMPERATURE), ("top_p", 0.01, 1.0)):
         value = sampling.get(name, high)
         _need(_is_number(value) and low <= value <= high, f"sampling.{name}", f"From {low:g} to {high:g}.")
-    for name, least, most in (("max_new_tokens", 1, MAX_NEW_TOKENS), ("top_k", 0, 1_000_000)):
+    whole = (("max_new_tokens", 1, MAX_NEW_TOKENS), ("top_k", 0, 1_000_000), ("best_of", 1, MOST_DRAWN))
+    for name, least, most in whole:
         value = sampling.get(name, least)
         fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         _need(fits, f"sampling.{name}", f"A whole number from {least} to {most}.")

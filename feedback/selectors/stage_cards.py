@@ -183,6 +183,10 @@ STAGES: tuple[StageCard, ...] = (
         "Answers prompts it never saw and is compared with what serves now.",
         "a candidate and test prompts",
         "the evidence for promotion",
-        (("responses", "Answers to each prompt", "More narrow the interval."),),
+        (
+            ("responses", "Answers to each prompt", "More narrow the interval."),
+            ("best_of", "Best of", "Each answer is the best of so many by the reward model; 1 is off."),
+        ),
     ),
 )
+NAMES = {card.stage.value: card.name for card in STAGES}

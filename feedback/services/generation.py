@@ -12,13 +12,13 @@ from django.db.models import Q, QuerySet
 
 from feedback import queue
 from feedback.errors import Conflict, NoServingModel
-from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
+from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Stage, Task
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
-from feedback.services import guarding, jobs, registry, tasks, turns
+from feedback.services import guarding, jobs, registry, starting, tasks, turns
 
 LIVE = "live"  # in a job's payload: somebody waits for it
-DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48}
+DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48, "best_of": 1}
 SEED_BITS = 31  # what every generator takes
 State = Response.State
 AWAITED = (State.QUEUED, State.RUNNING)
@@ -41,7 +41,7 @@ def request_responses(
     is queued when it starts. Live responses have a job of their own.
 
     Args:
-        sampling: over the project's own settings: temperature, top_p, top_k, max_new_tokens, stop (texts).
+        sampling: over the project's own settings: temperature, top_p, top_k, max_new_tokens, stop (texts), best_of.
         seed: what the seeds of the responses follow from, >= 0; by default the prompt and their number.
 
     Raises:
@@ -53,7 +53,8 @@ def request_responses(
     version = model_version or registry.serving(prompt.project)
     if version is None and not settings.GENERATION_URL:
         raise NoServingModel
-    sampling = DEFAULT_SAMPLING | prompt.project.sampling | (sampling or {}) | {"make_tasks": make_tasks}
+    sampling = _judged(prompt.project, DEFAULT_SAMPLING | prompt.project.sampling | (sampling or {}))
+    sampling |= {"make_tasks": make_tasks}
     first = prompt.responses.count()
     origin = [prompt.public_id] if seed is None else ["given", seed]
     live = live or prompt.conversation_id is not None
@@ -74,6 +75,19 @@ def request_responses(
     if not live and not batch_jobs(Job.Status.QUEUED).filter(project_id=prompt.project_id).exists():
         _job(prompt.project, by)
     return responses
+
+
+def _judged(project: Project, sampling: dict[str, Any]) -> dict[str, Any]:
+    """Sampling with the reward model that will choose the best of several, by its public id in `judge`.
+
+    One is drawn where there is nothing to choose from or by: greedy answers are all the same, and a reward model may
+    have been revoked since the project was set up. What was done stands in the response.
+    """
+    several = sampling["best_of"] > 1 and sampling["temperature"] > 0
+    judge = starting.newest(project, Stage.REWARD) if several else None
+    if judge is None:
+        return sampling | {"best_of": 1}
+    return sampling | {"judge": str(judge.public_id)}
 
 
 def can_be_asked(project: Project) -> bool:

@@ -8,6 +8,7 @@ from django import forms
 
 from feedback.errors import DomainError
 from feedback.models import Kind, Membership, Project, Prompt, Split, Stage
+from feedback.rules.policies import MOST_DRAWN
 from feedback.selectors.stage_cards import STAGES
 
 MOST_PROMPTS = 500
@@ -127,6 +128,14 @@ class ProjectForm(PageForm):
     )
     top_p = forms.FloatField(label="Nucleus (top-p)", min_value=0.01, max_value=1, help_text="1 keeps every word.")
     max_new_tokens = forms.IntegerField(label="Longest response, tokens", min_value=1, max_value=8192)
+    best_of = forms.IntegerField(
+        label="Best of",
+        required=False,
+        min_value=1,
+        max_value=MOST_DRAWN,
+        help_text="So many are drawn for each response, and the one that the newest reward model likes best is kept. 1"
+        " draws one; more cost as many times the work, need a reward model, and nobody can read along.",
+    )
     preset = forms.ChoiceField(label="Training preset", choices=PRESETS, help_text="Where settings start from.")
     stages = JSONObject(
         label="Settings by stage",
@@ -135,7 +144,7 @@ class ProjectForm(PageForm):
         help_text='Overrides of the preset, as JSON: {"ppo": {"kl_coef": 0.05}}. Empty keeps the preset.',
     )
 
-    SAMPLING = ("temperature", "top_p", "max_new_tokens")
+    SAMPLING = ("temperature", "top_p", "max_new_tokens", "best_of")
     POLICY = ("preset", "stages")
 
     @classmethod
@@ -146,6 +155,9 @@ class ProjectForm(PageForm):
         values["preset"] = project.training_policy.get("preset", PRESETS[0][0])
         values["stages"] = project.training_policy.get("stages", {})
         return values
+
+    def clean_best_of(self) -> int:
+        return self.cleaned_data["best_of"] or 1
 
     def clean_stages(self) -> dict[str, Any]:
         stages = self.cleaned_data["stages"]

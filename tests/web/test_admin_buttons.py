@@ -80,7 +80,7 @@ def test_settings_are_saved_and_other_keys_kept(project: Project, client: Client
     assert project.dimensions == ["helpful", "truthful"]
     assert project.number_sends is True
     assert project.asks_reason is False
-    assert project.sampling == {"temperature": 0.8, "top_p": 1.0, "max_new_tokens": 64}
+    assert project.sampling == {"temperature": 0.8, "top_p": 1.0, "max_new_tokens": 64, "best_of": 1}
     assert project.training_policy["snapshot"] == {"pairs": "consensus"}
     assert project.training_policy["preset"] == "tiny"
 

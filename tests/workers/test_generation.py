@@ -6,13 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from django.db import transaction
 from django.utils import timezone
 
-from feedback.models import Job, ModelVersion, Person, Project, Response, Task
-from feedback.services import jobs, supply
+from feedback.models import Job, ModelVersion, Person, Project, Prompt, Response, Task
+from feedback.rules.seeds import stable_seed
+from feedback.services import jobs, projects, supply
 from feedback.services.generation import request_responses
 from tests import factories
+from trainer.best_of_n import best_place
 from trainer.errors import DataUnusable, TrainerError
 from workers import generation, housekeeping
 from workers.execution import run_job
@@ -86,6 +89,43 @@ def test_demonstrations_are_not_put_before_annotators(
     run_job(job_of(project).pk)
     task = Task.objects.get(prompt=prompt)
     assert {response.model_version_id for response in task.responses.all()} == {serving.pk}
+
+
+class LikesOneEnd:
+    """A reward model to which a text is worth its last digit."""
+
+    def score(self, prompts: Any, texts: Any) -> torch.Tensor:
+        assert len(prompts) == len(texts)
+        return torch.tensor([float(text[-1]) for text in texts])
+
+
+def test_the_best_of_several_is_kept(
+    echo: Echo, serving: ModelVersion, project: Project, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projects.update_project(by=ada, project=project, sampling={"best_of": 4})
+    alone = factories.make_prompt(project, responses_wanted=2)
+    assert {response.sampling["best_of"] for response in alone.responses.all()} == {1}, "nobody is there to choose"
+    run_job(job_of(project).pk)
+    reward = factories.make_model(project, ada, stage="reward")
+    monkeypatch.setattr(generation, "_judge", lambda *_: LikesOneEnd())
+    told: list[str] = []
+    monkeypatch.setattr(generation.pen, "go_on", lambda pieces: told.extend(pieces.values()))
+    prompt = factories.make_prompt(project, responses_wanted=2)
+    echo.calls.clear()
+    run_job(Job.objects.filter(kind=Job.Kind.GENERATION, status=Job.Status.QUEUED).get().pk)
+    assert echo.calls == [8] and told == [], "what may not be chosen is not read aloud"
+    for response in prompt.responses.all():
+        assert (response.sampling["best_of"], response.sampling["judge"]) == (4, str(reward.public_id))
+        drawn = [response.seed, *(stable_seed("best of", response.seed, n, bits=31) for n in (1, 2, 3))]
+        assert response.text == f"reply {max(drawn, key=lambda seed: int(str(seed)[-1]))}"
+    greedy = request_responses_of(prompt, temperature=0)
+    assert greedy.sampling["best_of"] == 1, "greedy answers are all the same"
+    assert best_place([False, True, True, False], [9.0, 1.0, 2.0, 3.0]) == 2, "what ended beats what was cut"
+
+
+def request_responses_of(prompt: Prompt, **sampling: Any) -> Response:
+    with transaction.atomic():
+        return request_responses(prompt=prompt, count=1, sampling=sampling)[0]
 
 
 def test_a_prompt_that_is_too_long_fails_alone(echo: Echo, serving: ModelVersion, project: Project) -> None:
