@@ -51,7 +51,7 @@ def _each(write: Writer) -> Writes:
 NO_PEOPLE = "Who said it, when and how it was shown is not carried."
 NO_STRENGTH = "Strength, dimensions and reasons are not carried."
 NO_TIES = "Ties and both bad are not carried."
-NO_IDS = "External ids, gold answers, priorities and the number of annotations wanted are not carried."
+NO_IDS = "External ids, gold answers and why, priorities and the number of annotations wanted are not carried."
 _PAIRS = (NO_STRENGTH, NO_TIES, NO_PEOPLE, NO_IDS)
 
 ALL = [

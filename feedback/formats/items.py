@@ -51,6 +51,8 @@ class Item:
     responses: list[Candidate] = field(default_factory=list)
     answers: list[Said] = field(default_factory=list)
     gold: Row | None = None
+    explanation: str = ""  # why that is right
+    training_round: bool = False  # whether new annotators begin with it
     ask: Row = field(default_factory=dict)
     external_id: str | None = None
     source: str = ""

@@ -3,8 +3,8 @@
     {"kind": "comparison", "prompt": "…" or [{"role", "content"}], "responses": ["…" or {"text", "model"}],
      "answers": [{"annotator": "ben", "answer": {"outcome": "prefer", "choice": "a", "strength": 2},
                   "shown": ["b", "a"], "seconds": 12.5, "source": "desk"}],
-     "gold": {…an answer…}, "ask": {"scheme": "topic"}, "external_id": "7", "source": "…", "metadata": {…},
-     "priority": 0, "annotations_wanted": 3}
+     "gold": {…an answer…}, "explanation": "…why it is right…", "training_round": true, "ask": {"scheme": "topic"},
+     "external_id": "7", "source": "…", "metadata": {…}, "priority": 0, "annotations_wanted": 3}
 
 Only `prompt` must be there; without a kind, two responses are a comparison, more a ranking, none just a prompt.
 """
@@ -28,8 +28,8 @@ from feedback.formats.items import (
 )
 
 FIELDS = {
-    "kind", "prompt", "responses", "answers", "gold", "ask", "external_id", "source", "metadata", "priority",
-    "annotations_wanted",
+    "kind", "prompt", "responses", "answers", "gold", "explanation", "training_round", "ask", "external_id", "source",
+    "metadata", "priority", "annotations_wanted",
 }  # fmt: skip
 ANSWER_FIELDS = {"annotator", "answer", "shown", "seconds", "source"}
 
@@ -47,9 +47,11 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     for name in ("gold", "ask", "metadata"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, dict))
-    for name in ("external_id", "source"):
+    for name in ("external_id", "source", "explanation"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, str))
+    if given.get("training_round") is not None:
+        item.training_round = need(given, "training_round", bool)
     item.priority = need(given, "priority", int) if given.get("priority") is not None else 0
     item.wanted = need(given, "annotations_wanted", int) if given.get("annotations_wanted") is not None else None
     yield item
@@ -63,7 +65,7 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         ]
     if item.answers:
         row["answers"] = [_answer(one) for one in item.answers]
-    for name in ("gold", "ask", "external_id", "source", "metadata", "priority"):
+    for name in ("gold", "explanation", "training_round", "ask", "external_id", "source", "metadata", "priority"):
         if value := getattr(item, name):
             row[name] = value
     if item.wanted is not None:

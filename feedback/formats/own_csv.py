@@ -26,7 +26,8 @@ RESPONSES = [f"response_{letter}" for letter in LETTERS]
 MODELS = [f"model_{letter}" for letter in LETTERS]
 COLUMNS = [
     "external_id", "kind", "prompt", *RESPONSES, *MODELS, "annotator", "annotator_source", "choice", "strength",
-    "answer", "shown", "seconds", "gold", "ask", "source", "metadata", "priority", "annotations_wanted",
+    "answer", "shown", "seconds", "gold", "explanation", "training_round", "ask", "source", "metadata", "priority",
+    "annotations_wanted",
 ]  # fmt: skip
 RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
 
@@ -57,6 +58,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
         said.seconds = _number(cells, "seconds", float) or 0.0
         item.answers = [said]
     item.gold = _json(cells, "gold", dict)
+    item.explanation = cells.get("explanation", "")
+    item.training_round = _yes(cells, "training_round")
     item.ask = _json(cells, "ask", dict) or {}
     item.metadata = _json(cells, "metadata", dict) or {}
     item.external_id = cells.get("external_id") or None
@@ -79,6 +82,8 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     for name in ("gold", "ask", "metadata"):
         if value := getattr(item, name):
             row[name] = _text(value)
+    row["explanation"] = item.explanation
+    row["training_round"] = "yes" if item.training_round else ""
     row["priority"] = str(item.priority or "")
     row["annotations_wanted"] = "" if item.wanted is None else str(item.wanted)
     if any(response.text == EMPTY for response in item.responses):
@@ -116,6 +121,13 @@ def _answer(cells: Row) -> Row | None:
         return {"outcome": cells["choice"]}
     strength = _number(cells, "strength", int)
     return {"outcome": "prefer", "choice": cells["choice"], "strength": 2 if strength is None else strength}
+
+
+def _yes(cells: Row, name: str) -> bool:
+    said = cells.get(name, "").lower()
+    if said not in ("", "yes", "no", "true", "false"):
+        raise InvalidRow(name, f"{cells[name]!r} is neither yes nor no.")
+    return said in ("yes", "true")
 
 
 def _number(cells: Row, name: str, kind: type) -> Any:

@@ -21,8 +21,8 @@ UNKNOWN = " (unknown)"
 
 PROMPTS = """SELECT id, messages, source, external_id, metadata FROM feedback_prompt
     WHERE project_id = %s AND id > %s AND state <> 'blocked' ORDER BY id LIMIT %s"""
-TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, external_id FROM feedback_task
-    WHERE prompt_id {among} AND state <> 'withdrawn' ORDER BY id"""
+TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, explanation, training_round,
+    external_id FROM feedback_task WHERE prompt_id {among} AND state <> 'withdrawn' ORDER BY id"""
 PLACED = """SELECT placed.task_id, response.public_id, text, model_name, model_version_id
     FROM feedback_taskresponse placed JOIN feedback_response response ON response.id = placed.response_id
     WHERE placed.task_id {among} ORDER BY placed.task_id, position"""
@@ -58,10 +58,11 @@ def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item]:
 def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
     found: dict[int, list[Item]] = defaultdict(list)
     by_key: dict[int, tuple[Item, list[str]]] = {}
-    for prompt, key, kind, ask, state, wanted, priority, gold, external_id in _among(TASKS, prompts):
+    for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in _among(TASKS, prompts):
         given = prompts[prompt]
         item = Item(kind, given.prompt, ask=_json(ask), external_id=_told(external_id), source=given.source)
         item.metadata, item.priority, item.gold = given.metadata, priority, _json(gold)
+        item.explanation, item.training_round = why, bool(training)
         item.wanted = wanted if state == "open" and gold is None else None
         found[prompt].append(item)
         by_key[key] = (item, [])

@@ -78,7 +78,11 @@ def ready(project: Project, item: Item) -> Ready:
         raise InvalidRow("priority", f"It must lie between 0 and {PRIORITIES - 1}.")
     if item.wanted is not None and not 1 <= item.wanted <= 100:
         raise InvalidRow("annotations_wanted", "It must lie between 1 and 100.")
-    for name, value, most in (("external_id", item.external_id or "", 200), ("source", item.source, 100)):
+    if item.gold is None and (item.training_round or item.explanation):
+        name = "training_round" if item.training_round else "explanation"
+        raise InvalidRow(name, "It goes with a right answer. Say under gold what is right.")
+    texts = (("external_id", item.external_id or "", 200), ("source", item.source, 100))
+    for name, value, most in (*texts, ("explanation", item.explanation, 5000)):
         if len(value) > most:
             raise InvalidRow(name, f"It has {len(value)} characters; at most {most} are kept.")
     _check_scheme(project, item)
@@ -87,6 +91,7 @@ def ready(project: Project, item: Item) -> Ready:
             item.kind, item.prompt, [[one.text, one.model] for one in item.responses],
             [[one.annotator, one.source, one.answer, one.shown] for one in item.answers],
             item.gold, item.ask, item.source, item.priority, item.wanted, item.metadata,
+            *([item.explanation, item.training_round] if item.explanation or item.training_round else []),
         ]
     )  # fmt: skip
     family = family_of(project.split_salt, item.prompt)
@@ -206,7 +211,8 @@ class _Rows:
             (
                 key, name, item.kind, prompt, as_json(item.ask) if item.ask else "{}", self.open if free else "settled",
                 wanted, free, item.priority, queue_key(item.priority, name), "imported" if item.answers else "given",
-                None if one.gold is None else as_json(one.gold), one.key, one.digest,
+                None if one.gold is None else as_json(one.gold), item.explanation, item.training_round,
+                one.key, one.digest,
             )
         )  # fmt: skip
         self.tables["placed"] += [(key, response, place) for place, response in enumerate(responses)]
@@ -297,7 +303,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
         Task,
         (
             "id", "public_id", "kind", "prompt_id", "ask", "state", "annotations_wanted", "free_slots", "priority",
-            "queue_key", "arm", "gold", "external_id", "body_hash",
+            "queue_key", "arm", "gold", "explanation", "training_round", "external_id", "body_hash",
         ),
     ),
     "placed": (TaskResponse, ("task_id", "response_id", "position")),

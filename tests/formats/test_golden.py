@@ -18,7 +18,7 @@ GOLDEN: list[tuple[str, str, Any]] = [
     ("touchstone", "comparison", {
         "kind": "comparison", "prompt": [USER], "responses": [{"text": "Yes", "model": "m"}, {"text": "No"}],
         "answers": [{"annotator": "x", "answer": {"outcome": "tie"}, "shown": ["b", "a"], "source": "desk"}],
-        "gold": {"outcome": "tie"}, "external_id": "7", "metadata": {"n": 1}, "priority": 2, "annotations_wanted": 3,
+        "gold": {"outcome": "tie"}, "explanation": "They say the same.", "training_round": True, "external_id": "7", "metadata": {"n": 1}, "priority": 2, "annotations_wanted": 3,
     }),
     ("trl", "comparison", {"prompt": [USER], "chosen": [YES], "rejected": [NO]}),
     ("trl-implicit", "comparison", {"chosen": [USER, YES], "rejected": [USER, NO], "margin": 0.5}),

@@ -141,6 +141,18 @@ class TestWhatIsWritten:
         job = brought_in(project, hana, content)
         assert (job.result["new"], job.result["before"], Task.objects.count()) == (0, 2, 2)
 
+    @pytest.mark.parametrize("format", ["touchstone", "touchstone-csv"])
+    def test_a_training_round_is_carried_from_one_project_to_another(
+        self, project: Project, twin: Project, hana: Person, format: str
+    ) -> None:
+        check = pair(1, gold={"outcome": "tie"}, explanation="-> both say “yes”", training_round=True)
+        job = brought_in(project, hana, lines(check, pair(2, training_round=True), pair(3, explanation="Why?")))
+        assert [(line, field) for line, field, _ in refusals(job)] == [(2, "training_round"), (3, "explanation")]
+        _, path = written(project, hana, format)
+        assert brought_in(twin, hana, path.read_bytes(), format).result["rejected"] == 0
+        task = Task.objects.get(project=twin)
+        assert (task.gold["outcome"], task.explanation, task.training_round) == ("tie", "-> both say “yes”", True)
+
     def test_parquet_holds_the_same(self, project: Project, hana: Person) -> None:
         from pyarrow import parquet
 
