@@ -1,8 +1,9 @@
 """What is done every few seconds whether or not anybody asks. Each part is harmless when two do it at once."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.utils import timezone
 
@@ -38,7 +39,7 @@ def tick() -> None:
 def sweep() -> None:
     """Silent jobs, unheard knocks, expired assignments, chains left between two runs, responses nobody writes.
 
-    A part that fails does not keep the others from running: the first error is raised when all are through.
+    A part that fails does not keep the others from running.
     """
     parts: list[Callable[[], object]] = [
         jobs.sweep,
@@ -51,6 +52,11 @@ def sweep() -> None:
         idempotency.forget_old,
         doubt_unreliable,
     ]
+    _each(parts)
+
+
+def _each(parts: Sequence[Callable[[], object]]) -> None:
+    """Do all of them, whichever fails; the first error is raised when all are through."""
     first_error: Exception | None = None
     for part in parts:
         try:
@@ -79,8 +85,7 @@ def doubt_unreliable() -> None:
 def advance_left_chains() -> int:
     """Chains whose last run has ended and whose worker was killed before it could say so, or that the sweep failed."""
     left = Chain.objects.filter(state=Chain.State.ACTIVE).exclude(runs__job__status__in=Job.ACTIVE)
-    for chain in left:
-        training.advance_chain(chain)
+    _each([partial(training.advance_chain, chain) for chain in left])
     return len(left)
 
 

@@ -4,6 +4,7 @@ A chain makes its next run when one has succeeded, in one transaction with a che
 that is told twice moves it on once. The database refuses a second active chain of the same stages in a project.
 """
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from feedback import queue
-from feedback.errors import ChainRunning, InvalidTransition
+from feedback.errors import ChainRunning, DomainError, InvalidTransition
 from feedback.models import (
     Chain,
     Corpus,
@@ -30,6 +31,8 @@ from feedback.models import (
 )
 from feedback.rules.stages import ON_TEXTS
 from feedback.services import events, jobs, registry, starting
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PRESET = "small"
 LOG_TAIL = 20_000  # characters
@@ -104,8 +107,10 @@ def advance_chain(chain: Chain) -> None:
         last = chain.runs.select_related("job").order_by("-position").first()
         if chain.state != Chain.State.ACTIVE or last is None or not last.job.is_final:
             return
-        if last.job.status != Job.Status.SUCCEEDED:
-            _end(chain, Chain.State.FAILED if last.job.status == Job.Status.FAILED else Chain.State.CANCELLED)
+        if last.job.status == Job.Status.FAILED:
+            _end(chain, Chain.State.FAILED)
+        elif last.job.status == Job.Status.CANCELLED or last.job.cancel_requested_at is not None:
+            _end(chain, Chain.State.CANCELLED)  # perhaps it was through before it heard of it: nothing is to follow
         elif last.position + 1 < len(chain.stages):
             _start_run(chain, last.position + 1)
         else:
@@ -115,11 +120,21 @@ def advance_chain(chain: Chain) -> None:
 
 
 def cancel_chain(*, by: Person, chain: Chain) -> None:
-    """Cancel what runs; the chain ends with it."""
-    last = chain.runs.select_related("job").order_by("-position").first()
-    if last is None or chain.state != Chain.State.ACTIVE:
-        raise InvalidTransition("The chain has ended; there is nothing to cancel.")
-    jobs.request_cancel(by=by, job=last.job)
+    """Cancel what runs; the chain ends with it, also where that was through a moment before.
+
+    Raises:
+        InvalidTransition: the chain has ended.
+    """
+    with transaction.atomic():
+        chain = Chain.objects.select_for_update().get(pk=chain.pk)  # no next run begins meanwhile
+        last = chain.runs.select_related("job").order_by("-position").first()
+        if last is None or chain.state != Chain.State.ACTIVE:
+            raise InvalidTransition("The chain has ended; there is nothing to cancel.")
+        try:
+            jobs.request_cancel(by=by, job=last.job)
+        except InvalidTransition:
+            Job.objects.filter(pk=last.job_id).update(cancel_requested_at=timezone.now())
+            events.record("job.cancel_requested", last.job, actor=by)
     advance_chain(chain)
 
 
@@ -248,10 +263,14 @@ def _promote_if_better(chain: Chain) -> None:
         return
     low = (evaluation.metrics.get("reward_model_win_rate") or {}).get("low")
     better = low is not None and low > 0.5
-    Evaluation.objects.filter(pk=evaluation.pk).update(decision="promoted" if better else "kept_incumbent")
     if better:
         note = f"Its win rate by the reward model is at least {low:.3f} (95 %)."
-        registry.promote(by=chain.requested_by, model_version=evaluation.candidate, note=note)
+        try:
+            registry.promote(by=chain.requested_by, model_version=evaluation.candidate, note=note)
+        except DomainError as error:  # somebody refused it meanwhile: that is no reason for the chain never to end
+            log.warning("chain %s does not promote %s: %s", chain.public_id, evaluation.candidate, error.sentence)
+            better = False
+    Evaluation.objects.filter(pk=evaluation.pk).update(decision="promoted" if better else "kept_incumbent")
 
 
 def _last_of_each_step(points: list[tuple[int, float, dict[str, Any]]]) -> list[tuple[int, float, dict[str, Any]]]:

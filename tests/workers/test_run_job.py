@@ -13,9 +13,10 @@ from django.test import Client
 from django.utils import timezone
 
 from feedback import settings as defaults
-from feedback.models import Chain, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
+from feedback.models import Chain, Evaluation, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
 from feedback.rules import launches
-from feedback.services import jobs
+from feedback.services import jobs, registry
+from feedback.services import training as services
 from tests import factories
 from trainer import launch, memory
 from trainer.config import SFTConfig
@@ -306,6 +307,66 @@ def test_a_chain_left_between_two_runs_is_moved_on_by_the_sweep(run_with: Any) -
     housekeeping.sweep()
     run.chain.refresh_from_db()
     assert run.chain.state == Chain.State.FAILED
+
+
+def two_stages(run: TrainingRun, **columns: Any) -> Chain:
+    """The run's chain with a stage to come after it."""
+    Chain.objects.filter(pk=run.chain_id).update(stages=["sft", "evaluate"], **columns)
+    return Chain.objects.get(pk=run.chain_id)
+
+
+@pytest.mark.parametrize("when", ["before it ends", "after its end"])
+def test_what_was_cancelled_as_it_ended_is_followed_by_nothing(run_with: Any, ada: Person, when: str) -> None:
+    run = run_with()
+    chain = two_stages(run)
+    job = jobs.claim(run.job_id, "worker")
+    assert job is not None
+    if when == "before it ends":
+        services.cancel_chain(by=ada, chain=chain)
+        jobs.succeed(job)
+        housekeeping.sweep()
+    else:  # and before the next stage began
+        jobs.succeed(job)
+        services.cancel_chain(by=ada, chain=chain)
+    chain.refresh_from_db()
+    assert (chain.state, chain.runs.count()) == (Chain.State.CANCELLED, 1)
+
+
+def test_a_version_refused_before_its_chain_ended_is_not_promoted_and_holds_nothing_up(
+    run_with: Any, project: Project, ada: Person
+) -> None:
+    first = factories.make_model(project, ada, serve=True)
+    better = factories.make_model(project, ada)
+    run = run_with()
+    Chain.objects.filter(pk=run.chain_id).update(promote=True)
+    figures = {"reward_model_win_rate": {"low": 0.8}}
+    told = Evaluation.objects.create(project=project, run=run, candidate=better, incumbent=first, metrics=figures)
+    Job.objects.filter(pk=run.job_id).update(status=Status.SUCCEEDED)
+    registry.decide(by=ada, model_version=better, state="rejected")
+    housekeeping.sweep()
+    run.chain.refresh_from_db()
+    told.refresh_from_db()
+    assert (run.chain.state, told.decision) == (Chain.State.SUCCEEDED, "kept_incumbent")
+    assert registry.serving(project) == first
+
+
+def test_a_chain_that_cannot_be_moved_on_leaves_the_others_their_turn(
+    run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = run_with(), run_with()
+    Job.objects.update(status=Status.FAILED)
+    move_on = services.advance_chain
+
+    def advance(chain: Chain) -> None:
+        if chain.pk == broken.chain_id:
+            raise TypeError("a shape that nobody thought of")
+        move_on(chain)
+
+    monkeypatch.setattr(services, "advance_chain", advance)
+    with pytest.raises(TypeError):
+        housekeeping.sweep()
+    sound.chain.refresh_from_db()
+    assert sound.chain.state == Chain.State.FAILED
 
 
 def test_an_unheard_knock_is_repeated(project: Project, knocks: list[Any]) -> None:
