@@ -1,5 +1,6 @@
 """What somebody does who means harm, or whose program is broken: each is answered with a sentence, and harms nobody."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -98,6 +99,13 @@ def test_a_token_for_one_project_knows_of_no_other(
     assert seen == {project.slug}
     assert narrow.delete(f"/api/v1/tokens/{made['id']}/").status_code == 404
     assert wide.delete(f"/api/v1/tokens/{made['id']}/").status_code == 204
+
+
+@pytest.mark.parametrize("position", ["p=a", "p=%00", "p=-1", "p=" + "9" * 19, "p=" + "9" * 30, "p=", "o=-1", "r=x"])
+def test_an_invented_cursor_is_refused(project: Project, client_for: Callable[..., APIClient], position: str) -> None:
+    cursor = base64.b64encode(position.encode()).decode()
+    reply = client_for(project.created_by).get("/api/v1/projects/", {"cursor": cursor})
+    assert (reply.status_code, reply.json()["errors"][0]["code"]) == (404, "not_found")
 
 
 # --- settings that would stop everybody's work ------------------------------------------------------

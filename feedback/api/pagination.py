@@ -1,6 +1,12 @@
 """Cursor pagination: pages stay right while rows arrive, and cost the same at any depth."""
 
+from typing import Any
+
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+
+LARGEST_KEY = 2**63 - 1
 
 
 class NewestFirst(CursorPagination):
@@ -8,3 +14,13 @@ class NewestFirst(CursorPagination):
     page_size = 50
     max_page_size = 500
     page_size_query_param = "page_size"
+
+    def decode_cursor(self, request: Request) -> Any:
+        """As in DRF, which would hand any position on to the database: this one is a row's key."""
+        cursor = super().decode_cursor(request)
+        if cursor is None or cursor.position is None:
+            return cursor
+        position = str(cursor.position)
+        if not (position.isascii() and position.isdecimal() and len(position) < 20 and int(position) <= LARGEST_KEY):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
