@@ -138,6 +138,10 @@ if DATABASE_URL:
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "touchstone.sqlite3")}}
+if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    # The statements of feedback.prepared keep their plans in the connection.
+    prepares = env_bool("DATABASE_PREPARES", True)
+    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 0 if prepares else None
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["CONN_MAX_AGE"] = 600
     DATABASES["default"]["OPTIONS"] = {

@@ -71,8 +71,8 @@ class SkipSerializer(serializers.Serializer[Any]):
 
 def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
     reply = {
-        "annotation": annotation.public_id,
-        "assignment": assignment.public_id,
+        "annotation": str(annotation.public_id),
+        "assignment": str(assignment.public_id),
         "counted": assignment.counted,
         "late": annotation.late,
         "seconds": annotation.seconds,
@@ -120,20 +120,25 @@ class Submit(Door):
         assignment = access.get_assignment(self.viewer, id)
         given = self.read(SubmissionSerializer)
 
-        def act() -> tuple[int, Any]:
+        def act(within: bool) -> tuple[int, Any]:
             annotation = annotations.submit(
-                assignment=assignment, answer=given["answer"], seconds=given.get("seconds"), client=self.client
+                assignment=assignment,
+                answer=given["answer"],
+                seconds=given.get("seconds"),
+                client=self.client,
+                within=within,
             )
-            return 201, submitted(assignment, annotation) | (self._next(assignment) if given["next"] else {})
+            following = self._next(assignment, within) if given["next"] else {}
+            return 201, submitted(assignment, annotation) | following
 
-        return self.once(act)
+        return self.once_within(act)
 
     @property
     def client(self) -> str:
         return "api" if self.viewer.token is not None else "web"
 
-    def _next(self, assignment: Assignment) -> dict[str, Any]:
-        code, found = next_for(self.viewer, assignment.project)
+    def _next(self, assignment: Assignment, within: bool) -> dict[str, Any]:
+        code, found = next_for(self.viewer, assignment.project, within=within)
         if code == status.HTTP_200_OK:
             return {"next": found}
         why = {"reason": found["X-Reason"], "text": found["X-Reason-Text"], "retry_after": int(found["Retry-After"])}

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -72,7 +73,7 @@ class Door(GenericAPIView[Any]):
         if not request.user.is_authenticated:
             self.check_throttles(request)
 
-    @property
+    @cached_property
     def viewer(self) -> access.Viewer:
         return viewer(self.request)
 
@@ -99,26 +100,33 @@ class Door(GenericAPIView[Any]):
         shown = serializer(found, many=True, context={**self.get_serializer_context(), **context})
         return self.get_paginated_response(shown.data)
 
+    def once_within(self, act: Callable[[bool], tuple[int, Any]]) -> Response:
+        """As `once`, in one transaction with its record. The reply is plain JSON already."""
+        code, reply = idempotency.once_within(**self._first_of(), body=self.request.data, act=act)
+        return Response(reply, status=code)
+
     def once(self, act: Callable[[], tuple[int, Any]], body: Any = None) -> Response:
         """Do `act` once per person, path and Idempotency-Key; repeats get the first (status, reply) again.
 
         `body` is what must be the same in a repeat, where the request's own data does not tell (an upload).
         """
-        key = self.request.headers.get("Idempotency-Key", "")
-        if self.needs_key and not key:
-            raise IdempotencyKeyMissing
-        if len(key) > MAX_KEY or not key.isprintable():
-            raise Invalid(f"An Idempotency-Key has at most {MAX_KEY} printable characters.", field="Idempotency-Key")
         code, reply = idempotency.once(
-            person=self.person,
-            route=f"{self.request.method} {self.request.path}",
-            key=key or None,
+            **self._first_of(),
             body=self.request.data if body is None else body,
             act=lambda: _storable(*act()),
         )
         if code == status.HTTP_204_NO_CONTENT:  # no body; what was kept are its headers
             return Response(status=code, headers=reply)
         return Response(reply, status=code)
+
+    def _first_of(self) -> dict[str, Any]:
+        """What a request is known by when it is repeated."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        if self.needs_key and not key:
+            raise IdempotencyKeyMissing
+        if len(key) > MAX_KEY or not key.isprintable():
+            raise Invalid(f"An Idempotency-Key has at most {MAX_KEY} printable characters.", field="Idempotency-Key")
+        return {"person": self.person, "route": f"{self.request.method} {self.request.path}", "key": key or None}
 
 
 def made(created: bool) -> int:

@@ -304,11 +304,21 @@ class NextTask(Door):
 
 
 def next_for(
-    viewer: access.Viewer, project: Any, kind: str | None = None, ahead: bool = False, have: Collection[UUID] = ()
+    viewer: access.Viewer,
+    project: Any,
+    kind: str | None = None,
+    ahead: bool = False,
+    have: Collection[UUID] = (),
+    within: bool = False,
 ) -> tuple[int, Any]:
     """(200, what the annotator may see) or (204, headers that say why)."""
     found = queue.next_assignment(
-        project=project, annotator=viewer.person, kind=kind, ahead=ahead, have={str(key) for key in have}
+        project=project,
+        annotator=viewer.person,
+        kind=kind,
+        ahead=ahead,
+        have={str(key) for key in have},
+        within=within,
     )
     if isinstance(found, queue.NoTask):
         return 204, {"X-Reason": found.reason, "X-Reason-Text": found.sentence, "Retry-After": str(found.retry_after)}

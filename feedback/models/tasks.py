@@ -158,6 +158,8 @@ class Assignment(Row):
     arm = models.CharField(max_length=20, default=Arm.QUEUE, help_text="Why this person was given it.")
     propensity = models.FloatField(default=1.0, help_text="With which probability that arm was drawn.")
 
+    texts: dict[int, str] | None = None  # of its responses by key, where they were read along; no column
+
     class Meta:
         indexes = [
             models.Index(fields=["project", "annotator", "state"], name="assignment_on_desk"),

@@ -5,7 +5,7 @@ for what is asked gets Forbidden. A token narrows its person's rights to its pro
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.db import models
@@ -34,10 +34,20 @@ from feedback.models import (
     Task,
     TrainingRun,
 )
+from feedback.prepared import Given, Select
 
 ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
 
 M = TypeVar("M", bound=models.Model)
+
+SEAT = Select(lambda: Membership.objects.filter(project=Given("project"), person=Given("person"))[:1])
+PROJECT = Select(lambda: Project.objects.order_by().filter(public_id=Given("key")))
+PROJECT_BY_NAME = Select(lambda: Project.objects.order_by().filter(slug=Given("key")))
+ASSIGNMENT = Select(
+    lambda: Assignment.objects.select_related("project", "task__prompt", "current").filter(
+        public_id=Given("key"), annotator=Given("person")
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,13 @@ class Viewer:
 
     person: Person
     token: ApiToken | None = None
+    seats: dict[int, Membership | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def seat_in(self, project: Project) -> Membership | None:
+        """Their membership, asked for once; None for strangers, and for house admins who need none."""
+        if project.pk not in self.seats:
+            self.seats[project.pk] = SEAT.first(project=project.pk, person=self.person.pk)
+        return self.seats[project.pk]
 
 
 def projects_for(viewer: Viewer) -> QuerySet[Project]:
@@ -64,7 +81,7 @@ def role_in(viewer: Viewer, project: Project) -> str | None:
         return None
     if viewer.person.is_house_admin:
         return ADMIN
-    membership = Membership.objects.filter(project=project, person=viewer.person).only("role").first()
+    membership = viewer.seat_in(project)
     return membership.role if membership else None
 
 
@@ -84,8 +101,7 @@ def require_role(viewer: Viewer, project: Project, role: str) -> None:
 
 def get_project(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Project:
     """By public id or slug."""
-    lookup = {"public_id": key} if _is_uuid(key) else {"slug": str(key)}
-    project = Project.objects.filter(**lookup).first()
+    project = PROJECT.first(key=uuid.UUID(str(key))) if _is_uuid(key) else PROJECT_BY_NAME.first(key=str(key))
     if project is None:
         raise NotFound
     require_role(viewer, project, role)
@@ -159,8 +175,8 @@ def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
 
 def get_assignment(viewer: Viewer, key: Any) -> Assignment:
     """The viewer's own assignment, and nobody else's."""
-    assignments = Assignment.objects.select_related("project", "task__prompt", "current")
-    assignment = assignments.filter(public_id=key, annotator=viewer.person).first() if _is_uuid(key) else None
+    known = uuid.UUID(str(key)) if _is_uuid(key) else None
+    assignment: Assignment | None = ASSIGNMENT.first(key=known, person=viewer.person.pk) if known else None
     if assignment is None:
         raise NotFound
     assignment.annotator = viewer.person

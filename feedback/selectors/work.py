@@ -41,7 +41,9 @@ def payload(assignment: Assignment) -> dict[str, Any]:
     """
     task = assignment.task
     project = assignment.project
-    texts = dict(Response.objects.filter(pk__in=assignment.order).values_list("pk", "text"))
+    texts = assignment.texts
+    if texts is None:
+        texts = dict(Response.objects.filter(pk__in=assignment.order).values_list("pk", "text"))
     draft = getattr(assignment, "draft", None)
     scheme = project.label_scheme.get(task.ask.get("scheme", ""))
     return {

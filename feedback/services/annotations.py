@@ -3,10 +3,11 @@
 Each verb is one transaction that locks the task first, then the assignment. Pairs for training are written in it.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, OuterRef, Subquery
 from django.utils import timezone
 
 from feedback.errors import AlreadySubmitted, Conflict, Invalid
@@ -23,6 +24,7 @@ from feedback.models import (
     Response,
     Task,
 )
+from feedback.prepared import Delete, Given, Select, Update, insert
 from feedback.rules import payloads, schemes
 from feedback.rules.preference import CLEAR
 from feedback.services import concerns, events, training_round
@@ -35,6 +37,26 @@ MAX_SECONDS = 24 * 3600.0
 TOLD = "In the training round you were told what is right, so the answer stays as you gave it."
 MAX_DRAFT_CHARACTERS = 100_000
 SUBMITTED = ("state", "counted", "current", "slot", "ahead", "sent_back")  # what an answer changes in its assignment
+
+SHOWN = Select(lambda: Response.objects.filter(placed__task=Given("task")).values_list("pk", "public_id", "text"))
+NEWEST_GUIDELINE = GuidelineVersion.objects.filter(project=OuterRef("project")).order_by("-number").values("pk")[:1]
+BEFORE = Select(  # the last revision, and the guidelines that an answer is given under
+    lambda: (
+        Assignment.objects.filter(pk=Given("assignment"))
+        .annotate(last=Max("annotations__revision"))
+        .values_list("last", Subquery(NEWEST_GUIDELINE))
+    )
+)
+ANSWERED = Update(
+    lambda: Assignment.objects.filter(pk=Given("assignment")),
+    state=State.SUBMITTED,
+    counted=Given("counted"),
+    current=Given("current"),
+    slot=Given("slot"),
+    ahead=False,
+    sent_back="",
+)
+DRAFTS = Delete(lambda: Draft.objects.filter(assignment=Given("assignment")))
 
 
 def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
@@ -54,7 +76,14 @@ def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
     return draft
 
 
-def submit(*, assignment: Assignment, answer: Any, seconds: float | None = None, client: str = "api") -> Annotation:
+def submit(
+    *,
+    assignment: Assignment,
+    answer: Any,
+    seconds: float | None = None,
+    client: str = "api",
+    within: bool = False,
+) -> Annotation:
     """Take an answer in, whatever became of the lease.
 
     If the slot is still this person's, or free while the task is open, the answer is one of the K; otherwise it is kept
@@ -63,12 +92,13 @@ def submit(*, assignment: Assignment, answer: Any, seconds: float | None = None,
     Args:
         answer: names responses by the letters shown.
         seconds: spent on it; never more than the time since it was shown.
+        within: the caller's transaction is open, and the caller's to end.
 
     Raises:
         Invalid: the answer does not fit the task; `field` says where.
         AlreadySubmitted: this person answered already.
     """
-    with transaction.atomic():
+    with nullcontext() if within else transaction.atomic():
         task, held = lock(assignment)
         if held.state == State.SUBMITTED:
             raise AlreadySubmitted(annotation=str(held.current.public_id) if held.current else None)
@@ -80,9 +110,10 @@ def submit(*, assignment: Assignment, answer: Any, seconds: float | None = None,
         annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
         held.sent_back = ""
-        held.save(update_fields=SUBMITTED)
-        settle(task)
-        Draft.objects.filter(assignment=held).delete()
+        ANSWERED(assignment=held.pk, counted=counted, current=annotation.pk, slot=held.slot)
+        if counted:
+            settle(task)
+        DRAFTS(assignment=held.pk)
         if task.training_round:
             training_round.judge(annotation=annotation, task=task)
         elif task.gold is None:
@@ -130,7 +161,7 @@ def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
             assignment=held,
             annotator=by,
             kind=task.kind,
-            revision=_next_revision(held),
+            revision=(BEFORE.all(assignment=held.pk)[0][0] or 0) + 1,
             payload={},
             shown=held.current.shown,
             withdrawn=True,
@@ -156,7 +187,7 @@ def append(
     task: Task, held: Assignment, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
     """One more annotation row with its pairs. Call while holding the locks."""
-    rows = Response.objects.filter(pk__in=held.order).values_list("pk", "public_id", "text")
+    rows = SHOWN.all(task=task.pk) if held.order else []
     by_key = {key: (str(public_id), text) for key, public_id, text in rows}
     shown = [by_key[key][0] for key in held.order]
     project = held.project
@@ -172,21 +203,22 @@ def append(
         payload = payloads.resolve(answer, question)
     except payloads.InvalidAnswer as error:
         raise Invalid(error.sentence, field=error.field) from None
-    guideline = GuidelineVersion.objects.filter(project_id=held.project_id).only("pk").first()
-    annotation = Annotation.objects.create(
+    last, guideline = BEFORE.all(assignment=held.pk)[0]
+    annotation = Annotation(
         project_id=held.project_id,
         task=task,
         assignment=held,
         annotator=by,
         kind=task.kind,
-        revision=_next_revision(held),
+        revision=(last or 0) + 1,
         payload=payload,
         shown=shown,
         late=late,
         seconds=_seconds(held, seconds),
-        guideline=guideline,
+        guideline_id=guideline,
         client=client,
     )
+    insert(annotation)
     key_of = {public_id: key for key, (public_id, _) in by_key.items()}
     pairs = [
         PreferencePair(
@@ -204,7 +236,8 @@ def append(
         pairs += _write_response(annotation, payload["text"], [key_of[original]] if original else [])
     elif payload.get("rewrite"):
         pairs += _write_response(annotation, payload["rewrite"], list(held.order))
-    PreferencePair.objects.bulk_create(pairs)
+    for pair in pairs:
+        insert(pair)
     return annotation
 
 
@@ -228,10 +261,6 @@ def _write_response(annotation: Annotation, text: str, worse: list[int]) -> list
         )
         for key in worse
     ]
-
-
-def _next_revision(held: Assignment) -> int:
-    return (Annotation.objects.filter(assignment=held).aggregate(top=Max("revision"))["top"] or 0) + 1
 
 
 def _seconds(held: Assignment, given: float | None) -> float:

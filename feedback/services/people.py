@@ -11,8 +11,13 @@ from django.utils import timezone
 
 from feedback.errors import Conflict, Invalid
 from feedback.models import ApiToken, Person, Project
+from feedback.prepared import Given, Select
 from feedback.rules.scopes import SCOPES
 from feedback.services import events
+
+TOKEN = Select(
+    lambda: ApiToken.objects.select_related("person").filter(digest=Given("digest"), revoked_at=None)[:1],
+)
 
 
 def create_person(*, by: Person | None, username: str, password: str, display_name: str = "") -> Person:
@@ -76,7 +81,7 @@ def create_token(
 
 def authenticate_token(secret: str) -> ApiToken | None:
     """The live token of an active person that this secret belongs to. Writes nothing."""
-    token = ApiToken.objects.select_related("person").filter(digest=digest(secret), revoked_at=None).first()
+    token: ApiToken | None = TOKEN.first(digest=digest(secret))
     if token is None or not token.person.is_active:
         return None
     if token.expires_at is not None and token.expires_at <= timezone.now():

@@ -1,14 +1,15 @@
 """Giving tasks out: who gets what next, by the project's queue policy.
 
 Reading comes first. A transaction is opened only when there is something to claim, so that an annotator who waits for
-work takes no lock. What is claimed is claimed under the annotator's own lock (their cursor) and then the task's; a slot
-is taken by one conditional UPDATE.
+work takes no lock. A slot is taken by one conditional UPDATE, which locks the task; then the annotator's own lock,
+their cursor, says whether another tab was given something meanwhile. Nobody who holds a cursor waits for a task.
 
 Every assignment keeps the arm that chose it and the chance with which that arm was drawn, given what was found empty
 before it: where a check was drawn and none was left, the queue stands in with what it would have had in any case.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,8 +17,8 @@ from random import Random, SystemRandom
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from feedback.models import (
@@ -30,15 +31,16 @@ from feedback.models import (
     Project,
     QueueCursor,
     Task,
-    TaskResponse,
 )
+from feedback.prepared import Select, insert
 from feedback.rules.pairing import CHANCE_BITS, PRIORITIES, shown_order
 from feedback.rules.queue_policy import ONLY_GOLD, QueuePolicy, drawn
-from feedback.services.slots import lowest_free_slot, take_slot
+from feedback.services import queue_statements as ask_for
+from feedback.services.queue_statements import LAST, LOOK_AHEAD
+from feedback.services.slots import Contended, lowest_free_slot
 
 AT_MOST_HELD = 4  # the one shown and three ahead: what can be answered while the network is away
 IN_TRAINING = 2  # of the training round less: each answer may be the one that ends it
-LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
 CHECKS_AT_ONCE = 32  # looked at in one try
 CHECK_TRIES = 3
 URGENT = (PRIORITIES - 1) << CHANCE_BITS  # queue keys below it have a priority
@@ -64,6 +66,7 @@ class NoTask:
 
 
 Window = list[tuple[int, int]]  # candidates, each its key and its place in the queue
+Find = Callable[[int, int], Window]  # the first of them in a stretch of the queue: after a place, up to another
 
 
 @dataclass(frozen=True)
@@ -76,45 +79,49 @@ class Way:
     kind: str | None = None  # whose cursor moves along; None: it has none
 
 
-class Moved(Exception):
-    """The same person was given something meanwhile, in another tab."""
-
-
 def next_assignment(
-    *, project: Project, annotator: Person, kind: str | None = None, ahead: bool = False, have: Collection[str] = ()
+    *,
+    project: Project,
+    annotator: Person,
+    kind: str | None = None,
+    ahead: bool = False,
+    have: Collection[str] = (),
+    within: bool = False,
 ) -> Assignment | NoTask:
     """What this annotator is to do next.
 
     Returns what is already held, unless `ahead` is asked for: then one more task is held for three minutes, to be ready
     when the present one is sent. Who names the assignments that they `have` (public ids) gets another than these, until
-    as many are held as may be; from then on one that they have.
+    as many are held as may be; from then on one that they have. `within` the caller's transaction nobody is waited for.
+
+    Raises:
+        Contended: within a transaction, which is to be rolled back.
     """
     if project.state != Project.State.OPEN:
         return NoTask("project_" + project.state, f"{project.name} is {project.state}; no tasks are given out.", 60)
     while True:
-        ask = Ask(project, annotator, kind, timezone.now())
+        ask = Ask(project, annotator, kind, timezone.now(), within)
         if found := ask.at_hand(ahead, have):
             return found
         if why := ask.refusal():
             return why
         try:
             return ask.claim(ahead) or ask.why_nothing()
-        except Moved:
-            continue
+        except Contended:
+            if within:
+                raise
 
 
 class Ask:
     """One question for the next task, with what is known of whom it is for."""
 
-    def __init__(self, project: Project, annotator: Person, kind: str | None, now: datetime) -> None:
-        self.project, self.annotator, self.kind, self.now = project, annotator, kind, now
+    def __init__(self, project: Project, annotator: Person, kind: str | None, now: datetime, within: bool) -> None:
+        self.project, self.annotator, self.kind, self.now, self.within = project, annotator, kind, now, within
         self.policy = QueuePolicy.of(project.queue_policy)
-        # Before what is held: whatever is given in between shows in the cursor when it is locked.
-        self.cursors = {row.kind: row for row in QueueCursor.objects.filter(project=project, annotator=annotator)}
-        held = Assignment.objects.filter(
-            project=project, annotator=annotator, state=State.HELD, held_until__gt=now, task__prompt__conversation=None
-        ).order_by("ahead", "pk")
-        self.held = list(held.select_related("task"))
+        self.who = {"project": project.pk, "annotator": annotator.pk}
+        # Before what is held: whatever is given in between shows in the cursor when it is moved.
+        self.cursors: dict[str, QueueCursor] = {row.kind: row for row in ask_for.CURSORS.all(**self.who)}
+        self.held: list[Assignment] = ask_for.HELD.all(now=now, **self.who)
 
     # --- what is at hand ---------------------------------------------------------------------------
 
@@ -132,8 +139,7 @@ class Ask:
         if assignment.ahead or assignment.shown_at is None or not lately:
             assignment.ahead, assignment.held_until = False, until
             assignment.shown_at = assignment.shown_at or self.now
-            held = Assignment.objects.filter(pk=assignment.pk, state=State.HELD)
-            if not held.update(ahead=False, held_until=until, shown_at=assignment.shown_at):
+            if not ask_for.SHOW(assignment=assignment.pk, until=until, shown=assignment.shown_at):
                 return None
         assignment.project = self.project
         return assignment
@@ -143,7 +149,8 @@ class Ask:
     @cached_property
     def member(self) -> Membership | None:
         """None for a house admin who works here without a seat."""
-        return Membership.objects.filter(project=self.project, person=self.annotator).first()
+        found: Membership | None = ask_for.MEMBER.first(**self.who)
+        return found
 
     @cached_property
     def in_training(self) -> bool:
@@ -201,7 +208,7 @@ class Ask:
     def ways(self) -> Iterator[Way]:
         """In the order in which they are tried."""
         if self.in_training:
-            yield Way(Arm.TRAINING, 1.0, self._along(self._unseen(Task.objects.of_training_round()), 0))
+            yield Way(Arm.TRAINING, 1.0, self._along(self._found_by(ask_for.FIND_TRAINING), 0))
             return
         cursor = self.cursors.get("")
         checks = self.policy.gold_chance(cursor is not None and cursor.check_last)
@@ -211,16 +218,15 @@ class Ask:
             if self.policy.gold_share == ONLY_GOLD:
                 return
             rest = 1.0
-        waiting = self._unseen(Task.objects.with_free_slots())
         if self.kind is None and not self.policy.kind_weights and not self.qualified:
-            yield Way(Arm.QUEUE, rest, self._along(waiting, self._start("")), "")
+            yield Way(Arm.QUEUE, rest, self._along(self._found_by(ask_for.FIND), self._start("")), "")
             return
         if self.kind is None and self.policy.kind_weights:
-            urgent = waiting.filter(queue_key__lt=URGENT, kind__in=[one for one in Kind.values if self.may_do(one)])
-            yield Way(Arm.QUEUE, rest, self._along(urgent, self._start("")), "")
+            kinds = [one for one in Kind.values if self.may_do(one)]
+            urgent = self._unseen(Task.objects.with_free_slots()).filter(queue_key__lt=URGENT, kind__in=kinds)
+            yield Way(Arm.QUEUE, rest, self._along(_among(urgent), self._start("")), "")
         for kind, share in drawn(self._weights(), chance):
-            of_kind = self._of_schemes(waiting.filter(kind=kind), kind)
-            yield Way(Arm.QUEUE, rest * share, self._along(of_kind, self._start(kind)), kind)
+            yield Way(Arm.QUEUE, rest * share, self._along(self._of_kind(kind), self._start(kind)), kind)
 
     def _weights(self) -> dict[str, float]:
         kinds = [kind for kind in Kind.values if self.may_do(kind)]
@@ -229,32 +235,30 @@ class Ask:
         given = self.policy.kind_weights
         return {kind: float(given.get(kind, 1 if kind in self.project.kinds else RARE)) for kind in kinds}
 
-    def _of_schemes(self, tasks: QuerySet[Task], kind: str) -> QuerySet[Task]:
+    def _of_kind(self, kind: str) -> Find:
         schemes = self.qualified.get("schemes")
-        labelled = kind in (Kind.CLASSIFICATION, Kind.SPANS)
-        return tasks.filter(ask__scheme__in=schemes) if labelled and schemes is not None else tasks
+        if schemes is None or kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+            return self._found_by(ask_for.FIND_OF_KIND, kind=kind)
+        tasks = Task.objects.with_free_slots().filter(kind=kind, ask__scheme__in=schemes)
+        return _among(self._unseen(tasks))
 
     def _unseen(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
-        mine = Assignment.objects.filter(
-            task=OuterRef("pk"), annotator=self.annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
-        )
-        # A turn of a conversation is nobody's but its person's, who goes on with it in the conversation.
-        tasks = tasks.filter(project=self.project, prompt__conversation=None).exclude(Exists(mine))
-        # Whoever asked models to answer a prompt may read which one did, so they cannot judge the answers blindly.
-        return tasks.exclude(prompt__created_by=self.annotator, prompt__responses_wanted__gt=0)
+        return ask_for.unseen(tasks, self.project, self.annotator)
+
+    def _found_by(self, find: Select, **more: Any) -> Find:
+        return lambda after, upto: find.all(after=after, upto=upto, **self.who, **more)
 
     def _start(self, kind: str) -> int:
         cursor = self.cursors.get(kind)
         return cursor.queue_key if cursor is not None and cursor.epoch == self.project.queue_epoch else 0
 
-    def _along(self, tasks: QuerySet[Task], start: int) -> Iterator[Window]:
+    def _along(self, find: Find, start: int) -> Iterator[Window]:
         """From the cursor on, and once round."""
-        stretches = [Q(queue_key__gt=start), Q(queue_key__lte=start)] if start else [Q()]
-        for stretch in stretches:
-            rows = tasks.filter(stretch).order_by("queue_key").values_list("pk", "queue_key")
-            after = -1
-            while found := list(rows.filter(queue_key__gt=after)[:LOOK_AHEAD]):
+        for after, upto in [(start, LAST), (-1, start)] if start else [(-1, LAST)]:
+            while found := find(after, upto):
                 yield found
+                if len(found) < LOOK_AHEAD:
+                    break
                 after = found[-1][1]
 
     def _checks(self) -> Iterator[Window]:
@@ -286,75 +290,84 @@ class Ask:
             for way in self.ways():
                 for candidates in way.windows:
                     met = True
-                    known = self._cursor()
-                    with transaction.atomic():
-                        self._lock(known, way, candidates[0][1])
-                        if task := self._take([key for key, _ in candidates], wait):
-                            return self._assign(task, way, candidates[0][1], ahead)
-                        transaction.set_rollback(True)  # nothing was given, so the cursor stays
+                    if found := self._claim(way, candidates, wait, ahead):
+                        return found
             if not met:
                 break
+            if self.within:  # whoever is waited for may be waiting for what this transaction holds
+                raise Contended
         return None
+
+    def _claim(self, way: Way, candidates: Window, wait: bool, ahead: bool) -> Assignment | None:
+        """A slot of the first candidate that has one, made an assignment."""
+        cursor = self._cursor()
+        keys = [key for key, _ in candidates]
+        keys += keys[-1:] * (LOOK_AHEAD - len(keys))
+        take = ask_for.TAKE_WAITING if wait else ask_for.TAKE
+        with nullcontext() if self.within else transaction.atomic():
+            taken = take.key(**{f"key{place}": key for place, key in enumerate(keys)})
+            return None if taken is None else self._assign(taken, way, cursor, ahead)
 
     def _cursor(self) -> QueueCursor:
         """The annotator's own, made outside of the claim: it stays when that comes to nothing."""
         if "" not in self.cursors:
-            known, made = QueueCursor.objects.get_or_create(project=self.project, annotator=self.annotator, kind="")
-            if not made:
-                raise Moved
-            self.cursors[""] = known
+            made = QueueCursor(project=self.project, annotator=self.annotator)
+            if not insert(made, unless_there=True):
+                raise Contended
+            self.cursors[""] = made
         return self.cursors[""]
 
-    def _lock(self, known: QueueCursor, way: Way, place: int) -> None:
-        """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other. The cursor moves
-        to the first candidate with it, which is nearly always the one that is taken.
-
-        Raises:
-            Moved: the other one was first.
-        """
-        mine = QueueCursor.objects.filter(pk=known.pk, given=known.given)
-        moved = {"queue_key": place, "epoch": self.project.queue_epoch} if way.kind == "" else {}
-        if not mine.update(given=known.given + 1, check_last=way.arm == Arm.GOLD, **moved):
-            raise Moved
-
-    def _take(self, candidates: list[int], wait: bool) -> Task | None:
-        """A slot of the first of them that has one; its row is locked from here on."""
-        rows = Task.objects.filter(pk__in=candidates, state=Task.State.OPEN, free_slots__gt=0)
-        rows = rows.select_related("prompt").order_by("queue_key")
-        if connection.features.has_select_for_update_skip_locked:  # SQLite has one writer and needs no locks on rows
-            rows = rows.select_for_update(skip_locked=not wait, of=("self",))
-        task = rows.first()
-        return task if task is not None and take_slot(task) else None
-
-    def _assign(self, task: Task, way: Way, place: int, ahead: bool) -> Assignment:
+    def _assign(self, taken: int, way: Way, cursor: QueueCursor, ahead: bool) -> Assignment:
+        """The task whose slot was taken, and whose row is locked from there on."""
+        task: Any = ask_for.TASK.first(task=taken, annotator=self.annotator.pk)
+        self._move(way, cursor, task)
         seconds = settings.LEASE_AHEAD_SECONDS if ahead else settings.LEASE_SECONDS
-        keys = list(TaskResponse.objects.filter(task=task).values_list("response_id", flat=True))
+        texts = dict(ask_for.TEXTS.all(task=taken))
         holding: dict[str, Any] = {
             "project_id": task.project_id,
             "state": State.HELD,
             "slot": lowest_free_slot(task),
-            "order": shown_order(keys, task.public_id, self.annotator.public_id),
+            "order": shown_order(list(texts), task.public_id, self.annotator.public_id),
             "ahead": ahead,
             "held_until": self.now + timedelta(seconds=seconds),
             "shown_at": None if ahead else self.now,
             "arm": Arm.PRIORITY if way.arm == Arm.QUEUE and task.priority else way.arm,
             "propensity": way.propensity,
         }
-        # One that had expired or was given back is taken up again: a person has one assignment per task.
-        mine = Assignment.objects.filter(task=task, annotator=self.annotator)
-        if mine.update(**holding):
-            assignment = mine.select_related("current").get()
-        else:
-            assignment = Assignment.objects.create(task=task, annotator=self.annotator, **holding)
+        if task.mine is None:
+            assignment = Assignment(task=task, annotator=self.annotator, **holding)
+            insert(assignment)
             assignment._state.fields_cache["draft"] = None  # just made: nothing is written yet
-        assignment.task, assignment.project = task, self.project
-        if way.kind or (way.kind == "" and task.queue_key != place):
-            self._move(way.kind, task)
+        else:  # it had expired or was given back: a person has one assignment per task
+            mine = Assignment.objects.filter(task=task, annotator=self.annotator)
+            if not mine.filter(state__in=[State.EXPIRED, State.RELEASED]).update(**holding):
+                raise Contended  # answered after all, while we looked
+            assignment = mine.select_related("current").get()
+        assignment.task, assignment.project, assignment.texts = task, self.project, texts
         return assignment
 
-    def _move(self, kind: str, task: Task) -> None:
-        place = {"queue_key": task.queue_key, "epoch": self.project.queue_epoch}
-        QueueCursor.objects.update_or_create(project=self.project, annotator=self.annotator, kind=kind, defaults=place)
+    def _move(self, way: Way, cursor: QueueCursor, task: Task) -> None:
+        """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other.
+
+        Raises:
+            Contended: the other one was first.
+        """
+        place, epoch = task.queue_key, self.project.queue_epoch
+        moved = ask_for.MOVE(
+            cursor=cursor.pk,
+            before=cursor.given,
+            given=cursor.given + 1,
+            check=way.arm == Arm.GOLD,
+            place=place if way.kind == "" else cursor.queue_key,
+            epoch=epoch if way.kind == "" else cursor.epoch,
+        )
+        if not moved:
+            raise Contended
+        if way.kind:
+            moved_to = {"queue_key": place, "epoch": epoch}
+            QueueCursor.objects.update_or_create(
+                project=self.project, annotator=self.annotator, kind=way.kind, defaults=moved_to
+            )
 
     # --- nothing -----------------------------------------------------------------------------------
 
@@ -378,3 +391,7 @@ class Ask:
         if Task.objects.filter(wanted, project=self.project, state=Task.State.OPEN).exists():
             return NoTask("all_held", "Every open task is held by somebody. One may come free in a moment.", 15)
         return NoTask("no_tasks", "There are no open tasks. New ones come as responses are written.", 15)
+
+
+def _among(tasks: QuerySet[Task]) -> Find:
+    return lambda after, upto: list(ask_for.stretch(tasks, after, upto))

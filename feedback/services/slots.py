@@ -7,16 +7,32 @@ task first, then the assignment, the one order everywhere, so that no two of the
 from django.db.models import F, Model
 
 from feedback.models import Assignment, Task
+from feedback.prepared import Given, Select, Update
 from feedback.services import concerns
 
 State = Assignment.State
+
+TASK = Select(lambda: Task.objects.select_for_update().filter(pk=Given("task")))
+ASSIGNMENT = Select(
+    lambda: Assignment.objects.select_for_update(of=("self",)).select_related("current").filter(pk=Given("assignment"))
+)
+TAKEN = Select(lambda: Assignment.objects.filter(task=Given("task"), state__in=Assignment.LIVE).values_list("slot"))
+COUNTED = Select(lambda: Assignment.objects.filter(task=Given("task"), counted=True).values_list("pk"))
+SETTLE = Update(
+    lambda: Task.objects.filter(pk=Given("task"), state__in=[Task.State.OPEN, Task.State.ASIDE]),
+    state=Task.State.SETTLED,
+)
+
+
+class Contended(Exception):
+    """Somebody else is at the same rows this moment, and cannot be waited for: look again."""
 
 
 def lock(assignment: Assignment) -> tuple[Task, Assignment]:
     """The task's row, then the assignment's, both locked. What does not change is taken from `assignment` if it has it:
     the project, the annotator and the prompt."""
-    task = Task.objects.select_for_update().get(pk=assignment.task_id)
-    held = Assignment.objects.select_for_update(of=("self",)).select_related("current").get(pk=assignment.pk)
+    (task,) = TASK.all(task=assignment.task_id)
+    (held,) = ASSIGNMENT.all(assignment=assignment.pk)
     _carry(assignment, held, "project", "annotator")
     if "task" in assignment._state.fields_cache:
         _carry(assignment.task, task, "prompt")
@@ -44,7 +60,7 @@ def lowest_free_slot(task: Task) -> int | None:
         return None
     if task.annotations_wanted == 1:
         return 1
-    taken = set(Assignment.objects.filter(task=task, state__in=Assignment.LIVE).values_list("slot", flat=True))
+    taken = {slot for (slot,) in TAKEN.all(task=task.pk)}
     return next(slot for slot in range(1, task.annotations_wanted + 1) if slot not in taken)
 
 
@@ -66,8 +82,7 @@ def settle(task: Task) -> None:
     wanted = task.annotations_wanted
     if wanted is None:
         return
-    if Assignment.objects.filter(task=task, counted=True).count() < wanted:
+    if len(COUNTED.all(task=task.pk)) < wanted:
         return
-    unsettled = [Task.State.OPEN, Task.State.ASIDE]
-    if Task.objects.filter(pk=task.pk, state__in=unsettled).update(state=Task.State.SETTLED) and wanted > 1:
+    if SETTLE(task=task.pk) and wanted > 1:
         concerns.raise_disagreement(task)

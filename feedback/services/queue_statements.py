@@ -1,0 +1,95 @@
+"""What the queue asks of the database for every task that it gives, compiled once (`feedback.prepared`)."""
+
+from typing import Any
+
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, When
+
+from feedback.models import Assignment, Membership, QueueCursor, Response, Task
+from feedback.prepared import Given, Select, Update
+
+LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
+LAST = (1 << 63) - 1  # behind every queue key
+
+State = Assignment.State
+
+
+def unseen(tasks: QuerySet[Task], project: Any, annotator: Any) -> QuerySet[Task]:
+    """Those of a project that this annotator may still be given."""
+    mine = Assignment.objects.filter(
+        task=OuterRef("pk"), annotator=annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
+    )
+    # A turn of a conversation is nobody's but its person's, who goes on with it in the conversation.
+    tasks = tasks.filter(project=project, prompt__conversation=None).exclude(Exists(mine))
+    # Whoever asked models to answer a prompt may read which one did, so they cannot judge the answers blindly.
+    return tasks.exclude(prompt__created_by=annotator, prompt__responses_wanted__gt=0)
+
+
+def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tuple[int, int]]:
+    """Keys and places of the first of them in a stretch of the queue."""
+    found = tasks.filter(queue_key__gt=after, queue_key__lte=upto).order_by("queue_key")
+    return found.values_list("pk", "queue_key")[:LOOK_AHEAD]
+
+
+def _find(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
+    return stretch(unseen(tasks, Given("project"), Given("annotator")), Given("after"), Given("upto"))
+
+
+FIND = Select(lambda: _find(Task.objects.with_free_slots()))
+FIND_OF_KIND = Select(lambda: _find(Task.objects.with_free_slots().filter(kind=Given("kind"))))
+FIND_TRAINING = Select(lambda: _find(Task.objects.of_training_round()))
+
+
+def _first_free(skip_locked: bool) -> Any:
+    keys: Any = [Given(f"key{place}") for place in range(LOOK_AHEAD)]
+    tasks = Task.objects.filter(pk__in=keys, state=Task.State.OPEN, free_slots__gt=0)
+    return tasks.order_by("queue_key").select_for_update(skip_locked=skip_locked).values("pk")[:1]
+
+
+def _take(skip_locked: bool) -> Update:
+    """Takes a slot of the first that has one. Tasks without K have room for everybody."""
+    left = Case(When(annotations_wanted=None, then=F("free_slots")), default=F("free_slots") - 1)
+    return Update(lambda: Task.objects.filter(pk=Subquery(_first_free(skip_locked))), free_slots=left)
+
+
+TAKE = _take(skip_locked=True)  # what others are claiming this moment is passed over
+TAKE_WAITING = _take(skip_locked=False)
+TASK = Select(
+    lambda: (
+        Task.objects.select_related("prompt")
+        .filter(pk=Given("task"))
+        .annotate(
+            mine=Subquery(Assignment.objects.filter(task=OuterRef("pk"), annotator=Given("annotator")).values("pk"))
+        )
+    )
+)
+TEXTS = Select(
+    lambda: Response.objects.filter(placed__task=Given("task")).order_by("placed__position").values_list("pk", "text")
+)
+MEMBER = Select(lambda: Membership.objects.filter(project=Given("project"), person=Given("annotator"))[:1])
+CURSORS = Select(lambda: QueueCursor.objects.filter(project=Given("project"), annotator=Given("annotator")))
+HELD = Select(
+    lambda: (
+        Assignment.objects.select_related("task")
+        .filter(
+            project=Given("project"),
+            annotator=Given("annotator"),
+            state=State.HELD,
+            held_until__gt=Given("now"),
+            task__prompt__conversation=None,
+        )
+        .order_by("ahead", "pk")
+    )
+)
+SHOW = Update(
+    lambda: Assignment.objects.filter(pk=Given("assignment"), state=State.HELD),
+    ahead=False,
+    held_until=Given("until"),
+    shown_at=Given("shown"),
+)
+MOVE = Update(
+    lambda: QueueCursor.objects.filter(pk=Given("cursor"), given=Given("before")),
+    given=Given("given"),
+    check_last=Given("check"),
+    queue_key=Given("place"),
+    epoch=Given("epoch"),
+)
