@@ -68,6 +68,7 @@ class Terms:
 
 
 DEFAULT_TERMS = Terms()
+GENERATION = ("transformers", "vllm")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class OnlineTraining(Adapting):
             0 is off.
         missing_eos_penalty: the score of a completion without an end token, below zero by this much, >= 0.
         max_new_tokens: longest completion, tokens, >= 1. temperature: of sampling, > 0.
+        generation: what writes rollouts: "transformers", or "vllm" (a GPU and its package; not run by us), with which a
+            resumed run samples others than an unbroken one.
         evaluations: how often the selection prompts are answered and judged, >= 1.
         choose_best: hand back the weights with the highest selection score - beta x KL, not the last ones.
         samples: prompts that are answered as training goes, 0 to 16.
@@ -102,6 +105,7 @@ class OnlineTraining(Adapting):
     missing_eos_penalty: float = setting(3.0, low=0)
     max_new_tokens: int = setting(32, low=1)
     temperature: float = setting(1.0, above=0)
+    generation: str = setting("transformers", choices=GENERATION)
     evaluations: int = setting(6, low=1)
     choose_best: bool = setting(True)
     samples: int = setting(4, low=0, high=16)
@@ -141,6 +145,7 @@ class PPOConfig(Adapting):
         gamma, lam: discount and GAE trace, in (0, 1].
         missing_eos_penalty: the score of a completion without an end token, below zero by this much, >= 0.
         max_new_tokens: longest completion, tokens, >= 1. temperature: of sampling and of the log-probs, > 0.
+        generation: as for `rloo` and `grpo`.
         max_grad_norm: gradient clipping, > 0. adam_eps: of Adam, > 0 (1e-5, not the library default).
         kl_budget: nats per completion beyond which the alarm `kl_budget` sounds and no weights are handed back if
             there are others; 0 is off.
@@ -173,6 +178,7 @@ class PPOConfig(Adapting):
     missing_eos_penalty: float = setting(3.0, low=0)
     max_new_tokens: int = setting(32, low=1)
     temperature: float = setting(1.0, above=0)
+    generation: str = setting("transformers", choices=GENERATION)
     max_grad_norm: float = setting(1.0, above=0)
     adam_eps: float = setting(1e-5, above=0)
     kl_budget: float = setting(10.0, low=0)

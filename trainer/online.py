@@ -22,7 +22,7 @@ from trainer.lora import Base, adapt
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.ppo_math import score_with_eos_rule
 from trainer.preference import completion_logps
-from trainer.rollouts import context_room, distinct_prompts
+from trainer.rollouts import context_room, distinct_prompts, generation_arguments
 from trainer.run_trainer import RolloutTrainer
 from trainer.scoring import Judge, Scores, load_terms
 from trainer.seeds import seed_everything, stable_seed
@@ -156,6 +156,7 @@ def make_trainer(
                 "temperature": config.temperature,
                 "gradient_checkpointing": False,
             }
+            | generation_arguments(config.generation)
             | more
         ),
         processing_class=tokenizer,

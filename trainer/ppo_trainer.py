@@ -28,7 +28,15 @@ from trl import RLOOConfig, RLOOTrainer
 
 from trainer import ppo_math
 from trainer.errors import ConfigInvalid, RunDiverged
-from trainer.rollouts import Critic, Rollout, ValueHead, add_critic, answer_log_probs, lay_out
+from trainer.rollouts import (
+    Critic,
+    Rollout,
+    ValueHead,
+    add_critic,
+    answer_log_probs,
+    generation_arguments,
+    lay_out,
+)
 from trainer.run_trainer import RunFolderTrainer
 from trainer.sampling import draw, end_ids, length_buckets
 from trainer.seeds import stable_seed
@@ -428,4 +436,5 @@ def trl_arguments(config: PPOConfig, seed: int, checkpoints: Path) -> RLOOConfig
         gradient_checkpointing=False,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=False,
+        **generation_arguments(config.generation),
     )

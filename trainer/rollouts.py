@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer import ppo_math
+from trainer.errors import ConfigInvalid
 from trainer.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot
 
 if TYPE_CHECKING:
@@ -213,6 +215,22 @@ def distinct_prompts(snapshot: Snapshot, split: str) -> list[Messages]:
         if rows:
             return list({tuple((m["role"], m["content"]) for m in prompt): prompt for prompt in rows}.values())
     return []
+
+
+def generation_arguments(generation: str) -> dict[str, Any]:
+    """Arguments of TRL's for what writes rollouts. With vLLM it shares the GPU with training. Not run by us: no GPU.
+
+    Raises:
+        ConfigInvalid: vLLM is not installed.
+    """
+    if generation == "transformers":
+        return {}
+    if find_spec("vllm") is None:
+        raise ConfigInvalid(
+            "`generation` is vllm, which is not installed here.",
+            remedy="Install vllm on a machine with a GPU, or set generation to transformers.",
+        )
+    return {"use_vllm": True, "vllm_mode": "colocate"}
 
 
 def context_room(policy: Any, max_new_tokens: int) -> int:

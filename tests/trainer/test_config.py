@@ -6,9 +6,11 @@ import dataclasses
 import json
 
 import pytest
+from trl import GRPOConfig, RLOOConfig
 
 from trainer import config
 from trainer.errors import ConfigInvalid
+from trainer.rollouts import generation_arguments
 
 
 def test_unknown_key_is_refused_by_name() -> None:
@@ -80,3 +82,13 @@ def test_every_setting_is_described() -> None:
         described = "".join(base.__doc__ or "" for base in config_type.__mro__)
         for field in dataclasses.fields(config_type):
             assert field.name in described, f"{config_type.__name__}.{field.name} is not in its docstring"
+
+
+def test_vllm_where_it_is_not_installed_is_refused_with_what_to_do() -> None:
+    """Not run by us: that TRL knows the arguments, and that nobody waits for a missing package, is all that is held."""
+    assert generation_arguments("transformers") == {}
+    with pytest.raises(ConfigInvalid, match="not installed") as refused:
+        generation_arguments("vllm")
+    assert "transformers" in refused.value.remedy
+    known = {field.name for field in dataclasses.fields(RLOOConfig)} & {f.name for f in dataclasses.fields(GRPOConfig)}
+    assert {"use_vllm", "vllm_mode"} <= known
