@@ -33,7 +33,8 @@ from feedback.models import (
     TrainingRun,
     WorkerProcess,
 )
-from feedback.rules.stages import ALIGNMENT
+from feedback.rules.stages import ALIGNMENT, GIVEN
+from feedback.selectors.stage_cards import NAMES
 
 COUNT_TO = 10_000  # past this a count is shown as "10,000+"
 CONCERNS_COUNTED = 1000
@@ -127,7 +128,9 @@ def needs_a_person(project: Project) -> list[Need]:
     for run in failed.select_related("job").order_by("-id")[:5]:
         if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
             needs.append(
-                Need("failed_run", f"Run {run.number} ({run.stage}) failed: {run.job.error}", run.job.remedy, run)
+                Need(
+                    "failed_run", f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}", run.job.remedy, run
+                )
             )
     for evaluation in (
         Evaluation.objects.filter(project=project, decision="", candidate__state=ModelVersion.State.CANDIDATE)
@@ -137,7 +140,7 @@ def needs_a_person(project: Project) -> list[Need]:
         needs.append(
             Need(
                 "gate",
-                f"{evaluation.candidate} has been evaluated and waits for a decision.",
+                f"{str(evaluation.candidate).capitalize()} has been evaluated and waits for a decision.",
                 "Look at the evidence, then promote or reject it.",
                 evaluation.candidate,
                 evaluation.created_at,
@@ -151,10 +154,10 @@ def needs_a_person(project: Project) -> list[Need]:
 
 
 def _waiting_for_review(project: Project) -> str:
-    """How much of what, in words: 2 flagged, 5 disagreement."""
+    """How much of what, in words: 2 flagged, 5 with answers that disagree."""
     rows = Concern.objects.filter(project=project, closed_at=None).order_by("rank").values_list("reason", flat=True)
     counts = Counter(rows[:CONCERNS_COUNTED])
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    return ", ".join(f"{count} {CONCERNS[reason]}" for reason, count in counts.items())
 
 
 # --- stations -----------------------------------------------------------------------------------
@@ -180,7 +183,7 @@ def _stage(project: Project, stage: str, missing: list[str]) -> Station:
         share = job.step / job.steps if job.steps else None
         stuck = "No worker serves the queue for training." if queue.TRAIN in missing else ""
         caption = f"run {run.number} {job.status}"
-        figure = f"{share:.0%}" if share is not None else "…"
+        figure = _percent(share) if share is not None else "…"
         return Station(
             stage, figure, caption, STUCK if stuck else WORKING, stuck, job.progress_text, share=share, row=run
         )
@@ -200,6 +203,13 @@ def _stage(project: Project, stage: str, missing: list[str]) -> Station:
     )
 
 
+CONCERNS: dict[str, str] = {
+    Concern.Reason.FLAGGED: "flagged",
+    Concern.Reason.SKIPPED: "skipped by many",
+    Concern.Reason.DISAGREEMENT: "with answers that disagree",
+    Concern.Reason.UNRELIABLE: "of an annotator in doubt",
+    Concern.Reason.SAMPLE: "drawn by chance",
+}
 HEADLINES = {
     "tokenizer": ("vocab_size", "{:,.0f} ids", "tokens in its vocabulary"),
     "pretrain": ("selection_bits_per_byte", "{:.2f}", "bits per byte, held out"),
@@ -217,8 +227,16 @@ def _headline(stage: str, metrics: dict[str, Any]) -> tuple[str, str]:
     value = metrics.get(name, metrics.get(f"test_{name}", metrics.get(f"selection_{name}")))
     baseline = (metrics.get("baseline") or {}).get(name)
     if isinstance(value, int | float) and isinstance(baseline, int | float):
-        caption += f"; baseline {shape.format(baseline)}" + (" is better" if baseline > value else "")
-    return (shape.format(value), caption) if isinstance(value, int | float) else ("", "")
+        caption += f"; baseline {_shaped(shape, baseline)}" + (" is better" if baseline > value else "")
+    return (_shaped(shape, value), caption) if isinstance(value, int | float) else ("", "")
+
+
+def _shaped(shape: str, value: float) -> str:
+    return shape.format(value).replace("%", " %")
+
+
+def _percent(share: float) -> str:
+    return _shaped("{:.0%}", share)
 
 
 def _prompts(project: Project) -> Station:
@@ -228,7 +246,7 @@ def _prompts(project: Project) -> Station:
         return Station("prompts", "none", "no prompts yet", stuck="Submit prompts, by page or by REST.")
     count = _count(waiting)
     state = DONE if count == "0" else WORKING
-    return Station("prompts", count, "wait for responses", state, at=newest.created_at, last=newest.text[:80])
+    return Station("prompts", count, "waiting for responses", state, at=newest.created_at, last=newest.text[:80])
 
 
 def _responses(project: Project, missing: list[str]) -> Station:
@@ -281,7 +299,7 @@ def _gate(project: Project) -> Station:
         return Station("gate", "—", "nothing evaluated yet")
     win = evaluation.metrics.get("reward_model_win_rate") or {}
     rate = win.get("value")
-    figure = f"{rate:.0%}" if isinstance(rate, int | float) else str(evaluation.candidate)
+    figure = _percent(rate) if isinstance(rate, int | float) else str(evaluation.candidate)
     open_ = evaluation.candidate.state == ModelVersion.State.CANDIDATE
     caption = f"{evaluation.candidate} wins" if rate is not None else "evaluated"
     return Station(
@@ -293,7 +311,14 @@ def _serving(deployment: Deployment | None) -> Station:
     if deployment is None:
         return Station("serving", "none", "no model serves yet", stuck="Train a model and promote it.")
     version = deployment.model_version
-    return Station("serving", str(version), f"made by {version.stage}", DONE, at=deployment.since, row=version)
+    return Station(
+        "serving",
+        str(version),
+        "from elsewhere" if version.stage == GIVEN else f"made by {NAMES[version.stage]}",
+        DONE,
+        at=deployment.since,
+        row=version,
+    )
 
 
 def _count(rows: QuerySet[Any]) -> str:

@@ -24,12 +24,11 @@ from feedback.models import (
 )
 from feedback.rules import figures
 from feedback.rules.figures import Plot
-from feedback.selectors.stage_cards import STAGES
+from feedback.selectors.stage_cards import NAMES
 
 MOST_POINTS = 1500
 CHAIN = (Stage.SFT, Stage.REWARD, Stage.PPO, Stage.EVALUATE)
 COUNTED = 100_000
-NAMES = {card.stage.value: card.name for card in STAGES}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from feedback.rules.stages import GIVEN
 from feedback.selectors import guard_pages
-from feedback.selectors.runs import NAMES as STAGE_NAMES
+from feedback.selectors.stage_cards import NAMES as STAGE_NAMES
 
 register = template.Library()
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from feedback.models import Chain, DatasetSnapshot, Event, ModelVersion, Person, Schedule
+from feedback.selectors.stage_cards import NAMES
 
 SENTENCES: dict[str, str] = {
     "annotation.revised": "{who} revised an answer.",
@@ -117,7 +118,7 @@ def _names(events: list[Event]) -> dict[tuple[str, str], str]:
 
 _NAMED: dict[Any, Any] = {
     ModelVersion: str,
-    Chain: lambda row: " → ".join(row.stages),
+    Chain: lambda row: " → ".join(NAMES[stage] for stage in row.stages),
     DatasetSnapshot: lambda row: f"snapshot {row.number}",
     Person: str,
     Schedule: lambda row: f"“{row.name}”",

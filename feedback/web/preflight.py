@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, NotFound
 from feedback.models import Job, Project
-from feedback.selectors import access, health, preflights, runs
+from feedback.selectors import access, health, preflights, stage_cards
 from feedback.selectors.access import ADMIN
 from feedback.services import preflight
 from feedback.web.admin_common import same_project
@@ -42,7 +42,7 @@ def look(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
         "project": project,
         "job": job,
         "life": health.life(job),
-        "names": [runs.NAMES[stage] for stage in job.payload["stages"]],
+        "names": [stage_cards.NAMES[stage] for stage in job.payload["stages"]],
         "looked": preflights.stages(job),
         "blocks": preflight.blocks(job),
     }
@@ -59,7 +59,7 @@ def start(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.sentence)
         return redirect("preflight", project.slug, job.public_id)
-    messages.success(request, f"Started: {', '.join(runs.NAMES[stage] for stage in chain.stages)}.")
+    messages.success(request, f"Started: {', '.join(stage_cards.NAMES[stage] for stage in chain.stages)}.")
     return redirect("run", project.slug, chain.runs.get(position=0).public_id)
 
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from feedback.errors import DomainError, NotFound
 from feedback.models import Chain, Job, Project
 from feedback.rules.stages import LABELLED
-from feedback.selectors import access, health, runs
+from feedback.selectors import access, health, runs, stage_cards
 from feedback.selectors.access import ADMIN
 from feedback.services import registry
 from feedback.services import training as training_services
@@ -52,7 +52,7 @@ def start(request: HttpRequest, project: Project) -> HttpResponse:
             form.add_refusal(error)
         else:
             first = chain.runs.order_by("position").first()
-            messages.success(request, f"Started: {', '.join(runs.NAMES[stage] for stage in chain.stages)}.")
+            messages.success(request, f"Started: {', '.join(stage_cards.NAMES[stage] for stage in chain.stages)}.")
             if first is not None:
                 return redirect("run", project.slug, first.public_id)
             return redirect("train", project.slug)

@@ -25,7 +25,7 @@ def test_strangers_cannot_tell_a_project_from_nothing(project: Project, dan: Per
     reply = signed_in(dan).get(path)
     assert reply.status_code == 404
     assert "Support desk" not in reply.content.decode()
-    assert "not_found" in reply.content.decode()
+    assert "There is nothing here, or it is not yours to see." in reply.content.decode()
 
 
 @pytest.mark.parametrize("who", ["hana", "ada", "rosa", "ben"])
