@@ -183,6 +183,14 @@ function polling() {
   });
 }
 
+// On a phone tabs lie in a row that is wider than the screen: the current one is in it.
+function tabs() {
+  document.querySelectorAll(".tabs [aria-current]").forEach((one) => {
+    const row = one.closest(".tabs");
+    row.scrollLeft = one.offsetLeft - row.offsetLeft - (row.clientWidth - one.offsetWidth) / 2;
+  });
+}
+
 // Charts are fetched by pages that have one.
 function charts() {
   if (document.querySelector("[data-chart]")) import("./chart.js").then((module) => module.draw());
@@ -193,6 +201,7 @@ ready(() => {
   menus();
   dialogs();
   terms();
+  tabs();
   polling();
   times();
   setInterval(times, 10_000);

@@ -50,6 +50,13 @@ function figure(value) {
   return value.toLocaleString("en", { maximumFractionDigits: size >= 100 ? 0 : size >= 10 ? 1 : 3 });
 }
 
+/** What stands at a tick: as many decimals as its neighbours differ by. */
+function tick(value, all) {
+  const step = Math.abs(all[1] - all[0]) || Math.abs(value) || 1;
+  if (value !== 0 && (step < 1e-4 || step >= 1e6)) return value.toExponential(1);
+  return value.toLocaleString("en", { maximumFractionDigits: Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) });
+}
+
 /** Round numbers from low to high, about `wanted` of them. */
 function ticks(low, high, wanted) {
   const span = high - low || Math.abs(high) || 1;
@@ -180,18 +187,21 @@ class Chart {
     const { left, right, top, bottom } = this.box;
     for (const [name, y] of Object.entries(this.scales)) {
       if (!y) continue;
-      for (const value of y.log ? powers(y.low, y.high) : ticks(y.low, y.high, Math.max(2, this.height / 56))) {
+      const marks = y.log ? powers(y.low, y.high) : ticks(y.low, y.high, Math.max(2, this.height / 56));
+      for (const value of marks) {
         const place = y(value);
         if (place < top - 1 || place > bottom + 1) continue;
         if (name === "left") svg("line", { class: "chart-grid", x1: left, x2: right, y1: place, y2: place }, this.plot);
         const at = name === "left" ? { x: left - 8, "text-anchor": "end" } : { x: right + 8, "text-anchor": "start" };
-        svg("text", { ...at, y: place + 4 }, this.plot).textContent = figure(value);
+        svg("text", { ...at, y: place + 4 }, this.plot).textContent = y.log ? figure(value) : tick(value, marks);
       }
     }
     svg("line", { class: "chart-axis", x1: left, x2: right, y1: bottom, y2: bottom }, this.plot);
-    for (const value of ticks(this.span[0], this.span[1], Math.max(2, (right - left) / 90))) {
-      svg("text", { x: this.x(value), y: bottom + 16, "text-anchor": "middle" }, this.plot).textContent = figure(value);
+    const marks = ticks(this.span[0], this.span[1], Math.max(2, (right - left) / 90));
+    for (const value of marks) {
+      svg("text", { x: this.x(value), y: bottom + 16, "text-anchor": "middle" }, this.plot).textContent = tick(value, marks);
     }
+    svg("text", { x: left - 8, y: bottom + 16, "text-anchor": "end" }, this.plot).textContent = this.data.x_name || "step";
   }
 
   line(parent, one, place) {
