@@ -10,6 +10,9 @@ from feedback.rules.queue_policy import MOST_GOLD, MOST_WEIGHT, QueuePolicy
 from feedback.web.admin_forms import PageForm
 
 
+MOST_GOLD_PERCENT = round(100 * MOST_GOLD)
+
+
 class QueuePolicyForm(PageForm):
     """Percentages here are shares in the policy."""
 
@@ -17,7 +20,7 @@ class QueuePolicyForm(PageForm):
         label="Checks, percent of what is given",
         min_value=0,
         max_value=100,
-        help_text=f"0 to {MOST_GOLD:.0%}; 100 gives nothing but checks, to test somebody. Mixed in silently: never two"
+        help_text=f"0 to {MOST_GOLD_PERCENT}; 100 gives nothing but checks, to test somebody. Mixed in silently: never two"
         " in a row, each once a person, in an order of their own.",
     )
     daily_limit = forms.IntegerField(
@@ -56,6 +59,12 @@ class QueuePolicyForm(PageForm):
             self.fields[f"weight_{kind}"] = forms.IntegerField(
                 label=kind.capitalize(), required=False, min_value=0, max_value=MOST_WEIGHT
             )
+
+    def clean_gold_percent(self) -> int:
+        percent: int = self.cleaned_data["gold_percent"]
+        if MOST_GOLD_PERCENT < percent < 100:
+            raise forms.ValidationError(f"From 0 to {MOST_GOLD_PERCENT}, or 100 for nothing but checks.")
+        return percent
 
     @property
     def weights(self) -> list[Any]:

@@ -23,7 +23,7 @@ def test_the_policy_is_set_in_percent_and_kept_as_shares(project: Project, ada: 
     client = signed_in(ada)
     assert "Mixing of kinds" in client.get("/p/desk/project/queue/").content.decode()
     wrong = client.post("/p/desk/project/queue/", form_of(gold_percent=60))
-    assert wrong.status_code == 422 and "From 0 to 0.3" in wrong.content.decode()
+    assert wrong.status_code == 422 and "From 0 to 30, or 100 for nothing but checks." in wrong.content.decode()
     saved = client.post(
         "/p/desk/project/queue/", form_of(gold_percent=25, weight_ranking=3, daily_limit=40, training_tasks=2)
     )
