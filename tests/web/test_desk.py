@@ -185,10 +185,14 @@ def test_without_script_plain_forms_do(project: Project, ben: Person, signed_in:
     assert Assignment.objects.get(public_id=following).state == "skipped"
 
 
-def test_asking_for_more_while_one_is_shown_holds_at_most_two(project: Project, ben: Person, signed_in: Any) -> None:
-    for _ in range(4):
+def test_asking_for_more_while_one_is_shown_holds_at_most_four(project: Project, ben: Person, signed_in: Any) -> None:
+    for _ in range(6):
         make_task(project)
     client = signed_in(ben)
     shown, ahead = cards(client.get("/p/desk/desk/").content.decode())
+    have = [ahead]
     assert post(client, "/p/desk/desk/next/", {"showing": shown}).json()["next"]["id"] == ahead
+    while following := post(client, "/p/desk/desk/next/", {"showing": shown, "have": have}).json()["next"]:
+        have.append(following["id"])
+    assert len(set(have)) == 3
     assert Assignment.objects.filter(annotator=ben, state="held").count() == queue.AT_MOST_HELD
