@@ -1,0 +1,103 @@
+"""What pages call what the tables name in one word: jobs, policies, formats, where an answer came from."""
+
+from typing import Any
+
+from django import template
+
+from feedback.formats.catalogue import FORMATS
+
+register = template.Library()
+
+JOBS = {
+    "training": "training",
+    "generation": "writing responses",
+    "freeze": "freezing a snapshot",
+    "corpus": "bringing documents in",
+    "import": "reading a file in",
+    "export": "writing a file out",
+    "preflight": "looking at what training would meet",
+    "score": "screening by a guard or a marker",
+    "adopt": "bringing a model in",
+}
+CLIENTS = {"web": "the desk", "api": "a program, over REST", "import": "a file", "simulation": "a simulated annotator"}
+ARMS = {
+    "given": "somebody gave it",
+    "imported": "it came in by a file",
+    "random": "two responses were drawn by chance",
+    "conversation": "somebody talks with the model",
+    "gold": "it is a check",
+}
+DOINGS = {
+    "comparison": "say which of two responses is better",
+    "ranking": "put several responses in order",
+    "rating": "rate a response",
+    "demonstration": "write a response, or make one better",
+    "classification": "choose labels for a text",
+    "spans": "mark words in a text",
+}
+FILES = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
+POLICY = {
+    "pairs": "Of several answers to a task",
+    "unsettled": "Tasks that want more answers",
+    "extras": "Answers beyond the number wanted",
+    "prompt_sources": "Prompts to practise on",
+    "held_out_annotators": "Annotators held out",
+}
+PAIRS = {"each": "each answer by itself", "consensus": "what they agree on"}
+STRENGTHS = ("negligible", "slight", "clear", "strong")
+
+
+@register.filter
+def job_kind(name: str) -> str:
+    return JOBS.get(name, name)
+
+
+@register.filter
+def client_name(name: str) -> str:
+    return CLIENTS.get(name, name)
+
+
+@register.filter
+def why_made(arm: str) -> str:
+    """Why a task was made."""
+    return ARMS.get(arm, arm.replace("_", " "))
+
+
+@register.filter
+def format_label(name: str) -> str:
+    return FORMATS[name].label if name in FORMATS else name
+
+
+@register.filter
+def policy_name(name: str) -> str:
+    """A setting of a snapshot's policy."""
+    return POLICY.get(name, name.replace("_", " ").capitalize())
+
+
+@register.filter
+def policy_value(value: Any, name: str) -> str:
+    if name == "pairs":
+        return PAIRS.get(value, str(value))
+    if name in ("unsettled", "extras"):
+        return "are in it" if value else "are left out"
+    if name == "held_out_annotators":
+        return f"{100 * value:g} %" if value else "none"
+    return ", ".join(map(str, value)) if value else "of every source"
+
+
+@register.filter
+def strength_name(value: Any) -> str:
+    """A pair's strength in words, with its number."""
+    return f"{value}, {STRENGTHS[int(value)]}"
+
+
+@register.filter
+def doings(kinds: list[str]) -> str:
+    """What an annotator does in a project of these kinds: one sentence's list."""
+    said = [DOINGS[kind] for kind in kinds if kind in DOINGS]
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}" if said else ""
+
+
+@register.filter
+def file_kind(file_type: str) -> str:
+    return FILES.get(file_type, file_type)
