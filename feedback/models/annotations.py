@@ -20,10 +20,16 @@ class Annotation(Row):
     A withdrawal is a row too: `withdrawn` is true and the payload empty.
     """
 
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="annotations")
+    project = models.ForeignKey(
+        "feedback.Project", on_delete=models.CASCADE, related_name="annotations", db_index=False
+    )
     task = models.ForeignKey("feedback.Task", on_delete=models.CASCADE, related_name="annotations")
-    assignment = models.ForeignKey("feedback.Assignment", on_delete=models.CASCADE, related_name="annotations")
-    annotator = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="annotations")
+    assignment = models.ForeignKey(
+        "feedback.Assignment", on_delete=models.CASCADE, related_name="annotations", db_index=False
+    )
+    annotator = models.ForeignKey(
+        "feedback.Person", on_delete=models.PROTECT, related_name="annotations", db_index=False
+    )
     kind = models.CharField(max_length=16)
     revision = models.PositiveIntegerField(default=1)
     payload = models.JSONField()
@@ -31,7 +37,9 @@ class Annotation(Row):
     withdrawn = models.BooleanField(default=False)
     late = models.BooleanField(default=False, help_text="Sent after the assignment had expired.")
     seconds = models.FloatField(default=0, help_text="Spent on it, from when the task was shown.")
-    guideline = models.ForeignKey("feedback.GuidelineVersion", on_delete=models.PROTECT, null=True, related_name="+")
+    guideline = models.ForeignKey(
+        "feedback.GuidelineVersion", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )
     client = models.CharField(max_length=20, default="api", help_text="web, api, import or simulation.")
 
     class Meta:

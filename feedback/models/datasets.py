@@ -57,7 +57,7 @@ class DatasetSnapshot(Row):
 class SnapshotAnnotation(models.Model):
     """This annotation is in this snapshot: the thread from an answer to every model it trained."""
 
-    snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.CASCADE, related_name="members")
+    snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.CASCADE, related_name="members", db_index=False)
     annotation = models.ForeignKey("feedback.Annotation", on_delete=models.CASCADE, related_name="snapshots")
 
     class Meta:

@@ -15,12 +15,14 @@ class PairQuerySet(models.QuerySet["PreferencePair"]):
 class PreferencePair(Row):
     """(prompt, chosen, rejected, strength). Closed when its annotation is revised or withdrawn, never changed."""
 
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="pairs")
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="pairs", db_index=False)
     prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="pairs")
     chosen = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="+")
     rejected = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="+")
     strength = models.PositiveSmallIntegerField(help_text="0 negligible, 1 slight, 2 clear, 3 strong.")
-    annotation = models.ForeignKey("feedback.Annotation", on_delete=models.CASCADE, related_name="pairs")
+    annotation = models.ForeignKey(
+        "feedback.Annotation", on_delete=models.CASCADE, related_name="pairs", db_index=False
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
 
     objects = PairQuerySet.as_manager()

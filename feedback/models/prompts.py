@@ -5,6 +5,10 @@ from django.db.models import Q
 
 from feedback.models.base import Row
 
+# What is still to come. Said with "or", here and in queries: SQLite finds no partial index for a list of states.
+NOT_READY = Q(state="received") | Q(state="screened")
+TO_COME = Q(state="queued") | Q(state="running")
+
 
 class Split(models.TextChoices):
     TRAIN = "train"  # may be trained on
@@ -24,7 +28,11 @@ class Conversation(Row):
 
 
 class Prompt(Row):
-    """What is asked of a model: messages, the last of them the user's. Its split is fixed when it arrives."""
+    """What is asked of a model: messages, the last of them the user's. Its split is fixed when it arrives.
+
+    Imports write prompts, responses and tasks by the million, so each index of theirs has a query that needs it: keys
+    that begin another index have none of their own, and keys that are mostly empty have one over the rest.
+    """
 
     class State(models.TextChoices):
         RECEIVED = "received"  # stored, not screened
@@ -32,7 +40,7 @@ class Prompt(Row):
         READY = "ready"  # has the responses that were wanted
         BLOCKED = "blocked"  # the guard refused it
 
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="prompts")
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="prompts", db_index=False)
     messages = models.JSONField()
     family = models.CharField(max_length=64, help_text="Hash of the project's salt and the first user message.")
     split = models.CharField(max_length=16, choices=Split.choices)
@@ -44,7 +52,7 @@ class Prompt(Row):
     responses_wanted = models.PositiveSmallIntegerField(default=0)
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, or that there is none.")
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="turns"
+        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="turns", db_index=False
     )
     turn = models.PositiveSmallIntegerField(default=0, help_text="1, 2, … in a conversation.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
@@ -52,9 +60,8 @@ class Prompt(Row):
     class Meta:
         indexes = [
             models.Index(fields=["project", "-id"], name="prompt_newest_first"),
-            models.Index(fields=["project", "family"], name="prompt_family"),
             models.Index(fields=["project", "id"], condition=Q(state="received"), name="prompt_waits_for_guard"),
-            models.Index(fields=["project"], condition=Q(state__in=["received", "screened"]), name="prompt_waiting"),
+            models.Index(fields=["project"], condition=NOT_READY, name="prompt_waiting"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),
@@ -80,21 +87,29 @@ class Response(Row):
         FAILED = "failed"  # generation failed; `error` says why
         BLOCKED = "blocked"  # the guard refused it
 
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="responses")
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="responses", db_index=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="responses")
     text = models.TextField(blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.READY)
-    author = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="responses")
+    author = models.ForeignKey(
+        "feedback.Person", on_delete=models.PROTECT, null=True, related_name="responses", db_index=False
+    )
     annotation = models.ForeignKey(
         "feedback.Annotation",
         on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="written",
+        db_index=False,
         help_text="The answer to a demonstration task that wrote it; it stands while that is current.",
     )
     model_version = models.ForeignKey(
-        "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="responses"
+        "feedback.ModelVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="responses",
+        db_index=False,
     )
     model_name = models.CharField(max_length=200, blank=True, help_text="A model that is not in the registry.")
     sampling = models.JSONField(default=dict, blank=True)
@@ -102,7 +117,9 @@ class Response(Row):
     finish_reason = models.CharField(max_length=16, blank=True, help_text="stop, or length when cut off.")
     tokens = models.PositiveIntegerField(null=True, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Of the prompt, in its template.")
-    job = models.ForeignKey("feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses")
+    job = models.ForeignKey(
+        "feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses", db_index=False
+    )
     error = models.CharField(max_length=500, blank=True)
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, if one looked at it.")
     external_id = models.CharField(max_length=200, null=True, blank=True)
@@ -111,11 +128,19 @@ class Response(Row):
     class Meta:
         indexes = [
             models.Index(fields=["project", "-id"], name="response_newest_first"),
-            models.Index(fields=["project"], condition=Q(state__in=["queued", "running"]), name="response_awaited"),
+            models.Index(fields=["project"], condition=TO_COME, name="response_awaited"),
             models.Index(fields=["project", "id"], condition=Q(state="screening"), name="response_waits_for_guard"),
+            models.Index(fields=["author"], condition=Q(author__isnull=False), name="response_of_author"),
+            models.Index(fields=["annotation"], condition=Q(annotation__isnull=False), name="response_of_annotation"),
+            models.Index(fields=["model_version"], condition=Q(model_version__isnull=False), name="response_of_model"),
+            models.Index(fields=["job"], condition=Q(job__isnull=False), name="response_of_job"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["project", "external_id"], name="one_response_per_external_id"),
+            models.UniqueConstraint(
+                fields=["project", "external_id"],
+                condition=Q(external_id__isnull=False),
+                name="one_response_per_external_id",
+            ),
             models.CheckConstraint(
                 condition=Q(seed__isnull=True) | Q(seed__gte=0), name="response_seed_is_not_negative"
             ),

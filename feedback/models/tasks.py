@@ -51,9 +51,9 @@ class Task(Row):
         WITHDRAWN = "withdrawn"  # taken out of the queue; answers stay
         ASIDE = "aside"  # skipped by so many that a reviewer looks before anybody else is asked
 
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks")
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
-    prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="tasks")
+    prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="tasks", db_index=False)
     ask = models.JSONField(default=dict, blank=True, help_text='More about the question, such as {"scheme": "topic"}.')
     responses = models.ManyToManyField("feedback.Response", through="TaskResponse", related_name="tasks")
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
@@ -75,7 +75,9 @@ class Task(Row):
     training_round = models.BooleanField(default=False)
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
-    created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
+    created_by = models.ForeignKey(
+        "feedback.Person", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )
 
     objects = TaskQuerySet.as_manager()
 
@@ -85,7 +87,8 @@ class Task(Row):
             models.Index(fields=["project", "kind", "queue_key"], condition=WAITING, name="task_queue_of_kind"),
             models.Index(fields=["project", "queue_key"], condition=CHECKS, name="task_checks"),
             models.Index(fields=["project", "queue_key"], condition=TRAINING, name="task_training_round"),
-            models.Index(fields=["project", "state", "-id"], name="task_newest_first"),
+            models.Index(fields=["project", "-id"], name="task_newest_first"),
+            models.Index(fields=["project", "state", "-id"], name="task_newest_of_state"),
             models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
             models.Index(
                 fields=["project", "id"],
@@ -106,15 +109,15 @@ class Task(Row):
 class TaskResponse(models.Model):
     """A response on a task, at a fixed place; the order shown is each assignment's own."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="placed")
-    response = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="placed")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="placed", db_index=False)
+    response = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="placed", db_index=False)
     position = models.PositiveSmallIntegerField()
 
     class Meta:
         ordering = ["position"]
         constraints = [
             models.UniqueConstraint(fields=["task", "position"], name="one_response_per_task_and_position"),
-            models.UniqueConstraint(fields=["task", "response"], name="a_response_once_per_task"),
+            models.UniqueConstraint(fields=["response", "task"], name="a_response_once_per_task"),
         ]
 
 
@@ -139,8 +142,8 @@ class Assignment(Row):
 
     LIVE = (State.HELD, State.SUBMITTED)
 
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, db_index=False)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments", db_index=False)
     annotator = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="assignments")
     state = models.CharField(max_length=16, choices=State.choices, default=State.HELD)
     slot = models.PositiveSmallIntegerField(null=True, blank=True, help_text="1 to K; empty: an extra, or gold.")

@@ -33,6 +33,7 @@ from feedback.models import (
     TrainingRun,
     WorkerProcess,
 )
+from feedback.models.prompts import NOT_READY, TO_COME
 from feedback.rules.stages import ALIGNMENT, GIVEN
 from feedback.selectors.stage_cards import NAMES
 
@@ -240,7 +241,7 @@ def _percent(share: float) -> str:
 
 
 def _prompts(project: Project) -> Station:
-    waiting = Prompt.objects.filter(project=project, state__in=[Prompt.State.RECEIVED, Prompt.State.SCREENED])
+    waiting = Prompt.objects.filter(NOT_READY, project=project)
     newest = Prompt.objects.filter(project=project).order_by("-id").first()
     if newest is None:
         return Station("prompts", "none", "no prompts yet", stuck="Submit prompts, by page or by REST.")
@@ -251,7 +252,7 @@ def _prompts(project: Project) -> Station:
 
 def _responses(project: Project, missing: list[str]) -> Station:
     rows = Response.objects.filter(project=project)
-    waiting = _count(rows.filter(state__in=[Response.State.QUEUED, Response.State.RUNNING]))
+    waiting = _count(rows.filter(TO_COME))
     newest = rows.filter(state=Response.State.READY).order_by("-id").first()
     stuck = "No worker writes responses." if waiting != "0" and queue.GENERATE in missing else ""
     state = STUCK if stuck else WORKING if waiting != "0" else DONE if newest else IDLE

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from feedback import queue
 from feedback.models import Deployment, Project, Response
+from feedback.models.prompts import TO_COME
 from feedback.selectors.dashboards import workers
 
 COUNTED = 1000
@@ -31,9 +32,8 @@ class Waiting:
 
 
 def for_tasks(project: Project) -> Waiting:
-    wanted = [Response.State.QUEUED, Response.State.RUNNING]
     return Waiting(
-        responses=Response.objects.filter(project=project, state__in=wanted).order_by()[:COUNTED].count(),
+        responses=Response.objects.filter(TO_COME, project=project).order_by()[:COUNTED].count(),
         worker_there=workers().filter(queue=queue.GENERATE).exists(),
         model_serves=Deployment.objects.filter(project=project, until=None).exists(),
     )

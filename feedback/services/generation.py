@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from feedback import queue
 from feedback.errors import Conflict, NoServingModel
 from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Stage, Task
+from feedback.models.prompts import TO_COME
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
 from feedback.services import guarding, jobs, registry, starting, tasks, turns
@@ -124,7 +125,7 @@ def claim_batch(job: Job, limit: int = 64) -> list[Response]:
     if not job.payload.get(LIVE):
         wanted |= Q(state=State.QUEUED, job=None)
     rows = (
-        Response.objects.filter(wanted, project_id=job.project_id)
+        Response.objects.filter(wanted, TO_COME, project_id=job.project_id)
         .select_related("prompt__project", "model_version", "project")
         .order_by("model_version_id", "pk")[:limit]
     )

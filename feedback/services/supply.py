@@ -14,6 +14,7 @@ from django.utils import timezone
 from feedback import queue
 from feedback.errors import DomainError
 from feedback.models import Job, Kind, Project, Prompt, Response, Task
+from feedback.models.prompts import TO_COME
 from feedback.services import generation, jobs, registry
 
 State = Response.State
@@ -32,7 +33,7 @@ def abandon(job: Job) -> int:
     if job.status in (Job.Status.FAILED, Job.Status.CANCELLED) and not job.payload.get(generation.LIVE):
         waited |= Q(state=State.QUEUED, job=None, created_at__lte=job.finished_at or timezone.now())
     reason = job.error or ("It was cancelled." if job.status == Job.Status.CANCELLED else ABANDONED)
-    abandoned = Response.objects.filter(waited, project=job.project).select_related("prompt")
+    abandoned = Response.objects.filter(waited, TO_COME, project=job.project).select_related("prompt")
     for response in abandoned:
         generation.fail_response(response, reason)
     return len(abandoned)
