@@ -17,9 +17,9 @@ from feedback.formats import documents
 from feedback.models import Corpus, Document, Job, Person, Project
 from feedback.rules import languages, personal
 from feedback.rules.text_quality import thresholds
-from feedback.services import events, jobs
+from feedback.services import events, inbox, jobs
 
-FOLDER, INBOX = "corpora", "inbox"
+FOLDER = "corpora"
 MOST_AT_ONCE = 1000
 UPLOAD, REPORT = "upload", "report"
 
@@ -89,7 +89,7 @@ def request_upload(
     if corpus.project.state == Project.State.CLOSED:
         raise ProjectClosed("The project is closed and takes no documents.")
     chosen = cleaning_of(cleaning or {})
-    root = "" if chunks is not None else str(inbox_path(path).relative_to(Path(settings.DATA_DIR).resolve()))
+    root = "" if chunks is not None else str(inbox.named(path).relative_to(Path(settings.DATA_DIR).resolve()))
     name = Path(name).name[:200] or "file"
     if chunks is not None and not (documents.type_of(name) or name.lower().endswith((".zip", ".gz"))):
         ends = ", ".join(sorted(documents.TYPES))
@@ -147,19 +147,6 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
         codes = ", ".join(languages.NAMES)
         raise Invalid(f"languages is a list of codes among {codes}; empty keeps all.", field="cleaning.languages")
     return switches | {"thresholds": asdict(limits), "languages": sorted(set(kept)), "mask": kinds}
-
-
-def inbox_path(name: str) -> Path:
-    """A file or folder that an operator has put under DATA_DIR/inbox. Nothing outside of it can be named.
-
-    Raises:
-        Invalid: there is none.
-    """
-    inbox = (Path(settings.DATA_DIR) / INBOX).resolve()
-    path = (inbox / name).resolve() if "\0" not in name else inbox / "\ufffd"
-    if not name or not path.is_relative_to(inbox) or not (path.is_file() or path.is_dir()):
-        raise Invalid(f"There is no file or folder {name!r} in {INBOX} of the service's data.", field="path")
-    return path
 
 
 def request_report(*, corpus: Corpus, by: Person | None) -> Job:

@@ -25,9 +25,9 @@ from feedback.formats.items import Defaults, InvalidRow
 from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
-from feedback.services import events, intake, jobs
+from feedback.services import events, inbox, intake, jobs
 
-FOLDER, INBOX = "imports", "inbox"
+FOLDER = "imports"
 LEAST, MOST = 60, 4000  # weight of a batch: two for each task, one for each answer
 BATCH_BYTES = 4 * 2**20
 # How long a batch's transaction should take. On SQLite everybody who writes waits for it (50 ms are the most).
@@ -136,15 +136,14 @@ def request_import(
 
 
 def from_inbox(name: str) -> tuple[str, Iterator[bytes]]:
-    """A file that an operator has put under DATA_DIR/inbox. Nothing outside of it can be named, by links neither.
+    """A file that an operator has put under DATA_DIR/inbox.
 
     Raises:
         Invalid: there is no such file.
     """
-    inbox = (Path(settings.DATA_DIR) / INBOX).resolve()
-    path = (inbox / name).resolve()
-    if "\0" in name or not path.is_relative_to(inbox) or not path.is_file():
-        raise Invalid(f"There is no file {name!r} in the folder {INBOX} of the service's data.", field="path")
+    path = inbox.named(name)
+    if not path.is_file():
+        raise Invalid(f"{name!r} is a folder. Name a file in it.", field="path")
 
     def chunks() -> Iterator[bytes]:
         with path.open("rb") as file:

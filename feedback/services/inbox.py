@@ -1,0 +1,25 @@
+"""What an operator has put on the server, to be named instead of sent."""
+
+from pathlib import Path
+
+from django.conf import settings
+
+from feedback.errors import Invalid
+
+INBOX = "inbox"
+
+
+def named(name: str) -> Path:
+    """A file or folder below DATA_DIR/inbox. Nothing outside of it can be named, by links neither.
+
+    Raises:
+        Invalid: there is none.
+    """
+    inbox = (Path(settings.DATA_DIR) / INBOX).resolve()
+    try:
+        path = (inbox / name).resolve(strict=True) if name else None
+    except (OSError, ValueError, RuntimeError):  # not there, too long for a name, a NUL in it, links in a circle
+        path = None
+    if path is None or not path.is_relative_to(inbox):
+        raise Invalid(f"There is no file or folder {name!r} in {INBOX} of the service's data.", field="path")
+    return path
