@@ -3,7 +3,10 @@
 Clients branch on the code, people read the sentence. Every door (REST, pages, commands) shows both.
 """
 
+import errno
 from typing import Any
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of an OSError: the disk is full, or a quota of it is
 
 
 class DomainError(Exception):
@@ -125,6 +128,12 @@ class NoSuchKind(Conflict):
 class NoServingModel(Conflict):
     code = "no_serving_model"
     sentence = "No model serves this project yet. Train and promote one, or set GENERATION_URL."
+
+
+class DiskFull(DomainError):
+    code = "disk_full"
+    status = 507
+    sentence = "The server's disk is full, so nothing of this was kept. Have its operator free some, then try again."
 
 
 class TooManyStreams(DomainError):

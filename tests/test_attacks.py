@@ -1,6 +1,7 @@
 """What somebody does who means harm, or whose program is broken: each is answered with a sentence, and harms nobody."""
 
 import base64
+import errno
 import os
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from feedback.formats import markdown
 from feedback.models import Annotation, Draft, Flag, Person, Project
-from feedback.services import projects, queue, schedules, supply, training
+from feedback.services import imports, projects, queue, schedules, supply, training
 from tests.conftest import PASSWORD
 from tests.factories import make_task
 from tests.house import ROOT
@@ -180,6 +182,21 @@ def test_only_its_owner_reads_the_data_folder(tmp_path: Path) -> None:
     )
     assert folder.stat().st_mode & 0o077 == 0
     assert (folder / "secret_key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("door", ["/api/v1/imports/", "/p/desk/data/imports/new/"])
+def test_a_full_disk_is_told_as_one(
+    project: Project, ada: Person, client: Client, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    def full(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(imports, "request_import", full)
+    client.force_login(ada)
+    file = SimpleUploadedFile("rows.jsonl", b"{}")
+    reply = client.post(door, {"project": "desk", "format": "touchstone", "file": file})
+    assert reply.status_code == 507
+    assert "disk_full" in reply.content.decode() and "free some" in reply.content.decode()
 
 
 # --- text that costs time -----------------------------------------------------------------------------

@@ -7,14 +7,13 @@ Safe to repeat: a second delivery finds the row no longer queued and returns. Ev
 attempt, so what an older attempt brings is refused, its records with it.
 """
 
-import errno
 import logging
 from collections.abc import Callable
 from functools import partial
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from feedback.errors import DomainError, InvalidTransition
+from feedback.errors import NO_ROOM, DomainError, InvalidTransition
 from feedback.models import Job
 from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
@@ -82,7 +81,7 @@ def _carry_out(job: Job) -> None:
         # queues it again, or fails it if that happens too often.
         log.exception("job %s lost its database", job.pk)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)
             raise
         full = f"There is no room left to write to: {error.strerror}."

@@ -8,7 +8,7 @@ from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, status
 
-from feedback.errors import DomainError
+from feedback.errors import NO_ROOM, DiskFull, DomainError
 
 SCOPE_ERROR = "insufficient_scope"
 
@@ -37,6 +37,8 @@ class Handler(ExceptionHandler):
             return DomainAPIException(exc)
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
+        if isinstance(exc, OSError) and exc.errno in NO_ROOM:
+            return DomainAPIException(DiskFull())
         return super().convert_known_exceptions(exc)
 
     def report_exception(self, exc: exceptions.APIException, response: Any) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from feedback.errors import NO_ROOM
 from feedback.formats import reading
 from feedback.formats.html_text import UnreadablePage, main_text
 from feedback.formats.reading import MAX_RECORD, Record
@@ -149,6 +150,8 @@ def extract(path: Path, name: str, target: Path, limit: int) -> tuple[int, str]:
                     return written, "The zip file unpacks to far more than its size; reading stopped here."
                 out.write(chunk)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         return written, f"It cannot be unpacked: {error}."
     return written, ""
 

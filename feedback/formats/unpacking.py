@@ -6,6 +6,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from feedback.errors import NO_ROOM
+
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 CHUNK = 1 << 20
 MOST_TIMES = 200  # text shrinks to a twentieth; what shrinks to less than a two-hundredth is meant to fill a disk
@@ -23,6 +25,9 @@ def unpack(path: Path, target: Path) -> str:
 
     Returns:
         What was wrong from there on, in a sentence; empty when all of it was read.
+
+    Raises:
+        OSError: there is no room for it.
     """
     limit = min(MOST, max(HARMLESS, MOST_TIMES * path.stat().st_size))
     try:
@@ -56,5 +61,7 @@ def _copy(source: Any, target: Path, limit: int) -> str:
                     )
                 out.write(chunk)
         except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise  # no fault of the file, so that what is left of it must not be passed over
             return f"The compressed file is cut off or damaged here: {error}."
     return ""

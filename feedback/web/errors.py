@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from feedback.errors import DomainError
+from feedback.errors import NO_ROOM, DiskFull, DomainError
 
 
 class DomainErrorMiddleware:
@@ -16,6 +16,8 @@ class DomainErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            error = DiskFull()
         if not isinstance(error, DomainError):
             return None
         if request.path.startswith(("/api/", "/v1/")):

@@ -1,16 +1,18 @@
 """Broken files, one a row: each bad line is told by its number in a sentence, and every good line is in."""
 # ruff: noqa: E501  (a row is read best as one line)
 
+import errno
 import gzip
 import json
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from feedback.formats import reading
+from feedback.formats import documents, reading, unpacking
 from feedback.models import Annotation, Person, Project, Prompt, Response
 from tests.services.test_import import asked, brought_in, lines, pair, refusals
 from workers.execution import run_job
@@ -105,6 +107,23 @@ def test_what_cannot_be_read_at_all_fails_with_a_sentence(
     assert (job.status, job.error_kind) == ("failed", "data")
     assert words in job.error
     assert not Prompt.objects.exists()
+
+
+@pytest.mark.parametrize("packed", ["gz", "zip", "zip of a corpus"])
+def test_a_full_disk_is_not_taken_for_the_end_of_the_file(tmp_path: Path, packed: str) -> None:
+    """Otherwise what was read so far would be brought in, and the rest passed over for good."""
+    file, text = tmp_path / "packed", b"word " * 500_000
+    if packed == "gz":
+        file.write_bytes(gzip.compress(text, 1))
+    else:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.txt", text)
+    with pytest.raises(OSError) as full:
+        if packed == "zip of a corpus":
+            documents.extract(file, "a.txt", Path("/dev/full"), limit=1 << 30)
+        else:
+            unpacking.unpack(file, Path("/dev/full"))
+    assert full.value.errno == errno.ENOSPC
 
 
 def test_formulas_of_spreadsheets_are_text(project: Project, hana: Person) -> None:
