@@ -19,6 +19,7 @@ from feedback.models import (
 )
 from feedback.rules import schemes
 from feedback.rules.payloads import LETTERS, PROMPT, unresolve
+from feedback.rules.queue_policy import QueuePolicy
 from feedback.services.assignments import SKIP_REASONS
 
 UNDO_MINUTES = 60
@@ -100,6 +101,13 @@ def progress(project: Project, person: Person, now: datetime | None = None) -> P
     mine = Annotation.objects.filter(project=project, annotator=person, revision=1, created_at__gte=midnight)
     today = mine.aggregate(count=Count("id"), seconds=Sum("seconds"))
     return Progress(today=today["count"], seconds=today["seconds"] or 0.0)
+
+
+def daily_limit(project: Project, person: Person) -> int | None:
+    """How many answers a day this person may give here: their own limit, else the project's; None for no limit."""
+    member = Membership.objects.filter(project=project, person=person).only("daily_limit").first()
+    own = member.daily_limit if member else None
+    return own if own is not None else QueuePolicy.of(project.queue_policy).daily_limit
 
 
 def guidelines(project: Project) -> GuidelineVersion | None:

@@ -58,6 +58,7 @@ def _page(
         "ahead": card(request, ahead) if isinstance(ahead, Assignment) else "",
         "present": found if isinstance(found, Assignment) and not revising else None,
         "progress": work.progress(project, who),
+        "limit": work.daily_limit(project, who),
         "guidelines": work.guidelines(project),
         "unread": work.unread_guidelines(project, who),
         "skip_reasons": assignments.SKIP_REASONS,

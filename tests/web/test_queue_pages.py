@@ -51,6 +51,7 @@ def test_what_a_member_may_do(project: Project, ada: Person, ben: Person, signed
     client.post(path + "training/", {"training": "waived"})
     member = Membership.objects.get(project=project, person=ben)
     assert (member.qualified, member.daily_limit) == ({"kinds": ["ranking"], "schemes": ["folder"]}, 7)
+    assert "</strong> of 7 today" in signed_in(ben).get("/p/desk/desk/").content.decode()
     assert member.training == "waived"
     page = client.get("/p/desk/project/members/").content.decode()
     assert "ranking (folder), 7 a day" in page and "waived" in page
