@@ -42,8 +42,10 @@ POLICY = {
     "extras": "Answers beyond the number wanted",
     "prompt_sources": "Prompts to practise on",
     "held_out_annotators": "Annotators held out",
+    "hold_out": "Held out of training",
 }
 PAIRS = {"each": "each answer by itself", "consensus": "what they agree on"}
+HELD_OUT = {"share": "one document in twenty", "last_tenth": "the last tenth of the characters"}
 STRENGTHS = ("negligible", "slight", "clear", "strong")
 
 
@@ -82,7 +84,9 @@ def policy_value(value: Any, name: str) -> str:
         return "are in it" if value else "are left out"
     if name == "held_out_annotators":
         return f"{100 * value:g} %" if value else "none"
-    return ", ".join(map(str, value)) if value else "of every source"
+    if name == "hold_out":
+        return HELD_OUT.get(value, str(value))
+    return ", ".join(value) or "of every source"
 
 
 @register.filter

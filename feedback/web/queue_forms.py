@@ -9,7 +9,6 @@ from feedback.rules.pairing import PRIORITIES
 from feedback.rules.queue_policy import MOST_GOLD, MOST_WEIGHT, QueuePolicy
 from feedback.web.admin_forms import PageForm
 
-
 MOST_GOLD_PERCENT = round(100 * MOST_GOLD)
 
 
@@ -20,8 +19,8 @@ class QueuePolicyForm(PageForm):
         label="Checks, percent of what is given",
         min_value=0,
         max_value=100,
-        help_text=f"0 to {MOST_GOLD_PERCENT}; 100 gives nothing but checks, to test somebody. Mixed in silently: never two"
-        " in a row, each once a person, in an order of their own.",
+        help_text=f"0 to {MOST_GOLD_PERCENT}; 100 gives nothing but checks, to test somebody. Mixed in silently: never"
+        " two in a row, each once a person, in an order of their own.",
     )
     daily_limit = forms.IntegerField(
         label="Answers a day, for each person",

@@ -1,13 +1,18 @@
 """Words, times and figures as pages show them."""
 
 import re
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from feedback.formats.markdown import to_html
+from feedback.models import Concern, Job, Kind
+from feedback.selectors import dashboards
+from feedback.selectors.training_rows import Policy
 from feedback.templatetags import feedback as tags
+from feedback.templatetags import page_words
 from feedback.web.glossary import TERMS
 from feedback.web.happenings import SENTENCES
 from feedback.web.stations import STATIONS
@@ -86,3 +91,10 @@ def test_code_is_highlighted_by_classes_not_styles() -> None:
 
 def test_links_tell_nothing_about_who_follows_them() -> None:
     assert 'rel="noopener noreferrer nofollow"' in to_html("[x](https://example.org)")
+
+
+def test_jobs_kinds_and_reasons_are_never_told_by_their_names() -> None:
+    assert {kind: page_words.job_kind(kind) for kind in Job.Kind} == page_words.JOBS
+    assert set(dashboards.CONCERNS) == set(Concern.Reason)
+    assert set(page_words.DOINGS) == set(Kind) - {Kind.CONVERSATION}, "talks have a page of their own"
+    assert {field.name for field in fields(Policy)} | {"hold_out"} == set(page_words.POLICY)
