@@ -35,7 +35,6 @@ DOINGS = {
     "classification": "choose labels for a text",
     "spans": "mark words in a text",
 }
-FILES = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
 POLICY = {
     "pairs": "Of several answers to a task",
     "unsettled": "Tasks that want more answers",
@@ -100,8 +99,3 @@ def doings(kinds: list[str]) -> str:
     """What an annotator does in a project of these kinds: one sentence's list."""
     said = [DOINGS[kind] for kind in kinds if kind in DOINGS]
     return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}" if said else ""
-
-
-@register.filter
-def file_kind(file_type: str) -> str:
-    return FILES.get(file_type, file_type)
