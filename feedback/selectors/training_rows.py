@@ -38,6 +38,7 @@ from feedback.selectors import corpora
 
 CHUNK = 500
 COMPARED = ("comparison", "conversation")
+HELD = (Prompt.State.RECEIVED, Prompt.State.BLOCKED)  # the guard has not let it on
 JUDGED = ("preference", "unpaired")  # kinds of rows that say what is better
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
 
@@ -72,11 +73,15 @@ class TrainingRow:
     annotations: tuple[tuple[int, str], ...] = ()
 
 
-def feedback_rows(project: Project, policy: Policy, left_out: Counter[str]) -> Iterator[TrainingRow]:
+def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | None = None) -> Iterator[TrainingRow]:
     """Preferences, demonstrations, prompts, unpaired examples, and texts with labels and spans of a project.
 
-    What held-out annotators preferred, rated or found bad on training prompts is counted in `left_out` instead.
+    Counted in `left_out` instead: what held-out annotators preferred, rated or found bad on training prompts, and pairs
+    and demonstrations on prompts that the guard has blocked, or not looked at yet.
     """
+    left_out = Counter() if left_out is None else left_out
+    held = sum(rows.filter(prompt__state__in=HELD).count() for rows in (_all_pairs(project, policy), _written(project)))
+    left_out.update({"held_prompts": held} if held else {})
     people = held_out_annotators(project, policy.held_out_annotators)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
     for row in _feedback_rows(project, policy):
@@ -200,11 +205,15 @@ def _decided(verdict: Verdict) -> Iterator[TrainingRow]:
         yield TrainingRow(prompt.split, row, sources)
 
 
-def _demonstrations(project: Project) -> Iterator[TrainingRow]:
-    """Responses that people wrote; of those written for a task, the ones that are the current answer."""
+def _written(project: Project) -> QuerySet[Response]:
     stands = Q(annotation=None) | Q(annotation__in=_current_keys(project))
     written = Response.objects.filter(stands, project=project, author__isnull=False, state=Response.State.READY)
-    written = written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
+    return written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
+
+
+def _demonstrations(project: Project) -> Iterator[TrainingRow]:
+    """Responses that people wrote; of those written for a task, the ones that are the current answer."""
+    written = _written(project).exclude(prompt__state__in=HELD)
     for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
         source = (_source(response.annotation),) if response.annotation else ()
@@ -213,7 +222,7 @@ def _demonstrations(project: Project) -> Iterator[TrainingRow]:
 
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Each different prompt once; a prompt that came several times is no more likely to be sampled from."""
-    prompts = Prompt.objects.filter(project=project).exclude(state__in=[Prompt.State.RECEIVED, Prompt.State.BLOCKED])
+    prompts = Prompt.objects.filter(project=project).exclude(state__in=HELD)
     if policy.prompt_sources:
         prompts = prompts.filter(source__in=policy.prompt_sources)
     seen = set()
@@ -308,6 +317,10 @@ def _label_row(kind: str, text: str, payload: dict[str, Any], scheme: dict[str, 
 
 
 def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
+    return _all_pairs(project, policy).exclude(prompt__state__in=HELD)
+
+
+def _all_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     pairs = PreferencePair.objects.standing().filter(project=project)
     pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
     # Checks and training rounds measure annotators; they do not teach models.

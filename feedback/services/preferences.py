@@ -28,7 +28,7 @@ from feedback.rules import messages as message_rules
 from feedback.rules.canonical import body_hash
 from feedback.rules.pairing import queue_key
 from feedback.rules.preference import CLEAR, STRENGTH_NAMES
-from feedback.services import people, prompts
+from feedback.services import guarding, people, prompts
 
 
 def give_preference(
@@ -49,7 +49,8 @@ def give_preference(
         The pair, and whether it is new (False: the same external_id and body came before).
 
     Raises:
-        Invalid: a message or the strength is wrong, or both responses are the same text.
+        Invalid: a message or the strength is wrong, both responses are the same text, or the prompt holds personal data
+            that the project does not take.
         ExternalIdConflict: the external_id exists with another body.
     """
     try:
@@ -70,12 +71,25 @@ def give_preference(
     digest = body_hash([messages, chosen, rejected, strength, source, annotator_name])
     if external_id is not None and (before := _same(project, external_id, digest)):
         return before, False
+    arrival = guarding.arrive(project, messages)
+    if arrival.state == Prompt.State.BLOCKED:
+        found = ", ".join(arrival.told["personal"])
+        raise Invalid(f"It holds personal data ({found}), which this project does not take.", field="prompt")
     annotator = people.imported_person(source=source, name=annotator_name)
     try:
         with transaction.atomic():
-            prompt = prompts.new_prompt(project=project, messages=messages, source=source, created_by=by)
+            prompt = prompts.new_prompt(
+                project=project,
+                messages=arrival.messages,
+                source=source,
+                created_by=by,
+                screening=arrival.told,
+                state=arrival.state or Prompt.State.READY,
+            )
             prompt.save()
             pair = _write(project, prompt, annotator, by, chosen, rejected, strength, source, external_id, digest)
+            if prompt.state == Prompt.State.RECEIVED:
+                guarding.ask_worker(project)
     except IntegrityError:
         if external_id is not None and (before := _same(project, external_id, digest)):
             return before, False

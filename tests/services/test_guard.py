@@ -10,7 +10,18 @@ from feedback.errors import Conflict, Invalid, InvalidTransition
 from feedback.models import Assignment, Job, ModelVersion, Prompt, Response, Task
 from feedback.rules.screening import Guard
 from feedback.selectors import guard_pages
-from feedback.services import generation, guarding, imports, projects, prompts, queue, registry, screening, tasks
+from feedback.services import (
+    generation,
+    guarding,
+    imports,
+    preferences,
+    projects,
+    prompts,
+    queue,
+    registry,
+    screening,
+    tasks,
+)
 from tests.factories import make_model, make_prompt, make_response, make_snapshot, make_task
 
 NAMES = {"kind": "spans", "labels": [{"name": "person"}, {"name": "place"}]}
@@ -284,3 +295,37 @@ def test_imported_tasks_wait_too(guarded, ada):
         score(row, SAFE)
     task.refresh_from_db()
     assert task.state == "open"
+
+
+class TestPairsFromElsewhere:
+    def give(self, project, ada, text):
+        return preferences.give_preference(
+            project=project,
+            by=ada,
+            prompt_messages=[{"role": "user", "content": text}],
+            chosen="No.",
+            rejected="Buy now!",
+            source="elsewhere",
+            annotator_name="somebody",
+        )[0].prompt
+
+    def pairs_in(self, snapshot) -> int:
+        return sum(kinds.get("preference", 0) for kinds in snapshot.counts.values())
+
+    def test_on_a_prompt_that_is_held_they_are_kept_and_train_nothing(self, project, ada, guarded):
+        good, bad = self.give(project, ada, "my lamp is dark"), self.give(project, ada, "cheap lamps")
+        assert {good.state, bad.state} == {"received"} and Job.objects.filter(kind="score").count() == 1
+        score(good, SAFE), score(bad, SPAM)
+        assert (good.state, bad.state) == ("ready", "blocked")
+        snapshot = make_snapshot(project, ada)
+        assert (self.pairs_in(snapshot), snapshot.manifest["left_out"]) == (1, {"held_prompts": 1})
+        screening.unblock_prompt(by=ada, prompt=bad, reason="It is a lamp shop.")
+        assert self.pairs_in(make_snapshot(project, ada)) == 2, "the rejected side may be just what a guard blocks"
+
+    def test_personal_data_in_their_prompts_is_masked_or_refused(self, project, ada):
+        project = screening.set_screening(by=ada, project=project, personal="mask")
+        assert self.give(project, ada, "I am rosa@example.org").text == "I am [email]"
+        project = screening.set_screening(by=ada, project=project, personal="block")
+        with pytest.raises(Invalid, match=r"personal data \(email\)"):
+            self.give(project, ada, "I am ben@example.org")
+        assert Prompt.objects.filter(project=project).count() == 1
