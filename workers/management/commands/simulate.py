@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
@@ -36,7 +37,7 @@ class Command(BaseCommand):
     help = "Simulated annotators judge over HTTP; with --turn a whole turn: collect, train, promote, collect again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--url", default="http://localhost:8000", help="where the service answers")
+        parser.add_argument("--url", default=f"http://localhost:{settings.PORT}", help="where the service answers")
         parser.add_argument("--project", default="support-desk", help="short name of the project")
         parser.add_argument("--annotators", type=int, default=8, help="how many people")
         parser.add_argument("--comparisons", type=int, default=6000, help="how many answers in all")
