@@ -130,7 +130,8 @@ class PPOConfig(Adapting):
         iterations: rollouts, each followed by its updates, >= 1.
         rollout_batch: completions in one rollout, >= 2.
         ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
-        learning_rate: of the policy, > 0. value_learning_rate: of the critic; None is the same.
+        learning_rate: of the policy, > 0. value_learning_rate: of the critic; None is the same, but for a
+            shared critic's head twenty times it.
         schedule: of both: "linear" to zero at the last iteration, or "constant".
         reward_floor: share of selection pairs the reward model must agree with before a policy is trained against it;
             0 is off.

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from trainer.config import PPOConfig
     from trainer.scoring import Judge
 
+HEAD_RATE = 20.0  # of the policy's learning rate
+
 
 def unused_reward(prompts: list[Any], **_: Any) -> list[float | None]:
     """RLOOTrainer insists on a reward function; ours is a `Judge`, called where the rollout is made."""
@@ -149,14 +151,16 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         return DataLoader(range(steps), batch_size=1, collate_fn=lambda step: {"step": step[0]})  # type: ignore[arg-type]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own."""
+        """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own: faster if it is a head
+        alone, which begins at zero."""
         if self.optimizer is None:
             critic = [p for p in self.critic.parameters() if p.requires_grad]
             policy = [p for n, p in self.policy.named_parameters() if p.requires_grad and not n.startswith("critic.")]
+            faster = HEAD_RATE if isinstance(self.critic, ValueHead) else 1.0
             self.optimizer = torch.optim.AdamW(
                 [
                     {"params": policy, "lr": self.ppo.learning_rate},
-                    {"params": critic, "lr": self.ppo.value_learning_rate or self.ppo.learning_rate},
+                    {"params": critic, "lr": self.ppo.value_learning_rate or self.ppo.learning_rate * faster},
                 ],
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
                 eps=self.ppo.adam_eps,

@@ -110,8 +110,9 @@ def test_the_coefficient_follows_kl_and_enters_the_reward(make: Make) -> None:
     assert seen[3]["kl_coef"] != seen[1]["kl_coef"]
 
 
+@pytest.mark.parametrize("critic", ["separate", "shared"])
 def test_16_the_critic_explains_most_of_the_variance_after_ten_iterations(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch, critic: str
 ) -> None:
     """Scores that follow from the prompt, which every state holds."""
     monkeypatch.setattr("trainer.ppo_math.score_with_eos_rule", lambda scores, *_: scores)
@@ -119,6 +120,7 @@ def test_16_the_critic_explains_most_of_the_variance_after_ten_iterations(
     make(
         score=lambda prompts, completions: torch.tensor([len(ids) - 2.75 for ids in prompts]),
         after=lambda _, figures: seen.append(figures),
+        critic=critic,
         iterations=11,
         rollout_batch=32,
         micro_batch=32,
@@ -326,6 +328,8 @@ def test_17_the_optimiser_is_as_the_papers_set_it(make: Make) -> None:
     assert counted == sum(p.numel() for p in trainer.policy.parameters())
     trainer.train()
     assert trainer.optimizer.param_groups[0]["lr"] == 0
+    shared = make(critic="shared").create_optimizer()
+    assert [group["lr"] for group in shared.param_groups] == [0.01, 0.2]
 
 
 def test_17_gradients_are_clipped(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
