@@ -10,9 +10,10 @@ plan: there the parameters stay apart from the SQL.
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models import sql
 from django.db.models.expressions import Expression
 from django.db.models.query import get_related_populators
@@ -40,10 +41,10 @@ class _Statement:
     def compile(self) -> Any:
         raise NotImplementedError
 
-    def of_here(self) -> Any:
-        found = self.compiled.get(connection.vendor)
+    def of(self, database: Any) -> Any:
+        found = self.compiled.get(database.vendor)
         if found is None:  # two threads may do it twice, to the same end
-            found = self.compiled[connection.vendor] = self.compile()
+            found = self.compiled[database.vendor] = self.compile()
         return found
 
 
@@ -63,17 +64,16 @@ class Select(_Statement):
         return text, names, [(place, *how) for place, how in converters.items()], make_row
 
     def all(self, **given: Any) -> list[Row]:
-        text, names, converters, make_row = self.of_here()
-        with _cursor() as cursor:
-            cursor.execute(text, [_stored(given[name]) for name in names])
-            found = cursor.fetchall()
+        database = connections[DEFAULT_DB_ALIAS]
+        text, names, converters, make_row = self.of(database)
+        found = _run(database, text, [_stored(database, given[name]) for name in names]).fetchall()
         rows = []
         for row in found:
             if converters:
                 row = list(row)
                 for place, how, expression in converters:
                     for convert in how:
-                        row[place] = convert(row[place], expression, connection)
+                        row[place] = convert(row[place], expression, database)
             rows.append(make_row(row))
         return rows
 
@@ -96,18 +96,16 @@ class Update(_Statement):
         return _plain(*query.get_compiler(connection=connection).as_sql())
 
     def __call__(self, **given: Any) -> int:
-        text, names = self.of_here()
-        with _cursor() as cursor:
-            cursor.execute(text, [_stored(given[name]) for name in names])
-            return int(cursor.rowcount)
+        database = connections[DEFAULT_DB_ALIAS]
+        text, names = self.of(database)
+        return int(_run(database, text, [_stored(database, given[name]) for name in names]).rowcount)
 
     def key(self, **given: Any) -> int | None:
         """The key of the one row that was changed, or None."""
-        text, names = self.of_here()
-        with _cursor() as cursor:
-            cursor.execute(f"{text} RETURNING id", [_stored(given[name]) for name in names])
-            found = cursor.fetchone()
-        return int(found[0]) if found else None
+        database = connections[DEFAULT_DB_ALIAS]
+        text, names = self.of(database)
+        found = _run(database, f"{text} RETURNING id", [_stored(database, given[name]) for name in names]).fetchall()
+        return int(found[0][0]) if found else None
 
 
 class Delete(Update):
@@ -123,16 +121,16 @@ _inserts: dict[tuple[str, type[models.Model], bool], tuple[str, list[Any]]] = {}
 
 def insert(row: models.Model, *, unless_there: bool = False) -> bool:
     """Store a new row and set its key. False, with `unless_there`, where a unique constraint has one like it."""
-    known = (connection.vendor, type(row), unless_there)
+    database = connections[DEFAULT_DB_ALIAS]
+    known = (database.vendor, type(row), unless_there)
     if known not in _inserts:
         _inserts[known] = _insertion(type(row), unless_there)
     text, fields = _inserts[known]
-    with _cursor() as cursor:
-        cursor.execute(text, [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields])
-        found = cursor.fetchone()
-    if found is None:
+    values = [field.get_db_prep_save(field.pre_save(row, True), database) for field in fields]
+    found = _run(database, text, values).fetchall()
+    if not found:
         return False
-    row.pk, row._state.adding, row._state.db = found[0], False, connection.alias
+    row.pk, row._state.adding, row._state.db = found[0][0], False, database.alias
     return True
 
 
@@ -148,15 +146,35 @@ def _insertion(model: type[models.Model], unless_there: bool) -> tuple[str, list
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _cursor() -> Any:
-    """Django's own; on PostgreSQL one that sends parameters apart from the SQL, so that plans are kept."""
-    if connection.vendor != "postgresql":
-        return connection.cursor()
+def _run(database: Any, text: str, values: list[Any]) -> Any:
+    """A cursor that has executed the statement. On PostgreSQL the values go apart from the SQL, so that plans are kept.
+
+    Of what Django does around each statement this does what keeps transactions and errors right; the rest, which is for
+    those who look on, where somebody does.
+    """
+    database.ensure_connection()
+    if database.vendor == "postgresql":
+        cursor = _binding_cursor()(database.connection)
+        if database.queries_logged or database.execute_wrappers:
+            cursor = database._prepare_cursor(cursor)
+    else:
+        cursor = database.cursor()
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors:
+        cursor.execute(text, values)
+    return cursor
+
+
+@cache
+def _binding_cursor() -> Any:
     from django.db.backends.postgresql.base import ServerBindingCursor
 
-    connection.ensure_connection()
-    cursor: Any = ServerBindingCursor
-    return connection._prepare_cursor(cursor(connection.connection))  # type: ignore[attr-defined]
+    class BindingCursor(ServerBindingCursor):
+        def _convert_query(self, query: Any, params: Any = None) -> Any:
+            self._query = super()._convert_query(query, params)  # type: ignore[misc]  # for who captures queries
+            return self._query
+
+    return BindingCursor
 
 
 def _plain(text: str, params: Sequence[Any]) -> tuple[str, list[str]]:
@@ -183,14 +201,14 @@ def _literal(value: Any) -> str:
     raise TypeError(f"{value!r} cannot be written into a statement; make it a Given.")
 
 
-def _stored(value: Any) -> Any:
+def _stored(database: Any, value: Any) -> Any:
     """A given value as the database takes it."""
-    if isinstance(value, uuid.UUID) and not connection.features.has_native_uuid_field:
+    if isinstance(value, uuid.UUID) and not database.features.has_native_uuid_field:
         return value.hex
     if isinstance(value, datetime):
-        return connection.ops.adapt_datetimefield_value(value)
+        return database.ops.adapt_datetimefield_value(value)
     if isinstance(value, dict | list):
-        return connection.ops.adapt_json_value(value, None)
+        return database.ops.adapt_json_value(value, None)
     return value
 
 

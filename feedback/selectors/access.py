@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from feedback.errors import Forbidden, NotFound
 from feedback.models import (
@@ -40,12 +40,22 @@ ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER
 
 M = TypeVar("M", bound=models.Model)
 
-SEAT = Select(lambda: Membership.objects.filter(project=Given("project"), person=Given("person"))[:1])
-PROJECT = Select(lambda: Project.objects.order_by().filter(public_id=Given("key")))
-PROJECT_BY_NAME = Select(lambda: Project.objects.order_by().filter(slug=Given("key")))
+
+def _role(project: str) -> Subquery:
+    """The asking person's role, to come along with a row of the project."""
+    seats = Membership.objects.filter(project=OuterRef(project), person=Given("person"))
+    return Subquery(seats.values("role")[:1])
+
+
+MEMBERSHIP = Membership.objects.filter(project=Given("project"), person=Given("person"))
+ROLE = Select(lambda: MEMBERSHIP.values_list("role")[:1])
+PROJECT = Select(lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(public_id=Given("key")))
+PROJECT_BY_NAME = Select(lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(slug=Given("key")))
 ASSIGNMENT = Select(
-    lambda: Assignment.objects.select_related("project", "task__prompt", "current").filter(
-        public_id=Given("key"), annotator=Given("person")
+    lambda: (
+        Assignment.objects.select_related("project", "task__prompt", "current")
+        .annotate(role=_role("project"))
+        .filter(public_id=Given("key"), annotator=Given("person"))
     )
 )
 
@@ -56,13 +66,7 @@ class Viewer:
 
     person: Person
     token: ApiToken | None = None
-    seats: dict[int, Membership | None] = field(default_factory=dict, compare=False, repr=False)
-
-    def seat_in(self, project: Project) -> Membership | None:
-        """Their membership, asked for once; None for strangers, and for house admins who need none."""
-        if project.pk not in self.seats:
-            self.seats[project.pk] = SEAT.first(project=project.pk, person=self.person.pk)
-        return self.seats[project.pk]
+    roles: dict[int, str | None] = field(default_factory=dict, compare=False, repr=False)  # read so far, by project
 
 
 def projects_for(viewer: Viewer) -> QuerySet[Project]:
@@ -81,8 +85,10 @@ def role_in(viewer: Viewer, project: Project) -> str | None:
         return None
     if viewer.person.is_house_admin:
         return ADMIN
-    membership = viewer.seat_in(project)
-    return membership.role if membership else None
+    if project.pk not in viewer.roles:
+        found = ROLE.first(project=project.pk, person=viewer.person.pk)
+        viewer.roles[project.pk] = found[0] if found else None
+    return viewer.roles[project.pk]
 
 
 def may(viewer: Viewer, project: Project, role: str) -> bool:
@@ -101,9 +107,14 @@ def require_role(viewer: Viewer, project: Project, role: str) -> None:
 
 def get_project(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Project:
     """By public id or slug."""
-    project = PROJECT.first(key=uuid.UUID(str(key))) if _is_uuid(key) else PROJECT_BY_NAME.first(key=str(key))
+    given = {"person": viewer.person.pk}
+    if _is_uuid(key):
+        project = PROJECT.first(key=uuid.UUID(str(key)), **given)
+    else:
+        project = PROJECT_BY_NAME.first(key=str(key), **given)
     if project is None:
         raise NotFound
+    viewer.roles[project.pk] = project.role
     require_role(viewer, project, role)
     return project
 
@@ -176,9 +187,10 @@ def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
 def get_assignment(viewer: Viewer, key: Any) -> Assignment:
     """The viewer's own assignment, and nobody else's."""
     known = uuid.UUID(str(key)) if _is_uuid(key) else None
-    assignment: Assignment | None = ASSIGNMENT.first(key=known, person=viewer.person.pk) if known else None
+    assignment: Any = ASSIGNMENT.first(key=known, person=viewer.person.pk) if known else None
     if assignment is None:
         raise NotFound
+    viewer.roles[assignment.project_id] = assignment.role
     assignment.annotator = viewer.person
     require_role(viewer, assignment.project, ANNOTATOR)
     return assignment

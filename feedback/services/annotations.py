@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, OuterRef, Subquery
 from django.utils import timezone
 
 from feedback.errors import AlreadySubmitted, Conflict, Invalid
@@ -17,7 +16,6 @@ from feedback.models import (
     Concern,
     Draft,
     Flag,
-    GuidelineVersion,
     Kind,
     Person,
     PreferencePair,
@@ -39,14 +37,6 @@ MAX_DRAFT_CHARACTERS = 100_000
 SUBMITTED = ("state", "counted", "current", "slot", "ahead", "sent_back")  # what an answer changes in its assignment
 
 SHOWN = Select(lambda: Response.objects.filter(placed__task=Given("task")).values_list("pk", "public_id", "text"))
-NEWEST_GUIDELINE = GuidelineVersion.objects.filter(project=OuterRef("project")).order_by("-number").values("pk")[:1]
-BEFORE = Select(  # the last revision, and the guidelines that an answer is given under
-    lambda: (
-        Assignment.objects.filter(pk=Given("assignment"))
-        .annotate(last=Max("annotations__revision"))
-        .values_list("last", Subquery(NEWEST_GUIDELINE))
-    )
-)
 ANSWERED = Update(
     lambda: Assignment.objects.filter(pk=Given("assignment")),
     state=State.SUBMITTED,
@@ -70,9 +60,10 @@ def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
         raise Invalid("A draft must be an object.", field="payload")
     if len(str(payload)) > MAX_DRAFT_CHARACTERS:
         raise Invalid(f"A draft may hold {MAX_DRAFT_CHARACTERS} characters.", field="payload")
-    if Assignment.objects.filter(pk=assignment.pk, state=State.SUBMITTED).exists():
-        raise AlreadySubmitted
-    draft, _ = Draft.objects.update_or_create(assignment=assignment, defaults={"payload": payload})
+    with transaction.atomic():  # with the lock that an answer takes: no draft stays behind that came in beside it
+        if Assignment.objects.select_for_update().get(pk=assignment.pk).state == State.SUBMITTED:
+            raise AlreadySubmitted
+        draft, _ = Draft.objects.update_or_create(assignment=assignment, defaults={"payload": payload})
     return draft
 
 
@@ -113,7 +104,8 @@ def submit(
         ANSWERED(assignment=held.pk, counted=counted, current=annotation.pk, slot=held.slot)
         if counted:
             settle(task)
-        DRAFTS(assignment=held.pk)
+        if held.has_draft:
+            DRAFTS(assignment=held.pk)
         if task.training_round:
             training_round.judge(annotation=annotation, task=task)
         elif task.gold is None:
@@ -161,7 +153,7 @@ def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
             assignment=held,
             annotator=by,
             kind=task.kind,
-            revision=(BEFORE.all(assignment=held.pk)[0][0] or 0) + 1,
+            revision=held.revisions + 1,
             payload={},
             shown=held.current.shown,
             withdrawn=True,
@@ -184,9 +176,9 @@ def flag(*, assignment: Assignment, by: Person, reason: str) -> Flag:
 
 
 def append(
-    task: Task, held: Assignment, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
+    task: Task, held: Any, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
-    """One more annotation row with its pairs. Call while holding the locks."""
+    """One more annotation row with its pairs. Call while holding the locks, with what `lock` has told."""
     rows = SHOWN.all(task=task.pk) if held.order else []
     by_key = {key: (str(public_id), text) for key, public_id, text in rows}
     shown = [by_key[key][0] for key in held.order]
@@ -203,19 +195,18 @@ def append(
         payload = payloads.resolve(answer, question)
     except payloads.InvalidAnswer as error:
         raise Invalid(error.sentence, field=error.field) from None
-    last, guideline = BEFORE.all(assignment=held.pk)[0]
     annotation = Annotation(
         project_id=held.project_id,
         task=task,
         assignment=held,
         annotator=by,
         kind=task.kind,
-        revision=(last or 0) + 1,
+        revision=held.revisions + 1,
         payload=payload,
         shown=shown,
         late=late,
         seconds=_seconds(held, seconds),
-        guideline_id=guideline,
+        guideline_id=held.guidelines,
         client=client,
     )
     insert(annotation)

@@ -120,7 +120,7 @@ class Ask:
         self.policy = QueuePolicy.of(project.queue_policy)
         self.who = {"project": project.pk, "annotator": annotator.pk}
         # Before what is held: whatever is given in between shows in the cursor when it is moved.
-        self.cursors: dict[str, QueueCursor] = {row.kind: row for row in ask_for.CURSORS.all(**self.who)}
+        self.member, self.cursors = ask_for.who(project, annotator)
         self.held: list[Assignment] = ask_for.HELD.all(now=now, **self.who)
 
     # --- what is at hand ---------------------------------------------------------------------------
@@ -145,12 +145,6 @@ class Ask:
         return assignment
 
     # --- who asks ----------------------------------------------------------------------------------
-
-    @cached_property
-    def member(self) -> Membership | None:
-        """None for a house admin who works here without a seat."""
-        found: Membership | None = ask_for.MEMBER.first(**self.who)
-        return found
 
     @cached_property
     def in_training(self) -> bool:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, When
+from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery, When
 
-from feedback.models import Assignment, Membership, QueueCursor, Response, Task
+from feedback.models import Assignment, Membership, Person, Project, QueueCursor, Response, Task
 from feedback.prepared import Given, Select, Update
 
 LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
@@ -28,6 +28,15 @@ def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tupl
     """Keys and places of the first of them in a stretch of the queue."""
     found = tasks.filter(queue_key__gt=after, queue_key__lte=upto).order_by("queue_key")
     return found.values_list("pk", "queue_key")[:LOOK_AHEAD]
+
+
+def who(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
+    """The annotator's seat (None of a house admin without one), as far as the queue reads it, and cursors by kind."""
+    rows = WHO.all(project=project.pk, annotator=annotator.pk)
+    seats = [row[: len(SEAT)] for row in rows if row[0] is not None]
+    cursors = [QueueCursor(**dict(zip(CURSOR, row[len(SEAT) :], strict=True))) for row in rows if row[len(SEAT)]]
+    member = Membership(**dict(zip(SEAT, seats[0], strict=True))) if seats else None
+    return member, {cursor.kind: cursor for cursor in cursors}
 
 
 def _find(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
@@ -65,8 +74,19 @@ TASK = Select(
 TEXTS = Select(
     lambda: Response.objects.filter(placed__task=Given("task")).order_by("placed__position").values_list("pk", "text")
 )
-MEMBER = Select(lambda: Membership.objects.filter(project=Given("project"), person=Given("annotator"))[:1])
-CURSORS = Select(lambda: QueueCursor.objects.filter(project=Given("project"), annotator=Given("annotator")))
+SEAT = ("role", "qualified", "daily_limit", "training")  # what the queue reads of a membership
+CURSOR = ("pk", "kind", "queue_key", "epoch", "check_last", "given")
+WHO = Select(  # one row for each cursor, or one without
+    lambda: (
+        Project.objects.order_by()
+        .annotate(
+            seat=FilteredRelation("memberships", condition=Q(memberships__person=Given("annotator"))),
+            cursor=FilteredRelation("queuecursor", condition=Q(queuecursor__annotator=Given("annotator"))),
+        )
+        .filter(pk=Given("project"))
+        .values_list(*(f"seat__{name}" for name in SEAT), *(f"cursor__{name}" for name in CURSOR))
+    )
+)
 HELD = Select(
     lambda: (
         Assignment.objects.select_related("task")

@@ -4,22 +4,40 @@ The database refuses a second holder of a slot. Call these while holding the tas
 task first, then the assignment, the one order everywhere, so that no two of them wait for each other.
 """
 
-from django.db.models import F, Model
+from typing import Any
 
-from feedback.models import Assignment, Task
+from django.db.models import Count, Exists, F, Model, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from feedback.models import Annotation, Assignment, Draft, GuidelineVersion, Task
 from feedback.prepared import Given, Select, Update
 from feedback.services import concerns
 
 State = Assignment.State
 
+REVISIONS = Annotation.objects.filter(assignment=OuterRef("pk")).order_by("-revision")
+GUIDELINES = GuidelineVersion.objects.filter(project=OuterRef("project")).order_by("-number")
 TASK = Select(lambda: Task.objects.select_for_update().filter(pk=Given("task")))
 ASSIGNMENT = Select(
-    lambda: Assignment.objects.select_for_update(of=("self",)).select_related("current").filter(pk=Given("assignment"))
+    lambda: (
+        Assignment.objects.select_for_update(of=("self",))
+        .select_related("current")
+        .annotate(
+            revisions=Coalesce(Subquery(REVISIONS.values("revision")[:1]), 0),
+            guidelines=Subquery(GUIDELINES.values("pk")[:1]),
+            has_draft=Exists(Draft.objects.filter(assignment=OuterRef("pk"))),
+        )
+        .filter(pk=Given("assignment"))
+    )
 )
 TAKEN = Select(lambda: Assignment.objects.filter(task=Given("task"), state__in=Assignment.LIVE).values_list("slot"))
-COUNTED = Select(lambda: Assignment.objects.filter(task=Given("task"), counted=True).values_list("pk"))
+COUNTED = Assignment.objects.filter(task=OuterRef("pk"), counted=True).order_by().values("task")
 SETTLE = Update(
-    lambda: Task.objects.filter(pk=Given("task"), state__in=[Task.State.OPEN, Task.State.ASIDE]),
+    lambda: Task.objects.filter(
+        pk=Given("task"),
+        state__in=[Task.State.OPEN, Task.State.ASIDE],
+        annotations_wanted__lte=Subquery(COUNTED.annotate(number=Count("pk")).values("number")),
+    ),
     state=Task.State.SETTLED,
 )
 
@@ -28,9 +46,10 @@ class Contended(Exception):
     """Somebody else is at the same rows this moment, and cannot be waited for: look again."""
 
 
-def lock(assignment: Assignment) -> tuple[Task, Assignment]:
+def lock(assignment: Assignment) -> tuple[Task, Any]:
     """The task's row, then the assignment's, both locked. What does not change is taken from `assignment` if it has it:
-    the project, the annotator and the prompt."""
+    the project, the annotator and the prompt. The assignment also tells how many `revisions` it has, which `guidelines`
+    are the newest (a key), and whether it `has_draft`."""
     (task,) = TASK.all(task=assignment.task_id)
     (held,) = ASSIGNMENT.all(assignment=assignment.pk)
     _carry(assignment, held, "project", "annotator")
@@ -80,9 +99,5 @@ def free_slot(task: Task) -> None:
 def settle(task: Task) -> None:
     """Settled when it has all the counted answers it wants; if they disagree, a reviewer is asked to decide."""
     wanted = task.annotations_wanted
-    if wanted is None:
-        return
-    if len(COUNTED.all(task=task.pk)) < wanted:
-        return
-    if SETTLE(task=task.pk) and wanted > 1:
+    if wanted is not None and SETTLE(task=task.pk) and wanted > 1:
         concerns.raise_disagreement(task)
