@@ -222,6 +222,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "feedback.api.pagination.NewestFirst",
     "PAGE_SIZE": 50,
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,  # the schema says what a door takes; OPTIONS is refused like any other method
     "EXCEPTION_HANDLER": "feedback.api.errors.exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["feedback.api.throttling.ByToken", "feedback.api.throttling.ByAddress"],
     "DEFAULT_THROTTLE_RATES": {

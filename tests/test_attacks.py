@@ -110,6 +110,24 @@ def test_an_invented_cursor_is_refused(project: Project, client_for: Callable[..
     assert (reply.status_code, reply.json()["errors"][0]["code"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/prompts/", "/api/v1/tasks/next/", "/v1/chat/completions"])
+def test_methods_that_no_door_has_are_refused_in_its_shape(
+    project: Project, ben: Person, client_for: Callable[..., APIClient], path: str
+) -> None:
+    for method in ("options", "put", "trace"):
+        reply = getattr(client_for(ben), method)(path)
+        told = reply.json()
+        assert reply.status_code == 405
+        assert (told["error"] if "error" in told else told["errors"][0])["code"] == "method_not_allowed"
+
+
+def test_who_may_read_may_ask_for_the_head_alone(
+    project: Project, ben: Person, client_for: Callable[..., APIClient]
+) -> None:
+    assert client_for(ben, "read").head("/api/v1/projects/").status_code == 200
+    assert client_for(ben, "annotate").head("/api/v1/projects/").status_code == 403
+
+
 # --- settings that would stop everybody's work ------------------------------------------------------
 
 

@@ -20,7 +20,8 @@ class HasScope(permissions.BasePermission):
         if not isinstance(request.auth, ApiToken):
             return True
         scopes = getattr(view, "scopes", None) or {}
-        scope = scopes.get(request.method) or getattr(view, "scope", "admin")
+        method = "GET" if request.method == "HEAD" else request.method
+        scope = scopes.get(method) or getattr(view, "scope", "admin")
         if scope not in SCOPES:
             raise AssertionError(f"{view} names the unknown scope {scope!r}")
         if scope not in request.auth.scopes:

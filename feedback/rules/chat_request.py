@@ -127,7 +127,7 @@ def _messages(given: Any) -> list[dict[str, str]]:
     messages = []
     for place, message in enumerate(given):
         where = f"messages[{place}]"
-        if not isinstance(message, dict) or message.get("role") not in ROLES:
+        if not isinstance(message, dict) or message.get("role") not in tuple(ROLES):  # which takes what has no hash
             known = ", ".join(ROLES)
             raise InvalidRequest(f"{where}.role", f"The role must be one of {known}; tools are not supported here.")
         extra = sorted(

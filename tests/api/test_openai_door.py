@@ -120,6 +120,7 @@ def test_a_stream_has_openais_chunks(client: APIClient) -> None:
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "invalid_value"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role", "invalid_value"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "messages[0]", "invalid_value"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
