@@ -58,6 +58,8 @@ def tap(page: Page, text: str) -> None:
 
 def test_words_are_marked_by_tapping(phone: Any) -> None:
     page = phone("spans", scheme="names")
+    for seen in (page.get_by_role("button", name="Send"), *page.locator("[data-label]").all()):
+        expect(seen).to_be_in_viewport(ratio=1)
     tap(page, "Mara")
     expect(page.locator("[data-selected]")).to_have_text("Selected: “Mara”")
     tap(page, "Vell")
