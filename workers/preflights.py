@@ -82,7 +82,8 @@ def inputs_of(planned: Planned) -> dict[str, dict[str, str]]:
     """What is there for the stage, by the trainer's names for it; the rest is made by the chain itself."""
     base, known = planned.start.base, frozenset[str]().union(*INPUTS[planned.stage])
     as_tokenizer = base is not None and base.kind == ModelVersion.Kind.TOKENIZER
-    named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": planned.start.reward}
+    start = planned.start
+    named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": start.reward, "guard": start.guard}
     inputs = {}
     if planned.snapshot is not None and "snapshot" in known:
         path = snapshots.folder_of(planned.snapshot)

@@ -12,7 +12,7 @@ from feedback import queue
 from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
 from feedback.models import Chain, Corpus, DatasetSnapshot, Job, ModelVersion, Person, Project
 from feedback.rules.stages import ON_TEXTS, STAGES
-from feedback.services import events, jobs, starting, training
+from feedback.services import events, guarding, jobs, starting, training
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ def planned(job: Job) -> list[Planned]:
         start = starting.foreseen(project, told["stages"], stage, base)
         if STAGES[stage].reward and "reward" not in told["stages"]:
             start.reward = starting.newest(project, "reward")
+        if starting.guard_term(settings) and "classify" not in told["stages"]:
+            start.guard = guarding.term_model(project)
         plan.append(Planned(stage, settings, read if stage in ON_TEXTS else rows, start))
     return plan
 

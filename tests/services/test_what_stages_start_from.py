@@ -120,6 +120,16 @@ class TestGuardAndMarker:
         run = start(project, ada, "classify", config={"classify": {"scheme": "tone"}})
         assert run.config["scheme"] == "tone"
 
+    def test_a_look_before_training_knows_the_guard_that_is_a_term(self, project, ada, pairs):
+        for stage in ("sft", "reward"):
+            make_model(project, ada, stage=stage)
+        guard = make_model(project, ada, stage="classify")
+        known = {"state": "approved", "metrics": {"class_balance": {"safe": 3, "unsafe": 3}}}
+        ModelVersion.objects.filter(pk=guard.pk).update(**known)
+        config = {"ppo": {"terms": {"guard": {"label": "safe", "weight": 1.0}}}}
+        job = preflight.request_preflight(project=project, by=ada, stages=["reward", "ppo"], config=config)
+        assert [planned.start.guard for planned in preflight.planned(job)] == [None, guard]
+
     def test_a_tagger_needs_marked_spans(self, project, ada, hana):
         make_model(project, ada, stage="tokenizer")
         projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
