@@ -47,8 +47,19 @@ def judge(*, annotation: Annotation, task: Task) -> None:
         return
     if len(said) >= needed and 100 * sum(said[-needed:]) >= policy.training_pass * needed:
         _set(member, State.PASSED, member.person)
+        _let_go(member)
     elif len(said) >= total:
         _set(member, State.FAILED, member.person)
+
+
+def _let_go(member: Membership) -> None:
+    """Tasks of the round that they hold ahead are theirs no more. None has slots to free; one that is being answered
+    this moment in another tab is left to it."""
+    held = Assignment.objects.filter(
+        project=member.project_id, annotator=member.person_id, task__training_round=True, state=Assignment.State.HELD
+    )
+    keys = list(held.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
+    Assignment.objects.filter(pk__in=keys, state=Assignment.State.HELD).update(state=Assignment.State.RELEASED)
 
 
 def told(assignment: Assignment) -> Told | None:

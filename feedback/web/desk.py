@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
-from feedback.models import Assignment, Project
+from feedback.models import Assignment, Membership, Project
 from feedback.selectors import access, browse, own, waiting, work
 from feedback.services import annotations, assignments, idempotency, projects, queue, training_round
 from feedback.services.queue import NoTask
@@ -211,7 +211,9 @@ def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
     )
     reply = {"counted": assignment.counted, "late": annotation.late}
     told = training_round.told(assignment)
-    return 200, reply if told is None else reply | {"feedback": _told(assignment, told)}
+    if told is None:
+        return 200, reply
+    return 200, reply | {"feedback": _told(assignment, told), "passed": told.training == Membership.Training.PASSED}
 
 
 def _told(assignment: Assignment, told: training_round.Told) -> str:

@@ -42,6 +42,17 @@ def test_one_task_of_the_round_is_held_ahead_at_most(project: Project, ben: Pers
     assert isinstance(third, Assignment) and str(third.public_id) in have
 
 
+def test_what_is_held_ahead_of_a_round_is_let_go_when_it_is_passed(project: Project, ben: Person, work: Task) -> None:
+    for _ in range(2):
+        answer(project, ben, RIGHT)
+    last = take(project, ben)
+    ahead = queue.next_assignment(project=project, annotator=ben, ahead=True)
+    assert isinstance(ahead, Assignment) and ahead.task.training_round
+    annotations.submit(assignment=last, answer=RIGHT)
+    ahead.refresh_from_db()
+    assert ahead.state == "released" and take(project, ben).task == work
+
+
 def test_told_after_each_and_real_work_after_the_last(project: Project, ben: Person, work: Task) -> None:
     first = answer(project, ben, WRONG)
     assert (first.right, first.answer["outcome"], first.training, first.answered) == (False, "tie", "needed", 1)

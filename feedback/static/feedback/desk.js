@@ -163,6 +163,7 @@ function bringBack(item) {
 function goOn() {
   const reply = round.goOn();
   if (!reply) return;
+  if (reply.passed) ahead = ahead.filter((card) => !round.isRound(card)); // the round is over: real work comes next
   showNext();
   take(reply);
 }
