@@ -1,5 +1,6 @@
 """Judging by keyboard alone, with and without a network, in a real browser."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,14 @@ def desk(project: Project, ben: Person, visit: Visit) -> Callable[[int], Page]:
 
 def shown(page: Page) -> str:
     return page.get_attribute("#desk [data-card]", "data-id") or ""
+
+
+def until(page: Page, seen: Callable[[], object]) -> None:
+    """Wait for what the service or the page comes to; the browser goes on meanwhile."""
+    deadline = time.monotonic() + 10
+    while not seen():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        page.wait_for_timeout(50)
 
 
 def settle(page: Page) -> None:
@@ -197,8 +206,7 @@ def test_a_draft_survives_a_killed_page(desk: Any, project: Project) -> None:
     page.keyboard.press("7")
     page.keyboard.press("n")
     page.keyboard.type("B names the right cable")
-    page.wait_for_timeout(1200)
-    assert Draft.objects.get().payload["reason"] == "B names the right cable"
+    until(page, lambda: Draft.objects.filter(payload__reason="B names the right cable"))
     forget(page)
     page.reload()
     page.wait_for_selector("html[data-desk-ready]")
@@ -252,8 +260,7 @@ def test_what_was_fetched_ahead_is_given_back_when_the_page_goes(desk: Any) -> N
     ahead = list(Assignment.objects.filter(ahead=True))
     assert len(ahead) == 3
     page.goto("about:blank")
-    page.wait_for_timeout(500)
-    assert [Assignment.objects.get(pk=one.pk).state for one in ahead] == ["released"] * 3
+    until(page, lambda: [Assignment.objects.get(pk=one.pk).state for one in ahead] == ["released"] * 3)
 
 
 def test_single_keys_can_be_switched_off(desk: Any) -> None:

@@ -63,6 +63,23 @@ def browser_of_ben(
     shutil.rmtree(browser.profile, ignore_errors=True)
 
 
+def on_disk(page: Page) -> None:
+    """Wait until the store that outlives the browser holds what the page remembers."""
+    page.wait_for_function("""() => new Promise(done => {
+        const said = Object.keys(localStorage).filter(name => /^(draft|outbox):/.test(name));
+        indexedDB.open('touchstone', 1).onsuccess = opened => {
+            const transaction = opened.target.result.transaction('said');
+            const names = transaction.objectStore('said').getAllKeys();
+            const rows = transaction.objectStore('said').getAll();
+            transaction.oncomplete = () => {
+                const kept = name => JSON.stringify(rows.result[names.result.indexOf(name)]?.value);
+                opened.target.result.close();
+                done(said.length > 0 && said.every(name => kept(name) === localStorage[name]));
+            };
+        };
+    })""")
+
+
 WRITTEN: list[tuple[str, dict[str, Any], list[str], Callable[[Page], Any]]] = [
     ("comparison", {}, ["7"], lambda page: page.locator("[name=choice]:checked").get_attribute("value")),
     ("ranking", {}, ["3", "1", "=", "2"], lambda page: page.locator("[data-ranks]").inner_text().split()),
@@ -87,7 +104,7 @@ def test_a_killed_browser_loses_no_draft(
     page.keyboard.press("Escape")
     page.locator("[name=reason]").focus()
     page.keyboard.type("B names the right cab", delay=5)
-    page.wait_for_timeout(100)
+    on_disk(page)
     browser_of_ben.kill()
     page = browser_of_ben.sit_down()
     assert state(page) == before
@@ -106,7 +123,7 @@ def test_answers_that_wait_for_the_network_outlive_the_browser(
     present = shown(page)
     page.keyboard.press("9")
     page.keyboard.press("Enter")
-    page.wait_for_timeout(100)
+    on_disk(page)
     browser_of_ben.kill()
     assert Annotation.objects.count() == 0
     page = browser_of_ben.sit_down()

@@ -1,5 +1,6 @@
 """Every kind of task by keyboard alone, by touch, and called back, in a real browser."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Annotation, Draft, Person, Project
-from tests.browser.test_desk import DESK, forget, judge, settle, shown
+from tests.browser.test_desk import DESK, forget, judge, settle, shown, until
 from tests.kinds import SCHEMES, TEXT, make_kind
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -129,8 +130,7 @@ def test_a_response_left_as_it_was_is_no_demonstration_and_a_draft_is_kept(desk:
     page.keyboard.press("Enter")
     expect(page.locator("[data-wrong]")).to_contain_text("It is the response as it was")
     page.keyboard.type("\nHalf a thought")
-    page.wait_for_timeout(1200)
-    assert Draft.objects.get().payload["text"].endswith("Half a thought")
+    until(page, lambda: Draft.objects.filter(payload__text__endswith="Half a thought"))
     forget(page)
     page.reload()
     page.wait_for_selector("html[data-desk-ready]")
@@ -223,7 +223,8 @@ def test_drafts_come_back_and_answers_are_revised(
     page = desk(kind, 2, **options)
     for key in keys:
         page.keyboard.press(key)
-    page.wait_for_timeout(1100)
+    here = json.loads(page.evaluate("localStorage['draft:' + document.querySelector('#desk [data-card]').dataset.id]"))
+    until(page, lambda: here in Draft.objects.values_list("payload", flat=True))
     forget(page)
     page.reload()
     page.wait_for_selector("html[data-desk-ready]")

@@ -6,6 +6,7 @@ from playwright.sync_api import Page, expect
 
 from feedback.models import Annotation, Draft, Person, Project, Task
 from feedback.services import projects, tasks
+from tests.browser.test_desk import settle
 from tests.factories import make_prompt
 
 NAMES = {"kind": "spans", "labels": [{"name": "person"}, {"name": "place"}]}
@@ -37,6 +38,6 @@ def test_marks_made_beforehand_are_kept_or_taken_away(
     page.get_by_role("button", name="Take away Person: May").click()
     page.keyboard.press("Enter")
     expect(page.locator("[data-suggested]")).to_have_count(0)
-    page.wait_for_timeout(300)
+    settle(page)
     (said,) = Annotation.objects.all()
     assert [span["text"] for span in said.payload["spans"]] == ["Zoë", "Graz"]

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Person, Project
+from tests.browser.test_desk import until
 from tests.factories import make_prompt, make_response, make_task
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,9 +44,21 @@ def shares(page: Page) -> list[float]:
 
 
 def press(page: Page, key: str) -> list[float]:
+    before = shares(page)
     page.keyboard.press(key)
-    page.wait_for_timeout(200)
-    return shares(page)
+    return moved(page, before)
+
+
+def moved(page: Page, before: list[float]) -> list[float]:
+    """The shares once they are others than before, and stay as they are."""
+    now = [before]
+
+    def still() -> bool:
+        now.append(shares(page))
+        return before != now[-1] == now[-2]
+
+    until(page, still)
+    return now[-1]
 
 
 def test_long_responses_scroll_together_by_keys_and_by_wheel(reading: Any) -> None:
@@ -57,9 +70,9 @@ def test_long_responses_scroll_together_by_keys_and_by_wheel(reading: Any) -> No
     assert press(page, "End") == [1, 1]
     assert press(page, "Home") == [0, 0]
     page.locator("[data-side=a]").hover()
+    before = shares(page)
     page.mouse.wheel(0, 300)
-    page.wait_for_timeout(300)
-    one, other = shares(page)
+    one, other = moved(page, before)
     assert one > 0 and abs(one - other) <= 0.01
 
 
