@@ -39,6 +39,10 @@ class PolicySerializer(serializers.Serializer[Any]):
     unsettled = serializers.BooleanField(required=False, help_text="Also from tasks that want more answers.")
     extras = serializers.BooleanField(required=False, help_text="Also answers that came too late to be counted.")
     prompt_sources = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=100)
+    accepted = serializers.BooleanField(
+        required=False,
+        help_text="Also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.",
+    )
     held_out_annotators = serializers.FloatField(
         required=False,
         min_value=0,

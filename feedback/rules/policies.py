@@ -47,7 +47,7 @@ def check_training_policy(policy: Any) -> None:
     _stages(by_stage, "training_policy.stages")
     snapshot = policy.get("snapshot", {})
     _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
-    for name in ("unsettled", "extras"):
+    for name in ("unsettled", "extras", "accepted"):
         _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
     share = snapshot.get("held_out_annotators", 0)
     fits = _is_number(share) and 0 <= share <= MOST_HELD_OUT

@@ -28,7 +28,7 @@ from feedback.models import (
     Thumb,
     Verdict,
 )
-from feedback.rules.canonical import normal_span, sha256
+from feedback.rules.canonical import canonical, normal_span, sha256
 from feedback.rules.consensus import consensus, majority
 from feedback.rules.kinds import rating
 from feedback.rules.kinds.question import PROMPT
@@ -55,6 +55,7 @@ class Policy:
         prompt_sources: only prompts from these sources become prompt rows (what PPO samples from); empty: all.
         held_out_annotators: share of those who compared, 0 to 0.5, at least one of them if it is more than 0, whose
             judgements of training prompts stay out, so that a reward model can be tried on people it never met.
+        accepted: also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.
     """
 
     pairs: str = "each"
@@ -62,6 +63,7 @@ class Policy:
     extras: bool = True
     prompt_sources: list[str] = field(default_factory=list)
     held_out_annotators: float = 0.0
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,38 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     left_out.update({"held_prompts": held} if held else {})
     people = held_out_annotators(project, policy.held_out_annotators)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
+    found = _Accepted()
     for row in _feedback_rows(project, policy):
         if row.split == Split.TRAIN and row.row["kind"] in JUDGED and any(pk in theirs for pk, _ in row.annotations):
             left_out["held_out_annotators"] += 1
         else:
+            if policy.accepted:
+                found.look_at(row)
             yield row
+    yield from found.rows()
+
+
+class _Accepted:
+    """Responses that are to be imitated although no person wrote them: each once, and none that anybody found bad."""
+
+    def __init__(self) -> None:
+        self.good: dict[str, TrainingRow] = {}
+        self.out: set[str] = set()
+
+    def look_at(self, row: TrainingRow) -> None:
+        if row.row["kind"] not in ("unpaired", "demonstration"):
+            return
+        key = canonical({name: row.row[name] for name in ("prompt", "completion")})
+        if row.row.get("label"):
+            self.good.setdefault(key, row)
+        else:
+            self.out.add(key)
+
+    def rows(self) -> Iterator[TrainingRow]:
+        for key, row in self.good.items():
+            if key not in self.out and row.row["completion"]:
+                said = {"kind": "demonstration", "prompt": row.row["prompt"], "completion": row.row["completion"]}
+                yield TrainingRow(row.split, said, row.annotations)
 
 
 def held_out_annotators(project: Project, share: float) -> list[int]:

@@ -43,8 +43,8 @@ def request_snapshot(
     """A draft, and (unless `job` is False) a job that freezes it.
 
     Args:
-        policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators; the project's own
-            policy fills the rest.
+        policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators, accepted; the
+            project's own policy fills the rest.
 
     Raises:
         Invalid: an unknown policy, or a corpus snapshot without a corpus.
@@ -227,7 +227,9 @@ def _move_to_frozen(
         except OSError:
             if not place.exists():
                 raise
+    # What stands in the place may be an earlier attempt's, killed before the row was moved: the row tells of that one.
     text = (place / "manifest.json").read_text(encoding="utf-8")
+    manifest = json.loads(text)
     with transaction.atomic():
         DatasetSnapshot.objects.filter(pk=snapshot.pk, state=State.DRAFT).update(
             state=State.FROZEN,
@@ -238,3 +240,5 @@ def _move_to_frozen(
             frozen_at=timezone.now(),
         )
         events.record("snapshot.frozen", snapshot, actor=snapshot.requested_by)
+    for left_behind in place.parent.glob(f".{snapshot.public_id}.*"):  # by an attempt that was killed
+        shutil.rmtree(left_behind, ignore_errors=True)

@@ -51,6 +51,8 @@ def freeze(request: HttpRequest, project: Project) -> HttpResponse:
     else:
         if pairs := request.POST.get("pairs"):
             policy["pairs"] = pairs
+        if "accepted" in request.POST:
+            policy["accepted"] = True
         if held_out := request.POST.get("held_out", "").strip():
             policy["held_out_annotators"] = _share(held_out)
     snapshot = snapshot_services.request_snapshot(

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from feedback.models import Response, Thumb
+from feedback.services import snapshots
 from tests.factories import make_prompt, make_response, make_snapshot
 
 URL = "/api/v1/feedback/"
@@ -23,6 +24,19 @@ def test_the_last_thumb_counts_and_the_history_stays(project, ben, client_for, r
         assert reply.json()["thumbs"] == thumbs
     assert list(Thumb.objects.order_by("pk").values_list("up", "comment")) == [(True, ""), (False, "It was wrong.")]
     assert Thumb.objects.filter(token=None).count() == 0
+
+
+def test_accepted_responses_are_imitated_where_a_snapshot_says_so(project, ada, ben, client_for, response):
+    doubted = make_response(response.prompt)
+    for one, person, thumbs in ((response, ben, "up"), (doubted, ben, "up"), (doubted, ada, "down")):
+        client_for(person).post(URL, {"response": str(one.public_id), "thumbs": thumbs})
+    split = response.prompt.split
+    assert "demonstration" not in make_snapshot(project, ada).counts[split]
+    snapshot = snapshots.freeze(snapshots.request_snapshot(project=project, by=ada, policy={"accepted": True}))
+    assert snapshot.counts[split] == {"demonstration": 1, "prompt": 1, "unpaired": 3}
+    rows = client_for(ada).get(f"/api/v1/snapshots/{snapshot.public_id}/rows/?kind=demonstration&split={split}")
+    [line] = [json.loads(line) for line in rows.getvalue().splitlines()]
+    assert line["completion"] == [{"role": "assistant", "content": response.text}], "nobody found it bad"
 
 
 def test_thumbs_reach_a_snapshot(project, ada, ben, client_for, response):

@@ -228,7 +228,11 @@ def test_freeze_asks_a_worker(project: Project, client: Client) -> None:
     page = told(client.get(f"/p/desk/data/snapshots/{snapshot.public_id}/"))
     assert "no worker is there for the queue" in page
     assert "hx-get" in page
-    assert client.post("/p/desk/data/freeze/", {"pairs": "by mood"}).status_code == 400
+    for wrong in ({"pairs": "by mood"}, {"held_out": "80"}, {"held_out": "many"}):
+        assert client.post("/p/desk/data/freeze/", wrong).status_code == 400
+    assert client.post("/p/desk/data/freeze/", {"held_out": "20", "accepted": "on"}).status_code == 302
+    policy = DatasetSnapshot.objects.filter(project=project).latest("pk").policy
+    assert (policy["pairs"], policy["held_out_annotators"], policy["accepted"]) == ("each", 0.2, True)
 
 
 def test_a_snapshot_tells_what_is_in_it(furnished: Furnished, client: Client, ben: Person) -> None:
