@@ -58,7 +58,7 @@ def _let_go(member: Membership) -> None:
     held = Assignment.objects.filter(
         project=member.project_id, annotator=member.person_id, task__training_round=True, state=Assignment.State.HELD
     )
-    keys = list(held.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
+    keys = [one.pk for one in held.select_for_update(skip_locked=True, of=("self",))]
     Assignment.objects.filter(pk__in=keys, state=Assignment.State.HELD).update(state=Assignment.State.RELEASED)
 
 
