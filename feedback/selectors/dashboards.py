@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from feedback import queue
@@ -29,6 +29,7 @@ from feedback.models import (
     Prompt,
     Response,
     Schedule,
+    Stage,
     Task,
     TrainingRun,
     WorkerProcess,
@@ -68,10 +69,12 @@ def ring(project: Project) -> Ring:
     """All stations of a project, in a fixed number of queries."""
     missing = missing_queues()
     serving = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()
+    runs = _newest_of_stages(TrainingRun.objects.filter(project=project).select_related("job"))
+    versions = _newest_of_stages(ModelVersion.objects.filter(project=project))
+    stages = ("tokenizer", "pretrain", "sft", "reward", "ppo", "mlm", "classify", "tag")
     stations = [
         _corpus(project),
-        *(_stage(project, stage, missing) for stage in ("tokenizer", "pretrain", "sft", "reward", "ppo")),
-        *(_stage(project, stage, missing) for stage in ("mlm", "classify", "tag")),
+        *(_stage(stage, runs, versions, missing) for stage in stages),
         _prompts(project),
         _responses(project, missing),
         _tasks(project),
@@ -172,11 +175,17 @@ def _corpus(project: Project) -> Station:
     return Station("corpus", documents, "documents", DONE, at=corpus.created_at, last=corpus.name)
 
 
-def _stage(project: Project, stage: str, missing: list[str]) -> Station:
+def _newest_of_stages(rows: QuerySet[Any]) -> dict[str, Any]:
+    """The newest row of each station of training, which for alignment stands for several stages."""
+    newest = rows.order_by().values("stage").annotate(newest=Max("pk")).values("newest")
+    return {
+        Stage.PPO if row.stage in ALIGNMENT else row.stage: row for row in rows.filter(pk__in=newest).order_by("pk")
+    }
+
+
+def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: list[str]) -> Station:
     """A stage of training: what it made last, or the run at work."""
-    stages = ALIGNMENT if stage in ALIGNMENT else (stage,)
-    run = TrainingRun.objects.filter(project=project, stage__in=stages).select_related("job").order_by("-id").first()
-    version = ModelVersion.objects.filter(project=project, stage__in=stages).order_by("-id").first()
+    run, version = runs.get(stage), versions.get(stage)
     if run is None:
         return Station(stage, "—", "not run yet")
     job = run.job
