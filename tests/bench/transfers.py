@@ -4,22 +4,28 @@
 
 Imports are of comparisons (a prompt, two responses, a task), checked, idempotent, with errors by line; `plain` is
 Django's bulk_create of as many objects with no check at all, side by side. CPU is the worker's and the database's.
-Each export runs in a process of its own, so that its peak memory is its own.
+Each export runs in a process of its own, so that its peak memory is its own. On SQLite another process asks for the
+write lock twenty times a second: how long it waits is how long an annotator's answer would.
 """
 
 import argparse
 import json
 import os
 import resource
+import select
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.bench import ground
 
 IN_COLUMNS = [
     "database", "into", "rows", "rows/s", "CPU us each", "of it worker", "× plain", "transaction p50 ms", "p99", "max",
+    "another writer waits p50 ms", "p99", "max",
 ]  # fmt: skip
 OUT_COLUMNS = ["database", "format", "file", "rows", "rows/s", "CPU us each", "peak MB", "MB above start"]
 FORMATS = (("touchstone", "jsonl"), ("trl", "jsonl"), ("trl", "parquet"), ("touchstone-csv", "csv"))
@@ -29,6 +35,9 @@ def main() -> int:
     options = parsed()
     if not options.here:
         return max(ground.run_on(vendor, "tests.bench.transfers", *sys.argv[1:], "--here") for vendor in options.on)
+    if options.lock:
+        ask_for_the_lock(options.lock)
+        return 0
     ground.prepare()
     if options.export:
         export(*options.export)
@@ -105,8 +114,9 @@ def bring_in(
         job = imports.request_import(project=project, by=by, format="touchstone", name="b", chunks=rows)
         took.clear()
         began, worker, server = time.perf_counter(), time.process_time(), ground.cpu_of(database)
-        run_job(job.pk)
-        seconds = time.perf_counter() - began
+        with another_writer() as waited:
+            run_job(job.pk)
+            seconds = time.perf_counter() - began
         worker = time.process_time() - worker
         cpu = worker + ground.cpu_of(database) - server
     finally:
@@ -116,8 +126,35 @@ def bring_in(
     return [
         connection.vendor, f"{there_before:,}", f"{count:,}", f"{count / seconds:,.0f}", f"{cpu / count * 1e6:.0f}",
         f"{worker / count * 1e6:.0f}", f"{cpu / count / plain_cpu:.2f}" if plain_cpu else "",
-        *(f"{ground.percentile(took, share):.0f}" for share in (0.5, 0.99, 1)),
+        *(f"{ground.percentile(those, share):.0f}" for those in (took, waited) for share in (0.5, 0.99, 1)),
     ]  # fmt: skip
+
+
+@contextmanager
+def another_writer() -> Iterator[list[float]]:
+    """Milliseconds that another process waited for SQLite's write lock each time; complete at the end."""
+    from django.db import connection
+
+    waited: list[float] = []
+    if connection.vendor != ground.SQLITE:
+        yield waited
+        return
+    command = [sys.executable, "-m", "tests.bench.transfers", "--here", "--lock", connection.settings_dict["NAME"]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ground.ROOT) as other:
+        yield waited
+        waited += json.loads(other.communicate()[0])
+
+
+def ask_for_the_lock(path: str) -> None:
+    """Until the standard input ends; prints the waits as JSON."""
+    database = sqlite3.connect(path, timeout=20, isolation_level=None)
+    waited = []
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        began = time.perf_counter()
+        database.execute("BEGIN IMMEDIATE")
+        waited.append((time.perf_counter() - began) * 1000)
+        database.execute("COMMIT")
+    print(json.dumps(waited))
 
 
 def plain(project: Any, count: int) -> float:
@@ -194,6 +231,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--on", type=lambda text: text.split(","), default=[ground.SQLITE, ground.POSTGRES])
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--export", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--lock", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
