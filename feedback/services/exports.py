@@ -90,6 +90,8 @@ def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
     place = Path(settings.DATA_DIR) / folder
     place.mkdir(parents=True, exist_ok=True)
     name = "-".join(filter(None, [job.project.slug, form.name, kind])) + f".{payload['file_type']}"
+    for left_behind in place.glob(".*"):  # by an attempt that was killed
+        left_behind.unlink(missing_ok=True)
     aside = place / f".{name}.{job.attempt}"
     openers: dict[str, Callable[[Path], Sink]] = {JSONL: _Lines, CSV_FILE: _Table, PARQUET: parquet.Parquet}
     sink = openers[payload["file_type"]](aside)

@@ -108,6 +108,19 @@ def test_freezing_twice_changes_nothing(project: Project, ada: Person) -> None:
     assert [path.name for path in (Path(settings.DATA_DIR) / "snapshots").iterdir()] == [Path(snapshot.path).name]
 
 
+def test_killed_between_folder_and_row_it_is_what_lies_in_the_folder(project: Project, ada: Person) -> None:
+    make_pair(project, ada)
+    snapshot = make_snapshot(project, ada)
+    place = Path(settings.DATA_DIR) / snapshot.path
+    told = snapshot.manifest | {"left_out": {"a tie, which was revised since": 1}}
+    (place / "manifest.json").write_text(json.dumps(told))
+    (place.parent / f".{snapshot.public_id}.half").mkdir()
+    DatasetSnapshot.objects.filter(pk=snapshot.pk).update(state="draft", manifest={}, manifest_sha256="")
+    again = snapshots.freeze(snapshot)
+    assert (again.state, again.manifest) == ("frozen", told)
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
 def test_an_empty_project_cannot_be_frozen_and_says_so(project: Project, ada: Person) -> None:
     snapshot = snapshots.request_snapshot(project=project, by=ada)
     with pytest.raises(SnapshotTooSmall, match="nothing to freeze"):

@@ -243,6 +243,16 @@ class TestBrokenFiles:
                 imports.from_inbox(name)
 
 
+def test_an_export_begun_again_leaves_nothing_of_the_killed_attempt(project: Project, hana: Person) -> None:
+    job = exports.request_export(project=project, by=hana, format="touchstone")
+    place = Path(settings.DATA_DIR) / exports.FOLDER / str(job.public_id)
+    place.mkdir(parents=True)
+    (place / ".desk-touchstone.jsonl.0").write_text("half a l")
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert list(place.iterdir()) == [exports.file_of(job)]
+
+
 @pytest.mark.parametrize("format", ["touchstone", "touchstone-csv", "label-studio"])
 def test_killed_in_the_middle_it_goes_on_and_the_rows_are_the_same(
     project: Project, twin: Project, hana: Person, monkeypatch: pytest.MonkeyPatch, format: str
