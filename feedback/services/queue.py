@@ -36,6 +36,7 @@ from feedback.prepared import Select, insert
 from feedback.rules.pairing import CHANCE_BITS, PRIORITIES, shown_order
 from feedback.rules.queue_policy import ONLY_GOLD, QueuePolicy, drawn
 from feedback.services import queue_statements as ask_for
+from feedback.services.fruitless import Walk
 from feedback.services.queue_statements import LAST, LOOK_AHEAD
 from feedback.services.slots import Contended, lowest_free_slot
 
@@ -105,8 +106,9 @@ def next_assignment(
             return found
         if why := ask.refusal():
             return why
+        walk = Walk(project.pk, ask.decided_by())
         try:
-            return ask.claim(ahead) or ask.why_nothing()
+            return walk.recalled() or ask.claim(ahead) or walk.ended(ask.why_nothing())
         except Contended:
             if within:
                 raise
@@ -193,6 +195,12 @@ class Ask:
             f" in {left // 3600} h {left % 3600 // 60} min.",
             left,
         )
+
+    def decided_by(self) -> list[Any]:
+        """All that decides which tasks there are for this person, the tasks themselves apart."""
+        held = [one.pk for one in self.held]
+        epoch = self.project.queue_epoch
+        return [self.annotator.pk, self.kind, self.project.queue_policy, epoch, self.in_training, self.qualified, held]
 
     def _unqualified(self, sentence: str) -> NoTask:
         return NoTask("not_qualified", f"{sentence} Ask an admin of the project.", 300)
