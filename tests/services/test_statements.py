@@ -15,8 +15,8 @@ from feedback.services import annotations, fruitless, queue
 from feedback.services.queue import NoTask
 from tests.factories import PREFERS_A, make_task, take
 
-# Next, submit, and submit that brings the next, by how many answers a task wants. Begin and commit are counted; in tests
-# they are a savepoint's.
+# Next, submit, and submit that brings the next, by how many answers a task wants. Begin and commit are counted; in
+# tests they are a savepoint's.
 COST = {1: (12, 12, 20), 2: (13, 12, 21)}
 
 
