@@ -41,6 +41,7 @@ POLICY = {
     "extras": "Answers beyond the number wanted",
     "prompt_sources": "Prompts to practise on",
     "held_out_annotators": "Annotators held out",
+    "accepted": "Responses that people accepted",
     "hold_out": "Held out of training",
 }
 PAIRS = {"each": "each answer by itself", "consensus": "what they agree on"}
@@ -81,11 +82,13 @@ def policy_value(value: Any, name: str) -> str:
         return PAIRS.get(value, str(value))
     if name in ("unsettled", "extras"):
         return "are in it" if value else "are left out"
+    if name == "accepted":
+        return "are imitated too" if value else "are not imitated"
     if name == "held_out_annotators":
         return f"{100 * value:g} %" if value else "none"
     if name == "hold_out":
         return HELD_OUT.get(value, str(value))
-    return ", ".join(value) or "of every source"
+    return (", ".join(value) or "of every source") if isinstance(value, list) else str(value)
 
 
 @register.filter
