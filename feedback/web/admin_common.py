@@ -2,15 +2,26 @@
 
 from typing import Any
 
+from django.http import HttpRequest
+
 from feedback.errors import NotFound
-from feedback.models import Project, Prompt
-from feedback.selectors import browse, health
+from feedback.models import Project, Prompt, Task
+from feedback.selectors import access, browse, health
+from feedback.selectors.access import ADMIN
+from feedback.web.doors import viewer
 
 
 def same_project(row: Any, project: Project) -> None:
     """A row of another project has no page below this one, whatever the viewer may see there."""
     if row.project_id != project.pk:
         raise NotFound
+
+
+def task_here(request: HttpRequest, project: Project, key: Any) -> Task:
+    """The project's task of this public id, for its admins."""
+    found = access.get_task(viewer(request), key, ADMIN)
+    same_project(found, project)
+    return found
 
 
 def answers_to(project: Project, prompt: Prompt) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from feedback.models import Project
 from feedback.rules.gold import TOLERANT
 from feedback.rules.payloads import unresolve
 from feedback.rules.preference import CLEAR
-from feedback.selectors import access, browse, work
+from feedback.selectors import browse, work
 from feedback.selectors.access import ADMIN
 from feedback.services import gold as gold_services
-from feedback.web.admin_common import same_project
+from feedback.web.admin_common import task_here
 from feedback.web.cards import card
-from feedback.web.doors import person, project_page, viewer
+from feedback.web.doors import person, project_page
 from feedback.web.queue_forms import GoldForm
 from feedback.web.reviews import answer_of
 
@@ -25,8 +25,7 @@ from feedback.web.reviews import answer_of
 @project_page(ADMIN)
 def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     """The desk's own card, on which the right answer is given."""
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     known = found.gold or {}
     form = GoldForm(
         request.POST or None,
@@ -78,8 +77,7 @@ def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
 @project_page(ADMIN)
 def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     """What a reviewer decided, or most of its answers say, is right from now on."""
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     gold_services.mark(by=person(request), task=found)
     messages.success(request, "It is a check now; what its answers came to is right.")
     return redirect("task", project.slug, found.public_id)
@@ -88,8 +86,7 @@ def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
 @require_POST
 @project_page(ADMIN)
 def remove(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     gold_services.unmark(by=person(request), task=found)
     messages.success(request, "It is an ordinary task again.")
     return redirect("task", project.slug, found.public_id)

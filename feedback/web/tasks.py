@@ -15,7 +15,7 @@ from feedback.selectors import access, behind, browse, lineage, review_queue
 from feedback.selectors import members as member_selectors
 from feedback.selectors.access import ADMIN, REVIEWER
 from feedback.services import tasks as task_services
-from feedback.web.admin_common import same_project
+from feedback.web.admin_common import same_project, task_here
 from feedback.web.admin_forms import first_error
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.paging import page_of
@@ -39,8 +39,7 @@ def tasks(request: HttpRequest, project: Project) -> HttpResponse:
 
 @project_page(ADMIN)
 def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     placed = found.placed.select_related("response__model_version", "response__author").order_by("position")
     context = {
         "project": project,
@@ -71,8 +70,7 @@ def _about(task: Task) -> dict[str, Any]:
 @require_POST
 @project_page(ADMIN)
 def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     task_services.withdraw_task(by=person(request), task=found)
     messages.success(request, "Withdrawn. Nobody is given this task any more; answers stay.")
     return redirect("task", project.slug, found.public_id)
@@ -81,8 +79,7 @@ def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpRespon
 @require_POST
 @project_page(ADMIN)
 def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     found = task_services.reopen_task(by=person(request), task=found)
     messages.success(request, f"The task is {found.state} again.")
     return redirect("task", project.slug, found.public_id)
@@ -92,8 +89,7 @@ def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse
 @project_page(ADMIN)
 def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     """How many answers it wants, and how soon."""
-    found = access.get_task(viewer(request), task_id, ADMIN)
-    same_project(found, project)
+    found = task_here(request, project, task_id)
     form = TaskForm.of(found, request.POST)
     if form.is_valid():
         task_services.change_task(by=person(request), task=found, **form.cleaned_data)
