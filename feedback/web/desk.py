@@ -79,7 +79,7 @@ def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     if not is_json(request):
         return _submit_form(request, assignment)
     body = body_of(request)
-    reply = _once(request, body, lambda: _submitted(assignment, body))
+    reply = _once(request, body, lambda within: _submitted(assignment, body, within), idempotency.once_within)
     return _with_following(request, assignment.project, body, reply)
 
 
@@ -205,9 +205,9 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
+def _submitted(assignment: Assignment, body: dict[str, Any], within: bool) -> tuple[int, Any]:
     annotation = annotations.submit(
-        assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web"
+        assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web", within=within
     )
     reply = {"counted": assignment.counted, "late": annotation.late}
     told = training_round.told(assignment)
@@ -242,14 +242,14 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
     return render(request, "feedback/desk/told.html", context)
 
 
-def _once(request: HttpRequest, body: dict[str, Any], act: Any) -> dict[str, Any]:
+def _once(request: HttpRequest, body: dict[str, Any], act: Any, keep: Any = idempotency.once) -> dict[str, Any]:
     """Do it once per Idempotency-Key; what the page shows meanwhile is no part of what was said."""
     said = {name: value for name, value in body.items() if name not in ("showing", "have")}
     key = request.headers.get("Idempotency-Key") or None
     if key and len(key) > 200:
         raise Invalid("An Idempotency-Key has at most 200 characters.")
     route = f"POST {request.path}"
-    _, reply = idempotency.once(person=person(request), route=route, key=key, body=said, act=act)
+    _, reply = keep(person=person(request), route=route, key=key, body=said, act=act)
     return dict(reply)
 
 
