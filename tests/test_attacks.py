@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from feedback.formats import markdown
-from feedback.models import Annotation, Draft, Flag, Person, Project
+from feedback.models import Annotation, Corpus, Draft, Flag, Person, Project, Prompt
 from feedback.services import imports, projects, queue, schedules, supply, training
 from tests.conftest import PASSWORD
 from tests.factories import make_task
@@ -57,6 +57,19 @@ def test_what_no_table_can_hold_is_refused_at_the_desk(desk: Client, held: Any, 
     reply = desk.post(f"/desk/{held.public_id}/{verb}/", body, "application/json", headers={"Idempotency-Key": "k"})
     assert (reply.status_code, reply.json()["code"]) == (400, "invalid")
     assert not (Draft.objects.exists() or Flag.objects.exists() or Annotation.objects.exists())
+
+
+def test_nor_does_the_desk_without_script(desk: Client, held: Any) -> None:
+    said = {"choice": "1", "dimension-truthful": "a\0b", "reason": "a\0b"}
+    assert desk.post(f"/desk/{held.public_id}/submit/", said).status_code == 400
+    assert not (Draft.objects.exists() or Annotation.objects.exists())
+
+
+@pytest.mark.parametrize("path", ["data/corpora/", "data/prompts/new/", "schedules/"])
+def test_a_page_s_form_takes_no_nul_either(project: Project, ada: Person, client: Client, path: str) -> None:
+    client.force_login(ada)
+    assert client.post(f"/p/desk/{path}", {"name": "a\0b", "text": "a\0b"}).status_code == 400
+    assert not (Corpus.objects.exists() or Prompt.objects.exists())
 
 
 def test_an_escape_that_was_only_written_down_is_text(desk: Client, held: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 
+from feedback.errors import Invalid
 from feedback.models import Person, Project
 from feedback.selectors import access
 from feedback.selectors.access import ANNOTATOR, Viewer
@@ -37,8 +38,16 @@ def project_page(
         @wraps(view)
         def wrapped(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
             project = access.get_project(viewer(request), slug, role)
+            refuse_nul(request)
             return view(request, project, *args, **kwargs)
 
         return login_required(wrapped)
 
     return decorate
+
+
+def refuse_nul(request: HttpRequest) -> None:
+    """Django's forms refuse the one character that PostgreSQL cannot store; not everything comes through a form."""
+    for name, values in [*request.GET.lists(), *request.POST.lists()]:
+        if any("\0" in value for value in values if isinstance(value, str)):
+            raise Invalid("It holds a NUL character, which cannot be stored.", field=name)

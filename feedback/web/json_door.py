@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from feedback.errors import DomainError, Invalid
+from feedback.web.doors import refuse_nul
 
 P = ParamSpec("P")
 
@@ -24,6 +25,7 @@ def json_door(
         if not request.user.is_authenticated:
             return JsonResponse({"code": "signed_out", "sentence": "You are signed out. Sign in again."}, status=401)
         try:
+            refuse_nul(request)
             return view(request, *args, **kwargs)
         except DomainError as error:
             if not is_json(request):
