@@ -157,7 +157,7 @@ def test_entropy_and_kl_equal_a_plain_forward(base_folder: Path, other_policy: P
 
 
 def test_perplexity_and_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any) -> None:
-    """A model without a clue is as surprised as by a die with as many sides as there are tokens, whatever the prompt."""
+    """A model without a clue is as surprised as by a die of as many sides as there are tokens, whatever the prompt."""
     model = load_policy(base_folder, tokenizer)
     with torch.no_grad():
         model.get_input_embeddings().weight.zero_()
