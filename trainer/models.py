@@ -108,7 +108,7 @@ def load_classifier(path: Path, tokenizer: PreTrainedTokenizerBase | None = None
 
 
 def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel:
-    """`from_pretrained` on a local folder, safetensors only, no code from the folder.
+    """`from_pretrained` on a local folder, safetensors only, no code from the folder; in float32 unless told otherwise.
 
     Raises:
         ModelCorrupt: nothing loadable there.
@@ -121,7 +121,7 @@ def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel
     logging.set_verbosity_error()  # a fresh head on a trunk is meant, not a fault to warn of
     try:
         model: PreTrainedModel = auto_class.from_pretrained(
-            str(path), dtype=torch.float32, local_files_only=True, use_safetensors=True, **settings
+            str(path), local_files_only=True, use_safetensors=True, **{"dtype": torch.float32, **settings}
         )
     except (OSError, ValueError) as error:
         raise ModelCorrupt(f"No model can be loaded from {path}: {error}") from error

@@ -6,6 +6,7 @@ Only safetensors and plain text are taken, never pickles and never code.
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ def carry_out(work: Work) -> Outcome:
             source = from_hub(work, asked, aside) if asked["hub"] else from_folder(asked["folder"])
             if source != aside:
                 copy(work, source, aside)
+            added = ready(aside, asked["kind"])
             check(aside, asked["kind"])
-            described(aside, asked)
+            described(aside, asked, added)
             aside.rename(place)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -44,6 +46,7 @@ def carry_out(work: Work) -> Outcome:
     metrics = {
         "source": asked["hub"] or asked["folder"],
         "bytes": sum(one["bytes"] for one in manifest["files"].values()),
+        "added": manifest["config"]["added"],
     }
 
     def record() -> ModelVersion:
@@ -106,6 +109,22 @@ def copy(work: Work, source: Path, aside: Path) -> None:
         raise JobFailed(Job.ErrorKind.DATA, f"The folder holds {held}.", "Save it as safetensors (save_pretrained).")
 
 
+def ready(folder: Path, kind: str) -> list[str]:
+    """Give a base model's tokenizer what chat needs and it lacks, such as a pad token; what was added.
+
+    What cannot even be loaded is left to `check`, which says why.
+    """
+    from trainer.chat import make_ready
+    from trainer.errors import TrainerError
+
+    weights = kind == ModelVersion.Kind.POLICY
+    if not (weights or kind == ModelVersion.Kind.TOKENIZER) or (weights and not any(folder.glob("*.safetensors"))):
+        return []
+    with suppress(TrainerError, OSError, ValueError):
+        return make_ready(folder, weights=weights)
+    return []
+
+
 def check(folder: Path, kind: str) -> None:
     """Whether it is what it is said to be, and can be used.
 
@@ -138,11 +157,11 @@ def check(folder: Path, kind: str) -> None:
         raise JobFailed(Job.ErrorKind.DATA, error.message.replace(str(folder), "it"), error.remedy) from error
 
 
-def described(folder: Path, asked: dict[str, Any]) -> None:
+def described(folder: Path, asked: dict[str, Any], added: list[str]) -> None:
     from trainer.checkpoints import MANIFEST, write_manifest
 
     (folder / MANIFEST).unlink(missing_ok=True)
-    source = {name: asked[name] for name in ("folder", "hub", "revision") if asked[name]}
+    source = {name: asked[name] for name in ("folder", "hub", "revision") if asked[name]} | {"added": added}
     write_manifest(folder, kind=asked["kind"], run={"stage": GIVEN}, config=source, inputs={})
 
 

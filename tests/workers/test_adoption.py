@@ -54,6 +54,7 @@ def test_a_folder_becomes_a_version_that_training_goes_on_from(project, ada, cli
     assert (version.kind, version.stage, version.state, version.run) == ("policy", "given", "candidate", None)
     copied = Path(settings.DATA_DIR) / version.path
     assert open_model(copied, version.manifest_sha256)["kind"] == "policy"
+    assert version.metrics["added"] == []
     assert not (copied / "modeling.py").exists(), "code is never taken"
     assert not version.deployments.exists(), "nobody has promoted it"
     own = make_model(project, ada, stage="pretrain")
@@ -61,6 +62,50 @@ def test_a_folder_becomes_a_version_that_training_goes_on_from(project, ada, cli
         training.start_chain(project=project, by=ada, stages=["sft"], base_model=named)
         assert TrainingRun.objects.latest("pk").base_model == start
         Chain.objects.update(state="succeeded")
+
+
+def make_base(folder: Path):
+    """In GPT-2's manner: one token ends and pads, there is no template; weights are in bfloat16. Its tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    inner.train_from_iterator([], trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>", pad_token="</s>")
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = LlamaConfig(vocab_size=len(tokenizer), **shape, tie_word_embeddings=False)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def test_a_base_model_gets_what_chat_needs_and_says_what_it_said(models, settings, bring):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trainer.models import load_policy, load_tokenizer
+
+    plain = make_base(models / "base")
+    before = {path.name: path.read_bytes() for path in (models / "base").iterdir()}
+    job = bring(folder="base")
+    assert job.status == "succeeded", job.error
+    (version,) = ModelVersion.objects.all()
+    marks = "<|system|>, <|user|>, <|assistant|>"
+    assert version.metrics["added"] == ["pad token <|pad|>", f"chat template with {marks}"]
+    copied = Path(settings.DATA_DIR) / version.path
+    tokenizer = load_tokenizer(copied)
+    assert (len(plain), len(tokenizer)) == (257, 261)
+    talk = [{"role": "user", "content": "sky"}, {"role": "assistant", "content": "blue"}]
+    assert tokenizer.apply_chat_template(talk, tokenize=False) == "<|user|>sky<|assistant|>blue</s>"
+    assert AutoModelForCausalLM.from_pretrained(copied, dtype="auto").dtype == torch.bfloat16
+    ids = torch.tensor([plain("What colour")["input_ids"]])
+    said = load_policy(copied)(ids).logits
+    assert torch.equal(said[..., :257], load_policy(models / "base", tokenizer)(ids).logits)
+    assert (said[..., 257:] < said[..., :257].max()).all(), "no new token is the likeliest"
+    assert {path.name: path.read_bytes() for path in (models / "base").iterdir()} == before, "theirs stays as it was"
 
 
 @pytest.mark.parametrize(
