@@ -45,15 +45,17 @@ def once(
         if first is not None and first.status is not None:
             return first.status, first.reply
         # Claimed and not answered: at work now, or its process was killed. After a while the claim is taken over.
-        stale = timezone.now() - timedelta(seconds=IN_FLIGHT_SECONDS)
+        now = timezone.now()
+        stale = now - timedelta(seconds=IN_FLIGHT_SECONDS)
         claims = IdempotencyRecord.objects.filter(person=person, route=route, key=record.key, status=None)
-        if first is None or not claims.filter(created_at__lt=stale).update(created_at=timezone.now()):
+        if first is None or not claims.filter(created_at__lt=stale).update(created_at=now):
             raise Conflict("The first request with this Idempotency-Key is still at work. Try again in a second.")
-        record = first
+        record, record.created_at = first, now
     try:
         status, reply = act()
     except BaseException:
-        IdempotencyRecord.objects.filter(pk=record.pk, status=None).delete()
+        # Only one's own claim: who took so long that another took it over leaves it to them.
+        IdempotencyRecord.objects.filter(pk=record.pk, status=None, created_at=record.created_at).delete()
         raise
     ANSWERED(record=record.pk, status=status, reply=reply)
     return status, reply

@@ -1,8 +1,13 @@
 """A client that sends twice is counted once."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+
+from feedback.errors import Conflict
 from feedback.models import Annotation, ApiToken, IdempotencyRecord, Prompt, Thumb
+from feedback.services import idempotency
 from tests.factories import PREFERS_A, make_prompt, make_response, make_task
 
 
@@ -95,6 +100,18 @@ def test_a_request_still_at_work_is_told_to_come_again(project, ben, client_for)
     reply = client.post("/api/v1/prompts/", body, HTTP_IDEMPOTENCY_KEY="k")
     assert (reply.status_code, reply.json()["errors"][0]["code"]) == (409, "conflict")
     assert Prompt.objects.count() == 1
+
+
+def test_who_was_too_slow_leaves_the_claim_to_who_took_it_over(ben):
+    """The first is at work for more than a minute, a repeat takes its claim over, and only then does the first fail."""
+
+    def fail_late() -> tuple[int, None]:
+        IdempotencyRecord.objects.update(created_at=timezone.now() + timedelta(seconds=61))  # as the repeat does
+        raise Conflict("late")
+
+    with pytest.raises(Conflict, match="late"):
+        idempotency.once(person=ben, route="POST /", key="k", body={}, act=fail_late)
+    assert IdempotencyRecord.objects.get().status is None, "the repeat is at work"
 
 
 @pytest.mark.parametrize("key", ["x" * 201, "tab\there"])
