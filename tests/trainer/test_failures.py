@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import re
@@ -142,13 +143,17 @@ M_MMAP_THRESHOLD = -3  # as in malloc.h
 def limited_to(more: int) -> Callable[[], None]:
     """For a fork: no more than `more` MiB beside what this process has now.
 
-    What this process has freed counts as had, so large blocks are asked of the system anew (mallopt M_MMAP_THRESHOLD).
+    What this process has freed counts as had, so what no one refers to any more is given back first, and large blocks
+    are asked of the system anew (mallopt M_MMAP_THRESHOLD).
     """
 
     def limit() -> None:
         import trainer.sft  # noqa: F401 - what is loaded is not counted
 
-        assert ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 64 * 1024) == 1
+        gc.collect()
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        assert libc.mallopt(M_MMAP_THRESHOLD, 64 * 1024) == 1
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + more * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
