@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from micro import MakeRun, ask, feedback_rows
+from micro import MakeRun, ask, feedback_rows, forked
 
 from trainer.columns import encode_completions, encode_prompts
 from trainer.config import EvaluateConfig
@@ -209,10 +209,8 @@ def test_intervals_cover_as_often_as_they_say() -> None:
     assert 178 <= covered <= 200
 
 
-def test_nothing_to_measure_is_refused(
-    make_run: MakeRun, command: Callable[..., Any], feedback: Path, base_folder: Path
-) -> None:
+def test_nothing_to_measure_is_refused(make_run: MakeRun, feedback: Path, base_folder: Path) -> None:
     for inputs in ({"snapshot": feedback}, {"snapshot": feedback, "incumbent": base_folder}):
         folder = make_run("evaluate", inputs, CONFIG, name=f"run{len(inputs)}")
-        assert command(folder).returncode == 2
+        assert forked(folder) == 2
         assert json.loads((folder / "result.json").read_text())["error"]["kind"] == "config"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import COLOURS, MakeRun, ask
+from micro import COLOURS, MakeRun, ask, forked
 
 from trainer.errors import DataUnusable, TrainerError
 from trainer.generate import Generator, Teller
@@ -234,13 +234,11 @@ def test_the_stage_goes_on_after_a_stop(
     assert responses(broken) == responses(whole)
 
 
-def test_a_broken_file_of_prompts_is_named_by_line(
-    make_run: MakeRun, command: Callable[..., Any], base_folder: Path, tmp_path: Path
-) -> None:
+def test_a_broken_file_of_prompts_is_named_by_line(make_run: MakeRun, base_folder: Path, tmp_path: Path) -> None:
     path = prompts_file(tmp_path / "prompts.jsonl")
     path.write_text(path.read_text() + '{"prompt": [{"role": "assistant", "content": "x"}]}\n')
     folder = make_run("generate", {"base_model": base_folder, "prompts": path})
-    assert command(folder).returncode == 2
+    assert forked(folder) == 2
     assert "prompts.jsonl line 6" in json.loads((folder / "result.json").read_text())["error"]["message"]
 
 

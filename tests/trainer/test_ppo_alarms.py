@@ -39,7 +39,7 @@ def test_calm_is_silent() -> None:
 @pytest.mark.parametrize(
     ("now", "name", "stops"),
     [
-        ({"selection_kl": 10.1}, "kl_budget", True),
+        ({"selection_kl": 46.1}, "kl_budget", True),
         ({"entropy": 0.59}, "entropy", True),
         ({"eos_rate": 0.89}, "eos_rate", True),
         ({"selection_repetition": 0.11}, "repetition", True),
@@ -50,6 +50,14 @@ def test_calm_is_silent() -> None:
 )
 def test_each_sounds_alone(now: dict[str, float], name: str, stops: bool) -> None:
     assert names(history(**now)) == names(history(**now), stops) == {name}
+
+
+def test_one_bad_update_that_the_next_takes_back_is_silent() -> None:
+    run = [dict(CALM) | {"kl": 1.8} for _ in range(29)]
+    run[0] |= LOOK
+    for now in (CALM | LOOK | {"kl": 1.8, "selection_kl": 11.3}, CALM | {"kl": 9.9}, CALM | {"kl": 2.1}):
+        run.append(now)
+        assert "kl_budget" not in names(run)
 
 
 def test_a_young_run_is_given_time() -> None:

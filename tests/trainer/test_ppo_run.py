@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, ask, feedback_rows, progress, weights, write_snapshot
+from micro import MakeRun, ask, feedback_rows, forked, progress, weights, write_snapshot
 
 from trainer import config
 from trainer.errors import ConfigInvalid, RunDiverged
@@ -241,18 +241,16 @@ def test_a_snapshot_without_prompts_lends_those_of_its_preferences(
     assert made["metrics"]["train_prompts"] == 4
 
 
-def test_no_prompts_is_a_data_failure(
-    make_run: MakeRun, command: Command, inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_no_prompts_is_a_data_failure(make_run: MakeRun, inputs: dict[str, Path], tmp_path: Path) -> None:
     snapshot = write_snapshot(tmp_path / "s", {"selection": feedback_rows()})
     folder = make_run("ppo", inputs | {"snapshot": snapshot}, CONFIG)
-    assert command(folder).returncode == 2
+    assert forked(folder) == 2
     error = json.loads((folder / "result.json").read_text())["error"]
     assert error["kind"] == "data" and "no prompts" in error["message"]
 
 
 def test_a_reward_model_of_another_tokenizer_is_refused(
-    make_run: MakeRun, command: Command, inputs: dict[str, Path], tmp_path: Path
+    make_run: MakeRun, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     other = tmp_path / "reward"
     shutil.copytree(inputs["reward_model"], other)
@@ -262,6 +260,6 @@ def test_a_reward_model_of_another_tokenizer_is_refused(
     pieces[last], pieces[before] = pieces[before], pieces[last]
     (other / "tokenizer.json").write_text(json.dumps(vocabulary))
     folder = make_run("ppo", inputs | {"reward_model": other}, CONFIG)
-    assert command(folder).returncode == 2
+    assert forked(folder) == 2
     error = json.loads((folder / "result.json").read_text())["error"]
     assert error["kind"] == "config" and "tokenizer" in error["message"]
