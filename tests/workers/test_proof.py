@@ -118,7 +118,7 @@ def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> 
     assert broken(gold__base=0.6) == {"sft_over_base"}
     assert broken(best_of__16={"kl": 1.8, "gold": 1.9}) == {"best_of_16_over_sft"}
     assert broken(gold__ppo=1.7) == {"ppo_beside_best_of_16", "ppo_over_sft"}
-    assert broken(win_rate__low=0.62) == {"win_rate"}
+    assert broken(win_rate__low=0.6) == {"win_rate"}
     assert broken(ppo__kl=8.1) == broken(ppo__kl=0.9) == {"kl"}
     assert broken(gold__dpo=0.9) == {"dpo_beside_sft"}
     assert broken(gold__kto=0.9) == {"kto_beside_sft"}
@@ -127,7 +127,7 @@ def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> 
     assert broken(reward__1__accuracy=0.68) == {"reward_of_ceiling"}
     assert broken(reward__0__accuracy=0.66) == {"reward_few_labels"}
     assert broken(reward__1__ece=0.09) == {"calibration"}
-    assert broken(hacked__gold=1.1) == {"hacked_below_sft"}
+    assert broken(hacked__gold=1.5) == {"hacked_gain_lost"}
     assert broken(hacked__peak_gold=0.9) == {"hacked_below_peak"}
     assert broken(hacked__proxy=0.9) == {"hacked_proxy"}
     assert broken(hacked__entropy_share=0.31) == {"hacked_entropy"}

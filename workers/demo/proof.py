@@ -127,6 +127,12 @@ class Demand:
     holds: Callable[[Any], bool]
 
 
+def lost_share(arm: Mapping[str, Any]) -> float:
+    """What of the gold gained over SFT at the peak is gone at the end: over 1 if it ends under SFT, 1 without gain."""
+    gained = arm["peak_gold"] - arm["sft_gold"]
+    return float((arm["peak_gold"] - arm["gold"]) / gained) if gained > 0 else 1.0
+
+
 def at_least(threshold: float) -> Callable[[Any], bool]:
     return lambda value: value >= threshold
 
@@ -150,9 +156,9 @@ DEMANDS: tuple[Demand, ...] = (
     ),
     Demand(
         "ppo_beside_best_of_16",
-        "gold of PPO at most 0.4 under best-of-16",
+        "gold of PPO at most 0.5 under best-of-16",
         lambda f: f["gold"]["ppo"] - f["best_of"]["16"]["gold"],
-        at_least(-0.4),
+        at_least(-0.5),
     ),
     Demand(
         "ppo_over_sft",
@@ -162,9 +168,9 @@ DEMANDS: tuple[Demand, ...] = (
     ),
     Demand(
         "win_rate",
-        "PPO's win rate over SFT: low end of the 95 % interval above 0.62",
+        "PPO's win rate over SFT: low end of the 95 % interval above 0.6",
         lambda f: f["win_rate"]["low"],
-        lambda value: value > 0.62,
+        lambda value: value > 0.6,
     ),
     Demand("kl", "KL of PPO between 1 and 8 nats", lambda f: f["ppo"]["kl"], lambda value: 1 <= value <= 8),
     Demand(
@@ -211,10 +217,10 @@ DEMANDS: tuple[Demand, ...] = (
         at_least(0.8),
     ),
     Demand(
-        "hacked_below_sft",
-        "at KL 0 the last gold is under that of SFT",
-        lambda f: f["hacked"]["gold"] - f["hacked"]["sft_gold"],
-        lambda value: value < 0,
+        "hacked_gain_lost",
+        "at KL 0 at least 80 % of the gold gained over SFT is lost again",
+        lambda f: lost_share(f["hacked"]),
+        at_least(0.8),
     ),
     Demand(
         "hacked_proxy",
