@@ -16,7 +16,8 @@ from tests.house import ROOT, House, house, wait_until
 
 TASKS, WANTED = 120, 2
 STAGES = ["tokenizer", "pretrain", "sft", "reward", "ppo"]
-PPO = {"iterations": 30, "rollout_batch": 16, "checkpoint_steps": 2, "evaluate_every": 10, "max_new_tokens": 16}
+# Long enough that a fast machine is still in the middle of it when the second process is killed.
+PPO = {"iterations": 120, "rollout_batch": 16, "checkpoint_steps": 2, "evaluate_every": 40, "max_new_tokens": 16}
 
 
 def test_kill_everything(tmp_path: Path) -> None:
@@ -173,5 +174,5 @@ def check_run(service: House) -> None:
     points = service.query(
         "SELECT step FROM feedback_runpoint WHERE run_id IN (SELECT id FROM feedback_trainingrun WHERE stage = 'ppo')"
     )
-    assert len({point["step"] for point in points} & set(range(1, 31))) == 30
+    assert {point["step"] for point in points} >= set(range(1, PPO["iterations"] + 1))
     assert not [p for p in service.everyone() if "-m trainer" in " ".join(p.cmdline())]

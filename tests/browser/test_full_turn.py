@@ -162,11 +162,13 @@ def test_the_guard_and_the_marker_work_at_the_entrance(service: Service, marked:
         assert (status, prompt["state"]) == (201, "received")
         body = {"project": "tiny", "kind": "spans", "prompt": prompt["id"], "responses": [], "ask": {"scheme": "words"}}
         status, task = service.post("/api/v1/tasks/", body)
-        assert (status, task["state"]) == (201, "waiting")
+        # A worker that has the guard at hand may have read the prompt by now.
+        assert (status, task.get("state")) in ((201, "waiting"), (201, "open") if state == "ready" else (409, None))
         read = service.until(lambda one=prompt: _screened(service, one["id"]), 60, "the guard")
         assert (read["state"], set(read["screening"]["scores"])) == (state, {"lamp", "other"})
-        told = service.get(f"/api/v1/tasks/{task['id']}/")[1]
-        assert told["state"] == ("withdrawn" if state == "blocked" else "open")
+        if status == 201:
+            told = service.get(f"/api/v1/tasks/{task['id']}/")[1]
+            assert told["state"] == ("withdrawn" if state == "blocked" else "open")
         blocks, threshold = [min(read["screening"]["scores"], key=read["screening"]["scores"].get)], 0.9
     held = service.until(lambda: _premarked(service), 30, "the marker")
     assert all(set(span) == {"start", "end", "label"} for span in held["suggestion"]["spans"])
