@@ -146,7 +146,7 @@ def test_rosa_talks_with_the_trained_model(service: Service, base: dict[str, Any
     page.get_by_label("Username").fill("rosa")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_function("document.documentElement.dataset.talkReady")  # its keys are heard
+    expect(page.locator("#message")).to_be_focused()  # its keys are heard
     page.locator("#message").fill("my lamp is broken")
     page.keyboard.press("Control+Enter")
     for turn in (1, 2):
