@@ -10,6 +10,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +26,7 @@ from feedback.formats.items import Defaults, InvalidRow
 from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
-from feedback.services import events, inbox, intake, jobs
+from feedback.services import bulk, events, inbox, intake, jobs
 
 FOLDER = "imports"
 LEAST, MOST = 60, 4000  # weight of a batch: two for each task, one for each answer
@@ -61,6 +62,31 @@ class Batch:
     records: list[tuple[Record, list[intake.Ready]]] = field(default_factory=list)
     weight: int = 0
     bytes: int = 0
+
+
+class Ahead:
+    """Batches, of which the next may be read before its turn; what goes wrong with it is raised in its turn."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.batches = batches
+        self.coming: Future[Batch | None] | None = None
+
+    def read(self) -> None:
+        if self.coming is None:
+            self.coming = Future()
+            try:
+                self.coming.set_result(next(self.batches, None))
+            except Exception as error:  # noqa: BLE001 kept, not swallowed: result() raises it
+                self.coming.set_exception(error)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            self.read()
+            assert self.coming is not None
+            batch, self.coming = self.coming.result(), None
+            if batch is None:
+                return
+            yield batch
 
 
 class Pace:
@@ -185,9 +211,10 @@ def bring_in(job: Job) -> Iterator[Cursor]:
     cursor.size = path.stat().st_size
     known, pace = intake.Known(job.project), Pace()
     with path.open("rb") as file:
-        for batch in _batches(job, file, cursor, pace):
+        batches = Ahead(_batches(job, file, cursor, pace))
+        for batch in batches:
             known.meet([one for _, items in batch.records for one in items])
-            _commit(job, folder, known, batch, cursor, pace)
+            _commit(job, folder, known, batch, cursor, pace, batches)
             yield cursor
 
 
@@ -247,8 +274,13 @@ def _records(form: Format, file: BinaryIO, cursor: Cursor) -> Iterator[Record]:
         yield from (reading.array if container == "array" else reading.lines)(file, cursor.offset, cursor.line)
 
 
-def _commit(job: Job, folder: Path, known: intake.Known, batch: Batch, cursor: Cursor, pace: Pace) -> None:
-    """Rows and cursor in one transaction. Two imports of one file at once: the slower of the two looks again."""
+def _commit(
+    job: Job, folder: Path, known: intake.Known, batch: Batch, cursor: Cursor, pace: Pace, batches: Ahead
+) -> None:
+    """Rows and cursor in one transaction, at whose end the next batch is read.
+
+    Two imports of one file at once: the slower of the two looks again.
+    """
     assert job.project is not None
     for attempt in range(TRIES):
         after = Cursor(**asdict(cursor))
@@ -259,6 +291,7 @@ def _commit(job: Job, folder: Path, known: intake.Known, batch: Batch, cursor: C
                 began = time.monotonic()
                 after.tasks += intake.write(job.project, job.requested_by, good, known)
                 jobs.keep(job, asdict(after))
+                bulk.check_keys(meanwhile=batches.read)
             pace.took(batch, time.monotonic() - began)
         except IntegrityError:
             if attempt == TRIES - 1:

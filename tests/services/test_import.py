@@ -3,17 +3,30 @@
 import gzip
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import IntegrityError, connection, transaction
 
 from feedback.errors import Invalid
 from feedback.formats import reading
 from feedback.formats.catalogue import FORMATS
-from feedback.models import Annotation, Assignment, Job, Person, PreferencePair, Project, Prompt, Response, Task
-from feedback.services import exports, imports, projects, queue
+from feedback.models import (
+    Annotation,
+    Assignment,
+    Job,
+    Person,
+    PreferencePair,
+    Project,
+    Prompt,
+    Response,
+    Task,
+    TaskResponse,
+)
+from feedback.services import bulk, exports, imports, projects, queue
 from tests.conftest import SHARED_DATA
 from workers.execution import run_job
 
@@ -251,6 +264,40 @@ def test_an_export_begun_again_leaves_nothing_of_the_killed_attempt(project: Pro
     run_job(job.pk)
     job.refresh_from_db()
     assert list(place.iterdir()) == [exports.file_of(job)]
+
+
+def test_what_breaks_while_it_is_read_ahead_takes_nothing_back(
+    project: Project, hana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = lines(*(pair(number) for number in range(500)))
+    job, records = asked(project, hana, content), imports._records
+
+    def torn(*given: Any) -> Iterator[Any]:
+        for number, record in enumerate(records(*given)):
+            if number == 300:
+                raise Invalid("The disk gave up here.")
+            yield record
+
+    with monkeypatch.context() as patched:
+        patched.setattr(imports, "_records", torn)
+        run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.error) == ("failed", "The disk gave up here.")
+    there = Task.objects.filter(project=project).count()
+    assert there == job.result["new"] == job.result["read"] > 0  # every batch that was full is in, and counted
+    again = brought_in(project, hana, content)
+    assert (again.result["new"], again.result["before"]) == (500 - there, there)
+
+
+def test_a_key_that_points_at_nothing_is_refused_before_the_commit(project: Project) -> None:
+    meanwhile: list[str] = []
+    with pytest.raises(IntegrityError), transaction.atomic():
+        bulk.Writer(TaskResponse, ("task_id", "response_id", "position")).insert([(10**9, 10**9, 0)])
+        bulk.check_keys(meanwhile=lambda: meanwhile.append("read"))
+        if connection.vendor == "sqlite":
+            connection.check_constraints()  # what it does by itself at the commit
+    assert meanwhile == (["read"] if connection.vendor == "postgresql" else [])
+    assert not TaskResponse.objects.filter(response_id=10**9).exists()
 
 
 @pytest.mark.parametrize("format", ["touchstone", "touchstone-csv", "label-studio"])
