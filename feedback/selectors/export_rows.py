@@ -22,20 +22,20 @@ UNKNOWN = " (unknown)"
 PROMPTS = """SELECT id, messages, source, external_id, metadata FROM feedback_prompt
     WHERE project_id = %s AND id > %s AND state <> 'blocked' ORDER BY id LIMIT %s"""
 TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, explanation, training_round,
-    external_id FROM feedback_task WHERE prompt_id {among} AND state <> 'withdrawn' ORDER BY id"""
-PLACED = """SELECT placed.task_id, response.public_id, text, model_name, model_version_id
+    external_id FROM feedback_task WHERE {among} AND state <> 'withdrawn' ORDER BY id"""
+PLACED = """SELECT placed.task_id, CAST(response.public_id AS text), text, model_name, model_version_id
     FROM feedback_taskresponse placed JOIN feedback_response response ON response.id = placed.response_id
-    WHERE placed.task_id {among} ORDER BY placed.task_id, position"""
+    WHERE {among} ORDER BY placed.task_id, position"""
 ANSWERS = """SELECT said.task_id, payload, shown, seconds, username, external_name, person.source
     FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
     JOIN feedback_person person ON person.id = said.annotator_id
-    WHERE held.task_id {among} AND NOT withdrawn AND person.status <> 'withdrawn' ORDER BY said.id"""
+    WHERE {among} AND NOT withdrawn AND person.status <> 'withdrawn' ORDER BY said.id"""
 RESPONSES = """SELECT prompt_id, id, text, model_name FROM feedback_response
-    WHERE prompt_id {among} AND state = 'ready' ORDER BY id"""
+    WHERE {among} AND state = 'ready' ORDER BY id"""
 THUMBS = """SELECT response.prompt_id, response_id, person_id, up, username, external_name, person.source
     FROM feedback_response response JOIN feedback_thumb thumb ON thumb.response_id = response.id
     JOIN feedback_person person ON person.id = person_id
-    WHERE response.prompt_id {among} AND response.state = 'ready' AND person.status <> 'withdrawn' ORDER BY thumb.id"""
+    WHERE {among} AND response.state = 'ready' AND person.status <> 'withdrawn' ORDER BY thumb.id"""
 
 
 def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item]:
@@ -58,7 +58,8 @@ def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item]:
 def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
     found: dict[int, list[Item]] = defaultdict(list)
     by_key: dict[int, tuple[Item, list[str]]] = {}
-    for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in _among(TASKS, prompts):
+    tasks = _among(TASKS, "prompt_id", prompts)
+    for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in tasks:
         given = prompts[prompt]
         item = Item(kind, given.prompt, ask=_json(ask), external_id=_told(external_id), source=given.source)
         item.metadata, item.priority, item.gold = given.metadata, priority, _json(gold)
@@ -66,11 +67,11 @@ def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
         item.wanted = wanted if state == "open" and gold is None else None
         found[prompt].append(item)
         by_key[key] = (item, [])
-    for key, name, text, model, version in _among(PLACED, by_key):
+    for key, name, text, model, version in _among(PLACED, "placed.task_id", by_key):
         item, names = by_key[key]
         names.append(name)
         item.responses.append(_candidate(text, model or (f"version {version}" if version else ""), item.source))
-    for key, payload, shown, seconds, *person in _among(ANSWERS, by_key):
+    for key, payload, shown, seconds, *person in _among(ANSWERS, "held.task_id", by_key):
         item, names = by_key[key]
         if not item.answers:
             names[:] = map(_dashed, names)
@@ -86,10 +87,10 @@ def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
 def _without_task(prompts: dict[int, Item]) -> dict[int, list[Item]]:
     """Prompts that have no task with their responses, or with each response that has thumbs: one a person, the last."""
     responses: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
-    for prompt, key, text, model in _among(RESPONSES, prompts):
+    for prompt, key, text, model in _among(RESPONSES, "prompt_id", prompts):
         responses[prompt][key] = (text, model)
     last: dict[tuple[int, int, int], Said] = {}
-    for prompt, response, person, up, *who in _among(THUMBS, prompts):
+    for prompt, response, person, up, *who in _among(THUMBS, "response.prompt_id", prompts):
         last[prompt, response, person] = _said(who, {"up": bool(up)})
     thumbs: dict[int, dict[int, list[Said]]] = defaultdict(lambda: defaultdict(list))
     for (prompt, response, _), said in last.items():
@@ -115,13 +116,18 @@ def _ask(statement: str, *given: Any) -> list[Any]:
         return cursor.fetchall()
 
 
-def _among(statement: str, keys: dict[int, Any]) -> list[Any]:
-    """Rows of these keys, which go as one value, however many they are."""
+def _among(statement: str, column: str, keys: dict[int, Any]) -> list[Any]:
+    """Rows of these keys, which go as one value, however many they are.
+
+    PostgreSQL is told between which they lie as well: so many keys alone seem to it worth reading the whole table for.
+    """
     if not keys:
         return []
     if connection.vendor == "sqlite":
-        return _ask(statement.format(among="IN (SELECT value FROM json_each(%s))"), json.dumps(list(keys)))
-    return _ask(statement.format(among="= ANY(%s)"), list(keys))
+        among = f"{column} IN (SELECT value FROM json_each(%s))"
+        return _ask(statement.format(among=among), json.dumps(list(keys)))
+    among = f"{column} BETWEEN %s AND %s AND {column} = ANY(%s::bigint[])"
+    return _ask(statement.format(among=among), min(keys), max(keys), f"{{{','.join(map(str, keys))}}}")
 
 
 def _json(stored: str | None) -> Any:
@@ -129,10 +135,9 @@ def _json(stored: str | None) -> Any:
     return {} if stored == "{}" else None if stored is None else json.loads(stored)
 
 
-def _dashed(name: Any) -> str:
+def _dashed(name: str) -> str:
     """A public id as payloads name it. SQLite keeps 32 digits."""
-    text = str(name)
-    return text if len(text) > 32 else f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return name if len(name) > 32 else f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
 
 
 def _said(person: list[str], answer: dict[str, Any], shown: list[str] | None = None, seconds: float = 0.0) -> Said:

@@ -8,7 +8,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count
@@ -99,6 +99,18 @@ def check_keys(meanwhile: Callable[[], None]) -> None:
         meanwhile()
         with connection.wrap_database_errors:
             checked.result()
+
+
+def look_again(tables: Iterable[type[models.Model]]) -> None:
+    """Have PostgreSQL count what is in the tables now, rather than some minute later.
+
+    After 100,000 answered comparisons came in, an export that began at once ran eight times as long without.
+    """
+    if connection.vendor != "postgresql":
+        return
+    names = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in tables)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {names}")
 
 
 class Writer:

@@ -26,6 +26,7 @@ JSONL, PARQUET, CSV_FILE = "jsonl", "parquet", "csv"
 FILE_TYPES = (JSONL, PARQUET)
 KINDS = (*Kind.values, PROMPT, THUMB)
 OFTEN = 1000  # rows between two looks at whether to go on
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Sink(Protocol):
@@ -127,7 +128,7 @@ class _Lines:
         self.file = path.open("w", encoding="utf-8", buffering=1 << 20)
 
     def put(self, row: dict[str, Any]) -> None:
-        self.file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self.file.write(_encode(row) + "\n")
 
     def close(self) -> None:
         self.file.close()

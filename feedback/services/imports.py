@@ -35,6 +35,7 @@ BATCH_BYTES = 4 * 2**20
 WRITE_SECONDS = {"sqlite": 0.025, "postgresql": 0.2}
 KEPT_TEXT = 1_000_000  # bytes of a rejected record that are kept
 TRIES = 3
+MANY = 1000  # rows after which the database's picture of its tables is out of date
 
 
 @dataclass
@@ -215,6 +216,8 @@ def bring_in(job: Job) -> Iterator[Cursor]:
         for batch in batches:
             known.meet([one for _, items in batch.records for one in items])
             _commit(job, folder, known, batch, cursor, pace, batches)
+            if cursor.done and cursor.new >= MANY:
+                bulk.look_again(intake.TABLES)
             yield cursor
 
 

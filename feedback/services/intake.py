@@ -320,6 +320,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "concern": (Concern, ("public_id", "task_id")),
     "thumb": (Thumb, ("public_id", "response_id", "person_id", "up")),
 }  # fmt: skip
+TABLES = [model for model, _ in _COLUMNS.values()]
 
 
 def _personal(project: Project, item: Item) -> dict[str, Any]:
