@@ -85,7 +85,7 @@ def test_torch_is_not_loaded_by_django_or_a_starting_worker(module: str, tmp_pat
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert ran.stdout.strip() == "[]", ran.stderr

@@ -93,7 +93,7 @@ def test_everybody_at_once(project: Project, crowd: list[Person], seed: int) -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=600)
     assert [failure for worker in workers for failure in worker.failures] == []
 
     for task in Task.objects.filter(project=project):
@@ -131,7 +131,7 @@ def test_one_person_in_many_tabs_holds_two_tasks_at_most(project: Project, ben: 
     for one in tabs:
         one.start()
     for one in tabs:
-        one.join(timeout=60)
+        one.join(timeout=600)
     assert len(got) == 8
     # One, where all who asked ahead came before those who asked for what to do now.
     assert Assignment.objects.filter(annotator=ben, state="held").count() in (1, 2)

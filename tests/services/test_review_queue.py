@@ -142,7 +142,7 @@ class TestAnswers:
 
         def decide(by: Person, decision: str) -> None:
             try:
-                start.wait(timeout=30)
+                start.wait(timeout=300)
                 reviews.review(annotation=annotation, by=by, decision=decision, note="Look again.")
                 told.append("done")
             except Conflict as conflict:
@@ -154,7 +154,7 @@ class TestAnswers:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=60)
+            thread.join(timeout=600)
         assert sorted(one == "done" for one in told) == [False, True]
         assert any(" this answer at " in one for one in told)
         assert Review.objects.count() == 1

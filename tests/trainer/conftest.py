@@ -133,7 +133,7 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     def start(folder: Path, before: str = "") -> subprocess.CompletedProcess[str]:
         script = f"{before}\nimport sys\nfrom trainer.__main__ import main\nsys.exit(main([{str(folder)!r}]))"
         return subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
         )
 
     return start

@@ -48,7 +48,7 @@ def test_the_command_trains_with_two_processes_as_with_one(
     one, two = make_run("sft", inputs, SFT, name="one"), make_run("sft", inputs, SFT, name="two")
     run_here(one)
     command = [sys.executable, "-m", "trainer", str(two), "--launch", "torchrun", "--processes", "2"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     assert result(two)["metrics"]["steps"] == result(one)["metrics"]["steps"] == 6
     assert farthest(one, two) < 1e-4
@@ -93,7 +93,7 @@ def test_reward_and_ppo_with_two_processes_are_as_with_one_and_ppo_learns(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

@@ -39,7 +39,7 @@ def test_what_is_killed_comes_back(running: House, name: str) -> None:
 def test_connections_wait_while_the_web_server_is_started_again(running: House) -> None:
     """The supervisor holds the socket, so nobody is refused."""
     running.kill("web")
-    assert running.answers() or running.answers()  # the first may have been in flight when it was killed
+    assert running.answers(180) or running.answers(180)  # the first may have been in flight when it was killed
     wait_until(running.is_up, 30, "the service")
 
 
