@@ -230,12 +230,6 @@ def fill(pieces: Sequence[list[int]], block_size: int, pad_id: int) -> Block:
     )
 
 
-def pack(rows: Sequence[list[int]], block_size: int, pad_id: int, phase: int = 0) -> list[Block]:
-    """One pass over rows of token ids, as blocks; see `plan_blocks`."""
-    plan = plan_blocks(list(map(len, rows)), block_size, phase)
-    return [fill([rows[row][start:end] for row, start, end in block], block_size, pad_id) for block in plan]
-
-
 def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     """Blocks are of one length, so a batch is a stack: each value (B, T)."""
     return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}

@@ -6,7 +6,6 @@ from typing import Any
 import django_filters
 from django import forms
 from django_filters.fields import IsoDateTimeField
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -78,14 +77,6 @@ class MessageSerializer(serializers.Serializer[Any]):
 
     role = serializers.ChoiceField(choices=["system", "user", "assistant"])
     content = VerbatimField(allow_blank=True)
-
-
-@extend_schema_field(OpenApiTypes.UUID)
-class PublicIdOf(serializers.UUIDField):
-    """The public id of a related row, or null."""
-
-    def to_representation(self, value: Any) -> Any:
-        return super().to_representation(value.public_id)
 
 
 class PersonBriefSerializer(serializers.Serializer[Any]):

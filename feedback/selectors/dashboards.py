@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from feedback import queue
@@ -344,8 +344,3 @@ def _count_since(time: datetime, rows: QuerySet[Any]) -> str:
 
 def _figure(number: int) -> str:
     return f"{COUNT_TO:,}+" if number > COUNT_TO else f"{number:,}"
-
-
-def seconds_spent(project: Project) -> float:
-    """All the time people have put into a project's answers, seconds."""
-    return Annotation.objects.filter(project=project).aggregate(all=Sum("seconds"))["all"] or 0.0

@@ -38,11 +38,6 @@ class OwnFigures:
     checks: int = 0  # checks answered last week (Monday to Sunday, UTC): a total only, so that none can be guessed
     checks_right: int = 0
 
-    @property
-    def per_hour(self) -> float | None:
-        """Answers an hour at the median pace."""
-        return 3600 / self.seconds_median if self.seconds_median else None
-
 
 def tokens(person: Person) -> QuerySet[ApiToken]:
     """Live tokens first, newest first."""

@@ -232,10 +232,6 @@ def evaluations_of(version: ModelVersion) -> list[Evaluation]:
     return list(rows.order_by("-pk")[:20])
 
 
-def newest_evaluation(version: ModelVersion) -> Evaluation | None:
-    return version.evaluations.select_related("incumbent", "run").order_by("-pk").first()
-
-
 @dataclass(frozen=True)
 class SideBySide:
     """One prompt with the texts of candidate and incumbent, for people to look at."""

@@ -270,7 +270,6 @@ def test_several_processes_leave_together_when_memory_runs_out(
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("trainer.pretrain.pack", full)
     monkeypatch.setenv("WORLD_SIZE", "2")
     folder = make_run("pretrain", {"snapshot": corpus, "tokenizer": corpus}, {"batch_size": 4})
     monkeypatch.setattr("trainer.__main__.open_inputs", lambda folder, inputs: {})

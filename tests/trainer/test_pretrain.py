@@ -14,10 +14,16 @@ from micro import MakeRun, progress, write_snapshot
 from trainer.columns import decode_completion
 from trainer.errors import DataUnusable
 from trainer.models import load_policy, load_tokenizer
-from trainer.pretrain import IGNORED, bits_per_byte, pack, plan_passes, read_windows
+from trainer.pretrain import IGNORED, Block, bits_per_byte, fill, plan_blocks, plan_passes, read_windows
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "block_size": 32, "batch_size": 8}
+
+
+def pack(rows: list[list[int]], block_size: int, pad_id: int) -> list[Block]:
+    """One pass over rows of token ids."""
+    plan = plan_blocks(list(map(len, rows)), block_size)
+    return [fill([rows[row][start:end] for row, start, end in block], block_size, pad_id) for block in plan]
 
 
 def test_blocks_hold_whole_documents_and_every_token_once() -> None:
