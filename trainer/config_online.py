@@ -130,8 +130,8 @@ class PPOConfig(Adapting):
         iterations: rollouts, each followed by its updates, >= 1.
         rollout_batch: completions in one rollout, >= 2.
         ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
-        learning_rate: of the policy, > 0. value_learning_rate: of the critic; None is the same, but for a
-            shared critic's head twenty times it.
+        learning_rate: of the policy, > 0. value_learning_rate: of the critic; None is the same, but five
+            times it for the critic `top` and twenty times it for `shared`.
         schedule: of both: "linear" to zero at the last iteration, or "constant".
         reward_floor: share of selection pairs the reward model must agree with before a policy is trained against it;
             0 is off.
@@ -139,8 +139,11 @@ class PPOConfig(Adapting):
         kl_target: nats per completion that an adaptive coefficient steers to; 0 keeps the coefficient as it is.
         kl_gain: how much the coefficient grows in an iteration, in shares of it, for a KL of twice the target; an
             error counts at most a fifth (Ziegler et al. 2019, section 2.2), in (0, 1].
-        critic: "separate", a copy of the reward model; or "shared", a head on the policy's own trunk: half the time and
-            memory, and blind at first. value_loss_weight: of the shared critic's loss beside the policy's, > 0.
+        critic: "top", the last layers of the reward model, which learn, on its lower ones, which do not; "separate", a
+            whole copy of the reward model, at about twice the time and memory; or "shared", a head on the policy's own
+            trunk, which costs nothing and is blind at first.
+        critic_layers: how many layers learn in the critic `top`, >= 1.
+        value_loss_weight: of the shared critic's loss beside the policy's, > 0.
         clip_range: the ratio is clipped to 1 ± this, in (0, 1). value_clip: the same for values, > 0.
         micro_batch: completions in one backward at most, >= 1; changes memory and speed, not the result.
         gamma, lam: discount and GAE trace, in (0, 1].
@@ -169,7 +172,8 @@ class PPOConfig(Adapting):
     kl_coef: float = setting(0.1, low=0)
     kl_target: float = setting(0.0, low=0)
     kl_gain: float = setting(0.1, above=0, high=1)
-    critic: str = setting("separate", choices=("separate", "shared"))
+    critic: str = setting("top", choices=("top", "separate", "shared"))
+    critic_layers: int = setting(1, low=1)
     value_loss_weight: float = setting(1.0, above=0)
     clip_range: float = setting(0.2, above=0, high=1)
     value_clip: float = setting(0.2, above=0)

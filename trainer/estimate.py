@@ -84,9 +84,10 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         if name in paths:
             held.append(shape_of(paths[name]).parameters)
     if stage == "ppo":
-        critic = shape_of(paths["reward_model"]) if "reward_model" in paths else shape  # made from such a policy
-        held.append(critic.parameters)
-        trained += critic.parameters if lora is None else adapter_parameters(critic, lora)
+        judge = shape_of(paths["reward_model"]) if "reward_model" in paths else shape  # made from such a policy
+        critic = critic_parameters(config, judge)
+        held.append(critic)
+        trained += critic if lora is None else int(critic_share(config, judge.layers) * adapter_parameters(judge, lora))
     sequences = (rows or rows_at_once(stage, config)) * (2 if stage in PAIRS else 1)
     length = min(length or longest(stage, config, shape), shape.context)
     per_token = shape.layers * (HIDDEN_KEPT * shape.hidden + INTERMEDIATE_KEPT * shape.intermediate)
@@ -95,7 +96,7 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
     if not learns:
         per_token //= max(shape.layers, 1)  # nothing is kept for a backward
     if stage == "ppo":
-        per_token *= 2  # the critic's
+        per_token = int(per_token * (1 + critic_share(config, judge.layers)))
     if lora is not None:
         per_token = int(per_token * ADAPTED)
     return Estimate(
@@ -109,6 +110,18 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         parameters=shape.parameters,
         trained=trained if learns else 0,
     )
+
+
+def critic_share(config: Any, layers: int) -> float:
+    """How much of a reward model of so many layers learns as PPO's critic, 0 to 1."""
+    return {"separate": 1.0, "top": min(1.0, config.critic_layers / max(layers, 1)), "shared": 0.0}[config.critic]
+
+
+def critic_parameters(config: Any, judge: Shape) -> int:
+    """Numbers in PPO's critic that are not the reward model's or the policy's own."""
+    if config.critic == "separate":
+        return judge.parameters
+    return int(critic_share(config, judge.layers) * (judge.parameters - judge.vocabulary * judge.hidden))
 
 
 def longest(stage: str, config: Any, shape: Shape) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from trainer.checkpoints import checkpoint_step, newest_checkpoint
 from trainer.columns import decode_completion, encode_prompts
 from trainer.context import RunContext, StageResult
+from trainer.critics import make_critic, remove_critic
 from trainer.errors import DataUnusable, RunDiverged, StopRequested
 from trainer.generate import write_lines
 from trainer.loop import agreed, keep_best
@@ -26,7 +27,7 @@ from trainer.models import load_policy, load_tokenizer, parameters, save_model
 from trainer.ppo_alarms import Alarm, alarms
 from trainer.ppo_trainer import PPOTrainer
 from trainer.progress import Ticker
-from trainer.rollouts import Critic, ValueHead, context_room, distinct_prompts, fitting, remove_critic, repetition
+from trainer.rollouts import context_room, distinct_prompts, fitting, repetition
 from trainer.scoring import load_judge, load_terms
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Messages, open_snapshot
@@ -46,11 +47,8 @@ def run(context: RunContext) -> StageResult:
     context.report.state("loading the policy, its reference and the reward model")
     policy: Any = adapt(load_policy(base, tokenizer), config.lora)
     reference: Any = Base(policy) if config.lora else load_policy(base, tokenizer)
-    judge = load_terms(context.inputs, config.terms, tokenizer, "ppo")
-    reward = load_judge(context.inputs["reward_model"], tokenizer).requires_grad_(True)
-    adapt(reward.model, config.lora, heads=("score",))
-    weight = config.terms.model.weight if config.terms.model else 0.0
-    mean = reward.mean + float(reward.offsets.mean())
+    reward = load_judge(context.inputs["reward_model"], tokenizer)
+    judge = load_terms(context.inputs, config.terms, tokenizer, "ppo", reward)
 
     context.report.state("reading the prompts")
     snapshot = open_snapshot(context.inputs["snapshot"])
@@ -65,7 +63,7 @@ def run(context: RunContext) -> StageResult:
     trainer = PPOTrainer(
         policy,
         reference,
-        ValueHead(policy) if config.critic == "shared" else Critic(reward.model, mean, reward.std, weight),
+        make_critic(config, policy, reward),
         judge,
         tokenizer,
         prompts,

@@ -27,16 +27,9 @@ from transformers import TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
 from trainer import ppo_math
+from trainer.critics import Critic, ValueHead, add_critic
 from trainer.errors import ConfigInvalid, RunDiverged
-from trainer.rollouts import (
-    Critic,
-    Rollout,
-    ValueHead,
-    add_critic,
-    answer_log_probs,
-    generation_arguments,
-    lay_out,
-)
+from trainer.rollouts import Rollout, answer_log_probs, generation_arguments, lay_out
 from trainer.run_trainer import RunFolderTrainer
 from trainer.sampling import draw, end_ids, length_buckets
 from trainer.seeds import stable_seed
@@ -46,8 +39,6 @@ if TYPE_CHECKING:
 
     from trainer.config import PPOConfig
     from trainer.scoring import Judge
-
-HEAD_RATE = 20.0  # of the policy's learning rate
 
 
 def unused_reward(prompts: list[Any], **_: Any) -> list[float | None]:
@@ -79,7 +70,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
     Args:
         policy: the causal language model to train, dropout off; it is changed in place.
         reference: the frozen model KL is measured to. Always needed, also at kl_coef 0, where KL is only watched.
-        critic: made from the reward model, or a head on the policy's trunk.
+        critic: see `critics`; it learns in place.
         judge: scores of completions.
         tokenizer: of all of them; its pad and end tokens differ.
         prompts: token ids of the training prompts, each ending where the answer begins.
@@ -151,16 +142,14 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         return DataLoader(range(steps), batch_size=1, collate_fn=lambda step: {"step": step[0]})  # type: ignore[arg-type]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Adam with eps 1e-5 and no weight decay, the critic with a learning rate of its own: faster if it is a head
-        alone, which begins at zero."""
+        """Adam with eps 1e-5 and no weight decay; the critic has a learning rate of its own, more where it is small."""
         if self.optimizer is None:
             critic = [p for p in self.critic.parameters() if p.requires_grad]
             policy = [p for n, p in self.policy.named_parameters() if p.requires_grad and not n.startswith("critic.")]
-            faster = HEAD_RATE if isinstance(self.critic, ValueHead) else 1.0
             self.optimizer = torch.optim.AdamW(
                 [
                     {"params": policy, "lr": self.ppo.learning_rate},
-                    {"params": critic, "lr": self.ppo.value_learning_rate or self.ppo.learning_rate * faster},
+                    {"params": critic, "lr": self.ppo.value_learning_rate or self.ppo.learning_rate * self.critic.rate},
                 ],
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
                 eps=self.ppo.adam_eps,
@@ -207,7 +196,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         # DDP averages gradients over processes; the token count is over all of them, so the mean must be undone.
         tokens = inputs["tokens"].float() / self.processes
         model_inputs, length = rollout.inputs(rows)
-        log_probs, values, _ = model(**model_inputs, answer_length=length)
+        states = rollout.kept_states(rows, model_inputs["input_ids"].size(1))
+        log_probs, values, _ = model(**model_inputs, answer_length=length, states=states)
         is_answer = rollout.is_answer[rows, :length]
         policy = ppo_math.policy_loss(
             log_probs,
@@ -295,7 +285,10 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             rows = torch.tensor(batch, device=raw.device)
             inputs, length = rollout.inputs(rows)
             is_answer = rollout.is_answer[rows, :length]
-            log_probs, values, entropy = self.policy(**inputs, answer_length=length, with_entropy=True)
+            states = self.critic.read(**inputs)
+            if states is not None:
+                rollout.keep_states(rows, states)
+            log_probs, values, entropy = self.policy(**inputs, answer_length=length, with_entropy=True, states=states)
             _, ref_log_probs = answer_log_probs(self.reference, length, self.ppo.temperature, **inputs)
             rollout.log_probs[rows, :length] = log_probs * is_answer
             rollout.ref_log_probs[rows, :length] = ref_log_probs * is_answer

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from trainer import config as configs
 from trainer import preflight_rows as reading
 from trainer.errors import ConfigInvalid, DataUnusable, TrainerError
-from trainer.estimate import estimate, free_memory, size
+from trainer.estimate import critic_share, estimate, free_memory, shape_of, size
 from trainer.memory import rows_at_once
 from trainer.preflight_rows import Lesson, Line
 from trainer.run_folder import open_inputs
@@ -178,8 +178,6 @@ def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> Any:
 
 def context_of(config: Any, paths: Mapping[str, Path]) -> int:
     """Longest sequence that the model is made for, tokens."""
-    from trainer.estimate import shape_of
-
     if "base_model" in paths:
         return shape_of(paths["base_model"]).context
     return int(getattr(config, "context_length", 2**31))
@@ -339,15 +337,21 @@ def check_cost(found: Preflight, config: Any, paths: Mapping[str, Path], lessons
         found.warn(
             "memory", told, "The run will go on with fewer at once by itself; a smaller batch_size saves the tries."
         )
-    rounds, work = rounds_of(stage, config, lessons, need.sequences * need.length)
+    critic = 0.0
+    if stage == "ppo":
+        critic = critic_share(config, shape_of(paths.get("reward_model") or paths["base_model"]).layers)
+    rounds, work = rounds_of(stage, config, lessons, need.sequences * need.length, critic)
     seconds = START_SECONDS + work * need.parameters / speed()
     found.seconds = {"low": seconds / 2, "high": seconds * 2, "steps": rounds}
 
 
-def rounds_of(stage: str, config: Any, lessons: Sequence[Lesson], at_once: int) -> tuple[int, float]:
+def rounds_of(
+    stage: str, config: Any, lessons: Sequence[Lesson], at_once: int, critic: float = 0.0
+) -> tuple[int, float]:
     """Optimiser steps of a run, and its work: floating-point operations for each parameter.
 
-    Two a token forward and four backward (Kaplan et al. 2020, section 2.1).
+    Two a token forward and four backward (Kaplan et al. 2020, section 2.1); `critic` is how much of a second model of
+    the same size PPO trains beside the policy.
     """
     kept = [lesson for lesson in lessons if not lesson.nothing]
     rows = sum(lesson.line.row.count for lesson in kept)
@@ -358,7 +362,7 @@ def rounds_of(stage: str, config: Any, lessons: Sequence[Lesson], at_once: int) 
         rollout = config.rollout_batch if stage == "ppo" else config.batch_size * config.accumulate
         times = config.iterations if stage == "ppo" else config.steps
         length = tokens / max(rows, 1) + config.max_new_tokens
-        passes = 2 * 12 * config.ppo_epochs if stage == "ppo" else 6  # policy and critic
+        passes = 12 * (1 + critic) * config.ppo_epochs if stage == "ppo" else 6
         steps = times * (config.ppo_epochs * config.minibatches if stage == "ppo" else 1)
         return steps, times * rollout * length * (10.0 + passes)
     batch = config.batch_size * config.accumulate

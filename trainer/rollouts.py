@@ -1,4 +1,4 @@
-"""What is asked and what was sampled: prompts of a snapshot, rollouts, and the critic in the policy's forward."""
+"""What is asked and what was sampled: prompts of a snapshot, and rollouts."""
 
 from __future__ import annotations
 
@@ -6,70 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer import ppo_math
 from trainer.errors import ConfigInvalid
 from trainer.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-
-class Critic(nn.Module):
-    """A value for every position: a reward model's trunk with its scalar head read at each token.
-
-    The head starts as the reward model's (the mean of several), centred and scaled with the same constants, so that
-    before any training the value of a finished text is its reward times `weight`.
-    """
-
-    def __init__(self, reward_model: PreTrainedModel, mean: float = 0.0, std: float = 1.0, weight: float = 1.0) -> None:
-        super().__init__()
-        self.trunk = reward_model.base_model
-        score: Any = reward_model.score
-        self.head = nn.Linear(score.in_features, 1)
-        with torch.no_grad():
-            bias = score.bias if score.bias is not None else torch.zeros(1)
-            self.head.weight.copy_(weight * score.weight.mean(dim=0, keepdim=True) / std)
-            self.head.bias.copy_(weight * (bias.mean() - mean) / std)
-
-    def forward(self, answer_length: int, **inputs: Tensor) -> Tensor:
-        """Values (B, C) of the states before each of the last `answer_length` tokens."""
-        hidden = self.trunk(**inputs, use_cache=False).last_hidden_state
-        values: Tensor = self.head(hidden[:, -answer_length - 1 : -1]).squeeze(-1).float()
-        return values
-
-
-class ValueHead(nn.Module):
-    """A value for every position read from the policy's own hidden states: one trunk and one pass for both.
-
-    Half the time and memory of a critic with a trunk of its own, but it knows nothing before the first rollout: the
-    head starts at zero, the mean of the centred reward.
-    """
-
-    def __init__(self, policy: PreTrainedModel) -> None:
-        super().__init__()
-        self.head = nn.Linear(policy.config.get_text_config().hidden_size, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        self.hidden: Tensor | None = None
-        # A hook, since a forward that computes only some logits does not return what it computed them from.
-        self.hook = policy.base_model.register_forward_hook(self.keep)
-
-    def keep(self, trunk: nn.Module, given: Any, outputs: Any) -> None:
-        """Hold what the trunk has just computed, until the values are read from it."""
-        self.hidden = outputs.last_hidden_state
-
-    def forward(self, answer_length: int, **inputs: Tensor) -> Tensor:
-        """Values (B, C) of the states before each of the last `answer_length` tokens of the policy's last forward."""
-        hidden, self.hidden = self.hidden, None
-        assert hidden is not None
-        values: Tensor = self.head(hidden[:, -answer_length - 1 : -1]).squeeze(-1).float()
-        return values
 
 
 @dataclass
@@ -83,6 +27,7 @@ class Rollout:
         log_probs, ref_log_probs, entropy, values: (B, C), under the policy that sampled, the reference, the critic.
         scores: (B,) after the rule for missing ends. raw_scores: (B,) before it.
         apart: what is logged apart of the raw score, by name, each (B,); see `scoring.Scores`.
+        states: (B, P + C, hidden), what a critic of a few layers reads, see `critics.TopCritic`; else None.
         has_eos: (B,).
         advantages, returns: (B, C); whitened advantages; zeros until training asks for them.
     """
@@ -101,6 +46,7 @@ class Rollout:
     advantages: Tensor
     returns: Tensor
     apart: Mapping[str, Tensor] = field(default_factory=dict)
+    states: Tensor | None = None
 
     def inputs(self, rows: Tensor) -> tuple[dict[str, Tensor], int]:
         """Model inputs of some rows with all padding cut that these rows do not need, and their C."""
@@ -116,39 +62,25 @@ class Rollout:
         positions = (is_real.cumsum(dim=1) - 1).clamp(min=0)
         return {"input_ids": ids, "attention_mask": is_real, "position_ids": positions}, length
 
+    def keep_states(self, rows: Tensor, states: Tensor) -> None:
+        """Hold what a critic has read for some rows, (b, p + c, hidden) as `inputs` laid them out."""
+        if self.states is None:
+            ids = (self.is_answer.size(0), self.prompt_ids.size(1) + self.is_answer.size(1))
+            self.states = states.new_zeros(*ids, states.size(2))
+        start = self.prompt_ids.size(1) - int(self.prompt_lengths[rows].max())
+        self.states[rows, start : start + states.size(1)] = states
+
+    def kept_states(self, rows: Tensor, width: int) -> Tensor | None:
+        """States of some rows, (b, width, hidden), cut as `inputs` cuts them; None where none are held."""
+        if self.states is None:
+            return None
+        start = self.prompt_ids.size(1) - int(self.prompt_lengths[rows].max())
+        return self.states[rows, start : start + width]
+
     def completion(self, row: int) -> list[int]:
         """Token ids of one completion without padding."""
         ids: list[int] = self.completion_ids[row][self.is_answer[row]].tolist()
         return ids
-
-
-def add_critic(policy: PreTrainedModel, critic: Critic | ValueHead, temperature: float) -> None:
-    """Let one call of the policy's forward return log-probs and values: DDP synchronises what its forward touched.
-
-    With `answer_length=C` the forward returns (log_probs, values, entropy or None), each (b, C); without, it is as it
-    was, so generation and saving see an ordinary model with one more submodule.
-    """
-    policy.add_module("critic", critic)
-    ordinary = policy.forward
-
-    def forward(
-        self: PreTrainedModel, *args: Any, answer_length: int = 0, with_entropy: bool = False, **kwargs: Any
-    ) -> Any:
-        if not answer_length:
-            return ordinary(*args, **kwargs)
-        logits, log_probs = answer_log_probs(ordinary, answer_length, temperature, **kwargs)
-        entropy = ppo_math.token_entropy(logits, temperature) if with_entropy else None
-        return log_probs, critic(answer_length, **kwargs), entropy
-
-    policy.forward = MethodType(forward, policy)
-
-
-def remove_critic(policy: PreTrainedModel) -> None:
-    """Undo `add_critic` and TRL's patch, so that what is saved is the policy alone."""
-    if isinstance(policy.critic, ValueHead):
-        policy.critic.hook.remove()
-    del policy.critic
-    del policy.forward  # the instance's patches; the class's own forward is below them
 
 
 def answer_log_probs(

@@ -82,15 +82,21 @@ def scorer(reward: RewardModel, batch_size: int = 256) -> Callable[[Rows, Rows],
     return score
 
 
-def load_terms(inputs: Mapping[str, Path], terms: Terms, tokenizer: PreTrainedTokenizerBase, stage: str) -> Judge:
-    """The judge that a config's terms and a run's inputs make.
+def load_terms(
+    inputs: Mapping[str, Path],
+    terms: Terms,
+    tokenizer: PreTrainedTokenizerBase,
+    stage: str,
+    reward: RewardModel | None = None,
+) -> Judge:
+    """The judge that a config's terms and a run's inputs make; `reward` is the input reward_model, if loaded already.
 
     Raises:
         ConfigInvalid: a term lacks its input or an input its term, or the guard has no such class.
         ModelCorrupt: nothing loadable there.
     """
-    reward = guard = None
-    if terms.model is not None:
+    guard = None
+    if terms.model is not None and reward is None:
         if "reward_model" not in inputs:
             raise ConfigInvalid(f"`{stage}.terms.model` needs the input reward_model.", remedy="Give it, or set null.")
         reward = load_judge(inputs["reward_model"], tokenizer)

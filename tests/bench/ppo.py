@@ -1,6 +1,6 @@
 """Our PPO beside TRL 1.12.0's PPOTrainer, the last one it had: same models, prompts, batch, epochs and lengths.
 
-    python tests/bench/ppo.py FOLDER [--peer PYTHON] [--seeds 5] [--iterations 12] [--large] [--critic separate]
+    python tests/bench/ppo.py FOLDER [--peer PYTHON] [--seeds 5] [--iterations 12] [--large] [--critic top]
 
 PYTHON is the interpreter of an environment with trl==1.12.0; without one, FOLDER/peer is made (some minutes).
 Runs of the two alternate, one thread each, in processes of their own. CPU seconds are those of `train()` alone.
@@ -123,9 +123,9 @@ def ours(folder: Path, asked: dict[str, Any]) -> None:
     import torch
 
     from trainer.config_online import PPOConfig, Terms
+    from trainer.critics import make_critic, remove_critic
     from trainer.models import load_policy, load_tokenizer
     from trainer.ppo_trainer import PPOTrainer
-    from trainer.rollouts import Critic, ValueHead, remove_critic
     from trainer.scoring import load_judge, load_terms
     from trainer.seeds import seed_everything
 
@@ -134,28 +134,30 @@ def ours(folder: Path, asked: dict[str, Any]) -> None:
     tokenizer = load_tokenizer(folder / "policy")
     tokenizer.padding_side = "left"
     policy, reference = load_policy(folder / "policy", tokenizer), load_policy(folder / "policy", tokenizer)
-    critic = load_judge(folder / "reward", tokenizer).requires_grad_(True)
+    reward = load_judge(folder / "reward", tokenizer)
+    config = PPOConfig(
+        iterations=asked["iterations"],
+        rollout_batch=asked["batch"],
+        minibatches=asked["minibatches"],
+        ppo_epochs=asked["epochs"],
+        micro_batch=asked["micro_batch"],
+        max_new_tokens=asked["new_tokens"],
+        learning_rate=asked["learning_rate"],
+        kl_coef=asked["kl_coef"],
+        critic=asked["critic"],
+        kl_budget=0,
+        stop_on_alarm=False,
+        missing_eos_penalty=1.0,
+        evaluate_every=0,
+    )
     trainer = PPOTrainer(
         policy,
         reference,
-        ValueHead(policy) if asked["critic"] == "shared" else Critic(critic.model),
-        load_terms({"reward_model": folder / "reward"}, Terms(), tokenizer, "ppo"),
+        make_critic(config, policy, reward),
+        load_terms({}, Terms(), tokenizer, "ppo", reward),
         tokenizer,
         json.loads((folder / "prompts.json").read_text()),
-        PPOConfig(
-            iterations=asked["iterations"],
-            rollout_batch=asked["batch"],
-            minibatches=asked["minibatches"],
-            ppo_epochs=asked["epochs"],
-            micro_batch=asked["micro_batch"],
-            max_new_tokens=asked["new_tokens"],
-            learning_rate=asked["learning_rate"],
-            kl_coef=asked["kl_coef"],
-            kl_budget=0,
-            stop_on_alarm=False,
-            missing_eos_penalty=1.0,
-            evaluate_every=0,
-        ),
+        config,
         asked["seed"],
         folder / "ours",
     )
@@ -220,7 +222,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=12)
     parser.add_argument("--micro-batch", type=int, default=8)
-    parser.add_argument("--critic", default="shared", choices=["shared", "separate"])
+    parser.add_argument("--critic", default="top", choices=["top", "separate", "shared"])
     parser.add_argument("--large", action="store_true", help="one run each of 25 M parameters, for memory")
     given = parser.parse_args()
     size = "25M" if given.large else "2M"

@@ -136,7 +136,8 @@ def test_bf16_learns_too_and_hands_back_float32(
 ) -> None:
     inputs = {"snapshot": feedback, "base_model": sft_folder}
     inputs |= {"reward_model": reward_folder} if stage == "ppo" else {}
-    folder = make_run(stage, inputs, CONFIGS[stage] | {"precision": "bf16", "learning_rate": 0.01})
+    rate = 0.003 if stage == "ppo" else 0.01
+    folder = make_run(stage, inputs, CONFIGS[stage] | {"precision": "bf16", "learning_rate": rate})
     run_here(folder)
     name = "reward" if stage == "ppo" else "selection_loss"
     seen = [line["metrics"][name] for line in progress(folder, "metrics") if name in line["metrics"]]

@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer import ppo_math
+from trainer import critics, ppo_math
 from trainer.config import PPOConfig
-from trainer.errors import RunDiverged
+from trainer.critics import TopCritic, make_critic, remove_critic
+from trainer.errors import ConfigInvalid, RunDiverged
 from trainer.models import load_classifier, load_policy
 from trainer.ppo_trainer import PPOTrainer
-from trainer.rollouts import Critic, Rollout, ValueHead, answer_log_probs, lay_out, remove_critic
+from trainer.reward import RewardModel
+from trainer.rollouts import Rollout, answer_log_probs, lay_out
 from trainer.scoring import Scores
 
 PROMPTS = [[10, 11, 12], [20, 21], [30, 31, 32, 33, 34], [40]]
@@ -41,15 +43,16 @@ def make(base_folder: Path, reward_folder: Path, tokenizer: Any, tmp_path: Path)
         if dropout:
             for model in (policy, reference):
                 model.config.attention_dropout = dropout
-        critic = load_classifier(reward_folder, tokenizer)
+        reward = RewardModel(load_classifier(reward_folder, tokenizer), tokenizer, mean=0.1, std=0.7)
+        config = PPOConfig(**{**SMALL, **values})
         return PPOTrainer(
             policy,
             reference,
-            ValueHead(policy) if values.get("critic") == "shared" else Critic(critic, 0.1, 0.7),
+            make_critic(config, policy, reward.requires_grad_(False)),
             lambda prompts, completions: Scores({"model": score(prompts, completions)}),
             tokenizer,
             PROMPTS,
-            PPOConfig(**{**SMALL, **values}),
+            config,
             seed,
             tmp_path / "checkpoints",
             after or (lambda iteration, metrics: None),
@@ -110,7 +113,7 @@ def test_the_coefficient_follows_kl_and_enters_the_reward(make: Make) -> None:
     assert seen[3]["kl_coef"] != seen[1]["kl_coef"]
 
 
-@pytest.mark.parametrize("critic", ["separate", "shared"])
+@pytest.mark.parametrize("critic", ["top", "separate", "shared"])
 def test_16_the_critic_explains_most_of_the_variance_after_ten_iterations(
     make: Make, monkeypatch: pytest.MonkeyPatch, critic: str
 ) -> None:
@@ -202,11 +205,12 @@ def test_07_log_probs_are_those_the_sampler_drew_from(make: Make) -> None:
     torch.testing.assert_close(rollout.log_probs[0, : len(ids)], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("critic", ["top", "separate"])
 def test_09_and_16_values_stand_before_the_token_and_start_as_the_reward_model(
-    make: Make, reward_folder: Path, tokenizer: Any
+    make: Make, reward_folder: Path, tokenizer: Any, critic: str
 ) -> None:
     """V_t is the normalised reward model's reading of everything before token t."""
-    trainer = make()
+    trainer = make(critic=critic)
     rollout = trainer.collect([PROMPTS[0]], [3])
     reward = load_classifier(reward_folder, tokenizer)
     ids = rollout.completion(0)
@@ -236,6 +240,58 @@ def test_09_a_critic_on_the_policys_trunk_reads_its_states_and_learns(
             expected = head(trainer.policy.base_model(prefix).last_hidden_state[:, -1])
         assert float(rollout.values[0, t]) == pytest.approx(float(expected), abs=1e-4)
     assert trainer.policy.state_dict().keys() == load_policy(base_folder, tokenizer).state_dict().keys()
+
+
+def test_09_the_top_critic_learns_in_its_layers_alone_from_states_read_once(make: Make) -> None:
+    """Layers below, and the reward model that scores, stay as they are; what was held is what is read anew."""
+    trainer = make(critic="top", iterations=3)
+    critic, (whole,) = trainer.critic, trainer.critic.whole
+    before, names = parameters_hash(whole), [name for name, _ in critic.named_parameters()]
+    assert {name.split(".")[2] for name in names if "layers" in name} == {"0"}  # one of two
+    assert "head.weight" in names and not any("embed" in name for name in names)
+    trainer.train()
+    assert parameters_hash(whole) == before
+    learnt, first = critic.trunk.layers[0].state_dict(), whole.layers[-1].state_dict()
+    assert all(not torch.equal(learnt[name], first[name]) for name in first)
+
+    rollout = trainer.collect(PROMPTS, [1, 2, 3, 4])
+    for rows in (torch.tensor([0, 3]), torch.tensor([2]), torch.arange(4)):
+        inputs, length = rollout.inputs(rows)
+        held = rollout.kept_states(rows, inputs["input_ids"].size(1))
+        with torch.no_grad():
+            values, anew = critic(length, held, **inputs), critic(length, **inputs)
+        is_answer = rollout.is_answer[rows, :length]
+        torch.testing.assert_close(values[is_answer], anew[is_answer], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(values[is_answer], rollout.values[rows, :length][is_answer], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "mistral", "gemma2", "gpt2"])
+def test_16_a_reward_model_is_split_into_equal_values_or_refused_by_name(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPT-2 would add positions to what enters in the middle; whatever gives other values there is refused too."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 32, "pad_token_id": 0}
+    more = {"n_inner": 16} if family == "gpt2" else {"intermediate_size": 16, "num_key_value_heads": 2, "head_dim": 8}
+    shape = AutoConfig.for_model(family, **sizes, **more, num_labels=1, bos_token_id=1, eos_token_id=1)
+    model = AutoModelForSequenceClassification.from_config(shape).eval()
+    if family == "gpt2":
+        with pytest.raises(ConfigInvalid, match=r"ppo\.critic.*GPT2Model cannot be entered") as refused:
+            TopCritic(model)
+        assert "separate" in refused.value.remedy
+        return
+    critic = TopCritic(model, layers=2)
+    assert len(critic.trunk.layers) == 2 and len(model.base_model.layers) == 3
+    ids = torch.tensor([[3, 4, 5, 6, 7]])
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "position_ids": torch.arange(5).unsqueeze(0)}
+    with torch.no_grad():
+        expected = model.score(model.base_model(**given).last_hidden_state)[:, 1:-1, 0]
+        torch.testing.assert_close(critic(3, **given), expected, atol=1e-5, rtol=1e-5)
+    split = critics.last_layers
+    monkeypatch.setattr(critics, "last_layers", lambda trunk, entry: split(trunk, entry - 1))
+    with pytest.raises(ConfigInvalid, match="cannot be entered"):
+        TopCritic(model)
 
 
 def test_14_tokens_after_the_end_change_nothing(tokenizer: Any) -> None:
@@ -328,8 +384,9 @@ def test_17_the_optimiser_is_as_the_papers_set_it(make: Make) -> None:
     assert counted == sum(p.numel() for p in trainer.policy.parameters())
     trainer.train()
     assert trainer.optimizer.param_groups[0]["lr"] == 0
-    shared = make(critic="shared").create_optimizer()
-    assert [group["lr"] for group in shared.param_groups] == [0.01, 0.2]
+    for critic, rate in (("separate", 0.01), ("top", 0.05), ("shared", 0.2)):
+        groups = make(critic=critic).create_optimizer().param_groups
+        assert [group["lr"] for group in groups] == [0.01, pytest.approx(rate)]
 
 
 def test_17_gradients_are_clipped(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from micro import COLOURS, MakeRun, answer, ask, feedback_rows, forked, progress, write_snapshot
 
+from trainer.critics import make_critic
 from trainer.estimate import estimate, parameters_of
-from trainer.models import load_policy, parameters
+from trainer.models import load_classifier, load_policy, parameters
 from trainer.preflight import look
+from trainer.reward import RewardModel
 
 RunHere = Callable[[Path], dict[str, Any]]
 TRAIN, HELD, OTHER = ("sky", "grass"), "coal", "snow"
@@ -277,4 +279,13 @@ def test_the_estimate_counts_weights_exactly(base_folder: Path, reward_folder: P
     adapt(model, LoRA(r=2))
     assert adapted.trained == sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     both = {"base_model": base_folder, "reward_model": reward_folder}
-    assert estimate("ppo", config.parse("ppo", {}), both).weights > 3.5 * need.weights
+    judge = load_classifier(reward_folder, tokenizer)
+    for critic in ("top", "separate"):  # beside policy, reference and reward model
+        settings = config.parse("ppo", {"critic": critic})
+        needs = estimate("ppo", settings, both)
+        made = make_critic(settings, model, RewardModel(judge, tokenizer))
+        learns = sum(weight.numel() for weight in made.parameters() if weight.requires_grad)
+        assert needs.trained == pytest.approx(need.parameters + learns, rel=0.01)
+        assert needs.weights == pytest.approx(4 * (2 * need.parameters + parameters(judge) + learns), rel=0.01)
+    shared = estimate("ppo", config.parse("ppo", {"critic": "shared"}), both)
+    assert shared.trained == need.parameters and shared.activations < needs.activations
