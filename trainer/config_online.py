@@ -140,8 +140,8 @@ class PPOConfig(Adapting):
         kl_gain: how much the coefficient grows in an iteration, in shares of it, for a KL of twice the target; an
             error counts at most a fifth (Ziegler et al. 2019, section 2.2), in (0, 1].
         critic: "top", the last layers of the reward model, which learn, on its lower ones, which do not; "separate", a
-            whole copy of the reward model, at about twice the time and memory; or "shared", a head on the policy's own
-            trunk, which costs nothing and is blind at first.
+            whole copy of the reward model, which costs as much again as the policy; or "shared", a head on the policy's
+            own trunk, which costs nothing and is blind at first.
         critic_layers: how many layers learn in the critic `top`, >= 1.
         value_loss_weight: of the shared critic's loss beside the policy's, > 0.
         clip_range: the ratio is clipped to 1 ± this, in (0, 1). value_clip: the same for values, > 0.

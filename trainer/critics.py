@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from trainer import ppo_math
-from trainer.errors import ConfigInvalid
 from trainer.rollouts import answer_log_probs
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
     from trainer.config import PPOConfig
     from trainer.scoring import RewardModel
+
+
+class Unsplittable(ValueError):
+    """A trunk whose last layers cannot be called by themselves."""
+
+    def __init__(self, trunk: Any) -> None:
+        super().__init__(f"a {type(trunk).__name__} cannot be entered in the middle of its layers")
 
 
 class Critic(nn.Module):
@@ -67,7 +74,7 @@ class TopCritic(Critic):
         layers: how many learn, >= 1; all of them where the trunk has no more.
 
     Raises:
-        ConfigInvalid: the trunk cannot be entered in its middle, or gives something else there.
+        Unsplittable: the trunk cannot be entered in its middle, or gives something else there.
     """
 
     rate = 5.0  # few layers catch up with a whole trunk only by learning faster: table in README.md
@@ -83,7 +90,7 @@ class TopCritic(Critic):
         super().__init__(reward_model, mean, std, weight)
         whole: Any = self.trunk
         if not isinstance(getattr(whole, "layers", None), nn.ModuleList):
-            raise unsplittable(whole)
+            raise Unsplittable(whole)
         self.entry = max(0, len(whole.layers) - layers)  # the first layer that learns
         self.whole = (whole,)  # in a tuple, where torch does not look for modules: it is held, not trained
         self.trunk = last_layers(whole, self.entry)
@@ -120,7 +127,7 @@ class TopCritic(Critic):
         entering = self.read(input_ids=ids, **inputs)
         got = self.trunk(inputs_embeds=entering, **inputs, use_cache=False).last_hidden_state
         if not torch.allclose(got, expected, rtol=1e-3, atol=1e-3):
-            raise unsplittable(self.whole[0])
+            raise Unsplittable(self.whole[0])
 
 
 class ValueHead(nn.Module):
@@ -157,11 +164,16 @@ class ValueHead(nn.Module):
         return values
 
 
-def make_critic(config: PPOConfig, policy: PreTrainedModel, reward: RewardModel) -> Critic | ValueHead:
+def make_critic(
+    config: PPOConfig, policy: PreTrainedModel, reward: RewardModel, tell: Callable[[str], None] = print
+) -> Critic | ValueHead:
     """The critic that a config names, ready to learn; `reward` is left as it is.
 
+    A reward model that cannot be split gets a critic that is a whole copy of it, and `tell` hears of it: a chain should
+    not end in its last stage for what only costs time.
+
     Raises:
-        ConfigInvalid: see `TopCritic` and `lora.adapt`.
+        ConfigInvalid: see `lora.adapt`.
     """
     from trainer.lora import adapt
 
@@ -169,11 +181,13 @@ def make_critic(config: PPOConfig, policy: PreTrainedModel, reward: RewardModel)
         return ValueHead(policy)
     weight = config.terms.model.weight if config.terms.model else 0.0
     constants = (reward.mean + float(reward.offsets.mean()), reward.std, weight)
-    critic: Critic
+    critic: Critic | None = None
     if config.critic == "top":
-        critic = TopCritic(reward.model, *constants, layers=config.critic_layers)
-    else:
-        critic = Critic(copy.deepcopy(reward.model), *constants)
+        try:
+            critic = TopCritic(reward.model, *constants, layers=config.critic_layers)
+        except Unsplittable as unsplittable:
+            tell(f"{unsplittable}: its critic is a whole copy of it")
+    critic = critic or Critic(copy.deepcopy(reward.model), *constants)
     critic.requires_grad_(True)
     adapt(critic.trunk, config.lora)
     return critic
@@ -188,13 +202,6 @@ def last_layers(trunk: Any, entry: int) -> Any:
     if getattr(top.config, "layer_types", None):
         top.config.layer_types = top.config.layer_types[entry:]
     return top
-
-
-def unsplittable(trunk: Any) -> ConfigInvalid:
-    return ConfigInvalid(
-        f"`ppo.critic` is top, but a {type(trunk).__name__} cannot be entered in the middle of its layers.",
-        remedy="Set ppo.critic to separate.",
-    )
 
 
 def add_critic(policy: PreTrainedModel, critic: Critic | ValueHead, temperature: float) -> None:

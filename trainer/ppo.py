@@ -63,7 +63,7 @@ def run(context: RunContext) -> StageResult:
     trainer = PPOTrainer(
         policy,
         reference,
-        make_critic(config, policy, reward),
+        make_critic(config, policy, reward, context.report.state),
         judge,
         tokenizer,
         prompts,

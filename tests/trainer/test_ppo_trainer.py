@@ -14,8 +14,8 @@ from torch import Tensor
 
 from trainer import critics, ppo_math
 from trainer.config import PPOConfig
-from trainer.critics import TopCritic, make_critic, remove_critic
-from trainer.errors import ConfigInvalid, RunDiverged
+from trainer.critics import Critic, TopCritic, Unsplittable, make_critic, remove_critic
+from trainer.errors import RunDiverged
 from trainer.models import load_classifier, load_policy
 from trainer.ppo_trainer import PPOTrainer
 from trainer.reward import RewardModel
@@ -266,10 +266,10 @@ def test_09_the_top_critic_learns_in_its_layers_alone_from_states_read_once(make
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "mistral", "gemma2", "gpt2"])
-def test_16_a_reward_model_is_split_into_equal_values_or_refused_by_name(
-    family: str, monkeypatch: pytest.MonkeyPatch
+def test_16_a_reward_model_is_split_into_equal_values_or_copied_whole(
+    family: str, base_folder: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GPT-2 would add positions to what enters in the middle; whatever gives other values there is refused too."""
+    """GPT-2 would add positions to what enters in the middle; whatever gives other values there is not split either."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 32, "pad_token_id": 0}
@@ -277,9 +277,12 @@ def test_16_a_reward_model_is_split_into_equal_values_or_refused_by_name(
     shape = AutoConfig.for_model(family, **sizes, **more, num_labels=1, bos_token_id=1, eos_token_id=1)
     model = AutoModelForSequenceClassification.from_config(shape).eval()
     if family == "gpt2":
-        with pytest.raises(ConfigInvalid, match=r"ppo\.critic.*GPT2Model cannot be entered") as refused:
-            TopCritic(model)
-        assert "separate" in refused.value.remedy
+        told: list[str] = []
+        critic = make_critic(
+            PPOConfig(critic="top"), load_policy(base_folder, tokenizer), RewardModel(model, tokenizer), told.append
+        )
+        assert told == ["a GPT2Model cannot be entered in the middle of its layers: its critic is a whole copy of it"]
+        assert type(critic) is Critic and critic.trunk is not model.base_model
         return
     critic = TopCritic(model, layers=2)
     assert len(critic.trunk.layers) == 2 and len(model.base_model.layers) == 3
@@ -290,7 +293,7 @@ def test_16_a_reward_model_is_split_into_equal_values_or_refused_by_name(
         torch.testing.assert_close(critic(3, **given), expected, atol=1e-5, rtol=1e-5)
     split = critics.last_layers
     monkeypatch.setattr(critics, "last_layers", lambda trunk, entry: split(trunk, entry - 1))
-    with pytest.raises(ConfigInvalid, match="cannot be entered"):
+    with pytest.raises(Unsplittable, match="cannot be entered"):
         TopCritic(model)
 
 
