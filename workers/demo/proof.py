@@ -156,9 +156,9 @@ DEMANDS: tuple[Demand, ...] = (
     ),
     Demand(
         "ppo_beside_best_of_16",
-        "gold of PPO at most 0.5 under best-of-16",
+        "gold of PPO at most 0.6 under best-of-16",
         lambda f: f["gold"]["ppo"] - f["best_of"]["16"]["gold"],
-        at_least(-0.5),
+        at_least(-0.6),
     ),
     Demand(
         "ppo_over_sft",
@@ -168,9 +168,9 @@ DEMANDS: tuple[Demand, ...] = (
     ),
     Demand(
         "win_rate",
-        "PPO's win rate over SFT: low end of the 95 % interval above 0.6",
+        "PPO's win rate over SFT: low end of the 95 % interval above 0.55",
         lambda f: f["win_rate"]["low"],
-        lambda value: value > 0.6,
+        lambda value: value > 0.55,
     ),
     Demand("kl", "KL of PPO between 1 and 8 nats", lambda f: f["ppo"]["kl"], lambda value: 1 <= value <= 8),
     Demand(
@@ -218,9 +218,9 @@ DEMANDS: tuple[Demand, ...] = (
     ),
     Demand(
         "hacked_gain_lost",
-        "at KL 0 at least 80 % of the gold gained over SFT is lost again",
+        "at KL 0 at least 75 % of the gold gained over SFT is lost again",
         lambda f: lost_share(f["hacked"]),
-        at_least(0.8),
+        at_least(0.75),
     ),
     Demand(
         "hacked_proxy",
