@@ -26,7 +26,7 @@ from feedback.formats.items import Defaults, InvalidRow
 from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
-from feedback.services import bulk, events, inbox, intake, jobs
+from feedback.services import bulk, events, inbox, intake, intake_rows, jobs
 
 FOLDER = "imports"
 LEAST, MOST = 60, 4000  # weight of a batch: two for each task, one for each answer
@@ -217,7 +217,7 @@ def bring_in(job: Job) -> Iterator[Cursor]:
             known.meet([one for _, items in batch.records for one in items])
             _commit(job, folder, known, batch, cursor, pace, batches)
             if cursor.done and cursor.new >= MANY:
-                bulk.look_again(intake.TABLES)
+                bulk.look_again(intake_rows.TABLES)
             yield cursor
 
 
@@ -292,7 +292,7 @@ def _commit(
         try:
             with transaction.atomic():
                 began = time.monotonic()
-                after.tasks += intake.write(job.project, job.requested_by, good, known)
+                after.tasks += intake_rows.write(job.project, job.requested_by, good, known)
                 jobs.keep(job, asdict(after))
                 bulk.check_keys(meanwhile=batches.read)
             pace.took(batch, time.monotonic() - began)
