@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary
 QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: run test test-fast lint format bench prove clean python
+.PHONY: run test test-long test-fast lint format bench prove clean python
 .DEFAULT_GOAL := run
 
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
@@ -24,6 +24,9 @@ test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once: Post
 	wait $$second; second=$$?; \
 	echo "== second lane: PostgreSQL, then training and services"; cat $(VENV)/second-lane.log; \
 	exit $$((first || second))
+
+test-long: $(VENV)/tests.stamp browser  ## what takes too long for every day: model families by stage, slow machines, stalled clients
+	$(QUIET_MATH) $(RUN) -m pytest --long
 
 test-fast: $(VENV)/tests.stamp  ## rules and services only, seconds
 	$(RUN) -m pytest tests/rules tests/formats tests/services tests/test_architecture.py

@@ -25,6 +25,10 @@ MANY_PROCESSES = {"test_crowd_over_http.py", "test_kill_everything.py", "test_de
 ClientFor = Callable[..., APIClient]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long tests, and only these (`make test-long`)")
+
+
 def pytest_configure() -> None:
     from django.conf import settings
 
@@ -32,8 +36,8 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What speaks SQL is run again on PostgreSQL (`make test` selects the marker).
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What speaks SQL is run again on PostgreSQL (`make test` selects the marker). Long tests have a run of their own.
 
     A test that waits for browsers or for other processes is tried twice before it counts as failed. The summary names
     it as RERUN, and that is looked into.
@@ -43,6 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.database)
         if "browser" in item.path.parts or item.path.name in MANY_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1))
+    wanted = bool(config.getoption("--long"))
+    left_out = [item for item in items if bool(item.get_closest_marker("long")) != wanted]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if bool(item.get_closest_marker("long")) == wanted]
 
 
 @pytest.fixture(autouse=True)

@@ -122,6 +122,10 @@ def test_three_turns_by_keyboard(talk: Page, complaints: list[str]) -> None:
     state(page, "writing 3")
     worker_writes(page, "No idea at all.", "Nothing helps here.")
     state(page, "ready 3")
+    for key in ("x", "1", "9", "Escape"):  # what is pressed in a dialog chooses nothing behind it
+        page.keyboard.press(key)
+    expect(page.locator("#end")).to_be_hidden()
+    assert page.locator("[name=choice]:checked").count() == 0
     page.keyboard.press("0")
     page.keyboard.press("w")
     page.keyboard.type("I am sorry. Somebody will call you today.")

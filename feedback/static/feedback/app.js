@@ -1,5 +1,7 @@
 // What every page does: theme, menus, dialogs, explained words, fresh times, polling that rests, failures that are told.
 
+import * as keys from "./keys.js";
+
 const ready = (act) =>
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", act) : act();
 
@@ -57,12 +59,13 @@ function menus() {
       if (!menu.contains(event.target)) menu.open = false;
     });
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    document.querySelectorAll("details[data-menu][open]").forEach((menu) => {
+  keys.closes((dialog) => {
+    const open = dialog ? [] : [...document.querySelectorAll("details[data-menu][open]")];
+    open.forEach((menu) => {
       menu.open = false;
       menu.querySelector("summary").focus();
     });
+    return open.length > 0;
   });
 }
 
@@ -122,9 +125,11 @@ function terms() {
   };
   document.addEventListener("pointerover", place);
   document.addEventListener("focusin", place);
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    document.querySelectorAll(".term:hover, .term:focus-within").forEach((t) => t.classList.add("is-dismissed"));
+  keys.closes((dialog) => {
+    const there = (dialog || document).querySelectorAll(".term:hover, .term:focus-within");
+    const open = [...there].filter((term) => !term.classList.contains("is-dismissed"));
+    open.forEach((term) => term.classList.add("is-dismissed"));
+    return open.length > 0;
   });
 }
 

@@ -17,6 +17,8 @@
 // a series. A table with the same figures stands behind "As a table". Lines differ by dashes as well as by colour, and
 // colours are the sheet's, so light and dark need nothing here.
 
+import { within } from "./keys.js";
+
 const NS = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 8, right: 12, bottom: 24, left: 52 };
 const drawn = new WeakMap();
@@ -319,12 +321,13 @@ class Chart {
     });
     this.plot.addEventListener("pointerleave", () => this.data && from === null && this.read(null));
     this.plot.addEventListener("dblclick", () => this.show(null));
-    this.plot.addEventListener("keydown", (event) => this.key(event));
+    within(this.plot, (event) => this.key(event));
     this.plot.addEventListener("blur", () => this.data && this.read(null));
   }
 
+  /** True for the keys that read or zoom. */
   key(event) {
-    if (!this.data?.x.length || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.data?.x.length || event.ctrlKey || event.metaKey || event.altKey) return false;
     const last = this.data.x.length - 1;
     const at = this.at ?? last;
     const step = event.shiftKey ? 10 : 1;
@@ -333,11 +336,10 @@ class Chart {
     else if (event.key === "+" || event.key === "=") this.zoomAround(at, 0.5);
     else if (event.key === "-") this.zoomAround(at, 2);
     else if (event.key === "0" || event.key === "Escape") this.show(null);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+    else return false;
     const live = document.getElementById("live");
     if (live) live.textContent = this.legend.innerText.replaceAll("\n", " ");
+    return true;
   }
 
   zoomAround(at, factor) {

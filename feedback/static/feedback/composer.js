@@ -1,5 +1,6 @@
 // A message while it is written: kept in this browser until it was sent, under the key that it is sent with.
 
+import { within } from "./keys.js";
 import { store, stored } from "./memory.js";
 
 export class Composer {
@@ -12,10 +13,10 @@ export class Composer {
     const kept = stored(this.place);
     if (kept?.text) this.text.value = kept.text;
     this.text.addEventListener("input", () => this.keep());
-    this.text.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.isComposing || !(event.ctrlKey || event.metaKey)) return;
-      event.preventDefault();
-      form.requestSubmit();
+    within(this.text, (event) => {
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return false;
+      if (!event.repeat) form.requestSubmit();
+      return true;
     });
     if (send) {
       form.addEventListener("submit", (event) => {

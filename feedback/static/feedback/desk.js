@@ -42,6 +42,7 @@ function show(card) {
   card.run();
   scrollTo(0, 0);
   card.element.querySelector("[data-start]")?.focus({ preventScroll: true });
+  keys.contentChanged();
   measure();
 }
 
@@ -343,10 +344,13 @@ desk.addEventListener("click", (event) => {
   if (button) ACTS[button.dataset.act]();
 });
 
-desk.addEventListener("keydown", (event) => {
-  if (event.target.tagName !== "TEXTAREA") return;
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(event);
-  else if (event.key === "Escape") shown.element.querySelector("[data-start]").focus({ preventScroll: true });
+keys.within(desk, (event) => {
+  if (event.target.tagName !== "TEXTAREA") return false;
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (!event.repeat) send(event);
+  } else if (event.key === "Escape") shown.element.querySelector("[data-start]").focus({ preventScroll: true });
+  else return false;
+  return true;
 });
 
 function kindKey(event) {
@@ -364,10 +368,12 @@ keys.bind("d", ACTS.differences);
 keys.bind("m", ACTS.plain);
 keys.bind("l", ACTS.together);
 keys.bind("u", undo);
-keys.bind("g", () => guidelines(!document.body.classList.contains("with-guidelines")));
+const guidelinesOpen = () => document.body.classList.contains("with-guidelines");
+keys.bind("g", () => guidelines(!guidelinesOpen()));
+keys.bind("Escape", () => guidelinesOpen() && guidelines(false));
 keys.bind(SCROLLING, (event) => byKey(desk, event));
 keys.bind("?", () => document.getElementById("keys").showModal());
-guidelinesButton.addEventListener("click", () => guidelines(!document.body.classList.contains("with-guidelines")));
+guidelinesButton.addEventListener("click", () => guidelines(!guidelinesOpen()));
 
 const single = document.getElementById("single-keys");
 single.checked = keys.enabled();
@@ -384,11 +390,18 @@ skipDialog.addEventListener("click", (event) => {
   const button = event.target.closest("[data-reason]");
   if (button) skipFor(button.dataset.reason);
 });
-skipDialog.addEventListener("keydown", (event) => {
-  const button = event.target !== skipNote && skipDialog.querySelectorAll("[data-reason]")[Number(event.key) - 1];
-  if (!button) return;
-  event.preventDefault();
+keys.within(skipDialog, (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return false;
+  const reasons = skipDialog.querySelectorAll("[data-reason]");
+  if (event.target === skipNote) {
+    if (event.key !== "Enter") return false;
+    announce("Choose a reason to skip the task."); // a note alone is none
+    return true;
+  }
+  const button = reasons[Number(event.key) - 1];
+  if (!button) return false;
   skipFor(button.dataset.reason);
+  return true;
 });
 
 const flagDialog = document.getElementById("flag");
@@ -404,8 +417,10 @@ flagDialog.querySelector("form").addEventListener("submit", (event) => {
     (error) => toast(`Not flagged: ${error.sentence}`, "warn"),
   );
 });
-flagReason.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) flagDialog.querySelector("form").requestSubmit();
+keys.within(flagReason, (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return false;
+  flagDialog.querySelector("form").requestSubmit();
+  return true;
 });
 
 // ---- time and leases -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ function start() {
   setOpen(mode === "decide" || mode === "gold");
   card.kind?.shown(element);
   if (mode !== "gold") document.querySelector("[data-why]")?.focus({ preventScroll: true });
+  keys.contentChanged();
 }
 
 function setOpen(on) {
@@ -97,13 +98,14 @@ document.addEventListener("input", (event) => {
   if (card?.element.contains(event.target)) card.kind?.shown(card.element);
 });
 
-document.addEventListener("keydown", (event) => {
-  if (event.target.tagName !== "TEXTAREA" || !card?.element.contains(event.target)) return;
+keys.within(document.body, (event) => {
+  if (event.target.tagName !== "TEXTAREA" || !card?.element.contains(event.target)) return false;
   if (event.key === "Escape") event.target.blur();
   else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     const back = event.target.matches("[data-note]") && of("[value=send_back]");
-    press(open ? of("[data-correct], [data-decide]") : back);
-  }
+    if (!event.repeat) press(open ? of("[data-correct], [data-decide]") : back);
+  } else return false;
+  return true;
 });
 
 document.addEventListener("htmx:afterSwap", (event) => event.target.id === "review" && start());

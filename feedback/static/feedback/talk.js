@@ -72,6 +72,7 @@ function start(typing = false) {
     card.element.scrollIntoView({ block: "nearest" });
     card.element.querySelector("[data-start], .side")?.focus({ preventScroll: true });
     announce("Two answers are there. Choose the better one.");
+    keys.contentChanged();
   }
   if (form && !card) chosen(form);
   const composing = talk.querySelector("[data-composer]");
@@ -177,10 +178,13 @@ place.addEventListener("click", (event) => {
   if (event.target.closest("[data-act=plain]")) togglePlain();
 });
 
-place.addEventListener("keydown", (event) => {
-  if (event.target.tagName !== "TEXTAREA" || !card?.element.contains(event.target)) return;
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) choose(event);
-  else if (event.key === "Escape") card.element.querySelector("[data-side]").focus({ preventScroll: true });
+keys.within(place, (event) => {
+  if (event.target.tagName !== "TEXTAREA" || !card?.element.contains(event.target)) return false;
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (!event.repeat) choose(event);
+  } else if (event.key === "Escape") card.element.querySelector("[data-side]").focus({ preventScroll: true });
+  else return false;
+  return true;
 });
 
 function togglePlain() {
