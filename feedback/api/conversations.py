@@ -89,7 +89,7 @@ class Conversations(Door):
     )
     def post(self, request: Request) -> Reply:
         given = self.read(NewConversationSerializer)
-        project = access.get_project(self.viewer, given["project"])
+        project = self.named("project", access.get_project, given["project"])
 
         def act() -> tuple[int, Any]:
             turn = conversations.start(project=project, person=self.person, text=given["text"])

@@ -171,7 +171,7 @@ class Corpora(Door):
     @extend_schema(summary="Open a corpus", request=NewCorpusSerializer, responses={201: CorpusSerializer})
     def post(self, request: Request) -> Response:
         given = self.read(NewCorpusSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
 
         def act() -> tuple[int, Any]:
             return 201, CorpusSerializer(corpora.open_corpus(project=project, by=self.person, **given)).data
@@ -293,8 +293,8 @@ class Documents(Door):
     def get(self, request: Request) -> Response:
         key = request.query_params.get("corpus", "")
         if not key:
-            raise NotFound("Name the corpus: ?corpus=<public id>.")
-        corpus = access.get_corpus(self.viewer, key)
+            raise NotFound("Name the corpus: ?corpus=<public id>.", field="corpus")
+        corpus = self.named("corpus", access.get_corpus, key)
         removed = request.query_params.get("removed", "").lower() in ("true", "1")
         return self.page(asked.listed(corpus, removed=removed), DocumentSerializer)
 
@@ -306,7 +306,7 @@ class Documents(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewDocumentsSerializer)
-        corpus = access.get_corpus(self.viewer, given["corpus"])
+        corpus = self.named("corpus", access.get_corpus, given["corpus"])
         lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in given["documents"]]
 
         def act() -> tuple[int, Any]:
@@ -337,7 +337,7 @@ class RemoveDocuments(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(RemovalSerializer)
-        corpus = access.get_corpus(self.viewer, given["corpus"])
+        corpus = self.named("corpus", access.get_corpus, given["corpus"])
 
         def act() -> tuple[int, Any]:
             moved = corpora.remove_documents(
@@ -354,7 +354,7 @@ class RestoreDocuments(Door):
     @extend_schema(summary="Put documents back", request=DocumentIdsSerializer, responses={200: MovedSerializer})
     def post(self, request: Request) -> Response:
         given = self.read(DocumentIdsSerializer)
-        corpus = access.get_corpus(self.viewer, given["corpus"])
+        corpus = self.named("corpus", access.get_corpus, given["corpus"])
 
         def act() -> tuple[int, Any]:
             moved = corpora.restore_documents(corpus=corpus, by=self.person, ids=given["documents"])

@@ -17,10 +17,11 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedback.api import known_fields
 from feedback.api.errors import TooLarge
 from feedback.api.openapi import Schema
 from feedback.api.permissions import viewer
-from feedback.errors import DomainError, IdempotencyKeyMissing, Invalid
+from feedback.errors import DomainError, IdempotencyKeyMissing, Invalid, NotFound
 from feedback.models import Person, Project
 from feedback.selectors import access
 from feedback.services import idempotency
@@ -73,6 +74,11 @@ class Door(GenericAPIView[Any]):
         if not request.user.is_authenticated:
             self.check_throttles(request)
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who calls and whether they may; then, whether all that was sent is known here."""
+        super().initial(request, *args, **kwargs)
+        known_fields.refuse_unknown(self, request)
+
     @cached_property
     def viewer(self) -> access.Viewer:
         return viewer(self.request)
@@ -86,13 +92,25 @@ class Door(GenericAPIView[Any]):
         key = self.request.query_params.get("project")
         if not key or not PROJECT_KEY.fullmatch(key):
             raise Invalid("Name the project: ?project=<public id or short name>.", field="project")
-        return access.get_project(self.viewer, key, role)
+        return self.named("project", access.get_project, key, role)
+
+    def named(self, field: str, get: Callable[..., M], key: Any, *more: Any) -> M:
+        """The row that a field or query parameter names. What is not there is told with that name.
+
+        Args:
+            get: a function of `selectors.access`, called with the viewer, the key and what else it takes.
+        """
+        try:
+            return get(self.viewer, key, *more)
+        except NotFound:
+            kind = field.split(".")[0].replace("_", " ")
+            sentence = f"There is no {kind} {str(key)[:80]!r} here, or it is not yours to see."
+            raise NotFound(sentence, field=field) from None
 
     def read(self, serializer: type[serializers.Serializer[Any]], **options: Any) -> dict[str, Any]:
-        """The validated body."""
-        checked = serializer(data=self.request.data, **options)
-        checked.is_valid(raise_exception=True)
-        return checked.validated_data
+        """The validated body. A field that the serializer does not know is refused by name."""
+        given: dict[str, Any] = known_fields.checked(serializer(data=self.request.data, **options))
+        return given
 
     def page(self, rows: QuerySet[M], serializer: type[serializers.BaseSerializer[Any]], **context: Any) -> Response:
         """One page of `rows`, newest first."""

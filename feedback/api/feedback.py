@@ -52,7 +52,7 @@ class Feedback(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewThumbSerializer)
-        response = access.get_response_with_author(self.viewer, given["response"])
+        response = self.named("response", access.get_response_with_author, given["response"])
 
         def act() -> tuple[int, Any]:
             thumb = thumbs.give_thumb(

@@ -156,7 +156,7 @@ class GivenModels(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(GivenModelSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
         return self.once(
             lambda: (202, JobSerializer(adoption.request_model(by=self.person, project=project, **given)).data)
         )

@@ -10,9 +10,11 @@ from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from feedback.api import known_fields
 from feedback.api.doors import IN_PROJECT, Door, by_index, made
 from feedback.api.fields import MessageSerializer, MomentFilter, VerbatimField
 from feedback.api.streams import NDJSON, NDJSONRenderer, streamed
@@ -126,7 +128,7 @@ class Preferences(Door):
         items: Any = request.data
         if not isinstance(items, list):
             given = self.read(NewPreferenceSerializer)
-            project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+            project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
 
             def act() -> tuple[int, Any]:
                 pair, created = self._give(project, given)
@@ -142,15 +144,15 @@ class Preferences(Door):
         replies: list[dict[str, Any]] = []
         projects: dict[str, Project] = {}
         for index, item in enumerate(items):
-            checked = NewPreferenceSerializer(data=item)
-            if not checked.is_valid():
-                replies.append({"index": index, "status": 400, "errors": flat(checked.errors)})
+            try:
+                given = dict(known_fields.checked(NewPreferenceSerializer(data=item)))
+            except ValidationError as wrong:
+                replies.append({"index": index, "status": 400, "errors": flat(wrong.detail)})
                 continue
-            given = dict(checked.validated_data)
             key = given.pop("project")
             try:
                 if key not in projects:
-                    projects[key] = access.get_project(self.viewer, key, access.ADMIN)
+                    projects[key] = self.named("project", access.get_project, key, access.ADMIN)
                 pair, created = self._give(projects[key], given)
             except DomainError as error:
                 by_index(index, error)

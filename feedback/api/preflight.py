@@ -28,7 +28,7 @@ class Preflights(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewChainSerializer)
-        project = started_in(self.viewer, given)
+        project = started_in(self, given)
 
         def act() -> tuple[int, Any]:
             return 201, JobSerializer(preflight.request_preflight(project=project, by=self.person, **given)).data

@@ -196,7 +196,7 @@ class Members(Door):
     def post(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
         given = self.read(SetMemberSerializer)
-        person = members.by_username(given["person"]) or access.get_person(self.viewer, given["person"])
+        person = members.by_username(given["person"]) or self.named("person", access.get_person, given["person"])
 
         def act() -> tuple[int, Any]:
             member = projects.set_member(by=self.person, project=row, person=person, role=given["role"])

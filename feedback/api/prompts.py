@@ -163,7 +163,7 @@ class Prompts(Door):
     )
     def post(self, request: Request) -> Reply:
         given = self.read(NewPromptSerializer)
-        project = access.get_project(self.viewer, given.pop("project"))
+        project = self.named("project", access.get_project, given.pop("project"))
 
         def act() -> tuple[int, Any]:
             prompt, created = prompts.submit_prompt(project=project, by=self.person, **given)
@@ -224,10 +224,10 @@ class Responses(Door):
     )
     def post(self, request: Request) -> Reply:
         given = self.read(NewResponseSerializer)
-        prompt = access.get_prompt_with_authors(self.viewer, given.pop("prompt"))
+        prompt = self.named("prompt", access.get_prompt_with_authors, given.pop("prompt"))
         version = given.pop("model_version", None)
         if version is not None:
-            given["model_version"] = access.get_model(self.viewer, version, access.REVIEWER)
+            given["model_version"] = self.named("model_version", access.get_model, version, access.REVIEWER)
 
         def act() -> tuple[int, Any]:
             response, created = prompts.add_response(prompt=prompt, by=self.person, **given)

@@ -68,7 +68,7 @@ class Schedules(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewScheduleSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
 
         def act() -> tuple[int, Any]:
             schedule = schedules.create_schedule(by=self.person, project=project, **given)

@@ -104,9 +104,9 @@ class Snapshots(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewSnapshotSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
         if given.get("corpus") is not None:
-            given["corpus"] = access.get_corpus(self.viewer, given["corpus"])
+            given["corpus"] = self.named("corpus", access.get_corpus, given["corpus"])
             if given["corpus"].project_id != project.pk:
                 raise Invalid("That corpus belongs to another project.", field="corpus")
 

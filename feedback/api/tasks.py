@@ -192,9 +192,11 @@ class Tasks(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewTaskSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.REVIEWER)
-        given["prompt"] = access.get_prompt(self.viewer, given["prompt"], access.REVIEWER)
-        given["responses"] = [access.get_response(self.viewer, key, access.REVIEWER) for key in given["responses"]]
+        project = self.named("project", access.get_project, given.pop("project"), access.REVIEWER)
+        given["prompt"] = self.named("prompt", access.get_prompt, given["prompt"], access.REVIEWER)
+        given["responses"] = [
+            self.named("responses", access.get_response, key, access.REVIEWER) for key in given["responses"]
+        ]
 
         def act() -> tuple[int, Any]:
             task, created = tasks.create_task(project=project, by=self.person, **given)
@@ -299,7 +301,7 @@ class NextTask(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(AskForTaskSerializer)
-        project = access.get_project(self.viewer, given.pop("project"))
+        project = self.named("project", access.get_project, given.pop("project"))
         return self.once(lambda: next_for(self.viewer, project, **given))
 
 

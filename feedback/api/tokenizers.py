@@ -45,5 +45,5 @@ class Tokenize(Door):
     @extend_schema(summary="How a text falls into tokens", request=TokenizeSerializer, responses={200: FallSerializer})
     def post(self, request: Request) -> Response:
         given = self.read(TokenizeSerializer)
-        version = access.get_model(self.viewer, given["model"])
+        version = self.named("model", access.get_model, given["model"])
         return Response(FallSerializer(tokenizers.fall(version, given["text"])).data)

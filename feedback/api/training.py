@@ -239,7 +239,7 @@ class TrainingRuns(Door):
         stage, config = given.pop("stage"), given.pop("config", None) or {}
         preset = {"preset": config.pop("preset")} if "preset" in config else {}
         given |= {"stages": [stage], "config": preset | ({stage: config} if config else {})}
-        project = started_in(self.viewer, given)
+        project = started_in(self, given)
 
         def act() -> tuple[int, Any]:
             chain = training.start_chain(project=project, by=self.person, **given)
@@ -354,7 +354,7 @@ class Chains(Door):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewChainSerializer)
-        project = started_in(self.viewer, given)
+        project = started_in(self, given)
 
         def act() -> tuple[int, Any]:
             return 201, ChainSerializer(training.start_chain(project=project, by=self.person, **given)).data
@@ -384,9 +384,9 @@ class CancelChain(Door):
         return self.once(act)
 
 
-def started_in(viewer: access.Viewer, given: dict[str, Any]) -> Project:
+def started_in(door: Door, given: dict[str, Any]) -> Project:
     """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
-    project = access.get_project(viewer, given.pop("project"), access.ADMIN)
+    project = door.named("project", access.get_project, given.pop("project"), access.ADMIN)
     fetchers: tuple[tuple[str, Any], ...] = (
         ("base_model", access.get_model),
         ("snapshot", access.get_snapshot),
@@ -394,7 +394,7 @@ def started_in(viewer: access.Viewer, given: dict[str, Any]) -> Project:
     )
     for name, fetch in fetchers:
         if given.get(name) is not None:
-            row = fetch(viewer, given[name])
+            row = door.named(name, fetch, given[name])
             if row.project_id != project.pk:
                 raise Invalid("It belongs to another project.", field=name)
             given[name] = row

@@ -124,7 +124,7 @@ class Imports(Transfers):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewImportSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
         file, path = given.pop("file", None), given.pop("path", None)
         if (file is None) == (path is None):
             raise Invalid("Send a file, or name one with path.", field="file")
@@ -178,7 +178,7 @@ class Exports(Transfers):
     )
     def post(self, request: Request) -> Response:
         given = self.read(NewExportSerializer)
-        project = access.get_project(self.viewer, given.pop("project"), access.ADMIN)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
 
         def act() -> tuple[int, Any]:
             return 202, ExportSerializer(exports.request_export(project=project, by=self.person, **given)).data

@@ -12,6 +12,7 @@ from feedback.api import (
     events,
     feedback,
     health,
+    index,
     jobs,
     live,
     models,
@@ -146,7 +147,10 @@ openai_v1 = [
     path("<path:anything>", openai.Nothing.as_view()),
 ]
 
+lists = tuple(sorted(str(one.pattern) for one in v1 if str(one.pattern).count("/") == 1))
+
 urlpatterns = [
+    path("v1/", index.Index.as_view(rooms=lists)),
     path("v1/", include(v1)),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", docs.Docs.as_view(), name="api_docs"),

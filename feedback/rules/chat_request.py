@@ -7,9 +7,12 @@ anyway (such as `"logprobs": false`).
 from dataclasses import dataclass, field
 from typing import Any
 
+from feedback.rules.known_names import unknown_name
+
 MOST_CHOICES = 8
 MOST_TOKENS = 8192
 MOST_STOPS = 4
+LEAST_TOP_P = 0.001
 MOST_CHARACTERS = 200_000
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 # Known to OpenAI and not done here; each with the values that ask for nothing more than what is done.
@@ -31,7 +34,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "safety_identifier": (),
     "service_tier": ("auto", "default"),
     "store": (True,),  # everything is kept
-    "tool_choice": ("none",),
+    "tool_choice": ("none", "auto"),  # without tools there is nothing to choose
     "tools": ([],),
     "top_logprobs": (0,),
     "verbosity": (),
@@ -92,7 +95,7 @@ def parse(body: Any) -> ChatRequest:
             if not any((value == neutral and type(value) is not bool) or value is neutral for neutral in NEUTRAL[name]):
                 raise InvalidRequest(name, f"{name} is not supported here. Leave it out.", "unsupported_parameter")
         elif name not in _READ:
-            raise InvalidRequest(name, f"Unrecognised parameter: {name}.", "unknown_parameter")
+            raise InvalidRequest(name, unknown_name(name, _READ, "parameter"), "unknown_parameter")
     limits = [given[name] for name in ("max_completion_tokens", "max_tokens") if name in given]
     options = given.get("stream_options", {})
     if options and not given.get("stream"):
@@ -104,7 +107,7 @@ def parse(body: Any) -> ChatRequest:
         messages=_messages(given["messages"]),
         n=_whole(given.get("n", 1), "n", 1, MOST_CHOICES),
         temperature=_number(given.get("temperature"), "temperature", 0, 2),
-        top_p=_number(given.get("top_p"), "top_p", 0.001, 1),
+        top_p=_top_p(given.get("top_p")),
         max_tokens=_whole(limits[0], "max_completion_tokens", 1, MOST_TOKENS) if limits else None,
         stop=_stops(given.get("stop", [])),
         seed=_whole(given["seed"], "seed", -(2**63), 2**63 - 1) % 2**63 if "seed" in given else None,
@@ -135,7 +138,10 @@ def _messages(given: Any) -> list[dict[str, str]]:
         )
         if extra:
             raise InvalidRequest(f"{where}.{extra[0]}", f"{extra[0]} is not supported here.", "unsupported_parameter")
-        messages.append({"role": ROLES[message["role"]], "content": _content(message.get("content"), where)})
+        content = message.get("content")
+        if content is None and message["role"] == "assistant":  # as OpenAI writes a turn that said nothing
+            content = ""
+        messages.append({"role": ROLES[message["role"]], "content": _content(content, where)})
     if messages[-1]["role"] != "user":
         raise InvalidRequest(f"messages[{len(messages) - 1}]", "The last message must be the user's.")
     if not messages[-1]["content"].strip():
@@ -188,6 +194,12 @@ def _number(given: Any, name: str, low: float, high: float) -> float | None:
     if isinstance(given, bool) or not isinstance(given, int | float) or not low <= given <= high:
         raise InvalidRequest(name, f"{name} must be a number from {low} to {high}.")
     return float(given)
+
+
+def _top_p(given: Any) -> float | None:
+    """0 means the likeliest token alone, which the least share means too."""
+    share = _number(given, "top_p", 0, 1)
+    return share if share is None else max(share, LEAST_TOP_P)
 
 
 def _yes(given: Any, name: str) -> bool:

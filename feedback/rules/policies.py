@@ -5,15 +5,19 @@ would stop the work of everybody.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from feedback.rules import settings, stages
+from feedback.rules.known_names import unknown_name
 
 MAX_NEW_TOKENS = 8192
 MAX_TEMPERATURE = 5.0
 MOST_DRAWN = 64  # completions behind one response
 MOST_HELD_OUT = 0.5  # of the annotators
+MOST_STOPS, LONGEST_STOP = 4, 200
+SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "best_of", "stop")
+TRAINING_POLICY = ("preset", "stages", "snapshot", "keep_open_tasks")
 
 
 class InvalidPolicy(ValueError):
@@ -25,9 +29,18 @@ class InvalidPolicy(ValueError):
         super().__init__(f"{field}: {sentence}")
 
 
-def check_sampling(sampling: Any) -> None:
-    """Raises InvalidPolicy unless what is given is a number within bounds. Keys not known here are left alone."""
+def check_sampling(sampling: Any, kept: Collection[str] = ()) -> None:
+    """Raises InvalidPolicy unless every setting is known and within its bounds.
+
+    Args:
+        kept: names that the project holds already, from before unknown ones were refused.
+    """
     _need(isinstance(sampling, dict), "sampling", "It must be an object.")
+    _known(sampling, (*SAMPLING, *kept), "sampling")
+    stops = sampling.get("stop", [])
+    fits = isinstance(stops, list) and len(stops) <= MOST_STOPS
+    fits = fits and all(isinstance(stop, str) and 0 < len(stop) <= LONGEST_STOP for stop in stops)
+    _need(fits, "sampling.stop", f"A list of at most {MOST_STOPS} texts of at most {LONGEST_STOP} characters.")
     for name, low, high in (("temperature", 0.0, MAX_TEMPERATURE), ("top_p", 0.01, 1.0)):
         value = sampling.get(name, high)
         _need(_is_number(value) and low <= value <= high, f"sampling.{name}", f"From {low:g} to {high:g}.")
@@ -38,15 +51,22 @@ def check_sampling(sampling: Any) -> None:
         _need(fits, f"sampling.{name}", f"A whole number from {least} to {most}.")
 
 
-def check_training_policy(policy: Any) -> None:
-    """Raises InvalidPolicy when a part of it has another shape than its readers expect."""
+def check_training_policy(policy: Any, snapshot_names: Collection[str], kept: Collection[str] = ()) -> None:
+    """Raises InvalidPolicy when a part of it is unknown, or has another shape than its readers expect.
+
+    Args:
+        snapshot_names: what a snapshot's policy may say.
+        kept: names that the project holds already, from before unknown ones were refused.
+    """
     _need(isinstance(policy, dict), "training_policy", "It must be an object.")
+    _known(policy, (*TRAINING_POLICY, *kept), "training_policy")
     _preset(policy, "training_policy")
     by_stage = policy.get("stages", {})
     _need(isinstance(by_stage, dict), "training_policy.stages", "It must be an object of settings by stage.")
     _stages(by_stage, "training_policy.stages")
     snapshot = policy.get("snapshot", {})
     _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
+    _known(snapshot, snapshot_names, "training_policy.snapshot")
     for name in ("unsettled", "extras", "accepted"):
         _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
     share = snapshot.get("held_out_annotators", 0)
@@ -63,6 +83,11 @@ def check_config(config: dict[str, Any]) -> None:
     _stages({stage: settings for stage, settings in config.items() if stage != "preset"}, "config")
 
 
+def _known(given: dict[str, Any], names: Collection[str], where: str) -> None:
+    for name in given:
+        _need(name in names, f"{where}.{name}", unknown_name(name, names, "setting"))
+
+
 def _preset(given: dict[str, Any], where: str) -> None:
     if "preset" in given:
         _setting(where, settings.check_preset, given["preset"])
@@ -70,8 +95,7 @@ def _preset(given: dict[str, Any], where: str) -> None:
 
 def _stages(given: dict[str, Any], where: str) -> None:
     for stage, values in given.items():
-        known = f"Unknown stage; the stages are {', '.join(stages.ORDER)}."
-        _need(stage in stages.ORDER, f"{where}.{stage}", known)
+        _need(stage in stages.ORDER, f"{where}.{stage}", unknown_name(stage, stages.ORDER, "stage"))
         _setting(where, settings.check_stage, stage, values)
 
 

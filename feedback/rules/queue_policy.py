@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Any
 
+from feedback.rules.known_names import unknown_name
 from feedback.rules.policies import InvalidPolicy
 
 MOST_GOLD = 0.3  # a larger share could be guessed, since no check follows another
@@ -58,7 +59,7 @@ def check(settings: Any, kinds: list[str]) -> None:
     for name, value in settings.items():
         where = f"queue_policy.{name}"
         if name not in known:
-            raise InvalidPolicy(where, f"There is no such setting; there are {', '.join(known)}.")
+            raise InvalidPolicy(where, unknown_name(name, known, "setting"))
         if name == "gold_share" and not (_number(value) and (0 <= value <= MOST_GOLD or value == ONLY_GOLD)):
             raise InvalidPolicy(where, f"From 0 to {MOST_GOLD:g}, or 1 for nothing but checks.")
         if name == "review_share" and not (_number(value) and 0 <= value <= 1):
@@ -79,7 +80,7 @@ def check_qualified(qualified: Any, kinds: list[str], schemes: list[str]) -> Non
     choices = {"kinds": kinds, "schemes": schemes}
     for name, value in qualified.items():
         if name not in choices:
-            raise InvalidPolicy(f"qualified.{name}", "There are kinds and schemes.")
+            raise InvalidPolicy(f"qualified.{name}", unknown_name(name, choices))
         if not isinstance(value, list) or not all(one in choices[name] for one in value):
             there = ", ".join(choices[name]) or "nothing, since there are none"
             raise InvalidPolicy(f"qualified.{name}", f"A list of {there}.")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from feedback.rules.known_names import unknown_name
+
 KINDS = ("classification", "spans")
 COLOURS = ("blue", "green", "yellow", "violet", "red", "teal")
 UNDERLINES = ("solid", "double", "dotted", "dashed", "wavy")
@@ -153,7 +155,7 @@ def _mark(mark: Any, field: str) -> None:
 def _only(given: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
     unknown = sorted(set(given) - allowed)
     if unknown:
-        raise InvalidScheme(f"{prefix}{unknown[0]}", f"Unknown field; known are {', '.join(sorted(allowed))}.")
+        raise InvalidScheme(f"{prefix}{unknown[0]}", unknown_name(str(unknown[0]), allowed))
 
 
 def _name(name: Any, field: str) -> str:

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from feedback.rules.known_names import unknown_name
+
 Setting = dict[str, Any]
 
 
@@ -55,7 +57,7 @@ def check_stage(stage: str, values: Any) -> None:
             check_preset(value)
             continue
         if key not in known:
-            raise InvalidSetting(f"{stage}.{key}", f"Unknown setting; {stage} knows {', '.join(known)}.")
+            raise InvalidSetting(f"{stage}.{key}", unknown_name(key, known, f"setting of {stage}"))
         wrong = _wrong(value, known[key])
         if wrong:
             raise InvalidSetting(f"{stage}.{key}", wrong)

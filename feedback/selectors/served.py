@@ -13,6 +13,7 @@ from feedback.selectors import access
 from feedback.selectors.access import REVIEWER, Viewer
 
 POLICY = ModelVersion.Kind.POLICY
+MOST_LISTED = 12  # names in a sentence
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,19 @@ def names(viewer: Viewer) -> list[Named]:
 def find(viewer: Viewer, name: str) -> Named:
     """
     Raises:
-        NotFound: no such model, or not the viewer's to ask.
+        NotFound: no such model, or not the viewer's to ask; the sentence names those that are.
         NoServingModel: the project is theirs, and nothing serves it.
     """
+    try:
+        return _found(viewer, name)
+    except NotFound:
+        there = [named.name for named in names(viewer)]
+        more = ", …" if len(there) > MOST_LISTED else ""
+        known = f"You may ask {', '.join(there[:MOST_LISTED])}{more}." if there else "There is none that you may ask."
+        raise NotFound(f"There is no model {name[:80]!r} here, or it is not yours. {known}", field="model") from None
+
+
+def _found(viewer: Viewer, name: str) -> Named:
     if _is_uuid(name):
         version = ModelVersion.objects.filter(public_id=name, kind=POLICY).select_related("project").first()
         if version is None:
@@ -59,7 +70,7 @@ def find(viewer: Viewer, name: str) -> Named:
         return _version(viewer, project, int(number))
     deployment = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()
     if deployment is None and not settings.GENERATION_URL:
-        raise NoServingModel
+        raise NoServingModel(field="model")
     since = deployment.since if deployment else project.created_at
     return Named(project.slug, project, deployment.model_version if deployment else None, since)
 

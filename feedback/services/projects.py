@@ -1,5 +1,6 @@
 """Projects, who works in them, and what they are told."""
 
+import dataclasses
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -8,7 +9,11 @@ from django.db.models import Max
 from feedback.errors import Conflict, Forbidden, Invalid, NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project, Task
 from feedback.rules import policies, queue_policy, schemes
+from feedback.rules.known_names import unknown_name
+from feedback.selectors.training_rows import Policy
 from feedback.services import events
+
+SNAPSHOT_POLICY = frozenset(field.name for field in dataclasses.fields(Policy))
 
 CHANGEABLE = frozenset(
     {
@@ -53,7 +58,7 @@ def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = 
 
 def update_project(*, by: Person, project: Project, **changes: Any) -> Project:
     """Change settings. What was asked before keeps the settings it was asked under."""
-    _check(changes)
+    _check(changes, project)
     with transaction.atomic():
         Project.objects.filter(pk=project.pk).update(**changes)
         events.record("project.changed", project, actor=by, project=project, fields=",".join(sorted(changes)))
@@ -166,10 +171,10 @@ def _keep_an_admin(project: Project, person: Person) -> None:
         raise Conflict("This is the project's last admin. Make somebody else admin first.")
 
 
-def _check(settings: dict[str, Any]) -> None:
+def _check(settings: dict[str, Any], project: Project | None = None) -> None:
     unknown = sorted(set(settings) - CHANGEABLE)
     if unknown:
-        raise Invalid(f"There is no setting {unknown[0]!r}.", field=unknown[0])
+        raise Invalid(unknown_name(unknown[0], CHANGEABLE, "setting"), field=unknown[0])
     kinds = settings.get("kinds")
     if kinds is not None and (not kinds or set(kinds) - set(Kind.values)):
         raise Invalid(f"Choose kinds from {', '.join(Kind.values)}.", field="kinds")
@@ -180,9 +185,10 @@ def _check(settings: dict[str, Any]) -> None:
             raise Invalid(error.sentence, field=".".join(filter(None, ("label_scheme", error.field)))) from None
     try:
         if "sampling" in settings:
-            policies.check_sampling(settings["sampling"])
+            policies.check_sampling(settings["sampling"], kept=project.sampling if project else ())
         if "training_policy" in settings:
-            policies.check_training_policy(settings["training_policy"])
+            kept = project.training_policy if project else ()
+            policies.check_training_policy(settings["training_policy"], SNAPSHOT_POLICY, kept)
         if "queue_policy" in settings:
             queue_policy.check(settings["queue_policy"], Kind.values)
     except policies.InvalidPolicy as error:

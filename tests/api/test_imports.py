@@ -82,7 +82,7 @@ def test_a_file_of_the_inbox(project, ada, client_for, settings):
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"format": "guess"}, "format"), ({"file": ""}, "file"), ({"project": "nowhere"}, None)],
+    [({"format": "guess"}, "format"), ({"file": ""}, "file"), ({"project": "nowhere"}, "project")],
 )
 def test_what_cannot_be_brought_in_is_told(project, ada, client_for, body, field):
     client = client_for(ada, "data")

@@ -1,13 +1,9 @@
 """Every door is tried with what the schema allows and with what it does not: no bare 500, and replies as described."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
-from uuid import uuid4
 
 import pytest
 import schemathesis
-from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
@@ -19,23 +15,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from feedback.models import ApiToken, Concern, Document, Job, Person, Project
 from feedback.rules.scopes import SCOPES
-from feedback.services import annotations, conversations, corpora, exports, imports, schedules
 from feedback.wsgi import application
-from tests.factories import (
-    PREFERS_A,
-    make_model,
-    make_pair,
-    make_prompt,
-    make_response,
-    make_run,
-    make_snapshot,
-    make_task,
-    take,
-    token_of,
-    write_answers,
-)
+from tests.api.contract import document, row_of
+from tests.factories import token_of
 
 # Left out: "what breaks the schema is refused" (DRF reads 0 as "0", and says so nowhere), and "what fits it is taken"
 # (the rules of the domain say more than a schema can).
@@ -50,7 +33,6 @@ CHECKS = [
 EXAMPLES = 6  # a door, so that all of them take well under a minute
 
 # Written out by hand rather than fetched, so that a test's name says which door it is about.
-document = SchemaGenerator().get_schema(public=True)
 schema = schemathesis.openapi.from_dict(document)
 schema.app = application
 
@@ -63,63 +45,6 @@ def secret(transactional_db, project, ada, monkeypatch):
     monkeypatch.setattr("feedback.api.throttling.ByAddress.allow_request", lambda *args: True)
     yield token_of(ada, *SCOPES)
     logging.getLogger("django.request").setLevel(logging.NOTSET)
-
-
-def row_of(room: str, project: Project, ada: Person) -> Any:
-    """A row that the doors of this room are about; None where they name none."""
-    made: dict[str, Callable[[], Any]] = {
-        "prompts": lambda: make_prompt(project, by=ada),
-        "responses": lambda: make_response(make_prompt(project, by=ada)),
-        "tasks": lambda: make_task(project),
-        "assignments": lambda: make_task(project) and take(project, ada),
-        "annotations": lambda: (
-            make_task(project) and annotations.submit(assignment=take(project, ada), answer=PREFERS_A)
-        ),
-        "concerns": lambda: flagged(project, ada),
-        "snapshots": lambda: make_pair(project, ada) and make_snapshot(project, ada),
-        "preferences": lambda: make_pair(project, ada),
-        "jobs": lambda: make_run(project, ada).job,
-        "imports": lambda: imports.request_import(
-            project=project, by=ada, format="touchstone", name="rows.jsonl", chunks=[b"{}"]
-        ),
-        "exports": lambda: exports.request_export(project=project, by=ada, format="touchstone"),
-        "corpora": lambda: corpora.open_corpus(project=project, by=ada, name=str(uuid4())),
-        "corpus-uploads": lambda: uploaded(project, ada),
-        "documents": lambda: Document.objects.create(
-            corpus=corpora.open_corpus(project=project, by=ada, name=str(uuid4())), text="t", text_hash="t"
-        ),
-        "training-runs": lambda: make_run(project, ada),
-        "chains": lambda: make_run(project, ada).chain,
-        "models": lambda: make_model(project, ada),
-        "schedules": lambda: schedules.create_schedule(
-            by=ada, project=project, name=str(uuid4()), stages=["sft"], every_seconds=600
-        ),
-        "tokens": lambda: ApiToken.objects.filter(person=ada).first(),
-        "conversations": lambda: talk(project, ada),
-        "feedback": lambda: make_response(make_prompt(project, by=ada)),
-    }
-    return made[room]() if room in made else None
-
-
-def uploaded(project: Project, ada: Person) -> Job:
-    corpus = corpora.open_corpus(project=project, by=ada, name=str(uuid4()))
-    return corpora.request_upload(corpus=corpus, by=ada, name="a.txt", chunks=[b"text"])
-
-
-def talk(project: Project, ada: Person) -> Any:
-    """A conversation whose first turn is ready to be judged."""
-    make_model(project, ada, serve=True)
-    Project.objects.filter(pk=project.pk).update(kinds=["comparison", "conversation"])
-    turn = conversations.start(project=Project.objects.get(pk=project.pk), person=ada, text="My lamp is broken.")
-    write_answers(turn, "Which one?", "All of it?")
-    return turn.conversation
-
-
-def flagged(project: Project, ada: Person) -> Concern:
-    make_task(project)
-    annotation = annotations.submit(assignment=take(project, ada), answer=PREFERS_A)
-    annotations.flag(assignment=annotation.assignment, by=ada, reason="odd")
-    return Concern.objects.latest("pk")
 
 
 def test_the_schema_is_valid():

@@ -42,8 +42,8 @@ def test_nobody_changes_anothers_answer(project, ada, rosa, chloe, client_for, a
     assert client_for(chloe).get(url(annotation)).status_code == 404
     assert client_for(chloe).post(url(annotation, "revise/"), {"answer": PREFERS_A}).status_code == 404
     for person in (ada, rosa):
-        for verb in ("revise/", "withdraw/"):
-            assert client_for(person).post(url(annotation, verb), {"answer": PREFERS_A}).status_code == 403
+        for verb, body in (("revise/", {"answer": PREFERS_A}), ("withdraw/", {})):
+            assert client_for(person).post(url(annotation, verb), body).status_code == 403
     assert Annotation.objects.count() == 1
 
 

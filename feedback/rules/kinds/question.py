@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from feedback.rules.known_names import unknown_name
+
 LETTERS = "abcdefghi"
 MAX_REASON = 5000
 PROMPT = "prompt"  # how spans and labels name the prompt, where they may be about it instead of a response
@@ -46,7 +48,7 @@ class Question:
 def only(answer: dict[str, Any], *allowed: str) -> None:
     unknown = sorted(set(answer) - set(allowed))
     if unknown:
-        raise InvalidAnswer(unknown[0], f"Unknown field; this kind of task has {', '.join(allowed)}.")
+        raise InvalidAnswer(unknown[0], unknown_name(str(unknown[0]), allowed))
 
 
 def response(letter: Any, question: Question, name: str) -> str:
