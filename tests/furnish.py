@@ -139,7 +139,7 @@ def report(run: TrainingRun, steps: int) -> None:
             metrics |= {"selection_loss": 2.6 * math.exp(-t) + 0.5}
             if run.stage == Stage.REWARD:
                 metrics |= {"selection_accuracy": 0.5 + 0.2 * t}
-        points.append((step, now + step, metrics))
+        points.append(training.Point(step, now + step, metrics))
     texts = ("try try the the", "try the cable", "Restart the router, then try the cable.")
     samples = [
         (

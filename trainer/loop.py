@@ -22,13 +22,14 @@ from trainer.context import RunContext
 from trainer.errors import RunDiverged, StopRequested
 from trainer.launch import assert_as_many, wait_for_all
 from trainer.models import sharded, whole_weights
-from trainer.progress import Sample, Ticker
+from trainer.progress import Bounds, Buckets, Sample, Ticker
 from trainer.run_trainer import CALMER, gather_uneven, no_smaller
 from trainer.seeds import stable_seed
 
-LOG_SECONDS = 1.0
+STEP_SECONDS = 1.0  # between two lines that say how far the run is
 SAMPLE_SHARE = 0.1
-NOT_FIGURES = frozenset({"total_flos", "epoch"})
+# Counters of a process that a resumed run begins anew, and what the step says already.
+NOT_FIGURES = frozenset({"total_flos", "epoch", "num_tokens"})
 
 
 def common_arguments(context: RunContext) -> dict[str, Any]:
@@ -107,22 +108,24 @@ class Hook(TrainerCallback):
         self.evaluations = evaluations
         self.better = better
         self.patience = patience
-        self.log_due = Ticker(LOG_SECONDS)
+        self.buckets = Buckets()
+        self.step_due = Ticker(STEP_SECONDS)
         self.checkpoint_due = Ticker(context.config.checkpoint_seconds)
         self.stopped = False
+        self.just_measured: dict[str, float] = {}
         self.measured: list[tuple[int, dict[str, float]]] = []  # (step, figures), oldest first
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # The trainer's log travels with the checkpoint, so what was measured before a kill is known after it.
         self.measured = [(entry["step"], entry["measured"]) for entry in state.log_history if "measured" in entry]
+        self.buckets.steps = next((entry["bucket"] for entry in state.log_history if "bucket" in entry), [])
         self.checkpoint_due.due()
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         step, of = state.global_step, state.max_steps
         config = self.context.config
         at_end = step >= of
-        log, save, stop = agreed(
-            self.log_due.due() or step == 1 or at_end,
+        save, stop = agreed(
             self.checkpoint_due.due() or bool(config.checkpoint_steps and step % config.checkpoint_steps == 0),
             self.context.should_stop(),
             device=args.device,
@@ -136,7 +139,9 @@ class Hook(TrainerCallback):
             control.should_training_stop = True
             save = True
         control.should_save = save and not at_end
-        control.should_log = log or control.should_save
+        control.should_log = True  # each step goes into its bucket
+        if self.step_due.due():
+            self.context.report.step(step, of)
 
     def look(self, model: Any, state: Any, control: Any) -> None:
         """Measure on the selection split, keep the weights if they are the best so far, stop if patience ran out."""
@@ -151,7 +156,7 @@ class Hook(TrainerCallback):
             keep_best(self.context, model, state.global_step)
         self.measured.append((state.global_step, figures))
         state.log_history.append({"step": state.global_step, "measured": figures})
-        self.context.report.metrics(state.global_step, state.max_steps, figures)
+        self.just_measured = figures
         since_best = sum(step > (self.best_step or 0) for step, _ in self.measured)
         if self.patience and since_best >= self.patience:
             control.should_training_stop = True
@@ -161,7 +166,22 @@ class Hook(TrainerCallback):
             return
         check_finite({name: logs[name] for name in ("loss", "grad_norm") if name in logs}, state.global_step)
         figures = {name: value for name, value in logs.items() if name not in NOT_FIGURES}
-        self.context.report.metrics(state.global_step, state.max_steps, figures)
+        self.tell(state, self.buckets.add(state.global_step, state.max_steps, figures))
+        # The history goes into every checkpoint: it keeps what was measured and the bucket that is open, not each step.
+        state.log_history[:] = [entry for entry in state.log_history if "measured" in entry]
+        if control.should_save:
+            state.log_history.append({"step": state.global_step, "bucket": self.buckets.steps})
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self.stopped:  # one that was stopped goes on with its bucket
+            self.tell(state, self.buckets.close())
+
+    def tell(self, state: Any, point: tuple[dict[str, float], Bounds | None] | None) -> None:
+        """Report a completed bucket and what was measured at this step, if anything, as one point: a step has one."""
+        figures, bounds = point or ({}, None)
+        if figures or self.just_measured:
+            self.context.report.metrics(state.global_step, state.max_steps, figures | self.just_measured, bounds)
+        self.just_measured = {}
 
     @property
     def best_step(self) -> int | None:

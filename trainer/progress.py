@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 Sample = dict[str, Any]
+Bounds = tuple[Mapping[str, float], Mapping[str, float]]  # least, greatest
+
+CURVE_POINTS = 400  # of one run at most; a longer run gives means over buckets of equally many steps
 
 
 def finite(value: Any) -> Any:
@@ -44,13 +47,22 @@ class Reporter:
         """What the run is busy with, a few words in the present participle."""
         self.write("state", text=text)
 
-    def metrics(self, step: int, of: int, metrics: Mapping[str, Any]) -> None:
-        """Figures after `step` of `of`; keys keep their meaning and unit from run to run."""
+    def metrics(self, step: int, of: int, metrics: Mapping[str, Any], bounds: Bounds | None = None) -> None:
+        """Figures after `step` of `of`; keys keep their meaning and unit from run to run.
+
+        Args:
+            bounds: where the figures are means over several steps, the least and the greatest of each.
+        """
         figures = {key: finite(value) for key, value in metrics.items()}
-        self.write("metrics", step=step, of=of, metrics=figures)
+        more = {"min": dict(bounds[0]), "max": dict(bounds[1])} if bounds else {}
+        self.write("metrics", step=step, of=of, metrics=figures, **more)
         if self.path is not None:
             self.board = self.board or Board(self.path.parent / "tensorboard", step)
             self.board.add(step, figures)
+
+    def step(self, step: int, of: int) -> None:
+        """How far the run is. Written by the clock, so it is no point of a curve."""
+        self.write("step", step=step, of=of)
 
     def samples(self, step: int, samples: Sequence[Sample]) -> None:
         """Texts made at `step`, each {"prompt", "text"}, always of the same few prompts."""
@@ -59,6 +71,45 @@ class Reporter:
     def alarm(self, step: int, name: str, text: str) -> None:
         """Something a person should look at; `text` is a sentence."""
         self.write("alarm", step=step, name=name, text=text)
+
+
+class Buckets:
+    """The figures of each step, gathered into means over buckets of equal length, with least and greatest values.
+
+    A bucket's length follows from the length of the run alone. Two runs of equal settings, seed and rows therefore give
+    the same points, however busy the machine is and however often a run was resumed.
+
+    Args:
+        points: most buckets of a run, >= 1.
+    """
+
+    def __init__(self, points: int = CURVE_POINTS) -> None:
+        self.points = points
+        self.steps: list[dict[str, float]] = []
+
+    def add(self, step: int, of: int, figures: Mapping[str, Any]) -> tuple[dict[str, float], Bounds | None] | None:
+        """Take the figures of one step; the point that it completes, if it does."""
+        self.steps.append(
+            {key: float(finite(value)) for key, value in figures.items() if not isinstance(finite(value), str)}
+        )
+        size = max(1, math.ceil(of / self.points))
+        return self.close() if step % size == 0 or step >= of else None
+
+    def close(self) -> tuple[dict[str, float], Bounds | None] | None:
+        """The point of the steps gathered so far, means and bounds; None of no steps."""
+        if not self.steps:
+            return None
+        keys = dict.fromkeys(key for figures in self.steps for key in figures)
+        series = {key: [figures[key] for figures in self.steps if key in figures] for key in keys}
+        means = {key: math.fsum(values) / len(values) for key, values in series.items()}
+        bounds = None
+        if len(self.steps) > 1:
+            bounds = (
+                {key: min(values) for key, values in series.items()},
+                {key: max(values) for key, values in series.items()},
+            )
+        self.steps = []
+        return means, bounds
 
 
 class Board:

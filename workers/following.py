@@ -62,7 +62,7 @@ class Follower:
             except ValueError:
                 continue  # half a line that a kill left behind; the trainer has ended it
             self.waiting.append(entry)
-            if entry["kind"] == "metrics":
+            if entry["kind"] in ("metrics", "step"):
                 self.work.say(step=entry["step"], steps=entry["of"])
             elif entry["kind"] == "state":
                 self.work.say(entry["text"])
@@ -76,7 +76,11 @@ class Follower:
         try:
             training.record_points(
                 self.run,
-                points=[(e["step"], e["t"], e["metrics"]) for e in part if e["kind"] == "metrics"],
+                points=[
+                    training.Point(e["step"], e["t"], e["metrics"], e.get("min", {}), e.get("max", {}))
+                    for e in part
+                    if e["kind"] == "metrics"
+                ],
                 samples=[(e["step"], e["samples"]) for e in part if e["kind"] == "samples"],
                 alarms=[(e["step"], e["name"], e["text"]) for e in part if e["kind"] == "alarm"],
                 log_tail=tail,

@@ -116,7 +116,9 @@ class NewChainSerializer(StartSerializer):
 class PointSerializer(serializers.Serializer[Any]):
     step = serializers.IntegerField()
     at = serializers.DateTimeField()
-    metrics = serializers.DictField()
+    metrics = serializers.DictField(help_text="Means, where the point stands for several steps.")
+    minima = serializers.DictField(help_text="The least of each figure over these steps; empty where it is of one.")
+    maxima = serializers.DictField(help_text="The greatest of each figure over these steps; empty where it is of one.")
 
 
 class AlarmSerializer(serializers.Serializer[Any]):

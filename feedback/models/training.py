@@ -128,7 +128,9 @@ class RunPoint(models.Model):
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="points")
     step = models.PositiveIntegerField()
     at = models.DateTimeField()
-    metrics = models.JSONField()
+    metrics = models.JSONField(help_text="Where the point stands for several steps, means over them.")
+    minima = models.JSONField(default=dict, blank=True, help_text="The least of each figure over these steps.")
+    maxima = models.JSONField(default=dict, blank=True, help_text="The greatest of each figure over these steps.")
 
     class Meta:
         ordering = ["step"]

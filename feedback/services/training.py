@@ -5,8 +5,9 @@ that is told twice moves it on once. The database refuses a second active chain 
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -162,27 +163,47 @@ def retry_run(*, by: Person, run: TrainingRun) -> TrainingRun:
     return run
 
 
+class Point(NamedTuple):
+    """Figures of a run after `step`, reported `at` so many seconds since the epoch.
+
+    `minima` and `maxima` are empty where the figures are of one step alone.
+    """
+
+    step: int
+    at: float
+    metrics: dict[str, Any]
+    minima: dict[str, Any] = {}
+    maxima: dict[str, Any] = {}
+
+
 def record_points(
     run: TrainingRun,
     *,
-    points: list[tuple[int, float, dict[str, Any]]] | None = None,
+    points: Sequence[Point] | None = None,
     samples: list[tuple[int, list[dict[str, Any]]]] | None = None,
     alarms: list[tuple[int, str, str]] | None = None,
     log_tail: str | None = None,
 ) -> None:
-    """What a run reported: (step, seconds since the epoch, metrics), (step, samples), (step, name, sentence).
+    """What a run reported: points, (step, samples), (step, name, sentence).
 
     One short transaction. Written again by a resumed attempt, a step's later figures win.
     """
     with transaction.atomic():
         RunPoint.objects.bulk_create(
             [
-                RunPoint(run=run, step=step, at=_time(at), metrics=metrics)
-                for step, at, metrics in _last_of_each_step(points or [])
+                RunPoint(
+                    run=run,
+                    step=point.step,
+                    at=_time(point.at),
+                    metrics=point.metrics,
+                    minima=point.minima,
+                    maxima=point.maxima,
+                )
+                for point in _last_of_each_step(points or [])
             ],
             update_conflicts=True,
             unique_fields=["run", "step"],
-            update_fields=["at", "metrics"],
+            update_fields=["at", "metrics", "minima", "maxima"],
         )
         for step, rows in samples or []:
             RunSamples.objects.update_or_create(run=run, step=step, defaults={"samples": rows})
@@ -273,12 +294,15 @@ def _promote_if_better(chain: Chain) -> None:
     Evaluation.objects.filter(pk=evaluation.pk).update(decision="promoted" if better else "kept_incumbent")
 
 
-def _last_of_each_step(points: list[tuple[int, float, dict[str, Any]]]) -> list[tuple[int, float, dict[str, Any]]]:
+def _last_of_each_step(points: Sequence[Point]) -> list[Point]:
     """A step reported in several lines becomes one point with all their figures."""
-    merged: dict[int, tuple[int, float, dict[str, Any]]] = {}
-    for step, at, metrics in points:
-        before = merged[step][2] if step in merged else {}
-        merged[step] = (step, at, before | metrics)
+    merged: dict[int, Point] = {}
+    for point in points:
+        before = merged.get(point.step)
+        if before is not None:
+            figures = before.metrics | point.metrics
+            point = Point(point.step, point.at, figures, before.minima | point.minima, before.maxima | point.maxima)
+        merged[point.step] = point
     return list(merged.values())
 
 

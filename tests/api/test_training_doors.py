@@ -88,7 +88,8 @@ class TestWatching:
         run = make_run(project, ada)
         training.record_points(
             run,
-            points=[(step, 1_000.0 + step, {"loss": 1 / step}) for step in (1, 2, 3)],
+            points=[training.Point(step, 1_000.0 + step, {"loss": 1 / step}) for step in (1, 2)]
+            + [training.Point(3, 1_003.0, {"loss": 1 / 3}, {"loss": 0.2}, {"loss": 0.5})],
             samples=[(2, [{"prompt": "Hi", "text": "Hello"}])],
             alarms=[(3, "kl_high", "KL is high.")],
             log_tail="last words",
@@ -101,6 +102,8 @@ class TestWatching:
             (2, {"loss": 0.5}),
             (3, {"loss": 1 / 3}),
         ]
+        assert told["points"][2]["minima"] == {"loss": 0.2} and told["points"][2]["maxima"] == {"loss": 0.5}
+        assert told["points"][0]["minima"] == told["points"][0]["maxima"] == {}
         assert told["alarms"] == [{"step": 3, "name": "kl_high", "text": "KL is high."}]
         assert told["more"] is False
         assert [one["step"] for one in client.get(f"{url}metrics/?after=2").json()["points"]] == [3]

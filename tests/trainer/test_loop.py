@@ -10,7 +10,7 @@ import pytest
 
 from trainer.errors import RunDiverged
 from trainer.loop import check_finite, plan_batches, planned
-from trainer.progress import Reporter, Ticker
+from trainer.progress import Buckets, Reporter, Ticker
 from trainer.seeds import stable_seed
 
 
@@ -63,6 +63,29 @@ def test_line_cut_by_a_kill_does_not_spoil_the_next(tmp_path: Path) -> None:
     line = json.loads(last)
     assert line["attempt"] == 2
     assert line["metrics"] == {"loss": "nan", "kl": 0.5}
+
+
+def test_a_long_run_is_told_in_buckets_by_step_with_the_extremes_of_each() -> None:
+    buckets = Buckets(points=4)
+    told = [(step, buckets.add(step, 10, {"loss": float(step)})) for step in range(1, 11)]
+    points = [(step, point) for step, point in told if point is not None]
+    assert [step for step, _ in points] == [3, 6, 9, 10]
+    assert points[0][1] == ({"loss": 2.0}, ({"loss": 1.0}, {"loss": 3.0}))
+    assert points[-1][1] == ({"loss": 10.0}, None)  # one step has no extremes
+    assert buckets.close() is None
+
+
+def test_a_short_run_is_told_step_by_step() -> None:
+    buckets = Buckets(points=4)
+    assert [buckets.add(step, 4, {"loss": 0.5}) for step in range(1, 5)] == [({"loss": 0.5}, None)] * 4
+
+
+def test_a_figure_that_some_steps_lack_is_averaged_over_those_that_have_it() -> None:
+    buckets = Buckets(points=1)
+    buckets.add(1, 3, {"loss": 1.0})
+    buckets.add(2, 3, {"loss": 2.0, "kl": float("nan")})
+    point = buckets.add(3, 3, {"loss": 3.0, "kl": 4.0})
+    assert point == ({"loss": 2.0, "kl": 4.0}, ({"loss": 1.0, "kl": 4.0}, {"loss": 3.0, "kl": 4.0}))
 
 
 def test_ticker_is_due_at_once_and_then_seldom() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from micro import COLOURS, MakeRun, answer, at_step, forked, progress, weights, write_snapshot
+
+from trainer.progress import Buckets
 
 FORKED: dict[str, dict[str, Any]] = {
     "mlm": {
@@ -209,6 +212,36 @@ def test_the_same_run_twice_gives_the_same_weights_and_tensorboard_reads_its_fig
     assert seen.keys() == told.keys() and len(told) == 4
     assert all(seen[step] == pytest.approx(told[step], rel=1e-6) for step in told)
     assert "loss" in events.Tags()["scalars"]
+
+
+def points(folder: Path) -> dict[int, Any]:
+    """What a curve is drawn of: the last line of each step."""
+    lines = progress(folder, "metrics")
+    return {line["step"]: (line["metrics"], line.get("min"), line.get("max")) for line in lines}
+
+
+def test_curves_are_the_same_however_slow_the_machine_was_and_wherever_the_run_was_killed(
+    make_run: MakeRun,
+    run_here: Callable[[Path], dict[str, Any]],
+    feedback: Path,
+    base_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainer.loop.Buckets", partial(Buckets, points=3))  # 12 steps: four in each
+    config = CONFIGS["sft"] | {"checkpoint_steps": 2, "evaluations": 2}
+    inputs = {"snapshot": feedback, "base_model": base_folder}
+    fast, slow, killed = (make_run("sft", inputs, config, name=name) for name in ("fast", "slow", "killed"))
+    run_here(fast)
+    assert forked(killed, die_at_step(7)) == -9  # the checkpoint of step 6 lies within a bucket
+    run_here(killed)
+    monkeypatch.setattr("trainer.progress.Ticker.due", lambda self: True)
+    run_here(slow)
+    assert [line["step"] for line in progress(fast, "metrics")] == [4, 6, 8, 12]
+    assert len(progress(slow, "step")) == 12
+    assert points(fast) == points(slow) == points(killed)
+    figures, least, greatest = points(fast)[4]
+    assert least["loss"] < figures["loss"] < greatest["loss"]
+    assert points(fast)[6][0].keys() == {"selection_loss"} and points(fast)[6][1] is None
 
 
 def test_stage_does_not_depend_on_what_ran_before_it(
