@@ -115,6 +115,13 @@ class ModelNotPromotable(Conflict):
     sentence = "This model version cannot be promoted."
 
 
+class GateBlocks(Conflict):
+    """Findings speak against a policy, and nobody said why it should serve all the same."""
+
+    code = "gate_blocks"
+    sentence = "Findings speak against this policy. Say why it should serve all the same."
+
+
 class NothingToRollBackTo(Conflict):
     code = "nothing_to_roll_back_to"
     sentence = "No earlier model version served this project."

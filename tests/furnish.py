@@ -202,13 +202,30 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
         version = finish(run, figures[stage])
         assert version is not None
         made[stage] = version
-    registry.promote(by=admin, model_version=made["sft"], note="Better than the base.")
+    registry.promote(by=admin, model_version=made["sft"], override_reason="It answers; the base only rambles.")
     runs["evaluate"] = run = chain.runs.get(stage="evaluate")
     evaluation_metrics = {
         "split": "test",
-        "win_rate": {"value": 0.71, "low": 0.64, "high": 0.78},
-        "policy": {"reward": 1.2, "reward_low": 1.0, "reward_high": 1.4, "eos_rate": 0.98, "length": 14.2, "kl": 2.9},
-        "reward_model": {"accuracy": 0.7, "accuracy_low": 0.65, "accuracy_high": 0.75},
+        "reward_model_win_rate": {"value": 0.71, "low": 0.64, "high": 0.78, "prompts": 38, "judge": "reward_model"},
+        "policy": {
+            "reward": 1.2,
+            "reward_low": 1.0,
+            "reward_high": 1.4,
+            "eos_rate": 0.98,
+            "length": 14.2,
+            "entropy": 1.3,
+            "repetition": 0.01,
+            "kl": 2.9,
+            "kl_to": "reference",
+        },
+        "incumbent": {"reward": 0.1, "eos_rate": 0.97, "length": 13.0, "entropy": 1.6, "repetition": 0.01},
+        "reward_model": {
+            "accuracy": 0.7,
+            "accuracy_low": 0.65,
+            "accuracy_high": 0.75,
+            "pairs": 320,
+            "prompts": 38,
+        },
         "prompts": 38,
     }
     training.record_evaluation(

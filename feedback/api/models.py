@@ -14,7 +14,9 @@ from feedback.api.doors import IN_PROJECT, Door
 from feedback.api.fields import PersonBriefSerializer, VerbatimField
 from feedback.api.jobs import JobSerializer
 from feedback.models import Evaluation, ModelVersion
+from feedback.rules import gate
 from feedback.selectors import access, lineage
+from feedback.selectors import gate as gates
 from feedback.services import adoption, registry
 
 DECISIONS = (ModelVersion.State.APPROVED, ModelVersion.State.REJECTED, ModelVersion.State.REVOKED)
@@ -44,6 +46,11 @@ class ModelSerializer(serializers.Serializer[Any]):
         return any(deployment.until is None for deployment in version.deployments.all())
 
 
+class OverriddenSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    sentence = serializers.CharField()
+
+
 @extend_schema_serializer(component_name="Deployment")
 class DeploymentSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="public_id")
@@ -53,6 +60,39 @@ class DeploymentSerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(allow_null=True)
     by = PersonBriefSerializer(source="deployed_by", allow_null=True)
     note = serializers.CharField(allow_blank=True)
+    override_reason = serializers.CharField(
+        allow_blank=True, help_text="Why it serves although findings spoke against it."
+    )
+    findings = OverriddenSerializer(many=True, help_text="What was overridden, as it stood then.")
+
+
+class FindingSerializer(serializers.Serializer[Any]):
+    """One thing that speaks against serving a policy."""
+
+    name = serializers.CharField(help_text="Steady, such as `no_human_judge`, `few_prompts`, `eos_rate`.")
+    level = serializers.ChoiceField(choices=[(gate.BLOCK, "needs a reason"), (gate.WARN, "is shown")])
+    sentence = serializers.CharField()
+    final = serializers.BooleanField(help_text="No reason overrides it.")
+
+
+@extend_schema_serializer(component_name="Gate")
+class GateSerializer(serializers.Serializer[Any]):
+    """Whether a policy may serve, and beside what that was judged."""
+
+    candidate = serializers.UUIDField(source="candidate.public_id")
+    serving = serializers.UUIDField(
+        source="serving.public_id", default=None, allow_null=True, help_text="What serves now."
+    )
+    evaluation = serializers.UUIDField(
+        source="evaluation.public_id", default=None, allow_null=True, help_text="What the findings go by."
+    )
+    opponent = serializers.UUIDField(
+        source="evaluation.incumbent.public_id",
+        default=None,
+        allow_null=True,
+        help_text="What that evaluation compared with.",
+    )
+    findings = FindingSerializer(many=True)
 
 
 @extend_schema_serializer(component_name="Evaluation")
@@ -70,8 +110,14 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class NoteSerializer(serializers.Serializer[Any]):
+class PromotionSerializer(serializers.Serializer[Any]):
     note = VerbatimField(max_length=500, allow_blank=True, default="")
+    override_reason = VerbatimField(
+        max_length=registry.LONGEST_REASON,
+        allow_blank=True,
+        default="",
+        help_text="Why it should serve although findings block it; kept, and shown for as long as it serves.",
+    )
 
 
 class ModelDecisionSerializer(serializers.Serializer[Any]):
@@ -170,22 +216,39 @@ class OneModel(Door):
         return Response(ModelSerializer(access.get_model(self.viewer, id)).data)
 
 
+class GateOfModel(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="What speaks against serving a policy",
+        description="Compared with what serves now. Each missing condition is a finding with a name; those of level"
+        " `block` need an `override_reason` when it is promoted. No model's opinion counts as a judge.",
+        responses=GateSerializer,
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        version = access.get_model(self.viewer, id)
+        registry.check_policy(version)
+        return Response(GateSerializer(gates.of(version)).data)
+
+
 class Promote(Door):
     scopes = {"POST": "train"}
 
     @extend_schema(
         summary="Serve this version from now on",
-        description="Only policies serve. 409 `model_not_promotable`: it was rejected or revoked, or trained on rows"
-        " that were erased since.",
-        request=NoteSerializer,
+        description="Only policies serve. 409 `gate_blocks`: findings speak against it, and no `override_reason` is"
+        " given; `extra.findings` names them. The first policy of a project needs none. 409 `model_not_promotable`: it"
+        " was rejected or revoked, trained on rows that were erased since, or spoilt in training; no reason overrides"
+        " that.",
+        request=PromotionSerializer,
         responses={201: DeploymentSerializer},
     )
     def post(self, request: Request, id: UUID) -> Response:
         version = access.get_model(self.viewer, id)
-        note = self.read(NoteSerializer)["note"]
+        given = self.read(PromotionSerializer)
 
         def act() -> tuple[int, Any]:
-            deployment = registry.promote(by=self.person, model_version=version, note=note)
+            deployment = registry.promote(by=self.person, model_version=version, **given)
             return 201, DeploymentSerializer(deployment).data
 
         return self.once(act)

@@ -24,7 +24,7 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     every_seconds = serializers.IntegerField(allow_null=True)
     after_pairs = serializers.IntegerField(allow_null=True)
     config = serializers.DictField()
-    promote = serializers.BooleanField()
+    promote = serializers.BooleanField(help_text="Ask an admin to decide on the new policy at the end of each chain.")
     enabled = serializers.BooleanField()
     next_due_at = serializers.DateTimeField(allow_null=True)
     trouble = serializers.CharField(allow_blank=True, help_text="Why it could not start its chain when it was due.")
@@ -45,7 +45,9 @@ class NewScheduleSerializer(serializers.Serializer[Any]):
     )
     after_pairs = serializers.IntegerField(min_value=1, max_value=10**9, required=False, allow_null=True)
     config = ObjectField(required=False)
-    promote = serializers.BooleanField(default=False)
+    promote = serializers.BooleanField(
+        default=False, help_text="Ask an admin to decide on the new policy at the end. Nothing is promoted by itself."
+    )
 
 
 class EnabledSerializer(serializers.Serializer[Any]):

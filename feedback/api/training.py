@@ -60,7 +60,7 @@ class ChainSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=Chain.State.choices)
     config = serializers.DictField()
     seed = serializers.IntegerField()
-    promote = serializers.BooleanField(help_text="Serve the new policy if its evaluation says it is better.")
+    promote = serializers.BooleanField(help_text="Ask an admin to decide on the new policy at the end.")
     snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
     corpus = serializers.UUIDField(
         source="corpus_snapshot.corpus.public_id",
@@ -110,7 +110,9 @@ class NewChainSerializer(StartSerializer):
         child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=len(Stage)
     )
     config = ObjectField(required=False, help_text='Settings by stage, such as {"ppo": {"kl_coef": 0.05}}.')
-    promote = serializers.BooleanField(default=False)
+    promote = serializers.BooleanField(
+        default=False, help_text="Ask an admin to decide on the new policy at the end. Nothing is promoted by itself."
+    )
 
 
 class PointSerializer(serializers.Serializer[Any]):
@@ -350,7 +352,7 @@ class Chains(Door):
         summary="Start stages one after another",
         description="In the order of the ring, each from what the ones before it made: tokenizer, pretrain; mlm,"
         " classify, tag; sft, reward, one of dpo, kto, rloo, grpo and ppo; evaluate. `stages/` tells all of them. With"
-        " `promote` the new policy serves if its evaluation says it is better.",
+        " `promote` an admin is asked to decide on the new policy at the end.",
         request=NewChainSerializer,
         responses={201: ChainSerializer},
     )

@@ -123,6 +123,7 @@ v1 = [
     path("models/", models.Models.as_view()),
     path("models/given/", models.GivenModels.as_view()),
     path("models/<uuid:id>/", models.OneModel.as_view()),
+    path("models/<uuid:id>/gate/", models.GateOfModel.as_view()),
     path("models/<uuid:id>/promote/", models.Promote.as_view()),
     path("models/<uuid:id>/rollback/", models.RollBack.as_view()),
     path("models/<uuid:id>/decide/", models.Decide.as_view()),

@@ -55,6 +55,12 @@ class Deployment(Row):
     until = models.DateTimeField(null=True, blank=True)
     deployed_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
     note = models.CharField(max_length=500, blank=True)
+    override_reason = models.CharField(
+        max_length=500, blank=True, help_text="Why it serves although findings spoke against it."
+    )
+    findings = models.JSONField(
+        default=list, blank=True, help_text="What was overridden: name and sentence of each finding, as it stood."
+    )
     rolled_back = models.BooleanField(default=False, help_text="It was ended by a roll back.")
 
     class Meta:

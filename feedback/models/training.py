@@ -33,7 +33,9 @@ class Schedule(Row):
     every_seconds = models.PositiveIntegerField(null=True, blank=True)
     after_pairs = models.PositiveIntegerField(null=True, blank=True)
     config = models.JSONField(default=dict, blank=True)
-    promote = models.BooleanField(default=False, help_text="Serve the new policy if its evaluation says it is better.")
+    promote = models.BooleanField(
+        default=False, help_text="When a chain of it has ended, ask an admin to decide on the new policy."
+    )
     enabled = models.BooleanField(default=True)
     next_due_at = models.DateTimeField(null=True, blank=True)
     pairs_at_last_start = models.PositiveIntegerField(default=0)

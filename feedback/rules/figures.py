@@ -113,7 +113,16 @@ FIGURES: dict[str, Figure] = {
     ),
     "selection_cost": Figure("Cost on selection", "sd", "KL weight times KL, less the reward; lower is better."),
     "win_rate": Figure("Win rate", "", "Share of prompts on which the candidate is preferred.", True),
-    "length_controlled_win_rate": Figure("Win rate at equal lengths", "", "What length does not explain.", True),
+    "reward_model_win_rate": Figure(
+        "Preferred by the reward model", "", "No evidence: a policy is trained to please it.", True
+    ),
+    "length_controlled_win_rate": Figure(
+        "Preferred by the reward model, equal lengths", "", "What length does not explain; no evidence either.", True
+    ),
+    "reward_model_win_rate_over_reference": Figure(
+        "Preferred by the reward model to its beginning", "", "Beside the policy that alignment began as.", True
+    ),
+    "contaminated_prompts": Figure("Prompts met in training", "", "Held-out prompts in texts that it was trained on."),
     "clip_fraction": Figure("Updates clipped", "", "Share of tokens whose update was held back.", True),
     "grad_norm": Figure("Gradient norm", "", "Length of the update's direction before clipping."),
     "value_grad_norm": Figure("Gradient norm of the critic", ""),

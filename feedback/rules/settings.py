@@ -42,6 +42,18 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
+def value(stage: str, key: str, given: dict[str, Any]) -> Any:
+    """What a run of `stage` told `given` works with: its own value of `key`, else its preset's, else the default.
+
+    None where the stage has no such setting.
+    """
+    known = of_stage(stage).get(key)
+    if known is None:
+        return None
+    usual = presets().get(given.get("preset", ""), {}).get(stage, {})
+    return given.get(key, usual.get(key, known["default"]))
+
+
 def check_preset(preset: Any) -> None:
     if not isinstance(preset, str) or preset not in presets():
         raise InvalidSetting("preset", f"Unknown preset {preset!r}; choose from {', '.join(presets())}.")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from feedback import queue
@@ -36,6 +36,7 @@ from feedback.models import (
 )
 from feedback.models.prompts import NOT_READY, TO_COME
 from feedback.rules.stages import ALIGNMENT, GIVEN
+from feedback.selectors import gate
 from feedback.selectors.stage_cards import NAMES
 
 COUNT_TO = 10_000  # past this a count is shown as "10,000+"
@@ -136,25 +137,39 @@ def needs_a_person(project: Project) -> list[Need]:
                     "failed_run", f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}", run.job.remedy, run
                 )
             )
-    for evaluation in (
-        Evaluation.objects.filter(project=project, decision="", candidate__state=ModelVersion.State.CANDIDATE)
-        .select_related("candidate")
-        .order_by("-id")[:3]
-    ):
-        needs.append(
-            Need(
-                "gate",
-                f"{str(evaluation.candidate).capitalize()} has been evaluated and waits for a decision.",
-                "Look at the evidence, then promote or reject it.",
-                evaluation.candidate,
-                evaluation.created_at,
-            )
-        )
+    needs += [_decision(version) for version in _undecided(project)[:3]]
     if waiting := _waiting_for_review(project):
         needs.append(Need("review", f"A reviewer is waited for: {waiting}.", "Decide, one key each."))
     for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
         needs.append(Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Look at it.", schedule))
     return needs
+
+
+def _undecided(project: Project) -> QuerySet[ModelVersion]:
+    """Policies that were evaluated, or whose chain was told to ask for a decision, and nobody has decided; newest
+    first."""
+    later = ModelVersion.objects.filter(
+        kind=ModelVersion.Kind.POLICY,
+        run__chain=OuterRef("run__chain"),
+        run__position__gt=OuterRef("run__position"),
+    )
+    # What a chain made on the way to its last policy is not what it asks about.
+    asked = Q(~Exists(later), run__chain__promote=True) & ~Q(run__chain__state=Chain.State.ACTIVE)
+    evaluated = Exists(Evaluation.objects.filter(candidate=OuterRef("pk"), decision=""))
+    rows = ModelVersion.objects.filter(
+        asked | evaluated, project=project, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.CANDIDATE
+    )
+    return rows.select_related("project", "run__reward_model").order_by("-id")
+
+
+def _decision(version: ModelVersion) -> Need:
+    found = gate.of(version)
+    against = [one.sentence for one in found.blocking]
+    sentence = f"{str(version).capitalize()} waits for a decision."
+    if against:
+        sentence += f" {len(against)} finding{'s' * (len(against) > 1)} against it: {' '.join(against)}"
+    remedy = "Look at its page, then promote it with a reason, or reject it." if against else "Promote or reject it."
+    return Need("gate", sentence, remedy, version, version.created_at)
 
 
 def _waiting_for_review(project: Project) -> str:
@@ -304,17 +319,22 @@ def _pairs(project: Project) -> Station:
 
 
 def _gate(project: Project) -> Station:
-    evaluation = Evaluation.objects.filter(project=project).select_related("candidate").order_by("-id").first()
-    if evaluation is None:
-        return Station("gate", "—", "nothing evaluated yet")
-    win = evaluation.metrics.get("reward_model_win_rate") or {}
-    rate = win.get("value")
-    figure = _percent(rate) if isinstance(rate, int | float) else str(evaluation.candidate)
-    open_ = evaluation.candidate.state == ModelVersion.State.CANDIDATE
-    caption = f"{evaluation.candidate} wins" if rate is not None else "evaluated"
-    return Station(
-        "gate", figure, caption, WORKING if open_ else DONE, at=evaluation.created_at, row=evaluation.candidate
-    )
+    """The policy that waits for a decision, and how much speaks against it; no figure says that one is better."""
+    version = _undecided(project).first()
+    if version is not None:
+        against = len(gate.of(version).blocking)
+        caption = f"{against} finding{'s' * (against != 1)} against it" if against else "nothing speaks against it"
+        return Station("gate", str(version), caption, WORKING, at=version.created_at, row=version)
+    policies = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY).select_related("run__chain")
+    newest = policies.order_by("-id").first()
+    if newest is None:
+        return Station("gate", "none", "no policy to decide on yet")
+    if newest.run is not None and newest.run.chain.state == Chain.State.ACTIVE:
+        return Station("gate", str(newest), "its chain is at work", WORKING, at=newest.created_at, row=newest)
+    if newest.state == ModelVersion.State.CANDIDATE:
+        stuck = "Run the evaluation stage, which compares it with what serves."
+        return Station("gate", str(newest), "not evaluated", STUCK, stuck, at=newest.created_at, row=newest)
+    return Station("gate", str(newest), newest.state, DONE, at=newest.created_at, row=newest)
 
 
 def _serving(deployment: Deployment | None) -> Station:

@@ -4,32 +4,33 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from feedback.models import Evaluation, Person
+from feedback.models import Evaluation, ModelVersion, Person
 from feedback.rules import figures
 from feedback.rules.agreement import Agreement
-from feedback.rules.intervals import wilson
+from feedback.rules.intervals import FEWEST, not_enough, wilson
 
 OF_POLICY = ("reward", "kl", "entropy", "eos_rate", "length", "repetition", "distinct")
-WINS = (
-    ("win_rate", "By people's answers"),
-    ("reward_model_win_rate", "By the reward model's opinion"),
-    ("length_controlled_win_rate", "The same at equal lengths"),
+OPINIONS = (
+    ("reward_model_win_rate", "Beside {opponent}"),
+    ("length_controlled_win_rate", "Beside {opponent}, at equal lengths"),
+    ("reward_model_win_rate_over_reference", "Beside {reference}, which it began as"),
 )
 SORTS = {"demonstrations": "People's demonstrations", "documents": "Documents of the corpus"}
-READERS = {"policy": "This one", "incumbent": "Incumbent", "pretrained": "As it began: pretrained"}
+READERS = {"policy": "This one", "incumbent": "{opponent}", "pretrained": "As it began: pretrained"}
 MOST_ANNOTATORS = 40  # drawn; all of them are in the JSON
 STRENGTHS = {"0": "negligible", "1": "slight", "2": "clear", "3": "strong"}
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval, None where it was not measured."""
+    """A share with its 95 % interval, None where it was not measured; `untold` then says why."""
 
     label: str
     value: float
     low: float | None
     high: float | None
     n: int | None = None
+    untold: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,11 @@ class Report:
         accuracy: of the reward model on held-out pairs. strengths: the same by strength.
         ceiling: what knowing the truth would reach on such labels, from how often two people say the same.
         reliability: bins of stated and observed chances. error: their expected calibration error.
-        wins: win rates. policies: (label, unit, share, candidate's figure, incumbent's).
-        lengths: (label, bins) of candidate and incumbent.
+        judge: the reward model. pleased: whether the candidate was trained to please it.
+        opponent, reference: what it was compared with, and the policy that it began as where that is another.
+        opinions: how often the reward model prefers the candidate, which is no evidence.
+        policies: (label, unit, share, the figures of candidate, opponent and perhaps reference).
+        lengths: (label, bins) of candidate and opponent.
         annotators: None where an evaluation cannot tell. texts: of each sort that was read.
     """
 
@@ -71,8 +75,12 @@ class Report:
     same: float | None
     reliability: list[dict[str, float]]
     error: float | None
-    wins: list[Rate]
-    policies: list[tuple[str, str, bool, Any, Any]]
+    judge: ModelVersion | None
+    pleased: bool
+    opponent: str
+    reference: str
+    opinions: list[Rate]
+    policies: list[tuple[str, str, bool, list[Any]]]
     lengths: list[tuple[str, list[dict[str, int]]]]
     annotators: ByAnnotator | None
     texts: list[Read]
@@ -83,8 +91,15 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
     metrics = evaluation.metrics
     judge = metrics.get("reward_model") or {}
     same = people.raw if people else None
-    ours, theirs = metrics.get("policy") or {}, metrics.get("incumbent") or {}
+    compared = [metrics.get(name) or {} for name in ("policy", "incumbent", "reference")]
+    compared = compared if compared[-1] else compared[:-1]
     pairs = judge.get("pairs_by_strength") or {}
+    names = {
+        "opponent": str(evaluation.incumbent) if evaluation.incumbent else "the incumbent",
+        "reference": str(evaluation.candidate.parent) if evaluation.candidate.parent else "the policy",
+    }
+    measured_by = evaluation.run.reward_model if evaluation.run else None
+    trained = evaluation.candidate.run
     return Report(
         accuracy=_rate("Accuracy", judge.get("accuracy"), judge, "accuracy", judge.get("pairs")),
         strengths=[
@@ -96,20 +111,24 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
         same=same,
         reliability=judge.get("reliability") or [],
         error=judge.get("calibration_error"),
-        wins=[
-            Rate(label, found["value"], found.get("low"), found.get("high"), found.get("prompts"))
-            for name, label in WINS
+        judge=measured_by,
+        pleased=measured_by is not None and trained is not None and trained.reward_model_id == measured_by.pk,
+        opponent=names["opponent"],
+        reference=names["reference"],
+        opinions=[
+            _opinion(label.format_map(names), found)
+            for name, label in OPINIONS
             if isinstance(found := metrics.get(name), dict) and "value" in found
         ],
         policies=[
-            (about.label, about.unit, about.share, ours.get(name), theirs.get(name))
+            (about.label, about.unit, about.share, [one.get(name) for one in compared])
             for name in OF_POLICY
             for about in [figures.EVALUATED.get(name) or figures.figure(name)]
-            if name in ours or name in theirs
+            if any(name in one for one in compared)
         ],
         lengths=[
             (label, found["lengths"])
-            for label, found in (("Candidate", ours), ("Incumbent", theirs))
+            for label, found in zip(("This one", names["opponent"]), compared[:2], strict=True)
             if found.get("lengths")
         ],
         annotators=_by_annotator(judge.get("by_annotator") or {}),
@@ -118,7 +137,7 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
                 label,
                 max(one["texts"] for one in found.values()),
                 [
-                    (reader, found[name]["perplexity"], found[name]["bits_per_byte"])
+                    (reader.format_map(names), found[name]["perplexity"], found[name]["bits_per_byte"])
                     for name, reader in READERS.items()
                     if name in found
                 ],
@@ -127,6 +146,13 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
             if (found := (metrics.get("held_out_texts") or {}).get(sort))
         ],
     )
+
+
+def _opinion(label: str, found: dict[str, Any]) -> Rate:
+    prompts = found.get("prompts") or 0
+    if prompts < FEWEST:  # an interval from so few would claim what nobody knows
+        return Rate(label, found["value"], None, None, prompts, not_enough(prompts))
+    return Rate(label, found["value"], found.get("low"), found.get("high"), prompts)
 
 
 def _by_annotator(told: dict[str, Any]) -> ByAnnotator | None:
@@ -141,15 +167,13 @@ def _by_annotator(told: dict[str, Any]) -> ByAnnotator | None:
     groups = (("held_out", "Annotators it never met"), ("others", "Annotators who taught it"))
     return ByAnnotator(
         groups=[
-            Rate(f"{label} ({found['annotators']})", found["accuracy"], found["low"], found["high"], found["pairs"])
-            for name, label in groups
-            if (found := told.get(name))
+            _of_people(f"{label} ({found['annotators']})", found) for name, label in groups if (found := told.get(name))
         ],
         people=[
             (
                 person,
                 one["held_out"],
-                Rate(str(person or "Gone"), one["accuracy"], one["low"], one["high"], one["pairs"]),
+                _of_people(str(person or "Gone"), one),
             )
             for one in drawn
             for person in [people.get(one["annotator"])]
@@ -157,6 +181,11 @@ def _by_annotator(told: dict[str, Any]) -> ByAnnotator | None:
         held_out=sum(one["held_out"] for one in each),
         more=len(each) - len(drawn),
     )
+
+
+def _of_people(label: str, one: dict[str, Any]) -> Rate:
+    untold = "" if one["low"] is not None else not_enough(one.get("prompts", 0))
+    return Rate(label, one["accuracy"], one["low"], one["high"], one["pairs"], untold)
 
 
 def ceiling(same: float | None) -> float | None:
@@ -171,4 +200,7 @@ def ceiling(same: float | None) -> float | None:
 def _rate(label: str, value: Any, metrics: dict[str, Any], name: str, n: int | None) -> Rate | None:
     if value is None:
         return None
+    groups = metrics.get("prompts", n or 0)
+    if groups < FEWEST:
+        return Rate(label, value, None, None, n, not_enough(groups))
     return Rate(label, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high"), n)

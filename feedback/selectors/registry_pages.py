@@ -17,7 +17,6 @@ MATRIX = 16  # classes; more do not fit a page
 BASELINE = "baseline"
 BY_CLASS = ("per_class", "confusion")
 DRAWN = {"reliability", "lengths", "by_annotator", "held_out_texts"}  # what the page of the evaluation draws
-JUDGES = (("win_rate", "by people's answers"), ("reward_model_win_rate", "by the reward model's opinion"))
 
 
 @dataclass
@@ -210,21 +209,6 @@ def _measured(name: str, value: Any, low: Any = None, high: Any = None, *, evalu
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def win_rate(metrics: dict[str, Any]) -> tuple[Measured, str] | None:
-    """The candidate's win rate over the incumbent and by whose opinion, people's before a reward model's."""
-    for name, judge in JUDGES:
-        found = metrics.get(name)
-        if isinstance(found, dict):
-            middle = next((found[key] for key in ("value", "rate", "mean", "win_rate") if key in found), None)
-            if middle is not None:
-                judge = JUDGES[1][1] if found.get("judge") == "reward_model" else judge
-                return Measured("Win rate", middle, "", found.get("low"), found.get("high"), True), judge
-        elif isinstance(found, int | float):
-            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-            return Measured("Win rate", found, "", low, high, True), judge
-    return None
 
 
 def evaluations_of(version: ModelVersion) -> list[Evaluation]:

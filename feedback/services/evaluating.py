@@ -28,7 +28,8 @@ def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterabl
         lineage: `hash` of a row and the public ids of its `annotations`.
 
     Returns:
-        annotators: of each `annotator` (public id), `held_out`, `pairs`, `accuracy`, `low`, `high`, most pairs first.
+        annotators: of each `annotator` (public id), `held_out`, `pairs`, `prompts`, `accuracy`, `low`,
+            `high` (None of too few prompts), most pairs first.
         held_out, others: the same of both groups together, with how many `annotators` each has; None of nobody.
         Nothing at all where rows are a consensus, which is nobody's own, or where it is not known who taught the model.
     """
@@ -89,4 +90,10 @@ def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:
             prompts[prompt] += right
     values = [value for group in prompts.values() for value in group]
     low, high = clustered(prompts.values())
-    return {"pairs": len(values), "accuracy": sum(values) / len(values), "low": low, "high": high}
+    return {
+        "pairs": len(values),
+        "accuracy": sum(values) / len(values),
+        "low": low,
+        "high": high,
+        "prompts": len(prompts),
+    }

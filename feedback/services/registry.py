@@ -1,16 +1,20 @@
 """The registry of model versions, and what serves."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from feedback.errors import Conflict, Invalid, ModelNotPromotable, NothingToRollBackTo
-from feedback.models import Deployment, ModelVersion, Person, Project, TrainingRun
+from feedback.errors import Conflict, GateBlocks, Invalid, ModelNotPromotable, NothingToRollBackTo
+from feedback.models import Deployment, Evaluation, ModelVersion, Person, Project, TrainingRun
+from feedback.rules.gate import Finding
+from feedback.selectors import gate
 from feedback.services import events
 
 State = ModelVersion.State
+LONGEST_REASON = 500  # characters
 
 
 def register(
@@ -24,7 +28,8 @@ def register(
 ) -> ModelVersion:
     """A run's model as a candidate. A second delivery finds it there.
 
-    The first policy of a project serves at once: there is nothing yet that it could make worse.
+    The first policy of a project serves at once, unless its own training says that it must not: there is nothing yet
+    that it could make worse.
     """
     before = ModelVersion.objects.filter(run=run).first()
     if before is not None:
@@ -46,41 +51,70 @@ def register(
             run=run,
         )
         events.record("model.registered", version, actor=run.job.requested_by, run=run.public_id)
-        if kind == ModelVersion.Kind.POLICY and serving(project) is None:
+        if kind == ModelVersion.Kind.POLICY and serving(project) is None and not gate.of(version).final:
             _deploy(project, version, by=run.job.requested_by, note="The project's first policy.")
     return version
 
 
 def serving(project: Project) -> ModelVersion | None:
     """The version that writes the project's responses now."""
-    deployment = (
-        Deployment.objects.filter(project=project, until=None).select_related("model_version").order_by("-id").first()
-    )
-    return deployment.model_version if deployment else None
+    return gate.serving(project)
 
 
-def promote(*, by: Person | None, model_version: ModelVersion, note: str = "") -> Deployment:
+def check_policy(version: ModelVersion) -> None:
+    """
+    Raises:
+        Invalid: it is no policy, and nothing else serves.
+    """
+    if version.kind != ModelVersion.Kind.POLICY:
+        raise Invalid(f"Only policies serve; {version} is a {version.kind} model.")
+
+
+def promote(*, by: Person | None, model_version: ModelVersion, note: str = "", override_reason: str = "") -> Deployment:
     """Serve this version from now on. Promoting what serves already changes nothing.
+
+    Args:
+        override_reason: why it should serve although findings block it; kept with what it overrode. The first policy
+            of a project needs none. Without a blocking finding it is not kept: there is nothing that it overrides.
 
     Raises:
         Invalid: only policies serve.
-        ModelNotPromotable: rejected, revoked, or trained on rows that were erased since.
+        ModelNotPromotable: rejected, revoked, trained on rows that were erased since, or spoilt in training; `findings`
+            names what no reason overrides.
+        GateBlocks: findings speak against it, which `findings` names, and no reason is given.
     """
-    if model_version.kind != ModelVersion.Kind.POLICY:
-        raise Invalid(f"Only policies serve; {model_version} is a {model_version.kind} model.")
+    check_policy(model_version)
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=model_version.project_id)
-        version = ModelVersion.objects.get(pk=model_version.pk)
-        if version.tainted_at is not None:
-            raise ModelNotPromotable(
-                f"{version} was trained on rows that were erased since. Train it again without them."
-            )
-        if version.state in (State.REJECTED, State.REVOKED):
-            raise ModelNotPromotable(f"{version} is {version.state}. Train another, or promote another version.")
+        version = ModelVersion.objects.select_related("run__reward_model").get(pk=model_version.pk)
+        found = gate.of(version)
+        if found.final:
+            raise ModelNotPromotable(found.final[0].sentence, findings=_told(found.final))
         current = Deployment.objects.filter(project=project, until=None).first()
         if current is not None and current.model_version_id == version.pk:
             return current
-        return _deploy(project, version, by=by, note=note)
+        reason = override_reason.strip()
+        if len(reason) > LONGEST_REASON:
+            raise Invalid(f"Say it in {LONGEST_REASON} characters.", field="override_reason")
+        if found.blocking and not reason:
+            raise GateBlocks(
+                f"{str(version).capitalize()} may not take the place of {found.serving} for no reason: "
+                f"{' '.join(one.sentence for one in found.blocking)} Give an override_reason to let it serve all the "
+                "same; it is kept and shown for as long as it serves.",
+                findings=_told(found.blocking),
+            )
+        deployment = _deploy(
+            project,
+            version,
+            by=by,
+            note=note,
+            override_reason=reason if found.blocking else "",
+            findings=_told(found.blocking),
+        )
+        Evaluation.objects.filter(candidate=version, decision="").update(
+            decision="promoted_with_a_reason" if found.blocking else "promoted"
+        )
+        return deployment
 
 
 def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | None = None) -> Deployment:
@@ -105,7 +139,14 @@ def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | N
             if version.pk != present and version.pk not in spent and _may_serve(version):
                 Deployment.objects.filter(project=project, until=None).update(rolled_back=True)
                 events.record("model.rolled_back", version, actor=by)
-                return _deploy(project, version, by=by, note="Rolled back.")
+                return _deploy(
+                    project,
+                    version,
+                    by=by,
+                    note="Rolled back.",
+                    override_reason=deployment.override_reason,
+                    findings=deployment.findings,
+                )
         raise NothingToRollBackTo
 
 
@@ -119,6 +160,8 @@ def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> Mod
         if state != State.APPROVED and serving(project) == model_version:
             raise Conflict(f"{model_version} serves the project. Roll back or promote another version first.")
         ModelVersion.objects.filter(pk=model_version.pk).update(state=state)
+        if state != State.APPROVED:
+            Evaluation.objects.filter(candidate=model_version, decision="").update(decision=state)
         events.record(f"model.{state}", model_version, actor=by)
     model_version.refresh_from_db()
     return model_version
@@ -128,16 +171,35 @@ def _may_serve(version: ModelVersion) -> bool:
     return version.tainted_at is None and version.state not in (State.REJECTED, State.REVOKED)
 
 
-def _deploy(project: Project, version: ModelVersion, *, by: Person | None, note: str) -> Deployment:
+def _told(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    return [{"name": one.name, "sentence": one.sentence} for one in findings]
+
+
+def _deploy(
+    project: Project,
+    version: ModelVersion,
+    *,
+    by: Person | None,
+    note: str,
+    override_reason: str = "",
+    findings: Sequence[dict[str, str]] = (),
+) -> Deployment:
     """Call while holding the project's row lock."""
     now = timezone.now()
     Deployment.objects.filter(project=project, until=None).update(until=now)
     try:
         deployment = Deployment.objects.create(
-            project=project, model_version=version, since=now, deployed_by=by, note=note
+            project=project,
+            model_version=version,
+            since=now,
+            deployed_by=by,
+            note=note,
+            override_reason=override_reason,
+            findings=list(findings),
         )
     except IntegrityError:
         raise Conflict from None
     ModelVersion.objects.filter(pk=version.pk, state=State.CANDIDATE).update(state=State.APPROVED)
-    events.record("model.promoted", version, actor=by, deployment=deployment.public_id)
+    overridden = ", ".join(one["name"] for one in findings) or None
+    events.record("model.promoted", version, actor=by, deployment=deployment.public_id, overridden=overridden)
     return deployment

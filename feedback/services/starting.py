@@ -123,13 +123,20 @@ def start_of(chain: Chain, stage: str, settings: dict[str, Any]) -> Start:
         base = next((made[name] for name in reversed(made) if made[name].kind == ModelVersion.Kind.POLICY), None)
     start = Start(base=base or _start(chain.project, stage, chain.base_model))
     if rule.reward or stage == Stage.EVALUATE:
-        start.reward = made.get(Stage.REWARD) or newest(chain.project, Stage.REWARD)
+        pleased = _optimized_for(start.base) if stage == Stage.EVALUATE else None
+        start.reward = made.get(Stage.REWARD) or pleased or newest(chain.project, Stage.REWARD)
     if guard_term(settings):
         start.guard = made.get(Stage.CLASSIFY) or guarding.term_model(chain.project)
     if stage == Stage.EVALUATE and start.base is not None:
-        incumbent = start.base.parent if start.base.stage in rules.ALIGNMENT else registry.serving(chain.project)
-        start.incumbent = None if incumbent == start.base else incumbent
+        serving = registry.serving(chain.project)
+        start.incumbent = None if serving == start.base else serving
     return start
+
+
+def _optimized_for(base: ModelVersion | None) -> ModelVersion | None:
+    """The reward model that a policy was trained to please, while that may be used: its accuracy is what matters."""
+    reward = base.run.reward_model if base is not None and base.run is not None else None
+    return reward if reward is not None and _usable(reward.project).filter(pk=reward.pk).exists() else None
 
 
 def foreseen(project: Project, stages: list[str], stage: str, named: ModelVersion | None) -> Start:

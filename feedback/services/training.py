@@ -4,7 +4,6 @@ A chain makes its next run when one has succeeded, in one transaction with a che
 that is told twice moves it on once. The database refuses a second active chain of the same stages in a project.
 """
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from feedback import queue
-from feedback.errors import ChainRunning, DomainError, InvalidTransition
+from feedback.errors import ChainRunning, InvalidTransition
 from feedback.models import (
     Chain,
     Corpus,
@@ -31,9 +30,8 @@ from feedback.models import (
     TrainingRun,
 )
 from feedback.rules.stages import ON_TEXTS
-from feedback.services import events, jobs, registry, starting
-
-log = logging.getLogger(__name__)
+from feedback.selectors import gate
+from feedback.services import events, jobs, starting
 
 DEFAULT_PRESET = "small"
 LOG_TAIL = 20_000  # characters
@@ -65,7 +63,7 @@ def start_chain(
         texts: where tokenizer and pretraining read: `corpus` or `labelled` (the texts under labels and spans); by
             default a corpus if there is one.
         corpus: which one, by default the newest that holds documents. corpus_snapshot: a snapshot of it that is there.
-        promote: serve the new policy if its evaluation says it is better.
+        promote: ask an admin to decide on the new policy when the chain has ended. Nothing is promoted by itself.
 
     Raises:
         Invalid: stages that are no chain, settings for a stage that is not in it, a base model that fits none of them.
@@ -117,7 +115,7 @@ def advance_chain(chain: Chain) -> None:
         else:
             _end(chain, Chain.State.SUCCEEDED)
             if chain.promote:
-                _promote_if_better(chain)
+                _ask_an_admin(chain)
 
 
 def cancel_chain(*, by: Person, chain: Chain) -> None:
@@ -273,25 +271,18 @@ def _end(chain: Chain, state: str) -> None:
     events.record(f"chain.{state}", chain, actor=chain.requested_by, stages=chain.kind)
 
 
-def _promote_if_better(chain: Chain) -> None:
-    """Serve the new policy if the lower end of its win rate's interval lies above one half.
+def _ask_an_admin(chain: Chain) -> None:
+    """The policy that the chain made last waits for an admin: an event with the findings, and a line on the home page.
 
-    The judge is the reward model, which PPO was trained to please; people's votes on held-out prompts weigh more, and
-    whoever switches this on should look at them.
+    Nothing that the service can compute says that a policy is better; people's blind votes would, and there are none.
     """
-    evaluation = Evaluation.objects.filter(run__chain=chain).select_related("candidate").first()
-    if evaluation is None:
+    policies = ModelVersion.objects.filter(kind=ModelVersion.Kind.POLICY).select_related("project", "run__reward_model")
+    version = policies.filter(run__chain=chain).order_by("-run__position").first()
+    version = version or policies.filter(evaluations__run__chain=chain).first()  # it evaluated what was there
+    if version is None or version.state != ModelVersion.State.CANDIDATE or (found := gate.of(version)).serves:
         return
-    low = (evaluation.metrics.get("reward_model_win_rate") or {}).get("low")
-    better = low is not None and low > 0.5
-    if better:
-        note = f"Its win rate by the reward model is at least {low:.3f} (95 %)."
-        try:
-            registry.promote(by=chain.requested_by, model_version=evaluation.candidate, note=note)
-        except DomainError as error:  # somebody refused it meanwhile: that is no reason for the chain never to end
-            log.warning("chain %s does not promote %s: %s", chain.public_id, evaluation.candidate, error.sentence)
-            better = False
-    Evaluation.objects.filter(pk=evaluation.pk).update(decision="promoted" if better else "kept_incumbent")
+    against = ", ".join(one.name for one in found.blocking)
+    events.record("model.waits_for_decision", version, actor=chain.requested_by, against=against)
 
 
 def _last_of_each_step(points: Sequence[Point]) -> list[Point]:

@@ -265,9 +265,10 @@ class ScheduleForm(PageForm):
         initial=["sft", "reward", "ppo", "evaluate"],
     )
     promote = forms.BooleanField(
-        label="Serve the new policy if it is better",
+        label="Ask an admin to promote the new policy",
         required=False,
-        help_text="When the evaluation's 95 % interval of the win rate lies above one half.",
+        help_text="When a chain has ended, its policy waits on the home page, with all that speaks against serving it "
+        "beside what serves now. Nothing is promoted by itself: only people can judge that it is better.",
     )
 
     def clean(self) -> dict[str, Any]:

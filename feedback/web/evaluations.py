@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from feedback.models import Evaluation, Project
-from feedback.selectors import access, evaluation_pages, quality, registry_pages
+from feedback.selectors import access, evaluation_pages, gate, quality, registry_pages
 from feedback.selectors.access import ADMIN
 from feedback.web.admin_common import same_project
 from feedback.web.doors import project_page, viewer
@@ -21,6 +21,7 @@ def evaluation(request: HttpRequest, project: Project, evaluation_id: Any) -> Ht
     context = {
         "project": project,
         "evaluation": found,
+        "serving": gate.serving(project),
         "report": evaluation_pages.report(found, people.agreement if people else None),
         "samples": registry_pages.side_by_side(found),
         "card": registry_pages.report_card(found.metrics),

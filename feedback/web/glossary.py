@@ -204,16 +204,16 @@ TERMS = _terms(
         "win_rate",
         "Win rate",
         "How often the candidate's answer is preferred to the other model's, on prompts kept for testing.",
-        "50 % is a draw. The interval beside it says how sure the figure is: when its lower end is above 50 %, the "
-        "candidate is better with 95 % confidence.",
+        "50 % is a draw. The interval beside it says how sure the figure is. It is worth as much as its judge: a "
+        "reward model prefers the policy that was trained to please it even where that became worse.",
         "Games won out of games played.",
     ),
     Term(
         "gate",
         "Gate",
-        "The comparison that a candidate must win before it may serve.",
-        "The candidate and the serving version answer the test prompts; the figures stand beside the button that "
-        "promotes.",
+        "What a candidate must pass before it may serve.",
+        "The candidate and the serving version answer the test prompts. Everything that speaks against the candidate "
+        "is a finding with a name, and a finding that blocks is overridden only with a reason.",
         "The trial match before a player joins the team.",
     ),
     Term(
@@ -265,7 +265,7 @@ TERMS = _terms(
         "model_version",
         "Model version",
         "What a run produced: weights with a manifest of hashes, its parent, its data and its figures.",
-        "A version is a candidate until somebody, or the evidence, approves or rejects it.",
+        "A version is a candidate until an admin approves or rejects it.",
         "A numbered casting.",
     ),
     Term(

@@ -29,7 +29,6 @@ PAGE_OF_STATION = {
 PAGE_OF_NEED = {
     "workers": "health",
     "review": "review",
-    "gate": "models",
     "schedule": "schedules",
     "failed_run": "train",
 }
@@ -83,12 +82,16 @@ def _ring(request: HttpRequest, project: Project) -> HttpResponse:
         "stations": stations,
         "missing": ring.missing_workers,
         "happenings": happenings.told(dashboards.events(project)),
-        "needs": [
-            {"need": need, "address": _page(PAGE_OF_NEED.get(need.kind, "train"), project)}
-            for need in dashboards.needs_a_person(project)
-        ],
+        "needs": [{"need": need, "address": _of_need(project, need)} for need in dashboards.needs_a_person(project)],
     }
     return page_or_partial(request, "home/ring", context)
+
+
+def _of_need(project: Project, need: dashboards.Need) -> str:
+    """The page where it is decided."""
+    if isinstance(need.row, ModelVersion):
+        return _page("model", project, need.row.public_id)
+    return _page(PAGE_OF_NEED.get(need.kind, "train"), project)
 
 
 def _address(project: Project, station: str, row: Any) -> str:

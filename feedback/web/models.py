@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
-from feedback.selectors import access, health, lineage, registry_pages
+from feedback.selectors import access, gate, health, lineage, registry_pages
 from feedback.selectors.access import ADMIN
 from feedback.services import adoption, generation, guarding, registry
 from feedback.services import prompts as prompt_services
@@ -95,7 +95,8 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
     serving = registry.serving(project)
     history = registry_pages.deployments_of(project)
     evaluations = registry_pages.evaluations_of(found)
-    newest = evaluations[0] if evaluations else None
+    found_gate = gate.of(found) if found.kind == ModelVersion.Kind.POLICY else None
+    newest = found_gate.evaluation if found_gate else None
     context = {
         "project": project,
         "model": found,
@@ -107,17 +108,13 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
         "beside": registry_pages.beside_baseline(found),
         "by_class": registry_pages.by_class(found),
         "used_as": _used_as(project, found),
-        "evaluations": [
-            (row, registry_pages.win_rate(row.metrics), registry_pages.report_card(row.metrics)) for row in evaluations
-        ],
+        "evaluations": [(row, registry_pages.report_card(row.metrics)) for row in evaluations],
         "evaluation": newest,
-        "win": registry_pages.win_rate(newest.metrics) if newest else None,
+        "gate": found_gate,
+        "longest_reason": registry.LONGEST_REASON,
         "samples": registry_pages.side_by_side(newest) if newest else [],
         "lineage": lineage.of_model(found),
         "written": registry_pages.written_by(found),
-        "promotable": found.kind == ModelVersion.Kind.POLICY
-        and found.tainted_at is None
-        and found.state not in (ModelVersion.State.REJECTED, ModelVersion.State.REVOKED),
     }
     return render(request, "feedback/models/model.html", context)
 
@@ -127,7 +124,12 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
 def promote(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
     found = access.get_model(viewer(request), model_id)
     same_project(found, project)
-    registry.promote(by=person(request), model_version=found, note=request.POST.get("note", "")[:500])
+    registry.promote(
+        by=person(request),
+        model_version=found,
+        note=request.POST.get("note", "")[:500],
+        override_reason=request.POST.get("override_reason", ""),
+    )
     messages.success(request, f"{found} serves {project.name} now: the next responses are its own.")
     return redirect("model", project.slug, found.public_id)
 

@@ -84,9 +84,10 @@ class StagesForm(PageForm):
         min_value=0, max_value=2**31 - 1, required=False, help_text="Same data, settings and seed: same model."
     )
     promote = forms.BooleanField(
-        label="Serve it if it is better",
+        label="Ask an admin to promote it",
         required=False,
-        help_text="When the evaluation's 95 % interval of the win rate lies above one half.",
+        help_text="When the chain has ended, the new policy waits on the home page, with all that speaks against "
+        "serving it beside what serves now. Nothing is promoted by itself: only people can judge that it is better.",
     )
     config = JSONObject(
         label="Any other setting",

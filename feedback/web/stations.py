@@ -116,9 +116,10 @@ STATIONS: tuple[Explained, ...] = (
         "Gate",
         "Is the new model better? Only then may it serve.",
         "The candidate and the model that serves now both answer questions that neither has learned from, and the "
-        "answers are compared. The figures stand beside the button that promotes.",
-        "The win rate comes with a 95 % interval. When its lower end is above one half the candidate is better beyond "
-        "reasonable doubt; when one half lies inside, more evidence is needed.",
+        "answers are compared. All that speaks against the candidate stands beside the button that promotes.",
+        "Each condition has a name: too few prompts, a reward model no better than a coin, KL beyond its budget, "
+        "answers that do not end, too little entropy, repetition. The reward model that the candidate was trained to "
+        "please is no judge of it. An admin may override a finding with a reason, which stays visible.",
         "A trial match before the player joins the team.",
         "left",
     ),

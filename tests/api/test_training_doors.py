@@ -166,8 +166,23 @@ class TestRegistry:
             one["id"] for one in client.get("/api/v1/models/?project=desk").json()["results"] if one["serves"]
         ]
         assert serving() == [str(first.public_id)]
-        reply = client.post(f"/api/v1/models/{second.public_id}/promote/", {"note": "better"})
-        assert (reply.status_code, reply.json()["note"]) == (201, "better")
+        address = f"/api/v1/models/{second.public_id}/promote/"
+        refused = client.post(address, {"note": "better"})
+        assert (refused.status_code, code(refused)) == (409, "gate_blocks")
+        against = ["no_human_judge", "not_evaluated"]
+        assert [one["name"] for one in refused.json()["extra"]["findings"]] == against
+        assert serving() == [str(first.public_id)]
+        told = client.get(f"/api/v1/models/{second.public_id}/gate/").json()
+        assert (told["serving"], told["evaluation"], told["opponent"]) == (str(first.public_id), None, None)
+        assert [(one["name"], one["level"], one["final"]) for one in told["findings"]] == [
+            (name, "block", False) for name in against
+        ]
+        assert client.post(address, {"override_reason": "  "}).status_code == 409, "blanks are no reason"
+        assert client.post(address, {"override_reason": "x" * 501}).status_code == 400
+        reply = client.post(address, {"note": "better", "override_reason": "We read its responses."})
+        made = reply.json()
+        assert (reply.status_code, made["note"], made["override_reason"]) == (201, "better", "We read its responses.")
+        assert [one["name"] for one in made["findings"]] == against
         assert serving() == [str(second.public_id)]
         stale = client.post(f"/api/v1/models/{first.public_id}/rollback/")
         assert (stale.status_code, code(stale)) == (409, "conflict")
@@ -175,6 +190,8 @@ class TestRegistry:
         assert serving() == [str(first.public_id)]
         back = client.post(f"/api/v1/models/{first.public_id}/rollback/")
         assert (back.status_code, code(back)) == (409, "nothing_to_roll_back_to")
+        nothing = client.get(f"/api/v1/models/{first.public_id}/gate/").json()
+        assert nothing["findings"] == [], "it serves; the first policy of a project is exempt"
         assert Deployment.objects.filter(until=None).count() == 1
 
     def test_what_serves_is_not_rejected_and_the_rejected_does_not_serve(self, project, ada, client_for):
@@ -184,12 +201,14 @@ class TestRegistry:
         assert client.post(f"/api/v1/models/{second.public_id}/decide/", {"state": "candidate"}).status_code == 400
         told = client.post(f"/api/v1/models/{second.public_id}/decide/", {"state": "rejected"}).json()
         assert told["state"] == "rejected"
-        reply = client.post(f"/api/v1/models/{second.public_id}/promote/")
+        reply = client.post(f"/api/v1/models/{second.public_id}/promote/", {"override_reason": "I like it."})
         assert (reply.status_code, code(reply)) == (409, "model_not_promotable")
+        assert [one["name"] for one in reply.json()["extra"]["findings"]] == ["rejected"]
 
     def test_only_policies_serve(self, project, ada, client_for):
         reward = make_model(project, ada, stage="reward")
         assert client_for(ada).post(f"/api/v1/models/{reward.public_id}/promote/").status_code == 400
+        assert client_for(ada).get(f"/api/v1/models/{reward.public_id}/gate/").status_code == 400
         assert Deployment.objects.count() == 0
 
     def test_lineage_and_evaluations(self, project, ada, client_for):

@@ -64,6 +64,7 @@ def test_train_the_chain_promote_and_roll_back(
     policy = versions["ppo"]
     assert policy is not None
     page = visit(ada, f"/p/desk/models/{policy.public_id}/")
+    page.get_by_label("Why should it serve all the same?").fill("Ben and Chloe read fifty of its responses.")
     page.get_by_role("button", name=f"Promote {policy}").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
@@ -73,6 +74,7 @@ def test_train_the_chain_promote_and_roll_back(
     dialog.get_by_role("button", name="Promote").click()
     expect(page.locator("main")).to_contain_text("the next responses are its own")
     assert registry.serving(project) == policy
+    expect(page.locator("main")).to_contain_text("Ben and Chloe read fifty of its responses.")
     page = visit(ada, "/p/desk/models/")
     page.get_by_role("button", name=f"Roll back to {furnished.sft}").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
@@ -103,6 +105,7 @@ def test_buttons_work_without_script(
     context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
     page = context.new_page()
     page.goto(f"{live_server.url}/p/desk/models/{furnished.ppo.public_id}/")
+    page.get_by_label("Why should it serve all the same?").fill("We read its responses.")
     page.get_by_role("button", name="Promote policy v3").click()
     expect(page.locator("main")).to_contain_text("the next responses are its own")
     assert registry.serving(project) == furnished.ppo

@@ -40,6 +40,7 @@ def turn(service: Service, base: dict[str, Any], browser: Browser) -> dict[str, 
 
 def promote(page: Page, service: Service, model: str) -> None:
     page.goto(f"{service.url}/p/tiny/models/{model}/")
+    page.get_by_label("Why should it serve all the same?").fill("A turn with tiny models: nobody judges them.")
     page.get_by_role("button", name="Promote").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Promote").click()
     expect(page.locator("main")).to_contain_text("the next responses are its own")

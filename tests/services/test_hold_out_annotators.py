@@ -6,7 +6,6 @@ import pytest
 
 from feedback.errors import Invalid
 from feedback.models import Annotation, DatasetSnapshot, Person, Project, SnapshotAnnotation
-from feedback.rules.intervals import clustered, wilson
 from feedback.services import evaluating, preferences, snapshots
 from tests.factories import make_model, make_prompt_in, make_run, make_snapshot
 
@@ -84,7 +83,7 @@ def test_accuracy_is_told_by_annotator(judged: Project, ada: Person) -> None:
     [stranger] = [one for one in told["annotators"] if one["held_out"]]
     assert {one["annotator"] for one in told["annotators"]} - taught == {stranger["annotator"]}
     assert told["held_out"] == {"annotators": 1} | {
-        name: stranger[name] for name in ("pairs", "accuracy", "low", "high")
+        name: stranger[name] for name in ("pairs", "prompts", "accuracy", "low", "high")
     }
     assert (told["others"]["annotators"], told["others"]["pairs"]) == (3, 3)
     assert told["others"]["accuracy"] == pytest.approx((3 - stranger["accuracy"]) / 3)
@@ -95,9 +94,3 @@ def test_accuracy_is_told_by_annotator(judged: Project, ada: Person) -> None:
     assert told["held_out"] is None and told["others"]["annotators"] == 4 and told["others"]["accuracy"] == 0.75
     reward.run = None
     assert evaluating.by_annotator(run, verdicts, lineage) == {}, "a given model: nobody knows who taught it"
-
-
-def test_pairs_of_one_prompt_are_not_so_many_observations() -> None:
-    assert clustered([[1.0], [0.0], [1.0], [1.0]]) == wilson(3, 4)
-    assert clustered([[1.0] * 50, [0.0] * 50, [1.0] * 50, [1.0] * 50]) == pytest.approx(wilson(3, 4))
-    assert clustered([]) == (0.0, 1.0)

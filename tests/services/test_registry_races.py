@@ -13,7 +13,7 @@ def test_refusing_and_promoting_wait_for_each_other(project: Project, ada: Perso
     make_model(project, ada, serve=True)
     later = make_model(project, ada)
     for act in (
-        lambda: registry.promote(by=None, model_version=later),
+        lambda: registry.promote(by=None, model_version=later, override_reason="It is better."),
         lambda: registry.roll_back(by=None, project=project),
         lambda: registry.decide(by=None, model_version=later, state="rejected"),
     ):

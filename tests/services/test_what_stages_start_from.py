@@ -174,13 +174,14 @@ class TestAlignment:
         reward = make_model(project, ada, stage="reward")
         assert "fits none of these stages" in sentence(project, ada, "sft", base_model=reward)
 
-    def test_evaluation_judges_the_policy_made_last(self, project, ada, pairs):
-        sft = make_model(project, ada, stage="sft")
+    def test_evaluation_compares_the_policy_made_last_with_what_serves_not_with_its_parent(self, project, ada, pairs):
+        serving, sft = make_model(project, ada, stage="pretrain"), make_model(project, ada, stage="sft")
         chain = training.start_chain(project=project, by=ada, stages=["dpo", "evaluate"])
         _finish(chain.runs.get())
         training.advance_chain(chain)
         run = chain.runs.get(position=1)
-        assert (run.base_model.stage, run.incumbent, run.reward_model) == ("dpo", sft, None)
+        assert (run.base_model.stage, run.incumbent, run.reward_model) == ("dpo", serving, None)
+        assert run.base_model.parent == sft
 
 
 class TestGuardAsATermOfTheReward:

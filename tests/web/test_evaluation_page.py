@@ -72,10 +72,10 @@ def address(evaluation: Evaluation, end: str = "/") -> str:
 
 def test_the_report_in_pictures(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    for told in ("71.0 %", "55.0 %", "The same at equal lengths", "70.0 %", "Calibration error 4.0 %", "strong"):
+    for told in ("71.0 %", "55.0 %", "at equal lengths", "70.0 %", "Calibration error 4.0 %", "strong"):
         assert told in page, told
     assert "Stated against observed chances: stated 55%, observed 50%" in page
-    assert "Candidate: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
+    assert "This one: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
     assert "<script>alert" not in page and "<strong>Restart</strong>" in page
     assert "the ceiling is not either" in page, "nobody has judged anything here"
 

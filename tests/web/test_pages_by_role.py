@@ -87,7 +87,7 @@ def test_the_ring_costs_a_fixed_number_of_queries(
 def test_what_happened_is_told_in_sentences(project: Project, ada: Person, signed_in: Any) -> None:
     make_model(project, ada, serve=True)
     page = signed_in(ada).get("/p/desk/").content.decode()
-    assert "Ada put policy v1 to work." in page
+    assert "Ada promoted policy v1." in page
     assert "Ada published new guidelines." in page
 
 

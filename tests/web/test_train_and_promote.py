@@ -157,23 +157,38 @@ def test_curves(furnished: Furnished, client: Client) -> None:
     }
 
 
+def promote(client: Client, version: ModelVersion) -> None:
+    reason = {"override_reason": "We read fifty of its responses."}
+    assert client.post(f"/p/desk/models/{version.public_id}/promote/", reason).status_code == 302
+
+
 # --- models --------------------------------------------------------------------------------------------
 
 
 def test_promote_and_roll_back(furnished: Furnished, project: Project, client: Client) -> None:
     page = told(client.get(f"/p/desk/models/{furnished.ppo.public_id}/"))
-    assert "71.0" in page
-    assert "The whole interval lies above one half" in page
+    assert "Nothing here says that policy v3 is better than policy v2, which serves." in page
+    assert "The opinion of reward v1 does not count" in page
+    assert "71.0" not in page.split("Side by side")[0], "what the reward model thinks is no evidence"
+    assert "policy v2, which serves, on 38 held-out prompts" in page
     assert registry.serving(project) == furnished.sft
-    client.post(f"/p/desk/models/{furnished.ppo.public_id}/promote/")
+    refused = client.post(f"/p/desk/models/{furnished.ppo.public_id}/promote/")
+    assert refused.status_code == 409
+    assert "No people have compared its responses with those of policy v2" in told(refused)
+    assert registry.serving(project) == furnished.sft
+    promote(client, furnished.ppo)
     assert registry.serving(project) == furnished.ppo
+    for path in ("", f"{furnished.ppo.public_id}/"):
+        page = told(client.get(f"/p/desk/models/{path}"))
+        assert "Ada let it serve although 1 finding spoke against it: “We read fifty of its responses.”" in page
     client.post("/p/desk/models/roll-back/")
+    assert "fifty of its responses" not in told(client.get("/p/desk/models/"))
     assert registry.serving(project) == furnished.sft
     assert Deployment.objects.filter(project=project, until=None).count() == 1
 
 
 def test_what_a_roll_back_would_serve_is_what_it_serves(furnished: Furnished, project: Project, client: Client) -> None:
-    client.post(f"/p/desk/models/{furnished.ppo.public_id}/promote/")
+    promote(client, furnished.ppo)
     for _ in range(2):
         announced = client.get("/p/desk/models/").context["back_to"]
         client.post("/p/desk/models/roll-back/")

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from feedback import settings as defaults
-from feedback.models import Chain, Evaluation, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
+from feedback.models import Chain, Evaluation, Event, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
 from feedback.rules import launches
 from feedback.services import jobs, registry
 from feedback.services import training as services
@@ -332,7 +332,7 @@ def test_what_was_cancelled_as_it_ended_is_followed_by_nothing(run_with: Any, ad
     assert (chain.state, chain.runs.count()) == (Chain.State.CANCELLED, 1)
 
 
-def test_a_version_refused_before_its_chain_ended_is_not_promoted_and_holds_nothing_up(
+def test_a_version_refused_before_its_chain_ended_waits_for_nobody_and_holds_nothing_up(
     run_with: Any, project: Project, ada: Person
 ) -> None:
     first = factories.make_model(project, ada, serve=True)
@@ -346,7 +346,8 @@ def test_a_version_refused_before_its_chain_ended_is_not_promoted_and_holds_noth
     housekeeping.sweep()
     run.chain.refresh_from_db()
     told.refresh_from_db()
-    assert (run.chain.state, told.decision) == (Chain.State.SUCCEEDED, "kept_incumbent")
+    assert (run.chain.state, told.decision) == (Chain.State.SUCCEEDED, "rejected")
+    assert not Event.objects.filter(verb="model.waits_for_decision").exists()
     assert registry.serving(project) == first
 
 

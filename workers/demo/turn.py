@@ -130,7 +130,7 @@ class Turn:
             self._progress(f"waiting for the first models. {self._what_runs()}")
             time.sleep(3 * LOOK)
         if not sft["serves"]:
-            self.admin.post(f"models/{sft['id']}/promote/", {"note": "So that people judge what SFT writes."})
+            self._promote(sft["id"], "So that people judge what SFT writes.")
         self.report["collected_on"] = sft["name"]
         self.say(f"{sft['name']} serves")
 
@@ -324,7 +324,7 @@ class Turn:
 
     def _promote_and_go_on(self, prompts: Sequence[Asked], ppo: str) -> None:
         """Promote the new policy, and have people judge what it writes."""
-        self.admin.post(f"models/{ppo}/promote/", {"note": "A turn of the ring."})
+        self._promote(ppo, "A turn of the ring.")
         few = prompts[: max(1, self.plan.again // 2)]
         before = {response["id"] for one in few for response in self._written(one)}
         for one in few:
@@ -351,6 +351,11 @@ class Turn:
         }
         self._check("new_responses_by_ppo", len(by_ppo), f"all {len(fresh)}", 0 < len(fresh) == len(by_ppo))
         self._check("new_tasks_answered", answered, f"all {len(tasks)}", 0 < len(tasks) == answered)
+
+    def _promote(self, model: str, note: str) -> None:
+        """Promote without people's votes, which a demo does not collect; the reason says so wherever it is shown."""
+        reason = "The demo turns the ring by itself: nobody has compared the versions. Gold is measured outside."
+        self.admin.post(f"models/{model}/promote/", {"note": note, "override_reason": reason})
 
     def _tasks_of(self, prompt: Asked, responses: set[str]) -> list[str]:
         """Tasks in which nothing but these responses meet."""
