@@ -31,6 +31,7 @@ class KindAgreementSerializer(serializers.Serializer[Any]):
     answers = serializers.IntegerField()
     agreement = AgreementSerializer(help_text="Ordinal alpha for ratings; pairs of responses for rankings.")
     tau = serializers.FloatField(allow_null=True, help_text="Mean of Kendall's tau-b, for rankings.")
+    f1 = serializers.FloatField(allow_null=True, help_text="Mean F1 of two annotators' spans, for spans.")
 
 
 class WeekSerializer(serializers.Serializer[Any]):
@@ -83,6 +84,21 @@ class FindingSerializer(serializers.Serializer[Any]):
     usual = serializers.FloatField()
 
 
+class TooFewSerializer(serializers.Serializer[Any]):
+    person = PersonBriefSerializer()
+    n = serializers.IntegerField(help_text="Annotations that the check could look at.")
+    needed = serializers.IntegerField(help_text="Annotations it takes to say that nothing stands out.")
+
+
+class LookSerializer(serializers.Serializer[Any]):
+    """What a check could look at. Who is not listed has enough; pace and gold can be flagged before that."""
+
+    check = serializers.CharField(help_text="agreement, side, length, speed, too_fast or gold.")
+    name = serializers.CharField()
+    enough = serializers.IntegerField(help_text="Annotators with enough annotations.")
+    too_few = TooFewSerializer(many=True)
+
+
 class HabitsSerializer(serializers.Serializer[Any]):
     """One annotator. Shares are null where nothing was observed; intervals are of 95 %."""
 
@@ -99,7 +115,7 @@ class HabitsSerializer(serializers.Serializer[Any]):
     both_bad = serializers.IntegerField()
     gold_right = serializers.IntegerField()
     gold_asked = serializers.IntegerField()
-    too_fast = ShareSerializer(help_text="Answers in less time than it takes to read both responses.")
+    too_fast = ShareSerializer(help_text="Timed answers that came faster than anybody can read.")
     reliability = ReliabilitySerializer(allow_null=True)
     leanings = LeaningsSerializer(allow_null=True, help_text="Null below 20 decided answers.")
 
@@ -112,6 +128,7 @@ class QualitySerializer(serializers.Serializer[Any]):
     pairs = PairSerializer(many=True)
     annotators = HabitsSerializer(many=True)
     findings = FindingSerializer(many=True)
+    looks = LookSerializer(many=True)
     looked_at = serializers.IntegerField(help_text="Answers these figures are from, the newest.")
     truncated = serializers.BooleanField(help_text="Whether there are older answers that were not looked at.")
     at = serializers.DateTimeField(help_text="When it was computed: up to a minute ago in a large project.")

@@ -4,6 +4,7 @@ from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review
 from feedback.models.audit import Event, IdempotencyRecord
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
 from feedback.models.datasets import DatasetSnapshot, SnapshotAnnotation
+from feedback.models.exclusions import Exclusion
 from feedback.models.jobs import Job, WorkerProcess
 from feedback.models.people import ApiToken, Person
 from feedback.models.preferences import PreferencePair
@@ -28,6 +29,7 @@ __all__ = [
     "Draft",
     "Evaluation",
     "Event",
+    "Exclusion",
     "Flag",
     "GuidelineVersion",
     "IdempotencyRecord",

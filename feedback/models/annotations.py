@@ -37,6 +37,12 @@ class Annotation(Row):
     withdrawn = models.BooleanField(default=False)
     late = models.BooleanField(default=False, help_text="Sent after the assignment had expired.")
     seconds = models.FloatField(default=0, help_text="Spent on it, from when the task was shown.")
+    timed = models.BooleanField(
+        default=False, db_default=False, help_text="The first answer, and its client measured the seconds."
+    )
+    blind = models.BooleanField(
+        null=True, help_text="The annotator could not read who wrote the responses. Empty: not known, brought in."
+    )
     guideline = models.ForeignKey(
         "feedback.GuidelineVersion", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )

@@ -6,7 +6,7 @@ and are left out. Values are nominal (such as "1", "2", "tie") or, for ratings, 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -103,6 +103,17 @@ def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) ->
         others += y != 0
         score += (x * y > 0) - (x * y < 0)
     return score / math.sqrt(ones * others) if ones and others else None
+
+
+def span_f1(one: Collection[Any], other: Collection[Any]) -> float:
+    """F1 of two sets of spans, whichever is taken for the right one. 1 where neither has any.
+
+    Spans have no fixed number of cases, so chance-corrected measures do not apply; F1 is what they tend to.
+    Source: Hripcsak and Rothschild 2005, "Agreement, the F-measure, and reliability in information retrieval".
+    """
+    if not one and not other:
+        return 1.0
+    return 2 * len(set(one) & set(other)) / (len(one) + len(other))
 
 
 def _patterns(units: Iterable[Sequence[Value]]) -> Counter[tuple[Value, ...]]:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 # has a finite estimate with an error that does not run away, and is found after some forty answers.
 RIDGE = 1.0
 CHARACTERS_A_SECOND = 60.0  # about 600 words a minute: faster than anyone reads to judge
-FASTEST = 1.0  # seconds
+FASTEST = 1.0  # seconds, to compare two texts or to write one
+FASTEST_LOOK = 0.5  # seconds, to look at one text and press a key
 FEWEST = 20  # answers before anything is estimated
 
 
@@ -75,9 +76,13 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, x))))
 
 
-def plausible_seconds(characters: int) -> float:
-    """The least time in which so many characters can have been read."""
-    return max(FASTEST, characters / CHARACTERS_A_SECOND)
+def plausible_seconds(characters: int, one_look: bool = False) -> float:
+    """The least time in which so many characters can have been read and judged, in seconds.
+
+    Args:
+        one_look: one text is labeled or rated, which a practiced person does faster than comparing two.
+    """
+    return max(FASTEST_LOOK if one_look else FASTEST, characters / CHARACTERS_A_SECOND)
 
 
 def leanings(choices: dict[int, Sequence[Choice]]) -> dict[int, Leanings]:

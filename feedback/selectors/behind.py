@@ -9,16 +9,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from feedback.models import Annotation, Assignment, Kind, Person, Project
-from feedback.rules import bias
 from feedback.rules.gold import is_right
 from feedback.selectors import browse, crowd, quality
 from feedback.selectors.crowd import Answer
 
 NEWEST = 5_000  # standing answers that a check is looked for among
-
-
-def _too_fast(row: Answer) -> bool:
-    return row.shown is not None and 0 < row.seconds < bias.plausible_seconds(sum(one.characters for one in row.shown))
 
 
 def _longer(row: Answer) -> bool:
@@ -39,7 +34,7 @@ CHECKS: dict[str, tuple[str, Callable[[Answer], bool]]] = {
     "first": ("that prefer the response shown first", lambda row: row.first is True),
     "second": ("that prefer the response shown second", lambda row: row.first is False),
     "longer": ("that prefer the longer response", _longer),
-    "too_fast": ("given faster than the responses can be read", _too_fast),
+    "too_fast": ("given faster than anybody can read them", lambda row: row.too_fast),
     "tie": ("that see no difference", lambda row: row.payload.get("outcome") == "tie"),
     "both_bad": ("that call both responses bad", lambda row: row.payload.get("outcome") == "both_bad"),
 }
@@ -119,7 +114,6 @@ def _passing(project: Project, asked: Asked) -> list[int]:
         rows = rows.filter(current__kind=asked.kind)
     newest = rows.order_by("-current_id").values_list("current_id", *quality.COLUMNS)[:NEWEST]
     found = [(key, rest) for key, *rest in newest]
-    order = quality.COLUMNS.index("order")
-    responses = crowd.responses_of(key for _, rest in found if len(rest[order]) == 2 for key in rest[order])
+    texts = crowd.Texts.of((rest for _, rest in found), quality.COLUMNS)
     is_one = CHECKS[asked.check][1]
-    return [key for key, rest in found if is_one(Answer.of(rest, responses))]
+    return [key for key, rest in found if is_one(Answer.of(rest, texts))]

@@ -11,9 +11,18 @@ from typing import Any
 
 from django.db.models.functions import Length
 
-from feedback.models import Kind, Person, Response
+from feedback.models import Kind, Person, Prompt, Response
 from feedback.rules import bias, reliability
-from feedback.rules.agreement import Agreement, agreement, cohen_kappa, kendall_tau, nominal, ordinal
+from feedback.rules.agreement import (
+    Agreement,
+    agreement,
+    cohen_kappa,
+    kendall_tau,
+    nominal,
+    ordinal,
+    raw_agreement,
+    span_f1,
+)
 from feedback.rules.bias import Choice
 from feedback.rules.findings import Counted, Seen
 from feedback.rules.gold import is_right
@@ -32,12 +41,31 @@ class Told:
     source: object
 
 
+@dataclass(frozen=True)
+class Texts:
+    """What answers are about: responses by key, and by key the length in characters of prompts without responses."""
+
+    responses: Mapping[int, Told]
+    prompts: Mapping[int, int]
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> "Texts":
+        """All that the rows name in their columns `order` and `task__prompt_id`."""
+        order, prompt = columns.index("order"), columns.index("task__prompt_id")
+        rows = list(rows)
+        return cls(
+            responses_of(key for row in rows for key in row[order]),
+            prompt_lengths(row[prompt] for row in rows if not row[order]),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One standing answer.
 
     `value` names a response by its place in the task's own order, so that it means the same for everybody. `first`: the
-    response shown first was preferred; None without a preference.
+    response shown first was preferred; None without a preference. `read`: characters that had to be read for it, the
+    responses, or the prompt where there are none.
     """
 
     task: int
@@ -51,11 +79,20 @@ class Answer:
     at: datetime
     gold: dict[str, Any] | None
     shown: tuple[Told, Told] | None
+    timed: bool = False
+    read: int = 0
+
+    @property
+    def too_fast(self) -> bool:
+        """Nobody can have read what it is about. Only what a client measured is ever too fast."""
+        one_look = self.kind in (Kind.RATING, Kind.CLASSIFICATION, Kind.SPANS)
+        return self.timed and self.seconds < bias.plausible_seconds(self.read, one_look)
 
     @classmethod
-    def of(cls, row: Sequence[Any], responses: Mapping[int, Told]) -> "Answer":
+    def of(cls, row: Sequence[Any], texts: "Texts") -> "Answer":
         """From `quality.COLUMNS`."""
-        task, annotator, kind, payload, shown, order, seconds, at, gold = row
+        task, annotator, kind, payload, shown, order, seconds, at, gold, training_round, timed, prompt = row
+        responses = texts.responses
         swapped = len(order) == 2 and order[0] > order[1]
         first = payload["chosen"] == shown[0] if payload.get("outcome") == "prefer" and shown else None
         value = str(payload.get("outcome") or "")
@@ -68,17 +105,20 @@ class Answer:
         known = (
             (responses[order[0]], responses[order[1]]) if len(order) == 2 and set(order) <= responses.keys() else None
         )
-        return cls(task, annotator, kind, payload, value, first, swapped, seconds, at, gold, known)
+        read = sum(responses[key].characters for key in order if key in responses) if order else texts.prompts[prompt]
+        gold = None if training_round else gold  # what is answered while learning measures nobody
+        return cls(task, annotator, kind, payload, value, first, swapped, seconds, at, gold, known, timed, read)
 
 
 @dataclass(frozen=True)
 class KindAgreement:
-    """Of one kind; `tau` is the mean rank correlation of two annotators, for rankings only."""
+    """Of one kind. `tau`: mean rank correlation of two annotators, for rankings. `f1`: mean F1 of two, for spans."""
 
     kind: str
     answers: int
     agreement: Agreement
     tau: float | None = None
+    f1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +140,15 @@ def responses_of(keys: Iterable[int]) -> dict[int, Told]:
             "pk", "public_id", "model_version_id", "model_name", "author_id", Length("text")
         ):
             found[key] = Told(str(name), characters or 0, tuple(source))
+    return found
+
+
+def prompt_lengths(keys: Iterable[int]) -> dict[int, int]:
+    wanted = sorted(set(keys))
+    found = {}
+    for start in range(0, len(wanted), CHUNK):
+        for prompt in Prompt.objects.filter(pk__in=wanted[start : start + CHUNK]).only("messages"):
+            found[prompt.pk] = len(prompt.text)
     return found
 
 
@@ -126,14 +175,22 @@ def comparison_agreement(answers: Iterable[Answer]) -> Agreement:
 
 
 def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
-    """Kinds whose answers can be compared. Rankings agree by pairs of responses, ratings by dimension."""
+    """Every kind that was answered. Rankings agree by pairs of responses, ratings by dimension, spans as sets; what
+    people write is never the same, so demonstrations are only counted."""
     found = []
     for kind in Kind.values:
         rows = [answer for answer in answers if answer.kind == kind and answer.payload]
-        if not rows or kind in (Kind.DEMONSTRATION, Kind.SPANS):
+        if not rows:
             continue
-        tasks, tau = by_task(rows).values(), None
-        if kind == Kind.RATING:
+        tasks, tau, f1 = by_task(rows).values(), None, None
+        if kind == Kind.DEMONSTRATION:
+            told = Agreement(sum(len(task) > 1 for task in tasks), None, None)
+        elif kind == Kind.SPANS:
+            marked = [[_spans(row.payload) for row in task] for task in tasks]
+            told = Agreement(sum(len(task) > 1 for task in marked), raw_agreement(marked), None)
+            shared = [span_f1(*two) for task in marked for two in combinations(task, 2)]
+            f1 = mean(shared) if shared else None
+        elif kind == Kind.RATING:
             rated = [[row.payload.get("ratings") or {} for row in task] for task in tasks]
             names = sorted({name for task in rated for one in task for name in one})
             units = [[one[name] for one in task if one.get(name) is not None] for task in rated for name in names]
@@ -146,8 +203,12 @@ def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
             tau = mean(known) if known else None
         else:
             told = agreement([[row.value for row in task] for task in tasks])
-        found.append(KindAgreement(kind, len(rows), told, tau))
+        found.append(KindAgreement(kind, len(rows), told, tau, f1))
     return found
+
+
+def _spans(payload: Mapping[str, Any]) -> frozenset[tuple[int, int, str]]:
+    return frozenset((one["start"], one["end"], one["label"]) for one in payload.get("spans", ()))
 
 
 def _ordered_pairs(rankings: Sequence[Sequence[Sequence[str]]]) -> Iterable[list[int]]:
@@ -221,25 +282,12 @@ def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
         key: Seen(
             reliability=told.annotators.get(key),
             leanings=leaning.get(key),
-            too_fast=_too_fast(rows),
-            gold=_gold(rows),
+            decided=len(choices.get(key, ())),
+            paces=[row.too_fast for row in rows if row.timed],
+            checks=[is_right(row.payload, row.gold) for row in rows if row.gold],
         )
         for key, rows in by_annotator(answers).items()
     }
-
-
-def _too_fast(rows: Iterable[Answer]) -> Counted:
-    """Of the comparisons that were timed at all: imported answers were not."""
-    timed = [row for row in rows if row.shown is not None and row.seconds > 0]
-    fast = sum(
-        row.seconds < bias.plausible_seconds(sum(one.characters for one in row.shown)) for row in timed if row.shown
-    )
-    return Counted(fast, len(timed))
-
-
-def _gold(rows: Iterable[Answer]) -> Counted:
-    asked = [row for row in rows if row.gold]
-    return Counted(sum(is_right(row.payload, row.gold or {}) for row in asked), len(asked))
 
 
 def _advantages(decided: Sequence[Answer]) -> Any:

@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -24,7 +25,8 @@ LARGE = 2_000  # from here on, what was computed is shown for a while before it 
 FRESH_SECONDS = 60.0
 COLUMNS = (  # what `Answer.of` reads
     *("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order"),
-    *("current__seconds", "current__created_at", "task__gold"),
+    *("current__seconds", "current__created_at", "task__gold", "task__training_round", "current__timed"),
+    "task__prompt_id",
 )
 
 
@@ -70,6 +72,40 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class TooFew:
+    """Who has not enough annotations for a check: `n` of `needed`."""
+
+    person: Person
+    n: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a check could look at: how many annotators have enough annotations for it, and who has too few."""
+
+    check: str
+    name: str
+    enough: int
+    too_few: list[TooFew]
+
+    @property
+    def most(self) -> TooFew | None:
+        """Who comes nearest among those with too few."""
+        return max(self.too_few, key=lambda one: one.n, default=None)
+
+
+CHECK_NAMES = {
+    "agreement": "Agreement",
+    "side": "Side",
+    "length": "Length",
+    "speed": "Speed against agreement",
+    "too_fast": "Pace",
+    "gold": "Gold tasks",
+}
+
+
+@dataclass(frozen=True)
 class Week:
     start: date
     answers: int
@@ -84,9 +120,21 @@ class Quality:
     pairs: list[PairAgreement]
     annotators: list[Habits]
     findings: list[Finding]
+    looks: list[Look]
     looked_at: int
     truncated: bool
     at: datetime
+
+    @property
+    def tested(self) -> list[Look]:
+        """Checks that have enough annotations of at least one annotator."""
+        return [look for look in self.looks if look.enough]
+
+    @property
+    def nearest(self) -> TooFew | None:
+        """Where every check has too few annotations: how far the furthest of them is."""
+        short = [look.most for look in self.looks if look.most is not None]
+        return max(short, key=lambda one: one.n, default=None)
 
 
 # --- computed once for many looks -----------------------------------------------------------------
@@ -170,6 +218,7 @@ def _compute(project: Project) -> Quality:
             )
             for one in rules.findings(seen)
         ],
+        looks=_looks(seen, people),
         looked_at=len(answers),
         truncated=len(answers) >= NEWEST,
         at=timezone.now(),
@@ -182,8 +231,8 @@ def _answers(project: Project) -> list[Answer]:
         state=Assignment.State.SUBMITTED, project=project, current__isnull=False
     ).order_by("-current_id")
     rows = list(standing.values_list(*COLUMNS)[:NEWEST])
-    responses = crowd.responses_of(key for row in rows if len(row[5]) == 2 for key in row[5])
-    return [Answer.of(row, responses) for row in reversed(rows)]
+    texts = crowd.Texts.of(rows, COLUMNS)
+    return [Answer.of(row, texts) for row in reversed(rows)]
 
 
 def _habits(person: Person, rows: list[Answer], seen: rules.Seen) -> Habits:
@@ -206,6 +255,21 @@ def _habits(person: Person, rows: list[Answer], seen: rules.Seen) -> Habits:
         reliability=seen.reliability,
         leanings=seen.leanings,
     )
+
+
+def _looks(seen: Mapping[int, rules.Seen], people: Mapping[int, Person]) -> list[Look]:
+    by_check: dict[str, list[rules.Look]] = defaultdict(list)
+    for look in rules.looks(seen):
+        by_check[look.check].append(look)
+    return [
+        Look(
+            check=check,
+            name=CHECK_NAMES[check],
+            enough=sum(one.enough for one in found),
+            too_few=[TooFew(people[one.annotator], one.n, one.needed) for one in found if not one.enough],
+        )
+        for check, found in by_check.items()
+    ]
 
 
 def _weeks(answers: list[Answer]) -> list[Week]:
@@ -255,6 +319,6 @@ def in_a_sentence(found: rules.Finding, name: str) -> str:
                 f"over {found.n} answers."
             )
         case "too_fast":
-            return f"{name} answered {figures} faster than the responses can be read."
+            return f"{name} answered {figures} annotations faster than anybody can read them."
         case _:
-            return f"{name} was right in {figures} checks; the others in {usual}."
+            return f"{name} was right on {figures} gold tasks; a careful annotator here is on {usual} or more."

@@ -24,7 +24,9 @@ def _all(quality: Quality) -> Iterator[dict[str, Any]]:
     yield from _agreement("project", "", quality.agreement)
     for kind in quality.kinds:
         yield from _agreement("kind", kind.kind, kind.agreement)
+        yield _row("kind", kind.kind, "annotations", kind.answers)
         yield _row("kind", kind.kind, "tau", kind.tau, n=kind.answers)
+        yield _row("kind", kind.kind, "f1", kind.f1, n=kind.answers)
     for week in quality.weeks:
         yield from _agreement("week", week.start.isoformat(), week.agreement)
         yield _row("week", week.start.isoformat(), "answers", week.answers)

@@ -82,7 +82,8 @@ def submit(
 
     Args:
         answer: names responses by the letters shown.
-        seconds: spent on it; never more than the time since it was shown.
+        seconds: spent on it, as the client measured; never more than the time since it was shown. None: not measured,
+            so the time since then is kept, and says nothing about the annotator's pace.
         within: the caller's transaction is open, and the caller's to end.
 
     Raises:
@@ -206,6 +207,7 @@ def append(
         shown=shown,
         late=late,
         seconds=_seconds(held, seconds),
+        timed=seconds is not None and held.revisions == 0,
         guideline_id=held.guidelines,
         client=client,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from feedback.rules.bias import Choice, leanings, plausible_seconds
-from feedback.rules.findings import Counted, Finding, Seen, findings
+from feedback.rules.findings import Finding, Seen, findings
 from feedback.rules.reliability import Vote, consensus_of
 from workers.demo.annotators import Annotator, sample_pairs
 
@@ -34,7 +34,7 @@ def judged(people: Sequence[Annotator], seed: int, tasks: int = 800, each: int =
     leaning = leanings(choices)
     return findings(
         {
-            who: Seen(told.annotators.get(who), leaning.get(who), Counted(sum(ones), len(ones)), Counted(0, 0))
+            who: Seen(told.annotators.get(who), leaning.get(who), len(choices[who]), paces=ones)
             for who, ones in fast.items()
         }
     )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from feedback.rules.findings import Counted, Seen, findings
+from feedback.rules.findings import Seen, findings
 from feedback.rules.reliability import Reliability, Vote, consensus_of, threshold
 from tests.rules.crowds import judged
 from workers.demo.annotators import Annotator, crowd
@@ -59,7 +59,9 @@ def test_a_crowd_without_faults_raises_no_flag(seed: int) -> None:
 
 def test_gold_is_held_against_the_others() -> None:
     def asked(hits: int, n: int) -> Seen:
-        return Seen(None, None, Counted(0, 0), Counted(hits, n))
+        answers = [place * hits // n != (place + 1) * hits // n for place in range(n)]  # spread evenly
+        assert sum(answers) == hits
+        return Seen(None, None, checks=answers)
 
     told = findings({1: asked(36, 40), 2: asked(35, 40), 3: asked(14, 40), 4: asked(1, 2)})
     assert [(one.annotator, one.check, one.n) for one in told] == [(3, "gold", 40)]
@@ -67,4 +69,4 @@ def test_gold_is_held_against_the_others() -> None:
 
 def test_two_people_who_differ_are_not_both_to_blame() -> None:
     alone = Reliability(share=0.5, met=10, with_others=0.2, with_others_of=10)
-    assert findings({1: Seen(alone, None, Counted(0, 0), Counted(0, 0))}) == []
+    assert findings({1: Seen(alone, None)}) == []

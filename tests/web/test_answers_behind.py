@@ -30,8 +30,8 @@ def judged(project: Project, ada: Person, ben: Person, chloe: Person) -> Project
             if held.task_id in ties and person == chloe:
                 answer = {"outcome": "tie"}
             annotations.submit(assignment=held, answer=answer)
-    Annotation.objects.filter(annotator=ben).update(seconds=0.3)
-    Annotation.objects.filter(annotator=chloe).update(seconds=30)
+    Annotation.objects.filter(annotator=ben).update(seconds=0.3, timed=True)
+    Annotation.objects.filter(annotator=chloe).update(seconds=30, timed=True)
     Task.objects.filter(pk__in=ties).update(gold={"outcome": "tie"})
     early = timezone.now() - timedelta(days=14)
     Annotation.objects.filter(task__in=Task.objects.order_by("pk")[:5]).update(created_at=early)

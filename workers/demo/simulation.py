@@ -195,11 +195,10 @@ class Worker(threading.Thread):
                 given = None
                 continue
             judged = self.annotator.judge(prompt, texts["a"], texts["b"])
-            began = time.monotonic()
             if self.seconds_per_task:
                 self.collection.stop.wait(self.seconds_per_task * judged.seconds / self.annotator.seconds)
             more = self.collection.take_one()
-            body = {"answer": answer(judged, shown), "seconds": round(time.monotonic() - began, 3), "next": more}
+            body = {"answer": answer(judged, shown), "next": more}  # no seconds: a program's pace says nothing
             reply = self._submit(shown["id"], body)
             self.collection.acknowledge(
                 Acknowledged(
