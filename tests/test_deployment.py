@@ -19,7 +19,13 @@ from tests.house import ROOT, free_port, wait_until
 from tests.servers import postgres, valkey
 
 READS = re.compile(r"""(?:env_[a-z]+|environ\.get)\(\s*"([A-Z_]+)\"""")
-OURS = ("feedback/settings.py", "feedback/gunicorn_config.py", "feedback/programs.py", "trainer/__main__.py")
+OURS = (
+    "feedback/settings.py",
+    "feedback/gunicorn_config.py",
+    "feedback/http_connection.py",
+    "feedback/programs.py",
+    "trainer/__main__.py",
+)
 # Python's and Django's own names, and what is read only to be passed on.
 NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE", "RANK", "WORLD_SIZE"}
 
