@@ -4,6 +4,7 @@ Clients branch on the code, people read the sentence. Every door (REST, pages, c
 """
 
 import errno
+import math
 from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of an OSError: the disk is full, or a quota of it is
@@ -141,6 +142,27 @@ class DiskFull(DomainError):
     code = "disk_full"
     status = 507
     sentence = "The server's disk is full, so nothing of this was kept. Have its operator free some, then try again."
+
+
+class TooManyRequests(DomainError):
+    code = "throttled"
+    status = 429
+    sentence = "That was more than one caller may ask for in a minute."
+
+    def __init__(self, wait: float, sentence: str = "") -> None:
+        seconds = max(1, math.ceil(wait))
+        super().__init__(f"{sentence or self.sentence} Try again in {seconds} s.", retry_after=seconds)
+
+
+class Busy(DomainError):
+    """For a moment only; `retry_after` says for how long."""
+
+    code = "busy"
+    status = 503
+    sentence = "The server is busy with this."
+
+    def __init__(self, sentence: str = "", *, retry_after: int = 2) -> None:
+        super().__init__(f"{sentence or self.sentence} Try again in {retry_after} s.", retry_after=retry_after)
 
 
 class TooManyStreams(DomainError):

@@ -6,10 +6,17 @@ class is ours: slow clients hold none of these threads (`http_worker`).
 """
 
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from feedback.env import env_int
 from feedback.lifeline import die_with_parent
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+os.umask(0o077)  # what the service writes is for nobody else on this machine
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers' counts meet (`api/metrics.py`)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="touchstone-metrics-", dir=MEMORY)
 
 wsgi_app = "feedback.wsgi:application"
 worker_class = "feedback.http_worker.Worker"
@@ -21,9 +28,13 @@ keepalive = 30
 max_requests = 0
 control_socket_disable = True
 # A worker's sign of life is a file: in memory, because a busy disk would look like a stuck worker.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+worker_tmp_dir = MEMORY
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """A worker must not hold on to the socket when its master was killed."""
     die_with_parent(worker.ppid)
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

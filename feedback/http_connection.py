@@ -22,11 +22,24 @@ PIECE = 64 * 1024
 class Connection:
     """One client's socket. It belongs to the loop, or (deadline None) to the thread that answers it."""
 
-    __slots__ = ("answered", "continued", "deadline", "incoming", "keep", "out", "peer", "server", "since", "sock")
+    __slots__ = (
+        "answered",
+        "continued",
+        "deadline",
+        "incoming",
+        "inner",
+        "keep",
+        "out",
+        "peer",
+        "server",
+        "since",
+        "sock",
+    )
 
-    def __init__(self, sock: socket.socket, peer: Any, server: Any, now: float) -> None:
+    def __init__(self, sock: socket.socket, peer: Any, server: Any, now: float, *, inner: bool = False) -> None:
         self.sock, self.peer, self.server = sock, peer, server
         self.incoming = Incoming()
+        self.inner = inner  # it came to METRICS_BIND
         self.out: deque[Any] = deque()  # what of a finished reply is not sent: bytes, or pieces of files
         self.keep = True  # whether another request may follow
         self.continued = False  # whether 100 Continue was sent for the present request

@@ -29,6 +29,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
 from gunicorn.workers import base
 
+from feedback.env import env_str
 from feedback.http_connection import (
     BODY_SECONDS,
     HEAD_SECONDS,
@@ -47,6 +48,7 @@ IDLE_AT_STOP_SECONDS = 0.5  # a kept connection may be about to send its next re
 MOST_CONNECTIONS = 1000
 HELD_BYTES = 64 * 1024 * 1024  # of unfinished bodies, all connections together
 SENT_AT_ONCE = 1024 * 1024
+METRICS = b"GET /metrics"
 PROBES = (b"GET /readyz ", b"GET /metrics ", b"HEAD /readyz ")
 ALIVE = (b"GET /healthz ", b"HEAD /healthz ")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -79,6 +81,7 @@ class Worker(base.Worker):
         for fd, listener in self.listeners.items():
             listener.setblocking(False)
             self.epoll.register(fd, select.EPOLLIN)
+        self.inner = self.inner_listener()
         for number in range(self.cfg.threads):
             threading.Thread(target=self.serve, args=[self.ready], name=f"request-{number}", daemon=True).start()
         threading.Thread(target=self.serve, args=[self.probes], name="probe", daemon=True).start()
@@ -90,6 +93,19 @@ class Worker(base.Worker):
                 self.let_go_of_the_late()
                 looked = time.monotonic()
         self.leave()
+
+    def inner_listener(self) -> socket.socket | None:
+        """Where metrics are read without a token. Every worker listens there: they share their counts."""
+        where = env_str("METRICS_BIND", "")
+        if not where:
+            return None
+        host, _, port = where.rpartition(":")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host.strip("[]"), int(port)), family=family, reuse_port=True)
+        listener.setblocking(False)
+        self.listeners[listener.fileno()] = listener
+        self.epoll.register(listener, select.EPOLLIN)
+        return listener
 
     def turn(self, seconds: float) -> None:
         """Wait for something to happen, up to so long, and do it."""
@@ -130,7 +146,8 @@ class Worker(base.Worker):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) >= self.limit:
             self.make_room()
-        connection = Connection(sock, peer, listener.getsockname(), time.monotonic())
+        inner = listener is self.inner
+        connection = Connection(sock, peer, listener.getsockname(), time.monotonic(), inner=inner)
         self.connections[sock.fileno()] = connection
         self.epoll.register(sock, select.EPOLLIN | ONCE)
 
@@ -161,7 +178,9 @@ class Worker(base.Worker):
         came = incoming.came()
         if came is Came.ALL:
             connection.deadline = None
-            if incoming.starts_with(*ALIVE):
+            if connection.inner and not incoming.starts_with(METRICS):
+                self.refuse(connection, "404 Not Found", "Only /metrics is here.")
+            elif incoming.starts_with(*ALIVE):
                 self.tell_alive(connection)
             else:
                 queue = self.probes if incoming.starts_with(*PROBES) else self.ready
@@ -324,7 +343,8 @@ class Worker(base.Worker):
         connection.answered += 1
         try:
             request = next(parser)
-            return self.run_application(request, output, connection) and (not large or bool(parser.finish_body()))
+            # Whether a long body was read to its end is not known, so nothing may follow it.
+            return self.run_application(request, output, connection) and not large
         except (errors.NoMoreData, StopIteration, OSError) as error:
             self.log.debug("a connection ended early: %s", error)  # it went away, or was let go
         except Exception as error:  # noqa: BLE001 - gunicorn sorts and logs them
@@ -336,6 +356,7 @@ class Worker(base.Worker):
     def run_application(self, request: Any, output: Output, connection: Connection) -> bool:
         response, environ = create(request, output, connection.peer, connection.server, self.cfg)
         environ["wsgi.multithread"] = True
+        environ["touchstone.inner"] = connection.inner
         if self.stopping:
             response.force_close()
         body = self.wsgi(environ, response.start_response)

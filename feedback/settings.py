@@ -82,13 +82,12 @@ INSTALLED_APPS = [
     "drf_standardized_errors",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django_prometheus",
     "feedback",
     "workers",
 ]
 
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "feedback.web.around.AroundEveryRequest",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -96,11 +95,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "feedback.web.around.LimitPages",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "feedback.web.errors.DomainErrorMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 ROOT_URLCONF = "feedback.urls"
@@ -152,7 +151,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Tests run on a file as well: an in-memory database shared by threads has other locks than the real one.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / f"touchstone-test-{os.getpid()}.sqlite3")}
 
-# Throttles count in each web process, so that sending an answer never depends on the broker being there.
+# In each process: what is remembered here is only a saving (`feedback.allowance` is what processes share).
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -229,14 +228,14 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
     "DEFAULT_METADATA_CLASS": None,  # the schema says what a door takes; OPTIONS is refused like any other method
     "EXCEPTION_HANDLER": "feedback.api.errors.exception_handler",
-    "DEFAULT_THROTTLE_CLASSES": ["feedback.api.throttling.ByToken", "feedback.api.throttling.ByAddress"],
-    "DEFAULT_THROTTLE_RATES": {
-        "token": env_str("THROTTLE_TOKEN", "6000/min"),
-        "address": env_str("THROTTLE_ADDRESS", "60/min"),
-    },
+    "DEFAULT_THROTTLE_CLASSES": ["feedback.api.throttling.ByPerson", "feedback.api.throttling.ByAddress"],
     "ENFORCE_NON_BLANK_FIELDS": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+THROTTLE_TOKEN = env_str("THROTTLE_TOKEN", "6000/min")  # a person's requests
+THROTTLE_ADDRESS = env_str("THROTTLE_ADDRESS", "60/min")  # those of an address without one
+# Of a processor, in a minute, for one person; all unknown callers at an address get a quarter of that.
+THROTTLE_CPU_SECONDS = env_int("THROTTLE_CPU_SECONDS", 40, low=1)
 SIGN_IN_ATTEMPTS_PER_MINUTE = env_int("SIGN_IN_ATTEMPTS_PER_MINUTE", 10, low=1)
 
 SPECTACULAR_SETTINGS = {
@@ -312,7 +311,8 @@ USE_TZ = True
 USE_I18N = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
-PROMETHEUS_EXPORT_MIGRATIONS = False
+# Who brings this token reads /metrics; on METRICS_BIND (`http_worker`) it is read without one.
+METRICS_TOKEN = env_secret("METRICS_TOKEN", "")
 
 LOGGING = {
     "version": 1,

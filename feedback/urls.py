@@ -1,9 +1,8 @@
 """Every path of the service."""
 
 from django.urls import include, path
-from django_prometheus.exports import ExportToDjangoView
 
-from feedback.api import health
+from feedback.api import health, metrics
 from feedback.api.urls import openai_v1
 
 handler404 = "feedback.api.errors.page_not_found"
@@ -14,6 +13,6 @@ urlpatterns = [
     path("v1/", include(openai_v1)),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("metrics", ExportToDjangoView, name="metrics"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", include("feedback.web.urls")),
 ]

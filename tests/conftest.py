@@ -13,6 +13,7 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from feedback import queue
+from feedback.allowance import ledger
 from feedback.models import Person, Project
 from feedback.rules.scopes import SCOPES
 from feedback.services import people, projects
@@ -60,6 +61,7 @@ def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.DATA_DIR = tmp_path / "data"
     settings.SECURE_SSL_REDIRECT = False
     cache.clear()
+    ledger.forget()
     monkeypatch.setattr(queue.app, "send_task", lambda *args, **options: None)
     yield
     cache.clear()

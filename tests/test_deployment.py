@@ -23,6 +23,7 @@ OURS = (
     "feedback/settings.py",
     "feedback/gunicorn_config.py",
     "feedback/http_connection.py",
+    "feedback/http_worker.py",
     "feedback/programs.py",
     "trainer/__main__.py",
 )

@@ -11,25 +11,30 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.house import free_port
 from tests.slow_clients import BODY, CHUNKS, HEAD, NOTHING, Stalled, ask, latencies, share, web_alone
 
 WORKERS, THREADS, READ = 2, 3, 3
 EVERYWHERE = [HEAD, BODY, CHUNKS, NOTHING]
 
 
+INNER = free_port()
+
+
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("web") / "data"
-    with web_alone(folder, WEB_WORKERS=str(WORKERS), WEB_THREADS=str(THREADS), WEB_READ_SECONDS=str(READ)) as made:
+    environment = {"WEB_WORKERS": str(WORKERS), "WEB_THREADS": str(THREADS), "WEB_READ_SECONDS": str(READ)}
+    with web_alone(folder, METRICS_BIND=f"127.0.0.1:{INNER}", **environment) as made:
         yield made
 
 
 def test_stalled_heads_and_bodies_hold_nothing_but_their_sockets(port: int) -> None:
     """Twice as many of each as there are threads."""
     with Stalled(port, EVERYWHERE * (WORKERS * THREADS * 2)) as stalled:
+        assert stalled.open() == len(stalled.sockets)  # a client that is only slow is not sent away at once
         for path in ("/healthz", "/readyz", "/sign-in/", "/static/feedback/app.css"):
             assert ask(port, path) == 200, path
-        assert stalled.open() == len(stalled.sockets)  # a client that is only slow is not sent away at once
         took = latencies(port, "/healthz", 1.0)
         assert share(took, 0.95) < 2, took
 
@@ -148,3 +153,21 @@ def test_healthz_says_well_on_a_kept_connection(port: int) -> None:
         assert (reply.status, json.loads(reply.read())) == (200, {"status": "ok"})
         assert reply.headers["Cache-Control"] == "no-store"
     client.close()
+
+
+def test_metrics_of_all_workers_are_read_at_their_own_address_and_nothing_else_is(port: int) -> None:
+    before = requests_counted()
+    for _ in range(20):
+        ask(port, "/sign-in/")  # on connections of their own, so that both workers have some
+    assert [requests_counted() - before for _ in range(3)] == [20] * 3
+    assert ask(INNER, "/sign-in/") == 404
+    assert ask(port, "/metrics") == 404
+
+
+def requests_counted() -> int:
+    client = http.client.HTTPConnection("127.0.0.1", INNER, timeout=10)
+    client.request("GET", "/metrics")
+    lines = client.getresponse().read().decode().splitlines()
+    client.close()
+    found = [line for line in lines if line.startswith('touchstone_requests_total{room="pages",status="2xx"}')]
+    return int(float(found[0].split()[-1])) if found else 0

@@ -1,29 +1,37 @@
-"""How often a token, or an address without one, may call. Counted in each web process."""
+"""How much a person, or an address without one, may ask for. `feedback.limits` counts, shared between processes."""
 
 from typing import Any
 
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle
 
-from feedback.address import caller_address
-from feedback.models import ApiToken
-
-
-class ByToken(SimpleRateThrottle):
-    scope = "token"
-
-    def get_cache_key(self, request: Request, view: Any) -> str | None:
-        if isinstance(request.auth, ApiToken):
-            return f"throttle-token-{request.auth.pk}"
-        return None
+from feedback import limits
+from feedback.models import Person
 
 
-class ByAddress(SimpleRateThrottle):
+class ByPerson(BaseThrottle):
+    """Whoever is known, by token or session: all of a person's tokens and sessions share one allowance."""
+
+    wanted = 0.0
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if isinstance(request.user, Person):
+            self.wanted = limits.of_person(request._request, request.user.pk)
+        return not self.wanted
+
+    def wait(self) -> float:
+        return self.wanted
+
+
+class ByAddress(BaseThrottle):
     """Callers without a valid token: guessing tokens is slow."""
 
-    scope = "address"
+    wanted = 0.0
 
-    def get_cache_key(self, request: Request, view: Any) -> str | None:
-        if request.user and request.user.is_authenticated:
-            return None
-        return f"throttle-address-{caller_address(request._request)}"
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if not (request.user and request.user.is_authenticated):
+            self.wanted = limits.of_address(request._request, page=False)
+        return not self.wanted
+
+    def wait(self) -> float:
+        return self.wanted

@@ -1,7 +1,6 @@
 """Paths of the doors for programs."""
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
 
 from feedback.api import (
     annotations,
@@ -25,6 +24,7 @@ from feedback.api import (
     quality,
     reviews,
     schedules,
+    schema,
     screening,
     snapshots,
     tasks,
@@ -153,6 +153,6 @@ lists = tuple(sorted(str(one.pattern) for one in v1 if str(one.pattern).count("/
 urlpatterns = [
     path("v1/", index.Index.as_view(rooms=lists)),
     path("v1/", include(v1)),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", schema.schema, name="schema"),
     path("docs/", docs.Docs.as_view(), name="api_docs"),
 ]

@@ -1,11 +1,13 @@
 """A DomainError that reaches a page becomes a page: what went wrong, and the way out."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from feedback.errors import NO_ROOM, DiskFull, DomainError
+from feedback.web.json_door import is_json
 
 
 class DomainErrorMiddleware:
@@ -20,7 +22,19 @@ class DomainErrorMiddleware:
             error = DiskFull()
         if not isinstance(error, DomainError):
             return None
-        if request.path.startswith(("/api/", "/v1/")):
-            body = {"type": "client_error", "errors": [{"code": error.code, "detail": error.sentence, "attr": None}]}
-            return JsonResponse(body, status=error.status)
-        return render(request, "feedback/errors/domain.html", {"error": error}, status=error.status)
+        return told(request, error)
+
+
+def told(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """An error as its caller reads it: a page, what the desk's script understands, or the error of a program."""
+    if request.path.startswith(("/api/", "/v1/")):
+        body: Any = {"type": "client_error", "errors": [{"code": error.code, "detail": error.sentence, "attr": None}]}
+        reply: HttpResponse = JsonResponse(body, status=error.status)
+    elif is_json(request):
+        body = {"code": error.code, "sentence": error.sentence, "field": error.field}
+        reply = JsonResponse(body, status=error.status)
+    else:
+        reply = render(request, "feedback/errors/domain.html", {"error": error}, status=error.status)
+    if wait := error.extra.get("retry_after"):
+        reply["Retry-After"] = str(wait)
+    return reply

@@ -1,5 +1,6 @@
 """Probes for machines, the schema and its pages, and errors outside of any view."""
 
+import gzip
 import re
 
 import pytest
@@ -39,11 +40,25 @@ def test_it_is_not_ready_before_its_migrations(client, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_metrics_are_prometheus(client):
-    client.get("/healthz")
-    reply = client.get("/metrics")
-    assert reply.status_code == 200
-    assert b"django_http_requests_total_by_view_transport_method_total" in reply.content
+class TestMetrics:
+    def test_they_are_for_whoever_has_the_token(self, client, settings):
+        assert client.get("/metrics").status_code == 404  # no token is set, so there is nothing here
+        settings.METRICS_TOKEN = "a-token-for-prometheus"
+        for given in ("", "Bearer ", "Bearer wrong", "a-token-for-prometheu"):
+            assert client.get("/metrics", HTTP_AUTHORIZATION=given).status_code == 404
+        reply = client.get("/metrics", HTTP_AUTHORIZATION="Bearer a-token-for-prometheus")
+        assert reply.status_code == 200
+        assert b'touchstone_requests_total{room="pages",status="4xx"}' in reply.content
+        assert client.post("/metrics").status_code == 405
+
+    def test_no_caller_can_make_them_many(self, client, settings):
+        settings.METRICS_TOKEN = "a-token-for-prometheus"
+        settings.THROTTLE_ADDRESS = "100000/min"
+        for number in range(40):
+            for path in (f"/nothing-{number}", f"/api/v1/nothing-{number}/", f"/v1/models/{number}", "/sign-in/"):
+                client.generic(["GET", "PUT", "TRACE", "BREW"][number % 4], path)
+        reply = client.get("/metrics", HTTP_AUTHORIZATION="Bearer a-token-for-prometheus")
+        assert len(reply.content) < 20_000
 
 
 class TestDocs:
@@ -73,6 +88,31 @@ class TestDocs:
         page = client.get("/api/docs/").content.decode()
         for path in re.findall(r'"/static/([^"]+)"', page):
             assert finders.find(path), path
+
+    def test_the_schema_is_computed_once_and_then_known_by_its_tag(self, client, monkeypatch):
+        first = client.get("/api/schema/", HTTP_ACCEPT="application/json")
+        monkeypatch.setattr("feedback.api.schema._computed", lambda: pytest.fail("computed again"))
+        again = client.get("/api/schema/?format=json", HTTP_ACCEPT_ENCODING="gzip")
+        assert again["Content-Encoding"] == "gzip"
+        assert gzip.decompress(again.content) == first.content
+        assert len(again.content) < len(first.content) / 5
+        known = client.get("/api/schema/", HTTP_ACCEPT="application/json", HTTP_IF_NONE_MATCH=first["ETag"])
+        assert (known.status_code, known.content) == (304, b"")
+        yaml = client.get("/api/schema/", HTTP_IF_NONE_MATCH=first["ETag"])  # another notation has another tag
+        assert (yaml.status_code, yaml.content[:8]) == (200, b"openapi:")
+
+    def test_a_serving_process_has_it_computed_by_another(self, client, monkeypatch, tmp_path):
+        from feedback.api import schema
+
+        monkeypatch.setattr(schema, "_documents", {})
+        monkeypatch.setattr(schema, "_maker", None)
+        monkeypatch.setattr(schema, "_computed", lambda: pytest.fail("computed here"))
+        monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))  # as this test's settings have it
+        extra = {"wsgi.multithread": True, "HTTP_ACCEPT": "application/json"}
+        reply = client.get("/api/schema/", **extra)
+        assert (reply.status_code, reply["Retry-After"]) == (503, "5")
+        assert schema._maker.wait(120) == 0
+        assert client.get("/api/schema/", **extra).json()["openapi"].startswith("3.")
 
     def test_the_schema_is_public_and_names_every_door(self, client):
         from feedback.api.urls import v1

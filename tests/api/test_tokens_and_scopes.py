@@ -144,10 +144,8 @@ def test_the_signed_in_page_calls_with_its_session_and_csrf(project, ben):
     assert taken.status_code == 201
 
 
-def test_guessing_is_slow(project, settings, monkeypatch):
-    from feedback.api.throttling import ByAddress
-
-    monkeypatch.setattr(ByAddress, "THROTTLE_RATES", {"address": "3/min"})
+def test_guessing_is_slow(project, settings):
+    settings.THROTTLE_ADDRESS = "3/min"
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION="Bearer ts_guess")
     replies = [client.get("/api/v1/projects/") for _ in range(5)]

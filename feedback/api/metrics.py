@@ -1,0 +1,71 @@
+"""Counts for Prometheus. Few series, whatever is asked for: by room of the service and by class of status."""
+
+import hmac
+import os
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+
+PROBES = ("/healthz", "/readyz", "/metrics")
+ROOMS = (("/api/", "api"), ("/v1/", "openai"), ("/static/", "static"), *((path, "probes") for path in PROBES))
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+INNER = "touchstone.inner"  # in the environment of a request that came to METRICS_BIND
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.requests = Counter("touchstone_requests", "Replies.", ["room", "status"])
+        self.seconds = Histogram("touchstone_request_seconds", "Until the reply began.", ["room"], buckets=BUCKETS)
+        self.cpu = Counter("touchstone_request_cpu_seconds", "Processor time that replies took.", ["room"])
+        self.known: dict[tuple[str, int], Any] = {}
+
+
+@cache
+def _counts() -> Counts:
+    """Made at the first request: how values are kept depends on the environment at that time."""
+    return Counts()
+
+
+def count(path: str, status: int, seconds: float, cpu: float) -> None:
+    room = next((name for beginning, name in ROOMS if path.startswith(beginning)), "pages")
+    counts = _counts()
+    key = (room, status // 100)
+    found = counts.known.get(key)
+    if found is None:
+        found = counts.known[key] = (
+            counts.requests.labels(room, f"{status // 100}xx"),
+            counts.seconds.labels(room),
+            counts.cpu.labels(room),
+        )
+    found[0].inc()
+    found[1].observe(seconds)
+    found[2].inc(max(0.0, cpu))
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For whoever comes to METRICS_BIND, or brings METRICS_TOKEN. To everybody else there is nothing here."""
+    if not request.META.get(INNER) and not _has_token(request):
+        raise Http404
+    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    wanted = settings.METRICS_TOKEN
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+    return bool(wanted) and hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _registry() -> CollectorRegistry:
+    """All web processes together, where they share a folder for it (`gunicorn_config`)."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return registry

@@ -1,0 +1,52 @@
+"""What happens around every request: it is counted, charged to its caller, and its reply is kept by nobody."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from feedback import limits
+from feedback.api import metrics
+from feedback.errors import TooManyRequests
+from feedback.models import Person
+from feedback.web.errors import told
+
+PROGRAMS = ("/api/v1/", "/v1/")  # their doors count callers themselves, when they know them
+FREE = ("/healthz", "/readyz", "/metrics", "/static/")
+# Nothing here uses these, so no page of ours, and nothing framed in one, may.
+PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
+
+
+class AroundEveryRequest:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        began, used = time.perf_counter(), time.thread_time()
+        response = self.get_response(request)
+        cost = time.thread_time() - used
+        limits.charge(request, cost)
+        metrics.count(request.path, response.status_code, time.perf_counter() - began, cost)
+        # Private pages and answers lie in no cache. Static files say for themselves how long they may.
+        if not response.has_header("Cache-Control"):
+            response["Cache-Control"] = "no-store"
+        response["Permissions-Policy"] = PERMISSIONS
+        return response
+
+
+class LimitPages:
+    """The allowance of whoever asks for a page. Comes after the session is known."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        if request.path.startswith((*PROGRAMS, *FREE)):
+            return None
+        user = request.user
+        wait = limits.of_person(request, user.pk) if isinstance(user, Person) else limits.of_address(request, page=True)
+        return told(request, TooManyRequests(wait)) if wait else None
