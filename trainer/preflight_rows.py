@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer.columns import decode_completion, encode_completions, encode_documents, encode_prompts
 from trainer.errors import SnapshotCorrupt
+from trainer.folding import folded
 from trainer.snapshot import (
     Classification,
     Demonstration,
@@ -223,10 +224,10 @@ def pieces(tokenizer: Any, ids: Sequence[int], mask: Sequence[bool]) -> list[tup
 
 
 def asked(row: Any) -> str | None:
-    """A row's prompt (or its text) as it is compared across splits: words in lower case, white space as one blank."""
+    """A row's prompt (or its text) as it is compared across splits: case, white space and what is invisible fold."""
     prompt: Messages | None = getattr(row, "prompt", None)
     text = "\n".join(message["content"] for message in prompt) if prompt is not None else getattr(row, "text", None)
-    return None if text is None else " ".join(text.casefold().split())
+    return None if text is None else " ".join(folded(text).split())
 
 
 def contradictions(lines: Sequence[Line]) -> int:

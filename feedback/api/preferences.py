@@ -57,6 +57,12 @@ class NewPreferenceSerializer(serializers.Serializer[Any]):
     external_id = serializers.CharField(
         max_length=200, required=False, allow_null=True, help_text="Yours. The same one again adds nothing."
     )
+    group = serializers.CharField(
+        max_length=200,
+        allow_blank=True,
+        default="",
+        help_text="The document, conversation or customer it is from: prompts of one group lie in one split.",
+    )
 
 
 class GivenSerializer(serializers.Serializer[Any]):
@@ -173,6 +179,7 @@ class Preferences(Door):
             source=given["source"],
             annotator_name=given["annotator"],
             external_id=given.get("external_id"),
+            group=given["group"],
         )
 
 

@@ -63,7 +63,10 @@ class PromptBriefSerializer(serializers.Serializer[Any]):
     messages = MessageSerializer(many=True)
     state = serializers.ChoiceField(choices=Prompt.State.choices)
     screening = serializers.DictField(help_text="What the guard said, or that there is none.")
-    split = serializers.CharField(help_text="train, selection or test; fixed when the prompt arrived.")
+    split = serializers.CharField(
+        help_text="train, selection or test; fixed when the prompt arrived. none: its family and its group lie in two."
+    )
+    group = serializers.CharField(allow_blank=True, help_text="The document, conversation or customer it is from.")
     source = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
     external_id = serializers.CharField(allow_null=True)
     metadata = serializers.DictField()
@@ -88,6 +91,12 @@ class NewPromptSerializer(serializers.Serializer[Any]):
     source = serializers.CharField(max_length=100, allow_blank=True, default="")  # type: ignore[assignment]
     external_id = serializers.CharField(
         max_length=200, required=False, allow_null=True, help_text="Yours. The same one again makes no second prompt."
+    )
+    group = serializers.CharField(
+        max_length=prompts.MOST_GROUP,
+        allow_blank=True,
+        default="",
+        help_text="The document, conversation or customer it is from: prompts of one group lie in one split.",
     )
     metadata = ObjectField(required=False)
 
@@ -120,11 +129,12 @@ class PromptFilter(django_filters.FilterSet):
     state = django_filters.ChoiceFilter(choices=Prompt.State.choices)
     split = django_filters.ChoiceFilter(choices=Prompt._meta.get_field("split").choices)
     source = django_filters.CharFilter()
+    group = django_filters.CharFilter()
     external_id = django_filters.CharFilter()
 
     class Meta:
         model = Prompt
-        fields = ["state", "split", "source", "external_id"]
+        fields = ["state", "split", "source", "group", "external_id"]
 
 
 def with_responses(rows: QuerySet[Prompt]) -> QuerySet[Prompt]:

@@ -49,6 +49,14 @@ class ImportSerializer(TransferSerializer):
     new = serializers.IntegerField(source="result.new", default=0)
     before = serializers.IntegerField(source="result.before", default=0, help_text="Rows that were there before.")
     rejected = serializers.IntegerField(source="result.rejected", default=0)
+    linking = serializers.IntegerField(
+        source="result.linking",
+        default=0,
+        help_text="Prompts whose family and group lie in two splits: kept, but in no snapshot.",
+    )
+    moved = serializers.IntegerField(
+        source="result.moved", default=0, help_text="Prompts that older relatives put into another split than the file."
+    )
 
 
 @extend_schema_serializer(component_name="Export")

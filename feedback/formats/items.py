@@ -59,6 +59,9 @@ class Item:
     metadata: Row = field(default_factory=dict)
     priority: int = 0
     wanted: int | None = None
+    group: str = ""  # the document, conversation or customer it is from: one split for all of it
+    split: str = ""  # where it was in the project it comes from; stays so unless its relatives here are elsewhere
+    family: str = ""  # the first message of its family, where that is not the prompt's own (an edit)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@
      "answers": [{"annotator": "ben", "answer": {"outcome": "prefer", "choice": "a", "strength": 2},
                   "shown": ["b", "a"], "seconds": 12.5, "source": "desk"}],
      "gold": {…an answer…}, "explanation": "…why it is right…", "training_round": true, "ask": {"scheme": "topic"},
-     "external_id": "7", "source": "…", "metadata": {…}, "priority": 0, "annotations_wanted": 3}
+     "external_id": "7", "source": "…", "metadata": {…}, "priority": 0, "annotations_wanted": 3,
+     "group": "…its document, conversation or customer…", "split": "test", "family": "…what it is an edit of…"}
 
 Only `prompt` must be there; without a kind, two responses are a comparison, more a ranking, none just a prompt.
 """
@@ -29,8 +30,12 @@ from feedback.formats.items import (
 
 FIELDS = {
     "kind", "prompt", "responses", "answers", "gold", "explanation", "training_round", "ask", "external_id", "source",
-    "metadata", "priority", "annotations_wanted",
+    "metadata", "priority", "annotations_wanted", "group", "split", "family",
 }  # fmt: skip
+WRITTEN = (
+    "gold", "explanation", "training_round", "ask", "external_id", "source", "metadata", "priority", "group", "split",
+    "family",
+)  # fmt: skip
 ANSWER_FIELDS = {"annotator", "answer", "shown", "seconds", "source"}
 
 
@@ -47,7 +52,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     for name in ("gold", "ask", "metadata"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, dict))
-    for name in ("external_id", "source", "explanation"):
+    for name in ("external_id", "source", "explanation", "group", "split", "family"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, str))
     if given.get("training_round") is not None:
@@ -65,7 +70,7 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         ]
     if item.answers:
         row["answers"] = [_answer(one) for one in item.answers]
-    for name in ("gold", "explanation", "training_round", "ask", "external_id", "source", "metadata", "priority"):
+    for name in WRITTEN:
         if value := getattr(item, name):
             row[name] = value
     if item.wanted is not None:

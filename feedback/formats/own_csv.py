@@ -27,8 +27,9 @@ MODELS = [f"model_{letter}" for letter in LETTERS]
 COLUMNS = [
     "external_id", "kind", "prompt", *RESPONSES, *MODELS, "annotator", "annotator_source", "choice", "strength",
     "answer", "shown", "seconds", "gold", "explanation", "training_round", "ask", "source", "metadata", "priority",
-    "annotations_wanted",
+    "annotations_wanted", "group", "split", "family",
 ]  # fmt: skip
+KEPT_TOGETHER = ("group", "split", "family")
 RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -66,6 +67,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     item.source = cells.get("source", "")
     item.priority = _number(cells, "priority", int) or 0
     item.wanted = _number(cells, "annotations_wanted", int)
+    item.group, item.split, item.family = (cells.get(name, "") for name in KEPT_TOGETHER)
     yield item
 
 
@@ -82,7 +84,7 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     for name in ("gold", "ask", "metadata"):
         if value := getattr(item, name):
             row[name] = _text(value)
-    row["explanation"] = item.explanation
+    row |= {name: getattr(item, name) for name in (*KEPT_TOGETHER, "explanation")}
     row["training_round"] = "yes" if item.training_round else ""
     row["priority"] = str(item.priority or "")
     row["annotations_wanted"] = "" if item.wanted is None else str(item.wanted)

@@ -9,12 +9,13 @@ from feedback.models.jobs import Job, WorkerProcess
 from feedback.models.people import ApiToken, Person
 from feedback.models.preferences import PreferencePair
 from feedback.models.projects import GuidelineVersion, Membership, Project
-from feedback.models.prompts import Conversation, Prompt, Response, Split, Thumb
+from feedback.models.prompts import FROZEN_SPLITS, Conversation, FamilyKey, Prompt, Response, Split, Thumb
 from feedback.models.registry import Deployment, Evaluation, ModelVersion
 from feedback.models.tasks import Arm, Assignment, Kind, QueueCursor, Task, TaskResponse
 from feedback.models.training import Chain, RunAlarm, RunPoint, RunSamples, Schedule, Stage, TrainingRun
 
 __all__ = [
+    "FROZEN_SPLITS",
     "Annotation",
     "ApiToken",
     "Arm",
@@ -30,6 +31,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "Exclusion",
+    "FamilyKey",
     "Flag",
     "GuidelineVersion",
     "IdempotencyRecord",

@@ -1,19 +1,25 @@
 """Prompts, conversations, responses, and clients' thumbs on them."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Substr
 
 from feedback.models.base import Row
 
 # What is still to come. Said with "or", here and in queries: SQLite finds no partial index for a list of states.
 NOT_READY = Q(state="received") | Q(state="screened")
 TO_COME = Q(state="queued") | Q(state="running")
+FAMILY_PREFIX = 8  # digits of a family's hash in its index: hashes come in no order, so each writes a page of its own
 
 
 class Split(models.TextChoices):
     TRAIN = "train"  # may be trained on
     SELECTION = "selection"  # early stopping and choice of settings only
     TEST = "test"  # evaluation and the gate only
+    NONE = "none"  # in no snapshot: its family and its group lie in two splits
+
+
+FROZEN_SPLITS = (Split.TRAIN, Split.SELECTION, Split.TEST)  # those that a snapshot has files of
 
 
 class Conversation(Row):
@@ -44,6 +50,9 @@ class Prompt(Row):
     messages = models.JSONField()
     family = models.CharField(max_length=64, help_text="Hash of the project's salt and the first user message.")
     split = models.CharField(max_length=16, choices=Split.choices)
+    group = models.CharField(
+        max_length=200, blank=True, help_text="The document, conversation or customer it is from: one split for all."
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
     source = models.CharField(max_length=100, blank=True)
     external_id = models.CharField(max_length=200, null=True, blank=True)
@@ -62,6 +71,8 @@ class Prompt(Row):
             models.Index(fields=["project", "-id"], name="prompt_newest_first"),
             models.Index(fields=["project", "id"], condition=Q(state="received"), name="prompt_waits_for_guard"),
             models.Index(fields=["project"], condition=NOT_READY, name="prompt_waiting"),
+            models.Index(F("project"), Substr("family", 1, FAMILY_PREFIX), F("id"), name="prompt_by_family"),
+            models.Index(fields=["project", "group", "id"], condition=Q(group__gt=""), name="prompt_by_group"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),
@@ -74,6 +85,20 @@ class Prompt(Row):
     def text(self) -> str:
         """The last user message: what a list shows."""
         return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
+
+
+class FamilyKey(models.Model):
+    """Another key under which a family is found: of an edited first message, or of one with invisible characters.
+
+    A new prompt whose first message hashes to `key` follows the split of `family`.
+    """
+
+    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=64)
+    family = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="one_family_per_key")]
 
 
 class Response(Row):

@@ -1,14 +1,14 @@
 """Whether a text contains what evaluation asks: then it must not be trained on.
 
-Words are compared, without case and punctuation. A prompt of 13 words or more is contained if any 13 of its words in a
-row are (Brown et al. 2020, appendix C); a shorter one if all of it is; one of fewer than 5 words, which anybody might
-write, only if it is a line of its own.
+Words are compared, without case, punctuation and invisible characters. A prompt of 13 words or more is contained if
+any 13 of its words in a row are (Brown et al. 2020, appendix C); a shorter one if all of it is; one of fewer than 5
+words, which anybody might write, only if it is a line of its own.
 """
 
 import re
 from collections.abc import Iterable
 
-from feedback.rules.splits import normalised
+from feedback.rules.splits import folded, normalised
 
 GRAM = 13
 FEWEST = 5
@@ -55,4 +55,4 @@ class Evaluation:
 
 
 def words_of(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(folded(text))

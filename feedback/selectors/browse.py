@@ -34,8 +34,8 @@ def prompts_of(project: Project) -> QuerySet[Prompt]:
 
 
 def narrowed(prompts: QuerySet[Prompt], chosen: dict[str, Any]) -> QuerySet[Prompt] | None:
-    """Prompts with the chosen state, split, source and text; None when nothing is chosen."""
-    equal = {name: chosen[name] for name in ("state", "split", "source") if chosen.get(name)}
+    """Prompts with the chosen state, split, source, group and text; None when nothing is chosen."""
+    equal = {name: chosen[name] for name in ("state", "split", "source", "group") if chosen.get(name)}
     if chosen.get("q"):
         # The column is JSON text: a quotation mark or a letter beyond ASCII is escaped in it.
         equal["messages__icontains"] = chosen["q"]

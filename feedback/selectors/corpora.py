@@ -17,10 +17,10 @@ HASHES = 500  # in one query: SQLite takes no more than some thousand parameters
 
 def evaluation(project: Project) -> Evaluation:
     """What the project's selection and test prompts ask: every message of a user in them."""
-    held_out = Prompt.objects.filter(project=project).exclude(split=Split.TRAIN).values_list("messages", flat=True)
+    held_out = Prompt.objects.filter(project=project, split__in=(Split.SELECTION, Split.TEST))
     return Evaluation(
         message["content"]
-        for messages in held_out.iterator(chunk_size=CHUNK)
+        for messages in held_out.values_list("messages", flat=True).iterator(chunk_size=CHUNK)
         for message in messages
         if message["role"] == "user"
     )

@@ -50,6 +50,8 @@ class Cursor:
     new: int = 0
     tasks: int = 0
     before: int = 0
+    linking: int = 0  # in no split: their family and their group lie in two
+    moved: int = 0  # in another split than in the project that they come from
     rejected: int = 0
     rejected_bytes: int = 0
     problem: str = ""
@@ -292,7 +294,10 @@ def _commit(
         try:
             with transaction.atomic():
                 began = time.monotonic()
-                after.tasks += intake_rows.write(job.project, job.requested_by, good, known)
+                written = intake_rows.write(job.project, job.requested_by, good, known)
+                after.tasks += written.tasks
+                after.linking += written.linking
+                after.moved += written.moved
                 jobs.keep(job, asdict(after))
                 bulk.check_keys(meanwhile=batches.read)
             pace.took(batch, time.monotonic() - began)

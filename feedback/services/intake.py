@@ -12,6 +12,7 @@ from feedback.models import (
     Kind,
     Project,
     Prompt,
+    Split,
     Task,
 )
 from feedback.rules import gold as gold_rules
@@ -20,8 +21,7 @@ from feedback.rules import payloads, schemes
 from feedback.rules.canonical import body_hash
 from feedback.rules.kinds.question import PROMPT as ON_PROMPT
 from feedback.rules.pairing import PRIORITIES
-from feedback.rules.splits import family_of
-from feedback.services import guarding, people, tasks
+from feedback.services import guarding, people, placement, tasks
 from feedback.services.bulk import as_json, digests_of, new_uuids
 
 HASHED = "sha256:"  # begins the external ids that are hashes of the item, which exports leave out
@@ -39,7 +39,7 @@ class Ready:
     item: Item
     key: str
     digest: str
-    family: str
+    newcomer: placement.Newcomer
     prompt: str
     metadata: str
     names: list[str]
@@ -69,10 +69,12 @@ def ready(project: Project, item: Item) -> Ready:
     if item.gold is None and (item.training_round or item.explanation):
         name = "training_round" if item.training_round else "explanation"
         raise InvalidRow(name, "It goes with a right answer. Say under gold what is right.")
-    texts = (("external_id", item.external_id or "", 200), ("source", item.source, 100))
-    for name, value, most in (*texts, ("explanation", item.explanation, 5000)):
+    texts = (("external_id", item.external_id or "", 200), ("source", item.source, 100), ("group", item.group, 200))
+    for name, value, most in (*texts, ("explanation", item.explanation, 5000), ("family", item.family, MOST_TEXT)):
         if len(value) > most:
             raise InvalidRow(name, f"It has {len(value)} characters; at most {most} are kept.")
+    if item.split and item.split not in Split.values:
+        raise InvalidRow("split", f"It must be one of {', '.join(Split.values)}; got {item.split!r}.")
     _check_scheme(project, item)
     digest = body_hash(
         [
@@ -80,15 +82,16 @@ def ready(project: Project, item: Item) -> Ready:
             [[one.annotator, one.source, one.answer, one.shown] for one in item.answers],
             item.gold, item.ask, item.source, item.priority, item.wanted, item.metadata,
             *([item.explanation, item.training_round] if item.explanation or item.training_round else []),
+            *([{"group": item.group}] if item.group else []),
         ]
     )  # fmt: skip
-    family = family_of(project.split_salt, item.prompt)
+    new = placement.newcomer(project, item.prompt, group=item.group, opening=item.family, asked=item.split)
     try:
         metadata = as_json(item.metadata) if item.metadata else "{}"
     except ValueError:
         raise InvalidRow("metadata", "A number in it is beyond measure.") from None
     names = new_uuids(len(item.responses))
-    one = Ready(item, item.external_id or HASHED + digest, digest, family, as_json(item.prompt), metadata, names)
+    one = Ready(item, item.external_id or HASHED + digest, digest, new, as_json(item.prompt), metadata, names)
     if told:
         one.screening = as_json(told)
     _resolve(project, one)

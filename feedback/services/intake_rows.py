@@ -4,6 +4,7 @@ What is written are the rows that the desk writes, so that quality, lineage and 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from feedback.models import (
     Project,
     Prompt,
     Response,
+    Split,
     Task,
     TaskResponse,
     Thumb,
@@ -26,17 +28,26 @@ from feedback.rules import payloads
 from feedback.rules.consensus import disagree
 from feedback.rules.pairing import queue_key
 from feedback.rules.preference import CLEAR
-from feedback.rules.splits import split_of
-from feedback.services import guarding, tasks
+from feedback.services import guarding, placement, tasks
 from feedback.services.bulk import Writer, as_json, new_uuids, reserve
 from feedback.services.intake import Known, Ready
 
 
-def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Known) -> int:
-    """Write what is new. Call in a transaction, after `Known` was asked for the batch. Returns how many tasks."""
+@dataclass(frozen=True)
+class Written:
+    """What a batch has made: tasks, prompts that would link two splits, and prompts that moved from the file's."""
+
+    tasks: int = 0
+    linking: int = 0
+    moved: int = 0
+
+
+def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Known) -> Written:
+    """Write what is new. Call in a transaction, after `Known` was asked for the batch."""
     new = [one for one in batch if one.key not in seen.digests]
     if not new:
-        return 0
+        return Written()
+    places = placement.place(project, [one.newcomer for one in new])
     now = datetime.now(UTC)
     prompt_keys = reserve(Prompt, len(new))
     response_keys = reserve(Response, sum(len(one.item.responses) + _written(one) for one in new))
@@ -45,11 +56,11 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
     names = iter(new_uuids(len(new) + len(asked)))
     rows = _Rows(project, by, now, seen)
     place = 0
-    for one, prompt_key in zip(new, prompt_keys, strict=True):
+    for one, prompt_key, placed in zip(new, prompt_keys, places, strict=True):
         count = len(one.item.responses)
         keys = response_keys[place : place + count]
         place += count
-        rows.add_prompt(one, prompt_key, next(names), keys)
+        rows.add_prompt(one, prompt_key, next(names), placed.split, keys)
         if one.item.kind == THUMB:
             rows.add_thumbs(one, keys[0])
         elif one.item.kind != PROMPT:
@@ -61,7 +72,8 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
         guarding.ask_worker(project)
     if any(one.item.priority for one in asked):
         tasks.rewind_cursors(project)
-    return len(asked)
+    linking = sum(placed.split == Split.NONE for placed in places)
+    return Written(len(asked), linking, sum(placed.moved for placed in places))
 
 
 class _Rows:
@@ -74,22 +86,14 @@ class _Rows:
         self.open = Task.State.WAITING.value if self.held else Task.State.OPEN.value
         self.tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
 
-    def add_prompt(self, one: Ready, key: int, name: str, responses: list[int]) -> None:
+    def add_prompt(self, one: Ready, key: int, name: str, split: str, responses: list[int]) -> None:
         item = one.item
         self.tables["prompt"].append(
             (
-                key,
-                name,
-                one.prompt,
-                one.family,
-                split_of(one.family),
-                item.source,
-                one.key,
-                one.digest,
-                one.metadata,
-                one.screening,
+                key, name, one.prompt, one.newcomer.family, split, item.group, item.source, one.key, one.digest,
+                one.metadata, one.screening,
             )
-        )
+        )  # fmt: skip
         for response, public_id, candidate in zip(responses, one.names, item.responses, strict=True):
             model = candidate.model or f"{item.source or 'import'} (unknown)"
             self.tables["response"].append((response, public_id, key, candidate.text, model, None, None))
@@ -193,7 +197,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "prompt": (
         Prompt,
         (
-            "id", "public_id", "messages", "family", "split", "source", "external_id", "body_hash", "metadata",
+            "id", "public_id", "messages", "family", "split", "group", "source", "external_id", "body_hash", "metadata",
             "screening",
         ),
     ),

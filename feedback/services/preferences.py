@@ -42,6 +42,7 @@ def give_preference(
     source: str,
     annotator_name: str,
     external_id: str | None = None,
+    group: str = "",
 ) -> tuple[PreferencePair, bool]:
     """One settled comparison from elsewhere. Empty responses are allowed: the world's data has them.
 
@@ -68,7 +69,9 @@ def give_preference(
         raise Invalid("Say who preferred it: source and annotator.", field="annotator")
     if project.state == Project.State.CLOSED:
         raise ProjectClosed("The project is closed and takes no preferences.")
-    digest = body_hash([messages, chosen, rejected, strength, source, annotator_name])
+    prompts.check_group(group)
+    of_group = [group] if group else []
+    digest = body_hash([messages, chosen, rejected, strength, source, annotator_name, *of_group])
     if external_id is not None and (before := _same(project, external_id, digest)):
         return before, False
     arrival = guarding.arrive(project, messages)
@@ -81,6 +84,7 @@ def give_preference(
             prompt = prompts.new_prompt(
                 project=project,
                 messages=arrival.messages,
+                group=group,
                 source=source,
                 created_by=by,
                 screening=arrival.told,

@@ -8,10 +8,10 @@ from feedback.errors import ExternalIdConflict, Invalid, ProjectClosed
 from feedback.models import Conversation, ModelVersion, Person, Project, Prompt, Response
 from feedback.rules import messages as message_rules
 from feedback.rules.canonical import body_hash
-from feedback.rules.splits import family_of, split_of
-from feedback.services import generation, guarding
+from feedback.services import generation, guarding, placement
 
 MAX_RESPONSES = 16
+MOST_GROUP = 200
 
 
 def submit_prompt(
@@ -23,12 +23,14 @@ def submit_prompt(
     external_id: str | None = None,
     metadata: dict[str, Any] | None = None,
     responses_wanted: int | None = None,
+    group: str = "",
     turn_of: Conversation | None = None,
     follows: Prompt | None = None,
 ) -> tuple[Prompt, bool]:
     """Store a prompt, screen it, and ask the serving model for its responses.
 
     Args:
+        group: the document, conversation or customer that it is from; rows of one group lie in one split.
         turn_of, follows: the conversation that it is a turn of, and the turn before it, whose split it inherits.
 
     Returns:
@@ -51,13 +53,15 @@ def submit_prompt(
     if project.state == Project.State.CLOSED:
         raise ProjectClosed("The project is closed and takes no prompts.")
     arrival = guarding.arrive(project, messages)
-    digest = body_hash([messages, source, metadata or {}, wanted])
+    check_group(group)
+    digest = body_hash([messages, source, metadata or {}, wanted, *([group] if group else [])])
     if external_id is not None and (before := _same(project, external_id, digest)):
         return before, False
     try:
         with transaction.atomic():
             prompt = Prompt.objects.create(
-                **(_columns(project, arrival.messages) | _turn(turn_of, follows)),
+                **_columns(project, arrival.messages, group, follows),
+                **_turn(turn_of, follows),
                 source=source,
                 external_id=external_id,
                 body_hash=digest,
@@ -95,10 +99,16 @@ def want_more(*, prompt: Prompt, by: Person | None, count: int) -> list[Response
         return generation.request_responses(prompt=prompt, count=count, by=by)
 
 
-def new_prompt(*, project: Project, messages: list[dict[str, str]], **columns: Any) -> Prompt:
-    """An unsaved prompt with its family and split, for imports that write many at once. `messages` are checked."""
+def check_group(group: str) -> None:
+    """Raises Invalid unless it can be kept as a group."""
+    if len(group) > MOST_GROUP or "\x00" in group:
+        raise Invalid(f"A group is text of at most {MOST_GROUP} characters.", field="group")
+
+
+def new_prompt(*, project: Project, messages: list[dict[str, str]], group: str = "", **columns: Any) -> Prompt:
+    """An unsaved prompt with its family and split. `messages` are checked. Call in a transaction, and save it there."""
     return Prompt(
-        **_columns(project, messages), **{"state": Prompt.State.READY, "screening": {"guard": None}} | columns
+        **_columns(project, messages, group), **{"state": Prompt.State.READY, "screening": {"guard": None}} | columns
     )
 
 
@@ -157,22 +167,23 @@ def _stored(project: Project, columns: dict[str, Any]) -> Response:
     return response
 
 
-def _columns(project: Project, messages: list[dict[str, str]]) -> dict[str, Any]:
-    family = family_of(project.split_salt, messages)
-    return {"project": project, "messages": messages, "family": family, "split": split_of(family)}
+def _columns(
+    project: Project, messages: list[dict[str, str]], group: str = "", follows: Prompt | None = None
+) -> dict[str, Any]:
+    """Messages and what decides their split: a turn lies where the one before it lies."""
+    columns: dict[str, Any] = {"project": project, "messages": messages}
+    if follows is not None:
+        placement.remember(project, messages, follows.family)
+        return columns | {"family": follows.family, "split": follows.split, "group": follows.group}
+    new = placement.newcomer(project, messages, group=group)
+    (place,) = placement.place(project, [new])
+    return columns | {"family": new.family, "split": place.split, "group": group}
 
 
 def _turn(conversation: Conversation | None, follows: Prompt | None) -> dict[str, Any]:
     if conversation is None:
         return {}
-    if follows is None:
-        return {"conversation": conversation, "turn": 1}
-    return {
-        "conversation": conversation,
-        "turn": follows.turn + 1,
-        "family": follows.family,
-        "split": follows.split,
-    }
+    return {"conversation": conversation, "turn": follows.turn + 1 if follows else 1}
 
 
 def _same(project: Project, external_id: str, digest: str) -> Prompt | None:

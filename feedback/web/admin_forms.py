@@ -211,6 +211,7 @@ class PromptFilter(PageForm):
     state = forms.ChoiceField(choices=[("", "any state"), *Prompt.State.choices], required=False)
     split = forms.ChoiceField(choices=[("", "any split"), *Split.choices], required=False)
     source = forms.CharField(max_length=100, required=False, widget=forms.TextInput(attrs={"list": "sources"}))
+    group = forms.CharField(max_length=200, required=False)
 
 
 class NewPromptsForm(PageForm):
@@ -223,6 +224,11 @@ class NewPromptsForm(PageForm):
         min_value=0,
         max_value=16,
         help_text="From the model that serves now. 0: none.",
+    )
+    group = forms.CharField(
+        max_length=200,
+        required=False,
+        help_text="Optional: the document, conversation or customer they are from. One group lies in one split.",
     )
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)  # sending the page twice stores nothing twice
 

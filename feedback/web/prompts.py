@@ -78,6 +78,7 @@ def _submit(request: HttpRequest, project: Project, form: NewPromptsForm) -> lis
                 source="page",
                 external_id=f"page:{form.cleaned_data['key']}:{place}",
                 responses_wanted=form.cleaned_data["responses_wanted"],
+                group=form.cleaned_data["group"].strip(),
             )
         except DomainError as error:
             if len(texts) > 1:

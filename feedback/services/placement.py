@@ -1,0 +1,134 @@
+"""Which split new prompts get: that of their oldest relative, by family or by group. For every way in.
+
+Rows that came before never move. Of two writers at once, the second sees what the first has written: on SQLite the
+write lock sees to it, on PostgreSQL a lock of the project, which only rows with a group hold alone. Rows without one
+need not wait for each other: what is no one's relative is placed by its own hash.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from feedback.models import FamilyKey, Project
+from feedback.models.prompts import FAMILY_PREFIX
+from feedback.rules.splits import NO_SPLIT, Elder, Place, earlier_family_of, family_of, place_of
+from feedback.services.bulk import as_json
+
+LOCK = 0x73706C74  # a number of our own among PostgreSQL's advisory locks
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A prompt to be placed.
+
+    Attributes:
+        family: its key. others: keys under which older rows of it may be found. own: of its own words, if it is an
+            edit. group, asked: what a file or a client tells.
+    """
+
+    family: str
+    others: tuple[str, ...] = ()
+    own: str = ""
+    group: str = ""
+    asked: str = ""
+
+
+def newcomer(
+    project: Project, messages: list[dict[str, Any]], *, group: str = "", opening: str = "", asked: str = ""
+) -> Newcomer:
+    """A prompt as placement sees it.
+
+    Args:
+        opening: the first message of its family, where that is not its own: an edit stays with what it is an edit of.
+    """
+    first = [{"role": "user", "content": opening}] if opening else messages
+    family = family_of(project.split_salt, first)
+    earlier = family
+    if not all(message["content"].isascii() for message in first):
+        earlier = earlier_family_of(project.split_salt, first)
+    own = family_of(project.split_salt, messages) if opening else family
+    others = tuple(key for key in (earlier, own) if key != family)
+    return Newcomer(family, others, own if own != family else "", group, asked)
+
+
+def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
+    """The place of each row, in order; the ones before it in the batch count as older. Call in a transaction."""
+    if not rows:
+        return []
+    groups = {row.group for row in rows if row.group}
+    _lock(project, alone=bool(groups))
+    families = {key for row in rows for key in (row.family, *row.others)}
+    names = _other_names(project, families)
+    by_family = _elders(project, _FAMILIES, families | set(names.values()))
+    by_group = _elders(project, _GROUPS, groups) if groups else {}
+    places = []
+    for row in rows:
+        keys = [row.family, *row.others]
+        keys += [names[key] for key in keys if key in names]
+        place = place_of(
+            family=row.family,
+            by_family=min((by_family[key] for key in keys if key in by_family), key=_age, default=None),
+            group=row.group,
+            by_group=by_group.get(row.group) if row.group else None,
+            salt=project.split_salt,
+            asked=row.asked,
+        )
+        places.append(place)
+        if place.split != NO_SPLIT:
+            newest = Elder(2**63, place.split)
+            by_family.setdefault(row.family, newest)
+            if row.group:
+                by_group.setdefault(row.group, newest)
+    if edits := {row.own: row.family for row in rows if row.own}:
+        made = [FamilyKey(project=project, key=own, family=family) for own, family in sorted(edits.items())]
+        FamilyKey.objects.bulk_create(made, ignore_conflicts=True)
+    return places
+
+
+def remember(project: Project, messages: list[dict[str, Any]], family: str) -> None:
+    """A prompt that stays in another's family: what has the same words from now on follows it."""
+    key = family_of(project.split_salt, messages)
+    if key != family:
+        made = [FamilyKey(project=project, key=key, family=family)]
+        FamilyKey.objects.bulk_create(made, ignore_conflicts=True)
+
+
+def _age(elder: Elder) -> int:
+    return elder.key
+
+
+def _lock(project: Project, *, alone: bool) -> None:
+    if connection.vendor == "postgresql":
+        name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {name}(%s, %s)", [LOCK, project.pk])
+
+
+# The oldest row of each key. Keys go as one value, however many they are; each is looked up in the index.
+_ELDERS = """SELECT wanted.value, elder.id, elder.split FROM {keys} JOIN feedback_prompt elder ON elder.id =
+    (SELECT id FROM feedback_prompt WHERE project_id = %s AND {same} AND split <> 'none' ORDER BY id LIMIT 1)"""
+_FAMILIES = f"substr(family, 1, {FAMILY_PREFIX}) = substr(wanted.value, 1, {FAMILY_PREFIX}) AND family = wanted.value"
+_GROUPS = '"group" > \'\' AND "group" = wanted.value'
+_KEYS = {"sqlite": "json_each(%s) wanted", "postgresql": "unnest(%s::text[]) AS wanted(value)"}
+
+
+_NAMES = """SELECT wanted.value, known.family FROM {keys} JOIN feedback_familykey known
+    ON known.project_id = %s AND known.key = wanted.value"""
+
+
+def _elders(project: Project, same: str, keys: Iterable[str]) -> dict[str, Elder]:
+    statement = _ELDERS.format(keys=_KEYS[connection.vendor], same=same)
+    return {value: Elder(key, split) for value, key, split in _ask(statement, keys, project)}
+
+
+def _other_names(project: Project, keys: Iterable[str]) -> dict[str, str]:
+    return dict(_ask(_NAMES.format(keys=_KEYS[connection.vendor]), keys, project))
+
+
+def _ask(statement: str, keys: Iterable[str], project: Project) -> list[Any]:
+    told = sorted(keys)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [as_json(told) if connection.vendor == "sqlite" else told, project.pk])
+        return cursor.fetchall()
