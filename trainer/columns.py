@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.snapshot import Demonstration, Document, Messages, Preference
+from trainer.snapshot import ROLES, Demonstration, Document, Messages, Preference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Columns = dict[str, list[Any]]
 
-ROLES = ("system", "user", "assistant")
 STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
 
 
@@ -113,7 +112,7 @@ def sft_columns(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration
 def preference_columns(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Preference], max_length: int, margin_scale: float = 0.0
 ) -> Columns:
-    """TRL's preference columns: `chosen_ids`, `rejected_ids`, `margin` (log-odds, by strength).
+    """TRL's preference columns: `chosen_ids`, `rejected_ids`, `margin` (log-odds, by strength), `weight` if unlike.
 
     A row occurs `count` times. Pairs longer than max_length are left out: a cut answer is not what was judged.
     """
@@ -130,4 +129,12 @@ def preference_columns(
             columns["rejected_ids"].append(prompt + no)
             columns["margin"].append(margin)
             columns["row"].append(number)
+    with_weights(columns, [rows[number].weight for number in columns["row"]])
     return columns
+
+
+def with_weights(columns: Columns, weights: Sequence[float]) -> None:
+    """Add `weight`, of mean 1 over the columns, unless all rows weigh the same: then the loss is the plain one."""
+    if weights and min(weights) != max(weights):
+        mean = sum(weights) / len(weights)
+        columns["weight"] = [weight / mean for weight in weights]

@@ -1,7 +1,8 @@
 """Every setting of every stage as JSON, with type, default, bounds and the presets' values: what a form or a door that
 does not know this package checks by.
 
-`python -m trainer.describe > feedback/rules/settings.json` writes the copy that the service reads; a test holds them
+`python -m trainer.describe > feedback/rules/settings.json` writes the copy that the service reads, and
+`python -m trainer.describe rows > feedback/rules/rows.json` the table of fields of a snapshot's rows. Tests hold them
 equal.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import types
 import typing
 from typing import Any, Union
 
 from trainer.config import CONFIGS, PRESETS
+from trainer.snapshot import FIELDS, ROLES
 
-NAMES = {int: "integer", float: "number", bool: "boolean", str: "text"}
+NAMES = {int: "integer", float: "number", bool: "boolean", str: "text", list: "list"}
 
 
 def describe() -> dict[str, Any]:
@@ -34,11 +37,17 @@ def describe() -> dict[str, Any]:
     return {"stages": stages, "presets": presets}
 
 
+def describe_rows() -> dict[str, Any]:
+    """{"roles": [role], "kinds": {kind: {field: "text" | "list" | "integer" | "boolean"}}}, as the reader checks."""
+    kinds = {kind: {name: NAMES[expected] for name, expected in fields.items()} for kind, fields in FIELDS.items()}
+    return {"roles": list(ROLES), "kinds": kinds}
+
+
 def _setting(field: Any, hint: Any) -> dict[str, Any]:
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     kind = next(one for one in kinds if one is not type(None))
-    told: dict[str, Any] = {"type": NAMES.get(kind, "object")}
-    if kind in NAMES:
+    told: dict[str, Any] = {"type": "object" if kind is list else NAMES.get(kind, "object")}
+    if told["type"] != "object":
         told["default"] = field.default
     if type(None) in kinds:
         told["null"] = True
@@ -50,4 +59,5 @@ def _setting(field: Any, hint: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(describe(), indent=1, sort_keys=True))
+    told = describe_rows() if sys.argv[1:] == ["rows"] else describe()
+    print(json.dumps(told, indent=1, sort_keys=True))

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.columns import Columns, encode_completions, encode_prompts
+from trainer.columns import Columns, encode_completions, encode_prompts, with_weights
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.loop import Hook, answers, go, load_best
 from trainer.lora import adapt
 from trainer.models import load_policy, load_tokenizer, parameters, save_model
-from trainer.reward import pad_right
+from trainer.reward import pad_right, weight_of, weighted
 from trainer.seeds import seed_everything
 from trainer.sft import eos_rate, shown_prompts
 from trainer.snapshot import Messages, Preference, Snapshot, Unpaired, open_snapshot
@@ -86,12 +86,16 @@ def run(context: RunContext) -> StageResult:
 
 
 def pair_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: int) -> tuple[Columns, int]:
-    """TRL's columns `prompt_ids`, `chosen_ids`, `rejected_ids`, as often as a row occurs; how many were too long."""
+    """TRL's columns `prompt_ids`, `chosen_ids`, `rejected_ids`, as often as a row occurs; how many were too long.
+
+    `weight` is there if rows weigh unlike.
+    """
     rows = list(snapshot.rows(split, Preference))
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     chosen = encode_completions(tokenizer, [row.chosen for row in rows])
     rejected = encode_completions(tokenizer, [row.rejected for row in rows])
     columns: Columns = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
+    weights: list[float] = []
     left_out = 0
     for row, prompt, yes, no in zip(rows, prompts, chosen, rejected, strict=True):
         if len(prompt) + max(len(yes), len(no)) > max_length:
@@ -99,6 +103,8 @@ def pair_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: int
             continue
         for name, ids in (("prompt_ids", prompt), ("chosen_ids", yes), ("rejected_ids", no)):
             columns[name] += [ids] * row.count
+        weights += [row.weight] * row.count
+    with_weights(columns, weights)
     return columns, left_out
 
 
@@ -108,13 +114,14 @@ def single_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: i
     if not rows:
         pairs = list(snapshot.rows(split, Preference))
         rows = [
-            Unpaired(pair.prompt, text, good, pair.hash, pair.count)
+            Unpaired(pair.prompt, text, good, pair.hash, pair.count, pair.weight)
             for pair in pairs
             for text, good in ((pair.chosen, True), (pair.rejected, False))
         ]
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     completions = encode_completions(tokenizer, [row.completion for row in rows])
     columns: Columns = {"prompt_ids": [], "completion_ids": [], "label": []}
+    weights: list[float] = []
     left_out = 0
     for row, prompt, completion in zip(rows, prompts, completions, strict=True):
         if len(prompt) + len(completion) > max_length:
@@ -122,6 +129,8 @@ def single_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: i
             continue
         for name, value in (("prompt_ids", prompt), ("completion_ids", completion), ("label", row.label)):
             columns[name] += [value] * row.count
+        weights += [row.weight] * row.count
+    with_weights(columns, weights)
     return columns, left_out
 
 
@@ -149,34 +158,44 @@ def check_columns(stage: str, columns: Columns, left_out: int) -> None:
         raise DataUnusable("KTO needs three responses at least.", remedy="Collect more.")
 
 
-def dpo_loss(chosen: Tensor, rejected: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
+def dpo_loss(
+    chosen: Tensor, rejected: Tensor, beta: float, label_smoothing: float = 0.0, weight: Tensor | None = None
+) -> Tensor:
     """-(1 - e) log sigmoid(beta (chosen - rejected)) - e log sigmoid(-beta (chosen - rejected)), mean, nats.
 
     Args:
         chosen, rejected: log pi / pi_ref of whole completions, nats, shape (B,).
         beta: > 0. label_smoothing: e, in [0, 0.5).
+        weight: what each pair counts, of mean 1 over the data, shape (B,); None is 1.
 
     Source: Rafailov et al. 2023, equation 7.
     """
     gap = beta * (chosen - rejected)
     smooth = nn.functional.logsigmoid(gap) * (1 - label_smoothing) + nn.functional.logsigmoid(-gap) * label_smoothing
-    return -smooth.mean()
+    return -weighted(smooth, weight).mean()
 
 
 def kto_loss(
-    log_ratio: Tensor, label: Tensor, kl: Tensor, beta: float, desirable: float = 1.0, undesirable: float = 1.0
+    log_ratio: Tensor,
+    label: Tensor,
+    kl: Tensor,
+    beta: float,
+    desirable: float = 1.0,
+    undesirable: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Mean of w (1 - sigmoid(± beta (log_ratio - kl))), + for good responses, - for bad ones, in [0, w].
 
     Args:
         log_ratio: log pi / pi_ref of whole completions, nats, shape (B,). label: true is good, shape (B,).
         kl: the reference point z0 >= 0, nats, scalar. desirable, undesirable: the weights w.
+        weight: what each response counts besides, of mean 1 over the data, shape (B,); None is 1.
 
     Source: Ethayarajh et al. 2024, equation 8.
     """
     sign = label.float() * 2 - 1
-    weight = torch.where(label.bool(), desirable, undesirable)
-    return (weight * (1 - torch.sigmoid(sign * beta * (log_ratio - kl)))).mean()
+    of_side = torch.where(label.bool(), desirable, undesirable)
+    return weighted(of_side * (1 - torch.sigmoid(sign * beta * (log_ratio - kl))), weight).mean()
 
 
 class Heldout:
@@ -206,20 +225,21 @@ class Heldout:
             completion_logps(model, rows, self.pad_id) - reference
             for rows, reference in zip(self.rows, self.reference, strict=True)
         )
+        weight = weight_of(self.columns)
         if self.stage == "dpo":
             right = (first > second).float() + 0.5 * (first == second).float()
-            loss = dpo_loss(first, second, self.config.beta, self.config.label_smoothing)
+            loss = dpo_loss(first, second, self.config.beta, self.config.label_smoothing, weight)
             liked = first
         else:
             label = torch.tensor(self.columns["label"])
             kl = second.mean().clamp(min=0)
             weights = (self.config.desirable_weight, self.config.undesirable_weight)
-            loss = kto_loss(first, label, kl, self.config.beta, *weights)
+            loss = kto_loss(first, label, kl, self.config.beta, *weights, weight)
             right = ((first > kl) == label).float()
             liked = first[label] if label.any() else first
         return {
             "selection_loss": float(loss),
-            "selection_accuracy": float(right.mean()),
+            "selection_accuracy": float(weighted(right, weight).mean()),
             "selection_log_ratio": float(liked.mean()),
         }
 

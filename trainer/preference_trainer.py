@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from datasets import Dataset
+from torch import Tensor
 from trl import DPOConfig as TRLDPOConfig
 from trl import DPOTrainer as TRLDPOTrainer
 from trl import KTOConfig as TRLKTOConfig
 from trl import KTOTrainer as TRLKTOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from trainer.columns import Columns
 from trainer.context import RunContext
 from trainer.loop import Hook, common_arguments, plan_batches
+from trainer.preference import dpo_loss, kto_loss
 from trainer.run_trainer import RunFolderTrainer
 
 
@@ -30,6 +34,72 @@ class DPOTrainer(RunFolderTrainer, AsGiven, TRLDPOTrainer):
 
 class KTOTrainer(RunFolderTrainer, AsGiven, TRLKTOTrainer):
     """TRL's trainer on planned batches of single responses."""
+
+
+class LogRatios:
+    """Mixed into a TRL trainer, left of it, where rows weigh unlike: TRL's losses take no weights."""
+
+    def log_ratios(self: Any, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        """log pi / pi_ref of whole completions, nats, (B,), and the mixture-of-experts loss if the model has one."""
+        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+        shown = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "use_cache": False}
+        length = labels.size(1) - 1
+        more = {"output_router_logits": True} if self.aux_loss_enabled else {}
+        outputs = model(**shown, **more, labels=labels, fused_lm_head=True)
+        with torch.no_grad():
+            reference = self.ref_model(**shown, labels=labels, fused_lm_head=True)
+        ratio = (outputs.log_probs[:, -length:] - reference.log_probs[:, -length:]).sum(dim=1)
+        return ratio, self.router_aux_loss_coef * outputs.aux_loss if self.aux_loss_enabled else None
+
+
+class WeightedDPOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLDPOTrainer):
+    """`preference.dpo_loss` with a weight for each pair, in place of TRL's."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        ratio, extra = self.log_ratios(model, inputs)
+        chosen, rejected = ratio.chunk(2)  # (B,) each
+        smoothing: float = self.args.label_smoothing  # type: ignore[attr-defined]
+        loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs["weight"])
+        gap = (chosen - rejected).detach()
+        told = self._metrics["train"]
+        told["rewards/chosen"].append(self.beta * float(chosen.detach().mean()))
+        told["rewards/rejected"].append(self.beta * float(rejected.detach().mean()))
+        told["rewards/accuracies"].append(float((gap > 0).float().mean()))
+        told["rewards/margins"].append(self.beta * float(gap.mean()))
+        return loss if extra is None else loss + extra
+
+
+class WeightedKTOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLKTOTrainer):
+    """`preference.kto_loss` with a weight for each response, in place of TRL's."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        inputs, weight = dict(inputs), inputs["weight"]
+        del inputs["weight"]
+        with torch.no_grad():
+            kl = (self._compute_kl_logps(model, inputs) - self._compute_kl_logps(self.ref_model, inputs)).mean()
+        kl = self.accelerator.gather_for_metrics(kl).mean().clamp(min=0)
+        ratio, extra = self.log_ratios(model, inputs)
+        label = torch.as_tensor(inputs["label"], dtype=torch.bool, device=ratio.device)
+        sides = (self.desirable_weight, self.undesirable_weight)
+        loss = kto_loss(ratio, label, kl, self.beta, *sides, weight)
+        self._metrics["train"]["kl"].append(float(kl))
+        for name, side in (("chosen", label), ("rejected", ~label)):
+            if side.any():
+                self._metrics["train"][f"rewards/{name}"].append(self.beta * float(ratio.detach()[side].mean()))
+        return loss if extra is None else loss + extra
+
+
+class WithWeights:
+    """A collator, with each row's weight, (B,), beside what it makes."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+        if hasattr(collate, "matched"):
+            self.matched = collate.matched
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        weights = torch.tensor([row["weight"] for row in rows])
+        return {**self.collate(rows), "weight": weights}
 
 
 class Mismatched:
@@ -74,13 +144,17 @@ def make_trainer(context: RunContext, model: Any, reference: Any, tokenizer: Any
         "callbacks": [hook],
     }
     trainer: Any
+    weigh = "weight" in columns
     if context.stage == "dpo":
-        trainer = DPOTrainer(args=TRLDPOConfig(**settings, label_smoothing=config.label_smoothing), **shared)
+        kind: Any = WeightedDPOTrainer if weigh else DPOTrainer
+        if weigh:
+            shared["data_collator"] = WithWeights(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
+        trainer = kind(args=TRLDPOConfig(**settings, label_smoothing=config.label_smoothing), **shared)
     else:
-        weights = {"desirable_weight": config.desirable_weight, "undesirable_weight": config.undesirable_weight}
-        trainer = KTOTrainer(
-            args=TRLKTOConfig(**settings, **weights), data_collator=Mismatched(tokenizer.pad_token_id), **shared
-        )
+        sides = {"desirable_weight": config.desirable_weight, "undesirable_weight": config.undesirable_weight}
+        kind, collate = (WeightedKTOTrainer if weigh else KTOTrainer), Mismatched(tokenizer.pad_token_id)
+        shared["data_collator"] = WithWeights(collate) if weigh else collate
+        trainer = kind(args=TRLKTOConfig(**settings, **sides), **shared)
     count = len(columns["prompt_ids"])
     batches = plan_batches([[n] for n in range(count)], config.batch_size, config.epochs, context.seed, context.stage)
     # A batch of one has no neighbour to take a mismatched completion from.

@@ -282,7 +282,7 @@ def usual_completions(
 
 
 def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequence[int]) -> dict[str, Any]:
-    """How well held-out preferences are predicted.
+    """How well held-out preferences are predicted; each counts by its weight.
 
     Returns:
         selection_accuracy: share of pairs whose chosen completion has the higher raw reward; a tie counts a half.
@@ -291,16 +291,17 @@ def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequenc
         selection_pairs: how many.
         selection_accuracy_by_strength: strength -> accuracy.
     """
-    gap = reward_gap(reward, columns)
+    gap, weight = reward_gap(reward, columns), weight_of(columns)
     right = (gap > 0).float() + 0.5 * (gap == 0).float()
     by_strength: dict[str, float] = {}
     of = torch.tensor([strengths[number] for number in columns["row"]])
     for strength in sorted(set(of.tolist())):
-        by_strength[str(strength)] = float(right[of == strength].mean())
+        among = of == strength
+        by_strength[str(strength)] = mean_by_weight(right[among], None if weight is None else weight[among])
     return {
-        "selection_accuracy": float(right.mean()),
-        "selection_loss": float(-nn.functional.logsigmoid(gap).mean()),
-        "selection_ece": calibration_error(torch.sigmoid(gap)),
+        "selection_accuracy": mean_by_weight(right, weight),
+        "selection_loss": mean_by_weight(-nn.functional.logsigmoid(gap), weight),
+        "selection_ece": calibration_error(torch.sigmoid(gap), weight),
         "selection_pairs": len(gap),
         "selection_accuracy_by_strength": by_strength,
     }
@@ -313,7 +314,22 @@ def reward_gap(reward: RewardModel, columns: Columns) -> Tensor:
     return chosen - rejected
 
 
-def calibration_error(p_chosen: Tensor) -> float:
+def weight_of(columns: Columns) -> Tensor | None:
+    """What each of the columns counts, of mean 1, shape (rows,); None where all count the same."""
+    return torch.tensor(columns["weight"]) if "weight" in columns else None
+
+
+def weighted(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Values times their weights; without any, as they are to the last bit."""
+    return values if weight is None else values * weight.to(values)
+
+
+def mean_by_weight(values: Tensor, weight: Tensor | None) -> float:
+    """Sum of weight x value over the sum of the weights."""
+    return float(values.mean() if weight is None else (values * weight).sum() / weight.sum())
+
+
+def calibration_error(p_chosen: Tensor, weight: Tensor | None = None) -> float:
     """Expected calibration error of the probability that the preferred completion wins, shape (pairs,).
 
     Each pair is read from its favoured side: confidence max(p, 1 - p), right when p > 1/2.
@@ -325,8 +341,9 @@ def calibration_error(p_chosen: Tensor) -> float:
     for number in range(CALIBRATION_BINS):
         inside = bins == number
         if inside.any():
-            gap = (right[inside].mean() - confidence[inside].mean()).abs()
-            error += float(gap * inside.float().mean())
+            of = None if weight is None else weight[inside]
+            gap = mean_by_weight(right[inside], of) - mean_by_weight(confidence[inside], of)
+            error += abs(gap) * mean_by_weight(inside.float(), weight)
     return error
 
 

@@ -16,12 +16,42 @@ from trainer.columns import Columns
 from trainer.context import RunContext
 from trainer.heads import heads_loss, pair_counts, spread, step_counts
 from trainer.loop import Hook, common_arguments, plan_batches
-from trainer.reward import RewardModel, preference_figures
+from trainer.reward import RewardModel, preference_figures, weighted
 from trainer.run_trainer import RunFolderTrainer
 
 
 class RewardTrainer(RunFolderTrainer, TRLRewardTrainer):
     """TRL's trainer on planned batches of pairs that are tokenised already."""
+
+
+class ByWeight(TRLRewardTrainer):
+    """TRL's loss with a weight for each pair: mean of w x -log sigmoid(r_chosen - r_rejected - margin), nats.
+
+    The weights have a mean of 1 over the data, so that a batch may be cut into pieces without changing the loss.
+    """
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
+        chosen, rejected = outputs.logits.squeeze(-1).chunk(2)  # (B,) each
+        gap = chosen - rejected
+        asked = gap - inputs["margin"] if "margin" in inputs else gap
+        loss = -weighted(nn.functional.logsigmoid(asked), inputs["weight"]).mean()
+        coefficient: float | None = self.args.center_rewards_coefficient  # type: ignore[attr-defined]
+        if coefficient:
+            loss = loss + coefficient * weighted((chosen + rejected) ** 2, inputs["weight"]).mean()
+        self._metrics["train"]["accuracy"].append(float((gap.detach() > 0).float().mean()))
+        self._metrics["train"]["margin"].append(float(gap.detach().mean()))
+        return (loss, outputs) if return_outputs else loss
+
+
+class WeightedRewardTrainer(RunFolderTrainer, ByWeight):
+    """The same on planned batches."""
 
 
 class SeveralHeads(TRLRewardTrainer):
@@ -45,6 +75,8 @@ class SeveralHeads(TRLRewardTrainer):
         chosen, rejected = outputs.logits.float().chunk(2)  # (B, H) each
         if self.drop_batches is not None:
             counts = step_counts(chosen.size(1), *self.drop_batches, self.state.global_step).to(chosen.device)
+        if "weight" in inputs:
+            counts = counts * inputs["weight"].unsqueeze(1)
         loss = heads_loss(chosen, rejected, counts, margin)
         coefficient: float | None = self.args.center_rewards_coefficient  # type: ignore[attr-defined]
         if coefficient:
@@ -60,19 +92,20 @@ class HeadsTrainer(RunFolderTrainer, SeveralHeads):
     """The same on planned batches."""
 
 
-class WithCounts:
-    """TRL's collator, with each pair's counts for the heads, (B, H), beside it."""
+class WithFigures:
+    """TRL's collator, with each pair's counts for the heads, (B, H), and its weight, (B,), beside it if it has them."""
 
     def __init__(self, pad_id: int) -> None:
         self.collate = DataCollatorForPreference(pad_token_id=pad_id)
 
     def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        return {**self.collate(rows), "counts": torch.tensor([row["counts"] for row in rows])}
+        told = [name for name in ("counts", "weight") if name in rows[0]]
+        return {**self.collate(rows), **{name: torch.tensor([row[name] for row in rows]) for name in told}}
 
 
 def make_trainer(
     context: RunContext, reward: RewardModel, columns: Columns, groups: Sequence[Sequence[int]], selection: Columns
-) -> tuple[RewardTrainer | HeadsTrainer, Hook]:
+) -> tuple[RewardTrainer | WeightedRewardTrainer | HeadsTrainer, Hook]:
     """The trainer and its hook, ready to go.
 
     Args:
@@ -95,15 +128,18 @@ def make_trainer(
         better="selection_loss" if measurable else None,
         patience=config.patience,
     )
-    kept = ("chosen_ids", "rejected_ids", "margin") if config.margin_scale else ("chosen_ids", "rejected_ids")
-    shown = {name: columns[name] for name in kept}
+    kept = {"chosen_ids", "rejected_ids", "weight"} | ({"margin"} if config.margin_scale else set())
+    shown = {name: values for name, values in columns.items() if name in kept}
+    kind: type[RewardTrainer | WeightedRewardTrainer | HeadsTrainer] = RewardTrainer
     more: dict[str, Any] = {}
+    if "weight" in shown:
+        kind, more["data_collator"] = WeightedRewardTrainer, WithFigures(reward.tokenizer.pad_token_id)
     if config.heads > 1:
         counts = pair_counts(len(columns["row"]), config.heads, context.seed, "reward")
         shown["counts"] = counts.tolist()
-        more["data_collator"] = WithCounts(reward.tokenizer.pad_token_id)
+        kind, more["data_collator"] = HeadsTrainer, WithFigures(reward.tokenizer.pad_token_id)
     reward.model.config.num_labels = 1  # TRL refuses any other number; its loss is not used where there are several
-    trainer = (HeadsTrainer if config.heads > 1 else RewardTrainer)(
+    trainer = kind(
         model=reward.model,
         args=TRLRewardConfig(
             **common_arguments(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,8 @@ from trainer.checkpoints import MANIFEST, file_sha256
 from trainer.errors import SnapshotCorrupt
 
 SPLITS = ("train", "selection", "test")
+ROLES = ("system", "user", "assistant")
+WEIGHTS = "weights.jsonl"  # beside the splits where some row weighs otherwise than 1
 REMEDY = "Freeze the snapshot again; a frozen file is never edited."
 
 Messages = tuple[dict[str, str], ...]
@@ -19,7 +21,10 @@ Messages = tuple[dict[str, str], ...]
 
 @dataclass(frozen=True)
 class Preference:
-    """Chosen was preferred to rejected; strength 0 negligible, 1 slight, 2 clear, 3 strong."""
+    """Chosen was preferred to rejected; strength 0 negligible, 1 slight, 2 clear, 3 strong.
+
+    `weight` is what it counts in the loss each time it occurs; 1 is a comparison's.
+    """
 
     prompt: Messages
     chosen: str
@@ -27,6 +32,7 @@ class Preference:
     strength: int
     hash: str = ""
     count: int = 1
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Unpaired:
-    """One response and whether it was good."""
+    """One response and whether it was good. `weight`: see `Preference`."""
 
     prompt: Messages
     completion: str
     label: bool
     hash: str = ""
     count: int = 1
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class Snapshot:
 
     path: Path
     manifest: dict[str, Any]
+    weights: dict[str, float] = field(default_factory=dict)  # by row hash; 1 where there is none
 
     @property
     def hash(self) -> str:
@@ -152,7 +160,8 @@ class Snapshot:
             for number, line in enumerate(lines, start=1):
                 row = parse_row(line, f"{file.name} line {number}")
                 if isinstance(row, row_type):
-                    yield row
+                    weight = self.weights.get(row.hash)
+                    yield row if weight is None else replace(row, weight=weight)  # type: ignore[call-arg]
 
     def texts(self, split: str) -> Iterator[tuple[str, int]]:
         """Texts of one split to learn language from, with how often each occurs: documents, and what labels are on."""
@@ -189,7 +198,28 @@ def open_snapshot(path: Path, manifest_sha256: str | None = None) -> Snapshot:
     for split in SPLITS:
         if (path / f"{split}.jsonl").exists() and f"{split}.jsonl" not in files:
             raise SnapshotCorrupt(f"{split}.jsonl lies in {path} but not in its manifest.", remedy=REMEDY)
-    return Snapshot(path=path, manifest=manifest)
+    return Snapshot(path=path, manifest=manifest, weights=read_weights(path) if WEIGHTS in files else {})
+
+
+def read_weights(path: Path) -> dict[str, float]:
+    """What rows weigh, by their hash, from the fractions in integers that the sidecar holds.
+
+    Raises:
+        SnapshotCorrupt: a line is none, or a weight is not above 0.
+    """
+    weights: dict[str, float] = {}
+    with (path / WEIGHTS).open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                told = json.loads(line)
+                numerator, denominator = told["weight"]
+                whole = type(numerator) is int and type(denominator) is int
+                if not (whole and numerator > 0 and denominator > 0 and isinstance(told["hash"], str)):
+                    raise ValueError("a weight is two integers above 0")
+            except (ValueError, KeyError, TypeError) as error:
+                raise SnapshotCorrupt(f"{WEIGHTS} line {number} is no weight: {error}.", remedy=REMEDY) from error
+            weights[told["hash"]] = numerator / denominator
+    return weights
 
 
 def check_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
@@ -247,7 +277,7 @@ def parse_messages(value: list[Any], where: str) -> Messages:
     for message in value:
         if not (isinstance(message, dict) and isinstance(message.get("content"), str)):
             raise SnapshotCorrupt(f"{where}: a message needs `role` and `content`.", remedy=REMEDY)
-        if message.get("role") not in ("system", "user", "assistant"):
+        if message.get("role") not in ROLES:
             raise SnapshotCorrupt(f"{where}: unknown role {message.get('role')!r}.", remedy=REMEDY)
         messages.append({"role": message["role"], "content": message["content"]})
     if not messages or messages[-1]["role"] != "user":

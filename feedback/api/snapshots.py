@@ -20,8 +20,9 @@ from feedback.api.doors import IN_PROJECT, Door
 from feedback.api.streams import NDJSON, ByAcceptOnly, NDJSONRenderer, streamed, streamed_bytes
 from feedback.errors import Invalid, SnapshotRevoked
 from feedback.formats import parquet, trl
-from feedback.models import DatasetSnapshot, Split
+from feedback.models import FROZEN_SPLITS, DatasetSnapshot, Split
 from feedback.rules import policies
+from feedback.rules.training_contract import REASONS
 from feedback.selectors import access
 from feedback.services import snapshots
 from feedback.services.exports import FILE_TYPES, JSONL
@@ -70,6 +71,18 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     content_hash = serializers.CharField(allow_blank=True, help_text="The same rows have the same hash anywhere.")
     manifest_sha256 = serializers.CharField(allow_blank=True)
     counts = serializers.DictField(child=serializers.DictField(child=serializers.IntegerField()))
+    left_out = serializers.DictField(
+        source="manifest.left_out",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="Rows that it does not hold, by reason. `unfit`: the trainer would refuse them.",
+    )
+    unfit = serializers.DictField(
+        source="manifest.unfit",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text=f"Why rows are unfit, with how many. {'; '.join(f'{k}: {v}' for k, v in REASONS.items())}.",
+    )
     error = serializers.CharField(allow_blank=True)
     created_at = serializers.DateTimeField()
     frozen_at = serializers.DateTimeField(allow_null=True)
@@ -137,7 +150,7 @@ class SnapshotRows(Door):
         " and test are for evaluation and must not be trained on.",
         parameters=[
             OpenApiParameter("format", str, enum=[TRL, RAW], default=TRL),
-            OpenApiParameter("split", str, enum=Split.values, default=Split.TRAIN.value),
+            OpenApiParameter("split", str, enum=[str(split) for split in FROZEN_SPLITS], default=Split.TRAIN.value),
             OpenApiParameter(
                 "kind", str, enum=KINDS, description="Needed for `trl`: each kind has columns of its own."
             ),
@@ -153,7 +166,7 @@ class SnapshotRows(Door):
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         snapshot = access.get_snapshot(self.viewer, id)
         shape = self._one_of("format", (TRL, RAW), TRL)
-        split = self._one_of("split", tuple(Split.values), Split.TRAIN.value)
+        split = self._one_of("split", tuple(map(str, FROZEN_SPLITS)), Split.TRAIN.value)
         kind = self._one_of("kind", KINDS, None)
         if shape == TRL and kind is None:
             raise Invalid(f"Say which kind: one of {', '.join(KINDS)}.", field="kind")

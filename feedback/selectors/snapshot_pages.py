@@ -10,7 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from feedback.models import DatasetSnapshot, Job, Project, SnapshotAnnotation, Split, TrainingRun
+from feedback.models import FROZEN_SPLITS, DatasetSnapshot, Job, Project, SnapshotAnnotation, Split, TrainingRun
+from feedback.rules.training_contract import REASONS
 from feedback.selectors.runs import as_text
 
 MOST_COMPARED = 200_000  # rows of one split; larger ones are compared by their annotations
@@ -43,8 +44,26 @@ class Table:
 def table(snapshot: DatasetSnapshot) -> Table:
     counts = snapshot.counts
     kinds = sorted({kind for split in counts.values() for kind in split})
-    rows = [(split, [counts.get(split, {}).get(kind, 0) for kind in kinds]) for split in Split.values]
+    rows = [(split, [counts.get(split, {}).get(kind, 0) for kind in kinds]) for split in map(str, FROZEN_SPLITS)]
     return Table(kinds, rows, sum(sum(numbers) for _, numbers in rows))
+
+
+LEFT_OUT = {
+    "held_prompts": "pairs and demonstrations on prompts that the guard has blocked, or not looked at yet",
+    "held_out_annotators": "rows of train that held-out annotators judged",
+    "links_splits": "rows whose family and group lie in two splits",
+    "evaluation": "documents that hold what evaluation asks",
+    "texts_to_label": "texts that were only to be labeled: no policy is to answer them",
+}
+
+
+def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
+    """What the snapshot does not hold and why, in words, with how many rows."""
+    told = dict(snapshot.manifest.get("left_out", {}))
+    told.pop("unfit", None)
+    rows = [(LEFT_OUT.get(name, name.replace("_", " ")), count) for name, count in told.items()]
+    unfit = snapshot.manifest.get("unfit", {})
+    return rows + [(f"rows that cannot be trained on: {REASONS.get(name, name)}", n) for name, n in unfit.items()]
 
 
 @dataclass(frozen=True)
@@ -108,7 +127,7 @@ def difference(one: DatasetSnapshot, other: DatasetSnapshot) -> Difference:
     splits: list[tuple[str, int | None, int | None, int | None]] = []
     added: list[FirstRow] = []
     gone: list[FirstRow] = []
-    for split in Split.values:
+    for split in map(str, FROZEN_SPLITS):
         try:
             splits.append((split, *_merged(one, other, split, added, gone)))
         except (OSError, _TooLargeError):
@@ -117,7 +136,7 @@ def difference(one: DatasetSnapshot, other: DatasetSnapshot) -> Difference:
     mine, theirs = one.members.count(), other.members.count()
     counts = [
         (split, kind, one.counts.get(split, {}).get(kind, 0), other.counts.get(split, {}).get(kind, 0))
-        for split in Split.values
+        for split in map(str, FROZEN_SPLITS)
         for kind in sorted({*one.counts.get(split, {}), *other.counts.get(split, {})})
     ]
     names = sorted({*one.policy, *other.policy})

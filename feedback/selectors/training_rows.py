@@ -6,11 +6,12 @@ Rows of withdrawn people are left out. Read in one pass each, so memory holds wh
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import groupby, permutations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from feedback.models import (
     Annotation,
@@ -34,10 +35,12 @@ from feedback.rules.kinds import rating
 from feedback.rules.kinds.question import PROMPT
 from feedback.rules.payloads import preferences_in
 from feedback.rules.preference import STRONG, Preference
+from feedback.rules.weights import ONE, of_answer, of_ranked
 from feedback.selectors import corpora
 
 CHUNK = 500
 COMPARED = ("comparison", "conversation")
+LABELLING = (Kind.CLASSIFICATION, Kind.SPANS)
 HELD = (Prompt.State.RECEIVED, Prompt.State.BLOCKED)  # the guard has not let it on
 JUDGED = ("preference", "unpaired")  # kinds of rows that say what is better
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
@@ -68,24 +71,28 @@ class Policy:
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One row with where it goes and where it came from (annotation key and public id; empty when from none)."""
+    """One row with where it goes, where it came from (annotation key and public id; empty when from none), and what
+    it weighs in the loss beside a comparison."""
 
     split: str
     row: dict[str, Any]
     annotations: tuple[tuple[int, str], ...] = ()
+    weight: Fraction = ONE
 
 
 def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | None = None) -> Iterator[TrainingRow]:
     """Preferences, demonstrations, prompts, unpaired examples, and texts with labels and spans of a project.
 
-    Counted in `left_out` instead: what held-out annotators preferred, rated or found bad on training prompts, and pairs
-    and demonstrations on prompts that the guard has blocked, or not looked at yet.
+    Counted in `left_out` instead: what held-out annotators preferred, rated or found bad on training prompts, pairs and
+    demonstrations on prompts that the guard has blocked, or not looked at yet, and texts that were only to be labeled.
     """
     left_out = Counter() if left_out is None else left_out
     held = sum(rows.filter(prompt__state__in=HELD).count() for rows in (_all_pairs(project, policy), _written(project)))
     left_out.update({"held_prompts": held} if held else {})
     people = held_out_annotators(project, policy.held_out_annotators)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
+    texts = _asked_of_models(project, policy, only_labelled=True).count()
+    left_out.update({"texts_to_label": texts} if texts else {})
     found = _Accepted()
     for row in _feedback_rows(project, policy):
         if row.split == Split.TRAIN and row.row["kind"] in JUDGED and any(pk in theirs for pk, _ in row.annotations):
@@ -139,7 +146,7 @@ def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     yield from _thumbs(project)
     yield from _both_bad(project, policy)
     yield from _ratings(project, policy)
-    for kind in (Kind.CLASSIFICATION, Kind.SPANS):
+    for kind in LABELLING:
         yield from _labelled(project, policy, kind)
 
 
@@ -187,7 +194,8 @@ def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
         yield TrainingRow(
             pair.prompt.split,
             _preference(pair.prompt, pair.chosen.text, pair.rejected.text, pair.strength),
-            ((pair.annotation_id, str(pair.annotation.public_id)),),
+            (_source(pair.annotation),),
+            of_answer(pair.annotation.kind, pair.annotation.payload),
         )
 
 
@@ -211,7 +219,8 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
             yield TrainingRow(
                 prompt.split,
                 _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength),
-                tuple((pair.annotation_id, str(pair.annotation.public_id)) for pair in pairs),
+                tuple(_source(pair.annotation) for pair in pairs),
+                of_answer(pairs[0].annotation.kind, pairs[0].annotation.payload),
             )
     for verdict in _verdicts(project, policy).select_related("task__prompt").order_by("pk"):
         yield from _decided(verdict)
@@ -231,7 +240,7 @@ def _decided(verdict: Verdict) -> Iterator[TrainingRow]:
     sources = tuple(_source(annotation) for annotation in said)
     for one in preferences_in(verdict.task.kind, verdict.payload):
         row = _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength)
-        yield TrainingRow(prompt.split, row, sources)
+        yield TrainingRow(prompt.split, row, sources, of_answer(verdict.task.kind, verdict.payload))
 
 
 def _written(project: Project) -> QuerySet[Response]:
@@ -251,15 +260,30 @@ def _demonstrations(project: Project) -> Iterator[TrainingRow]:
 
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Each different prompt once; a prompt that came several times is no more likely to be sampled from."""
+    seen = set()
+    for prompt in _asked_of_models(project, policy).order_by("pk").iterator(chunk_size=CHUNK):
+        key = (prompt.family, str(prompt.messages), prompt.split == Split.NONE)
+        if key not in seen:
+            seen.add(key)
+            yield TrainingRow(prompt.split, {"kind": "prompt", "prompt": prompt.messages})
+
+
+def _asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = False) -> QuerySet[Prompt]:
+    """Prompts that somebody wanted answered; or those that are only texts under labels and spans.
+
+    Such a text has tasks of these two kinds alone and no response, and none was asked for.
+    """
     prompts = Prompt.objects.filter(project=project).exclude(state__in=HELD)
     if policy.prompt_sources:
         prompts = prompts.filter(source__in=policy.prompt_sources)
-    seen = set()
-    for prompt in prompts.order_by("pk").iterator(chunk_size=CHUNK):
-        key = (prompt.family, str(prompt.messages))
-        if prompt.messages[-1]["role"] == "user" and key not in seen:
-            seen.add(key)
-            yield TrainingRow(prompt.split, {"kind": "prompt", "prompt": prompt.messages})
+    tasks = Task.objects.filter(prompt=OuterRef("pk"))
+    text = (
+        Q(responses_wanted=0)
+        & Exists(tasks.filter(kind__in=LABELLING))
+        & ~Exists(tasks.exclude(kind__in=LABELLING))
+        & ~Exists(Response.objects.filter(prompt=OuterRef("pk")))
+    )
+    return prompts.filter(text if only_labelled else ~text)
 
 
 def _thumbs(project: Project) -> Iterator[TrainingRow]:
@@ -300,7 +324,7 @@ def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
             if high - low >= 1:
                 better, worse = responses[one.payload["response"]], responses[other.payload["response"]]
                 row = _preference(better.prompt, better.text, worse.text, min(STRONG, int(high - low)))
-                yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)))
+                yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)), of_ranked(len(told)))
 
 
 def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingRow]:

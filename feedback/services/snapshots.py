@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from django.utils import timezone
 
 from feedback import queue
 from feedback.errors import Invalid, InvalidTransition, SnapshotRevoked, SnapshotTooSmall
-from feedback.models import Corpus, DatasetSnapshot, Job, Person, Project, SnapshotAnnotation, Split
+from feedback.models import FROZEN_SPLITS, Corpus, DatasetSnapshot, Job, Person, Project, SnapshotAnnotation
 from feedback.rules.canonical import SCHEMA, canonical, sha256, snapshot_hash
+from feedback.rules.training_contract import REASONS, fault
 from feedback.selectors import training_rows
 from feedback.selectors.training_rows import Policy, TrainingRow
 from feedback.services import events, jobs
@@ -91,16 +93,20 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
     if snapshot.state == State.FAILED:
         raise InvalidTransition(f"This snapshot failed: {snapshot.error} Freeze a new one.")
     left_out: Counter[str] = Counter()
-    table = _table(_rows(snapshot, left_out))
+    unfit: Counter[str] = Counter()
+    table = _table(_rows(snapshot, left_out), left_out, unfit)
     if not any(table.values()):
         sentence = "There is nothing to freeze yet: no answers, demonstrations or prompts. Collect some first."
+        if unfit:
+            reason, count = unfit.most_common(1)[0]
+            sentence = f"None of its rows can be trained on. Of {count} rows {REASONS[reason]}."
         DatasetSnapshot.objects.filter(pk=snapshot.pk, state=State.DRAFT).update(state=State.FAILED, error=sentence)
         raise SnapshotTooSmall(sentence)
     content_hash = snapshot_hash({split: _repeated(entries) for split, entries in table.items()})
     relative = f"snapshots/{content_hash[:16]}-{snapshot.public_id}"
     aside = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
     try:
-        manifest = _write(aside, snapshot, table, content_hash, left_out)
+        manifest = _write(aside, snapshot, table, content_hash, left_out, unfit)
         _move_to_frozen(snapshot, aside, relative, manifest, table)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -123,12 +129,13 @@ def folder_of(snapshot: DatasetSnapshot) -> Path:
 
 
 class Entry:
-    """A distinct row: its canonical text, how often it occurs, and the annotations it came from."""
+    """A distinct row: its canonical text, how often it occurs, what that weighs together, and the annotations it came
+    from."""
 
-    __slots__ = ("annotations", "count", "kind", "text")
+    __slots__ = ("annotations", "count", "kind", "text", "weight")
 
     def __init__(self, text: str, kind: str) -> None:
-        self.text, self.kind, self.count = text, kind, 0
+        self.text, self.kind, self.count, self.weight = text, kind, 0, Fraction(0)
         self.annotations: list[tuple[int, str]] = []
 
 
@@ -158,15 +165,32 @@ def _rows(snapshot: DatasetSnapshot, left_out: Counter[str]) -> Iterable[Trainin
     return training_rows.feedback_rows(snapshot.project, Policy(**snapshot.policy), left_out)
 
 
-def _table(rows: Iterable[TrainingRow]) -> Table:
-    """Distinct rows by split and hash."""
-    table: Table = {split: {} for split in Split.values}
+def _table(rows: Iterable[TrainingRow], left_out: Counter[str], unfit: Counter[str]) -> Table:
+    """Distinct rows by split and hash. Rows that the trainer would refuse are counted in `unfit`, by reason."""
+    table: Table = {split: {} for split in map(str, FROZEN_SPLITS)}
     for row in rows:
+        if row.split not in table:
+            left_out["links_splits"] += 1
+            continue
         text = canonical(row.row)
+        if reason := fault(json.loads(text)) or _unwritable(text):
+            unfit[reason] += 1
+            continue
         entry = table[row.split].setdefault(sha256(text), Entry(text, row.row["kind"]))
         entry.count += 1
+        entry.weight += row.weight
         entry.annotations.extend(row.annotations)
+    if unfit:
+        left_out["unfit"] = unfit.total()
     return table
+
+
+def _unwritable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape
+        return "encoding"
+    return ""
 
 
 def _repeated(entries: dict[str, Entry]) -> list[str]:
@@ -174,7 +198,12 @@ def _repeated(entries: dict[str, Entry]) -> list[str]:
 
 
 def _write(
-    aside: Path, snapshot: DatasetSnapshot, table: Table, content_hash: str, left_out: Counter[str]
+    aside: Path,
+    snapshot: DatasetSnapshot,
+    table: Table,
+    content_hash: str,
+    left_out: Counter[str],
+    unfit: Counter[str],
 ) -> dict[str, Any]:
     """Files and manifest, in a folder nobody reads yet. Returns the manifest."""
     aside.mkdir(parents=True)
@@ -197,6 +226,10 @@ def _write(
                 if entries[one].annotations:
                     ids = sorted({public_id for _, public_id in entries[one].annotations})
                     lineage.write(json.dumps({"hash": one, "annotations": ids}) + "\n")
+    if weights := _weights(table):
+        (aside / "weights.jsonl").write_text(weights, encoding="utf-8")
+        told = {"sha256": sha256(weights), "bytes": len(weights.encode()), "rows": weights.count("\n")}
+        files["weights.jsonl"] = told
     manifest = {
         "schema": SCHEMA,
         "hash": content_hash,
@@ -204,10 +237,27 @@ def _write(
         "policy": snapshot.policy,
         "counts": counts,
         "left_out": dict(sorted(left_out.items())),
+        "unfit": dict(sorted(unfit.items())),
         "files": files,
     }
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return manifest
+
+
+def _weights(table: Table) -> str:
+    """Lines for the rows that weigh otherwise than one for each time they occur: hash, and a fraction in integers.
+
+    Apart from the rows, so that what they weigh is no part of the content hash.
+    """
+    total: dict[str, tuple[int, Fraction]] = {}
+    for entries in table.values():
+        for one, entry in entries.items():
+            count, weight = total.get(one, (0, Fraction(0)))
+            total[one] = (count + entry.count, weight + entry.weight)
+    each = {one: weight / count for one, (count, weight) in sorted(total.items()) if weight != count}
+    return "".join(
+        f'{{"hash":"{one}","weight":[{weight.numerator},{weight.denominator}]}}\n' for one, weight in each.items()
+    )
 
 
 def _move_to_frozen(

@@ -87,6 +87,7 @@ def snapshot(request: HttpRequest, project: Project, snapshot_id: Any) -> HttpRe
         "draft": draft,
         "life": health.life(job) if job else None,
         "table": snapshot_pages.table(found),
+        "left_out": snapshot_pages.left_out(found),
         "annotators": lineage.annotators(found),
         "runs": snapshot_pages.runs_on(found),
         "first_rows": snapshot_pages.first_rows(found) if frozen else [],
