@@ -120,7 +120,7 @@ TERMS = _terms(
         "Split",
         "Which part of the data a prompt is in: train, selection or test. Fixed when it arrives.",
         "Models learn from train only. Selection chooses settings and when to stop. Test is for the last word: is the "
-        "new model better?",
+        "new model better? Prompts of one group (a document, a conversation, a customer) share a split.",
         "Exam questions are not handed out with the homework.",
     ),
     Term(
