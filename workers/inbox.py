@@ -14,6 +14,8 @@ from workers.demo import labels
 
 SLUG = "inbox"
 SOURCE = "inbox"
+# Decides the splits: with this one eight of the 46 texts are test prompts and nine selection ones, some of each kind.
+SALT = "inbox 1576"
 FILE = Path(__file__).parent / "demo" / "inbox.json"
 KINDS = [Kind.CLASSIFICATION, Kind.SPANS, Kind.RANKING, Kind.RATING, Kind.DEMONSTRATION]
 GUIDELINES = """\
@@ -43,6 +45,8 @@ def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
             dimensions=["helpful", "kind"],
             label_scheme={scheme.name: dataclasses.asdict(scheme) for scheme in labels.SCHEMES},
         )
+        Project.objects.filter(pk=project.pk).update(split_salt=SALT)
+        project.refresh_from_db()
     for person, role in members:
         projects.set_member(by=admin, project=project, person=person, role=role)
     projects.publish_guidelines(by=admin, project=project, text=GUIDELINES)
@@ -56,13 +60,17 @@ def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
 
 
 def _message(project: Project, admin: Person, message: dict[str, Any], there: set[str | None]) -> None:
-    """Spans or a topic where the message offers some; a folder or its tone otherwise."""
+    """Spans or a topic where the message offers some; a folder or its tone otherwise.
+
+    Messages that name the same people and places are of one group: a tagger that has seen a name in training has not
+    found it in a test.
+    """
     asked = message["ask"]
     schemes = {"names": [labels.SPANS, labels.FOLDER], "topic": [labels.TOPIC, labels.TONE], "folder": [labels.FOLDER]}
     for scheme in schemes[asked]:
         key = f"inbox-{message['key']}-{scheme.name}"
         if key not in there:
-            prompt = _prompt(project, admin, message["key"], message["text"])
+            prompt = _prompt(project, admin, message["key"], message["text"], message.get("group", ""))
             tasks.create_task(
                 project=project,
                 by=admin,
@@ -94,7 +102,7 @@ def _request(project: Project, admin: Person, request: dict[str, Any], place: in
             tasks.create_task(project=project, by=admin, kind=kind, prompt=prompt, responses=responses, external_id=key)
 
 
-def _prompt(project: Project, admin: Person, key: str, text: str) -> Any:
+def _prompt(project: Project, admin: Person, key: str, text: str, group: str = "") -> Any:
     prompt, _ = prompts.submit_prompt(
         project=project,
         by=admin,
@@ -102,5 +110,6 @@ def _prompt(project: Project, admin: Person, key: str, text: str) -> Any:
         source=SOURCE,
         external_id=f"inbox-{key}",
         responses_wanted=0,
+        group=group,
     )
     return prompt

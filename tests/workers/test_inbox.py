@@ -1,6 +1,8 @@
 """The demo's second project."""
 
-from feedback.models import Kind, Person, Project, Task
+from collections import Counter
+
+from feedback.models import Kind, Person, Project, Prompt, Task
 from feedback.rules import schemes
 from feedback.selectors import work
 from tests.factories import take
@@ -16,5 +18,9 @@ def test_the_inbox_has_every_kind_it_offers_and_is_made_once(hana: Person, ben: 
     assert Task.objects.count() == before and Project.objects.count() == 1
     schemes.check_all(project.label_scheme)
     assert {task.ask["scheme"] for task in Task.objects.filter(kind=Kind.CLASSIFICATION)} == {"folder", "tone", "topic"}
+    splits = Counter(Prompt.objects.filter(project=project).values_list("split", flat=True))
+    assert splits == {"train": 29, "selection": 9, "test": 8}
+    groups = Prompt.objects.filter(project=project).exclude(group="").values_list("group", "split")
+    assert len(groups) == 13 and len(set(groups)) == len({group for group, _ in groups}) == 5
     seen = work.payload(take(project, ben))
     assert seen["kind"] in project.kinds
