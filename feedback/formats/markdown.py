@@ -34,21 +34,27 @@ def _highlighted(code: str, language: str, _attrs: str) -> str:
     return str(highlight(code, get_lexer_by_name(language), _formatter))
 
 
-def _renderer() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "highlight": _highlighted})
+def _renderer(breaks: bool) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": breaks, "highlight": _highlighted})
     return parser.enable(["table", "strikethrough"]).use(maths.plugin)
 
 
-_parser = _renderer()
+_parsers = {breaks: _renderer(breaks) for breaks in (True, False)}
 
 
 @lru_cache(maxsize=1024)
-def to_html(text: str) -> str:
-    """`text` as HTML that holds nothing but the tags above. Headings start at the third level, below a page's own."""
+def to_html(text: str, breaks: bool = True) -> str:
+    """`text` as HTML that holds nothing but the tags above. Headings start at the third level, below a page's own.
+
+    Args:
+        breaks: whether a line end within a paragraph is a line break, as models and people in a chat mean it. In a
+            document that its author has wrapped at some width, such as guidelines, it is a space.
+    """
+    parser = _parsers[breaks]
     if len(text) > MAX_TEXT:
         return f'<pre tabindex="0">{escape(text)}</pre>'
     env: dict[str, int] = {}
-    tokens = _parser.parse(text, env)
+    tokens = parser.parse(text, env)
     code = 0
     for token in tokens:
         if token.type == "fence":
@@ -57,7 +63,7 @@ def to_html(text: str) -> str:
                 token.info = ""
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
-    html = _parser.renderer.render(tokens, _parser.options, env)
+    html = parser.renderer.render(tokens, parser.options, env)
     return nh3.clean(
         html,
         tags=TAGS | maths.TAGS,

@@ -1,10 +1,9 @@
-"""What a run's figures are called, their units, what they mean, and which of them belong on one plot.
+"""What a run's figures are called, their units, and what they mean.
 
 The names are those that the trainer writes to `progress.jsonl`. An unknown one is shown too, under its own name.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -15,18 +14,6 @@ class Figure:
     unit: str = ""
     meaning: str = ""
     share: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Figures on one plot: `names` on its left axis, `right` on another scale beside it."""
-
-    key: str
-    title: str
-    unit: str
-    meaning: str
-    names: tuple[str, ...]
-    right: tuple[str, ...] = ()
 
 
 FIGURES: dict[str, Figure] = {
@@ -56,8 +43,8 @@ FIGURES: dict[str, Figure] = {
     "entropy": Figure("Entropy", "nats", "How undecided the policy is per token. A collapse to 0 repeats itself."),
     "length": Figure("Completion length", "tokens", "Mean length of what was just written."),
     "eos_rate": Figure("Completions that end by themselves", "", "Share that stops before the limit.", True),
-    "accuracy": Figure("Accuracy on train", "", "Share of pairs in which the chosen response got more reward.", True),
-    "selection_accuracy": Figure("Accuracy on selection", "", "The same on pairs kept out of training.", True),
+    "accuracy": Figure("Accuracy on train", "", "Share that it gets right.", True),
+    "selection_accuracy": Figure("Accuracy on selection", "", "The same on what was kept out of training.", True),
     "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
     "selection_ece": Figure("Calibration error", "", "How far stated probabilities are from what happens.", True),
     "selection_score": Figure(
@@ -156,135 +143,32 @@ EVALUATED: dict[str, Figure] = {
     "pairs_by_strength": Figure("Pairs by strength"),
 }
 
-PLOTS: tuple[Plot, ...] = (
-    Plot(
-        "f1",
-        "F1",
-        "share",
-        "How well labels or marks are met: 1 is all of them and nothing else. Accuracy stands beside it.",
-        ("selection_macro_f1", "selection_f1", "selection_precision", "selection_recall"),
-    ),
-    Plot(
-        "masked",
-        "Hidden words",
-        "nats",
-        "Surprise at hidden words of texts kept out, and on the other scale the share guessed.",
-        ("selection_masked_loss",),
-        ("selection_masked_accuracy",),
-    ),
-    Plot(
-        "reward",
-        "Reward beside KL",
-        "",
-        "Reward that rises while KL stays low is learned; reward that rises only with KL is bought dearly.",
-        ("score", "reward", "selection_score"),
-        ("kl", "selection_kl"),
-    ),
-    *(
-        Plot(f"reward-{key}", title, "sd", meaning, (f"reward_{key}", f"selection_reward_{key}"))
-        for key, title, meaning in (
-            ("model", "Term: reward model", "What the reward model gives to the reward: weight times value."),
-            ("guard", "Term: guard", "What the guard gives: its weight times its certainty of the class."),
-            ("length", "Term: length", "What tokens beyond the target take away."),
-            ("format", "Term: format", "What answers of the asked form give."),
-            ("spread", "Heads disagree", "How far apart the reward model's heads are; they know least where it rises."),
-            ("floor", "Least pleased head", "If it falls while the reward rises, the reward is being gamed."),
-        )
-    ),
-    Plot(
-        "loss",
-        "Loss",
-        "nats",
-        "Surprise at what is taught, and at what was kept out. They part when the model learns by heart.",
-        ("loss", "selection_loss", "eval_loss"),
-    ),
-    Plot(
-        "accuracy",
-        "Accuracy of preference",
-        "share of pairs",
-        "How often the chosen response gets the higher reward; 0.5 is chance.",
-        ("accuracy", "mean_accuracy", "selection_accuracy", "eval_accuracy"),
-    ),
-    Plot(
-        "bits",
-        "Bits per byte",
-        "bits",
-        "Surprise per byte of held-out text.",
-        ("selection_bits_per_byte", "bits_per_byte"),
-    ),
-    Plot(
-        "entropy",
-        "Entropy",
-        "nats per token",
-        "How undecided the policy is. Near 0 it repeats itself.",
-        ("entropy", "selection_entropy"),
-    ),
-    Plot(
-        "length",
-        "Completion length",
-        "tokens",
-        "Mean length; a reward that likes length shows here.",
-        ("length", "selection_length"),
-    ),
-    Plot(
-        "eos", "Ends by itself", "share", "Completions that stop before the limit.", ("eos_rate", "selection_eos_rate")
-    ),
-    Plot("critic", "PPO losses", "", "The policy's and the critic's.", ("policy_loss", "value_loss")),
-    Plot(
-        "foreseen",
-        "Explained by the critic",
-        "share",
-        "How much of the reward to come the critic foresees: 1 is all, below 0 it misleads.",
-        ("explained_variance",),
-    ),
-    Plot("weight", "KL weight", "", "The price of moving away; a target steers it.", ("kl_coef",)),
-    Plot("clip", "Updates clipped", "share of tokens", "Above 0.3 the steps are too large.", ("clip_fraction",)),
-    Plot(
-        "update", "KL of one update", "nats per token", "How far one round of updates moved the policy.", ("approx_kl",)
-    ),
-    Plot("gradient", "Gradient norm", "", "Before clipping.", ("grad_norm", "value_grad_norm")),
-    Plot("rate", "Learning rate", "", "As scheduled.", ("learning_rate",)),
-)
-UNDRAWN = frozenset(
-    {"epoch", "selection_reward", "seconds", "sampling_seconds", "documents", "kl_per_token", "first_ratio_deviation"}
-)
-
-
-def figure(name: str) -> Figure:
-    """What is known of a figure; an unknown one is called by its own name."""
-    return FIGURES.get(name) or Figure(name.replace("_", " ").replace("/", ": ").capitalize())
-
-
-# What a run of each stage will report, so that its plots stand there before the first figure comes.
-EXPECTED: dict[str, tuple[str, ...]] = {
-    "pretrain": ("loss", "selection_bits_per_byte"),
-    "mlm": ("loss", "selection_masked_loss"),
-    "classify": ("loss", "selection_loss", "selection_accuracy", "selection_macro_f1"),
-    "tag": ("loss", "selection_loss", "selection_f1"),
-    "dpo": ("loss", "selection_loss", "selection_accuracy"),
-    "kto": ("loss", "selection_loss"),
-    "rloo": ("loss", "score", "kl", "length", "eos_rate"),
-    "grpo": ("loss", "score", "kl", "length", "eos_rate"),
-    "sft": ("loss", "selection_loss"),
-    "reward": ("loss", "selection_loss", "selection_accuracy"),
-    "ppo": ("score", "reward", "kl", "entropy", "length", "eos_rate", "policy_loss", "clip_fraction", "approx_kl"),
+# Where a stage uses a name for something else than preference training does.
+_PREFERENCE = {
+    "accuracy": Figure("Accuracy on train", "", "Share of pairs in which the chosen response got more reward.", True),
+    "selection_accuracy": Figure("Accuracy on selection", "", "The same on pairs kept out of training.", True),
+    "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
+}
+OF_STAGE: dict[str, dict[str, Figure]] = {
+    "reward": _PREFERENCE,
+    "dpo": _PREFERENCE,
+    "kto": _PREFERENCE,
+    "classify": {
+        "accuracy": Figure("Accuracy on train", "", "Share of texts whose labels are exactly people's.", True),
+        "selection_accuracy": Figure(
+            "Accuracy on selection", "", "The same on texts that were not trained on.", True
+        ),
+        "test_accuracy": Figure("Accuracy on test", "", "The same on texts that nothing was chosen by.", True),
+    },
+    "tag": {
+        "accuracy": Figure("Token accuracy on train", "", "Share of tokens with the right label.", True),
+        "selection_accuracy": Figure("Token accuracy on selection", "", "The same on texts kept out of training.", True),
+        "test_accuracy": Figure("Token accuracy on test", "", "The same on test texts.", True),
+    },
 }
 
 
-def plots(names: Iterable[str]) -> list[Plot]:
-    """The plots that hold these figures, in reading order; unknown figures get a plot of their own behind them."""
-    there = set(names) - UNDRAWN
-    drawn = [
-        replace(
-            plot,
-            names=tuple(name for name in plot.names if name in there),
-            right=tuple(name for name in plot.right if name in there),
-        )
-        for plot in PLOTS
-        if there & {*plot.names, *plot.right}
-    ]
-    known = {name for plot in PLOTS for name in (*plot.names, *plot.right)}
-    for name in sorted(there - known):
-        about = figure(name)
-        drawn.append(Plot(name.replace("/", "-"), about.label, about.unit, about.meaning, (name,)))
-    return drawn
+def figure(name: str, stage: str = "") -> Figure:
+    """What is known of a figure of that stage; an unknown one is called by its own name."""
+    known = OF_STAGE.get(stage, {}).get(name) or FIGURES.get(name)
+    return known or Figure(name.replace("_", " ").replace("/", ": ").capitalize())

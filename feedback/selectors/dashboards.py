@@ -236,7 +236,7 @@ CONCERNS: dict[str, str] = {
     Concern.Reason.SAMPLE: "drawn by chance",
 }
 HEADLINES = {
-    "tokenizer": ("vocab_size", "{:,.0f} ids", "tokens in its vocabulary"),
+    "tokenizer": ("vocab_size", "{:,.0f}", "tokens in its vocabulary"),
     "pretrain": ("selection_bits_per_byte", "{:.2f}", "bits per byte, held out"),
     "sft": ("eos_rate", "{:.0%}", "of its answers end"),
     "reward": ("selection_accuracy", "{:.0%}", "of held-out choices right"),

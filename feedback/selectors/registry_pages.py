@@ -126,7 +126,7 @@ def beside_baseline(version: ModelVersion) -> Beside | None:
         return None
     others = ("accuracy", "micro_f1", "precision", "recall", "exact_texts")
     rows = [
-        (figures.figure(f"{split}_{name}").label, metrics[f"{split}_{name}"], baseline[name])
+        (figures.figure(f"{split}_{name}", version.stage).label, metrics[f"{split}_{name}"], baseline[name])
         for name in others
         if f"{split}_{name}" in metrics and name in baseline
     ]

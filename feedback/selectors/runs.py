@@ -22,8 +22,8 @@ from feedback.models import (
     Stage,
     TrainingRun,
 )
-from feedback.rules import figures
-from feedback.rules.figures import Plot
+from feedback.rules import figures, plots
+from feedback.rules.plots import Plot
 from feedback.selectors.stage_cards import NAMES
 
 MOST_POINTS = 1500
@@ -104,16 +104,16 @@ def in_chain(run: TrainingRun) -> list[TrainingRun]:
 
 def plots_of(runs: Sequence[TrainingRun]) -> list[Plot]:
     """The plots of one run or several: those of their stages, and of whatever else they have reported."""
-    names: set[str] = set()
+    reported: dict[str, set[str]] = {}
     for run in runs:
-        names |= set(figures.EXPECTED.get(run.stage, ()))
+        names = reported.setdefault(run.stage, set())
         points = RunPoint.objects.filter(run=run).order_by("step")
         count = points.count()
         # Every step reports the same figures and measurements come now and then: a few steps tell nearly all names.
         for place in {0, 1, count // 2, count - 1} & set(range(count)):
             metrics = points.values_list("metrics", flat=True)[place]
             names |= {name for name, value in metrics.items() if _is_number(value)}
-    return figures.plots(names)
+    return plots.plots(reported)
 
 
 def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
     x = sorted(steps)
     series = []
     for run, name, axis, values, sparse in found:
-        about = figures.figure(name)
+        about = figures.figure(name, run.stage)
         label = f"run {run.number}, {_inside(about.label)}" if several else about.label
         series.append(
             {
@@ -237,7 +237,7 @@ def final_figures(run: TrainingRun) -> list[tuple[str, Any, str]]:
     found = []
     for name, value in run.metrics.items():
         if isinstance(value, int | float | str) and not isinstance(value, bool):
-            about = figures.figure(name)
+            about = figures.figure(name, run.stage)
             found.append((about.label, value, about.unit))
     return found
 

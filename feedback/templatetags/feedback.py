@@ -107,6 +107,12 @@ def markdown(text: str | None) -> SafeString:
     return mark_safe(markdown_format.to_html(text or ""))  # cleaned by nh3
 
 
+@register.filter
+def document(text: str | None) -> SafeString:
+    """The same for a text that its author has wrapped, such as guidelines: a line end is a space."""
+    return mark_safe(markdown_format.to_html(text or "", breaks=False))  # cleaned by nh3
+
+
 @register.simple_tag
 def term(key: str, word: str = "") -> SafeString:
     """A word with its short explanation on focus and hover: `{% term "kl" %}` or `{% term "pair" "pairs" %}`."""

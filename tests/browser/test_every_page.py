@@ -62,7 +62,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     return {
         "slug": [project.slug],
         "name": ["names"],
-        "plot": ["loss"],
+        "plot": ["reward"],
         "form": ["csv"],
         "job_id": [brought.public_id, written.public_id, upload.public_id, looked.public_id],
         "evaluation_id": [Evaluation.objects.latest("pk").public_id],

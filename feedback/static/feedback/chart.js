@@ -146,8 +146,9 @@ class Chart {
     this.box = { left: MARGIN.left, right: width - right, top: MARGIN.top, bottom: this.height - MARGIN.bottom };
     this.plot.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.plot.replaceChildren();
-    const [x0, x1] = this.zoom || [data.x[0], data.x[data.x.length - 1]];
-    this.x = scale(x0, x1 === x0 ? x0 + 1 : x1, this.box.left, this.box.right, false);
+    let [x0, x1] = this.zoom || [data.x[0], data.x[data.x.length - 1]];
+    if (x0 === x1) [x0, x1] = [x0 - 0.5, x1 + 0.5]; // one step stands in the middle
+    this.x = scale(x0, x1, this.box.left, this.box.right, false);
     this.span = [x0, x1];
     this.scales = { left: this.yScale("left", this.options.y === "log"), right: this.yScale("right", false) };
     this.axes(width);
@@ -200,7 +201,10 @@ class Chart {
     }
     svg("line", { class: "chart-axis", x1: left, x2: right, y1: bottom, y2: bottom }, this.plot);
     const marks = ticks(this.span[0], this.span[1], Math.max(2, (right - left) / 90));
+    const whole = this.data.x.every(Number.isInteger);
     for (const value of marks) {
+      if (value < this.span[0] || value > this.span[1] || (whole && !Number.isInteger(value))) continue;
+      if (this.x(value) - left < 16) continue; // the axis's own name stands there
       svg("text", { x: this.x(value), y: bottom + 16, "text-anchor": "middle" }, this.plot).textContent = tick(value, marks);
     }
     svg("text", { x: left - 8, y: bottom + 16, "text-anchor": "end" }, this.plot).textContent = this.data.x_name || "step";
@@ -213,7 +217,19 @@ class Chart {
     if (one.low && one.high) svg("path", { class: `chart-zoom ${style}`, "stroke-width": 0, d: this.band(one, y) }, parent);
     const weight = Number(this.options.smooth) || 0;
     if (weight) svg("path", { class: `chart-raw ${style}`, d: this.path(one.values, y, one.sparse) }, parent);
-    svg("path", { class: `chart-line ${style}`, d: this.path(weight ? smoothed(one.values, weight) : one.values, y, one.sparse) }, parent);
+    const values = weight ? smoothed(one.values, weight) : one.values;
+    svg("path", { class: `chart-line ${style}`, d: this.path(values, y, one.sparse) }, parent);
+    for (const i of this.alone(values, one.sparse)) {
+      if (y.log && values[i] <= 0) continue;
+      svg("circle", { class: `chart-point ${style}`, cx: this.x(this.data.x[i]), cy: y(values[i]), r: 2 }, parent);
+    }
+  }
+
+  /** Places of values that no line reaches, since their neighbors are gaps. */
+  alone(values, sparse) {
+    const there = values.map((value) => value !== null && Number.isFinite(value));
+    if (sparse) return there.filter(Boolean).length === 1 ? [there.indexOf(true)] : [];
+    return values.flatMap((_, i) => (there[i] && !there[i - 1] && !there[i + 1] ? [i] : []));
   }
 
   path(values, y, sparse = false) {
@@ -227,8 +243,7 @@ class Chart {
       d += `${pen}${this.x(this.data.x[i]).toFixed(1)} ${y(value).toFixed(1)}`;
       pen = "L";
     });
-    // A single point is a line of no length with round ends, so that it can be seen.
-    return d.includes("L") ? d : `${d}${d ? "h0.1" : ""}`;
+    return d;
   }
 
   band(one, y) {
