@@ -155,14 +155,14 @@ OF_STAGE: dict[str, dict[str, Figure]] = {
     "kto": _PREFERENCE,
     "classify": {
         "accuracy": Figure("Accuracy on train", "", "Share of texts whose labels are exactly people's.", True),
-        "selection_accuracy": Figure(
-            "Accuracy on selection", "", "The same on texts that were not trained on.", True
-        ),
+        "selection_accuracy": Figure("Accuracy on selection", "", "The same on texts that were not trained on.", True),
         "test_accuracy": Figure("Accuracy on test", "", "The same on texts that nothing was chosen by.", True),
     },
     "tag": {
         "accuracy": Figure("Token accuracy on train", "", "Share of tokens with the right label.", True),
-        "selection_accuracy": Figure("Token accuracy on selection", "", "The same on texts kept out of training.", True),
+        "selection_accuracy": Figure(
+            "Token accuracy on selection", "", "The same on texts kept out of training.", True
+        ),
         "test_accuracy": Figure("Token accuracy on test", "", "The same on test texts.", True),
     },
 }

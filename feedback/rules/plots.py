@@ -57,7 +57,7 @@ PREFERENCE_LOSS = Plot(
     "preference-loss",
     "Loss",
     "nats",
-    "Negative log-likelihood of people's preferences; 0.69 is a coin. Train and validation part when it learns by heart.",
+    "Negative log-likelihood of people's preferences; 0.69 is a coin. The lines part when it learns by heart.",
     ("loss", "selection_loss", "eval_loss"),
 )
 PREFERENCE_ACCURACY = Plot(

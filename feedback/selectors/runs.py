@@ -120,34 +120,59 @@ def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
     """A plot as chart.js takes it, at most about `MOST_POINTS` steps a run.
 
     A figure that is no number at a step (NaN, infinity) is a gap there; one that is measured now and then is bridged.
+    Where a point stands for several steps, its least and greatest values are drawn as a band around it.
     """
     several = len(runs) > 1
-    steps: set[int] = set()
-    found: list[tuple[TrainingRun, str, str, dict[int, float], bool]] = []
-    for run in runs:
-        rows = _thinned(list(RunPoint.objects.filter(run=run).order_by("step").values_list("step", "metrics")))
-        for axis, names in (("left", plot.names), ("right", plot.right)):
-            for name in names:
-                reported = sum(name in metrics for _, metrics in rows)
-                values = {step: float(metrics[name]) for step, metrics in rows if _is_number(metrics.get(name))}
-                if values:
-                    found.append((run, name, axis, values, several or reported < len(rows)))
-                    steps |= set(values)
-    x = sorted(steps)
     series = []
-    for run, name, axis, values, sparse in found:
-        about = figures.figure(name, run.stage)
-        label = f"run {run.number}, {_inside(about.label)}" if several else about.label
-        series.append(
-            {
-                "name": label,
-                "values": [values.get(step) for step in x],
-                "axis": axis,
-                "unit": about.unit,
-                "sparse": sparse,
-            }
-        )
-    return {"x": x, "x_name": "step", "series": series}
+    for run in runs:
+        points = _thinned(list(RunPoint.objects.filter(run=run).order_by("step")))
+        for axis, names in (("left", plot.names), ("right", plot.right)):
+            series += [_series(run, points, name, axis, several) for name in names]
+    drawn = [one for one in series if one.values]
+    x = sorted({step for one in drawn for step in one.values})
+    return {"x": x, "x_name": "step", "series": [one.at(x) for one in drawn]}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a plot: figures by step, with the bounds of those that are means over several steps."""
+
+    name: str
+    axis: str
+    unit: str
+    sparse: bool
+    values: dict[int, float]
+    low: dict[int, float]
+    high: dict[int, float]
+
+    def at(self, x: list[int]) -> dict[str, Any]:
+        """As chart.js takes it; null where nothing is known of a step."""
+        line = {
+            "name": self.name,
+            "values": [self.values.get(step) for step in x],
+            "axis": self.axis,
+            "unit": self.unit,
+            "sparse": self.sparse,
+        }
+        if self.low:
+            line["low"] = [self.low.get(step) for step in x]
+            line["high"] = [self.high.get(step) for step in x]
+        return line
+
+
+def _series(run: TrainingRun, points: Sequence[RunPoint], name: str, axis: str, several: bool) -> Series:
+    about = figures.figure(name, run.stage)
+    reported = sum(name in point.metrics for point in points)
+    bounded = [point for point in points if _is_number(point.minima.get(name)) and _is_number(point.maxima.get(name))]
+    return Series(
+        name=f"run {run.number}, {_inside(about.label)}" if several else about.label,
+        axis=axis,
+        unit=about.unit,
+        sparse=several or reported < len(points),
+        values={point.step: float(point.metrics[name]) for point in points if _is_number(point.metrics.get(name))},
+        low={point.step: float(point.minima[name]) for point in bounded},
+        high={point.step: float(point.maxima[name]) for point in bounded},
+    )
 
 
 def _inside(label: str) -> str:
@@ -159,13 +184,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _thinned(rows: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
-    """Every n-th row, and always the last; measurements that came between are kept."""
-    if len(rows) <= MOST_POINTS:
-        return rows
-    stride = -(-len(rows) // MOST_POINTS)
-    common = min(len(metrics) for _, metrics in rows)
-    return [row for place, row in enumerate(rows) if place % stride == 0 or len(row[1]) > common or row is rows[-1]]
+def _thinned(points: list[RunPoint]) -> list[RunPoint]:
+    """Every n-th point, and always the last; measurements that came between are kept."""
+    if len(points) <= MOST_POINTS:
+        return points
+    stride = -(-len(points) // MOST_POINTS)
+    common = min(len(point.metrics) for point in points)
+    last = points[-1]
+    return [
+        point
+        for place, point in enumerate(points)
+        if place % stride == 0 or len(point.metrics) > common or point is last
+    ]
 
 
 @dataclass(frozen=True)

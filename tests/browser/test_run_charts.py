@@ -17,7 +17,8 @@ Visit = Callable[[Person, str], Page]
 
 def report(run: TrainingRun, *metrics: dict[str, float]) -> str:
     """One step for each; the address of the run's page."""
-    training.record_points(run, points=[(step, 0.0, one) for step, one in enumerate(metrics, start=1)])
+    points = [training.Point(step, 0.0, one) for step, one in enumerate(metrics, start=1)]
+    training.record_points(run, points=points)
     return f"/p/desk/train/runs/{run.public_id}/"
 
 
@@ -48,3 +49,19 @@ def test_a_tokenizer_has_no_empty_curves(project: Project, ada: Person, visit: V
     page = visit(ada, report(make_run(project, ada, stage="tokenizer"), {"vocab_size": 844.0, "bytes_per_token": 3.1}))
     expect(page.locator("h1")).to_be_visible()
     assert page.locator("figure.chart").count() == 0
+
+
+def test_means_over_several_steps_lie_in_the_band_of_their_least_and_greatest(
+    project: Project, ada: Person, visit: Visit
+) -> None:
+    run = make_run(project, ada, stage="sft")
+    points = [training.Point(step, 0.0, {"loss": 2.0}, {"loss": 1.0}, {"loss": 4.0}) for step in (10, 20, 30)]
+    training.record_points(run, points=points)
+    page = visit(ada, f"/p/desk/train/runs/{run.public_id}/")
+    loss = chart(page, "Loss")
+    band = loss.locator("path.chart-zoom").bounding_box()
+    line = loss.locator("path.chart-line").bounding_box()
+    assert band and line
+    middle = line["y"] + line["height"] / 2
+    assert band["height"] > 40 and band["y"] < middle < band["y"] + band["height"]
+    assert middle > band["y"] + band["height"] / 2, "2 is nearer to 1 than to 4"
