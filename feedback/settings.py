@@ -199,6 +199,10 @@ TRAINER_PROCESSES = env_int("TRAINER_PROCESSES", 1, low=1, high=64)
 if TRAINER_LAUNCH not in launches.LAUNCHES:
     known = ", ".join(name for name in launches.LAUNCHES if name)
     raise ImproperlyConfigured(f"TRAINER_LAUNCH is {TRAINER_LAUNCH!r}; it must be empty or one of {known}.")
+# A job that takes no step for so long, or leaves no other thread of its process room to run, hangs: its process is
+# ended and the job counts as lost. What is known to take long in one step says so (`Work.long_step`).
+JOB_STUCK_SECONDS = env_int("JOB_STUCK_SECONDS", 300, low=5)
+CANCEL_SECONDS = 10  # from the moment a job is told to leave to the end of the process that it does not leave
 CANCEL_GRACE_SECONDS = 4  # from SIGTERM to SIGKILL for a cancelled trainer: with a beat before it, gone within 10
 
 # --- queue of tasks (seconds) ------------------------------------------------------------------

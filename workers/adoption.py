@@ -18,6 +18,7 @@ from feedback.services import adoption, tokenizers
 from workers.work import JobFailed, Outcome, Work
 
 TAKEN = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+HOURS = 6 * 3600.0  # what fetching or copying a large file may take
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 HEADS = {"policy": "ForCausalLM", "encoder": "ForMaskedLM"}
 OURS = ("reward", "classifier", "tagger")  # their heads mean something only as our recipes write them
@@ -85,7 +86,10 @@ def from_hub(work: Work, asked: dict[str, Any], aside: Path) -> Path:
 
     work.say(f"fetching {asked['hub']}")
     try:
-        snapshot_download(asked["hub"], revision=asked["revision"] or None, local_dir=aside, allow_patterns=list(TAKEN))
+        with work.long_step(HOURS):
+            snapshot_download(
+                asked["hub"], revision=asked["revision"] or None, local_dir=aside, allow_patterns=list(TAKEN)
+            )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise JobFailed(
             Job.ErrorKind.CONFIG,
@@ -103,7 +107,8 @@ def copy(work: Work, source: Path, aside: Path) -> None:
             work.check()
             if file.resolve().is_relative_to(source) and file.is_file():
                 work.say(f"copying {file.name}")
-                shutil.copyfile(file, aside / file.name)
+                with work.long_step(HOURS):
+                    shutil.copyfile(file, aside / file.name)
     if not any(aside.iterdir()):
         held = "only pickled weights" if any(any(source.glob(one)) for one in PICKLES) else "no model"
         raise JobFailed(Job.ErrorKind.DATA, f"The folder holds {held}.", "Save it as safetensors (save_pretrained).")

@@ -32,6 +32,7 @@ BATCH = 32  # what a kill can cost at most
 REMOTE_TRIES = 6  # of a server that is away, with 1, 2, 4, … seconds between
 SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
 CHOICE = ("best_of", "judge")
+LOADING = 1800.0  # seconds that a large model may take from a slow disk
 LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
 pen = Pen()
 
@@ -94,6 +95,7 @@ class Telling:
         if self.pieces:
             pen.go_on(self.pieces)
             self.pieces.clear()
+        self.work.say()
         if time.monotonic() - self.looked_up > LOOK_UP_EVERY:
             self.work.check()
             let_live_ones_by(self.work)
@@ -203,7 +205,8 @@ def _local(work: Work, version: ModelVersion | None) -> "Generator":
         raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Promote another version, then ask again.")
     work.say(f"loading {version}")
     try:
-        return _loaded(version.path, version.manifest_sha256)
+        with work.long_step(LOADING):
+            return _loaded(version.path, version.manifest_sha256)
     except TrainerError as error:
         raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
 

@@ -19,6 +19,7 @@ from feedback.services.preflight import Planned
 from trainer.checkpoints import write_json
 from trainer.config import INPUTS
 from workers import training
+from workers.datasets import FREEZING
 from workers.work import JobFailed, Outcome, Work
 
 LOOK_SECONDS = 0.1
@@ -30,7 +31,8 @@ def carry_out(work: Work) -> Outcome:
     for snapshot in {planned.snapshot for planned in plan if planned.snapshot is not None}:
         if snapshot.state == DatasetSnapshot.State.DRAFT:
             work.say(f"freezing snapshot {snapshot.number}")
-            snapshots.freeze(snapshot)
+            with work.long_step(FREEZING):
+                snapshots.freeze(snapshot)
     work.say("looking at " + ", ".join(planned.stage for planned in plan))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:

@@ -1,8 +1,11 @@
 """What a job's code is told and may say: the job, a sign of life every few seconds, and the reasons to leave."""
 
 import logging
+import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -12,6 +15,7 @@ from django.db import DatabaseError, connection
 
 from feedback.models import Job
 from feedback.services import jobs
+from workers import watchdog
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +54,29 @@ class Outcome:
 class Work:
     """One attempt at a job. As a context it keeps a thread that beats every BEAT_SECONDS.
 
-    The beats come from a thread so that a long step (loading a model, hashing a file) does not look like silence.
+    The beats come from a thread so that a long step (loading a model, hashing a file) does not look like silence. So
+    that they prove something, that thread also watches the one that works: it says what it does, or checks, between
+    steps. Where it has not for JOB_STUCK_SECONDS, or has not left CANCEL_SECONDS after it was told to, `watchdog` ends
+    the process.
     """
 
     def __init__(self, job: Job, aside: Callable[[int], None] | None = None) -> None:
         self.job = job
-        self.aside = aside or (lambda job_id: None)  # carries out another job while this one stands still
         self.step: int | None = None
         self.steps: int | None = None
         self.text: str | None = None
         self.cancel = threading.Event()
         self.lost = threading.Event()
+        self._aside = aside
+        self._patience = float(settings.JOB_STUCK_SECONDS)
+        self._stepped = time.monotonic()
+        self._told_at: float | None = None  # when it was told to leave
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name=f"beat-{job.pk}", daemon=True)
 
     def say(self, text: str | None = None, *, step: int | None = None, steps: int | None = None) -> None:
-        """What is being done; told with the next beat."""
+        """What is being done; told with the next beat. That it is said proves that the work goes on."""
+        self._stepped = time.monotonic()
         self.text = self.text if text is None else text
         self.step = self.step if step is None else step
         self.steps = self.steps if steps is None else steps
@@ -76,12 +87,28 @@ class Work:
         Raises:
             Lost, Cancelled, PutBack: in this order of weight.
         """
+        self._stepped = time.monotonic()
         if self.lost.is_set():
             raise Lost
         if self.cancel.is_set():
             raise Cancelled
         if stopping.is_set():
             raise PutBack("The worker was stopped; the job goes on when one is there again.")
+
+    @contextmanager
+    def long_step(self, seconds: float) -> Iterator[None]:
+        """Within this, one step may take so many seconds (or JOB_STUCK_SECONDS, if that is longer)."""
+        self._patience, before = max(seconds, settings.JOB_STUCK_SECONDS), self._patience
+        try:
+            yield
+        finally:
+            self._patience, self._stepped = before, time.monotonic()
+
+    def aside(self, job_id: int) -> None:
+        """Carry out another job while this one stands still. That one is watched for itself."""
+        if self._aside is not None:
+            with self.long_step(math.inf):
+                self._aside(job_id)
 
     def pause(self, seconds: float) -> None:
         """Sleep, and leave early if there is a reason to."""
@@ -101,8 +128,20 @@ class Work:
             self.cancel.set()
         if signal.lost:
             self.lost.set()
+        if (signal.cancel or signal.lost) and self._told_at is None:
+            self._told_at = time.monotonic()
+
+    def hangs(self) -> str:
+        """Why the process has to end, as the beginning of a sentence; empty while all is well."""
+        now = time.monotonic()
+        if self._told_at is not None and now - self._told_at > settings.CANCEL_SECONDS:
+            return "It was told to leave and did not, so its worker was ended"
+        if now - self._stepped > self._patience:
+            return f"Its worker took no step for {now - self._stepped:.0f} s and was ended"
+        return ""
 
     def __enter__(self) -> "Work":
+        watchdog.begin(self)
         self._thread.start()
         return self
 
@@ -110,11 +149,13 @@ class Work:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        watchdog.end(self)
         self._thread.join()
 
     def _keep_beating(self) -> None:
         try:
-            while not self._ended.wait(settings.BEAT_SECONDS):
+            while not self._ended.wait(1.0 if self._told_at is not None else settings.BEAT_SECONDS):
+                watchdog.look(self)
                 self.beat()
         finally:
             connection.close()  # this thread's own

@@ -58,6 +58,7 @@ class Job(Row):
     )
     max_losses = models.PositiveIntegerField(default=5)
     worker = models.CharField(max_length=200, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True, help_text="Since when it waits, or waited last.")
     knocked_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -142,7 +142,7 @@ def life(job: Job, now: datetime | None = None, there: QueueNow | None = None) -
 
 
 def _waiting(job: Job, now: datetime, there: QueueNow) -> Life:
-    since = job.knocked_at or job.created_at
+    since = job.queued_at or job.created_at
     waited = span((now - since).total_seconds())
     again = f" It is queued again after attempt {job.attempt}." if job.attempt else ""
     if not there.alive:

@@ -39,13 +39,15 @@ def create(
     payload: dict[str, Any] | None = None,
 ) -> Job:
     """A queued job; a worker is knocked for once the transaction has committed."""
+    now = timezone.now()
     job = Job.objects.create(
         kind=kind,
         queue=queue_name,
         project=project,
         requested_by=by,
         payload=payload or {},
-        knocked_at=timezone.now(),
+        queued_at=now,
+        knocked_at=now,
     )
     queue.enqueue(queue.RUN_JOB, job.pk, queue=queue_name)
     return job
@@ -108,7 +110,8 @@ def cancelled(job: Job) -> None:
 
 def requeue(job: Job, why: str) -> None:
     """Back to the queue, to go on from the last checkpoint; the worker is leaving in good order."""
-    if not _mine(job).update(status=Status.QUEUED, progress_text=why[:300], worker="", heartbeat_at=None):
+    back = {"status": Status.QUEUED, "progress_text": why[:300], "worker": "", "heartbeat_at": None}
+    if not _mine(job).update(queued_at=timezone.now(), **back):
         raise InvalidTransition("The job is no longer this worker's.")
     queue.enqueue(queue.RUN_JOB, job.pk, queue=job.queue)
 
@@ -142,6 +145,7 @@ def retry(*, by: Person | None, job: Job) -> Job:
             error="",
             error_kind="",
             remedy="",
+            queued_at=timezone.now(),
             knocked_at=timezone.now(),
         )
         if not moved:
@@ -162,36 +166,52 @@ def sweep() -> dict[str, list[int]]:
     silent = now - timedelta(seconds=settings.SILENT_SECONDS)
     for job in Job.objects.filter(status=Status.RUNNING, heartbeat_at__lt=silent):
         row = Job.objects.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt, heartbeat_at__lt=silent)
-        where = f"at step {job.step} of {job.steps}" if job.steps else "before its first step"
-        if job.cancel_requested_at is not None:
-            if row.update(status=Status.CANCELLED, finished_at=now):
-                done["cancelled"].append(job.pk)
-        elif job.losses + 1 >= job.max_losses:
-            if row.update(
-                status=Status.FAILED,
-                losses=F("losses") + 1,
-                finished_at=now,
-                error_kind=Job.ErrorKind.LOST_WORKER,
-                error=f"The worker stopped responding {where}, for the {job.losses + 1}th time.",
-                remedy="Look at the worker's log and the machine's memory, then retry: it goes on from its checkpoint.",
-            ):
-                done["failed"].append(job.pk)
-        elif row.update(
-            status=Status.QUEUED,
-            losses=F("losses") + 1,
-            worker="",
-            heartbeat_at=None,
-            knocked_at=now,
-            progress_text=f"The worker stopped responding {where}; trying again (attempt {job.attempt + 1}).",
-        ):
-            done["requeued"].append(job.pk)
-            queue.knock(queue.RUN_JOB, job.pk, queue=job.queue)
+        if became := _lose(job, row, "The worker stopped responding"):
+            done[became].append(job.pk)
     unheard = Q(knocked_at__lt=now - timedelta(seconds=UNHEARD_SECONDS)) | Q(knocked_at=None)
     for job in Job.objects.filter(unheard, status=Status.QUEUED)[:200]:
         if queue.knock(queue.RUN_JOB, job.pk, queue=job.queue):
             Job.objects.filter(pk=job.pk).update(knocked_at=now)
             done["knocked"].append(job.pk)
     return done
+
+
+def lose(job: Job, why: str) -> None:
+    """The worker of this attempt is about to be killed; `why` begins a sentence. As if it had been silent for long."""
+    _lose(job, _mine(job), why)
+
+
+def _lose(job: Job, row: Any, why: str) -> str | None:
+    """Move a job whose worker is lost: cancelled if that was asked, failed if it happened too often, else queued.
+
+    Returns what it became, or None when the row has moved meanwhile.
+    """
+    now = timezone.now()
+    where = f"at step {job.step} of {job.steps}" if job.steps else "before its first step"
+    if job.cancel_requested_at is not None:
+        return "cancelled" if row.update(status=Status.CANCELLED, finished_at=now) else None
+    if job.losses + 1 >= job.max_losses:
+        failed = row.update(
+            status=Status.FAILED,
+            losses=F("losses") + 1,
+            finished_at=now,
+            error_kind=Job.ErrorKind.LOST_WORKER,
+            error=f"{why} {where}, for the {job.losses + 1}th time.",
+            remedy="Look at the worker's log and the machine's memory, then retry: it goes on from its checkpoint.",
+        )
+        return "failed" if failed else None
+    queued = row.update(
+        status=Status.QUEUED,
+        losses=F("losses") + 1,
+        worker="",
+        heartbeat_at=None,
+        queued_at=now,
+        knocked_at=now,
+        progress_text=f"{why} {where}; trying again (attempt {job.attempt + 1}).",
+    )
+    if queued:
+        queue.knock(queue.RUN_JOB, job.pk, queue=job.queue)
+    return "requeued" if queued else None
 
 
 def _mine(job: Job) -> Any:

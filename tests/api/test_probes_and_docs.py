@@ -44,6 +44,7 @@ class TestMetrics:
     def test_they_are_for_whoever_has_the_token(self, client, settings):
         assert client.get("/metrics").status_code == 404  # no token is set, so there is nothing here
         settings.METRICS_TOKEN = "a-token-for-prometheus"
+        assert client.get("/nothing").status_code == 404
         for given in ("", "Bearer ", "Bearer wrong", "a-token-for-prometheu"):
             assert client.get("/metrics", HTTP_AUTHORIZATION=given).status_code == 404
         reply = client.get("/metrics", HTTP_AUTHORIZATION="Bearer a-token-for-prometheus")

@@ -15,6 +15,7 @@ from django.utils import timezone
 from feedback import settings as defaults
 from feedback.models import Chain, Evaluation, Event, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
 from feedback.rules import launches
+from feedback.selectors import health
 from feedback.services import jobs, registry
 from feedback.services import training as services
 from tests import factories
@@ -395,3 +396,18 @@ def wait_until(true: Any, seconds: float = 10) -> None:
     while not true():
         assert timezone.now() < deadline, "it did not come to pass in time"
         threading.Event().wait(0.05)
+
+
+def test_how_long_a_job_waits_counts_from_when_it_was_queued(project: Project, knocks: list[Any]) -> None:
+    """It is knocked for again every few seconds; that is not when it began to wait."""
+    job = jobs.create(kind=Job.Kind.EXPORT, queue_name="default", project=project, by=None)
+    long_ago = timezone.now() - timedelta(minutes=5)
+    Job.objects.filter(pk=job.pk).update(queued_at=long_ago, knocked_at=long_ago)
+    assert jobs.sweep()["knocked"] == [job.pk]
+    job.refresh_from_db()
+    assert health.life(job).sentence.startswith("Waiting for 5 min:")
+    assert jobs.claim(job.pk, "a worker") is not None
+    job.refresh_from_db()
+    jobs.requeue(job, "for a reason")
+    job.refresh_from_db()
+    assert health.life(job).sentence.startswith("Waiting for 0 s:")  # it waits anew
