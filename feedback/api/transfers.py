@@ -57,6 +57,18 @@ class ImportSerializer(TransferSerializer):
     moved = serializers.IntegerField(
         source="result.moved", default=0, help_text="Prompts that older relatives put into another split than the file."
     )
+    left_out = serializers.DictField(
+        source="result.left_out",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="What the file itself marks as no annotation, with how often.",
+    )
+    notes = serializers.DictField(
+        source="result.notes",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="How rows were read where that is not a matter of course, with how many.",
+    )
 
 
 @extend_schema_serializer(component_name="Export")

@@ -1,12 +1,15 @@
 """Argilla v2 records, as `records.to_list()` gives them: fields, suggestions, responses by question, metadata.
 
-Fields named prompt or instruction are the prompt, all other text fields are responses, in their order. Of the
-questions, a ranking of field names, a label that is a field's name, a rating and a text are understood.
+A field named prompt or instruction is the prompt. Fields that give it context belong to it; those that are notes on
+the record are kept beside; the others are responses, in their order. A ranking names the fields that it ranks, and
+then only these are responses. Of the questions, a ranking of field names, a label that is a field's name, a rating and
+a text are understood. A response that was discarded, or not submitted yet, is no annotation.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from feedback.formats import provenance
 from feedback.formats.items import (
     LETTERS,
     PROMPT,
@@ -15,66 +18,130 @@ from feedback.formats.items import (
     InvalidRow,
     Item,
     LeftOut,
+    Message,
+    Note,
     Row,
     Said,
     an_object,
-    conversation,
     groups_of,
     need,
     prefers,
     rest,
+    told_beside,
+    turns,
 )
 
-KEY = "argilla"
+KEY = provenance.ARGILLA
 PROMPTS = ("prompt", "instruction", "question", "messages", "chat")
+CONTEXT = ("context", "source", "document", "passage", "background", "article", "input")
+ASIDE = ("reference", "metadata", "id", "expected", "target", "category", "topic", "language", "title")
+SUBMITTED = "submitted"
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     given = an_object(row)
     fields = need(given, "fields", dict)
-    prompt = next((name for name in PROMPTS if name in fields), None)
+    prompt = next((name for name in PROMPTS if fields.get(name) is not None), None)
     if prompt is None:
         raise InvalidRow("fields", f"There is no prompt in it; it is looked for under {', '.join(PROMPTS)}.")
-    names = [name for name, value in fields.items() if name != prompt and isinstance(value, str)]
-    answered = [name for name, told in (given.get("responses") or {}).items() if told]
+    responses = need(given, "responses", dict) if given.get("responses") else {}
+    answered = [name for name, told in responses.items() if told]
     if len(answered) > 1:
         raise InvalidRow("responses", f"It answers {len(answered)} questions; one of them can be brought in.")
-    item = Item(PROMPT, conversation(fields[prompt], f"fields.{prompt}"), [Candidate(fields[name]) for name in names])
+    told = need(responses, answered[0], list, "responses.") if answered else []
+    texts = {name: value for name, value in fields.items() if name != prompt and isinstance(value, str)}
+    names = _named(texts, told)
+    context = {name: texts[name] for name in texts if name not in names and name.lower() in CONTEXT}
+    aside = {name: value for name, value in fields.items() if name not in (prompt, *names, *context)}
+    messages, more = _prompt(fields[prompt], f"fields.{prompt}", context)
+    item = Item(PROMPT, messages, [Candidate(texts[name]) for name in names], source=defaults.source)
     kept: Row = {"prompt": prompt, "names": names, "text": isinstance(fields[prompt], str)}
+    kept |= {name: held for name, held in (("context", context), ("aside", aside)) if held}
+    left_out: list[Row] = []
     if answered:
         kept["question"] = answered[0]
-        told = need(given["responses"], answered[0], list, "responses.")
         for place, one in enumerate(told):
+            if an_object(one).get("status") not in (None, SUBMITTED):
+                left_out.append(one)
+                continue
             where = f"responses.{answered[0]}[{place}]"
-            item.kind, answer = _answer(need(an_object(one), "value", object, where + "."), names, where)
+            if isinstance(one.get("value"), str) and one["value"] in fields and one["value"] not in names:
+                raise InvalidRow(where, f"It names the field {one['value'][:60]!r}, which is no response's text.")
+            item.kind, answer = _answer(need(one, "value", object, where + "."), names, where)
             person = str(one.get("user_id") or defaults.annotator)
             item.answers.append(Said(person, answer, source=defaults.source))
             kept.setdefault("said", []).append(rest(one, "value", "user_id"))
-    elif len(names) > 1:
+    if not item.answers and len(names) > 1:
         item.kind = "comparison" if len(names) == 2 else "ranking"
+    kept |= {"left_out": left_out} if left_out else {}
     kept["row"] = rest(given, "fields", "responses")
-    item.metadata, item.source = {KEY: kept}, defaults.source
+    item.provenance = {KEY: kept}
     yield item
+    yield from (LeftOut(f"a response whose status is {str(one['status'])[:40]}") for one in left_out)
+    yield from (Note(f"The field {name!r} belongs to the prompt and stands under it.") for name in context)
+    yield from (Note(f"The field {name!r} is kept beside the task and not shown.") for name in aside)
+    yield from told_beside(more)
 
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
     """A record. Strength, ties of a comparison and reasons have no place in a label."""
-    kept = item.metadata.get(KEY, {})
+    kept = provenance.kept(item, KEY)
     names = kept.get("names") or [f"response_{letter}" for letter in LETTERS[: len(item.responses)]]
-    plain = kept.get("text", len(item.prompt) == 1 and item.prompt[0]["role"] == "user")
-    fields: Row = {kept.get("prompt", "prompt"): item.prompt[0]["content"] if plain else item.prompt}
+    fields: Row = kept.get("aside", {}) | kept.get("context", {}) | _prompt_back(item, kept)
     fields |= {name: response.text for name, response in zip(names, item.responses, strict=True)}
     told = []
+    extra = kept.get("said", []) if len(kept.get("said", [])) == len(item.answers) else []
     for place, said in enumerate(item.answers):
         value = _value(said.answer, names)
         if isinstance(value, LeftOut):
             yield value
             continue
-        extra = kept.get("said", [])
-        told.append({"value": value, "user_id": said.annotator} | (extra[place] if place < len(extra) else {}))
+        told.append((extra[place] if extra else {}) | {"value": value, "user_id": said.annotator})
+    told += kept.get("left_out", [])
     question = kept.get("question", item.kind)
     row = {"suggestions": {}, "metadata": {}} | kept.get("row", {})
     yield row | {"fields": fields, "responses": {question: told} if told else {}}
+
+
+def _named(texts: Row, told: list[Any]) -> list[str]:
+    """Names of the fields that are responses, in the record's order."""
+    ranked = {
+        one.get("value")
+        for response in told
+        if isinstance(response, dict) and isinstance(response.get("value"), list)
+        for one in response["value"]
+        if isinstance(one, dict) and isinstance(one.get("value"), str)
+    }
+    if ranked:
+        return [name for name in texts if name in ranked]
+    chosen = {response["value"] for response in told if isinstance(response, dict) and _is_text(response.get("value"))}
+    return [name for name in texts if name in chosen or name.lower() not in (*CONTEXT, *ASIDE)]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _prompt(given: Any, name: str, context: Row) -> tuple[list[Message], list[Row]]:
+    if isinstance(given, str):
+        messages, more = [{"role": "user", "content": given}], [Row()]
+    else:
+        messages, more = turns(given, name)
+    if context and messages:
+        last = next((one for one in reversed(messages) if one["role"] == "user"), messages[-1])
+        last["content"] = "\n\n".join([last["content"], *context.values()])
+    return messages, more
+
+
+def _prompt_back(item: Item, kept: Row) -> Row:
+    """The prompt's own field, without the context that was joined to it."""
+    messages = [dict(one) for one in item.prompt]
+    joined = "".join(f"\n\n{text}" for text in kept.get("context", {}).values())
+    if joined:
+        last = next((one for one in reversed(messages) if one["role"] == "user"), messages[-1])
+        last["content"] = last["content"].removesuffix(joined)
+    is_plain = kept.get("text", True) and len(messages) == 1 and messages[0]["role"] == "user"
+    return {kept.get("prompt", "prompt"): messages[0]["content"] if is_plain else messages}
 
 
 def _answer(value: Any, names: list[str], where: str) -> tuple[str, Row]:

@@ -1,5 +1,6 @@
 """Every format that data comes in or goes out by, with what it cannot carry."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from feedback.formats import (
 from feedback.formats.items import Item, LeftOut, Reader, Row, Writer
 
 JSON, CSV = "json", "csv"
+NOT_WRITTEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+log = logging.getLogger(__name__)
 Writes = Callable[[Iterable[Item]], Iterator[Row | LeftOut]]
 
 
@@ -43,7 +46,12 @@ class Format:
 def _each(write: Writer) -> Writes:
     def writes(items: Iterable[Item]) -> Iterator[Row | LeftOut]:
         for item in items:
-            yield from write(item)
+            try:
+                rows = list(write(item))
+            except NOT_WRITTEN:  # one item must not end the export of all the others
+                log.exception("an item was not written", extra={"kind": item.kind, "external_id": item.external_id})
+                rows = [LeftOut(f"a {item.kind} that could not be written; the worker's log says why")]
+            yield from rows
 
     return writes
 

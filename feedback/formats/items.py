@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from feedback.rules.turns import ROLES, beside, text_of
+
 Row = dict[str, Any]
 Message = dict[str, str]
 LETTERS = "abcdefghi"
@@ -57,6 +59,7 @@ class Item:
     external_id: str | None = None
     source: str = ""
     metadata: Row = field(default_factory=dict)
+    provenance: Row = field(default_factory=dict)  # what its reader kept, by format; see `provenance`
     priority: int = 0
     wanted: int | None = None
     group: str = ""  # the document, conversation or customer it is from: one split for all of it
@@ -66,9 +69,16 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something that a format has no place for; counted and told with the export."""
+    """Something that has no place in what is written, or that its source marks as no annotation; counted and told."""
 
     why: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """How a row was read, where that is not a matter of course; told with the import, and how often."""
+
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class Defaults:
     annotator: str = "unknown"
 
 
-Reader = Callable[[Any, Defaults], Iterator[Item]]
+Reader = Callable[[Any, Defaults], Iterator[Item | LeftOut | Note]]
 Writer = Callable[[Item], Iterator[Row | LeftOut]]
 
 
@@ -106,17 +116,38 @@ def conversation(given: Any, name: str = "prompt") -> list[Message]:
     return given
 
 
-def turn_text(given: Any, name: str) -> str:
-    """A response told as text or as a list of one assistant message."""
-    if isinstance(given, str):
-        return given
-    if isinstance(given, dict):
-        given = [given]
-    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], dict):
-        only = given[0]
-        if only.get("role") == "assistant" and isinstance(only.get("content"), str):
-            return str(only["content"])
-    raise InvalidRow(name, "It must be text, or one message of the assistant.")
+# Parts of what a message says: without them it would say something else.
+SAYS_MORE = ("tool_calls", "function_call", "audio", "refusal")
+
+
+def turns(given: Any, name: str) -> tuple[list[Message], list[Row]]:
+    """Messages as other tools write them, and what each holds beside its role and content.
+
+    Raises:
+        InvalidRow: something in it is no text, or a message says more than its text does.
+    """
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise InvalidRow(name, "It must be text or a list of messages.")
+    messages, more = [], []
+    for place, one in enumerate(given):
+        text, extra = text_of(one.get("content")), beside(one)
+        for lost in SAYS_MORE:
+            if lost in extra:
+                raise InvalidRow(
+                    f"{name}[{place}].{lost}", "It has no place here, and the message needs it. Remove it."
+                )
+        if text is None:
+            raise InvalidRow(f"{name}[{place}].content", "It must be text, or parts that are all text.")
+        role = one.get("role")
+        messages.append({"role": ROLES.get(role, role) if isinstance(role, str) else role, "content": text})
+        more.append(extra)
+    return messages, more
+
+
+def told_beside(more: list[Row]) -> Iterator[Note]:
+    """A note for each field that messages hold beside role and content."""
+    for field_name in sorted({name for extra in more for name in extra}):
+        yield Note(f"Messages have the field {field_name!r}: it is kept beside them and not learned.")
 
 
 def prefers(letter: str, strength: int = CLEAR) -> Row:
@@ -132,7 +163,7 @@ def best_and_worse(item: Item, said: Said) -> tuple[str, str] | None:
 
 
 def rest(row: Row, *known: str) -> Row:
-    """What a row holds beside the fields that have a place of their own: kept as metadata, to be given back."""
+    """What a row holds beside the fields that have a place of their own: kept, to be given back."""
     return {name: value for name, value in row.items() if name not in known}
 
 

@@ -1,12 +1,16 @@
 """Label Studio: task files, and exports of its Pairwise and Ranker controls.
 
-Its winner is a place (left, right): here the first text is left, and the place becomes a letter at once. What else a
-task or an annotation holds (ids, times) is kept as metadata and given back.
+Its winner is a place (left, right), which becomes a letter at once; `label_studio_columns` says which text was where.
+A cancelled annotation, a draft and a prediction are no annotations; of two annotations of one person the newest
+counts. What else a task or an annotation holds (ids, times) is kept and given back.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from feedback.formats import label_studio_columns as columns
+from feedback.formats import provenance
 from feedback.formats.items import (
     LETTERS,
     PROMPT,
@@ -15,6 +19,7 @@ from feedback.formats.items import (
     InvalidRow,
     Item,
     LeftOut,
+    Note,
     Row,
     Said,
     an_object,
@@ -23,41 +28,46 @@ from feedback.formats.items import (
     rest,
 )
 
-KEY = "label_studio"
-PROMPTS = ("prompt", "question", "instruction", "input", "text")
-RESPONSES = ("answer", "response", "output", "completion", "option")
+KEY = provenance.LABEL_STUDIO
 SIDES = {"left": "a", "right": "b"}
+CANCELLED = "an annotation that was cancelled or skipped"
+EMPTY = "an annotation without a result"
+EARLIER = "an earlier annotation of the same person, whose newest counts"
+BESIDE = {"drafts": "a draft, which was not submitted", "predictions": "a model's prediction"}
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     given = an_object(row)
     whole = "data" in given
     data = need(given, "data", dict) if whole else given
-    prompt = next((name for name in PROMPTS if isinstance(data.get(name), str)), None)
-    if prompt is None:
-        raise InvalidRow("data", f"There is no prompt in it; it is looked for under {', '.join(PROMPTS)}.")
-    kept: Row = {"prompt": prompt, "whole": whole}
-    names, texts = _responses(data, prompt)
-    kept["names"] = names
+    annotations = [an_object(one) for one in (given.get("annotations") or [])] if whole else []
+    found = columns.of(data, _compared(annotations))
+    kept: Row = {"prompt": found.prompt, "whole": whole, "names": found.names}
     if isinstance(data.get("items"), list):
-        kept["items"] = [rest(one, "body", "html") for one in data["items"]]
-    if extra := rest(data, prompt, "items", *names):
+        kept["items"] = found.items
+    if found.list_name:
+        kept["list"] = found.list_name
+    if extra := found.beside(data):
         kept["data"] = extra
-    said, plain = [], []
-    for place, annotation in enumerate(given.get("annotations") or [] if whole else []):
-        one = _said(annotation, names, f"annotations[{place}]", defaults)
-        plain.append(annotation if one is None else _without_value(annotation))
-        if one is not None:
-            said.append(one)
+    counts, told = _counting(annotations)
+    plain = [_without_value(one) if place in counts else one for place, one in enumerate(annotations)]
+    said = [_said(annotations[place], found.names, f"annotations[{place}]", defaults) for place in sorted(counts)]
     if whole:
         kept["task"] = rest(given, "data", "annotations")
         kept["annotations"] = plain
-    kind = PROMPT if len(texts) < 2 else "comparison" if len(texts) == 2 else "ranking"
+    kind = PROMPT if len(found.texts) < 2 else "comparison" if len(found.texts) == 2 else "ranking"
     if said and "ranking" in said[0].answer:
         kind = "ranking"
-    responses = [Candidate(text) for text in texts]
-    messages = [{"role": "user", "content": data[prompt]}]
-    yield Item(kind, messages, responses, said, source=defaults.source, metadata={KEY: kept})
+    responses = [Candidate(text) for text in found.texts]
+    messages = [{"role": "user", "content": data[found.prompt]}]
+    yield Item(kind, messages, responses, said, source=defaults.source, provenance={KEY: kept})
+    yield from (LeftOut(why) for why in told)
+    for name, why in BESIDE.items():
+        yield from (LeftOut(why) for _ in (given.get(name) or [] if whole else []))
+    if any("choice" in one.answer for one in said):
+        yield Note(f"On the left is {found.names[0]!r}, on the right {found.names[1]!r}.")
+    if kind == PROMPT and not found.names:
+        yield Note("No column is a response (answer1, answer2 … or the like), so it is just a prompt.")
 
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
@@ -65,7 +75,7 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     if item.kind not in (PROMPT, "comparison", "conversation", "ranking"):
         yield LeftOut(f"a {item.kind} is neither Pairwise nor Ranker")
         return
-    kept = item.metadata.get(KEY, {})
+    kept = provenance.kept(item, KEY)
     if not kept and (len(item.prompt) > 1 or item.prompt[0]["role"] != "user"):
         yield LeftOut("a conversation of several turns")
         return
@@ -73,44 +83,68 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         f"answer{place + 1}" if item.kind != "ranking" else letter
         for place, letter in enumerate(LETTERS[: len(item.responses)])
     ]
-    data: Row = {kept.get("prompt", "prompt"): item.prompt[-1]["content"]}
-    if "items" in kept or (item.kind == "ranking" and not kept):
-        items = kept.get("items") or [{"id": name} for name in names]
-        data["items"] = [one | {"body": r.text} for one, r in zip(items, item.responses, strict=True)]
-    else:
-        data |= {name: response.text for name, response in zip(names, item.responses, strict=True)}
-    data |= kept.get("data", {})
+    data = kept.get("data", {}) | _data(item, kept, names)
     if kept and not kept["whole"] and not item.answers:
         yield data
         return
-    annotations = [row for row in kept.get("annotations", []) if not _has_place(row)]
-    places = [row for row in kept.get("annotations", []) if _has_place(row)]
+    uncounted = [row for row in kept.get("annotations", []) if not _has_place(row)]
+    counted: dict[str, list[Row]] = defaultdict(list)
+    for row in kept.get("annotations", []):
+        if _has_place(row):
+            counted[_annotator(row.get("completed_by"), Defaults(annotator="unknown"))].append(row)
     written = []
-    for place, said in enumerate(item.answers):
+    for said in item.answers:
         value = _value(item, said, names)
         if isinstance(value, LeftOut):
             yield value
             continue
-        written.append(_annotation(places[place] if place < len(places) else None, said, value))
-    yield kept.get("task", {}) | {"data": data, "annotations": written + annotations}
+        theirs = counted[said.annotator] or (counted["unknown"] if said.annotator not in counted else [])
+        written.append(_annotation(theirs.pop(0) if theirs else None, said, value))
+    yield kept.get("task", {}) | {"data": data, "annotations": written + uncounted}
 
 
-def _responses(data: Row, prompt: str) -> tuple[list[str], list[str]]:
-    if isinstance(data.get("items"), list):
-        items = data["items"]
-        if not all(isinstance(one, dict) and isinstance(one.get("body", one.get("html")), str) for one in items):
-            raise InvalidRow("data.items", "It must be a list of objects with id and body.")
-        return [str(one.get("id")) for one in items], [one.get("body", one.get("html")) for one in items]
-    names = [n for n, v in data.items() if n != prompt and isinstance(v, str) and n.lower().startswith(RESPONSES)]
-    return names, [data[name] for name in names]
+def _data(item: Item, kept: Row, names: list[str]) -> Row:
+    texts = [response.text for response in item.responses]
+    data: Row = {kept.get("prompt", "prompt"): item.prompt[-1]["content"]}
+    if "items" in kept or (item.kind == "ranking" and not kept):
+        items = kept.get("items") or [{"id": name} for name in names]
+        return data | {"items": [one | {"body": text} for one, text in zip(items, texts, strict=True)]}
+    if "list" in kept:
+        return data | {kept["list"]: texts}
+    return data | dict(zip(names, texts, strict=True))
 
 
-def _said(annotation: Any, names: list[str], where: str, defaults: Defaults) -> Said | None:
-    """The answer in an annotation; None for a cancelled or empty one."""
-    one = an_object(annotation)
+def _compared(annotations: list[Row]) -> str:
+    """What the annotations' control compares, where one says so."""
+    for one in annotations:
+        for result in one.get("result") or []:
+            if isinstance(result, dict) and result.get("type") == "pairwise" and "," in str(result.get("to_name")):
+                return str(result["to_name"])
+    return ""
+
+
+def _counting(annotations: list[Row]) -> tuple[set[int], list[str]]:
+    """Places of the annotations that count: the newest of each person; and why each other one does not."""
+    newest: dict[str, tuple[Any, int]] = {}
+    told = []
+    for place, one in enumerate(annotations):
+        if one.get("was_cancelled"):
+            told.append(CANCELLED)
+        elif not one.get("result"):
+            told.append(EMPTY)
+        else:
+            person = _annotator(one.get("completed_by"), Defaults())
+            time = str(one.get("updated_at") or one.get("created_at") or "")
+            number = one["id"] if isinstance(one.get("id"), int) else 0
+            before = newest.get(person)
+            told += [EARLIER] if before is not None else []
+            newest[person] = max(((time, number, place), place), before or ((), -1))
+    return {place for _, place in newest.values()}, told
+
+
+def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Said:
+    """The answer in an annotation that counts."""
     results = one.get("result")
-    if one.get("was_cancelled") or not results:
-        return None
     if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
         raise InvalidRow(where + ".result", "It must hold one result.")
     value = need(results[0], "value", dict, where + ".result[0].")
@@ -118,7 +152,11 @@ def _said(annotation: Any, names: list[str], where: str, defaults: Defaults) -> 
     said.seconds = min(86400.0, float(one.get("lead_time") or 0))
     if "selected" in value:
         if value["selected"] not in SIDES or len(names) != 2:
-            raise InvalidRow(where + ".result[0].value.selected", "It must be left or right, of two texts.")
+            there = ", ".join(names) or "none"
+            raise InvalidRow(
+                where + ".result[0].value.selected",
+                f"It must be left or right, of two texts; columns that look like a response: {there}.",
+            )
         said.answer, said.shown = prefers(SIDES[value["selected"]]), ["a", "b"]
         return said
     ranked = value.get("ranker")
@@ -143,7 +181,9 @@ def _value(item: Item, said: Said, names: list[str]) -> Row | LeftOut:
 
 def _annotation(kept: Row | None, said: Said, value: Row) -> Row:
     if kept is not None:
-        return kept | {"result": [{"value": value} | rest(kept["result"][0], "value")]}
+        took = min(86400.0, float(kept.get("lead_time") or 0))
+        time = {} if took == said.seconds else {"lead_time": said.seconds}
+        return kept | time | {"result": [rest(kept["result"][0], "value") | {"value": value}]}
     control = {"type": "ranker", "from_name": "rank", "to_name": "results"}
     if "selected" in value:
         control = {"type": "pairwise", "from_name": "comparison", "to_name": "comparison"}
@@ -152,12 +192,16 @@ def _annotation(kept: Row | None, said: Said, value: Row) -> Row:
 
 
 def _without_value(annotation: Row) -> Row:
-    return annotation | {"result": [rest(annotation["result"][0], "value")]}
+    results = annotation["result"]
+    if not isinstance(results, list) or not isinstance(results[0], dict):
+        return annotation
+    return annotation | {"result": [rest(results[0], "value")]}
 
 
 def _has_place(annotation: Row) -> bool:
     result = annotation.get("result") or []
-    return len(result) > 0 and not annotation.get("was_cancelled") and "value" not in result[0]
+    is_read = isinstance(result, list) and len(result) > 0 and isinstance(result[0], dict) and "value" not in result[0]
+    return is_read and not annotation.get("was_cancelled")
 
 
 def _annotator(given: Any, defaults: Defaults) -> str:

@@ -4,7 +4,7 @@
      "answers": [{"annotator": "ben", "answer": {"outcome": "prefer", "choice": "a", "strength": 2},
                   "shown": ["b", "a"], "seconds": 12.5, "source": "desk"}],
      "gold": {…an answer…}, "explanation": "…why it is right…", "training_round": true, "ask": {"scheme": "topic"},
-     "external_id": "7", "source": "…", "metadata": {…}, "priority": 0, "annotations_wanted": 3,
+     "external_id": "7", "source": "…", "metadata": {…}, "provenance": {…}, "priority": 0, "annotations_wanted": 3,
      "group": "…its document, conversation or customer…", "split": "test", "family": "…what it is an edit of…"}
 
 Only `prompt` must be there; without a kind, two responses are a comparison, more a ranking, none just a prompt.
@@ -13,6 +13,7 @@ Only `prompt` must be there; without a kind, two responses are a comparison, mor
 from collections.abc import Iterator
 from typing import Any
 
+from feedback.formats import provenance
 from feedback.formats.items import (
     LETTERS,
     PROMPT,
@@ -30,11 +31,11 @@ from feedback.formats.items import (
 
 FIELDS = {
     "kind", "prompt", "responses", "answers", "gold", "explanation", "training_round", "ask", "external_id", "source",
-    "metadata", "priority", "annotations_wanted", "group", "split", "family",
+    "metadata", "provenance", "priority", "annotations_wanted", "group", "split", "family",
 }  # fmt: skip
 WRITTEN = (
-    "gold", "explanation", "training_round", "ask", "external_id", "source", "metadata", "priority", "group", "split",
-    "family",
+    "gold", "explanation", "training_round", "ask", "external_id", "source", "metadata", "provenance", "priority",
+    "group", "split", "family",
 )  # fmt: skip
 ANSWER_FIELDS = {"annotator", "answer", "shown", "seconds", "source"}
 
@@ -52,6 +53,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     for name in ("gold", "ask", "metadata"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, dict))
+    if given.get("provenance") is not None:
+        item.provenance = provenance.checked(given["provenance"], len(responses))
     for name in ("external_id", "source", "explanation", "group", "split", "family"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, str))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from feedback.formats import provenance
 from feedback.formats.items import (
     LETTERS,
     PROMPT,
@@ -26,8 +27,8 @@ RESPONSES = [f"response_{letter}" for letter in LETTERS]
 MODELS = [f"model_{letter}" for letter in LETTERS]
 COLUMNS = [
     "external_id", "kind", "prompt", *RESPONSES, *MODELS, "annotator", "annotator_source", "choice", "strength",
-    "answer", "shown", "seconds", "gold", "explanation", "training_round", "ask", "source", "metadata", "priority",
-    "annotations_wanted", "group", "split", "family",
+    "answer", "shown", "seconds", "gold", "explanation", "training_round", "ask", "source", "metadata", "provenance",
+    "priority", "annotations_wanted", "group", "split", "family",
 ]  # fmt: skip
 KEPT_TOGETHER = ("group", "split", "family")
 RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -63,6 +64,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     item.training_round = _yes(cells, "training_round")
     item.ask = _json(cells, "ask", dict) or {}
     item.metadata = _json(cells, "metadata", dict) or {}
+    item.provenance = provenance.checked(_json(cells, "provenance", dict) or {}, len(responses))
     item.external_id = cells.get("external_id") or None
     item.source = cells.get("source", "")
     item.priority = _number(cells, "priority", int) or 0
@@ -81,7 +83,7 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     for place, response in enumerate(item.responses):
         row[RESPONSES[place]] = response.text or EMPTY
         row[MODELS[place]] = response.model
-    for name in ("gold", "ask", "metadata"):
+    for name in ("gold", "ask", "metadata", "provenance"):
         if value := getattr(item, name):
             row[name] = _text(value)
     row |= {name: getattr(item, name) for name in (*KEPT_TOGETHER, "explanation")}

@@ -1,10 +1,11 @@
 """Published data sets in shapes of their own: PandaLM, LLMBar, Taskmaster's rewards, Self-Instruct. One function each
-way; what a row holds beside its texts and judgements is kept as metadata."""
+way; what a row holds beside its texts and judgements is kept and given back."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from feedback.formats import provenance
 from feedback.formats.items import (
     THUMB,
     Candidate,
@@ -21,7 +22,8 @@ from feedback.formats.items import (
     rest,
 )
 
-PANDALM, LLMBAR, TASKMASTER, SELF_INSTRUCT = "pandalm", "llmbar", "taskmaster", "self_instruct"
+PANDALM, LLMBAR = provenance.PANDALM, provenance.LLMBAR
+TASKMASTER, SELF_INSTRUCT = provenance.TASKMASTER, provenance.SELF_INSTRUCT
 VOTES = {0: {"outcome": "tie"}, 1: prefers("a"), 2: prefers("b")}
 
 
@@ -37,18 +39,24 @@ def read_pandalm(row: Any, defaults: Defaults) -> Iterator[Item]:
         if given[name] not in VOTES or isinstance(given[name], bool):
             raise InvalidRow(name, "It must be 0 (a tie), 1 or 2.")
         item.answers.append(Said(name, VOTES[given[name]], source=defaults.source))
-    item.metadata = {PANDALM: {"input": given.get("input", ""), "row": rest(given, *TOLD, *people), "raw": raw}}
+    item.provenance = {PANDALM: {"input": given.get("input", ""), "row": rest(given, *TOLD, *people), "raw": raw}}
     yield item
 
 
 def write_pandalm(item: Item) -> Iterator[Row | LeftOut]:
-    if PANDALM not in item.metadata:
+    kept = provenance.kept(item, PANDALM)
+    if not kept or item.kind not in ("comparison", "conversation"):
         yield LeftOut("a task that is not PandaLM's")
         return
-    kept = item.metadata[PANDALM]
-    votes = {one.annotator: {"a": 1, "b": 2}.get(one.answer.get("choice", ""), 0) for one in item.answers}
-    texts = {"response1": item.responses[0].text, "response2": item.responses[1].text}
-    yield kept["row"] | _parts(item, kept) | texts | kept["raw"] | votes
+    votes: Row = {}
+    for one in item.answers:
+        if one.answer["outcome"] == "both_bad":
+            yield LeftOut("an answer both_bad")
+        else:
+            votes[one.annotator] = {"a": 1, "b": 2}.get(one.answer.get("choice", ""), 0)
+    texts: Row = {"response1": item.responses[0].text, "response2": item.responses[1].text}
+    bare = {name: value for name, value in kept["raw"].items() if json.dumps(value) == texts.get(name)}
+    yield kept["row"] | votes | _parts(item, kept) | texts | bare
 
 
 def read_llmbar(row: Any, defaults: Defaults) -> Iterator[Item]:
@@ -59,7 +67,7 @@ def read_llmbar(row: Any, defaults: Defaults) -> Iterator[Item]:
     texts = [need(given, "output_1", str), need(given, "output_2", str)]
     item = Item("comparison", [{"role": "user", "content": need(given, "input", str)}], [Candidate(t) for t in texts])
     item.gold, item.source = prefers("ab"[given["label"] - 1]), defaults.source
-    item.metadata = {LLMBAR: rest(given, "input", "output_1", "output_2", "label")}
+    item.provenance = {LLMBAR: rest(given, "input", "output_1", "output_2", "label")}
     yield item
 
 
@@ -69,7 +77,7 @@ def write_llmbar(item: Item) -> Iterator[Row | LeftOut]:
         return
     texts = {"output_1": item.responses[0].text, "output_2": item.responses[1].text}
     label = {"label": "ab".index(item.gold["choice"]) + 1}
-    yield item.metadata.get(LLMBAR, {}) | {"input": item.prompt[-1]["content"]} | texts | label
+    yield provenance.kept(item, LLMBAR) | {"input": item.prompt[-1]["content"]} | texts | label
 
 
 def read_taskmaster(row: Any, defaults: Defaults) -> Iterator[Item]:
@@ -83,17 +91,21 @@ def read_taskmaster(row: Any, defaults: Defaults) -> Iterator[Item]:
     text = response if plain else json.dumps(response, ensure_ascii=False)
     said = Said(defaults.annotator, {"up": bool(given["reward"])}, source=defaults.source)
     kept = {"row": rest(given, "messages", "response", "reward"), "plain": plain}
-    metadata = {TASKMASTER: kept}
-    yield Item(THUMB, messages, [Candidate(str(text))], [said], source=defaults.source, metadata=metadata)
+    yield Item(THUMB, messages, [Candidate(str(text))], [said], source=defaults.source, provenance={TASKMASTER: kept})
 
 
 def write_taskmaster(item: Item) -> Iterator[Row | LeftOut]:
-    if TASKMASTER not in item.metadata or not item.answers:
+    kept = provenance.kept(item, TASKMASTER)
+    if not kept or item.kind != THUMB or not item.answers:
         yield LeftOut("a task that is not Taskmaster's")
         return
-    kept, text = item.metadata[TASKMASTER], item.responses[0].text
+    yield from [LeftOut("a further thumb on the same response")] * (len(item.answers) - 1)
+    text = item.responses[0].text
+    response = text if kept["plain"] else _json(text)
+    if response is None:
+        yield LeftOut("a response that is no call of a program any more")
+        return
     turns = [_turn_back(one) for one in item.prompt]
-    response = text if kept["plain"] else json.loads(text)
     yield kept["row"] | {"messages": turns, "response": response, "reward": float(item.answers[0].answer["up"])}
 
 
@@ -108,7 +120,7 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
             text = need(one, "output", str, f"instances[{place}].")
             item.answers = [Said(defaults.annotator, {"text": text}, source=defaults.source)]
             row = rest(given, "instruction", "instances") | {"instances": len(instances)}
-            item.metadata = {SELF_INSTRUCT: {"input": one.get("input", ""), "row": row}}
+            item.provenance = {SELF_INSTRUCT: {"input": one.get("input", ""), "row": row}}
             yield item
         return
     responses = need(given, "responses", dict)
@@ -116,21 +128,22 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
         raise InvalidRow("responses", "It must be an object of model to text.")
     item = Item("ranking", _instruction(given), [Candidate(text, model) for model, text in responses.items()])
     row = rest(given, "instruction", "input", "responses")
-    item.source, item.metadata = defaults.source, {SELF_INSTRUCT: {"input": given.get("input", ""), "row": row}}
+    item.source, item.provenance = defaults.source, {SELF_INSTRUCT: {"input": given.get("input", ""), "row": row}}
     yield item
 
 
 def write_self_instruct(item: Item) -> Iterator[Row | LeftOut]:
-    if SELF_INSTRUCT not in item.metadata:
+    kept = provenance.kept(item, SELF_INSTRUCT)
+    if not kept or item.kind not in ("ranking", "demonstration"):
         yield LeftOut("a task that is not Self-Instruct's")
         return
-    kept = item.metadata[SELF_INSTRUCT]
     parts = _parts(item, kept)
     if item.kind == "ranking":
         yield kept["row"] | parts | {"responses": {one.model: one.text for one in item.responses}}
-    elif kept["row"]["instances"] != 1 or not item.answers:
+    elif kept["row"].get("instances") != 1 or not item.answers:
         yield LeftOut("a seed task with several instances, which came in as one demonstration each")
     else:
+        yield from [LeftOut("a further demonstration of the same task")] * (len(item.answers) - 1)
         instance = {"input": parts["input"], "output": item.answers[0].answer["text"]}
         yield kept["row"] | {"instruction": parts["instruction"], "instances": [instance]}
 

@@ -58,6 +58,9 @@ class Prompt(Row):
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    provenance = models.JSONField(
+        default=dict, blank=True, help_text="What an import kept of its row, by format; only readers of files write it."
+    )
     responses_wanted = models.PositiveSmallIntegerField(default=0)
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, or that there is none.")
     conversation = models.ForeignKey(

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feedback.rules.known_names import unknown_name
+from feedback.rules.turns import ROLES, beside, text_of
 
 MOST_CHOICES = 8
 MOST_TOKENS = 8192
 MOST_STOPS = 4
 LEAST_TOP_P = 0.001
 MOST_CHARACTERS = 200_000
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 # Known to OpenAI and not done here; each with the values that ask for nothing more than what is done.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
@@ -133,10 +133,7 @@ def _messages(given: Any) -> list[dict[str, str]]:
         if not isinstance(message, dict) or message.get("role") not in tuple(ROLES):  # which takes what has no hash
             known = ", ".join(ROLES)
             raise InvalidRequest(f"{where}.role", f"The role must be one of {known}; tools are not supported here.")
-        extra = sorted(
-            name for name, value in message.items() if name not in ("role", "content") and value not in (None, [], {})
-        )
-        if extra:
+        if extra := sorted(beside(message)):
             raise InvalidRequest(f"{where}.{extra[0]}", f"{extra[0]} is not supported here.", "unsupported_parameter")
         content = message.get("content")
         if content is None and message["role"] == "assistant":  # as OpenAI writes a turn that said nothing
@@ -153,11 +150,9 @@ def _messages(given: Any) -> list[dict[str, str]]:
 
 def _content(given: Any, where: str) -> str:
     """Text, or parts that are all text."""
-    parts = given if isinstance(given, list) and given else [{"type": "text", "text": given}]
-    for part in parts:
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            raise InvalidRequest(f"{where}.content", "Only text is understood here.", "unsupported_value")
-    text = "".join(part["text"] for part in parts)
+    text = text_of(given)
+    if text is None:
+        raise InvalidRequest(f"{where}.content", "Only text is understood here.", "unsupported_value")
     if "\x00" in text:
         raise InvalidRequest(f"{where}.content", "It holds a NUL character, which cannot be stored.")
     return text

@@ -19,7 +19,7 @@ CHUNK = 500
 HASHED = "sha256:"
 UNKNOWN = " (unknown)"
 
-PROMPTS = """SELECT id, messages, source, external_id, metadata FROM feedback_prompt
+PROMPTS = """SELECT id, messages, source, external_id, metadata, provenance FROM feedback_prompt
     WHERE project_id = %s AND id > %s AND state <> 'blocked' ORDER BY id LIMIT %s"""
 TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, explanation, training_round,
     external_id FROM feedback_task WHERE {among} AND state <> 'withdrawn' ORDER BY id"""
@@ -44,8 +44,15 @@ def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item]:
     while rows := _ask(PROMPTS, project.pk, after, CHUNK):
         after = rows[-1][0]
         prompts = {
-            key: Item(PROMPT, _json(messages), external_id=_told(name), source=source, metadata=_json(metadata))
-            for key, messages, source, name, metadata in rows
+            key: Item(
+                PROMPT,
+                _json(messages),
+                external_id=_told(name),
+                source=source,
+                metadata=_json(metadata),
+                provenance=_json(kept),
+            )
+            for key, messages, source, name, metadata, kept in rows
         }
         by_prompt = _tasks(prompts)
         by_prompt |= _without_task({key: one for key, one in prompts.items() if key not in by_prompt})
@@ -62,7 +69,8 @@ def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
     for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in tasks:
         given = prompts[prompt]
         item = Item(kind, given.prompt, ask=_json(ask), external_id=_told(external_id), source=given.source)
-        item.metadata, item.priority, item.gold = given.metadata, priority, _json(gold)
+        item.metadata, item.provenance = given.metadata, given.provenance
+        item.priority, item.gold = priority, _json(gold)
         item.explanation, item.training_round = why, bool(training)
         item.wanted = wanted if state == "open" and gold is None else None
         found[prompt].append(item)
@@ -100,7 +108,7 @@ def _without_task(prompts: dict[int, Item]) -> dict[int, list[Item]]:
         found[key] = [
             Item(
                 THUMB, item.prompt, [_candidate(*responses[key][response], item.source)], said,
-                external_id=item.external_id, source=item.source, metadata=item.metadata,
+                external_id=item.external_id, source=item.source, metadata=item.metadata, provenance=item.provenance,
             )
             for response, said in thumbs[key].items()
         ]  # fmt: skip

@@ -22,7 +22,7 @@ from feedback import queue
 from feedback.errors import Invalid, NotFound, ProjectClosed
 from feedback.formats import reading, unpacking
 from feedback.formats.catalogue import CSV, FORMATS, Format
-from feedback.formats.items import Defaults, InvalidRow
+from feedback.formats.items import Defaults, InvalidRow, Item, LeftOut, Note
 from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
@@ -35,12 +35,16 @@ BATCH_BYTES = 4 * 2**20
 WRITE_SECONDS = {"sqlite": 0.025, "postgresql": 0.2}
 KEPT_TEXT = 1_000_000  # bytes of a rejected record that are kept
 TRIES = 3
+MOST_TOLD = 50  # different reasons in a result
 MANY = 1000  # rows after which the database's picture of its tables is out of date
 
 
 @dataclass
 class Cursor:
-    """How far an import is, and what became of what it has read. Kept in the job's result."""
+    """How far an import is, and what became of what it has read. Kept in the job's result.
+
+    `left_out` counts what the source marks as no annotation, by why; `notes` how rows were read, by sentence.
+    """
 
     offset: int = 0
     line: int = 1
@@ -56,13 +60,15 @@ class Cursor:
     rejected_bytes: int = 0
     problem: str = ""
     done: bool = False
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
 class Batch:
     """Records read, and what has been found out about them outside of any transaction."""
 
-    records: list[tuple[Record, list[intake.Ready]]] = field(default_factory=list)
+    records: list[tuple[Record, list[intake.Ready], list[LeftOut | Note]]] = field(default_factory=list)
     weight: int = 0
     bytes: int = 0
 
@@ -216,7 +222,7 @@ def bring_in(job: Job) -> Iterator[Cursor]:
     with path.open("rb") as file:
         batches = Ahead(_batches(job, file, cursor, pace))
         for batch in batches:
-            known.meet([one for _, items in batch.records for one in items])
+            known.meet([one for _, items, _ in batch.records for one in items])
             _commit(job, folder, known, batch, cursor, pace, batches)
             if cursor.done and cursor.new >= MANY:
                 bulk.look_again(intake_rows.TABLES)
@@ -240,16 +246,23 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
     batch, last = Batch(), cursor.line
     for record in _records(form, file, cursor):
         items: list[intake.Ready] = []
+        told: list[LeftOut | Note] = []
         if not record.error and form.read is not None:
             try:
-                items = [intake.ready(job.project, item) for item in form.read(record.value, defaults)]
+                for one in form.read(record.value, defaults):
+                    if isinstance(one, Item):
+                        items.append(intake.ready(job.project, one))
+                    else:
+                        told.append(one)
             except InvalidRow as error:
                 record.value, record.error = error.field, error.sentence
+                items = []
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
                 record.value, record.error = None, f"It is not what {form.label} looks like ({error})."
+                items = []
         else:
             record.value = None
-        batch.records.append((record, items))
+        batch.records.append((record, items, told))
         batch.weight += 1 + sum(1 + len(one.item.answers) for one in items)
         batch.bytes += len(record.raw)
         last = record.next_line
@@ -257,7 +270,7 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
             yield batch
             batch = Batch()
     if cursor.problem:
-        batch.records.append((Record(last, cursor.size, last, b"", error=cursor.problem), []))
+        batch.records.append((Record(last, cursor.size, last, b"", error=cursor.problem), [], []))
     batch.bytes = -1  # the last one
     yield batch
 
@@ -311,11 +324,11 @@ def _commit(
 
 def _sorted_out(known: intake.Known, batch: Batch, cursor: Cursor, folder: Path) -> list[intake.Ready]:
     """What is new in a batch; what is there already is counted, and what is refused goes to its file."""
-    known.look_up([one for _, items in batch.records for one in items])
+    known.look_up([one for _, items, _ in batch.records for one in items])
     digests = dict(known.digests)
     good: list[intake.Ready] = []
     refused: list[bytes] = []
-    for record, items in batch.records:
+    for record, items, told in batch.records:
         clash = next((one for one in items if digests.get(one.key, one.digest) != one.digest), None)
         if clash is not None:
             sentence = f"The external_id {clash.key!r} exists with another content."
@@ -329,6 +342,11 @@ def _sorted_out(known: intake.Known, batch: Batch, cursor: Cursor, folder: Path)
                 else:
                     digests[one.key] = one.digest
                     good.append(one)
+            for what in told:
+                if isinstance(what, Note):
+                    _count(cursor.notes, what.sentence)
+                else:
+                    _count(cursor.left_out, what.why)
         cursor.offset, cursor.line = record.end, record.next_line
     cursor.read += len(batch.records)
     cursor.rejected += len(refused)
@@ -344,6 +362,11 @@ def _sorted_out(known: intake.Known, batch: Batch, cursor: Cursor, folder: Path)
             os.fsync(file.fileno())
             cursor.rejected_bytes = file.tell()
     return good
+
+
+def _count(told: dict[str, int], why: str) -> None:
+    name = why if why in told or len(told) < MOST_TOLD else "other reasons"
+    told[name] = told.get(name, 0) + 1
 
 
 def _refusal(record: Record) -> bytes:

@@ -42,6 +42,7 @@ class Ready:
     newcomer: placement.Newcomer
     prompt: str
     metadata: str
+    provenance: str
     names: list[str]
     gold: dict[str, Any] | None = None
     payloads: list[dict[str, Any]] = field(default_factory=list)
@@ -80,7 +81,7 @@ def ready(project: Project, item: Item) -> Ready:
         [
             item.kind, item.prompt, [[one.text, one.model] for one in item.responses],
             [[one.annotator, one.source, one.answer, one.shown] for one in item.answers],
-            item.gold, item.ask, item.source, item.priority, item.wanted, item.metadata,
+            item.gold, item.ask, item.source, item.priority, item.wanted, _beside(item),
             *([item.explanation, item.training_round] if item.explanation or item.training_round else []),
             *([{"group": item.group}] if item.group else []),
         ]
@@ -88,14 +89,23 @@ def ready(project: Project, item: Item) -> Ready:
     new = placement.newcomer(project, item.prompt, group=item.group, opening=item.family, asked=item.split)
     try:
         metadata = as_json(item.metadata) if item.metadata else "{}"
+        provenance = as_json(item.provenance) if item.provenance else "{}"
     except ValueError:
         raise InvalidRow("metadata", "A number in it is beyond measure.") from None
     names = new_uuids(len(item.responses))
-    one = Ready(item, item.external_id or HASHED + digest, digest, new, as_json(item.prompt), metadata, names)
+    key = item.external_id or HASHED + digest
+    one = Ready(item, key, digest, new, as_json(item.prompt), metadata, provenance, names)
     if told:
         one.screening = as_json(told)
     _resolve(project, one)
     return one
+
+
+def _beside(item: Item) -> Any:
+    """Metadata and provenance as the hash of an item has them: as one, as long as they were kept in one place."""
+    if item.metadata.keys() & item.provenance.keys():
+        return [item.metadata, item.provenance]
+    return item.metadata | item.provenance
 
 
 class Known:

@@ -91,7 +91,7 @@ class _Rows:
         self.tables["prompt"].append(
             (
                 key, name, one.prompt, one.newcomer.family, split, item.group, item.source, one.key, one.digest,
-                one.metadata, one.screening,
+                one.metadata, one.provenance, one.screening,
             )
         )  # fmt: skip
         for response, public_id, candidate in zip(responses, one.names, item.responses, strict=True):
@@ -198,7 +198,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
         Prompt,
         (
             "id", "public_id", "messages", "family", "split", "group", "source", "external_id", "body_hash", "metadata",
-            "screening",
+            "provenance", "screening",
         ),
     ),
     "response": (Response, ("id", "public_id", "prompt_id", "text", "model_name", "author_id", "annotation_id")),

@@ -9,7 +9,7 @@ import pytest
 
 from feedback.formats import own_csv, reading
 from feedback.formats.catalogue import FORMATS
-from feedback.formats.items import Defaults, InvalidRow, Item, LeftOut
+from feedback.formats.items import Defaults, InvalidRow, Item, LeftOut, Note
 
 USER = {"role": "user", "content": "Why?"}
 YES, NO = {"role": "assistant", "content": "Yes"}, {"role": "assistant", "content": "No"}
@@ -18,7 +18,7 @@ GOLDEN: list[tuple[str, str, Any]] = [
     ("touchstone", "comparison", {
         "kind": "comparison", "prompt": [USER], "responses": [{"text": "Yes", "model": "m"}, {"text": "No"}],
         "answers": [{"annotator": "x", "answer": {"outcome": "tie"}, "shown": ["b", "a"], "source": "desk"}],
-        "gold": {"outcome": "tie"}, "explanation": "They say the same.", "training_round": True, "external_id": "7", "metadata": {"n": 1}, "priority": 2, "annotations_wanted": 3,
+        "gold": {"outcome": "tie"}, "explanation": "They say the same.", "training_round": True, "external_id": "7", "metadata": {"n": 1, "trl": "1.12"}, "provenance": {"trl": {"margin": 1}}, "priority": 2, "annotations_wanted": 3,
     }),
     ("trl", "comparison", {"prompt": [USER], "chosen": [YES], "rejected": [NO]}),
     ("trl-implicit", "comparison", {"chosen": [USER, YES], "rejected": [USER, NO], "margin": 0.5}),
@@ -41,10 +41,20 @@ GOLDEN: list[tuple[str, str, Any]] = [
             {"value": "completion-a", "rank": 1}, {"value": "completion-b", "rank": 1}, {"value": "completion-c", "rank": 3},
         ]}]}, "metadata": {"m": 1},
     }),
+    ("argilla", "comparison", {
+        "fields": {"prompt": "Best pet?", "context": "At home.", "reference": "Cats.", "a": "Dog", "b": "Stone"}, "suggestions": {},
+        "metadata": {}, "responses": {"pref": [
+            {"value": "a", "user_id": "u3", "status": "submitted"}, {"value": "b", "user_id": "u1", "status": "discarded"}]},
+    }),
+    ("label-studio", "comparison", {"data": {"prompt": "Why?", "responses": ["Yes", "No"], "lang": "en"}, "annotations": [
+        {"completed_by": 2, "was_cancelled": False, "lead_time": 1, "result": [{"value": {"selected": "left"}} | LS_RESULT]},
+        {"completed_by": 3, "was_cancelled": True, "result": []}]}),
     ("openassistant", "ranking", {
         "tree_id": "t", "messages": [{"role": "prompter", "content": "Why?"}], "responses": ["1", "2"], "ranks": [1, 0],
     }),
     ("openai", "demonstration", {"messages": [USER, YES]}),
+    ("openai", "demonstration", {"messages": [USER, YES | {"weight": 1}, USER | {"name": "Ann"}, NO], "id": 3}),
+    ("openai", "prompt", {"messages": [USER, YES | {"weight": 0}]}),
     ("openai", "comparison", {
         "input": {"messages": [USER], "tools": []}, "preferred_output": [YES], "non_preferred_output": [NO],
     }),
@@ -63,7 +73,13 @@ GOLDEN: list[tuple[str, str, Any]] = [
 def items_of(format: str, row: Any) -> list[Item]:
     read = FORMATS[format].read
     assert read is not None
-    return list(read(row, Defaults("s", "somebody")))
+    return [one for one in read(row, Defaults("s", "somebody")) if isinstance(one, Item)]
+
+
+def told_of(format: str, row: Any) -> list[LeftOut | Note]:
+    read = FORMATS[format].read
+    assert read is not None
+    return [one for one in read(row, Defaults("s", "somebody")) if not isinstance(one, Item)]
 
 
 def rows_of(format: str, items: list[Item]) -> list[Any]:
