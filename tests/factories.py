@@ -22,7 +22,18 @@ from feedback.models import (
     TrainingRun,
 )
 from feedback.rules.stages import KIND_OF_STAGE
-from feedback.services import annotations, generation, people, preferences, prompts, queue, registry, snapshots, tasks
+from feedback.services import (
+    annotations,
+    generation,
+    imports,
+    people,
+    preferences,
+    prompts,
+    queue,
+    registry,
+    snapshots,
+    tasks,
+)
 
 _numbers = count(1)
 
@@ -144,3 +155,13 @@ def make_run(project: Project, by: Person, *, stage: str = "sft", **columns: Any
 def token_of(person: Person, *scopes: str) -> str:
     """A secret to send as a bearer token over real HTTP."""
     return people.create_token(person=person, name="tests", scopes=list(scopes))[1]
+
+
+def bring(project: Project, by: Person, content: str, format: str = "touchstone") -> Job:
+    """A file brought in by a worker, to its end."""
+    from workers.execution import run_job
+
+    job = imports.request_import(project=project, by=by, format=format, name="rows.jsonl", chunks=[content.encode()])
+    run_job(job.pk)
+    job.refresh_from_db()
+    return job

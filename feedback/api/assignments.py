@@ -14,7 +14,7 @@ from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.tasks import AssignmentSerializer, next_for
 from feedback.models import Annotation, Assignment
 from feedback.selectors import access, work
-from feedback.services import annotations, assignments, training_round
+from feedback.services import annotations, assignments, queue, training_round
 
 ANSWER = (
     'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
@@ -117,7 +117,7 @@ class Submit(Door):
         responses={201: SubmittedSerializer},
     )
     def post(self, request: Request, id: UUID) -> Response:
-        assignment = access.get_assignment(self.viewer, id)
+        assignment = access.get_assignment_to_submit(self.viewer, id)
         given = self.read(SubmissionSerializer)
 
         def act(within: bool) -> tuple[int, Any]:
@@ -138,6 +138,10 @@ class Submit(Door):
         return "api" if self.viewer.token is not None else "web"
 
     def _next(self, assignment: Assignment, within: bool) -> dict[str, Any]:
+        if access.has_left(self.viewer, assignment):
+            left = queue.NOT_A_MEMBER
+            told = {"reason": left.reason, "text": left.sentence, "retry_after": left.retry_after}
+            return {"next": None, "no_next": told}
         code, found = next_for(self.viewer, assignment.project, within=within)
         if code == status.HTTP_200_OK:
             return {"next": found}

@@ -166,7 +166,8 @@ def _parts(item: Item, kept: Row) -> Row:
 
 
 def _turn(given: Any, place: int) -> Message:
-    """A call of a program and its reply become the JSON that they are."""
+    """A call of a program and its reply become the JSON that they are. A reply is what the agent answers next, so it is
+    told as the user's turn: a prompt ends with one."""
     one = an_object(given)
     roles = {"user": "user", "agent": "assistant", "api": "system"}
     if one.get("role") not in roles:
@@ -175,6 +176,8 @@ def _turn(given: Any, place: int) -> Message:
     if not (told.keys() == {"text"} and isinstance(told["text"], str)) and not (told and told.keys() <= CALLS):
         raise InvalidRow(f"messages[{place}]", "A turn has a text, or a call or its reply under api or response.")
     text = told["text"] if set(told) == {"text"} else json.dumps(told, ensure_ascii=False)
+    if one["role"] == "api" and "response" in told:
+        return {"role": "user", "content": text}
     return {"role": roles[one["role"]], "content": text}
 
 
@@ -182,7 +185,7 @@ def _turn_back(message: Message) -> Row:
     text = message["content"]
     role = {"user": "user", "assistant": "agent", "system": "api"}[message["role"]]
     if text.startswith('{"') and isinstance(told := _json(text), dict) and told.keys() <= CALLS:
-        return {"role": role} | told
+        return {"role": "api" if role == "user" and "response" in told else role} | told
     return {"role": role, "text": text}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feedback.rules.known_names import unknown_name
+from feedback.rules.messages import last_turn_fault
 from feedback.rules.turns import ROLES, beside, text_of
 
 MOST_CHOICES = 8
@@ -139,10 +140,8 @@ def _messages(given: Any) -> list[dict[str, str]]:
         if content is None and message["role"] == "assistant":  # as OpenAI writes a turn that said nothing
             content = ""
         messages.append({"role": ROLES[message["role"]], "content": _content(content, where)})
-    if messages[-1]["role"] != "user":
-        raise InvalidRequest(f"messages[{len(messages) - 1}]", "The last message must be the user's.")
-    if not messages[-1]["content"].strip():
-        raise InvalidRequest(f"messages[{len(messages) - 1}].content", "The last message is empty.")
+    if wrong := last_turn_fault(messages):
+        raise InvalidRequest(f"messages[{len(messages) - 1}]", wrong)
     if sum(len(message["content"]) for message in messages) > MOST_CHARACTERS:
         raise InvalidRequest("messages", f"At most {MOST_CHARACTERS} characters are taken.", "string_above_max_length")
     return messages

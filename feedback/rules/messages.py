@@ -16,10 +16,10 @@ class InvalidMessages(ValueError):
 
 
 def checked(messages: Any) -> list[dict[str, str]]:
-    """`messages` as a list of {"role", "content"}.
+    """`messages` as a list of {"role", "content"}: a prompt that can be answered.
 
     Raises:
-        InvalidMessages: not a list of messages, an unknown role, no text, or no user message in it.
+        InvalidMessages: not a list of messages, an unknown role, no text, or the last turn is not the user's.
     """
     if not isinstance(messages, list) or not messages:
         raise InvalidMessages("messages", "It must be a list with at least one message.")
@@ -37,6 +37,15 @@ def checked(messages: Any) -> list[dict[str, str]]:
         total += len(message["content"])
     if total > MAX_CHARACTERS:
         raise InvalidMessages("messages", f"They have {total} characters in all; at most {MAX_CHARACTERS} are taken.")
-    if not any(message["role"] == "user" and message["content"].strip() for message in messages):
-        raise InvalidMessages("messages", "There must be a user message with text in it.")
+    wrong = last_turn_fault(messages)
+    if wrong:
+        raise InvalidMessages(f"messages[{len(messages) - 1}]", wrong)
     return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
+def last_turn_fault(messages: list[dict[str, str]]) -> str:
+    """Why the last message cannot be answered, or nothing. A response, a pair and a training row all follow it."""
+    last = messages[-1]
+    if last["role"] != "user":
+        return f"The last message must be the user's, because it is what is answered; this one is the {last['role']}'s."
+    return "" if last["content"].strip() else "The last message is empty. Write what is to be answered."

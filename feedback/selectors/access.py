@@ -6,7 +6,7 @@ for what is asked gets Forbidden. A token narrows its person's rights to its pro
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -186,14 +186,33 @@ def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
 
 def get_assignment(viewer: Viewer, key: Any) -> Assignment:
     """The viewer's own assignment, and nobody else's."""
+    assignment = _own_assignment(viewer, key)
+    require_role(viewer, assignment.project, ANNOTATOR)
+    return assignment
+
+
+def get_assignment_to_submit(viewer: Viewer, key: Any) -> Assignment:
+    """As `get_assignment`, and also for somebody who was taken out of the project while they worked on it: what they
+    were given to do before may still be sent, once."""
+    assignment = _own_assignment(viewer, key)
+    elsewhere = viewer.token is not None and viewer.token.project_id not in (None, assignment.project_id)
+    if elsewhere or not (has_left(viewer, assignment) and assignment.state != Assignment.State.SUBMITTED):
+        require_role(viewer, assignment.project, ANNOTATOR)
+    return assignment
+
+
+def has_left(viewer: Viewer, assignment: Assignment) -> bool:
+    return role_in(viewer, assignment.project) is None
+
+
+def _own_assignment(viewer: Viewer, key: Any) -> Assignment:
     known = uuid.UUID(str(key)) if _is_uuid(key) else None
     assignment: Any = ASSIGNMENT.first(key=known, person=viewer.person.pk) if known else None
     if assignment is None:
         raise NotFound
     viewer.roles[assignment.project_id] = assignment.role
     assignment.annotator = viewer.person
-    require_role(viewer, assignment.project, ANNOTATOR)
-    return assignment
+    return cast(Assignment, assignment)
 
 
 def get_annotation(viewer: Viewer, key: Any) -> Annotation:

@@ -25,7 +25,7 @@ from feedback.models import (
 from feedback.prepared import Delete, Given, Select, Update, insert
 from feedback.rules import payloads, schemes
 from feedback.rules.preference import CLEAR
-from feedback.services import concerns, events, training_round
+from feedback.services import concerns, events, leaving, training_round
 from feedback.services.assignments import TAKEN_BACK
 from feedback.services.slots import lock, lowest_free_slot, settle, take_slot
 from feedback.services.standing import close_pairs, take_out
@@ -78,7 +78,8 @@ def submit(
     """Take an answer in, whatever became of the lease.
 
     If the slot is still this person's, or free while the task is open, the answer is one of the K; otherwise it is kept
-    as an extra: for agreement and training, never for K. `assignment.counted` tells which.
+    as an extra: for agreement and training, never for K. `assignment.counted` tells which. What somebody sends who was
+    taken out of the project meanwhile is always an extra.
 
     Args:
         answer: names responses by the letters shown.
@@ -94,11 +95,12 @@ def submit(
         task, held = lock(assignment)
         if held.state == State.SUBMITTED:
             raise AlreadySubmitted(annotation=str(held.current.public_id) if held.current else None)
-        counted = True
+        counted, left = True, False
         if held.state != State.HELD:
-            counted = take_slot(task)
+            left = leaving.has_left(held)
+            counted = not left and take_slot(task)
             held.slot = lowest_free_slot(task) if counted else None
-        late = held.state == State.EXPIRED or held.held_until < timezone.now()
+        late = left or held.state == State.EXPIRED or held.held_until < timezone.now()
         annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
         held.sent_back = ""

@@ -11,6 +11,7 @@ from feedback.errors import Conflict, Invalid, NoSuchKind, ProjectClosed
 from feedback.models import Assignment, Conversation, Kind, Person, Project, Prompt, Response, Task
 from feedback.rules.kinds.conversation import goes_on_with
 from feedback.services import events, generation, prompts, turns
+from feedback.services.closing import refuse_when_closed
 
 SOURCE = "conversation"
 MAX_TURNS = 100
@@ -57,6 +58,7 @@ def retry(*, turn: Prompt) -> list[Response]:
         turn = Prompt.objects.select_for_update(of=("self",)).select_related("conversation", "project").get(pk=turn.pk)
         assert turn.conversation is not None
         _still_open(turn.conversation)
+        refuse_when_closed(turn.project, "responses")
         missing = turns.ANSWERS - len(turns.answers_of(turn))
         if missing <= 0:
             return []

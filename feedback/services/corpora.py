@@ -12,12 +12,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from feedback import queue
-from feedback.errors import Conflict, Invalid, NotFound, ProjectClosed
+from feedback.errors import Conflict, Invalid, NotFound
 from feedback.formats import documents
 from feedback.models import Corpus, Document, Job, Person, Project
 from feedback.rules import languages, personal
 from feedback.rules.text_quality import thresholds
 from feedback.services import events, inbox, jobs
+from feedback.services.closing import refuse_when_closed
 
 FOLDER = "corpora"
 MOST_AT_ONCE = 1000
@@ -86,8 +87,7 @@ def request_upload(
         raise Invalid(f"The kind must be one of {', '.join(Document.Kind.values)}.", field="kind")
     if len(source) > 200 or len(licence) > 100:
         raise Invalid("A source has at most 200 characters, a licence 100.", field="source")
-    if corpus.project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no documents.")
+    refuse_when_closed(corpus.project, "documents")
     chosen = cleaning_of(cleaning or {})
     root = "" if chunks is not None else str(inbox.named(path).relative_to(Path(settings.DATA_DIR).resolve()))
     name = Path(name).name[:200] or "file"
@@ -191,8 +191,7 @@ def _check(project: Project, name: str, hold_out: str) -> None:
         raise Invalid("A corpus needs a name of at most 120 characters.", field="name")
     if hold_out not in Corpus.HoldOut.values:
         raise Invalid(f"hold_out must be one of {', '.join(Corpus.HoldOut.values)}.", field="hold_out")
-    if project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed.")
+    refuse_when_closed(project, "corpora")
 
 
 def _job(corpus: Corpus, by: Person | None, payload: dict[str, Any]) -> Job:

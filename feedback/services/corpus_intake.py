@@ -17,11 +17,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from feedback.errors import Invalid, NotFound, ProjectClosed
+from feedback.errors import Invalid, NotFound
 from feedback.formats import documents, reading, unpacking
 from feedback.formats.documents import ReadParquet, Row, UnreadableRow
 from feedback.formats.reading import Record
-from feedback.models import Corpus, Document, Job, Project
+from feedback.models import Corpus, Document, Job
 from feedback.rules import languages, near_duplicates, personal, text_quality
 from feedback.rules.canonical import sha256
 from feedback.rules.contamination import Evaluation
@@ -29,6 +29,7 @@ from feedback.rules.diversity import Diversity
 from feedback.rules.near_duplicates import Neighbours
 from feedback.selectors import corpora as asked
 from feedback.services import jobs
+from feedback.services.closing import refuse_when_closed
 
 BATCH, BATCH_BYTES = 200, 4 * 2**20
 KEPT_TEXT = 500  # characters of what was left out that are kept
@@ -81,8 +82,7 @@ def bring_in(job: Job, parquet: ReadParquet) -> Iterator[Cursor]:
     corpus = Corpus.objects.select_related("project").filter(public_id=job.payload["corpus"]).first()
     if corpus is None:
         raise NotFound("The corpus is gone.")
-    if corpus.project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no documents.")
+    refuse_when_closed(corpus.project, "documents")
     cursor = Cursor(**job.result) if job.result else Cursor()
     if not cursor.done:
         yield from _Upload(job, corpus, cursor, parquet).run()
@@ -253,6 +253,7 @@ class _Upload:
         moved.left_out, moved.masked = dict(sorted(left.items())), dict(sorted(masked.items()))
         moved.rejected_bytes = self._tell([one for one in batch if one.reason])
         with transaction.atomic():
+            refuse_when_closed(self.corpus.project, "documents", read_again=True)
             Document.objects.bulk_create([document for document, _ in good])
             jobs.keep(self.job, asdict(moved))
         self.cursor = moved

@@ -14,6 +14,7 @@ from feedback import queue
 from feedback.errors import Conflict, NoServingModel
 from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Stage, Task
 from feedback.models.prompts import TO_COME
+from feedback.rules import texts
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
 from feedback.services import guarding, jobs, registry, starting, tasks, turns
@@ -183,5 +184,5 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
             project=project, by=None, kind=Kind.COMPARISON, prompt=locked, responses=list(pair), arm="random"
         )[0]
         for pair in pairs
-        if pair[0].text != pair[1].text
+        if not texts.same(pair[0].text, pair[1].text)
     ]

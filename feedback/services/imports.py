@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from feedback import queue
-from feedback.errors import Invalid, NotFound, ProjectClosed
+from feedback.errors import Invalid, NotFound
 from feedback.formats import reading, unpacking
 from feedback.formats.catalogue import CSV, FORMATS, Format
 from feedback.formats.items import Defaults, InvalidRow, Item, LeftOut, Note
@@ -27,6 +27,7 @@ from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
 from feedback.services import bulk, events, inbox, intake, intake_rows, jobs
+from feedback.services.closing import refuse_when_closed
 
 FOLDER = "imports"
 LEAST, MOST = 60, 4000  # weight of a batch: two for each task, one for each answer
@@ -138,8 +139,7 @@ def request_import(
         raise Invalid(f"The format must be one of {', '.join(FORMATS)}.", field="format")
     if len(source) > 100 or len(annotator) > 200:
         raise Invalid("A source has at most 100 characters, an annotator 200.", field="source")
-    if project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no imports.")
+    refuse_when_closed(project, "imports")
     folder = f"{FOLDER}/{uuid.uuid4()}"
     place = Path(settings.DATA_DIR) / folder
     place.mkdir(parents=True)
@@ -206,10 +206,10 @@ def bring_in(job: Job) -> Iterator[Cursor]:
     Raises:
         Invalid: the file as a whole cannot be read.
         InvalidTransition: the job is another attempt's by now; nothing of the last batch was written.
+        ProjectClosed: the project was closed; what was written stays, and a retry goes on behind it.
     """
     assert job.project is not None
-    if job.project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no imports.")
+    refuse_when_closed(job.project, "imports")
     folder = Path(settings.DATA_DIR) / job.payload["folder"]
     if not (folder / "upload").is_file():
         raise Invalid("The uploaded file is gone from the disk. Upload it again.")
@@ -307,6 +307,7 @@ def _commit(
         try:
             with transaction.atomic():
                 began = time.monotonic()
+                refuse_when_closed(job.project, f"imports; {cursor.new:,} rows of this one are in", read_again=True)
                 written = intake_rows.write(job.project, job.requested_by, good, known)
                 after.tasks += written.tasks
                 after.linking += written.linking

@@ -161,8 +161,8 @@ def _check_responses(item: Item) -> None:
     for place, one in enumerate(item.responses):
         if len(one.text) > MOST_TEXT:
             raise InvalidRow(f"responses[{place}]", f"It is longer than {MOST_TEXT} characters.")
-    if count == 2 and item.kind == Kind.COMPARISON and item.responses[0].text == item.responses[1].text:
-        raise InvalidRow("responses", "Both responses are the same text, so neither can be better.")
+    if alike := tasks.check_distinct(item.kind, [one.text for one in item.responses]):
+        raise InvalidRow("responses", alike)
     if item.answers and item.kind == PROMPT:
         raise InvalidRow("answers", "Just a prompt has no answers; say which kind of task it is.")
     if len(item.answers) > MOST_ANSWERS:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from feedback.errors import ExternalIdConflict, Invalid, ProjectClosed
+from feedback.errors import ExternalIdConflict, Invalid
 from feedback.models import (
     Annotation,
     Assignment,
@@ -25,10 +25,12 @@ from feedback.models import (
     TaskResponse,
 )
 from feedback.rules import messages as message_rules
+from feedback.rules import texts
 from feedback.rules.canonical import body_hash
 from feedback.rules.pairing import queue_key
 from feedback.rules.preference import CLEAR, STRENGTH_NAMES
 from feedback.services import guarding, people, prompts
+from feedback.services.closing import refuse_when_closed
 
 
 def give_preference(
@@ -57,18 +59,17 @@ def give_preference(
     try:
         messages = message_rules.checked(prompt_messages)
     except message_rules.InvalidMessages as error:
-        raise Invalid(error.sentence, field=error.field) from None
+        raise Invalid(error.sentence, field=error.field.replace("messages", "prompt", 1)) from None
     if isinstance(strength, bool) or strength not in STRENGTH_NAMES:
         raise Invalid("The strength must be 0, 1, 2 or 3.", field="strength")
     for name, text in (("chosen", chosen), ("rejected", rejected)):
         if "\x00" in text:
             raise Invalid("It holds a NUL character, which cannot be stored.", field=name)
-    if chosen == rejected:
-        raise Invalid("Both responses are the same text, so neither can be better.", field="rejected")
+    if twins := texts.twins([chosen, rejected]):
+        raise Invalid(texts.twins_sentence(twins), field="rejected")
     if not source or not annotator_name:
         raise Invalid("Say who preferred it: source and annotator.", field="annotator")
-    if project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no preferences.")
+    refuse_when_closed(project, "preferences")
     prompts.check_group(group)
     of_group = [group] if group else []
     digest = body_hash([messages, chosen, rejected, strength, source, annotator_name, *of_group])

@@ -11,7 +11,7 @@ from feedback.models import GuidelineVersion, Kind, Membership, Person, Project,
 from feedback.rules import policies, queue_policy, schemes
 from feedback.rules.known_names import unknown_name
 from feedback.selectors.training_rows import Policy
-from feedback.services import events
+from feedback.services import events, leaving
 
 SNAPSHOT_POLICY = frozenset(field.name for field in dataclasses.fields(Policy))
 
@@ -137,10 +137,14 @@ def qualify(
 
 
 def remove_member(*, by: Person, project: Project, person: Person) -> None:
-    """Their answers stay; they no longer see the project."""
+    """Their answers stay, and what they hold is free for others at once; they no longer see the project.
+
+    What they send of it afterwards is kept as an extra: see `annotations.submit`.
+    """
     with transaction.atomic():
         _keep_an_admin(project, person)
         if Membership.objects.filter(project=project, person=person).delete()[0]:
+            leaving.give_back(project, person)
             events.record("member.removed", person, actor=by, project=project)
 
 

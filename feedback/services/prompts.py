@@ -4,11 +4,12 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from feedback.errors import ExternalIdConflict, Invalid, ProjectClosed
+from feedback.errors import ExternalIdConflict, Invalid
 from feedback.models import Conversation, ModelVersion, Person, Project, Prompt, Response
 from feedback.rules import messages as message_rules
 from feedback.rules.canonical import body_hash
 from feedback.services import generation, guarding, placement
+from feedback.services.closing import refuse_when_closed
 
 MAX_RESPONSES = 16
 MOST_GROUP = 200
@@ -45,13 +46,10 @@ def submit_prompt(
         messages = message_rules.checked(messages)
     except message_rules.InvalidMessages as error:
         raise Invalid(error.sentence, field=error.field) from None
-    if messages[-1]["role"] != "user":
-        raise Invalid("The last message must be the user's: it is what is answered.", field="messages")
     wanted = 0 if responses_wanted is None else responses_wanted
     if not 0 <= wanted <= MAX_RESPONSES:
         raise Invalid(f"Between 0 and {MAX_RESPONSES} responses can be wanted.", field="responses_wanted")
-    if project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no prompts.")
+    refuse_when_closed(project, "prompts")
     arrival = guarding.arrive(project, messages)
     check_group(group)
     digest = body_hash([messages, source, metadata or {}, wanted, *([group] if group else [])])
@@ -92,8 +90,7 @@ def want_more(*, prompt: Prompt, by: Person | None, count: int) -> list[Response
     """
     if not 1 <= count <= MAX_RESPONSES:
         raise Invalid(f"Between 1 and {MAX_RESPONSES} responses can be asked for.", field="count")
-    if prompt.project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed; nothing is generated for it.")
+    refuse_when_closed(prompt.project, "responses")
     with transaction.atomic():
         Prompt.objects.filter(pk=prompt.pk, state=Prompt.State.READY).update(state=Prompt.State.SCREENED)
         return generation.request_responses(prompt=prompt, count=count, by=by)
@@ -127,6 +124,7 @@ def add_response(
     Returns:
         The response, and whether it is new.
     """
+    refuse_when_closed(prompt.project, "responses")
     if sum(bool(x) for x in (author, model_version, model_name)) > 1:
         raise Invalid("Name one author: a person, a model version or a model's name.", field="author")
     if model_version is not None and model_version.project_id != prompt.project_id:

@@ -63,7 +63,15 @@ class NoTask:
     @property
     def for_you(self) -> bool:
         """It is about who asks: others may have work."""
-        return self.reason in ("daily_limit", "not_qualified", "training_failed", "training_empty")
+        about_them = ("daily_limit", "not_qualified", "training_failed", "training_empty", "not_a_member")
+        return self.reason in about_them
+
+
+NOT_A_MEMBER = NoTask(
+    "not_a_member",
+    "You were taken out of this project. What you had in front of you was kept; there is nothing more to do here.",
+    3600,
+)
 
 
 Window = list[tuple[int, int]]  # candidates, each its key and its place in the queue

@@ -1,17 +1,21 @@
 """Tasks: made from prompts and responses, changed, taken out of the queue and put back."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransition, ProjectClosed
+from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransition
 from feedback.models import Assignment, Kind, Person, Project, Prompt, Response, Task, TaskResponse
+from feedback.rules import texts
 from feedback.rules.canonical import body_hash
+from feedback.rules.messages import last_turn_fault
 from feedback.rules.pairing import PRIORITIES, queue_key
 from feedback.services import concerns, events, guarding, slots
 from feedback.services import gold as gold_service
+from feedback.services.closing import refuse_when_closed
 
 # How many responses a task of each kind shows. None at all: it is about the prompt.
 RESPONSES_OF: dict[str, tuple[int, int]] = {
@@ -60,8 +64,8 @@ def create_task(
         Invalid: the responses do not fit the kind or the prompt.
         ExternalIdConflict: the external_id exists with another body.
     """
-    if project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed and takes no tasks.")
+    refuse_when_closed(project, "tasks")
+    _check_prompt(prompt)
     _check_responses(kind, prompt, responses)
     _check_scheme(project, kind, ask or {})
     if not 0 <= priority < PRIORITIES:
@@ -184,6 +188,24 @@ def _change_wanted(task: Task, wanted: Any) -> None:
         task.state = Task.State.OPEN
 
 
+def _check_prompt(prompt: Prompt) -> None:
+    """Prompts from before this was asked at every way in may end otherwise; nothing is judged or trained on those."""
+    if wrong := last_turn_fault(prompt.messages):
+        raise Invalid(wrong, field="prompt")
+
+
+def check_distinct(kind: str, written: Sequence[str]) -> str:
+    """Why there is nothing to judge between these responses, or nothing.
+
+    Where some of those to be ranked are the same, whoever ranks them ties these. The two answers of a conversation's
+    turn may be alike: the turn goes on when its person says so.
+    """
+    if kind == Kind.RANKING and len({texts.as_stored(text) for text in written}) > 1:
+        return ""
+    twins = texts.twins(written) if kind in (Kind.COMPARISON, Kind.RANKING) else None
+    return texts.twins_sentence(twins) if twins else ""
+
+
 def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> None:
     if kind not in Kind.values:
         raise Invalid(f"The kind must be one of {', '.join(Kind.values)}.", field="kind")
@@ -193,6 +215,8 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
         raise Invalid(f"A {kind} task has {wanted} responses; {len(responses)} were given.", field="responses")
     if len({response.pk for response in responses}) != len(responses):
         raise Invalid("A response stands twice in it.", field="responses")
+    if alike := check_distinct(kind, [response.text for response in responses]):
+        raise Invalid(alike, field="responses")
     for response in responses:
         if response.prompt_id != prompt.pk:
             raise Invalid(f"Response {response.public_id} answers another prompt.", field="responses")

@@ -75,11 +75,17 @@ def _page(
 @json_door
 def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     """Take the answer in and bring the following task. A plain form gets the desk's page again."""
-    assignment = access.get_assignment(viewer(request), assignment_id)
+    who = viewer(request)
+    assignment = access.get_assignment_to_submit(who, assignment_id)
     if not is_json(request):
         return _submit_form(request, assignment)
     body = body_of(request)
     reply = _once(request, body, lambda within: _submitted(assignment, body, within), idempotency.once_within)
+    if access.has_left(who, assignment):
+        why = queue.NOT_A_MEMBER
+        html = render_to_string("feedback/desk/_nothing.html", {"why": why, "project": assignment.project}, request)
+        nothing = {"html": html, "retry_after": why.retry_after}
+        return JsonResponse(reply | {"next": None, "nothing": nothing})
     return _with_following(request, assignment.project, body, reply)
 
 
@@ -235,6 +241,9 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
             annotations.save_draft(assignment=assignment, payload=answer)
         return _page(request, assignment.project, error=error.sentence, status=error.status)
     told = training_round.told(assignment)
+    if access.has_left(viewer(request), assignment):
+        messages.success(request, queue.NOT_A_MEMBER.sentence)
+        return redirect("home")
     if told is None:
         messages.success(request, "Your answer is kept.")
         return redirect("desk", assignment.project.slug)

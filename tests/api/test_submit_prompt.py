@@ -73,7 +73,7 @@ def test_the_same_external_id_makes_one_prompt(project, ben, client_for):
         ({"text": "a", "messages": [{"role": "user", "content": "b"}]}, "messages"),
         ({"messages": [{"role": "robot", "content": "b"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": "b\x00"}]}, "messages.0.content"),
-        ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "messages[1]"),
         ({"messages": []}, "messages"),
         ({"text": "a", "responses_wanted": 17}, "responses_wanted"),
         ({"text": "a", "metadata": [1]}, "metadata"),

@@ -91,6 +91,11 @@ def pair(number: int, **more: Any) -> dict[str, Any]:
     return {"prompt": f"Question {number}?", "responses": [f"Yes {number}", f"No {number}"]} | more
 
 
+def nothing_to_rank(row: Any) -> bool:
+    responses = row.get("responses")
+    return isinstance(responses, dict) and len(set(responses.values())) == 1
+
+
 @pytest.mark.parametrize(("format", "name"), FILES)
 def test_real_data_comes_out_as_it_went_in(project: Project, hana: Person, format: str, name: str) -> None:
     path = SHARED_DATA / name
@@ -101,9 +106,10 @@ def test_real_data_comes_out_as_it_went_in(project: Project, hana: Person, forma
         original = [record.value for record in read(file)]
     told = {json.dumps(row): row for row in original}
     twice = len(original) - len(told)  # a row that stands in a file twice is brought in once, and counted
-    original = list(told.values())
+    alike = [row for row in told.values() if nothing_to_rank(row)]  # every model wrote the same: refused by line
+    original = [row for row in told.values() if row not in alike]
     job = brought_in(project, hana, path.read_bytes(), format)
-    assert (job.status, job.result["rejected"], job.result["before"]) == ("succeeded", 0, twice)
+    assert (job.status, job.result["rejected"], job.result["before"]) == ("succeeded", len(alike), twice)
     _, out = written(project, hana, format)
     if format == "trl-prompt-only":  # plain text becomes a message
         original = [{"prompt": [{"role": "user", "content": row["prompt"]}]} for row in original]

@@ -8,6 +8,7 @@ from typing import Any
 
 from feedback.rules.kinds.question import InvalidAnswer, Question, letter, only, reason, response
 from feedback.rules.preference import OUTCOMES, STRENGTH_NAMES, Preference
+from feedback.rules.texts import twins
 
 
 def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
@@ -21,12 +22,19 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
         strength = answer.get("strength")
         if not isinstance(strength, int) or isinstance(strength, bool) or strength not in STRENGTH_NAMES:
             raise InvalidAnswer("strength", f"It must be 0, 1, 2 or 3 (negligible to strong); got {strength!r}.")
+        if alike(question):
+            raise InvalidAnswer("choice", "Both are the same, word for word. Say so, or that both are bad.")
         payload |= {"chosen": chosen, "rejected": next(r for r in question.shown if r != chosen), "strength": strength}
     elif answer.get("choice") is not None:
         raise InvalidAnswer("choice", f"A {outcome} names no choice.")
     payload["dimensions"] = _dimensions(answer.get("dimensions") or {}, question)
     payload["reason"] = reason(answer.get("reason"), question)
     return payload
+
+
+def alike(question: Question) -> bool:
+    """Whether both responses are the same text, so that neither can be better."""
+    return twins([question.texts.get(one, one) for one in question.shown]) is not None
 
 
 def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:

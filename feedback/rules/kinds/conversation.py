@@ -10,15 +10,14 @@ from feedback.rules.kinds import comparison
 from feedback.rules.kinds.demonstration import MAX_CHARACTERS
 from feedback.rules.kinds.question import InvalidAnswer, Question
 from feedback.rules.preference import Preference
+from feedback.rules.texts import same
 
 
 def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     given = dict(answer)
     rewrite = given.pop("rewrite", None)
     payload = comparison.resolve(given, question)
-    texts = [question.texts.get(shown) for shown in question.shown]
-    if payload["outcome"] == "prefer" and texts[0] == texts[1]:
-        raise InvalidAnswer("choice", "Both are the same, word for word. Say so, or that both are bad.")
+    texts = [question.texts.get(shown, "") for shown in question.shown]
     if rewrite in (None, ""):
         return payload
     if not isinstance(rewrite, str) or not rewrite.strip():
@@ -29,7 +28,7 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
         raise InvalidAnswer("rewrite", f"It has {len(rewrite)} characters; at most {MAX_CHARACTERS} are kept.")
     if "\x00" in rewrite:
         raise InvalidAnswer("rewrite", "It holds a NUL character, which cannot be stored.")
-    if rewrite in texts:
+    if any(same(rewrite, text) for text in texts):
         raise InvalidAnswer("rewrite", "It is one of the two as it was. Choose that one instead.")
     return payload | {"rewrite": rewrite}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from feedback.rules.kinds.question import InvalidAnswer, Question, only, reason
 from feedback.rules.preference import Preference
+from feedback.rules.texts import same
 
 MAX_CHARACTERS = 100_000
 
@@ -21,7 +22,7 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     if "\x00" in text:
         raise InvalidAnswer("text", "It holds a NUL character, which cannot be stored.")
     original = question.shown[0] if question.shown else None
-    if original is not None and text == question.texts.get(original):
+    if original is not None and same(text, question.texts.get(original, "")):
         raise InvalidAnswer("text", "It is the response as it was. Edit it, or skip the task if it needs no change.")
     return {"text": text, "original": original, "reason": reason(answer.get("reason"), question)}
 

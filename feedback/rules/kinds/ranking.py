@@ -8,6 +8,7 @@ from typing import Any
 
 from feedback.rules.kinds.question import LETTERS, InvalidAnswer, Question, letter, only, reason, response
 from feedback.rules.preference import STRONG, Preference
+from feedback.rules.texts import as_stored
 
 
 def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
@@ -23,7 +24,19 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     missing = [LETTERS[place] for place, one in enumerate(question.shown) if one not in told]
     if missing:
         raise InvalidAnswer("ranking", f"Rank every response; missing: {', '.join(missing)}.")
+    _same_texts_tie(groups, question)
     return {"ranking": groups, "reason": reason(answer.get("reason"), question)}
+
+
+def _same_texts_tie(groups: list[list[str]], question: Question) -> None:
+    """Two responses of the same text cannot be one better than the other."""
+    met: dict[str, tuple[str, int]] = {}
+    for place, group in enumerate(groups):
+        for one in group:
+            other, before = met.setdefault(as_stored(question.texts.get(one, one)), (one, place))
+            if before != place:
+                names = " and ".join(sorted(letter(name, question.shown) for name in (one, other)))
+                raise InvalidAnswer("ranking", f"Responses {names} are the same text. Put them into one group.")
 
 
 def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:

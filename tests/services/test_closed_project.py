@@ -1,0 +1,83 @@
+"""A project is closed: nothing more comes in, whichever way, and an import under way stops."""
+
+import json
+
+import pytest
+
+from feedback.errors import ProjectClosed
+from feedback.models import Corpus, Document, Project, Prompt, Response, Task, Thumb
+from feedback.services import conversations, corpora, imports, preferences, projects, prompts, tasks, thumbs
+from tests.factories import bring, make_model, make_prompt, make_response
+from workers.execution import run_job
+
+
+def rows(number: int) -> str:
+    return "".join(json.dumps({"prompt": f"number {n}", "responses": ["yes", "no"]}) + "\n" for n in range(number))
+
+
+def test_an_import_under_way_stops_and_goes_on_when_it_is_opened_again(project, ada, hana):
+    job = imports.request_import(
+        project=project, by=ada, format="touchstone", name="rows.jsonl", chunks=[rows(900).encode()]
+    )
+    from feedback.services import jobs
+
+    claimed = jobs.claim(job.pk, "a worker")
+    steps = imports.bring_in(claimed)
+    next(steps)
+    there = Task.objects.count()
+    assert 0 < there < 900
+    projects.set_state(by=ada, project=Project.objects.get(pk=project.pk), state="closed")
+    with pytest.raises(ProjectClosed) as stopped:
+        for _ in steps:
+            pass
+    assert f"takes no imports; {there} rows of this one are in" in stopped.value.sentence
+    assert Task.objects.count() == there
+
+    projects.set_state(by=ada, project=Project.objects.get(pk=project.pk), state="open")
+    jobs.requeue(claimed, "again")
+    run_job(job.pk)
+    assert Task.objects.count() == 900
+
+
+def test_the_job_says_why_it_stopped(project, ada):
+    job = imports.request_import(project=project, by=ada, format="touchstone", name="r", chunks=[rows(3).encode()])
+    projects.set_state(by=ada, project=project, state="closed")
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.status, Task.objects.count()) == ("failed", 0)
+    assert job.error.startswith("The project is closed and takes no imports.")
+
+
+def test_every_other_way_in_is_shut(project, ada, ben):
+    make_model(project, ada, serve=True)
+    prompt = make_prompt(project)
+    pair = [make_response(prompt), make_response(prompt)]
+    project.kinds = [*project.kinds, "conversation"]
+    project.save(update_fields=["kinds"])
+    corpus = corpora.open_corpus(project=project, by=ada, name="texts")
+    projects.set_state(by=ada, project=project, state="closed")
+    for row in (prompt, *pair, corpus):
+        row.project = project
+    for response in pair:
+        response.prompt.project = project
+    user = [{"role": "user", "content": "q"}]
+    ways = {
+        "prompt": lambda: prompts.submit_prompt(project=project, by=ben, messages=user),
+        "more responses": lambda: prompts.want_more(prompt=prompt, by=ada, count=1),
+        "response": lambda: prompts.add_response(prompt=prompt, by=ada, text="mine"),
+        "task": lambda: tasks.create_task(project=project, by=ada, kind="comparison", prompt=prompt, responses=pair),
+        "preference": lambda: preferences.give_preference(
+            project=project, by=ada, prompt_messages=user, chosen="a", rejected="b", source="s", annotator_name="n"
+        ),
+        "import": lambda: bring(project, ada, rows(1)),
+        "corpus": lambda: corpora.open_corpus(project=project, by=ada, name="more"),
+        "documents": lambda: corpora.request_upload(corpus=corpus, by=ada, name="a.txt", chunks=[b"text"]),
+        "conversation": lambda: conversations.start(project=project, person=ben, text="hello"),
+        "thumb": lambda: thumbs.give_thumb(response=pair[0], person=ben, token=None, up=True),
+    }
+    count = [model.objects.count() for model in (Prompt, Response, Task, Corpus, Document, Thumb)]
+    for name, way in ways.items():
+        with pytest.raises(ProjectClosed):
+            way()
+            pytest.fail(f"{name} came in")
+    assert [model.objects.count() for model in (Prompt, Response, Task, Corpus, Document, Thumb)] == count
