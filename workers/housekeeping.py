@@ -9,15 +9,27 @@ from django.utils import timezone
 
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.queue import SWEEP, TICK, app
-from feedback.services import assignments, idempotency, jobs, reviews, schedules, screening, supply, training
+from feedback.services import (
+    assignments,
+    exclusions,
+    idempotency,
+    jobs,
+    reviews,
+    schedules,
+    screening,
+    supply,
+    training,
+)
 
 log = logging.getLogger(__name__)
 
 EXPIRED_AT_ONCE = 200
 FORGET_WORKERS_AFTER = timedelta(hours=1)
 DOUBT_EVERY = timedelta(hours=1)
+EXCLUDE_EVERY = timedelta(minutes=10)
 
 _doubted_at: datetime | None = None
+_excluded_at: datetime | None = None
 
 
 @app.task(name=SWEEP)
@@ -51,6 +63,7 @@ def sweep() -> None:
         forget_gone_workers,
         idempotency.forget_old,
         doubt_unreliable,
+        exclude_careless,
     ]
     _each(parts)
 
@@ -80,6 +93,16 @@ def doubt_unreliable() -> None:
     if _doubted_at is None or now - _doubted_at >= DOUBT_EVERY:
         since, _doubted_at = _doubted_at or now - DOUBT_EVERY, now
         reviews.doubt_unreliable(since)
+
+
+def exclude_careless() -> None:
+    """Reads every timed annotation of projects in which somebody is at work: once in ten minutes is often enough, since
+    a freeze looks for itself."""
+    global _excluded_at
+    now = timezone.now()
+    if _excluded_at is None or now - _excluded_at >= EXCLUDE_EVERY:
+        since, _excluded_at = _excluded_at or now - EXCLUDE_EVERY, now
+        exclusions.exclude_where_busy(since)
 
 
 def advance_left_chains() -> int:

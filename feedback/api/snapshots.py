@@ -44,6 +44,9 @@ class PolicySerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.",
     )
+    include_excluded = serializers.BooleanField(
+        required=False, help_text="Also annotations of people who are excluded for their pace or for gold tasks."
+    )
     held_out_annotators = serializers.FloatField(
         required=False,
         min_value=0,

@@ -67,7 +67,7 @@ def check_training_policy(policy: Any, snapshot_names: Collection[str], kept: Co
     snapshot = policy.get("snapshot", {})
     _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
     _known(snapshot, snapshot_names, "training_policy.snapshot")
-    for name in ("unsettled", "extras", "accepted"):
+    for name in ("unsettled", "extras", "accepted", "include_excluded"):
         _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
     share = snapshot.get("held_out_annotators", 0)
     fits = _is_number(share) and 0 <= share <= MOST_HELD_OUT

@@ -23,6 +23,7 @@ from feedback.models import (
     DatasetSnapshot,
     Document,
     Evaluation,
+    Exclusion,
     Job,
     Membership,
     ModelVersion,
@@ -226,6 +227,10 @@ def get_annotation(viewer: Viewer, key: Any) -> Annotation:
 
 def get_concern(viewer: Viewer, key: Any) -> Concern:
     return _get(viewer, Concern.objects.select_related("project", "task", "assignment__current"), key, REVIEWER)
+
+
+def get_exclusion(viewer: Viewer, key: Any, role: str = ADMIN) -> Exclusion:
+    return _get(viewer, Exclusion.objects.select_related("project", "person"), key, role)
 
 
 def get_snapshot(viewer: Viewer, key: Any, role: str = ADMIN) -> DatasetSnapshot:

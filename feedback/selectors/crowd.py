@@ -28,6 +28,7 @@ from feedback.rules.findings import Counted, Seen
 from feedback.rules.gold import is_right
 from feedback.rules.reliability import Vote
 
+ONE_LOOK = (Kind.RATING, Kind.CLASSIFICATION, Kind.SPANS)  # one text is read and labeled
 TWO_SIDED = (Kind.COMPARISON, Kind.CONVERSATION)
 CHUNK = 5_000  # keys in one query
 
@@ -85,8 +86,7 @@ class Answer:
     @property
     def too_fast(self) -> bool:
         """Nobody can have read what it is about. Only what a client measured is ever too fast."""
-        one_look = self.kind in (Kind.RATING, Kind.CLASSIFICATION, Kind.SPANS)
-        return self.timed and self.seconds < bias.plausible_seconds(self.read, one_look)
+        return self.timed and is_too_fast(self.kind, self.seconds, self.read)
 
     @classmethod
     def of(cls, row: Sequence[Any], texts: "Texts") -> "Answer":
@@ -129,6 +129,21 @@ class PairAgreement:
     raw: float
     interval: tuple[float, float]
     kappa: float | None
+
+
+def is_too_fast(kind: str, seconds: float, read: int) -> bool:
+    """Whether nobody can have read so many characters and judged them in that time."""
+    return seconds < bias.plausible_seconds(read, kind in ONE_LOOK)
+
+
+def characters_of(keys: Iterable[int]) -> dict[int, int]:
+    """Lengths of responses by key."""
+    wanted = sorted(set(keys))
+    found: dict[int, int] = {}
+    for start in range(0, len(wanted), CHUNK):
+        rows = Response.objects.filter(pk__in=wanted[start : start + CHUNK])
+        found.update(rows.values_list("pk", Length("text")))
+    return found
 
 
 def responses_of(keys: Iterable[int]) -> dict[int, Told]:

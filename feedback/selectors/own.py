@@ -21,6 +21,7 @@ from feedback.models import (
     SnapshotAnnotation,
 )
 from feedback.rules.gold import is_right
+from feedback.selectors import exclusions
 from feedback.selectors.access import Viewer, projects_for
 
 
@@ -37,6 +38,7 @@ class OwnFigures:
     trained: list[tuple[ModelVersion, int]]
     checks: int = 0  # checks answered last week (Monday to Sunday, UTC): a total only, so that none can be guessed
     checks_right: int = 0
+    set_aside: bool = False  # an admin is to look at their annotations before they are used
 
 
 def tokens(person: Person) -> QuerySet[ApiToken]:
@@ -107,6 +109,7 @@ def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFig
         trained=_trained(person, project) if counts else [],
         checks=len(checks),
         checks_right=sum(checks),
+        set_aside=exclusions.of_person(project, person) is not None,
     )
 
 

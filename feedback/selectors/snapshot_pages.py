@@ -51,6 +51,7 @@ def table(snapshot: DatasetSnapshot) -> Table:
 LEFT_OUT = {
     "held_prompts": "pairs and demonstrations on prompts that the guard has blocked, or not looked at yet",
     "held_out_annotators": "rows of train that held-out annotators judged",
+    "excluded_annotators": "annotations of excluded annotators (see Quality)",
     "links_splits": "rows whose family and group lie in two splits",
     "evaluation": "documents that hold what evaluation asks",
     "texts_to_label": "texts that were only to be labeled: no policy is to answer them",

@@ -5,10 +5,10 @@ Rows of withdrawn people are left out. Read in one pass each, so memory holds wh
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import groupby, permutations
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -36,7 +36,9 @@ from feedback.rules.kinds.question import PROMPT
 from feedback.rules.payloads import preferences_in
 from feedback.rules.preference import STRONG, Preference
 from feedback.rules.weights import ONE, of_answer, of_ranked
-from feedback.selectors import corpora
+from feedback.selectors import corpora, exclusions
+
+Rows = TypeVar("Rows", bound="QuerySet[Any, Any]")
 
 CHUNK = 500
 COMPARED = ("comparison", "conversation")
@@ -59,6 +61,7 @@ class Policy:
         held_out_annotators: share of those who compared, 0 to 0.5, at least one of them if it is more than 0, whose
             judgements of training prompts stay out, so that a reward model can be tried on people it never met.
         accepted: also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.
+        include_excluded: also annotations of people who are excluded for their pace or their errors on gold tasks.
     """
 
     pairs: str = "each"
@@ -67,6 +70,7 @@ class Policy:
     prompt_sources: list[str] = field(default_factory=list)
     held_out_annotators: float = 0.0
     accepted: bool = False
+    include_excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,12 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     demonstrations on prompts that the guard has blocked, or not looked at yet, and texts that were only to be labeled.
     """
     left_out = Counter() if left_out is None else left_out
-    held = sum(rows.filter(prompt__state__in=HELD).count() for rows in (_all_pairs(project, policy), _written(project)))
+    written = _written(project, policy)
+    held = sum(rows.filter(prompt__state__in=HELD).count() for rows in (_all_pairs(project, policy), written))
     left_out.update({"held_prompts": held} if held else {})
-    people = held_out_annotators(project, policy.held_out_annotators)
+    excluded = _excluded(project, policy)
+    left_out.update({"excluded_annotators": excluded} if excluded else {})
+    people = held_out_annotators(project, policy)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
     texts = _asked_of_models(project, policy, only_labelled=True).count()
     left_out.update({"texts_to_label": texts} if texts else {})
@@ -127,13 +134,14 @@ class _Accepted:
                 yield TrainingRow(row.split, said, row.annotations)
 
 
-def held_out_annotators(project: Project, share: float) -> list[int]:
+def held_out_annotators(project: Project, policy: Policy) -> list[int]:
     """Keys of those whose judgements a snapshot holds out; never all of them.
 
     Those with the lowest hash of their public id: the same at every freeze, until others join or leave.
     """
     pairs = PreferencePair.objects.standing().filter(project=project)
     pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
+    pairs, share = _kept(pairs, project, policy, "annotation__annotator"), policy.held_out_annotators
     rows = pairs.order_by().values_list("annotation__annotator__public_id", "annotation__annotator").distinct()
     people = sorted(rows, key=lambda row: sha256(str(row[0]))) if share else []
     return [key for _, key in people[: min(len(people) - 1, max(1, round(share * len(people))))]] if people else []
@@ -141,7 +149,7 @@ def held_out_annotators(project: Project, share: float) -> list[int]:
 
 def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     yield from (_each(project, policy) if policy.pairs == "each" else _consensus(project, policy))
-    yield from _demonstrations(project)
+    yield from _demonstrations(project, policy)
     yield from _prompts(project, policy)
     yield from _thumbs(project)
     yield from _both_bad(project, policy)
@@ -223,7 +231,7 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
                 of_answer(pairs[0].annotation.kind, pairs[0].annotation.payload),
             )
     for verdict in _verdicts(project, policy).select_related("task__prompt").order_by("pk"):
-        yield from _decided(verdict)
+        yield from _decided(verdict, policy)
 
 
 def _verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
@@ -232,26 +240,42 @@ def _verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
     return verdicts if policy.unsettled else verdicts.filter(task__state=Task.State.SETTLED)
 
 
-def _decided(verdict: Verdict) -> Iterator[TrainingRow]:
+def _decided(verdict: Verdict, policy: Policy) -> Iterator[TrainingRow]:
     """The pairs of a verdict, traced to the answers that it was made from."""
     prompt = verdict.task.prompt
     texts = {str(one.public_id): one.text for one in Response.objects.filter(public_id__in=verdict.shown)}
     said = Annotation.objects.filter(pk__in=verdict.task.assignments.values("current")).order_by("pk")
-    sources = tuple(_source(annotation) for annotation in said)
+    sources = tuple(_source(annotation) for annotation in _kept(said, verdict.project, policy))
     for one in preferences_in(verdict.task.kind, verdict.payload):
         row = _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength)
         yield TrainingRow(prompt.split, row, sources, of_answer(verdict.task.kind, verdict.payload))
 
 
-def _written(project: Project) -> QuerySet[Response]:
+def _kept(rows: Rows, project: Project, policy: Policy, annotator: str = "annotator") -> Rows:
+    """Without annotations of people who are excluded, unless the policy takes them."""
+    if policy.include_excluded:
+        return rows
+    return rows.exclude(**{f"{annotator}__in": exclusions.excluded_people(project)})
+
+
+def _excluded(project: Project, policy: Policy) -> int:
+    """How many standing annotations `_kept` leaves out."""
+    if policy.include_excluded:
+        return 0
+    every = _current(project, replace(policy, include_excluded=True), *Kind.values)
+    return every.filter(annotator__in=exclusions.excluded_people(project)).count()
+
+
+def _written(project: Project, policy: Policy) -> QuerySet[Response]:
     stands = Q(annotation=None) | Q(annotation__in=_current_keys(project))
     written = Response.objects.filter(stands, project=project, author__isnull=False, state=Response.State.READY)
-    return written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
+    written = written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
+    return _kept(written, project, policy, "annotation__annotator")
 
 
-def _demonstrations(project: Project) -> Iterator[TrainingRow]:
+def _demonstrations(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Responses that people wrote; of those written for a task, the ones that are the current answer."""
-    written = _written(project).exclude(prompt__state__in=HELD)
+    written = _written(project, policy).exclude(prompt__state__in=HELD)
     for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
         source = (_source(response.annotation),) if response.annotation else ()
@@ -376,6 +400,7 @@ def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
 def _all_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     pairs = PreferencePair.objects.standing().filter(project=project)
     pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
+    pairs = _kept(pairs, project, policy, "annotation__annotator")
     # Checks and training rounds measure annotators; they do not teach models.
     pairs = pairs.exclude(annotation__task__gold__isnull=False).exclude(annotation__task__training_round=True)
     if not policy.unsettled:
@@ -391,6 +416,7 @@ def _current(project: Project, policy: Policy, *kinds: str) -> QuerySet[Annotati
     current = Annotation.objects.filter(
         submitted, project=project, kind__in=kinds, pk__in=_current_keys(project)
     ).exclude(annotator__status=Person.Status.WITHDRAWN)
+    current = _kept(current, project, policy)
     if not policy.unsettled:
         current = current.filter(task__state=Task.State.SETTLED)
     if not policy.extras:

@@ -6,10 +6,10 @@ task first, then the assignment, the one order everywhere, so that no two of the
 
 from typing import Any
 
-from django.db.models import Count, Exists, F, Model, OuterRef, Subquery
+from django.db.models import Count, Exists, F, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from feedback.models import Annotation, Assignment, Draft, GuidelineVersion, Task
+from feedback.models import Annotation, Assignment, Draft, Exclusion, GuidelineVersion, Task
 from feedback.prepared import Given, Select, Update
 from feedback.services import concerns
 
@@ -83,11 +83,17 @@ def lowest_free_slot(task: Task) -> int | None:
     return next(slot for slot in range(1, task.annotations_wanted + 1) if slot not in taken)
 
 
+def extras() -> QuerySet[Assignment]:
+    """Answers beyond the K that may fill a place; those of people who are excluded may not."""
+    out = Exclusion.objects.filter(project=OuterRef("project"), person=OuterRef("annotator"), lifted_at=None)
+    return Assignment.objects.filter(state=State.SUBMITTED, counted=False, slot=None).exclude(Exists(out))
+
+
 def free_slot(task: Task) -> None:
     """Give a slot back. An extra answer that is already there fills it."""
     if task.annotations_wanted is None:
         return
-    extra = Assignment.objects.filter(task=task, state=State.SUBMITTED, counted=False, slot=None).order_by("pk").first()
+    extra = extras().filter(task=task).order_by("pk").first()
     if extra is not None:
         Assignment.objects.filter(pk=extra.pk).update(counted=True, slot=lowest_free_slot(task))
         settle(task)

@@ -26,7 +26,7 @@ from feedback.rules.canonical import SCHEMA, canonical, sha256, snapshot_hash
 from feedback.rules.training_contract import REASONS, fault
 from feedback.selectors import training_rows
 from feedback.selectors.training_rows import Policy, TrainingRow
-from feedback.services import events, jobs
+from feedback.services import events, exclusions, jobs
 
 State = DatasetSnapshot.State
 PAIR_POLICIES = ("each", "consensus")
@@ -45,7 +45,8 @@ def request_snapshot(
     """A draft, and (unless `job` is False) a job that freezes it.
 
     Args:
-        policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators, accepted; the
+        policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators, accepted,
+            include_excluded; the
             project's own policy fills the rest.
 
     Raises:
@@ -94,6 +95,8 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
         raise InvalidTransition(f"This snapshot failed: {snapshot.error} Freeze a new one.")
     left_out: Counter[str] = Counter()
     unfit: Counter[str] = Counter()
+    if snapshot.purpose == DatasetSnapshot.Purpose.FEEDBACK:
+        exclusions.exclude_careless(snapshot.project)
     table = _table(_rows(snapshot, left_out), left_out, unfit)
     if not any(table.values()):
         sentence = "There is nothing to freeze yet: no answers, demonstrations or prompts. Collect some first."

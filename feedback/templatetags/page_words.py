@@ -42,6 +42,7 @@ POLICY = {
     "prompt_sources": "Prompts to practise on",
     "held_out_annotators": "Annotators held out",
     "accepted": "Responses that people accepted",
+    "include_excluded": "Annotations of excluded annotators",
     "hold_out": "Held out of training",
 }
 PAIRS = {"each": "each answer by itself", "consensus": "what they agree on"}
@@ -80,7 +81,7 @@ def policy_name(name: str) -> str:
 def policy_value(value: Any, name: str) -> str:
     if name == "pairs":
         return PAIRS.get(value, str(value))
-    if name in ("unsettled", "extras"):
+    if name in ("unsettled", "extras", "include_excluded"):
         return "are in it" if value else "are left out"
     if name == "accepted":
         return "are imitated too" if value else "are not imitated"

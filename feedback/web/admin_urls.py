@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from feedback.web import (
     evaluations,
+    exclusions,
     gold,
     guard,
     house,
@@ -65,6 +66,8 @@ admin_pages: list[URLPattern] = [
     # Quality and the answers behind it
     path("p/<slug:slug>/quality/", quality.quality, name="quality"),
     path("p/<slug:slug>/quality/figures.<slug:form>", quality.figures, name="quality_figures"),
+    path("p/<slug:slug>/quality/exclusions/<uuid:key>/lift/", exclusions.lift, name="exclusion_lift"),
+    path("p/<slug:slug>/quality/exclusions/<uuid:key>/reopen/", exclusions.reopen, name="exclusion_reopen"),
     path("p/<slug:slug>/quality/annotations/", tasks.annotations, name="annotations"),
     path("p/<slug:slug>/quality/annotations/<uuid:annotation_id>/", tasks.annotation, name="annotation"),
     path("p/<slug:slug>/review/", reviews.review, name="review"),

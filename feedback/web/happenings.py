@@ -69,6 +69,9 @@ SENTENCES: dict[str, str] = {
     "task.gold_marked": "{who} made a task a check.",
     "task.gold_unmarked": "{who} made a check an ordinary task again.",
     "task.reopened": "{who} put a task back into the queue.",
+    "exclusion.made": "Annotations of an annotator stay out of snapshots from here on: see Quality.",
+    "exclusion.lifted": "{who} took an excluded annotator's annotations back in.",
+    "exclusion.tasks_reopened": "{who} reopened {tasks} tasks that an excluded annotator had filled.",
     "token.created": "{who} made an API token.",
     "token.revoked": "{who} revoked an API token.",
 }

@@ -7,10 +7,10 @@ from django.shortcuts import render
 
 from feedback.formats.own_csv import guarded
 from feedback.models import Project
+from feedback.selectors import exclusions, quality_table
 from feedback.selectors import quality as quality_selectors
-from feedback.selectors import quality_table
-from feedback.selectors.access import REVIEWER
-from feedback.web.doors import project_page
+from feedback.selectors.access import ADMIN, REVIEWER, may
+from feedback.web.doors import project_page, viewer
 
 
 @project_page(REVIEWER)
@@ -26,6 +26,8 @@ def quality(request: HttpRequest, project: Project) -> HttpResponse:
         "quality": found,
         "again": not good,
         "slowest": max((one.median_seconds for one in annotators), default=0.0),
+        "excluded": exclusions.excluded(project),
+        "may_admin": may(viewer(request), project, ADMIN),
         "most": max((one.answers for one in annotators), default=0),
     }
     fragment = "fresh" in request.GET and "whole" not in request.GET

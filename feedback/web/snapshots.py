@@ -53,6 +53,8 @@ def freeze(request: HttpRequest, project: Project) -> HttpResponse:
             policy["pairs"] = pairs
         if "accepted" in request.POST:
             policy["accepted"] = True
+        if "include_excluded" in request.POST:
+            policy["include_excluded"] = True
         if held_out := request.POST.get("held_out", "").strip():
             policy["held_out_annotators"] = _share(held_out)
     snapshot = snapshot_services.request_snapshot(

@@ -5,10 +5,11 @@ from uuid import UUID
 
 import pytest
 from django.urls import URLPattern
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from feedback.api.urls import v1
-from feedback.models import ApiToken, Concern, Document, Evaluation, Flag
+from feedback.models import ApiToken, Concern, Document, Evaluation, Exclusion, Flag
 from feedback.services import annotations, conversations, corpora, exports, imports, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
@@ -39,6 +40,9 @@ def rows(project, ada, ben, client_for):
     make_model(project, ada, serve=True)
     project.kinds = [*project.kinds, "conversation"]
     project.save(update_fields=["kinds"])
+    excluded = Exclusion.objects.create(
+        project=project, person=ben, reason="pace", hits=7, looked_at=7, since=timezone.now()
+    )
     turn = conversations.start(project=project, person=ada, text="a secret talk")
     return {
         "projects": project,
@@ -60,6 +64,7 @@ def rows(project, ada, ben, client_for):
         "models": version,
         "schedules": schedule,
         "conversations": turn.conversation,
+        "exclusions": excluded,
         "tokens": ApiToken.objects.filter(person=ada).latest("pk"),
     }
 
