@@ -17,6 +17,7 @@ from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.streams import NDJSON, streamed
 from feedback.api.transfers import _again, _digest, download
 from feedback.errors import Invalid, NotFound
+from feedback.formats.json_lines import json_line
 from feedback.models import Corpus, Document, Job
 from feedback.selectors import access, health
 from feedback.selectors import corpora as asked
@@ -307,7 +308,7 @@ class Documents(Door):
     def post(self, request: Request) -> Response:
         given = self.read(NewDocumentsSerializer)
         corpus = self.named("corpus", access.get_corpus, given["corpus"])
-        lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in given["documents"]]
+        lines = [json_line(row).encode() + b"\n" for row in given["documents"]]
 
         def act() -> tuple[int, Any]:
             job = corpora.request_upload(

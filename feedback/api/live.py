@@ -5,7 +5,6 @@ for; `end` {"of", "state", "text", "finish_reason"} is the row (state ready, fai
 is the sentence why); `done` closes. `timeout` says that it takes longer than a stream may last: connect again.
 """
 
-import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from rest_framework.request import Request
 
 from feedback.api.doors import Door
 from feedback.errors import TooManyStreams
+from feedback.formats.json_lines import json_line
 from feedback.selectors import access
 from feedback.selectors.following import News, follow
 
@@ -85,7 +85,7 @@ def streamed(parts: Iterator[str]) -> StreamingHttpResponse:
 
 
 def event(name: str, **data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"event: {name}\ndata: {json_line(data)}\n\n"
 
 
 def events(responses: dict[UUID, str], seconds: float | None = None) -> Iterator[str]:

@@ -4,7 +4,6 @@ A project's short name is a model. What is asked is stored like any prompt; ever
 is (`touchstone.response`), and a thumb may be given on that id or on the completion's own.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from feedback.api import live
 from feedback.api.doors import Door
 from feedback.api.errors import Handler
 from feedback.errors import DomainError, NotFound
+from feedback.formats.json_lines import json_line
 from feedback.models import Prompt, Response
 from feedback.rules.chat_request import ChatRequest, InvalidRequest, parse
 from feedback.selectors import served
@@ -270,4 +270,4 @@ def finish(row: Response) -> str:
 
 
 def _data(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    return f"data: {json_line(value)}\n\n"

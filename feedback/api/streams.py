@@ -1,6 +1,5 @@
 """Rows as JSON Lines, one after another: memory holds a few hundred of them, however many there are."""
 
-import json
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from django.http import StreamingHttpResponse
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
+
+from feedback.formats.json_lines import json_line
 
 NDJSON = "application/x-ndjson"
 TOGETHER = 200  # lines a chunk: a chunk is a write to the socket
@@ -25,7 +26,7 @@ class NDJSONRenderer(BaseRenderer):
 
 
 def line(row: Any) -> str:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json_line(row) + "\n"
 
 
 def streamed(rows: Iterable[Any], filename: str) -> StreamingHttpResponse:

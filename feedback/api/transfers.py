@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -18,6 +18,7 @@ from feedback.api.streams import NDJSON
 from feedback.errors import Invalid, NotFound
 from feedback.formats.catalogue import FORMATS
 from feedback.models import Job
+from feedback.rules.import_outcome import COMPLETE, NOTHING, PARTIAL, outcome_of
 from feedback.selectors import access, health
 from feedback.services import exports, imports
 
@@ -45,6 +46,9 @@ class TransferSerializer(serializers.Serializer[Any]):
 @extend_schema_serializer(component_name="Import")
 class ImportSerializer(TransferSerializer):
     name = serializers.CharField(source="payload.name", help_text="The file's name.")
+    outcome = serializers.SerializerMethodField(
+        help_text="Once it has succeeded: complete, partial (lines were refused) or nothing (no row came in)."
+    )
     read = serializers.IntegerField(source="result.read", default=0, help_text="Rows read so far.")
     new = serializers.IntegerField(source="result.new", default=0)
     before = serializers.IntegerField(source="result.before", default=0, help_text="Rows that were there before.")
@@ -69,6 +73,10 @@ class ImportSerializer(TransferSerializer):
         default=dict,
         help_text="How rows were read where that is not a matter of course, with how many.",
     )
+
+    @extend_schema_field(serializers.ChoiceField(choices=[COMPLETE, PARTIAL, NOTHING, ""]))
+    def get_outcome(self, job: Job) -> str:
+        return outcome_of(job.result).state if job.status == Job.Status.SUCCEEDED else ""
 
 
 @extend_schema_serializer(component_name="Export")

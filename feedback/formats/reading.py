@@ -155,13 +155,13 @@ def _rows(
 
     def texts() -> Iterator[str]:
         nonlocal begun, end, next_line, bad
-        for at, stop, raw, error in _raw_lines(file, offset, line):
+        for at, stop, raw, error in _raw_lines(file, offset, line, with_ends=True):
             end, next_line = stop, at + 1
             if at == number:
                 begun = stop
             if not error:
                 try:
-                    yield raw.decode() + "\n"
+                    yield raw.decode()
                     continue
                 except UnicodeDecodeError as problem:
                     error = _not_utf8(problem)
@@ -251,7 +251,10 @@ def _no_csv(problem: csv.Error) -> str:
     return f"It is no CSV: {problem}."
 
 
-def _raw_lines(file: BinaryIO, offset: int, line: int) -> Iterator[tuple[int, int, bytes, str]]:
+def _raw_lines(
+    file: BinaryIO, offset: int, line: int, with_ends: bool = False
+) -> Iterator[tuple[int, int, bytes, str]]:
+    """Each line's number, where it ends, its bytes (without its line end, or with it) and what is wrong with it."""
     file.seek(offset)
     end = offset
     while raw := file.readline(MAX_RECORD + 1):
@@ -265,7 +268,7 @@ def _raw_lines(file: BinaryIO, offset: int, line: int) -> Iterator[tuple[int, in
                     break
         elif line == 1:
             raw = raw.removeprefix(BOM)
-        yield line, end, raw.rstrip(b"\r\n"), error
+        yield line, end, raw if with_ends else raw.rstrip(b"\r\n"), error
         line += 1
 
 

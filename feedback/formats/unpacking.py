@@ -10,6 +10,7 @@ from feedback.errors import NO_ROOM
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 CHUNK = 1 << 20
+DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini")
 MOST_TIMES = 200  # text shrinks to a twentieth; what shrinks to less than a two-hundredth is meant to fill a disk
 HARMLESS = 32 * 2**20  # below this, no ratio is a danger
 MOST = 20 * 2**30
@@ -37,7 +38,7 @@ def unpack(path: Path, target: Path) -> str:
             with gzip.open(path) as source:
                 return _copy(source, target, limit)
         with zipfile.ZipFile(path) as archive:
-            names = [one for one in archive.infolist() if not one.is_dir()]
+            names = [one for one in archive.infolist() if not _is_beside(one)]
             if len(names) != 1:
                 target.touch()
                 return f"The zip file holds {len(names)} files; it must hold one."
@@ -46,6 +47,12 @@ def unpack(path: Path, target: Path) -> str:
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         target.touch()
         return f"The zip file cannot be read: {error}."
+
+
+def _is_beside(one: zipfile.ZipInfo) -> bool:
+    """A folder, or what a desktop puts beside the files that people pack."""
+    parts = one.filename.replace("\\", "/").split("/")
+    return one.is_dir() or "__MACOSX" in parts or parts[-1] in DESKTOP or parts[-1].startswith("._")
 
 
 def _copy(source: Any, target: Path, limit: int) -> str:

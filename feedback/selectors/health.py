@@ -19,6 +19,7 @@ from django.utils import timezone
 from feedback import queue
 from feedback.models import Job, WorkerProcess
 from feedback.rules import launches
+from feedback.rules.import_outcome import COMPLETE, outcome_of
 
 COUNTED = 10_000
 PURPOSE = {
@@ -132,6 +133,10 @@ def life(job: Job, now: datetime | None = None, there: QueueNow | None = None) -
         return _running(job, now)
     since = job.finished_at or job.created_at
     took = f" It took {span((since - job.started_at).total_seconds())}." if job.started_at else ""
+    if job.kind == Job.Kind.IMPORT and job.status == Job.Status.SUCCEEDED:
+        outcome = outcome_of(job.result)
+        state = job.status if outcome.state == COMPLETE else outcome.state
+        return Life(state, f"{outcome.sentence}{took}", True, since, share=1.0)
     sentence = {
         Job.Status.SUCCEEDED: f"Ended well.{took}",
         Job.Status.FAILED: "Failed. What went wrong, and what to do, stands below.",

@@ -20,6 +20,7 @@ from django.utils import timezone
 from feedback.errors import Invalid, NotFound
 from feedback.formats import documents, reading, unpacking
 from feedback.formats.documents import ReadParquet, Row, UnreadableRow
+from feedback.formats.json_lines import json_line
 from feedback.formats.reading import Record
 from feedback.models import Corpus, Document, Job
 from feedback.rules import languages, near_duplicates, personal, text_quality
@@ -309,7 +310,7 @@ class _Upload:
             file.seek(self.cursor.rejected_bytes)
             for one in refused:
                 row = {"file": one.file, "line": one.line, "reason": one.reason, "detail": one.detail, "of": one.of}
-                file.write(json.dumps(row | {"text": one.excerpt}, ensure_ascii=False).encode() + b"\n")
+                file.write(json_line(row | {"text": one.excerpt}).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
             return file.tell()

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from feedback.errors import Conflict, Invalid, NotFound
 from feedback.formats import parquet
 from feedback.formats.catalogue import CSV, FORMATS
 from feedback.formats.items import PROMPT, THUMB, LeftOut
+from feedback.formats.json_lines import json_line
 from feedback.formats.own_csv import COLUMNS
 from feedback.models import Job, Kind, Person, Project
 from feedback.selectors import export_rows
@@ -26,7 +26,6 @@ JSONL, PARQUET, CSV_FILE = "jsonl", "parquet", "csv"
 FILE_TYPES = (JSONL, PARQUET)
 KINDS = (*Kind.values, PROMPT, THUMB)
 OFTEN = 1000  # rows between two looks at whether to go on
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Sink(Protocol):
@@ -128,7 +127,7 @@ class _Lines:
         self.file = path.open("w", encoding="utf-8", buffering=1 << 20)
 
     def put(self, row: dict[str, Any]) -> None:
-        self.file.write(_encode(row) + "\n")
+        self.file.write(json_line(row) + "\n")
 
     def close(self) -> None:
         self.file.close()
@@ -138,10 +137,13 @@ class _Table:
     def __init__(self, path: Path) -> None:
         self.file = path.open("w", encoding="utf-8", newline="", buffering=1 << 20)
         self.rows = csv.DictWriter(self.file, COLUMNS, lineterminator="\n")
+        # A carriage return alone is not quoted by `rows` (its line end is another), and ends a line for most readers.
+        self.quoted = csv.DictWriter(self.file, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self.rows.writeheader()
 
     def put(self, row: dict[str, Any]) -> None:
-        self.rows.writerow(row)
+        has_return = any("\r" in cell for cell in row.values())
+        (self.quoted if has_return else self.rows).writerow(row)
 
     def close(self) -> None:
         self.file.close()

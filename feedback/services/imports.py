@@ -4,7 +4,6 @@ Each batch is one transaction: its rows and the place in the file up to which th
 from that place, and what comes out is what would have come out. Bad lines are told and kept in a file; the good are in.
 """
 
-import json
 import os
 import shutil
 import time
@@ -23,6 +22,7 @@ from feedback.errors import Invalid, NotFound
 from feedback.formats import reading, unpacking
 from feedback.formats.catalogue import CSV, FORMATS, Format
 from feedback.formats.items import Defaults, InvalidRow, Item, LeftOut, Note
+from feedback.formats.json_lines import json_line
 from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
@@ -373,4 +373,4 @@ def _count(told: dict[str, int], why: str) -> None:
 def _refusal(record: Record) -> bytes:
     text = record.raw[:KEPT_TEXT].decode(errors="replace")
     row: dict[str, Any] = {"line": record.line, "field": record.value or "", "error": record.error, "text": text}
-    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    return json_line(row).encode() + b"\n"

@@ -22,6 +22,8 @@ STATES: dict[str, tuple[str, str, str]] = {
     "queued": ("wait", "clock", "queued"),
     "running": ("busy", "play", "running"),
     "succeeded": ("good", "check", "succeeded"),
+    "partial": ("wait", "bang", "finished in part"),
+    "nothing": ("wait", "bang", "nothing came in"),
     "failed": ("bad", "cross", "failed"),
     "cancelled": ("calm", "stop", "cancelled"),
     "active": ("busy", "play", "active"),

@@ -3,8 +3,12 @@
 from typing import Any
 
 from django import template
+from django.utils.safestring import SafeString
 
 from feedback.formats.catalogue import FORMATS
+from feedback.models import Job
+from feedback.rules.import_outcome import COMPLETE, outcome_of
+from feedback.templatetags.feedback import state_badge
 
 register = template.Library()
 
@@ -53,6 +57,18 @@ STRENGTHS = ("negligible", "slight", "clear", "strong")
 @register.filter
 def job_kind(name: str) -> str:
     return JOBS.get(name, name)
+
+
+@register.simple_tag
+def import_badge(job: Job) -> SafeString:
+    """The state of an import: one that refused lines says how many instead of that it succeeded."""
+    if job.status != Job.Status.SUCCEEDED:
+        return state_badge(job.status)
+    outcome = outcome_of(job.result)
+    if outcome.state == COMPLETE:
+        return state_badge(job.status)
+    rejected, read = job.result.get("rejected", 0), job.result.get("read", 0)
+    return state_badge(outcome.state, f"{rejected:,} of {read:,} lines refused" if rejected else "")
 
 
 @register.filter

@@ -378,7 +378,7 @@ def input_sha256(path: Path) -> str:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Objects of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,0 +1,32 @@
+"""What became of an import that has ended: that it ended is not yet that the file is in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COMPLETE = "complete"  # every row is in, or was in before
+PARTIAL = "partial"  # some lines were refused
+NOTHING = "nothing"  # no row came in, and none was there before
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`state` is one of the three above; the sentence says it in numbers."""
+
+    state: str
+    sentence: str
+
+
+def outcome_of(result: Mapping[str, Any]) -> Outcome:
+    """
+    Args:
+        result: of an import's job: read, new, before and rejected count lines; left_out what its source marks as none.
+    """
+    read, new, before, rejected = (int(result.get(name, 0)) for name in ("read", "new", "before", "rejected"))
+    refused = f"{rejected:,} of {read:,} lines refused" if rejected else ""
+    if not new and not before:
+        why = refused or ("everything in it is marked as left out" if result.get("left_out") else "the file has no row")
+        return Outcome(NOTHING, f"Finished, and brought nothing in: {why}.")
+    if rejected:
+        return Outcome(PARTIAL, f"Finished, {refused}.")
+    return Outcome(COMPLETE, "Ended well." if new else "Ended well: everything in it was there before.")

@@ -1,0 +1,41 @@
+"""What is one line here is one line for every reader."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from feedback.formats.json_lines import json_line
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENDS = [chr(code) for code in range(0x3000) if len(f"a{chr(code)}b".splitlines()) > 1]
+# Text that is no JSON Lines, or bytes, whose lines end at \n, \r\n and \r alone.
+NO_JSON_LINES = {
+    "feedback/management/commands/up.py", "feedback/web/answers.py", "workers/adoption.py", "workers/demo/corpus.py",
+    "workers/demo/prove.py", "workers/following.py", "workers/preflights.py", "workers/training.py",
+}  # fmt: skip
+
+
+def test_every_end_of_a_line_is_known() -> None:
+    assert {"\x85", "\u2028", "\u2029"} <= set(ENDS)
+
+
+@pytest.mark.parametrize("end", ENDS, ids=[f"U+{ord(end):04X}" for end in ENDS])
+def test_no_reader_takes_a_character_for_the_end_of_a_line(end: str) -> None:
+    row = {"text": f"one{end}two", f"key{end}": [end], "plain": "é"}
+    line = json_line(row)
+    assert json.loads(line) == row
+    assert line.splitlines() == [line]
+    assert f"{line}\n{line}\n".splitlines() == [line, line]  # as httpx's iter_lines decodes a reply
+    assert "é" in line
+
+
+def test_json_lines_are_nowhere_split_at_what_json_does_not_escape() -> None:
+    found = set()
+    for room in ("feedback", "workers"):
+        for path in (ROOT / room).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            if any(isinstance(node, ast.Attribute) and node.attr == "splitlines" for node in ast.walk(tree)):
+                found.add(str(path.relative_to(ROOT)))
+    assert found <= NO_JSON_LINES
