@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainer.models import CHAT_TEMPLATE, END, PAD, ROLES, from_folder
+from trainer.chat_format import leading_ids
+from trainer.models import END, PAD, ROLES, from_folder
+from trainer.templates import our_template
 
 INDEX = "model.safetensors.index.json"
 
@@ -39,7 +41,8 @@ def make_ready(folder: Path, *, weights: bool = True) -> list[str]:
     if not tokenizer.chat_template:
         marks = [f"<|{role}|>" for role in ROLES]
         tokenizer.add_tokens(marks, special_tokens=True)
-        tokenizer.chat_template = CHAT_TEMPLATE.replace(END, tokenizer.eos_token)
+        begins = leading_ids(tokenizer) == [tokenizer.bos_token_id]
+        tokenizer.chat_template = our_template(tokenizer.eos_token, begins=begins)
         added.append(f"chat template with {', '.join(marks)}")
     if added:
         tokenizer.save_pretrained(str(folder))

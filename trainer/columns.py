@@ -1,8 +1,8 @@
 """Rows -> what TRL and the models take. Here, and only here, a response becomes a *completion*.
 
-A sequence is always `prompt ids + completion ids + end token`, the same in training, scoring and serving: prompts go
-through the chat template up to the mark that opens the assistant's turn; completions are encoded apart and appended,
-so that a boundary never merges, and the end token stands once.
+A sequence is always `prompt ids + completion ids`, the same in training, scoring and serving. Both are written as the
+model's own chat template writes them (see `chat_format`): a prompt ends where the answer begins, a completion with the
+token that ends a turn. They are encoded apart, so that a boundary never merges, and no text becomes a control token.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainer.chat_format import ChatFormat, chat_format
 from trainer.snapshot import ROLES, Demonstration, Document, Messages, Preference
+from trainer.templates import TemplateRefused
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,58 +22,44 @@ Columns = dict[str, list[Any]]
 STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
 
 
-def strip_marks(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """`text` with special tokens spelled out: nobody writes a role mark or an end token into a prompt by hand."""
-    for mark in tokenizer.all_special_tokens:
-        if len(mark) > 1:
-            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
-    return text
-
-
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages]) -> list[list[int]]:
-    """Token ids of each prompt, ending with the mark that opens the assistant's turn; not padded."""
-    if not prompts:
-        return []
-    texts = [
-        tokenizer.apply_chat_template(
-            [{"role": m["role"], "content": strip_marks(tokenizer, m["content"])} for m in messages],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-        for messages in prompts
-    ]
-    ids: list[list[int]] = tokenizer(list(map(str, texts)), add_special_tokens=False)["input_ids"]
-    return ids
+    """Token ids of each prompt, ending where the assistant's answer begins; not padded.
+
+    Raises:
+        TemplateRefused: the model's chat template does not take one of them; `row` says which.
+    """
+    return chat_format(tokenizer).heads([list(prompt) for prompt in prompts]) if prompts else []
 
 
 def encode_completions(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str]) -> list[list[int]]:
-    """Token ids of each completion, the end token last."""
-    if not completions:
-        return []
-    texts = [strip_marks(tokenizer, text) for text in completions]
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return [[*row, tokenizer.eos_token_id] for row in ids]
+    """Token ids of each completion, last the token with which the chat template ends a turn."""
+    return chat_format(tokenizer).completions(completions) if completions else []
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
     """Token ids of each document, the end token last.
 
     A document of kind `conversation` whose every line begins with "system: ", "user: " or "assistant: " goes through
-    the chat template, so that pretraining already shows the turns that fine-tuning will use.
+    the chat template, so that pretraining already shows the turns that fine-tuning will use; one that the template does
+    not take is read as it is.
     """
-    texts = []
+    written = chat_format(tokenizer)
+    rows: list[list[int]] = []
     for document in documents:
         turns = document_turns(document)
-        if turns is None:
-            texts.append(strip_marks(tokenizer, document.text))
-        else:
-            turns = [{"role": m["role"], "content": strip_marks(tokenizer, m["content"])} for m in turns]
-            texts.append(str(tokenizer.apply_chat_template(turns, tokenize=False)))
-    if not texts:
+        rows.append(_conversation(written, turns) if turns is not None else [])
+    plain = [place for place, row in enumerate(rows) if not row]
+    for place, row in zip(plain, written.documents([documents[place].text for place in plain]), strict=True):
+        rows[place] = row
+    end = int(tokenizer.eos_token_id)
+    return [row if row and row[-1] == end else [*row, end] for row in rows]
+
+
+def _conversation(written: ChatFormat, turns: list[dict[str, str]]) -> list[int]:
+    try:
+        return written.conversations([turns])[0]
+    except TemplateRefused:
         return []
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    end = tokenizer.eos_token_id
-    return [row if row and row[-1] == end else [*row, end] for row in ids]
 
 
 def document_turns(document: Document) -> list[dict[str, str]] | None:
@@ -79,8 +67,8 @@ def document_turns(document: Document) -> list[dict[str, str]] | None:
     if document.document_kind != "conversation":
         return None
     turns = []
-    for line in document.text.splitlines():
-        role, colon, content = line.partition(": ")
+    for line in document.text.rstrip("\r\n").split("\n"):  # not splitlines: U+2028 ends no line of ours
+        role, colon, content = line.rstrip("\r").partition(": ")
         if not colon or role not in ROLES:
             return None
         turns.append({"role": role, "content": content})
@@ -88,8 +76,14 @@ def document_turns(document: Document) -> list[dict[str, str]] | None:
 
 
 def decode_completion(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> str:
-    """Text of sampled ids, without special tokens. Bytes that are no UTF-8 become U+FFFD."""
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+    """Text of a completion without its end. Control tokens elsewhere are spelled out: what is shown is what was
+    written. Bytes that are no UTF-8 become U+FFFD."""
+    return chat_format(tokenizer).decode(list(ids))
+
+
+def decode_document(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> str:
+    """Text of a document's ids, without any control token."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def sft_columns(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], max_length: int) -> Columns:

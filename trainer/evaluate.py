@@ -36,6 +36,7 @@ from trainer.sampling import Drawn, end_ids, length_buckets
 from trainer.scoring import load_judge, scorer
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, Preference, open_snapshot
+from trainer.template_check import refused_rows
 from trainer.verdicts import length_controlled, lengths, reliability
 
 if TYPE_CHECKING:
@@ -211,13 +212,16 @@ def measure_policies(
 def answerable(
     generator: Generator, prompts: Sequence[Messages], config: Any
 ) -> tuple[list[Messages], list[list[int]]]:
-    """The first `max_prompts` prompts that leave room for an answer, and their ids.
+    """Of the first `max_prompts` prompts those that the model's template takes and that leave room for an answer, and
+    their ids.
 
     Raises:
         DataUnusable: there is none.
     """
     room = context_room(generator.model, config.max_new_tokens)
     asked = list(prompts[: config.max_prompts])
+    refused = refused_rows(generator.tokenizer, asked)
+    asked = [messages for place, messages in enumerate(asked) if place not in refused]
     pairs = zip(asked, encode_prompts(generator.tokenizer, asked), strict=True)
     kept = [(messages, ids) for messages, ids in pairs if fitting([ids], room)[0]]
     if not kept:

@@ -29,6 +29,7 @@ from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, parse_messages
 
 Prompts = Sequence[Sequence[Mapping[str, str]]]
+LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\u0085\u2028\u2029"}  # JSON itself allows them in strings
 TELL_EVERY = 0.05  # seconds between two pieces of a text: decoding every token of a large batch would slow it
 
 
@@ -229,7 +230,7 @@ def run(context: RunContext) -> StageResult:
     for number, part in enumerate(parts):
         kept = context.checkpoints / f"responses-{number}.jsonl"
         if kept.is_file():
-            done += [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+            done += [json.loads(line) for line in kept.read_bytes().splitlines()]
             continue
         if context.should_stop():
             raise StopRequested
@@ -329,10 +330,16 @@ def read_prompts(path: Path, responses: int, seed: int) -> Iterator[Asked]:
         raise DataUnusable(f"{path.name} holds no prompt.")
 
 
+def json_line(row: Mapping[str, Any]) -> str:
+    """One line of JSON Lines. What other readers take for the end of a line is escaped."""
+    line = json.dumps(row, ensure_ascii=False, sort_keys=True)
+    return line.translate(LINE_ENDS) + "\n"
+
+
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """JSON Lines, written aside and renamed, so that a file with its final name is complete."""
     aside = path.with_name(f".{path.name}.aside")
     with aside.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
+            file.write(json_line(row))
     aside.replace(path)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
+from trainer.chat_format import ends_of
 from trainer.checkpoints import checkpoint_step, fresh_folder, newest_checkpoint, rename_into_place
 from trainer.columns import decode_completion
 from trainer.context import RunContext
@@ -297,7 +298,7 @@ def continue_rows(
 
     Greedy without a seed; sampled at temperature 1 with one, without touching the run's own random state.
     """
-    was_training = model.training
+    was_training, ends = model.training, ends_of(tokenizer)
     model.eval()
     ids, is_token = pad_left(rows, tokenizer.pad_token_id)
     settings: dict[str, Any] = {"do_sample": seed is not None}
@@ -311,16 +312,17 @@ def continue_rows(
             attention_mask=is_token.to(model.device),
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=ends,
             **settings,
         )
     model.train(was_training)
-    return [cut_at_end(row, tokenizer.eos_token_id) for row in out[:, ids.shape[1] :].tolist()]
+    return [cut_at_end(row, ends) for row in out[:, ids.shape[1] :].tolist()]
 
 
-def cut_at_end(row: list[int], end_id: int) -> list[int]:
+def cut_at_end(row: list[int], ends: Sequence[int]) -> list[int]:
     """The row up to and with its first end token; all of it when there is none."""
-    return row[: row.index(end_id) + 1] if end_id in row else row
+    place = next((place for place, token in enumerate(row) if token in ends), len(row))
+    return row[: place + 1]
 
 
 def answers(

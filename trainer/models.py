@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,13 +39,28 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
+    from trainer.chat_format import declare_ends
+
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelCorrupt(f"No tokenizer can be loaded from {path}: {error}") from error
     check_tokenizer(tokenizer, str(path))
     tokenizer.padding_side = "right"
+    declare_ends(tokenizer, declared_ends(path))
     return tokenizer
+
+
+def declared_ends(path: Path) -> list[int]:
+    """Ids that end a text by the configs in a model folder; none where it is a tokenizer's."""
+    ends: list[int] = []
+    for name in ("generation_config.json", "config.json"):
+        try:
+            told = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
+        except (OSError, ValueError, AttributeError):
+            continue
+        ends += [end for end in (told if isinstance(told, list) else [told]) if isinstance(end, int)]
+    return ends
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
@@ -62,6 +78,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
             f"The tokenizer of {name} pads with its end token, so the end would be masked and never learnt.",
             remedy="Give it a pad token of its own.",
         )
+    if not tokenizer.is_fast:
+        raise ConfigInvalid(f"The tokenizer of {name} has no tokenizer.json.", remedy="Save it as a fast one.")
     if not tokenizer.chat_template:
         raise ConfigInvalid(f"The tokenizer of {name} has no chat template.", remedy="Save it with a chat_template.")
 
@@ -131,16 +149,8 @@ def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel
 
 
 def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """Turn dropout off and write pad and end ids into the config, where generation and scoring read them."""
-    from torch import nn
-
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0  # type: ignore[assignment]
-    if getattr(model.config, "attention_dropout", 0.0):
-        model.config.attention_dropout = 0.0
+    """Turn dropout off and write pad and end ids into the configs, where generation and scoring read them."""
+    switch_dropout_off(model)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.eos_token_id = tokenizer.eos_token_id
     generation = getattr(model, "generation_config", None)
@@ -148,7 +158,33 @@ def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTr
         generation.pad_token_id = tokenizer.pad_token_id
         generation.eos_token_id = tokenizer.eos_token_id
         generation.bos_token_id = None
+        if tokenizer.chat_template:
+            from trainer.chat_format import ends_of
+
+            ends = ends_of(tokenizer)
+            generation.eos_token_id = ends[0] if len(ends) == 1 else ends
     return model
+
+
+def switch_dropout_off(model: PreTrainedModel) -> None:
+    """No chance in any forward: of layers, and of families that hold a probability as a number in module or config."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        for name, value in list(vars(module).items()):
+            if _is_dropout(name, value):
+                setattr(module, name, 0.0)
+    for config in {id(one): one for one in (model.config, model.config.get_text_config())}.values():
+        for name, value in list(vars(config).items()):
+            if _is_dropout(name, value):
+                setattr(config, name, 0.0)
+
+
+def _is_dropout(name: str, value: object) -> bool:
+    named = "drop" in name or name.endswith("pdrop")
+    return named and isinstance(value, float) and value != 0.0
 
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

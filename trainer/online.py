@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from trainer.columns import encode_prompts, strip_marks
+from trainer.chat_format import ends_of
+from trainer.columns import encode_prompts
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.loop import Hook, answers, common_arguments, continue_rows, go, load_best, plan_batches
@@ -64,7 +65,7 @@ def run(context: RunContext) -> StageResult:
         rows = list(zip(watched_ids, written, strict=True))
         pad_id = tokenizer.pad_token_id
         judged = judge(watched_ids, written)
-        reward = float(penalised(judged, written, tokenizer.eos_token_id, config).mean())
+        reward = float(penalised(judged, written, ends_of(tokenizer), config).mean())
         kl = float((completion_logps(model, rows, pad_id) - completion_logps(reference, rows, pad_id)).mean())
         return {
             "selection_score": reward,
@@ -101,9 +102,9 @@ def run(context: RunContext) -> StageResult:
     return StageResult(metrics=metrics, model=folder, kind="policy")
 
 
-def penalised(judged: Scores, completions: Sequence[Sequence[int]], end_id: int, config: Any) -> torch.Tensor:
-    """Scores, but of a completion that does not end with its end token -missing_eos_penalty. Shape (B,)."""
-    has_eos = torch.tensor([bool(completion) and completion[-1] == end_id for completion in completions])
+def penalised(judged: Scores, completions: Sequence[Sequence[int]], ends: Sequence[int], config: Any) -> torch.Tensor:
+    """Scores, but of a completion that does not end by itself -missing_eos_penalty. Shape (B,)."""
+    has_eos = torch.tensor([bool(completion) and completion[-1] in ends for completion in completions])
     return score_with_eos_rule(judged.total, has_eos, -config.missing_eos_penalty)
 
 
@@ -121,7 +122,7 @@ def reward_function(tokenizer: Any, judge: Judge, config: Any) -> Callable[..., 
         judged = judge(encode_prompts(tokenizer, prompts), completion_ids)
         for name, value in means(judged).items():
             log_metric(name, value)
-        rewards: list[float] = penalised(judged, completion_ids, tokenizer.eos_token_id, config).tolist()
+        rewards: list[float] = penalised(judged, completion_ids, ends_of(tokenizer), config).tolist()
         return rewards
 
     return reward
@@ -135,7 +136,7 @@ def make_trainer(
 
     config = context.config
     trainer_type, config_type = online_types(context.stage)
-    rows = [[{"role": m["role"], "content": strip_marks(tokenizer, m["content"])} for m in turns] for turns in prompts]
+    rows = [[dict(message) for message in turns] for turns in prompts]
     more = {"loss_type": "grpo"} if context.stage == "grpo" else {}
     tokenizer.padding_side = "left"
     trainer = trainer_type(
@@ -194,6 +195,10 @@ def online_types(stage: str) -> tuple[Any, Any]:
     trl_trainer, arguments = types[stage]
 
     class OnlineTrainer(RolloutTrainer, trl_trainer):  # type: ignore[misc, valid-type]
+        def _tokenize_prompts(self, prompts: Any) -> Any:
+            # As everywhere else here; TRL's own way reads marks that a text spells.
+            return encode_prompts(self._tokenizer, prompts), None, {}
+
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             # Chance follows from the step, so a resumed run samples what the unbroken one would have.
             parts = (self.args.seed, self.state.global_step, self.accelerator.process_index, self.model.training)

@@ -22,6 +22,7 @@ from trainer.memory import rows_at_once
 from trainer.preflight_rows import Lesson, Line
 from trainer.run_folder import open_inputs
 from trainer.snapshot import SPLITS, Preference, Snapshot, open_snapshot
+from trainer.template_check import refused_rows, template_faults
 
 SHOWN_ROWS, SHOWN_TOKENS, SHOWN_LINES = 3, 300, 20
 FEW_OF_A_CLASS = 8
@@ -31,6 +32,7 @@ REPEATED_SHARE = 0.05  # of held-out labelled texts that are trained on, too
 ENOUGH_PAIRS = 20  # selection pairs below which a reward model's accuracy says nothing
 START_SECONDS = 6.0
 TEXTS = ("tokenizer", "pretrain", "mlm")
+REFUSING = ("no_system_message", "one_question_only")  # told by the rows that are refused, where there are any
 UNLEARNT = ("generate", "evaluate", "score", "best_of_n")
 
 
@@ -143,9 +145,9 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
         )
         return
     if tokenizer is not None and stage in ("sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo"):
-        for fault in reading.template_faults(tokenizer, lines):
-            told = "Mend the tokenizer's chat template, or start from another model."
-            found.block("chat_template", fault, told, kind="config")
+        lines = check_template(found, tokenizer, lines, reading.trained_on(stage, splits["selection"].lines))
+        if not lines:
+            return
     context = context_of(config, paths)
     lessons = reading.lessons(stage, tokenizer, config, lines, context)
     check_lessons(found, lessons, config)
@@ -156,6 +158,27 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     elif "reward_model" in configs.INPUTS[stage][0]:
         found.notes.append("The reward model is made by an earlier stage; whether it is good enough is looked at then.")
     check_cost(found, config, paths, lessons)
+
+
+def check_template(found: Preflight, tokenizer: Any, lines: Sequence[Line], held: Sequence[Line]) -> list[Line]:
+    """What the model's chat template makes of the rows, held-out ones too; returns those of `lines` that it takes."""
+    for fault in template_faults(tokenizer):
+        if fault.severity == "block":
+            found.block("chat_template", fault.sentence, fault.remedy, kind="config")
+            return []
+        if fault.name not in REFUSING:
+            found.warn(fault.name, fault.sentence, fault.remedy, kind="config")
+    taken: list[Line] = []
+    for split, rows in (("train", lines), ("selection", held)):
+        refused = refused_rows(tokenizer, [line.row.prompt for line in rows])
+        for reason in dict.fromkeys(refused.values()):
+            numbers = [rows[place].number for place, why in refused.items() if why == reason]
+            told = f"The model's chat template does not take {len(numbers)} of {len(rows)} rows: {reason}."
+            remedy = "Leave these rows out of the snapshot, or start from a model that takes them."
+            more = "" if split == "train" else f" Lines of {split}.jsonl are named."
+            found.block("chat_template", told, remedy + more, numbers)
+        taken += [line for place, line in enumerate(rows) if place not in refused and split == "train"]
+    return taken
 
 
 def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer.columns import decode_completion, encode_completions, encode_documents, encode_prompts
+from trainer.columns import encode_completions, encode_documents, encode_prompts
 from trainer.errors import SnapshotCorrupt
 from trainer.folding import folded
 from trainer.snapshot import (
@@ -296,33 +296,3 @@ def longer_preferred(lines: Sequence[Line]) -> float | None:
         if isinstance(line.row, Preference) and len(line.row.chosen) != len(line.row.rejected)
     ]
     return sum(len(row.chosen) > len(row.rejected) for row in unlike) / len(unlike) if unlike else None
-
-
-def template_faults(tokenizer: Any, lines: Sequence[Line]) -> list[str]:
-    """What of a chat does not come back from the template as it went in; sentences, the first few."""
-    faults: list[str] = []
-    end = tokenizer.eos_token_id
-    for line in lines[:20]:
-        prompt = getattr(line.row, "prompt", None)
-        if prompt is None:
-            continue
-        answer = _texts_of(line.row)[0][1] if not isinstance(line.row, Prompt) else "Yes."
-        (prompt_ids,), (answer_ids,) = encode_prompts(tokenizer, [prompt]), encode_completions(tokenizer, [answer])
-        if answer_ids.count(end) != 1 or answer_ids[-1] != end:
-            faults.append(f"Line {line.number}: the end token stands {answer_ids.count(end)} times in an answer.")
-        if decode_completion(tokenizer, answer_ids) != answer and not any(
-            m in answer for m in tokenizer.all_special_tokens
-        ):
-            faults.append(f"Line {line.number}: the answer does not come back from its tokens as it was.")
-        turns = [dict(message) for message in prompt]
-        asked_for = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        whole = str(tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": answer}], tokenize=False))
-        if not whole.startswith(asked_for):
-            faults.append(
-                "The chat template writes an answered chat in another way than one that waits for its answer."
-            )
-        elif not any(mark in whole[len(asked_for) :] for mark in (answer, answer.strip())):
-            faults.append(f"Line {line.number}: the chat template changes the answer.")
-        if not prompt_ids:
-            faults.append(f"Line {line.number}: the chat template leaves nothing of the prompt.")
-    return list(dict.fromkeys(faults))[:5]

@@ -53,7 +53,7 @@ def end_ids(model: PreTrainedModel) -> list[int]:
     configs = [getattr(model, "generation_config", None), model.config]
     for declared in (getattr(config, "eos_token_id", None) for config in configs):
         if declared is not None:
-            return [declared] if isinstance(declared, int) else list(declared)
+            return [declared] if isinstance(declared, int) else list(dict.fromkeys(declared))
     return []
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from trainer.chat_format import ends_of
 from trainer.columns import decode_completion
 from trainer.errors import ConfigInvalid
 from trainer.heads import spread
@@ -148,9 +149,9 @@ def judge(
             beyond = [max(0, len(ids) - terms.length.target) for ids in completions]
             parts["length"] = -terms.length.weight * torch.tensor(beyond, dtype=torch.float32)
         if terms.format is not None:
-            pattern, end = re.compile(terms.format.pattern), tokenizer.eos_token_id
+            pattern, ends = re.compile(terms.format.pattern), ends_of(tokenizer)
             fits = [
-                bool(ids) and ids[-1] == end and bool(text.strip()) and pattern.search(text) is not None
+                bool(ids) and ids[-1] in ends and bool(text.strip()) and pattern.search(text) is not None
                 for ids, text in zip(completions, texts, strict=True)
             ]
             parts["format"] = terms.format.weight * torch.tensor(fits, dtype=torch.float32)

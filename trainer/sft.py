@@ -15,6 +15,7 @@ from torch import nn
 from trl import SFTConfig as TRLSFTConfig
 from trl import SFTTrainer as TRLSFTTrainer
 
+from trainer.chat_format import ends_of
 from trainer.columns import Columns, encode_prompts, sft_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
@@ -162,4 +163,4 @@ def eos_rate(model: Any, tokenizer: Any, prompt_ids: Sequence[list[int]], max_ne
     if not prompt_ids:
         return 0.0
     written = continue_rows(model, tokenizer, prompt_ids, max_new_tokens)
-    return sum(row[-1] == tokenizer.eos_token_id for row in written) / len(written)
+    return sum(row[-1] in ends_of(tokenizer) for row in written) / len(written)

@@ -38,7 +38,7 @@ def test_it_runs_and_raises_the_reward(
 
 def test_a_completion_without_an_end_gets_the_penalty_whatever_the_model_says() -> None:
     judged, settings = Scores({"model": torch.full((3,), 9.0)}), SimpleNamespace(missing_eos_penalty=3.0)
-    assert penalised(judged, [[7, 1], [7, 8], []], 1, settings).tolist() == [9.0, -3.0, -3.0]
+    assert penalised(judged, [[7, 1], [7, 8], []], [1], settings).tolist() == [9.0, -3.0, -3.0]
 
 
 def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> None:

@@ -157,7 +157,7 @@ def test_one_class_blocks_and_a_rare_one_warns(make_run: MakeRun, tokenizer_fold
     assert told["examples"][0]["told"] == "label: " + told["examples"][0]["told"].split()[-1]
 
 
-def test_a_template_that_answers_in_another_way_than_it_asks_blocks(
+def test_a_template_that_answers_in_another_way_than_it_asks_is_named(
     make_run: MakeRun, clean: Path, base_folder: Path, tmp_path: Path
 ) -> None:
     other = Path(shutil.copytree(base_folder, tmp_path / "other"))
@@ -168,8 +168,41 @@ def test_a_template_that_answers_in_another_way_than_it_asks_blocks(
         )
     )
     told = found(make_run("sft", {"snapshot": clean, "base_model": other}, {"max_length": 64}))
+    assert names(told, "block") == []
+    assert finding(told, "opens_otherwise")["kind"] == "config"
+    template.write_text("{% for m in messages %}{{ m['content'] | upper }}{% endfor %}")
+    told = found(make_run("sft", {"snapshot": clean, "base_model": other}, {"max_length": 64}))
     assert names(told, "block") == ["chat_template"]
     assert finding(told, "chat_template")["kind"] == "config"
+
+
+def test_rows_that_the_template_refuses_block_by_line_and_by_its_own_sentence(
+    make_run: MakeRun, run_here: RunHere, base_folder: Path, tmp_path: Path
+) -> None:
+    from trainer.errors import DataUnusable
+
+    other = Path(shutil.copytree(base_folder, tmp_path / "other"))
+    ours = (other / "chat_template.jinja").read_text()
+    (other / "chat_template.jinja").write_text(
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + ours
+    )
+    nice = {"role": "system", "content": "be nice"}
+    rows = rows_about(*TRAIN)
+    refused = [{**row, "prompt": [nice, *row["prompt"]]} for row in rows[1:3]]
+    snapshot = write_snapshot(tmp_path / "s", {"train": [*rows, *refused], "selection": rows_about(HELD)})
+    at = [
+        number
+        for number, line in enumerate((snapshot / "train.jsonl").read_text().splitlines(), start=1)
+        if json.loads(line)["row"]["prompt"][0] == nice
+    ]
+    inputs = {"snapshot": snapshot, "base_model": other}
+    told = found(make_run("sft", inputs, {"max_length": 64}))
+    one = finding(told, "chat_template")
+    assert (one["severity"], one["kind"], one["lines"]) == ("block", "data", at)
+    assert one["sentence"] == ("The model's chat template does not take 2 of 8 rows: System role not supported.")
+    assert told["learned"]["rows"] == 6, "the others are looked at all the same"
+    with pytest.raises(DataUnusable, match="System role not supported"):
+        run_here(make_run("sft", inputs, {"max_length": 64}, name="trained"))
 
 
 def test_a_reward_model_below_the_floor_blocks_ppo(
