@@ -124,8 +124,13 @@ def make_encoder(
 
 def room(model: Any, max_length: int) -> int:
     """Tokens that are read at once: max_length, or what the model was made for if that is less."""
-    made_for = getattr(model.config, "max_position_embeddings", None) or max_length
-    return min(max_length, int(made_for))
+    made_for = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_length)
+    embeddings = getattr(getattr(model, "base_model", None), "embeddings", None)
+    positions = getattr(embeddings, "position_embeddings", None)
+    padding = getattr(positions, "padding_idx", None)
+    if padding is not None:  # as RoBERTa's: rows up to the padding's stand for nothing
+        made_for -= padding + 1
+    return min(max_length, made_for)
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Encoded]:

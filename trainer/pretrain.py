@@ -19,11 +19,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
-from trainer.columns import decode_completion, encode_documents
+from trainer.columns import decode_completion, decode_document, encode_documents
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
 from trainer.loop import Hook, common_arguments, continue_rows, go, plan_batches
 from trainer.models import build_model, load_policy, load_tokenizer, parameters, prepare, save_model
+from trainer.packing import keeps_apart
 from trainer.progress import Sample
 from trainer.run_trainer import RunFolderTrainer
 from trainer.seeds import seed_everything, stable_seed
@@ -105,7 +106,11 @@ def run(context: RunContext) -> StageResult:
     rows = encode_documents(tokenizer, train)
     heldout_rows = [row for row in encode_documents(tokenizer, heldout) if len(row) > 1][: config.heldout_documents]
     wanted = config.steps * config.accumulate
-    plans, batches = plan_passes(list(map(len, rows)), config.block_size, config.batch_size, wanted, context.seed)
+    alone = not keeps_apart(model)
+    if alone:
+        context.report.state("giving each document a block of its own: this model would read across their boundary")
+    sizes = list(map(len, rows))
+    plans, batches = plan_passes(sizes, config.block_size, config.batch_size, wanted, context.seed, alone=alone)
     blocks = Blocks(rows, plans, config.block_size, tokenizer.pad_token_id)
 
     hook = Hook(
@@ -177,12 +182,12 @@ def context_of(model: Any, config: PretrainConfig) -> int:
 
 
 def plan_passes(
-    lengths: Sequence[int], block_size: int, batch_size: int, wanted: int, seed: int
+    lengths: Sequence[int], block_size: int, batch_size: int, wanted: int, seed: int, *, alone: bool = False
 ) -> tuple[list[list[list[Piece]]], list[list[int]]]:
     """What each pass over the rows packs into its blocks, and the first `wanted` batches of block numbers.
 
     Long documents are cut at other places in each pass, so that no token is always the first of its piece, and a
-    corpus of one book is not the same few blocks over and over.
+    corpus of one book is not the same few blocks over and over. `alone` gives each piece a block of its own.
     """
     plans: list[list[list[Piece]]] = []
     batches: list[list[int]] = []
@@ -190,7 +195,7 @@ def plan_passes(
     while len(batches) < wanted:
         number = len(plans)
         phase = random.Random(stable_seed(seed, "pretrain", "phase", number)).randrange(block_size) if number else 0
-        plan = plan_blocks(lengths, block_size, phase)
+        plan = plan_blocks(lengths, block_size, phase, alone=alone)
         order = plan_batches([[first + n] for n in range(len(plan))], batch_size, 1, seed, "pretrain", number)
         plans.append(plan)
         batches += order
@@ -198,7 +203,7 @@ def plan_passes(
     return plans, batches[:wanted]
 
 
-def plan_blocks(lengths: Sequence[int], block_size: int, phase: int = 0) -> list[list[Piece]]:
+def plan_blocks(lengths: Sequence[int], block_size: int, phase: int = 0, *, alone: bool = False) -> list[list[Piece]]:
     """Fill blocks with whole documents, in order; only a document longer than a block is cut, and goes on in the next.
 
     A document cut in two would teach its second half without what it answers, and here most documents are answers to
@@ -212,7 +217,7 @@ def plan_blocks(lengths: Sequence[int], block_size: int, phase: int = 0) -> list
             [0, *range(phase, length, block_size)] if phase and length > block_size else range(0, length, block_size)
         )
         for start, end in pairwise([*starts, length]):
-            if block and end - start > room:
+            if block and (alone or end - start > room):
                 blocks.append(block)
                 block, room = [], block_size
             block.append((row, start, end))
@@ -245,7 +250,7 @@ def bits_per_byte(
     half window apart, from at least `context` / 2 tokens. `tokens` is about how many are read at once.
     """
     nats = nats_of(model, tokenizer.pad_token_id, [part for row in rows for part in read_windows(row, context)], tokens)
-    bytes_ = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
+    bytes_ = sum(len(decode_document(tokenizer, row[1:]).encode()) for row in rows)
     return nats / math.log(2) / max(bytes_, 1)
 
 

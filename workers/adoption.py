@@ -5,7 +5,13 @@ Only safetensors and plain text are taken, never pickles and never code.
 """
 
 import json
+import logging
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +26,8 @@ from workers.work import JobFailed, Outcome, Work
 TAKEN = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 HOURS = 6 * 3600.0  # what fetching or copying a large file may take
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
-HEADS = {"policy": "ForCausalLM", "encoder": "ForMaskedLM"}
-OURS = ("reward", "classifier", "tagger")  # their heads mean something only as our recipes write them
+IMPORTING = threading.Lock()  # its modules load when they are first asked for, which threads must not do at once
+LONGEST_TRIAL, LOOK_EVERY = 900.0, 0.2  # seconds by the clock, beside the kernel's own bounds
 
 
 def carry_out(work: Work) -> Outcome:
@@ -37,9 +43,7 @@ def carry_out(work: Work) -> Outcome:
             source = from_hub(work, asked, aside) if asked["hub"] else from_folder(asked["folder"])
             if source != aside:
                 copy(work, source, aside)
-            added = ready(aside, asked["kind"])
-            check(aside, asked["kind"])
-            described(aside, asked, added)
+            described(aside, asked, tried(work, aside, asked["kind"]))
             aside.rename(place)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -48,6 +52,7 @@ def carry_out(work: Work) -> Outcome:
         "source": asked["hub"] or asked["folder"],
         "bytes": sum(one["bytes"] for one in manifest["files"].values()),
         "added": manifest["config"]["added"],
+        "checked": manifest["config"]["checked"],
     }
 
     def record() -> ModelVersion:
@@ -81,8 +86,9 @@ def from_folder(named: str) -> Path:
 
 def from_hub(work: Work, asked: dict[str, Any], aside: Path) -> Path:
     """Fetch into `aside`."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    with IMPORTING:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     work.say(f"fetching {asked['hub']}")
     try:
@@ -90,7 +96,7 @@ def from_hub(work: Work, asked: dict[str, Any], aside: Path) -> Path:
             snapshot_download(
                 asked["hub"], revision=asked["revision"] or None, local_dir=aside, allow_patterns=list(TAKEN)
             )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise JobFailed(
             Job.ErrorKind.CONFIG,
             f"{asked['hub']} cannot be fetched: {str(error).splitlines()[0][:200]}",
@@ -114,59 +120,65 @@ def copy(work: Work, source: Path, aside: Path) -> None:
         raise JobFailed(Job.ErrorKind.DATA, f"The folder holds {held}.", "Save it as safetensors (save_pretrained).")
 
 
-def ready(folder: Path, kind: str) -> list[str]:
-    """Give a base model's tokenizer what chat needs and it lacks, such as a pad token; what was added.
+def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
+    """Let the trainer make the copy ready and try it, in a process that is ended when it takes too long or too much:
+    a model from elsewhere brings programs of its own, its chat template for one.
 
-    What cannot even be loaded is left to `check`, which says why.
-    """
-    from trainer.chat import make_ready
-    from trainer.errors import TrainerError
-
-    weights = kind == ModelVersion.Kind.POLICY
-    if not (weights or kind == ModelVersion.Kind.TOKENIZER) or (weights and not any(folder.glob("*.safetensors"))):
-        return []
-    with suppress(TrainerError, OSError, ValueError):
-        return make_ready(folder, weights=weights)
-    return []
-
-
-def check(folder: Path, kind: str) -> None:
-    """Whether it is what it is said to be, and can be used.
+    Returns:
+        What was added in words, and the faults that do not stand in the way; see `trainer.adopt`.
 
     Raises:
-        JobFailed: no weights in safetensors, another architecture, or a tokenizer that would train silently wrong.
+        JobFailed: it cannot be used, in words; or it was ended.
     """
-    from trainer.encoders import load_encoder_tokenizer
-    from trainer.errors import TrainerError
-    from trainer.models import load_tokenizer
-
-    if kind != ModelVersion.Kind.TOKENIZER:
-        if not any(folder.glob("*.safetensors")):
-            raise JobFailed(
-                Job.ErrorKind.DATA,
-                "It has no weights in safetensors; pickled ones are never loaded.",
-                "Convert it first.",
-            )
-        told = _config(folder)
-        named = ", ".join(told.get("architectures") or []) or "none named"
-        if kind in HEADS and not named.endswith(HEADS[kind]):
-            raise JobFailed(Job.ErrorKind.DATA, f"Its architecture is {named}, which is no {kind}.", "Name its kind.")
-        if kind in OURS and "touchstone" not in told:
-            raise JobFailed(
-                Job.ErrorKind.DATA, f"It is no {kind} that this trainer made: its config.json does not say so.", ""
-            )
-    load = load_encoder_tokenizer if kind in ("encoder", "classifier", "tagger") else load_tokenizer
+    work.say("trying the model")
+    answer, log = folder / ".answer", folder / ".log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainer.adopt", str(folder), kind, str(answer), str(os.getpid())],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        )
     try:
-        load(folder)
-    except TrainerError as error:
-        raise JobFailed(Job.ErrorKind.DATA, error.message.replace(str(folder), "it"), error.remedy) from error
+        for _ in range(int(LONGEST_TRIAL / LOOK_EVERY)):
+            work.check()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_EVERY)
+                break
+        told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if process.returncode == 0 else {}
+        if process.returncode not in (0, None):
+            logging.getLogger(__name__).warning("trying a model ended with %s: %s", process.returncode, _end_of(log))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for left in (answer, log):
+            left.unlink(missing_ok=True)
+    if "failed" in told:
+        raise JobFailed(Job.ErrorKind.DATA, told["failed"]["sentence"], told["failed"]["remedy"])
+    if not told:
+        raise JobFailed(
+            Job.ErrorKind.DATA,
+            "It was tried and had to be stopped: it computes without an end, needs too much memory, or crashes.",
+            "Look at its chat template and its size; the worker's log has more.",
+        )
+    return told
 
 
-def described(folder: Path, asked: dict[str, Any], added: list[str]) -> None:
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+def described(folder: Path, asked: dict[str, Any], told: dict[str, Any]) -> None:
+    """A manifest that says where it is from, what was added, and what was found when it was tried."""
     from trainer.checkpoints import MANIFEST, write_manifest
 
     (folder / MANIFEST).unlink(missing_ok=True)
-    source = {name: asked[name] for name in ("folder", "hub", "revision") if asked[name]} | {"added": added}
+    source = {name: asked[name] for name in ("folder", "hub", "revision") if asked[name]}
+    source |= {"added": told["added"], "checked": told["faults"]}
     write_manifest(folder, kind=asked["kind"], run={"stage": GIVEN}, config=source, inputs={})
 
 
@@ -180,13 +192,3 @@ def verified(place: Path) -> tuple[dict[str, Any], str]:
         return open_model(place, sha256), sha256
     except TrainerError as error:
         raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise JobFailed(
-            Job.ErrorKind.DATA, "It has no readable config.json.", "Save it with save_pretrained."
-        ) from None
-    return told

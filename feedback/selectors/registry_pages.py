@@ -17,6 +17,7 @@ MATRIX = 16  # classes; more do not fit a page
 BASELINE = "baseline"
 BY_CLASS = ("per_class", "confusion")
 DRAWN = {"reliability", "lengths", "by_annotator", "held_out_texts"}  # what the page of the evaluation draws
+DRAWN |= {"added", "checked"}  # and that of a model from elsewhere
 
 
 @dataclass

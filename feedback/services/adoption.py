@@ -12,7 +12,9 @@ from feedback.models import Job, ModelVersion, Person, Project
 from feedback.rules.stages import GIVEN
 from feedback.services import events, jobs
 
-HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+HUB_NAME = r"(?![.-])(?![^/]*(?:--|\.\.))[\w.-]{1,96}(?<![.-])"  # as huggingface.co itself takes them
+HUB_ID = re.compile(f"{HUB_NAME}/{HUB_NAME}", re.ASCII)
+REVISION = re.compile(r"(?![./-])(?!.*(?:\.\.|//))[\w./-]{0,200}", re.ASCII)
 LONGEST = 500
 
 
@@ -38,6 +40,8 @@ def request_model(
         raise Invalid(f"A folder's path has at most {LONGEST} characters.", field="folder")
     if hub and not HUB_ID.fullmatch(hub):
         raise Invalid("A hub id looks like owner/name.", field="hub")
+    if not REVISION.fullmatch(revision.strip()):
+        raise Invalid("A revision is a branch, a tag or a commit.", field="revision")
     payload = {"kind": kind, "folder": folder, "hub": hub, "revision": revision.strip()}
     with transaction.atomic():
         job = jobs.create(kind=Job.Kind.ADOPT, queue_name=queue.DEFAULT, project=project, by=by, payload=payload)

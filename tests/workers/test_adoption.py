@@ -154,3 +154,49 @@ def test_a_named_place_beside_the_data_folder(models, bring, settings, tmp_path)
 def test_exactly_one_source(project, ada, client_for, body):
     reply = client_for(ada).post("/api/v1/models/given/", {"project": "desk", "kind": "policy", **body})
     assert reply.status_code == 400
+
+
+def make_family(folder: Path, name: str, template: str | None = None) -> None:
+    """A tiny model as that family publishes it, made where the trainer's tests keep the families."""
+    import sys
+
+    sys.path.append(str(Path(__file__).parents[1] / "trainer"))
+    from families import save_model
+
+    folder.mkdir()
+    save_model(folder, name)
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+
+
+def test_what_is_wrong_with_a_template_is_told_and_kept(models, bring, settings, project, ada, signed_in):
+    make_family(models / "gemma", "gemma2")
+    job = bring(folder="gemma")
+    assert job.status == "succeeded", job.error
+    (version,) = ModelVersion.objects.all()
+    [fault] = version.metrics["checked"]
+    assert (fault["name"], fault["severity"]) == ("no_system_message", "warn")
+    assert fault["sentence"] == "Its chat template does not take a system message: System role not supported."
+    assert version.manifest["config"]["checked"] == version.metrics["checked"]
+    assert json.loads((Path(settings.DATA_DIR) / version.path / "generation_config.json").read_text())[
+        "eos_token_id"
+    ] == [2, 5], "what the model itself says of its ends stays"
+    page = signed_in(ada).get(f"/p/{project.slug}/models/{version.public_id}/").content.decode()
+    assert fault["sentence"] in page and fault["remedy"] in page
+
+
+def test_a_template_that_never_ends_is_refused_in_words(models, bring):
+    template = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}hi"
+    make_family(models / "theirs", "qwen2", template)
+    job = bring(folder="theirs")
+    assert (job.status, job.error_kind) == ("failed", "data")
+    assert job.error == "Its chat template does not write a question and its answer: it is not done after 3 seconds."
+    assert job.remedy == "Mend the template, or start from another model."
+    assert [path.name for path in models.iterdir()] == ["theirs"]
+    assert ModelVersion.objects.count() == 0
+
+
+@pytest.mark.parametrize("hub", ["../x", "-/..", "a/..", ".a/b", "a/b.", "a--b/c", "a/b/c", "a/b..c"])
+def test_a_hub_id_that_the_hub_could_not_have_is_refused_at_once(project, ada, client_for, hub):
+    reply = client_for(ada).post("/api/v1/models/given/", {"project": "desk", "kind": "policy", "hub": hub})
+    assert (reply.status_code, reply.json()["errors"][0]["attr"]) == (400, "hub")
