@@ -169,7 +169,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         report.state("looking at what is learnt")
         found = preflight.look(folder, run)
         write_json(folder / "preflight.json", found.as_json())
-        preflight.refuse(found)
+        preflight.refuse(found, run.get("ignore_findings") or ())
     report.state("loading the libraries")
     module, _, function = STAGES[stage].partition(":")
     recipe = getattr(importlib.import_module(module), function)

@@ -101,13 +101,15 @@ def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
     return found
 
 
-def refuse(found: Preflight) -> None:
-    """Fail by the first blocking finding.
+def refuse(found: Preflight, ignored: Sequence[str] = ()) -> None:
+    """Fail by the first blocking finding that is not to be ignored, by its name.
 
     Raises:
         DataUnusable, ConfigInvalid: with its sentence and remedy.
     """
     for finding in found.blocking:
+        if finding.name in ignored:
+            continue
         failure = ConfigInvalid if finding.kind == "config" else DataUnusable
         raise failure(finding.sentence, remedy=finding.remedy)
 

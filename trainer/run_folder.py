@@ -23,7 +23,9 @@ from trainer.errors import ConfigInvalid, FolderLocked, ModelCorrupt
 from trainer.snapshot import open_snapshot
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-KNOWN_KEYS = frozenset({"schema", "run", "attempt", "stage", "seed", "config", "inputs", "preflight"})
+KNOWN_KEYS = frozenset(
+    {"schema", "run", "attempt", "stage", "seed", "config", "inputs", "preflight", "ignore_findings"}
+)
 
 
 @contextmanager

@@ -18,13 +18,13 @@ from feedback.models import Job
 from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
 from feedback.services import training as training_services
-from workers import adoption, corpora, datasets, generation, imports, preflights, presence, screening, training
+from workers import adoption, chains, corpora, datasets, generation, imports, preflights, presence, screening
 from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
 
 HANDLERS: dict[str, Callable[[Work], Outcome]] = {
-    Job.Kind.TRAINING: training.carry_out,
+    Job.Kind.TRAINING: chains.carry_out,
     Job.Kind.GENERATION: generation.carry_out,
     Job.Kind.FREEZE: datasets.freeze,
     Job.Kind.CORPUS: corpora.carry_out,

@@ -36,13 +36,13 @@ def carry_out(work: Work) -> Outcome:
     work.say("looking at " + ", ".join(planned.stage for planned in plan))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:
-        told = look(work, plan, root)
+        told = look(work, plan, root, work.job.payload["seed"])
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    return Outcome({"ok": all(stage["ok"] for stage in told), "stages": told})
+    return Outcome({"ok": not preflight.blocking(told, work.job.payload.get("ignore", [])), "stages": told})
 
 
-def look(work: Work, plan: list[Planned], root: Path) -> list[dict[str, Any]]:
+def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[str, Any]]:
     """What the trainer finds out about each stage, in one process, since loading its libraries takes longest.
 
     Raises:
@@ -52,7 +52,7 @@ def look(work: Work, plan: list[Planned], root: Path) -> list[dict[str, Any]]:
     for planned, folder in zip(plan, folders, strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         run = {"schema": 1, "run": str(work.job.public_id), "attempt": 1, "stage": planned.stage}
-        run |= {"seed": work.job.payload["seed"], "config": planned.config, "inputs": inputs_of(planned)}
+        run |= {"seed": seed, "config": planned.config, "inputs": inputs_of(planned)}
         write_json(folder / "run.json", run)
     with (root / "log").open("wb") as output:
         child = subprocess.Popen(

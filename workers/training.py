@@ -83,6 +83,7 @@ def prepare(work: Work, run: TrainingRun, folder: Path) -> None:
             "config": run.config,
             "inputs": inputs_of(run),
             "preflight": True,
+            "ignore_findings": run.chain.ignore_findings,
         },
     )
 
@@ -271,7 +272,7 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
         try:
             manifest = open_model(folder / made["path"], made["manifest_sha256"])
         except TrainerError as error:
-            raise JobFailed(Job.ErrorKind.DATA, error.message, "Retry the run.") from error
+            raise JobFailed(Job.ErrorKind.INTERNAL, error.message, "Retry the run.") from error
     samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
     if run.snapshot is not None and (folder / "pairs.jsonl").is_file():
         lineage = snapshots.folder_of(run.snapshot) / "lineage.jsonl"

@@ -61,6 +61,9 @@ class ChainSerializer(serializers.Serializer[Any]):
     config = serializers.DictField()
     seed = serializers.IntegerField()
     promote = serializers.BooleanField(help_text="Ask an admin to decide on the new policy at the end.")
+    ignore_findings = serializers.ListField(
+        child=serializers.CharField(), help_text="Names of preflight findings that do not block it."
+    )
     snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
     corpus = serializers.UUIDField(
         source="corpus_snapshot.corpus.public_id",
@@ -95,6 +98,13 @@ class StartSerializer(serializers.Serializer[Any]):
     )
     corpus = serializers.UUIDField(
         required=False, allow_null=True, help_text="Which corpus they read; else the newest that holds documents."
+    )
+    ignore_findings = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        required=False,
+        max_length=20,
+        help_text="Names of preflight findings that are not to block it, such as contamination. Every chain is looked"
+        " at before anything is spent on it.",
     )
 
 
@@ -284,7 +294,8 @@ class RetryRun(Door):
 
     @extend_schema(
         summary="Run it again from its last checkpoint",
-        description="A failed or cancelled run, and the rest of its chain after it.",
+        description="A failed or cancelled run, and the rest of its chain after it. 409 if it failed by its rows, which"
+        " are frozen: see `start-again/`.",
         request=None,
         responses={202: RunSerializer},
     )
@@ -296,6 +307,22 @@ class RetryRun(Door):
             return 202, RunSerializer(access.get_run(self.viewer, id)).data
 
         return self.once(act)
+
+
+class StartAgain(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Start again on a new snapshot",
+        description="A new chain of the stages from this failed or cancelled run on, with the same settings, on rows"
+        " frozen anew. After a failure by the rows themselves this is the way: a frozen snapshot never changes, so"
+        " running it again would fail again.",
+        request=None,
+        responses={201: ChainSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+        return self.once(lambda: (201, ChainSerializer(training.start_again(by=self.person, run=run)).data))
 
 
 class RunMetrics(Door):

@@ -115,6 +115,7 @@ v1 = [
     path("training-runs/<uuid:id>/", training.OneRun.as_view()),
     path("training-runs/<uuid:id>/cancel/", training.CancelRun.as_view()),
     path("training-runs/<uuid:id>/retry/", training.RetryRun.as_view()),
+    path("training-runs/<uuid:id>/start-again/", training.StartAgain.as_view()),
     path("training-runs/<uuid:id>/metrics/", training.RunMetrics.as_view()),
     path("training-runs/<uuid:id>/log/", training.RunLog.as_view()),
     path("training-runs/<uuid:id>/samples/", training.RunSamplesDoor.as_view()),

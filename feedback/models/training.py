@@ -76,6 +76,10 @@ class Chain(Row):
         "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     promote = models.BooleanField(default=False)
+    looked_at = models.BooleanField(
+        default=False, help_text="A preflight of all its stages found nothing that blocks, but what is to be ignored."
+    )
+    ignore_findings = models.JSONField(default=list, blank=True, help_text="Names of findings that do not block it.")
     schedule = models.ForeignKey(Schedule, on_delete=models.SET_NULL, null=True, blank=True, related_name="chains")
     due_key = models.CharField(max_length=64, null=True, blank=True)
     requested_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")

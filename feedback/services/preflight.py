@@ -37,6 +37,7 @@ def request_preflight(
     texts: str = "",
     corpus: Corpus | None = None,
     promote: bool = False,
+    ignore_findings: list[str] | None = None,
 ) -> Job:
     """A job that looks at a chain as `training.start_chain` would start it; arguments and refusals are the same."""
     stages, config, texts = starting.settled(
@@ -50,6 +51,7 @@ def request_preflight(
             "seed": seed,
             "texts": texts,
             "promote": promote,
+            "ignore": ignore_findings or [],
             "base_model": str(base_model.public_id) if base_model else None,
             "snapshot": str(rows.public_id) if rows else None,
             "read": str(read.public_id) if read else None,
@@ -65,13 +67,30 @@ def planned(job: Job) -> list[Planned]:
     assert project is not None
     rows, read = (_snapshot(project, told[name]) for name in ("snapshot", "read"))
     base = ModelVersion.objects.filter(project=project, public_id=told["base_model"]).first()
+    return _plan(project, told["stages"], told["config"], rows, read, base)
+
+
+def planned_of(chain: Chain) -> list[Planned]:
+    """The stages of a chain that has not trained anything yet."""
+    rows, read = chain.snapshot, chain.corpus_snapshot
+    return _plan(chain.project, chain.stages, chain.config, rows, read, chain.base_model)
+
+
+def _plan(
+    project: Project,
+    stages: list[str],
+    config: dict[str, Any],
+    rows: DatasetSnapshot | None,
+    read: DatasetSnapshot | None,
+    base: ModelVersion | None,
+) -> list[Planned]:
     plan = []
-    for stage in told["stages"]:
-        settings = training.settings_of_run(project, stage, told["config"])
-        start = starting.foreseen(project, told["stages"], stage, base)
-        if STAGES[stage].reward and "reward" not in told["stages"]:
+    for stage in stages:
+        settings = training.settings_of_run(project, stage, config)
+        start = starting.foreseen(project, stages, stage, base)
+        if STAGES[stage].reward and "reward" not in stages:
             start.reward = starting.newest(project, "reward")
-        if starting.guard_term(settings) and "classify" not in told["stages"]:
+        if starting.guard_term(settings) and "classify" not in stages:
             start.guard = guarding.term_model(project)
         plan.append(Planned(stage, settings, read if stage in ON_TEXTS else rows, start))
     return plan
@@ -102,16 +121,24 @@ def start(*, by: Person, job: Job) -> Chain:
         texts=told["texts"],
         corpus_snapshot=_snapshot(project, told["read"]),
         promote=told["promote"],
+        ignore_findings=told.get("ignore", []),
+        looked_at=True,
     )
 
 
 def blocks(job: Job) -> list[str]:
     """Sentences of all that blocks the chain, by stage."""
+    found = blocking(job.result.get("stages", []), job.payload.get("ignore", []))
+    return [f"{stage}: {finding['sentence']} {finding['remedy']}" for stage, finding in found]
+
+
+def blocking(stages: list[dict[str, Any]], ignored: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """(stage, finding) of all that blocks a chain, of what the trainer told of its stages."""
     return [
-        f"{stage['stage']}: {finding['sentence']} {finding['remedy']}"
-        for stage in job.result.get("stages", [])
+        (stage["stage"], finding)
+        for stage in stages
         for finding in stage["findings"]
-        if finding["severity"] == "block"
+        if finding["severity"] == "block" and finding["name"] not in ignored
     ]
 
 

@@ -155,6 +155,11 @@ def foreseen(project: Project, stages: list[str], stage: str, named: ModelVersio
     return start
 
 
+def fits(stage: str, base: ModelVersion | None) -> bool:
+    """Whether a stage can start from this model, which somebody named."""
+    return base is not None and base.kind in STAGES[stage].takes
+
+
 def guard_term(settings: dict[str, Any]) -> dict[str, Any] | None:
     """The guard's term of the reward, {"weight", "label"}, if these settings of a stage have one."""
     terms = settings.get("terms")

@@ -29,7 +29,7 @@ from feedback.models import (
     Schedule,
     TrainingRun,
 )
-from feedback.rules.stages import ON_TEXTS
+from feedback.rules.stages import LABELLED, ON_TEXTS
 from feedback.selectors import gate
 from feedback.services import events, jobs, starting
 
@@ -52,6 +52,8 @@ def start_chain(
     promote: bool = False,
     schedule: Schedule | None = None,
     due_key: str | None = None,
+    ignore_findings: list[str] | None = None,
+    looked_at: bool = False,
 ) -> Chain:
     """Start stages one after another, in the order of the ring.
 
@@ -64,6 +66,7 @@ def start_chain(
             default a corpus if there is one.
         corpus: which one, by default the newest that holds documents. corpus_snapshot: a snapshot of it that is there.
         promote: ask an admin to decide on the new policy when the chain has ended. Nothing is promoted by itself.
+        ignore_findings: names of preflight findings that do not block it. looked_at: a preflight of it has passed.
 
     Raises:
         Invalid: stages that are no chain, settings for a stage that is not in it, a base model that fits none of them.
@@ -91,6 +94,8 @@ def start_chain(
                 schedule=schedule,
                 due_key=due_key,
                 requested_by=by,
+                ignore_findings=ignore_findings or [],
+                looked_at=looked_at,
             )
             _start_run(chain, 0)
             events.record("chain.started", chain, actor=by, stages=chain.kind)
@@ -145,9 +150,14 @@ def retry_run(*, by: Person, run: TrainingRun) -> TrainingRun:
     """A failed or cancelled run again, from its last checkpoint, and the rest of its chain after it.
 
     Raises:
-        InvalidTransition: it did not fail, or later runs of its chain exist.
+        InvalidTransition: it did not fail, or later runs of its chain exist; or it failed by its rows, which are frozen
+            and would fail it again.
         ChainRunning: another chain of the same stages is at work.
     """
+    if failed_by_rows(run):
+        raise InvalidTransition(
+            "It failed by the rows of its snapshot, which never change. Start again on a new snapshot."
+        )
     try:
         with transaction.atomic():
             chain = Chain.objects.select_for_update().get(pk=run.chain_id)
@@ -159,6 +169,43 @@ def retry_run(*, by: Person, run: TrainingRun) -> TrainingRun:
         raise ChainRunning from None
     run.refresh_from_db()
     return run
+
+
+def failed_by_rows(run: TrainingRun) -> bool:
+    """Whether nothing but other rows can help."""
+    return run.job.status == Job.Status.FAILED and run.job.error_kind == Job.ErrorKind.DATA
+
+
+def start_again(*, by: Person, run: TrainingRun) -> Chain:
+    """A new chain of the stages from a failed or cancelled run on, with its settings, on a snapshot frozen anew.
+
+    What earlier stages of its chain have made is where it starts from, as the newest that fits.
+
+    Raises:
+        InvalidTransition: the run has not ended, or has ended well; or later stages of its chain ran already.
+        see `start_chain`.
+    """
+    run.job.refresh_from_db()
+    if run.job.status not in (Job.Status.FAILED, Job.Status.CANCELLED):
+        raise InvalidTransition("Only what failed or was cancelled starts again.")
+    chain = run.chain
+    if chain.runs.filter(position__gt=run.position).exists():
+        raise InvalidTransition("Later stages of its chain ran already. Start a new chain.")
+    stages = chain.stages[run.position :]
+    read = chain.corpus_snapshot
+    reads_texts = bool(set(stages) & ON_TEXTS)
+    return start_chain(
+        project=chain.project,
+        by=by,
+        stages=stages,
+        config={name: values for name, values in chain.config.items() if name in stages or name == "preset"},
+        seed=chain.seed,
+        base_model=chain.base_model if any(starting.fits(stage, chain.base_model) for stage in stages) else None,
+        texts=LABELLED if reads_texts and read is not None and read.corpus_id is None else "",
+        corpus=read.corpus if reads_texts and read is not None else None,
+        promote=chain.promote,
+        ignore_findings=chain.ignore_findings,
+    )
 
 
 class Point(NamedTuple):

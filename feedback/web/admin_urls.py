@@ -83,6 +83,7 @@ admin_pages: list[URLPattern] = [
     path("p/<slug:slug>/train/runs/<uuid:run_id>/<slug:plot>.json", training.points, name="run_points"),
     path("p/<slug:slug>/train/runs/<uuid:run_id>/cancel/", training.cancel, name="run_cancel"),
     path("p/<slug:slug>/train/runs/<uuid:run_id>/retry/", training.retry, name="run_retry"),
+    path("p/<slug:slug>/train/runs/<uuid:run_id>/start-again/", training.start_again, name="run_start_again"),
     # Models
     path("p/<slug:slug>/models/", models.models, name="models"),
     path("p/<slug:slug>/models/roll-back/", models.roll_back, name="roll_back"),

@@ -24,7 +24,7 @@ FIRST_TURN = ("tokenizer", "pretrain", *(stage.value for stage in runs.CHAIN))
 
 # What to do about each kind of failure, where the run itself says nothing better.
 REMEDIES = {
-    Job.ErrorKind.DATA: "Look at the snapshot's first rows, collect what is missing, and start a new chain.",
+    Job.ErrorKind.DATA: "Look at the snapshot's rows, collect what is missing, and start again on a new snapshot.",
     Job.ErrorKind.CONFIG: "Correct the setting that is named, in the project or for one chain, and start again.",
     Job.ErrorKind.OUT_OF_MEMORY: "Use a smaller batch or a shorter length, then retry; it goes on from its checkpoint.",
     Job.ErrorKind.DISK_FULL: "Free some disk space, then retry; it goes on from its checkpoint.",
@@ -108,6 +108,7 @@ def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
         "remedy": found.job.remedy or REMEDIES.get(found.job.error_kind, ""),  # type: ignore[call-overload]
         "chain": found.chain,
         "places": runs.places(found.chain, chain),
+        "failed_by_rows": training_services.failed_by_rows(found),
         "last_of_chain": not chain or chain[-1].pk == found.pk,
         "polls": not life.final or found.chain.state == Chain.State.ACTIVE,
         "plots": runs.plots_of([found]),
@@ -156,6 +157,17 @@ def retry(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
     training_services.retry_run(by=person(request), run=found)
     messages.success(request, "Queued again; it goes on from its last checkpoint.")
     return redirect("run", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def start_again(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
+    found = access.get_run(viewer(request), run_id)
+    same_project(found, project)
+    chain = training_services.start_again(by=person(request), run=found)
+    first = chain.runs.get(position=0)
+    messages.success(request, "Started again; its first step freezes a new snapshot.")
+    return redirect("run", project.slug, first.public_id)
 
 
 @project_page(ADMIN)

@@ -10,11 +10,13 @@ from django.test import Client
 
 from feedback.errors import InvalidTransition, PreflightBlocks
 from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project, TrainingRun
-from feedback.services import preflight, snapshots
+from feedback.services import jobs, preflight, snapshots, training
 from tests.factories import make_model, make_pair, make_prompt_in
 from trainer.checkpoints import file_sha256
+from workers import chains
 from workers.execution import run_job
 from workers.preflights import inputs_of
+from workers.work import JobFailed, Work
 
 # Committed rows: the worker beats from a thread with a connection of its own, and would not see others.
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -155,3 +157,77 @@ def test_what_an_earlier_stage_will_make_is_stood_in_for(project: Project, ada: 
     plan = {planned.stage: planned for planned in preflight.planned(job)}
     assert set(inputs_of(plan["ppo"])) == {"snapshot", "base_model"}
     assert set(inputs_of(plan["sft"])) == {"snapshot", "base_model"}
+
+
+TOO_LONG: dict[str, Any] = {"stages": ["reward", "dpo"], "config": {"dpo": {"max_length": 8}}}
+
+
+def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
+    project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn, client_for: Any, settings: Any
+) -> None:
+    """Its second stage cannot learn, so its first is not trained; and the way out is rows frozen anew."""
+    made = ModelVersion.objects.count()
+    chain = training.start_chain(project=project, by=ada, base_model=ready, seed=3, **TOO_LONG)
+    run = chain.runs.get()
+    run_job(run.job_id)
+    run.job.refresh_from_db()
+    chain.refresh_from_db()
+    assert (run.job.status, run.job.error_kind) == (Job.Status.FAILED, Job.ErrorKind.DATA)
+    assert run.job.error.startswith("Nothing was trained. dpo: 4 of 4 rows would train on nothing")
+    assert (chain.state, chain.looked_at) == (Chain.State.FAILED, False)
+    assert not (settings.DATA_DIR / run.folder / "run.json").exists()
+    assert not (settings.DATA_DIR / "preflights" / str(run.job.public_id)).exists()
+    assert ModelVersion.objects.count() == made
+
+    page = signed_in(ada).get(f"/p/desk/train/runs/{run.public_id}/").content.decode()
+    assert "Start again on a new snapshot" in page and "Retry from the last checkpoint" not in page
+    for door in (f"training-runs/{run.public_id}", f"jobs/{run.job.public_id}"):
+        refused = client_for(ada).post(f"/api/v1/{door}/retry/")
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "invalid_transition")
+        assert "new snapshot" in refused.json()["errors"][0]["detail"]
+    run.job.refresh_from_db()
+    assert run.job.status == Job.Status.FAILED
+
+    again = client_for(ada).post(f"/api/v1/training-runs/{run.public_id}/start-again/")
+    assert again.status_code == 201, again.content
+    fresh = Chain.objects.get(public_id=again.json()["id"])
+    assert (fresh.stages, fresh.config, fresh.seed, fresh.base_model) == (chain.stages, chain.config, 3, ready)
+    assert fresh.snapshot_id != chain.snapshot_id
+    assert fresh.snapshot is not None and fresh.snapshot.state == DatasetSnapshot.State.DRAFT
+
+
+def test_a_finding_is_ignored_where_it_is_named(project: Project, ada: Person, ready: ModelVersion) -> None:
+    for ignored, passes in (([], False), (["contamination"], False), (["learns_nothing"], True)):
+        chain = training.start_chain(project=project, by=ada, base_model=ready, ignore_findings=ignored, **TOO_LONG)
+        job = jobs.claim(chain.runs.get().job_id, "worker")
+        assert job is not None
+        with Work(job) as work:
+            if passes:
+                chains.look_ahead(work, chain)
+            else:
+                with pytest.raises(JobFailed, match="Nothing was trained"):
+                    chains.look_ahead(work, chain)
+        chain.refresh_from_db()
+        assert chain.looked_at is passes
+        jobs.fail(job, Job.ErrorKind.DATA, "It ends here.", "")
+        training.advance_chain(chain)
+
+
+def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
+    project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
+) -> None:
+    chain = training.start_chain(project=project, by=ada, base_model=ready, **TOO_LONG)
+    first = chain.runs.get()
+    Job.objects.filter(pk=first.job_id).update(status=Job.Status.SUCCEEDED)
+    training.advance_chain(chain)
+    second = chain.runs.get(position=1)
+    with pytest.raises(InvalidTransition):
+        training.start_again(by=ada, run=second)  # it has not ended
+    Job.objects.filter(pk=second.job_id).update(status=Job.Status.FAILED, error_kind=Job.ErrorKind.DATA)
+    training.advance_chain(chain)
+    with pytest.raises(InvalidTransition):
+        training.start_again(by=ada, run=first)  # it ended well
+    reply = signed_in(ada).post(f"/p/desk/train/runs/{second.public_id}/start-again/")
+    fresh = Chain.objects.get(project=project, state=Chain.State.ACTIVE)
+    assert reply["Location"].endswith(f"/train/runs/{fresh.runs.get().public_id}/")
+    assert (fresh.stages, fresh.config) == (["dpo"], {"dpo": {"max_length": 8}})
