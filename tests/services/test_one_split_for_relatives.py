@@ -1,16 +1,18 @@
 """Prompts of one family or one group lie in one split, by whichever way they come; what came before never moves."""
 
 import hashlib
+import importlib
 import json
 import threading
 import unicodedata
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, connections
 
 from feedback.errors import Invalid
-from feedback.models import FamilyKey, Job, Person, Project, Prompt
+from feedback.models import Conversation, FamilyKey, Job, Person, Project, Prompt
 from feedback.rules.splits import family_of, split_of, split_of_group
 from feedback.services import imports, preferences, prompts
 from tests.factories import make_prompt, make_prompt_in, make_snapshot
@@ -186,3 +188,28 @@ def test_two_who_bring_relatives_at_once_agree(project: Project, hana: Person) -
     for text in texts:
         family = family_of(project.split_salt, [{"role": "user", "content": text}])
         assert len(set(Prompt.objects.filter(family=family).values_list("split", flat=True))) == 1, connection.vendor
+
+
+def test_the_migration_lets_visible_twins_find_old_families(project: Project, hana: Person) -> None:
+    """Of a message with an invisible character, and of an edit that stayed in the family of what it edited."""
+    add_keys = importlib.import_module("feedback.migrations.0016_keys_of_old_families").add_keys
+    told = {"why is\u200b the screen blank": "a" * 64, "said otherwise": "b" * 64}
+    elsewhere = {}
+    talk = Conversation.objects.create(project=project, person=hana)
+    for turn, (text, family) in enumerate(told.items(), start=1):
+        messages = [{"role": "user", "content": text}]
+        own = split_of(family_of(project.split_salt, messages))
+        elsewhere[text] = next(split for split in ("test", "train") if split != own)
+        Prompt.objects.create(
+            project=project,
+            messages=messages,
+            family=family,
+            split=elsewhere[text],
+            **({"conversation": talk, "turn": turn} if family == "b" * 64 else {}),
+        )
+    add_keys(apps, None)
+    assert set(FamilyKey.objects.values_list("family", flat=True)) == {"a" * 64, "b" * 64}
+    for text, twin in zip(told, ("Why is the screen blank?", "SAID otherwise"), strict=True):
+        assert make_prompt(project, twin).split == elsewhere[text]
+    add_keys(apps, None)  # safe to repeat
+    assert FamilyKey.objects.count() == 2

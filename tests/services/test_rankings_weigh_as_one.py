@@ -54,9 +54,7 @@ def test_a_ranking_of_two_and_comparisons_need_no_sidecar(project: Project, ben:
     assert of(snapshot, "weights.jsonl") == []
 
 
-def test_a_row_that_was_also_compared_weighs_the_mean(
-    project: Project, ben: Person, chloe: Person, ada: Person
-) -> None:
+def test_a_row_that_was_also_compared_weighs_the_mean(project: Project, ben: Person, ada: Person) -> None:
     """Once in a ranking of three, and once as a comparison: twice (1/3 + 1)/2. The content hash knows nothing of it."""
     prompt = make_prompt_in(project, "train")
     asked(project, prompt, "ranking", "one", "two", "three")
@@ -66,7 +64,7 @@ def test_a_row_that_was_also_compared_weighs_the_mean(
     without = make_snapshot(project, ada)
     assert [line["weight"] for line in of(without, "weights.jsonl")] == [[1, 3]] * 3
     asked(project, prompt, "comparison", best, next_best)
-    assignment = take(project, chloe)
+    assignment = take(project, ben)
     first = assignment.task.responses.get(pk=assignment.order[0]).text
     choice = "a" if first == best else "b"
     answer = {"outcome": "prefer", "choice": choice, "strength": 1}
