@@ -161,3 +161,19 @@ def test_only_admins(project, rosa, ben, client_for):
         assert client_for(person).post(URL, {"project": "desk"}).status_code == 403
         assert client_for(person).get(f"{URL}?project=desk").status_code == 403
     assert DatasetSnapshot.objects.count() == 0
+
+
+def test_what_was_left_out_is_told_with_its_reasons(project, ada, client_for, signed_in):
+    make_pair(project, ada)
+    broken = make_pair(project, ada)
+    half = [{"role": "user", "content": "Go on"}, {"role": "assistant", "content": "Once upon"}]
+    Prompt.objects.filter(pk=broken.prompt_id).update(messages=half)
+    snapshot = make_snapshot(project, ada)
+    told = client_for(ada).get(f"{URL}{snapshot.public_id}/").json()
+    assert (told["left_out"], told["unfit"]) == ({"unfit": 2}, {"no_question": 2})
+    page = signed_in(ada).get(f"/p/desk/data/snapshots/{snapshot.public_id}/").content.decode()
+    assert "What was left out, and why" in page
+    assert "does not end with a user" in page
+    draft = snapshots.request_snapshot(project=project, by=ada)
+    told = client_for(ada).get(f"{URL}{draft.public_id}/").json()
+    assert (told["left_out"], told["unfit"]) == ({}, {})

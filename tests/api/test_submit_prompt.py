@@ -187,3 +187,28 @@ class TestWaiting:
         assert time.monotonic() - began < 5
         assert "Retry-After" not in reply
         assert reply.json()["responses"][0]["text"] == "Here."
+
+
+def test_prompts_of_a_group_lie_in_one_split_and_are_found_by_it(project, ben, ada, client_for, signed_in):
+    client = client_for(ben, "submit", "read")
+    bodies = [
+        client.post(URL, {"project": "desk", "text": f"Sentence {n} of it.", "group": "contract 7"}).json()
+        for n in range(12)
+    ]
+    assert {body["group"] for body in bodies} == {"contract 7"}
+    assert len({body["split"] for body in bodies}) == 1
+    assert client.post(URL, {"project": "desk", "text": "Alone."}).json()["group"] == ""
+    told = client_for(ada).get(URL, {"project": "desk", "group": "contract 7"}).json()
+    assert len(told["results"]) == 12
+    page = signed_in(ada).get(f"/p/desk/data/prompts/{bodies[0]['id']}/").content.decode()
+    assert "contract 7" in page
+    refused = client.post(URL, {"project": "desk", "text": "Too long.", "group": "x" * 201})
+    assert (refused.status_code, refused.json()["errors"][0]["attr"]) == (400, "group")
+
+
+def test_the_same_external_id_in_another_group_is_another_prompt(project, ben, client_for):
+    client = client_for(ben, "submit", "read")
+    told = {"project": "desk", "text": "Hello", "external_id": "7"}
+    assert client.post(URL, {**told, "group": "one"}).status_code == 201
+    assert client.post(URL, {**told, "group": "one"}).status_code == 200
+    assert client.post(URL, {**told, "group": "other"}).status_code == 409
