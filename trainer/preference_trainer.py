@@ -53,13 +53,14 @@ class LogRatios:
 
 
 class WeightedDPOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLDPOTrainer):
-    """`preference.dpo_loss` with a weight for each pair, in place of TRL's."""
+    """`preference.dpo_loss` in place of TRL's: with a weight for each pair, and with label smoothing, which TRL's
+    sigmoid loss takes and passes over."""
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         ratio, extra = self.log_ratios(model, inputs)
         chosen, rejected = ratio.chunk(2)  # (B,) each
         smoothing: float = self.args.label_smoothing  # type: ignore[attr-defined]
-        loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs["weight"])
+        loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs.get("weight"))
         gap = (chosen - rejected).detach()
         told = self._metrics["train"]
         told["rewards/chosen"].append(self.beta * float(chosen.detach().mean()))
@@ -146,7 +147,7 @@ def make_trainer(context: RunContext, model: Any, reference: Any, tokenizer: Any
     trainer: Any
     weigh = "weight" in columns
     if context.stage == "dpo":
-        kind: Any = WeightedDPOTrainer if weigh else DPOTrainer
+        kind: Any = WeightedDPOTrainer if weigh or config.label_smoothing else DPOTrainer
         if weigh:
             shared["data_collator"] = WithWeights(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
         trainer = kind(args=TRLDPOConfig(**settings, label_smoothing=config.label_smoothing), **shared)

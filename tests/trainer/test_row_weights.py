@@ -176,6 +176,26 @@ def test_the_trainer_and_the_held_out_figures_agree(
     assert abs(theirs - of_trl) > 1e-3
 
 
+def test_label_smoothing_reaches_the_loss(base_folder: Path, feedback: Path, tokenizer: Any, tmp_path: Path) -> None:
+    settings = config.parse("dpo", {**MICRO, "beta": 0.3, "label_smoothing": 0.2})
+    context = RunContext(
+        tmp_path, {"stage": "dpo"}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
+    )
+    columns, _ = pair_columns(tokenizer, open_snapshot(feedback), "train", 64)
+    columns = {name: values[:6] for name, values in columns.items()}
+    policy: Any = load_policy(base_folder, tokenizer)
+    reference: Any = load_policy(base_folder, tokenizer)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for tensor in policy.parameters():
+            tensor += 0.05 * torch.randn_like(tensor)
+    ours = Heldout(reference, columns, "dpo", settings, tokenizer.pad_token_id).figures(policy)["selection_loss"]
+    trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
+    batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    with torch.no_grad():
+        assert float(trainer.compute_loss(policy, batch)) == pytest.approx(ours, rel=1e-4)
+
+
 def test_held_out_figures_of_a_reward_model_count_by_weight(base_folder: Path, tokenizer: Any) -> None:
     reward = RewardModel(load_classifier(base_folder, tokenizer), tokenizer)
     gap = torch.tensor([2.0, -1.0, 0.5, -3.0])
