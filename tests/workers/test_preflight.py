@@ -197,7 +197,7 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
 
 
 def test_a_finding_is_ignored_where_it_is_named(project: Project, ada: Person, ready: ModelVersion) -> None:
-    for ignored, passes in (([], False), (["contamination"], False), (["learns_nothing"], True)):
+    for ignored, passes in ((["contamination"], False), (["learns_nothing"], True)):
         chain = training.start_chain(project=project, by=ada, base_model=ready, ignore_findings=ignored, **TOO_LONG)
         job = jobs.claim(chain.runs.get().job_id, "worker")
         assert job is not None
