@@ -37,25 +37,30 @@ class Ledger:
         self.lock = threading.Lock()
         self.away_until = 0.0
 
-    def spend(self, key: str, amount: float, limit: float) -> float:
-        """Count `amount` for `key`. Returns 0, or for how many seconds there is no more where `limit` is passed."""
+    def spend(self, key: str, amount: float, limit: float, seconds: int = WINDOW) -> float:
+        """Count `amount` for `key`. Returns 0, or for how many seconds there is no more where `limit` is passed.
+
+        Args:
+            amount: negative to give back.
+            seconds: how long a window of this key lasts.
+        """
         now = time.time()
-        window = int(now // WINDOW)
+        window = int(now // seconds)
         with self.lock:
             entry = self.entries.get(key)
             if entry is None or entry.window != window:
                 if len(self.entries) >= MOST_KEYS:
-                    self._forget(window)
+                    self._forget()
                 entry = self.entries[key] = Entry(window)
             entry.own += amount
             over = entry.known > limit
-            told = entry.own if entry.own >= limit * PART and not over else 0.0
+            told = entry.own if abs(entry.own) >= limit * PART and (entry.own < 0 or not over) else 0.0
             if told:
                 entry.known, entry.own = entry.known + told, 0.0
-        if told and (everybody := self._add(key, window, told)) is not None:
+        if told and (everybody := self._add(f"{key}:{window}", told, seconds)) is not None:
             with self.lock:
-                entry.known = max(entry.known, everybody)
-        return WINDOW - now % WINDOW if entry.known + entry.own > limit else 0.0
+                entry.known = everybody
+        return seconds - now % seconds if entry.known + entry.own > limit else 0.0
 
     def left_for(self, key: str, limit: float) -> float:
         """As `spend`, without spending."""
@@ -67,21 +72,20 @@ class Ledger:
             self.entries.clear()
         self.away_until = 0.0
 
-    def _forget(self, window: int) -> None:
-        """Earlier minutes first; if this one alone is too much, all of it: then the broker still knows."""
-        self.entries = {key: entry for key, entry in self.entries.items() if entry.window == window}
-        if len(self.entries) >= MOST_KEYS:
-            self.entries.clear()
+    def _forget(self) -> None:
+        """The older half. What was told to the broker is still known there."""
+        for key in list(self.entries)[: MOST_KEYS // 2]:
+            del self.entries[key]
 
-    def _add(self, key: str, window: int, amount: float) -> float | None:
+    def _add(self, key: str, amount: float, seconds: int) -> float | None:
         """What everybody has spent, this included. None while the broker is away."""
         if time.monotonic() < self.away_until:
             return None
-        name = f"allowance:{window}:{key}"
+        name = f"allowance:{key}"
         try:
             pipe: Any = _client(settings.STREAM_URL).pipeline(transaction=False)
             pipe.incrby(name, round(amount * SCALE))
-            pipe.expire(name, 2 * WINDOW)
+            pipe.expire(name, 2 * seconds)
             return float(pipe.execute()[0]) / SCALE
         except (redis.RedisError, OSError) as error:
             log.warning("allowances are counted by each process alone while the broker is away: %s", error)

@@ -144,6 +144,21 @@ class DiskFull(DomainError):
     sentence = "The server's disk is full, so nothing of this was kept. Have its operator free some, then try again."
 
 
+class SignedOut(DomainError):
+    code = "signed_out"
+    status = 401
+    sentence = "You are signed out. Sign in again."
+
+
+class BodyTooLarge(DomainError):
+    code = "body_too_large"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        most = f"{limit / 1024 / 1024:,.0f} MiB"
+        super().__init__(f"What was sent is too large: at most {most} are taken here. Send it in several parts.")
+
+
 class TooManyRequests(DomainError):
     code = "throttled"
     status = 429

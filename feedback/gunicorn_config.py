@@ -21,12 +21,13 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers' counts me
 wsgi_app = "feedback.wsgi:application"
 worker_class = "feedback.http_worker.Worker"
 workers = env_int("WEB_WORKERS", 2, low=1, high=64)
-threads = env_int("WEB_THREADS", 12, low=1, high=256)
+threads = env_int("WEB_THREADS", 16, low=1, high=256)
 timeout = 60
 graceful_timeout = 5
 keepalive = 30
 max_requests = 0
 control_socket_disable = True
+forwarded_allow_ips = ""  # what a proxy tells is believed by settings.TRUSTED_PROXIES alone
 # A worker's sign of life is a file: in memory, because a busy disk would look like a stuck worker.
 worker_tmp_dir = MEMORY
 

@@ -355,6 +355,7 @@ class Worker(base.Worker):
 
     def run_application(self, request: Any, output: Output, connection: Connection) -> bool:
         response, environ = create(request, output, connection.peer, connection.server, self.cfg)
+        response.version = "touchstone"  # what serves it is nobody's concern
         environ["wsgi.multithread"] = True
         environ["touchstone.inner"] = connection.inner
         if self.stopping:

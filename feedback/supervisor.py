@@ -10,10 +10,12 @@ the successor starts: two trainers or two web servers never overlap.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,7 @@ POLL_SECONDS = 0.2
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 STEADY_SECONDS = 20.0  # ran this long: its next death is a new trouble, not the same one again
 LOG_BYTES = 10 * 1024 * 1024
+LOGS_EVERY = 10.0  # seconds between looks at how long the logs are
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Supervisor:
         self.say = say
         self.running: list[Running] = []
         self.stopping = False
+        self.logs_looked_at = 0.0
 
     def request_stop(self, *_: object) -> None:
         """Signal handler: the watch ends at its next look."""
@@ -91,6 +95,10 @@ class Supervisor:
     def look(self) -> None:
         """One look at every program."""
         now = time.monotonic()
+        if now >= self.logs_looked_at + LOGS_EVERY:
+            self.logs_looked_at = now
+            for entry in self.running:
+                self._shorten(entry.program.name)
         for entry in self.running:
             if entry.process is None:
                 if now >= entry.start_again and not self.stopping:
@@ -149,11 +157,18 @@ class Supervisor:
         self.say(f"{entry.program.name} {how}; starting it again in {delay:.1f} s (its log: {log})")
 
     def _log(self, name: str) -> Path:
-        """The log file of a program; a long one is put aside at a start, so that two at most are kept."""
-        path = self.logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        return path
+        return self.logs / f"{name}.log"
+
+    def _shorten(self, name: str) -> None:
+        """Put a long log aside, so that two files at most are kept. Its program writes on at the end of what is then
+        empty; what it wrote at this very moment may be lost."""
+        path = self._log(name)
+        with suppress(OSError):  # a full disk, say: the log is emptied all the same
+            if path.stat().st_size <= LOG_BYTES:
+                return
+            with suppress(OSError):
+                shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)
 
 
 def _signal_group(leader: int, number: signal.Signals) -> None:

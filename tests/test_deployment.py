@@ -65,6 +65,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
             "ALLOWED_HOSTS": "touchstone.example",
             "DATABASE_URL": database,
             "REDIS_URL": broker,
+            "TRUSTED_PROXIES": "1",
             "DATA_DIR": str(tmp_path / "data"),
             "STATIC_ROOT": str(tmp_path / "static"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -4,12 +4,14 @@ Nothing here imports torch: what needs it does so when its first job comes.
 """
 
 import logging
+import os
 
 import django
 from celery.schedules import schedule
 
 from feedback.queue import DEFAULT, SWEEP, TICK, app
 
+os.umask(0o077)  # what workers write is for nobody else on this machine
 django.setup()
 
 from django.conf import settings  # noqa: E402 - settings are read by setup

@@ -145,7 +145,7 @@ class TurnStream(LiveDoor):
         responses=EVENTS,
     )
     def get(self, request: Request, id: UUID, turn: int) -> StreamingHttpResponse:
-        return streamed(events(by_letter(access.get_turn(self.viewer, id, turn))))
+        return streamed(events(by_letter(access.get_turn(self.viewer, id, turn))), self.person.pk)
 
 
 class TurnRetry(Door):

@@ -5,8 +5,7 @@ for; `end` {"of", "state", "text", "finish_reason"} is the row (state ready, fai
 is the sentence why); `done` closes. `timeout` says that it takes longer than a stream may last: connect again.
 """
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from feedback.api.doors import Door
-from feedback.errors import TooManyStreams
+from feedback.api.places import Places
 from feedback.formats.json_lines import json_line
 from feedback.selectors import access
 from feedback.selectors.following import News, follow
@@ -27,11 +26,11 @@ from feedback.selectors.following import News, follow
 EVENT_STREAM = "text/event-stream"
 LONGEST = 120.0  # seconds
 TAKES_LONGER = "It takes longer than a stream may last. Connect again, or read the response later."
-places = threading.BoundedSemaphore(settings.LIVE_STREAMS)
+places = Places(settings.LIVE_STREAMS)
 DESCRIPTION = (
     "Server-sent events: `text` goes on, `restart` voids what was told, `waiting` says what for, `end` is what stands"
     " (ready, failed or blocked), `done` closes. A stream holds one of the server's threads: past LIVE_STREAMS of them"
-    " in a process the answer is 503 with `Retry-After`."
+    " in a process the answer is 503, past half of them for one person 429, both with `Retry-After`."
 )
 EVENTS = {(200, EVENT_STREAM): OpenApiResponse(OpenApiTypes.ANY, DESCRIPTION)}
 
@@ -54,10 +53,9 @@ class Held:
     """An iterator that holds one of the places for streams until it is closed, however it ends: at its end, because the
     client has gone, or before it began."""
 
-    def __init__(self, parts: Iterator[str]) -> None:
-        if not places.acquire(blocking=False):
-            raise TooManyStreams
-        self.parts, self.open = parts, True
+    def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
+        places.take(caller)
+        self.parts, self.caller, self.open = parts, caller, True
 
     def __iter__(self) -> "Held":
         return self
@@ -72,13 +70,13 @@ class Held:
     def close(self) -> None:
         if self.open:
             self.open = False
-            places.release()
+            places.give_back(self.caller)
             self.parts.close()  # type: ignore[attr-defined]
 
 
-def streamed(parts: Iterator[str]) -> StreamingHttpResponse:
-    """Raises TooManyStreams when all places are taken."""
-    response = StreamingHttpResponse(Held(parts), content_type=EVENT_STREAM)
+def streamed(parts: Iterator[str], caller: Hashable) -> StreamingHttpResponse:
+    """Raises TooManyStreams when all places are taken, TooManyRequests when all of this caller's are."""
+    response = StreamingHttpResponse(Held(parts, caller), content_type=EVENT_STREAM)
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
@@ -120,7 +118,7 @@ class ResponseStream(LiveDoor):
     @extend_schema(summary="Read a response while it is written", description=DESCRIPTION, responses=EVENTS)
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         response = access.get_response_with_author(self.viewer, id)
-        return streamed(events({response.public_id: str(response.public_id)}))
+        return streamed(events({response.public_id: str(response.public_id)}), self.person.pk)
 
 
 class PromptStream(LiveDoor):
@@ -130,4 +128,4 @@ class PromptStream(LiveDoor):
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         prompt = access.get_prompt_with_authors(self.viewer, id)
         keys = prompt.responses.order_by("pk").values_list("public_id", flat=True)
-        return streamed(events({key: str(key) for key in keys}))
+        return streamed(events({key: str(key) for key in keys}), self.person.pk)

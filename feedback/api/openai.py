@@ -89,8 +89,10 @@ class ChatCompletions(OpenAIDoor):
         responses = completions.answer(prompt=prompt, version=named.version, request=asked)
         completion = Completion(asked, prompt, responses)
         if asked.stream:
-            return live.streamed(completion.chunks())
-        for _ in live.Held(heartbeats(completion.wait())):  # holds one of the places for streams while it waits
+            return live.streamed(completion.chunks(), self.person.pk)
+        for _ in live.Held(
+            heartbeats(completion.wait()), self.person.pk
+        ):  # holds one of the places for streams while it waits
             pass
         return Reply(completion.whole())
 

@@ -17,7 +17,12 @@ TAGS = {
     "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "span": {"class"}, "pre": {"class"}}
-MAX_TEXT = 40_000  # characters; longer ones are shown as written, since brackets cost the square of their number
+MAX_TEXT = 40_000  # characters; longer ones are shown as written, as is what passes one of the next bounds
+MAX_BRACKETS = 2_000  # what they cost grows with the square of their number
+MAX_MARKS = 5_000  # characters that may mean something; each is a piece of HTML at worst
+MAX_LINES = 3_000
+MAX_CELLS = 10_000  # of tables: lines with bars, times the bars of the longest
+MARKS = "[]*_`~|<&#>$\\"
 MAX_HIGHLIGHTED = 5_000  # characters of code in a text; what comes after them is shown plain
 # Pygments' other lexers, C and Java among them, can be held up for minutes by a few thousand well-chosen characters.
 LANGUAGES = {
@@ -51,7 +56,7 @@ def to_html(text: str, breaks: bool = True) -> str:
             document that its author has wrapped at some width, such as guidelines, it is a space.
     """
     parser = _parsers[breaks]
-    if len(text) > MAX_TEXT:
+    if _costly(text):
         return f'<pre tabindex="0">{escape(text)}</pre>'
     env: dict[str, int] = {}
     tokens = parser.parse(text, env)
@@ -72,3 +77,13 @@ def to_html(text: str, breaks: bool = True) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
+
+
+def _costly(text: str) -> bool:
+    """Whether laying it out could take long: what is within these bounds takes a tenth of a second at most."""
+    if len(text) > MAX_TEXT or text.count("[") > MAX_BRACKETS or text.count("\n") > MAX_LINES:
+        return True
+    if sum(text.count(mark) for mark in MARKS) > MAX_MARKS:
+        return True
+    bars = [line.count("|") for line in text.splitlines() if "|" in line]
+    return bool(bars) and len(bars) * max(bars) > MAX_CELLS

@@ -17,7 +17,7 @@ from feedback.models.prompts import TO_COME
 from feedback.rules import texts
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
-from feedback.services import guarding, jobs, registry, starting, tasks, turns
+from feedback.services import fair_queue, guarding, jobs, registry, starting, tasks, turns
 
 LIVE = "live"  # in a job's payload: somebody waits for it
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48, "best_of": 1}
@@ -49,6 +49,7 @@ def request_responses(
     Raises:
         Conflict: the prompt is blocked.
         NoServingModel: nothing serves the project and no GENERATION_URL is set.
+        TooManyRequests: `by` has as much waiting as one person may.
     """
     if prompt.state == Prompt.State.BLOCKED:
         raise Conflict("The guard blocked this prompt, so nothing answers it. An admin may let it on.")
@@ -60,6 +61,7 @@ def request_responses(
     first = prompt.responses.count()
     origin = [prompt.public_id] if seed is None else ["given", seed]
     live = live or prompt.conversation_id is not None
+    fair_queue.check(prompt.project, by, live=live, count=count)
     job = _job(prompt.project, by, payload={LIVE: True}) if live else None
     responses = Response.objects.bulk_create(
         Response(

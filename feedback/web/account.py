@@ -1,13 +1,11 @@
 """Signing in and out, and what is one's own: tokens, theme, figures."""
 
 from datetime import timedelta
-from typing import cast
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
@@ -16,17 +14,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from feedback.address import caller_address
-from feedback.errors import DomainError, NotFound
-from feedback.models import Person, Project
+from feedback.errors import Busy, DomainError, NotFound, TooManyRequests
+from feedback.models import Project
 from feedback.selectors import access, browse, own, review_queue
 from feedback.services import people
+from feedback.web import signing_in
 from feedback.web.doors import person, project_page, viewer
 from feedback.web.forms import SignInForm, TokenForm
 from feedback.web.paging import page_of
 
 WRONG = "That username and password do not match an account. Check both and try again."
-TOO_MANY = "Too many attempts. Wait a minute, then try again."
 
 
 @never_cache
@@ -37,20 +34,27 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect(onward)
     form = SignInForm(request.POST or None)
-    error, status = "", 200
+    error, status, wait = "", 200, 0
     if request.method == "POST":
         status = 422
         if form.is_valid():
             username = form.cleaned_data["username"]
-            if _too_many(request, username):
-                error, status = TOO_MANY, 429
-            elif who := authenticate(request, username=username, password=form.cleaned_data["password"]):
-                login(request, cast(Person, who))
-                return redirect(onward)
+            try:
+                who = signing_in.try_password(request, username, form.cleaned_data["password"])
+            except (TooManyRequests, Busy) as refused:
+                error, status, wait = refused.sentence, refused.status, refused.extra["retry_after"]
             else:
+                if who is not None:
+                    login(request, who)
+                    reply = redirect(onward)
+                    signing_in.know_device(request, reply, who)
+                    return reply
                 error = WRONG
     context = {"form": form, "error": error, "next": request.POST.get("next") or request.GET.get("next", "")}
-    return render(request, "feedback/account/sign_in.html", context, status=status)
+    page = render(request, "feedback/account/sign_in.html", context, status=status)
+    if wait:
+        page["Retry-After"] = str(wait)
+    return page
 
 
 @require_POST
@@ -119,18 +123,6 @@ def _onward(request: HttpRequest) -> str:
     if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
         return target
     return resolve_url(settings.LOGIN_REDIRECT_URL)
-
-
-def _too_many(request: HttpRequest, username: str) -> bool:
-    """Counts attempts per minute by address and by username; both are needed against one guesser and many."""
-    minute = int(timezone.now().timestamp() // 60)
-    limit = settings.SIGN_IN_ATTEMPTS_PER_MINUTE
-    over = False
-    for what in (f"address-{caller_address(request)}", f"name-{username.lower()}"):
-        key = f"sign-in-{minute}-{what}".replace(" ", "_")[:240]
-        cache.add(key, 0, timeout=120)
-        over |= cache.incr(key) > limit
-    return over
 
 
 @project_page()

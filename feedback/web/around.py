@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from feedback import limits
 from feedback.api import metrics
-from feedback.errors import TooManyRequests
+from feedback.api.places import Places
+from feedback.errors import TooManyRequests, TooManyStreams
 from feedback.models import Person
 from feedback.web.errors import told
 
@@ -16,6 +18,8 @@ PROGRAMS = ("/api/v1/", "/v1/")  # their doors count callers themselves, when th
 FREE = ("/healthz", "/readyz", "/metrics", "/static/")
 # Nothing here uses these, so no page of ours, and nothing framed in one, may.
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
+
+downloads = Places(max(2, settings.LIVE_STREAMS // 2))  # beside the streams, so that threads are always left
 
 
 class AroundEveryRequest:
@@ -25,6 +29,8 @@ class AroundEveryRequest:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         began, used = time.perf_counter(), time.thread_time()
         response = self.get_response(request)
+        if isinstance(response, StreamingHttpResponse) and not request.path.startswith("/static/"):
+            response = held(request, response)
         cost = time.thread_time() - used
         limits.charge(request, cost)
         metrics.count(request.path, response.status_code, time.perf_counter() - began, cost)
@@ -33,6 +39,20 @@ class AroundEveryRequest:
             response["Cache-Control"] = "no-store"
         response["Permissions-Policy"] = PERMISSIONS
         return response
+
+
+def held(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseBase:
+    """A download holds one of the places for them until it is closed. Streams of events hold theirs already."""
+    if response.headers["Content-Type"].startswith("text/event-stream"):
+        return response
+    caller, _ = getattr(request, "counted_for", (limits.caller_address(request), 0))
+    try:
+        downloads.take(caller)
+    except (TooManyRequests, TooManyStreams) as refused:
+        return told(request, refused)
+    # Closed with the response, whether or not its first piece was ever asked for.
+    response._resource_closers.append(lambda: downloads.give_back(caller))  # type: ignore[attr-defined]
+    return response
 
 
 class LimitPages:

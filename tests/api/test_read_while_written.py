@@ -136,16 +136,23 @@ def test_a_stream_says_when_it_has_lasted_long_enough(
     assert Response.objects.filter(state="running").count() == 2
 
 
-def test_a_process_holds_so_many_streams_and_no_more(asked: Prompt, client: APIClient, settings: Any) -> None:
+def test_a_process_holds_so_many_streams_and_no_more(
+    asked: Prompt, client: APIClient, hana: Person, rosa: Person, client_for: Any, settings: Any
+) -> None:
     path = f"/api/v1/prompts/{asked.public_id}/stream/"
-    held = [Reading(client, path) for _ in range(settings.LIVE_STREAMS)]
+    half = settings.LIVE_STREAMS // 2
+    held = [Reading(client, path) for _ in range(half)]
     held[0].until("waiting")
+    mine = client.get(path, HTTP_ACCEPT="text/event-stream")  # half of the places are the most for one
+    assert (mine.status_code, mine["Retry-After"], mine.json()["errors"][0]["code"]) == (429, "3", "throttled")
+    others = [client_for(rosa), client_for(hana)]
+    held += [Reading(others[place % 2], path) for place in range(settings.LIVE_STREAMS - half)]
     refused = client.get(path, HTTP_ACCEPT="text/event-stream")
     assert (refused.status_code, refused["Retry-After"], refused["Content-Type"]) == (503, "3", "application/json")
     assert refused.json()["errors"][0]["code"] == "too_many_streams"
     for one in held:  # one that was read from and others that never were: every place comes back
         one.hang_up()
-    again = [Reading(client, path) for _ in range(settings.LIVE_STREAMS)]
+    again = [Reading([client, *others][place % 3], path) for place in range(settings.LIVE_STREAMS)]
     write_answers(asked, "One.", "Two.")
     assert all(one.rest()[-1] == "done" for one in again)
     assert client.get(path).status_code == 200, "a stream that has ended holds no place, closed or not"

@@ -11,8 +11,11 @@ from django.test import Client
 
 from feedback import limits
 from feedback.allowance import Ledger, ledger
+from feedback.errors import TooManyRequests
 from feedback.models import Person, Project
-from feedback.services import people
+from feedback.services import generation, people, prompts
+from feedback.services.fair_queue import LIVE_AT_ONCE, QUEUED
+from feedback.web import around
 from tests.conftest import ClientFor
 
 
@@ -105,3 +108,49 @@ def test_nothing_private_may_be_kept(project: Project, ben: Person, signed_in: A
     for path in ("/api/v1/projects/", "/api/v1/prompts/?project=desk", "/api/v1/nothing/"):
         assert "no-store" in client_for(ben).get(path)["Cache-Control"], path
     people.revoke_token(by=ben, token=ben.tokens.first())
+
+
+def test_one_person_gets_part_of_the_queue_of_the_model(
+    project: Project, ada: Person, ben: Person, chloe: Person, client_for: ClientFor, settings: Any
+) -> None:
+    settings.GENERATION_URL, settings.GENERATION_MODEL = "http://127.0.0.1:9/v1", "elsewhere"
+
+    def asked(client: Any, number: int) -> Any:
+        return client.post("/api/v1/prompts/", {"project": "desk", "text": f"q{number}", "responses_wanted": 8})
+
+    most = QUEUED // 8
+    client = client_for(ben)
+    assert {asked(client, number).status_code for number in range(most)} == {201}
+    refused = asked(client, most)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "30")
+    assert "wait to be written for you" in refused.json()["errors"][0]["detail"]
+    assert not project.prompts.filter(messages=[{"role": "user", "content": f"q{most}"}]).exists()
+    assert asked(client_for(chloe), 1001).status_code == 201
+    admin = client_for(ada)
+    assert {asked(admin, 2000 + number).status_code for number in range(most + 2)} == {201}
+
+
+def test_one_person_waits_for_so_many_answers_at_once(
+    project: Project, ben: Person, chloe: Person, settings: Any
+) -> None:
+    settings.GENERATION_URL, settings.GENERATION_MODEL = "http://127.0.0.1:9/v1", "elsewhere"
+    prompt, _ = prompts.submit_prompt(
+        project=project, by=ben, messages=[{"role": "user", "content": "q"}], responses_wanted=0
+    )
+    for _ in range(LIVE_AT_ONCE):
+        generation.request_responses(prompt=prompt, count=1, by=ben, live=True)
+    with pytest.raises(TooManyRequests):
+        generation.request_responses(prompt=prompt, count=1, by=ben, live=True)
+    assert generation.request_responses(prompt=prompt, count=1, by=chloe, live=True)
+
+
+def test_downloads_leave_places_for_others(project: Project, ada: Person, hana: Person, client_for: ClientFor) -> None:
+    path, kind = "/api/v1/preferences/?project=desk", "application/x-ndjson"
+    client = client_for(ada)
+    held = [client.get(path, HTTP_ACCEPT=kind) for _ in range(around.downloads.for_one)]
+    assert {reply.status_code for reply in held} == {200}
+    assert client.get(path, HTTP_ACCEPT=kind).status_code == 429
+    assert client_for(hana).get(path, HTTP_ACCEPT=kind).status_code == 200
+    for reply in held:
+        assert list(reply.streaming_content) == []  # read to its end, it gives its place back
+    assert client.get(path, HTTP_ACCEPT=kind).status_code == 200

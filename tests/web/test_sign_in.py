@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from feedback.models import ApiToken, Person
+from feedback.models import ApiToken, Event, Person
 from feedback.services import people
 from tests.conftest import PASSWORD
 
@@ -32,14 +32,60 @@ def test_unknown_name_and_wrong_password_read_the_same(ben: Person, client: Clie
     assert wrong.context["error"] == unknown.context["error"] != ""
 
 
-def test_guessing_is_slowed_down_even_with_the_right_password(ben: Person, client: Client, settings: Any) -> None:
+def test_guessing_is_slowed_down_where_it_comes_from(ben: Person, client: Client, settings: Any) -> None:
     settings.SIGN_IN_ATTEMPTS_PER_MINUTE = 3
     for _ in range(3):
         assert _try(client, "ben", "wrong").status_code == 422
-    assert _try(client, "ben", PASSWORD).status_code == 429
-    elsewhere = Client(REMOTE_ADDR="10.0.0.7")
-    assert _try(elsewhere, "ben", PASSWORD).status_code == 429
+    refused = _try(client, "ben", PASSWORD)
+    assert (refused.status_code, 0 < int(refused["Retry-After"]) <= 3600) == (429, True)
+    assert "Too many attempts. Try again in" in refused.content.decode()
     assert client.get("/account/").status_code == 302
+
+
+def test_wrong_passwords_of_others_never_keep_the_owner_out(ben: Person, client: Client, settings: Any) -> None:
+    settings.SIGN_IN_ATTEMPTS_PER_MINUTE = 3
+    for _ in range(30):
+        _try(client, "ben", "wrong")
+    assert _try(Client(REMOTE_ADDR="10.0.0.7"), "ben", PASSWORD).status_code == 302
+
+
+def test_a_known_browser_signs_in_whatever_its_neighbors_at_the_same_address_do(
+    ben: Person, chloe: Person, client: Client, settings: Any
+) -> None:
+    settings.SIGN_IN_ATTEMPTS_PER_MINUTE = 3
+    known = Client()
+    assert _try(known, "ben", PASSWORD).status_code == 302
+    known.post("/sign-out/")
+    for number in range(30):
+        _try(client, "ben", "wrong")
+        _try(client, f"name-{number}", "wrong")
+    assert _try(Client(), "chloe", PASSWORD).status_code == 429  # nobody knows this browser
+    assert _try(known, "chloe", PASSWORD).status_code == 429  # nor chloe in that one
+    assert _try(known, "ben", PASSWORD).status_code == 302
+    known.post("/sign-out/")
+    for _ in range(4):
+        _try(known, "ben", "wrong")
+    assert _try(known, "ben", PASSWORD).status_code == 429  # but guessing is slow there too
+    forged = Client()
+    forged.cookies["device"] = "WyJiZW4iLCJtYXJrIl0:1abcde:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    assert _try(forged, "ben", PASSWORD).status_code == 429
+
+
+def test_right_passwords_are_not_counted(ben: Person, settings: Any) -> None:
+    settings.SIGN_IN_ATTEMPTS_PER_MINUTE = 2
+    for _ in range(12):
+        assert _try(Client(), "ben", PASSWORD).status_code == 302
+
+
+def test_sign_ins_are_kept_with_their_address_and_unknown_names_are_not(ben: Person, client: Client) -> None:
+    _try(client, "ben", "wrong")
+    _try(client, "my-password-typed-in-the-wrong-field", "x")
+    _try(client, "ben", PASSWORD)
+    told = Event.objects.filter(verb__startswith="sign_in.").order_by("pk")
+    assert [(one.verb, one.actor, one.object_id, one.data) for one in told] == [
+        ("sign_in.failed", None, str(ben.public_id), {"address": "127.0.0.1"}),
+        ("sign_in.succeeded", ben, str(ben.public_id), {"address": "127.0.0.1"}),
+    ]
 
 
 def test_who_is_suspended_stays_outside(ben: Person, client: Client) -> None:

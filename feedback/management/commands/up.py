@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command, get_commands
-from django.db import connections
+from django.db import DatabaseError, connection, connections
 from django.db.utils import OperationalError
 
 from feedback import programs
@@ -36,6 +36,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
+        os.umask(0o077)  # what the service writes is for nobody else on this machine
+        self.credentials = settings.DATA_DIR / "credentials.txt"
+        self.known_before = self.credentials.exists()
         with _only_one(settings.DATA_DIR), _listener(settings.BIND, settings.PORT) as listener:
             supervisor = Supervisor(programs.logs_folder(), Path(settings.BASE_DIR), self._line)
             # While the database is prepared, a stop is an interrupt like any other.
@@ -55,6 +58,7 @@ class Command(BaseCommand):
                     signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
                 self._line("Stopping…")
                 supervisor.stop()
+                _checkpoint()
                 self._line("Stopped.")
 
     def _prepare(self, *, demo: bool) -> None:
@@ -87,10 +91,11 @@ class Command(BaseCommand):
         host = "localhost" if settings.BIND in ("127.0.0.1", "0.0.0.0", "::") else settings.BIND
         self._line("")
         self._line(f"Touchstone is ready after {seconds:.1f} s:  http://{host}:{settings.PORT}/")
-        credentials = settings.DATA_DIR / "credentials.txt"
-        if credentials.exists():
+        if self.known_before:
+            self._line(f"How to sign in was told at the first start; it stands in {self.credentials}.")
+        elif self.credentials.exists():  # told once: what a terminal shows ends up in logs
             self._line("")
-            for line in credentials.read_text(encoding="utf-8").splitlines():
+            for line in self.credentials.read_text(encoding="utf-8").splitlines():
                 self._line(f"  {line}".rstrip())
         self._line("")
         self._line(f"Logs are in {programs.logs_folder()}. Ctrl-C stops everything.")
@@ -99,6 +104,15 @@ class Command(BaseCommand):
         with suppress(OSError):  # the terminal may be gone; what it was told is no reason to stop badly
             self.stdout.write(text)
             self.stdout.flush()
+
+
+def _checkpoint() -> None:
+    """Bring SQLite's log into the database file, so that a copy of that file alone has everything."""
+    if connection.vendor != "sqlite":
+        return
+    with suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
 
 
 @contextmanager
