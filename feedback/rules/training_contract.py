@@ -5,11 +5,12 @@ holds them equal. What the trainer would refuse stays out of a snapshot: one suc
 """
 
 import json
-import unicodedata
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from feedback.rules import texts
 
 # Reason -> what is told of the rows that were left out for it.
 REASONS = {
@@ -42,11 +43,6 @@ def fault(row: dict[str, Any]) -> str:
         if fields.get(name) == kind and (reason := check(row)):
             return reason
     return ""
-
-
-def as_judged(text: str) -> str:
-    """A text as two are compared: what differs only in its line ends or in how accents are encoded looks the same."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 @cache
@@ -88,7 +84,7 @@ def _spans(row: dict[str, Any]) -> str:
 
 
 def _same_text(row: dict[str, Any]) -> str:
-    return "same_text" if as_judged(row["chosen"]) == as_judged(row["rejected"]) else ""
+    return "same_text" if texts.same(row["chosen"], row["rejected"]) else ""
 
 
 def _names(value: list[Any]) -> bool:
