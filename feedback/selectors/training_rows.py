@@ -98,7 +98,7 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     left_out.update({"excluded_annotators": excluded} if excluded else {})
     people = held_out_annotators(project, policy)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
-    texts = _asked_of_models(project, policy, only_labelled=True).count()
+    texts = asked_of_models(project, policy, only_labelled=True).count()
     left_out.update({"texts_to_label": texts} if texts else {})
     found = _Accepted()
     for row in _feedback_rows(project, policy):
@@ -285,14 +285,14 @@ def _demonstrations(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Each different prompt once; a prompt that came several times is no more likely to be sampled from."""
     seen = set()
-    for prompt in _asked_of_models(project, policy).order_by("pk").iterator(chunk_size=CHUNK):
+    for prompt in asked_of_models(project, policy).order_by("pk").iterator(chunk_size=CHUNK):
         key = (prompt.family, str(prompt.messages), prompt.split == Split.NONE)
         if key not in seen:
             seen.add(key)
             yield TrainingRow(prompt.split, {"kind": "prompt", "prompt": prompt.messages})
 
 
-def _asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = False) -> QuerySet[Prompt]:
+def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = False) -> QuerySet[Prompt]:
     """Prompts that somebody wanted answered; or those that are only texts under labels and spans.
 
     Such a text has tasks of these two kinds alone and no response, and none was asked for.

@@ -16,7 +16,6 @@ from feedback.models import (
     Person,
     PreferencePair,
     Project,
-    Prompt,
     Split,
     Stage,
     Thumb,
@@ -24,6 +23,7 @@ from feedback.models import (
 from feedback.rules import policies
 from feedback.rules import stages as rules
 from feedback.rules.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
+from feedback.selectors import training_rows
 from feedback.services import guarding, registry, snapshots
 
 PAIRS_NEEDED = {Stage.REWARD: "A reward model", Stage.DPO: "DPO"}
@@ -297,11 +297,11 @@ def _check_rows(project: Project, stages: list[str], config: dict[str, Any]) -> 
             "KTO needs responses that were found good or bad: thumbs, ratings or preference pairs on training "
             "prompts. There are none yet."
         )
-    if (sampled := [stage for stage in stages if STAGES[stage].reward]) and not Prompt.objects.filter(
-        project=project, split=Split.TRAIN
-    ).exists():
+    asked = training_rows.asked_of_models(project, training_rows.Policy()).filter(split=Split.TRAIN)
+    if (sampled := [stage for stage in stages if STAGES[stage].reward]) and not asked.exists():
         raise SnapshotTooSmall(
-            f"{sampled[0].upper()} answers training prompts, and there are none. Submit prompts first."
+            f"{sampled[0].upper()} answers training prompts, and there are none. Submit prompts first; "
+            "texts that are only to be labeled are none."
         )
     for stage, kind in LABELS_NEEDED.items():
         if stage in stages:

@@ -8,9 +8,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from feedback.errors import SnapshotTooSmall
 from feedback.models import DatasetSnapshot, Person, Project, Prompt
-from feedback.services import prompts, snapshots, tasks
-from tests.factories import make_pair, make_prompt, make_response, make_snapshot
+from feedback.services import prompts, snapshots, tasks, training
+from tests.factories import make_model, make_pair, make_prompt, make_prompt_in, make_response, make_snapshot
 from trainer.snapshot import Preference as PreferenceRow
 from trainer.snapshot import open_snapshot
 
@@ -65,11 +66,8 @@ def test_responses_that_are_stored_alike_teach_nothing(project: Project, ada: Pe
 def test_where_all_is_unfit_the_sentence_says_why(project: Project, ada: Person) -> None:
     stored_before(project, make_pair(project, ada), HALF)
     draft = snapshots.request_snapshot(project=project, by=ada)
-    try:
+    with pytest.raises(SnapshotTooSmall, match="does not end with a user's message"):
         snapshots.freeze(draft)
-        raise AssertionError("it froze")
-    except snapshots.SnapshotTooSmall as error:
-        assert "does not end with a user's message" in error.sentence
     draft.refresh_from_db()
     assert draft.state == "failed"
 
@@ -101,3 +99,18 @@ def test_texts_to_be_labelled_are_no_prompts_of_a_policy(project: Project, ada: 
 def test_prompts_of_a_page_are_asked_for_even_before_they_have_answers(project: Project, ada: Person) -> None:
     prompts.submit_prompt(project=project, by=ada, messages=[{"role": "user", "content": "Hello?"}])
     assert sum(kinds.get("prompt", 0) for kinds in make_snapshot(project, ada).counts.values()) == 1
+
+
+def test_ppo_does_not_start_on_texts_that_are_only_to_be_labelled(project: Project, ada: Person) -> None:
+    labels = [{"name": "good", "label": "Good"}, {"name": "bad", "label": "Bad"}]
+    project.label_scheme = {"mood": {"kind": "classification", "labels": labels, "many": False}}
+    project.save()
+    for stage in ("sft", "reward"):
+        make_model(project, ada, stage=stage)
+    text = make_prompt_in(project, "train")
+    ask = {"scheme": "mood"}
+    tasks.create_task(project=project, by=ada, kind="classification", prompt=text, responses=[], ask=ask)
+    with pytest.raises(SnapshotTooSmall, match="only to be labeled"):
+        training.start_chain(project=project, by=ada, stages=["ppo"])
+    make_prompt_in(project, "train")
+    assert training.start_chain(project=project, by=ada, stages=["ppo"]).state == "active"
