@@ -15,12 +15,12 @@ from feedback.formats import (
     research,
     trl_items,
 )
-from feedback.formats.items import Item, LeftOut, Reader, Row, Writer
+from feedback.formats.items import Item, LeftOut, Reader, Row, Writer, parts
 
 JSON, CSV = "json", "csv"
 NOT_WRITTEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 log = logging.getLogger(__name__)
-Writes = Callable[[Iterable[Item]], Iterator[Row | LeftOut]]
+Writes = Callable[[Iterable[Item | LeftOut]], Iterator[Row | LeftOut]]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,25 @@ class Format:
     cannot: tuple[str, ...] = ()
 
 
-def _each(write: Writer) -> Writes:
-    def writes(items: Iterable[Item]) -> Iterator[Row | LeftOut]:
-        for item in items:
+def _parts(items: Iterable[Item | LeftOut]) -> Iterator[Item | LeftOut]:
+    for item in items:
+        if isinstance(item, LeftOut):
+            yield item
+        else:
+            yield from parts(item)
+
+
+def _each(write: Writer, whole: bool = False) -> Writes:
+    """
+    Args:
+        whole: it takes items with several tasks, thumbs and verdicts as they are.
+    """
+
+    def writes(items: Iterable[Item | LeftOut]) -> Iterator[Row | LeftOut]:
+        for item in items if whole else _parts(items):
+            if isinstance(item, LeftOut):
+                yield item
+                continue
             try:
                 rows = list(write(item))
             except NOT_WRITTEN:  # one item must not end the export of all the others
@@ -56,6 +72,23 @@ def _each(write: Writer) -> Writes:
     return writes
 
 
+def _trees(items: Iterable[Item | LeftOut]) -> Iterator[Row | LeftOut]:
+    left: list[LeftOut] = []
+
+    def kept() -> Iterator[Item]:
+        for one in _parts(items):
+            if isinstance(one, Item):
+                yield one
+            else:
+                left.append(one)
+
+    for row in openassistant.write(kept()):
+        yield row
+        yield from left
+        left.clear()
+    yield from left
+
+
 NO_PEOPLE = "Who said it, when and how it was shown is not carried."
 NO_STRENGTH = "Strength, dimensions and reasons are not carried."
 NO_TIES = "Ties and both bad are not carried."
@@ -63,7 +96,7 @@ NO_IDS = "External ids, gold answers and why, priorities and the number of annot
 _PAIRS = (NO_STRENGTH, NO_TIES, NO_PEOPLE, NO_IDS)
 
 ALL = [
-    Format("touchstone", "Touchstone JSON Lines", read=own.read, write=_each(own.write)),
+    Format("touchstone", "Touchstone JSON Lines", read=own.read, write=_each(own.write, whole=True)),
     Format(
         "touchstone-csv", "Touchstone CSV", CSV, own_csv.read, _each(own_csv.write),
         ("Of a task with several answers, every answer becomes a row; read back, each is a task of its own.",),
@@ -77,7 +110,7 @@ ALL = [
         "trl-prompt-completion", "TRL: prompt-completion", JSON, trl_items.read, _each(trl_items.completions),
         ("Only demonstrations are carried.", NO_PEOPLE),
     ),
-    Format("trl-prompt-only", "TRL: prompt-only", JSON, trl_items.read, _each(trl_items.prompts),
+    Format("trl-prompt-only", "TRL: prompt-only", JSON, trl_items.read, _each(trl_items.prompts, whole=True),
            ("Only prompts are carried.",)),
     Format(
         "trl-unpaired", "TRL: unpaired preference", JSON, trl_items.read, _each(trl_items.unpaired),
@@ -93,7 +126,7 @@ ALL = [
         (NO_STRENGTH, "Ties of a comparison are not carried; those of a ranking are.", NO_IDS),
     ),
     Format(
-        "openassistant", "Open-Assistant trees and rankings", JSON, openassistant.read, openassistant.write,
+        "openassistant", "Open-Assistant trees and rankings", JSON, openassistant.read, _trees,
         ("Only what came in as trees or rankings is carried, with the consensus that they held.",),
     ),
     Format(

@@ -5,7 +5,8 @@ the answer, where it is known. So no format's idea of left and right ever become
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from feedback.rules.turns import ROLES, beside, text_of
@@ -25,12 +26,27 @@ class InvalidRow(ValueError):
         super().__init__(f"{field}: {sentence}" if field else sentence)
 
 
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A person by the name that a source has for them."""
+
+    name: str
+    source: str = ""
+
+
 @dataclass(slots=True)
 class Candidate:
-    """A response as formats know it: its text, and the model that wrote it if that is told."""
+    """A response as formats know it: its text, and the model or the person who wrote it if that is told.
+
+    `answer_of` is the place of a task and of an answer to it, where that answer is what wrote the response.
+    """
 
     text: str
     model: str = ""
+    author: Who | None = None
+    external_id: str | None = None
+    blocked: bool = False  # by the guard of the project that it comes from
+    answer_of: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -42,11 +58,40 @@ class Said:
     shown: list[str] = field(default_factory=list)
     seconds: float = 0.0
     source: str = ""
+    counted: bool = True  # one of those that the task wanted; otherwise it came beyond them
+    late: bool = False
+    at: datetime | None = None  # when it was submitted
+    corrected_by: Who | None = None  # the reviewer whose answer this is, in the annotator's place
+
+
+@dataclass(slots=True)
+class Opinion:
+    """A thumb on the response at a place among the item's."""
+
+    response: int
+    person: Who
+    up: bool
+    comment: str = ""
+    at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a reviewer decided a task's answer to be, in letters."""
+
+    reviewer: Who
+    answer: Row
+    note: str = ""
+    at: datetime | None = None
 
 
 @dataclass(slots=True)
 class Item:
-    """A task with all that belongs to it; of kind `prompt` there is no task, of kind `thumb` a single response."""
+    """A task with all that belongs to it; of kind `prompt` there is no task, of kind `thumb` a single response.
+
+    A prompt with several tasks, or with responses that its task does not show, is of kind `prompt` too: it has `tasks`,
+    each of which has its own `placed` among the prompt's responses, and neither a prompt nor texts of its own.
+    """
 
     kind: str
     prompt: list[Message]
@@ -64,6 +109,14 @@ class Item:
     wanted: int | None = None
     group: str = ""  # the document, conversation or customer it is from: one split for all of it
     split: str = ""  # where it was in the project it comes from; stays so unless its relatives here are elsewhere
+    state: str = ""  # withdrawn or aside, where the task is that
+    verdict: Decision | None = None
+    thumbs: list[Opinion] = field(default_factory=list)
+    tasks: "list[Item]" = field(default_factory=list)
+    placed: list[int] = field(default_factory=list)
+    prompt_id: str | None = None  # the prompt's own external id, where it is not the task's; "" where it has none
+    responses_wanted: int = 0
+    id: str = ""  # tells it from another that is the same, word for word
     family: str = ""  # the first message of its family, where that is not the prompt's own (an edit)
 
 
@@ -148,6 +201,39 @@ def told_beside(more: list[Row]) -> Iterator[Note]:
     """A note for each field that messages hold beside role and content."""
     for field_name in sorted({name for extra in more for name in extra}):
         yield Note(f"Messages have the field {field_name!r}: it is kept beside them and not learned.")
+
+
+def parts(item: Item) -> "Iterator[Item | LeftOut]":
+    """An item as formats that know single tasks take it: each task, each response with thumbs; or just the prompt."""
+    shown: set[int] = set()
+    for task in item.tasks or ([item] if item.kind not in (PROMPT, THUMB) else []):
+        places = task.placed if item.tasks else range(len(item.responses))
+        shown.update(places)
+        if task.verdict is not None:
+            yield LeftOut("what a reviewer decided")
+        if task.state == "withdrawn":
+            yield LeftOut(f"a {task.kind} that was withdrawn")
+            continue
+        one = replace(task, thumbs=[], verdict=None, tasks=[], placed=[]) if item.thumbs or item.tasks else task
+        if item.tasks:
+            one.prompt, one.responses = item.prompt, [item.responses[place] for place in places]
+            one.source, one.metadata, one.provenance = item.source, item.metadata, item.provenance
+            one.group, one.split, one.family = item.group, item.split, item.family
+        yield one
+    rated: dict[int, list[Said]] = {}
+    for thumb in item.thumbs:
+        said = Said(thumb.person.name, {"up": thumb.up}, source=thumb.person.source, at=thumb.at)
+        rated.setdefault(thumb.response, []).append(said)
+    for place, answers in rated.items():
+        yield replace(item, kind=THUMB, responses=[item.responses[place]], answers=answers, thumbs=[], tasks=[],
+                      gold=None, ask={}, verdict=None, state="",
+                      external_id=None if shown or len(rated) > 1 else item.external_id)  # fmt: skip
+    if item.kind == THUMB or (item.kind == PROMPT and not item.tasks and not rated):
+        yield item
+        return
+    for place in range(len(item.responses)):
+        if place not in shown and place not in rated:
+            yield LeftOut("a response that no task shows")
 
 
 def prefers(letter: str, strength: int = CLEAR) -> Row:

@@ -1,160 +1,251 @@
-"""A project's tasks as items, oldest first: prompts, responses, current answers. Constant memory, short reads.
+"""A project's prompts as items with all that belongs to them, oldest first. Constant memory, short reads.
 
-Read by key, a few hundred at a time, as plain rows: no read holds the database's past for minutes, and no objects are
-made that would cost more than the database.
+Whatever has no place in an item comes out as `LeftOut`, so that a row of the project is in the file or in its counts.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection
-
-from feedback.formats.items import LETTERS, PROMPT, THUMB, Candidate, Item, Said
+from feedback.formats.items import LETTERS, PROMPT, Candidate, Decision, Item, LeftOut, Opinion, Said, Who, parts
 from feedback.models import Project
 from feedback.rules import payloads
+from feedback.rules.splits import earlier_family_of, family_of, first_user_message
+from feedback.selectors import export_reads as reads
+from feedback.selectors.export_reads import among, dashed, decoded, moment
 
 CHUNK = 500
 HASHED = "sha256:"
 UNKNOWN = " (unknown)"
-
-PROMPTS = """SELECT id, messages, source, external_id, metadata, provenance FROM feedback_prompt
-    WHERE project_id = %s AND id > %s AND state <> 'blocked' ORDER BY id LIMIT %s"""
-TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, explanation, training_round,
-    external_id FROM feedback_task WHERE {among} AND state <> 'withdrawn' ORDER BY id"""
-PLACED = """SELECT placed.task_id, CAST(response.public_id AS text), text, model_name, model_version_id
-    FROM feedback_taskresponse placed JOIN feedback_response response ON response.id = placed.response_id
-    WHERE {among} ORDER BY placed.task_id, position"""
-ANSWERS = """SELECT said.task_id, payload, shown, seconds, username, external_name, person.source
-    FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
-    JOIN feedback_person person ON person.id = said.annotator_id
-    WHERE {among} AND NOT withdrawn AND person.status <> 'withdrawn' ORDER BY said.id"""
-RESPONSES = """SELECT prompt_id, id, text, model_name FROM feedback_response
-    WHERE {among} AND state = 'ready' ORDER BY id"""
-THUMBS = """SELECT response.prompt_id, response_id, person_id, up, username, external_name, person.source
-    FROM feedback_response response JOIN feedback_thumb thumb ON thumb.response_id = response.id
-    JOIN feedback_person person ON person.id = person_id
-    WHERE {among} AND response.state = 'ready' AND person.status <> 'withdrawn' ORDER BY thumb.id"""
+WROTE = ("demonstration", "conversation")  # kinds whose answers may write a response
 
 
-def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item]:
-    """Prompts with all their tasks, in the order in which they came. Withdrawn people's answers are left out."""
-    after = 0
-    while rows := _ask(PROMPTS, project.pk, after, CHUNK):
-        after = rows[-1][0]
-        prompts = {
-            key: Item(
-                PROMPT,
-                _json(messages),
-                external_id=_told(name),
-                source=source,
-                metadata=_json(metadata),
-                provenance=_json(kept),
-            )
-            for key, messages, source, name, metadata, kept in rows
-        }
-        by_prompt = _tasks(prompts)
-        by_prompt |= _without_task({key: one for key, one in prompts.items() if key not in by_prompt})
-        for key in prompts:
-            for item in by_prompt[key]:
-                if not kinds or item.kind in kinds:
-                    yield item
+@dataclass(slots=True)
+class Written:
+    """A response as it is stored."""
+
+    key: int
+    name: str
+    text: str
+    state: str
+    model: str
+    version: int | None
+    author: int | None
+    annotation: int | None
+    external_id: str | None
 
 
-def _tasks(prompts: dict[int, Item]) -> dict[int, list[Item]]:
-    found: dict[int, list[Item]] = defaultdict(list)
-    by_key: dict[int, tuple[Item, list[str]]] = {}
-    tasks = _among(TASKS, "prompt_id", prompts)
-    for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in tasks:
-        given = prompts[prompt]
-        item = Item(kind, given.prompt, ask=_json(ask), external_id=_told(external_id), source=given.source)
-        item.metadata, item.provenance = given.metadata, given.provenance
-        item.priority, item.gold = priority, _json(gold)
-        item.explanation, item.training_round = why, bool(training)
-        item.wanted = wanted if state == "open" and gold is None else None
-        found[prompt].append(item)
-        by_key[key] = (item, [])
-    for key, name, text, model, version in _among(PLACED, "placed.task_id", by_key):
-        item, names = by_key[key]
-        names.append(name)
-        item.responses.append(_candidate(text, model or (f"version {version}" if version else ""), item.source))
-    for key, payload, shown, seconds, *person in _among(ANSWERS, "held.task_id", by_key):
-        item, names = by_key[key]
-        if not item.answers:
-            names[:] = map(_dashed, names)
-        letters = [LETTERS[names.index(name)] for name in _json(shown) if name in names]
-        answer = payloads.unresolve(item.kind, _json(payload), names)
-        item.answers.append(_said(person, _trimmed(answer), letters, seconds))
-    for item, names in by_key.values():
-        if item.gold is not None:
-            item.gold = _gold(item.kind, item.gold, [_dashed(name) for name in names])
-    return found
+@dataclass(slots=True)
+class Asked:
+    """A task being put together: its item, the keys of its responses, and of the annotations that became answers."""
+
+    item: Item
+    key: int
+    wanted: int | None
+    responses: list[int] = field(default_factory=list)
+    annotations: list[int] = field(default_factory=list)
 
 
-def _without_task(prompts: dict[int, Item]) -> dict[int, list[Item]]:
-    """Prompts that have no task with their responses, or with each response that has thumbs: one a person, the last."""
-    responses: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
-    for prompt, key, text, model in _among(RESPONSES, "prompt_id", prompts):
-        responses[prompt][key] = (text, model)
-    last: dict[tuple[int, int, int], Said] = {}
-    for prompt, response, person, up, *who in _among(THUMBS, "response.prompt_id", prompts):
-        last[prompt, response, person] = _said(who, {"up": bool(up)})
-    thumbs: dict[int, dict[int, list[Said]]] = defaultdict(lambda: defaultdict(list))
-    for (prompt, response, _), said in last.items():
-        thumbs[prompt][response].append(said)
-    found: dict[int, list[Item]] = {}
-    for key, item in prompts.items():
-        found[key] = [
-            Item(
-                THUMB, item.prompt, [_candidate(*responses[key][response], item.source)], said,
-                external_id=item.external_id, source=item.source, metadata=item.metadata, provenance=item.provenance,
-            )
-            for response, said in thumbs[key].items()
-        ]  # fmt: skip
-        if not found[key]:
-            item.responses = [_candidate(text, model, item.source) for text, model in responses[key].values()]
-            found[key] = [item]
-    return found
+def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item | LeftOut]:
+    """Prompts with their responses, tasks, answers, thumbs and verdicts, in the order in which they came.
 
-
-def _ask(statement: str, *given: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, given)
-        return cursor.fetchall()
-
-
-def _among(statement: str, column: str, keys: dict[int, Any]) -> list[Any]:
-    """Rows of these keys, which go as one value, however many they are.
-
-    PostgreSQL is told between which they lie as well: so many keys alone seem to it worth reading the whole table for.
+    Args:
+        kinds: only tasks of these kinds, thumbs, or prompts; each by itself.
     """
-    if not keys:
-        return []
-    if connection.vendor == "sqlite":
-        among = f"{column} IN (SELECT value FROM json_each(%s))"
-        return _ask(statement.format(among=among), json.dumps(list(keys)))
-    among = f"{column} BETWEEN %s AND %s AND {column} = ANY(%s::bigint[])"
-    return _ask(statement.format(among=among), min(keys), max(keys), f"{{{','.join(map(str, keys))}}}")
+    reading, after = _Reading(project), 0
+    while rows := reads.ask(reads.PROMPTS, project.pk, after, CHUNK):
+        after = rows[-1][0]
+        for one in reading.chunk(rows):
+            if not kinds:
+                yield one
+            elif isinstance(one, Item):
+                yield from (part for part in parts(one) if isinstance(part, Item) and part.kind in kinds)
+    if not kinds:
+        for why, count in reads.beside(project.pk).items():
+            yield from (LeftOut(why) for _ in range(count))
 
 
-def _json(stored: str | None) -> Any:
-    """JSON as it is stored: as text on both databases."""
-    return {} if stored == "{}" else None if stored is None else json.loads(stored)
+class _Reading:
+    """What is kept from one chunk of prompts to the next."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.people, self.versions = reads.People(), reads.Versions()
+        self.left: list[LeftOut] = []
+
+    def chunk(self, rows: list[Any]) -> Iterator[Item | LeftOut]:
+        prompts = {row[0]: self._prompt(row) for row in rows}
+        responses = self._responses(prompts)
+        tasks = self._tasks(prompts)
+        thumbs = self._thumbs(prompts)
+        names = {one.key: dashed(one.name) for those in responses.values() for one in those}
+        self._answers({asked.key: asked for those in tasks.values() for asked in those}, names)
+        for key, item in prompts.items():
+            self._put_together(item, responses[key], tasks[key], thumbs[key])
+            yield item
+            yield from self.left
+            self.left.clear()
+
+    def _prompt(self, row: Any) -> Item:
+        _, messages, source, name, metadata, provenance, family, split, group, wanted, public_id = row
+        item = Item(PROMPT, decoded(messages), external_id=_told(name), source=source, metadata=decoded(metadata))
+        item.provenance, item.split, item.group, item.responses_wanted = decoded(provenance), split, group, wanted
+        item.id = dashed(public_id) if name is None else ""  # two prompts may be the same, word for word
+        if family != family_of(self.project.split_salt, item.prompt):
+            item.family = self._opening(family, item.prompt)
+        return item
+
+    def _opening(self, family: str, messages: list[dict[str, str]]) -> str:
+        """The first message of a prompt's family, where its own words are others: it is an edit of that."""
+        salt = self.project.split_salt
+        if family == earlier_family_of(salt, messages):
+            return ""
+        for (found,) in reads.ask(reads.OPENINGS, self.project.pk, family, family):
+            first = decoded(found)
+            if family in (family_of(salt, first), earlier_family_of(salt, first)):
+                return first_user_message(first)
+        return ""
+
+    def _responses(self, prompts: dict[int, Item]) -> dict[int, list[Written]]:
+        found: dict[int, list[Written]] = {key: [] for key in prompts}
+        for prompt, *columns in among(reads.RESPONSES, "prompt_id", prompts):
+            found[prompt].append(Written(*columns))
+        every = [one for those in found.values() for one in those]
+        self.people.meet(one.author for one in every)
+        self.versions.meet(one.version for one in every)
+        return found
+
+    def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[Asked]]:
+        found: dict[int, list[Asked]] = {key: [] for key in prompts}
+        by_key: dict[int, Asked] = {}
+        rows = among(reads.TASKS, "prompt_id", prompts)
+        for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in rows:
+            item = Item(kind, prompts[prompt].prompt, gold=decoded(gold), explanation=why, ask=decoded(ask))
+            item.training_round, item.priority, item.external_id = bool(training), priority, _told(external_id)
+            item.state = state if state in ("withdrawn", "aside") else ""
+            item.wanted = wanted if state != "settled" and gold is None else None
+            by_key[key] = Asked(item, key, wanted if gold is None else None)
+            found[prompt].append(by_key[key])
+        for key, response in among(reads.PLACED, "task_id", by_key):
+            by_key[key].responses.append(response)
+        return found
+
+    def _thumbs(self, prompts: dict[int, Item]) -> dict[int, list[tuple[int, Opinion]]]:
+        """Thumbs by prompt: of each client the last on a response, which is the one that counts."""
+        rows = among(reads.THUMBS, "response.prompt_id", prompts)
+        self.people.meet(row[2] for row in rows)
+        last: dict[tuple[int, int, int | None], Any] = {}
+        for row in rows:
+            key = (row[1], row[2], row[3])
+            if last.pop(key, None) is not None:
+                self.left.append(LeftOut("an earlier thumb of the same client, whose last one counts"))
+            last[key] = row
+        clients: dict[tuple[int, int], int] = defaultdict(int)
+        found: dict[int, list[tuple[int, Opinion]]] = {key: [] for key in prompts}
+        for prompt, response, person, _, up, comment, at in last.values():
+            who = self.people[person]
+            if who is None:
+                self.left.append(LeftOut("a thumb of somebody who has withdrawn"))
+                continue
+            clients[response, person] += 1
+            if (number := clients[response, person]) > 1:  # with another token: both count
+                who = Who(f"{who.name} ({number})", who.source)
+            found[prompt].append((response, Opinion(0, who, bool(up), comment, moment(at))))
+        return found
+
+    def _put_together(
+        self, item: Item, written: list[Written], tasks: list[Asked], thumbs: list[tuple[int, Opinion]]
+    ) -> None:
+        """Fill `item`: flat where its one task shows all its responses, else with tasks that name theirs by place."""
+        by_annotation = {
+            key: (place, number)
+            for place, asked in enumerate(tasks)
+            if asked.item.kind in WROTE
+            for number, key in enumerate(asked.annotations)
+        }
+        used = {key for asked in tasks for key in asked.responses} | {response for response, _ in thumbs}
+        kept = [one for one in written if self._is_kept(one, one.key in used, by_annotation)]
+        place_of = {one.key: place for place, one in enumerate(kept)}
+        item.responses = [self._candidate(one, item.source, by_annotation) for one in kept]
+        for response, thumb in thumbs:
+            thumb.response = place_of[response]
+            item.thumbs.append(thumb)
+        is_flat = len(tasks) == 1 and tasks[0].responses == [one.key for one in kept]
+        if is_flat and not any(one.answer_of for one in item.responses):
+            _merge(item, tasks[0].item)
+        else:
+            item.tasks = [asked.item for asked in tasks]
+            for asked in tasks:
+                asked.item.placed = [place_of[key] for key in asked.responses]
+
+    def _answers(self, tasks: dict[int, Asked], names: dict[int, str]) -> None:
+        """Current answers, gold and verdicts of tasks by key, in letters of each task's own order."""
+        rows, decided = among(reads.ANSWERS, "held.task_id", tasks), among(reads.VERDICTS, "task_id", tasks)
+        self.people.meet(key for row in rows for key in row[5:7])
+        self.people.meet(row[1] for row in decided)
+        placed = {key: [names[response] for response in asked.responses] for key, asked in tasks.items()}
+        for task, key, payload, shown, seconds, annotator, holder, counted, late, at in rows:
+            asked, order = tasks[task], placed[task]
+            who, by = self.people[holder], self.people[annotator]
+            if who is None or by is None:
+                self.left.append(LeftOut("an answer of somebody who has withdrawn"))
+                continue
+            letters = [LETTERS[order.index(name)] for name in decoded(shown) if name in order]
+            answer = _trimmed(payloads.unresolve(asked.item.kind, decoded(payload), order))
+            said = Said(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
+            said.counted = bool(counted) or asked.wanted is None
+            said.corrected_by = by if annotator != holder else None
+            asked.item.answers.append(said)
+            asked.annotations.append(key)
+        for task, reviewer, payload, note, at in decided:
+            asked, who = tasks[task], self.people[reviewer]
+            if who is None:
+                self.left.append(LeftOut("a verdict of somebody who has withdrawn"))
+                continue
+            answer = _trimmed(payloads.unresolve(asked.item.kind, decoded(payload), placed[task]))
+            asked.item.verdict = Decision(who, answer, note, moment(at))
+        for key, asked in tasks.items():
+            item = asked.item
+            if item.gold is not None:
+                item.gold = _gold(item.kind, item.gold, placed[key])
+            if item.wanted is None and asked.wanted != sum(said.counted for said in item.answers):
+                item.wanted = asked.wanted
+
+    def _is_kept(self, one: Written, is_used: bool, by_annotation: dict[int, tuple[int, int]]) -> bool:
+        """Whether a response stands among the item's; what an answer wrote stands there only if something names it."""
+        if is_used:
+            return True
+        if one.annotation is not None:
+            if one.annotation not in by_annotation:
+                self.left.append(LeftOut("a response whose answer was revised or taken back"))
+            return False
+        if one.state != "ready":
+            self.left.append(LeftOut(f"a response that is {one.state}"))
+            return False
+        if one.author is not None and self.people[one.author] is None:
+            self.left.append(LeftOut("a response of somebody who has withdrawn"))
+            return False
+        return True
+
+    def _candidate(self, one: Written, source: str, by_annotation: dict[int, tuple[int, int]]) -> Candidate:
+        model = one.model or (self.versions.names[one.version] if one.version else "")
+        made = Candidate(one.text, "" if model == f"{source or 'import'}{UNKNOWN}" else model)
+        made.blocked, made.external_id = one.state == "blocked", one.external_id
+        if one.annotation is not None:
+            made.answer_of = by_annotation.get(one.annotation)
+        elif one.author is not None:
+            made.author = self.people[one.author]
+        return made
 
 
-def _dashed(name: str) -> str:
-    """A public id as payloads name it. SQLite keeps 32 digits."""
-    return name if len(name) > 32 else f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
-
-
-def _said(person: list[str], answer: dict[str, Any], shown: list[str] | None = None, seconds: float = 0.0) -> Said:
-    username, external, source = person
-    return Said(username or external, answer, shown or [], seconds, source)
-
-
-def _candidate(text: str, model: str, source: str) -> Candidate:
-    return Candidate(text, "" if model == f"{source or 'import'}{UNKNOWN}" else model)
+def _merge(item: Item, task: Item) -> None:
+    """A prompt and its one task as one item."""
+    if task.external_id != item.external_id:
+        item.prompt_id = item.external_id or ""
+    item.kind, item.answers, item.gold, item.ask = task.kind, task.answers, task.gold, task.ask
+    item.explanation, item.training_round, item.priority = task.explanation, task.training_round, task.priority
+    item.external_id, item.wanted, item.state, item.verdict = task.external_id, task.wanted, task.state, task.verdict
 
 
 def _told(external_id: str | None) -> str | None:

@@ -93,6 +93,7 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     left_out = Counter() if left_out is None else left_out
     written = _written(project, policy)
     held = sum(rows.filter(prompt__state__in=HELD).count() for rows in (_all_pairs(project, policy), written))
+    held += _thumbs_given(project).filter(response__prompt__state__in=HELD).count()
     left_out.update({"held_prompts": held} if held else {})
     excluded = _excluded(project, policy)
     left_out.update({"excluded_annotators": excluded} if excluded else {})
@@ -236,7 +237,7 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 
 def _verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
     """What reviewers decided: it stands for the answers, which then make no consensus of their own."""
-    verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True)
+    verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True).exclude(task__prompt__state__in=HELD)
     return verdicts if policy.unsettled else verdicts.filter(task__state=Task.State.SETTLED)
 
 
@@ -310,12 +311,14 @@ def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = F
     return prompts.filter(text if only_labelled else ~text)
 
 
+def _thumbs_given(project: Project) -> QuerySet[Thumb]:
+    return Thumb.objects.filter(response__project=project).exclude(person__status=Person.Status.WITHDRAWN)
+
+
 def _thumbs(project: Project) -> Iterator[TrainingRow]:
     """The last thumb of each token and response."""
-    last: dict[tuple[int, int | None, int], Thumb] = {}
-    thumbs = Thumb.objects.filter(response__project=project).exclude(person__status=Person.Status.WITHDRAWN)
-    for thumb in thumbs.select_related("response__prompt").order_by("pk"):
-        last[thumb.response_id, thumb.token_id, thumb.person_id] = thumb
+    thumbs = _thumbs_given(project).exclude(response__prompt__state__in=HELD).select_related("response__prompt")
+    last = {(one.response_id, one.token_id, one.person_id): one for one in thumbs.order_by("pk")}
     for thumb in last.values():
         yield TrainingRow(thumb.response.prompt.split, _unpaired(thumb.response, thumb.up))
 
@@ -421,7 +424,8 @@ def _current(project: Project, policy: Policy, *kinds: str) -> QuerySet[Annotati
         current = current.filter(task__state=Task.State.SETTLED)
     if not policy.extras:
         current = current.filter(assignment__counted=True)
-    return current.filter(task__gold__isnull=True, task__training_round=False).order_by("pk")
+    current = current.filter(task__gold__isnull=True, task__training_round=False)
+    return current.exclude(task__prompt__state__in=HELD).order_by("pk")
 
 
 def _current_keys(project: Project) -> QuerySet[Assignment, Any]:

@@ -39,6 +39,11 @@ def as_json(value: Any) -> str:
     return _encode(value)
 
 
+def as_time(value: datetime) -> Any:
+    """A time as it is stored."""
+    return str(value.astimezone(UTC).replace(tzinfo=None)) if connection.vendor == "sqlite" else value
+
+
 def digests_of(model: type[models.Model], project: int, external_ids: list[str]) -> dict[str, str]:
     """Hash of the content of each row that is there, by external id. The ids go as one value, however many.
 
@@ -159,8 +164,8 @@ def _stored(field: "models.Field[Any, Any]", value: Any) -> Any:
         return None
     if isinstance(field, models.JSONField):
         return as_json(value)
-    if isinstance(field, models.DateTimeField) and connection.vendor == "sqlite":
-        return str(value.astimezone(UTC).replace(tzinfo=None))
+    if isinstance(field, models.DateTimeField):
+        return as_time(value)
     return value
 
 

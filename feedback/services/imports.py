@@ -263,7 +263,7 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
         else:
             record.value = None
         batch.records.append((record, items, told))
-        batch.weight += 1 + sum(1 + len(one.item.answers) for one in items)
+        batch.weight += 1 + sum(_weight(one) for one in items)
         batch.bytes += len(record.raw)
         last = record.next_line
         if pace.full(batch):
@@ -330,18 +330,18 @@ def _sorted_out(known: intake.Known, batch: Batch, cursor: Cursor, folder: Path)
     good: list[intake.Ready] = []
     refused: list[bytes] = []
     for record, items, told in batch.records:
-        clash = next((one for one in items if digests.get(one.key, one.digest) != one.digest), None)
+        clash = next((key for one in items for key in one.keys if digests.get(key, one.digest) != one.digest), None)
         if clash is not None:
-            sentence = f"The external_id {clash.key!r} exists with another content."
+            sentence = f"The external_id {clash[1]!r} exists with another content."
             record = Record(record.line, record.end, record.next_line, record.raw, "external_id", sentence)
         if record.error:
             refused.append(_refusal(record))
         else:
             for one in items:
-                if one.key in digests:
+                if any(key in digests for key in one.keys):
                     cursor.before += 1
                 else:
-                    digests[one.key] = one.digest
+                    digests.update(dict.fromkeys(one.keys, one.digest))
                     good.append(one)
             for what in told:
                 if isinstance(what, Note):
@@ -363,6 +363,11 @@ def _sorted_out(known: intake.Known, batch: Batch, cursor: Cursor, folder: Path)
             os.fsync(file.fileno())
             cursor.rejected_bytes = file.tell()
     return good
+
+
+def _weight(one: intake.Ready) -> int:
+    """A task and each answer to it weigh one; so does a prompt without a task."""
+    return max(1, len(one.parts)) + sum(len(part.item.answers) for part in one.parts)
 
 
 def _count(told: dict[str, int], why: str) -> None:

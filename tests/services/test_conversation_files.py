@@ -49,7 +49,9 @@ def test_our_own_format_carries_a_talk_there_and_back(
 ) -> None:
     job, path = written(talked, ada, "touchstone")
     rows = rows_of(path)
-    assert [row["kind"] for row in rows] == ["conversation"] * 2 and job.result.get("left_out", {}) == {}
+    assert [row["kind"] for row in rows] == ["conversation"] * 2 and job.result["left_out"] == {
+        "a prompt's place in a conversation": 2
+    }
     before = [one.row for one in feedback_rows(talked, Policy()) if one.row["kind"] == "preference"]
     assert brought_in(other_project, dan, path.read_bytes()).status == "succeeded"
     assert Task.objects.filter(project=other_project, kind="conversation").count() == 2

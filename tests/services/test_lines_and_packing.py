@@ -21,7 +21,9 @@ ODD = ["one\u2028two", "one\u2029two", "one\x85two", "\u2028", "a\r\nb", "c\rd",
 
 
 @pytest.mark.parametrize("format", ["touchstone", "touchstone-csv"])
-def test_any_line_end_in_a_text_comes_back_as_it_was(project: Project, hana: Person, format: str) -> None:
+def test_any_line_end_in_a_text_comes_back_as_it_was(
+    project: Project, other_project: Project, hana: Person, format: str
+) -> None:
     rows = [{"prompt": f"{text}{n}", "responses": [text + "!", "x"]} for n, text in enumerate(ODD)]
     assert brought_in(project, hana, lines(*rows)).result["rejected"] == 0
     _, path = written(project, hana, format)
@@ -31,11 +33,12 @@ def test_any_line_end_in_a_text_comes_back_as_it_was(project: Project, hana: Per
         assert [row["prompt"][0]["content"] for row in told] == [row["prompt"] for row in rows]
     else:
         assert [row["response_b"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["x"] * len(rows)
-    Prompt.objects.all().delete()
-    again = brought_in(project, hana, path.read_bytes(), format)
+    again = brought_in(other_project, hana, path.read_bytes(), format)
     assert (again.result["new"], again.result["rejected"]) == (len(rows), 0)
-    assert [one.text for one in Prompt.objects.order_by("pk")] == [row["prompt"] for row in rows]
-    assert [one.text for one in Response.objects.exclude(text="x").order_by("pk")] == [text + "!" for text in ODD]
+    there = Prompt.objects.filter(project=other_project).order_by("pk")
+    assert [one.text for one in there] == [row["prompt"] for row in rows]
+    told = Response.objects.filter(project=other_project).exclude(text="x").order_by("pk")
+    assert [one.text for one in told] == [text + "!" for text in ODD]
 
 
 def test_streams_of_rows_are_read_by_lines(project: Project, ada: Person, client_for: object) -> None:
