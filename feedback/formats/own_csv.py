@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from feedback.formats import provenance
+from feedback.formats import own_parts, provenance
 from feedback.formats.items import (
     LETTERS,
     PROMPT,
@@ -28,7 +28,7 @@ MODELS = [f"model_{letter}" for letter in LETTERS]
 COLUMNS = [
     "external_id", "kind", "prompt", *RESPONSES, *MODELS, "annotator", "annotator_source", "choice", "strength",
     "answer", "shown", "seconds", "gold", "explanation", "training_round", "ask", "source", "metadata", "provenance",
-    "priority", "annotations_wanted", "group", "split", "family",
+    "priority", "annotations_wanted", "group", "split", "family", "submitted_at", "counted",
 ]  # fmt: skip
 KEPT_TOGETHER = ("group", "split", "family")
 RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -58,6 +58,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
         said.source = cells.get("annotator_source") or defaults.source
         said.shown = list(cells.get("shown", ""))
         said.seconds = _number(cells, "seconds", float) or 0.0
+        said.at = own_parts.time({"submitted_at": cells.get("submitted_at") or None}, "submitted_at", "")
+        said.counted = not cells.get("counted") or _yes(cells, "counted")
         item.answers = [said]
     item.gold = _json(cells, "gold", dict)
     item.explanation = cells.get("explanation", "")
@@ -75,6 +77,9 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
     """One row an answer. Of a task with several, the rows share all but the answer; only the first has the id."""
+    if len(item.responses) > len(RESPONSES):
+        yield LeftOut(f"a {item.kind} with more than {len(RESPONSES)} responses, for which CSV has no columns")
+        return
     row: Row = dict.fromkeys(COLUMNS, "")
     one = item.prompt[0]
     plain = len(item.prompt) == 1 and one["role"] == "user" and one["content"] and not one["content"].startswith("[{")
@@ -100,6 +105,8 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
             row |= {"annotator": said.annotator, "annotator_source": said.source, "answer": _text(said.answer)}
             row |= {"choice": said.answer.get("choice", ""), "strength": str(said.answer.get("strength", ""))}
             row |= {"shown": "".join(said.shown), "seconds": str(said.seconds or "")}
+            row["submitted_at"] = said.at.isoformat() if said.at else ""
+            row["counted"] = "" if said.counted else "no"
         yield {name: guarded(cell) for name, cell in row.items()}
 
 

@@ -20,6 +20,25 @@ GOLDEN: list[tuple[str, str, Any]] = [
         "answers": [{"annotator": "x", "answer": {"outcome": "tie"}, "shown": ["b", "a"], "source": "desk"}],
         "gold": {"outcome": "tie"}, "explanation": "They say the same.", "training_round": True, "external_id": "7", "metadata": {"n": 1, "trl": "1.12"}, "provenance": {"trl": {"margin": 1}}, "priority": 2, "annotations_wanted": 3,
     }),
+    ("touchstone", "prompt", {
+        "kind": "prompt", "prompt": [USER], "external_id": "P-1", "source": "desk", "responses_wanted": 2, "split": "test",
+        "id": "0199-7", "responses": [
+            {"text": "Yes", "model": "policy v1", "external_id": "R-1"}, {"text": "No", "author": {"name": "ann", "source": "desk"}},
+            {"text": "So", "answer_of": [1, 0]}, {"text": "Bad", "blocked": True}],
+        "tasks": [
+            {"kind": "comparison", "responses": [1, 0], "external_id": "T-1", "state": "withdrawn", "answers": [
+                {"annotator": "x", "answer": {"outcome": "tie"}, "source": "desk", "counted": False, "late": True,
+                 "submitted_at": "2026-01-02T03:04:05+00:00", "corrected_by": {"name": "rosa", "source": "desk"}}],
+             "verdict": {"reviewer": {"name": "rosa", "source": "desk"}, "answer": {"outcome": "both_bad"}, "note": "n",
+                         "decided_at": "2026-01-02T03:04:05+00:00"}},
+            {"kind": "demonstration", "answers": [{"annotator": "x", "answer": {"text": "So"}, "source": "desk"}]}],
+        "thumbs": [{"response": 2, "annotator": "y", "up": True, "source": "desk", "comment": "fixed it!",
+                    "given_at": "2026-01-02T03:04:05+00:00"}],
+    }),
+    ("touchstone", "comparison", {
+        "kind": "comparison", "prompt": [USER], "responses": [{"text": "Yes"}, {"text": "No"}], "external_id": "T-1",
+        "prompt_external_id": "", "state": "aside", "thumbs": [{"response": 0, "annotator": "y", "up": False, "source": "s"}],
+    }),
     ("trl", "comparison", {"prompt": [USER], "chosen": [YES], "rejected": [NO]}),
     ("trl-implicit", "comparison", {"chosen": [USER, YES], "rejected": [USER, NO], "margin": 0.5}),
     ("trl-prompt-completion", "demonstration", {"prompt": [USER], "completion": [YES]}),
@@ -64,10 +83,15 @@ GOLDEN: list[tuple[str, str, Any]] = [
     ("llmbar", "comparison", {"id": "N/0", "input": "Why?", "output_1": "a", "output_2": "b", "label": 2}),
     ("touchstone-csv", "comparison", dict.fromkeys(own_csv.COLUMNS, "") | {
         "external_id": "7", "kind": "comparison", "prompt": "'=Why?", "response_a": "'+Yes", "response_b": "No", "model_a": "m",
-        "annotator": "x", "annotator_source": "desk", "choice": "b", "strength": "3", "shown": "ba", "seconds": "2.5",
+        "annotator": "x", "annotator_source": "desk", "choice": "b", "strength": "3", "shown": "ba", "seconds": "2.5", "submitted_at": "2026-01-02T03:04:05+00:00", "counted": "no",
         "answer": '{"outcome": "prefer", "choice": "b", "strength": 3}', "metadata": '{"n": 1}', "priority": "2",
     }),
 ]  # fmt: skip
+
+
+def of(format: str) -> Any:
+    """The first golden row of a format."""
+    return next(row for name, _, row in GOLDEN if name == format)
 
 
 def items_of(format: str, row: Any) -> list[Item]:
@@ -98,17 +122,17 @@ def test_a_golden_row_goes_both_ways(format: str, kind: str, row: Any) -> None:
 
 
 def test_left_and_right_become_letters() -> None:
-    (item,) = items_of("label-studio", GOLDEN[7][2])
+    (item,) = items_of("label-studio", of("label-studio"))
     assert (item.answers[0].answer["choice"], item.answers[0].shown, item.answers[0].seconds) == ("b", ["a", "b"], 2.5)
 
 
 def test_equal_ranks_tie() -> None:
-    (item,) = items_of("argilla", GOLDEN[9][2])
+    (item,) = items_of("argilla", of("argilla"))
     assert item.answers[0].answer == {"ranking": [["a", "b"], ["c"]]}
 
 
 def test_what_a_format_cannot_carry_is_said() -> None:
-    (item,) = items_of("touchstone", GOLDEN[0][2])
+    (item,) = items_of("touchstone", of("touchstone"))
     for format in ("trl", "hh", "label-studio", "openai"):
         assert LeftOut("an answer tie") in rows_of(format, [item])
 
