@@ -10,7 +10,11 @@ from feedback.formats.json_lines import json_line
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENDS = [chr(code) for code in range(0x3000) if len(f"a{chr(code)}b".splitlines()) > 1]
-BYTES = {"workers/demo/prove.py", "workers/following.py"}  # whose lines end at \n, \r\n and \r alone
+BYTES = {
+    "trainer/generate.py",
+    "workers/demo/prove.py",
+    "workers/following.py",
+}  # whose lines end at \n, \r\n, \r alone
 
 
 def calls(node: ast.AST, name: str) -> bool:
@@ -41,3 +45,14 @@ def test_json_lines_are_nowhere_split_at_what_json_does_not_escape() -> None:
             if any(calls(node, "loads") for node in split):
                 found.add(str(path.relative_to(ROOT)))
     assert found == BYTES
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"], ids=["U+0085", "U+2028", "U+2029"])
+def test_an_event_is_one_line_of_data(end: str) -> None:
+    from feedback.api import live, openai, streams
+
+    for text in (live.event("text", text=f"one{end}two"), openai._data({"content": f"one{end}two"})):
+        data = [line for line in text.splitlines() if line.startswith("data: ")]
+        assert [f"one{end}two" in json.loads(line.removeprefix("data: ")).values() for line in data] == [True]
+        assert text.endswith("\n\n")
+    assert streams.line({"text": f"one{end}two"}).splitlines() == [streams.line({"text": f"one{end}two"}).rstrip("\n")]
