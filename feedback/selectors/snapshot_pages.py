@@ -67,6 +67,11 @@ def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
     return rows + [(f"rows that cannot be trained on: {REASONS.get(name, name)}", n) for name, n in unfit.items()]
 
 
+def weighed(snapshot: DatasetSnapshot) -> int:
+    """How many of its rows do not weigh as much as a comparison: those of rankings."""
+    return int(snapshot.manifest.get("files", {}).get("weights.jsonl", {}).get("rows", 0))
+
+
 @dataclass(frozen=True)
 class FirstRow:
     kind: str

@@ -90,6 +90,7 @@ def snapshot(request: HttpRequest, project: Project, snapshot_id: Any) -> HttpRe
         "life": health.life(job) if job else None,
         "table": snapshot_pages.table(found),
         "left_out": snapshot_pages.left_out(found),
+        "weighed": snapshot_pages.weighed(found),
         "annotators": lineage.annotators(found),
         "runs": snapshot_pages.runs_on(found),
         "first_rows": snapshot_pages.first_rows(found) if frozen else [],

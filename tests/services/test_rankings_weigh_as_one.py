@@ -11,6 +11,7 @@ from django.conf import settings
 from feedback.models import DatasetSnapshot, Person, Project, Prompt
 from feedback.rules.canonical import sha256
 from feedback.rules.weights import of_ranked
+from feedback.selectors import snapshot_pages
 from feedback.services import annotations, snapshots, tasks
 from tests.factories import PREFERS_A, make_prompt_in, make_response, make_snapshot, take
 from trainer.snapshot import Preference, open_snapshot
@@ -38,6 +39,7 @@ def test_all_pairs_of_a_ranking_weigh_as_one_comparison(project: Project, ben: P
     lines = of(snapshot, "weights.jsonl")
     assert [line["weight"] for line in lines] == [[1, 6]] * 6
     assert sum(Fraction(*line["weight"]) for line in lines) == 1
+    assert snapshot_pages.weighed(snapshot) == 6
     told = snapshot.manifest["files"]["weights.jsonl"]
     text = (Path(settings.DATA_DIR) / snapshot.path / "weights.jsonl").read_text()
     assert (told["sha256"], told["rows"]) == (sha256(text), 6)

@@ -216,8 +216,12 @@ def test_a_finding_is_ignored_where_it_is_named(project: Project, ada: Person, r
 def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
 ) -> None:
-    chain = training.start_chain(project=project, by=ada, base_model=ready, **TOO_LONG)
+    chain = training.start_chain(
+        project=project, by=ada, base_model=ready, ignore_findings=["learns_nothing"], **TOO_LONG
+    )
     first = chain.runs.get()
+    page = signed_in(ada).get(f"/p/desk/train/runs/{first.public_id}/").content.decode()
+    assert "the preflight may find: learns nothing." in page
     Job.objects.filter(pk=first.job_id).update(status=Job.Status.SUCCEEDED)
     training.advance_chain(chain)
     second = chain.runs.get(position=1)
@@ -231,3 +235,4 @@ def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     fresh = Chain.objects.get(project=project, state=Chain.State.ACTIVE)
     assert reply["Location"].endswith(f"/train/runs/{fresh.runs.get().public_id}/")
     assert (fresh.stages, fresh.config) == (["dpo"], {"dpo": {"max_length": 8}})
+    assert fresh.ignore_findings == ["learns_nothing"]
