@@ -61,8 +61,8 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
     _lock(project, alone=bool(groups))
     families = {key for row in rows for key in (row.family, *row.others)}
     names = _other_names(project, families)
-    by_family = _elders(project, _FAMILIES, families | set(names.values()))
-    by_group = _elders(project, _GROUPS, groups) if groups else {}
+    by_family = _elders(project, "prompt_by_family", families | set(names.values()))
+    by_group = _elders(project, "prompt_by_group", groups) if groups else {}
     places = []
     for row in rows:
         keys = [row.family, *row.others]
@@ -106,21 +106,38 @@ def _lock(project: Project, *, alone: bool) -> None:
             cursor.execute(f"SELECT {name}(%s, %s)", [LOCK, project.pk])
 
 
-# The oldest row of each key. Keys go as one value, however many they are; each is looked up in the index.
-_ELDERS = """SELECT wanted.value, elder.id, elder.split FROM {keys} JOIN feedback_prompt elder ON elder.id =
-    (SELECT id FROM feedback_prompt WHERE project_id = %s AND {same} AND split <> 'none' ORDER BY id LIMIT 1)"""
-_FAMILIES = f"substr(family, 1, {FAMILY_PREFIX}) = substr(wanted.value, 1, {FAMILY_PREFIX}) AND family = wanted.value"
-_GROUPS = '"group" > \'\' AND "group" = wanted.value'
+# The oldest row of each key. Keys go as one value, however many they are, and each is looked up in the index: SQLite is
+# told which, since without statistics it would rather read all rows in the order that is asked for. PostgreSQL knows
+# SUBSTRING and SUBSTR as two functions, and an index of the one is none of the other.
+_OLDEST = "WHERE project_id = %s AND {same} AND split <> 'none' ORDER BY id LIMIT 1"
+_ELDERS = {
+    "sqlite": "SELECT wanted.value, elder.id, elder.split FROM json_each(%s) wanted JOIN feedback_prompt elder"
+    f" ON elder.id = (SELECT id FROM feedback_prompt INDEXED BY {{index}} {_OLDEST})",
+    "postgresql": "SELECT wanted.value, elder.id, elder.split FROM unnest(%s::text[]) AS wanted(value)"
+    f" CROSS JOIN LATERAL (SELECT id, split FROM feedback_prompt {_OLDEST}) AS elder",
+}
+_PREFIXED = "{cut}(family, 1, {n}) = {cut}(wanted.value, 1, {n}) AND family = wanted.value"
+_SAME = {
+    "prompt_by_family": {
+        "sqlite": _PREFIXED.format(cut="SUBSTR", n=FAMILY_PREFIX),
+        "postgresql": _PREFIXED.format(cut="SUBSTRING", n=FAMILY_PREFIX),
+    },
+    "prompt_by_group": dict.fromkeys(_ELDERS, '"group" > \'\' AND "group" = wanted.value'),
+}
 _KEYS = {"sqlite": "json_each(%s) wanted", "postgresql": "unnest(%s::text[]) AS wanted(value)"}
+
+
+def elders_statement(index: str) -> str:
+    """SQL for the oldest row of each of some keys (one parameter) in a project (the other), by this index."""
+    return _ELDERS[connection.vendor].format(index=index, same=_SAME[index][connection.vendor])
 
 
 _NAMES = """SELECT wanted.value, known.family FROM {keys} JOIN feedback_familykey known
     ON known.project_id = %s AND known.key = wanted.value"""
 
 
-def _elders(project: Project, same: str, keys: Iterable[str]) -> dict[str, Elder]:
-    statement = _ELDERS.format(keys=_KEYS[connection.vendor], same=same)
-    return {value: Elder(key, split) for value, key, split in _ask(statement, keys, project)}
+def _elders(project: Project, index: str, keys: Iterable[str]) -> dict[str, Elder]:
+    return {value: Elder(key, split) for value, key, split in _ask(elders_statement(index), keys, project)}
 
 
 def _other_names(project: Project, keys: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from django.db import connection, connections
 from feedback.errors import Invalid
 from feedback.models import Conversation, FamilyKey, Job, Person, Project, Prompt
 from feedback.rules.splits import family_of, split_of, split_of_group
-from feedback.services import imports, preferences, prompts
+from feedback.services import imports, placement, preferences, prompts
 from tests.factories import make_prompt, make_prompt_in, make_snapshot
 from workers.execution import run_job
 
@@ -213,3 +213,18 @@ def test_the_migration_lets_visible_twins_find_old_families(project: Project, ha
         assert make_prompt(project, twin).split == elsewhere[text]
     add_keys(apps, None)  # safe to repeat
     assert FamilyKey.objects.count() == 2
+
+
+def test_relatives_are_looked_up_in_their_indexes(project: Project) -> None:
+    """Reading the whole table for each prompt would make an import of a million rows quadratic."""
+    for index in ("prompt_by_family", "prompt_by_group"):
+        statement = placement.elders_statement(index)
+        keys = '["0123abcd"]' if connection.vendor == "sqlite" else ["0123abcd"]
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SET LOCAL enable_seqscan = off")
+                cursor.execute("SET LOCAL enable_sort = off")
+            explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+            cursor.execute(explain + statement, [keys, project.pk])
+            plan = "\n".join(str(row) for row in cursor.fetchall())
+        assert index in plan, plan
