@@ -5,11 +5,13 @@ compute: 2 workers of 8 threads answered 540 reads a second where 3 single-threa
 class is ours: slow clients hold none of these threads (`http_worker`).
 """
 
+import gc
 import os
 import shutil
 import tempfile
 from typing import Any
 
+from feedback import http_worker
 from feedback.env import env_int
 from feedback.lifeline import die_with_parent
 
@@ -18,6 +20,8 @@ os.umask(0o077)  # what the service writes is for nobody else on this machine
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers' counts meet (`api/metrics.py`)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="touchstone-metrics-", dir=MEMORY)
 
+# Loaded once, then forked: workers share what they do not change, and none begins by importing for its first caller.
+preload_app = True
 wsgi_app = "feedback.wsgi:application"
 worker_class = "feedback.http_worker.Worker"
 workers = env_int("WEB_WORKERS", 2, low=1, high=64)
@@ -35,6 +39,16 @@ worker_tmp_dir = MEMORY
 def post_fork(server: Any, worker: Any) -> None:
     """A worker must not hold on to the socket when its master was killed."""
     die_with_parent(worker.ppid)
+
+
+def when_ready(server: Any) -> None:
+    """What is there before the first fork stays shared: the collector leaves it alone."""
+    gc.freeze()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """However it ended, it has no connections any more."""
+    http_worker.LOADS[worker.age % http_worker.MOST_WORKERS] = 0
 
 
 def on_exit(server: Any) -> None:

@@ -13,6 +13,7 @@ holds its thread; the service bounds their number. /healthz is answered by the l
 its own, so that both answer while everybody else is busy.
 """
 
+import mmap
 import os
 import resource
 import select
@@ -46,6 +47,8 @@ from feedback.http_request import Came
 LINGER_SECONDS = 2.0  # for the client to close its end first, so that the reply's last bytes are not cut off
 IDLE_AT_STOP_SECONDS = 0.5  # a kept connection may be about to send its next request
 MOST_CONNECTIONS = 1000
+MOST_WORKERS = 64
+YIELD_SECONDS = 0.002  # for which a worker leaves a new connection to one that has fewer
 HELD_BYTES = 64 * 1024 * 1024  # of unfinished bodies, all connections together
 SENT_AT_ONCE = 1024 * 1024
 METRICS = b"GET /metrics"
@@ -54,6 +57,10 @@ ALIVE = (b"GET /healthz ", b"HEAD /healthz ")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 WELL = b'{"status": "ok"}'
 ONCE = select.EPOLLONESHOT
+
+
+# Each worker's connections, plus one; 0 where there is none. Made before workers are forked, so they share it.
+LOADS = memoryview(mmap.mmap(-1, 2 * MOST_WORKERS)).cast("H")
 
 
 class Worker(base.Worker):
@@ -69,6 +76,7 @@ class Worker(base.Worker):
         # An upload holds its thread as long as it comes in.
         self.uploads = threading.BoundedSemaphore(max(1, self.cfg.threads // 3))
         self.stopping = False
+        self.seat = self.age % MOST_WORKERS
         self.limit = min(MOST_CONNECTIONS, max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
         super().init_process()
 
@@ -135,6 +143,10 @@ class Worker(base.Worker):
                 self.drop(connection)
 
     def accept(self, listener: Any) -> None:
+        """One at a time, so that workers share them; whoever has more than another gives that one a moment."""
+        LOADS[self.seat] = len(self.connections) + 1
+        if len(self.connections) > min(load for load in LOADS if load):
+            time.sleep(YIELD_SECONDS)
         try:
             sock, peer = listener.accept()
         except OSError:  # another process was quicker, the client has gone, or no file is left to open
@@ -149,6 +161,7 @@ class Worker(base.Worker):
         inner = listener is self.inner
         connection = Connection(sock, peer, listener.getsockname(), time.monotonic(), inner=inner)
         self.connections[sock.fileno()] = connection
+        LOADS[self.seat] = len(self.connections) + 1
         self.epoll.register(sock, select.EPOLLIN | ONCE)
 
     def make_room(self) -> None:
@@ -270,6 +283,8 @@ class Worker(base.Worker):
 
     def drop(self, connection: Connection) -> None:
         self.connections.pop(connection.sock.fileno(), None)
+        if not self.stopping:
+            LOADS[self.seat] = len(self.connections) + 1
         for piece in connection.out:
             if isinstance(piece, PieceOfFile):
                 os.close(piece.fd)
@@ -279,6 +294,7 @@ class Worker(base.Worker):
     def leave(self) -> None:
         """Nothing new is accepted; what is being answered gets `graceful_timeout` to end."""
         self.stopping = True
+        LOADS[self.seat] = 0
         for fd in self.listeners:
             self.epoll.unregister(fd)
         self.listeners = {}
