@@ -84,6 +84,8 @@ def _plan(
     read: DatasetSnapshot | None,
     base: ModelVersion | None,
 ) -> list[Planned]:
+    if read == rows:
+        read = rows  # labelled texts are the rows' own: one object, so that who freezes it freezes it for all stages
     plan = []
     for stage in stages:
         settings = training.settings_of_run(project, stage, config)

@@ -236,3 +236,25 @@ def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     assert reply["Location"].endswith(f"/train/runs/{fresh.runs.get().public_id}/")
     assert (fresh.stages, fresh.config) == (["dpo"], {"dpo": {"max_length": 8}})
     assert fresh.ignore_findings == ["learns_nothing"]
+
+
+def test_rows_that_are_also_read_as_texts_are_one_snapshot(project: Project, ada: Person) -> None:
+    """Of two objects of one row only the one that is frozen knows of it, and the other is still a draft."""
+    snapshot = snapshots.request_snapshot(project=project, by=ada, job=False)
+    stages = ["mlm", "classify"]
+    made = Chain.objects.create(project=project, stages=stages, kind="x", snapshot=snapshot, corpus_snapshot=snapshot)
+    job = jobs.create(
+        kind=Job.Kind.PREFLIGHT,
+        queue_name="default",
+        project=project,
+        by=ada,
+        payload={
+            "stages": stages,
+            "config": {},
+            "base_model": None,
+            "snapshot": str(snapshot.public_id),
+            "read": str(snapshot.public_id),
+        },
+    )
+    for plan in (preflight.planned_of(Chain.objects.get(pk=made.pk)), preflight.planned(job)):
+        assert plan[0].snapshot is plan[1].snapshot is not None
