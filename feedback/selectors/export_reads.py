@@ -27,6 +27,7 @@ THUMBS = """SELECT response.prompt_id, response_id, person_id, token_id, up, com
 VERDICTS = """SELECT task_id, reviewer_id, payload, note, created_at FROM feedback_verdict WHERE {among}"""
 PEOPLE = """SELECT id, username, external_name, source, status FROM feedback_person WHERE {among}"""
 VERSIONS = """SELECT id, kind, number FROM feedback_modelversion WHERE {among}"""
+EDITED = "SELECT DISTINCT family FROM feedback_familykey WHERE project_id = %s"  # families of more than one opening
 OPENINGS = """SELECT messages FROM feedback_prompt WHERE project_id = %s AND substr(family, 1, 8) = substr(%s, 1, 8)
     AND family = %s ORDER BY id LIMIT 20"""
 # What a project holds that no format has a place for, by why.

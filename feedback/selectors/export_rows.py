@@ -72,6 +72,7 @@ class _Reading:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.people, self.versions = reads.People(), reads.Versions()
+        self.edited = {family for (family,) in reads.ask(reads.EDITED, project.pk)}
         self.left: list[LeftOut] = []
 
     def chunk(self, rows: list[Any]) -> Iterator[Item | LeftOut]:
@@ -92,7 +93,7 @@ class _Reading:
         item = Item(PROMPT, decoded(messages), external_id=_told(name), source=source, metadata=decoded(metadata))
         item.provenance, item.split, item.group, item.responses_wanted = decoded(provenance), split, group, wanted
         item.id = dashed(public_id) if name is None else ""  # two prompts may be the same, word for word
-        if family != family_of(self.project.split_salt, item.prompt):
+        if family in self.edited and family != family_of(self.project.split_salt, item.prompt):
             item.family = self._opening(family, item.prompt)
         return item
 
