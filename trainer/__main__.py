@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import config as configs
-from trainer import estimate, memory, preflight
+from trainer import estimate, memory, preflight, rates
 from trainer import launch as launching
 from trainer.checkpoints import (
     checkpoint_step,
@@ -165,6 +165,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
     inputs = check_inputs(stage, run.get("inputs") or {})
     report.state("verifying the inputs")
     paths = open_inputs(folder, inputs)
+    config = rates.resolved(stage, config, paths)
     if run.get("preflight") and report.path is not None and newest_checkpoint(checkpoints) is None:
         report.state("looking at what is learnt")
         found = preflight.look(folder, run)
@@ -176,6 +177,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
     rows = memory.rows_at_once(stage, config)
     while True:
         pieces = memory.pieces(checkpoints)
+        memory.BUDGET.begin(pieces)
         context = RunContext(
             folder=folder,
             run=run,
@@ -193,13 +195,15 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
                 raise
             traceback.print_exc()
         else:
+            result = replace(result, config=config)
             return result if pieces == 1 else replace(result, metrics={**result.metrics, "pieces": pieces})
         # Out here the error is gone, and with it the frames that held what did not fit.
         memory.let_go()
         smaller = memory.halve(checkpoints, rows)
         if smaller is None:
             raise OutOfMemory(
-                "Memory ran out with a single row at once.", remedy=estimate.too_large(stage, config, paths)
+                "Memory ran out while learning from a single row at once.",
+                remedy=estimate.too_large(stage, config, paths),
             )
         newest = newest_checkpoint(checkpoints)
         report.alarm(
@@ -217,9 +221,10 @@ def finish(folder: Path, run: dict[str, Any], attempt: int, result: StageResult)
     """Model first, result last: whoever sees result.json sees a complete model."""
     model = None
     if result.model is not None:
-        config = dataclasses.asdict(configs.parse(run["stage"], run.get("config") or {}))
+        config = dataclasses.asdict(result.config)
         hashes = {name: entry.get("manifest_sha256") for name, entry in (run.get("inputs") or {}).items()}
-        name = write_manifest(result.model, kind=result.kind, run=run, config=config, inputs=hashes)
+        faults = [dataclasses.asdict(fault) for fault in result.faults]
+        name = write_manifest(result.model, kind=result.kind, run=run, config=config, inputs=hashes, faults=faults)
         rename_into_place(result.model, folder / "model")
         model = {"path": "model", "manifest_sha256": name}
     write_json(

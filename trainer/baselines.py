@@ -12,17 +12,15 @@ from trainer.snapshot import Classification
 
 def tfidf_regression(
     train: Sequence[Classification], held: Sequence[Classification], classes: Sequence[str], many: bool
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """TF-IDF of words and word pairs with logistic regression, scored on held-out rows.
 
     Returns:
-        name, seconds and the figures of `class_figures`; None when scikit-learn cannot be imported.
+        name, seconds and the figures of `class_figures`.
     """
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-    except ImportError:
-        return None
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
     start = time.process_time()
     vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     inputs, asked = vectors.fit_transform([row.text for row in train]), vectors.transform([row.text for row in held])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ from trainer.errors import ModelCorrupt
 
 MANIFEST = "manifest.json"
 STEP = "step-"
+CHECKPOINT_SCHEMA = 2  # 1 had weights under the names of published files, which some families' modules do not have
 
 
 def file_sha256(path: Path) -> str:
@@ -72,11 +73,14 @@ def all_checkpoints(folder: Path) -> list[Path]:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether the folder has a manifest and every file in it is there and unchanged."""
+    """Whether the folder has a manifest of this schema and every file in it is there and unchanged."""
     try:
-        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
-        return all(file_sha256(path / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError, AttributeError):
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        files = manifest["files"]
+        return manifest["schema"] == CHECKPOINT_SCHEMA and all(
+            file_sha256(path / name) == digest for name, digest in files.items()
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
 
 
@@ -88,7 +92,7 @@ def keep_checkpoint(aside: Path, folder: Path, step: int, keep: int = 2) -> Path
     """Describe a checkpoint in its manifest, rename it to `step-N` and drop all but the newest `keep`."""
     target = folder / f"{STEP}{step}"
     files = {str(path.relative_to(aside)): file_sha256(path) for path in sorted(aside.rglob("*")) if path.is_file()}
-    write_json(aside / MANIFEST, {"schema": 1, "step": step, "files": files})
+    write_json(aside / MANIFEST, {"schema": CHECKPOINT_SCHEMA, "step": step, "files": files})
     rename_into_place(aside, target)
     for path in all_checkpoints(folder)[:-keep]:
         shutil.rmtree(path)
@@ -121,7 +125,13 @@ def versions(names: Iterable[str] = ("torch", "transformers", "trl", "tokenizers
 
 
 def write_manifest(
-    folder: Path, *, kind: str, run: Mapping[str, Any], config: Mapping[str, Any], inputs: Mapping[str, str | None]
+    folder: Path,
+    *,
+    kind: str,
+    run: Mapping[str, Any],
+    config: Mapping[str, Any],
+    inputs: Mapping[str, str | None],
+    faults: Sequence[Mapping[str, str]] = (),
 ) -> str:
     """Describe every file of a made model in its manifest.json and return the manifest's SHA-256, the model's name.
 
@@ -131,6 +141,7 @@ def write_manifest(
         run: run.json, for run, stage and seed.
         config: the full config the stage ran with.
         inputs: input name -> hash it was verified against, or None for a folder from elsewhere.
+        faults: why the model is not to be served, each a `name` and a `text`; the key is left out where there is none.
     """
     files = {
         str(path.relative_to(folder)): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
@@ -150,6 +161,7 @@ def write_manifest(
             "files": files,
             "versions": versions(),
             "code": code_sha256(),
+            **({"faults": [dict(fault) for fault in faults]} if faults else {}),
         },
     )
     return file_sha256(folder / MANIFEST)

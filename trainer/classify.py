@@ -4,13 +4,14 @@ Cross-entropy over the classes, or binary cross-entropy of each where the scheme
 over tokens (or the first token, if the base model does). Unlike Devlin et al. 2019, dropout is of input
 tokens only. The weights of the lowest loss on the selection split are kept, and one temperature is fitted there (Guo et
 al. 2017).
-Beside the model stands TF-IDF with logistic regression, on the same rows, when scikit-learn can be imported.
+Beside the model stands TF-IDF with logistic regression, on the same rows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,18 @@ from trainer.encoders import (
 )
 from trainer.errors import DataUnusable, ModelCorrupt
 from trainer.lora import adapt_encoder
-from trainer.models import from_folder, parameters, prepare, save_model
+from trainer.models import from_folder, parameters, prepare
 from trainer.progress import Sample
-from trainer.scores import calibrated, calibration_error, class_figures, confidences, decided, mean_loss, probabilities
+from trainer.scores import (
+    calibrated,
+    calibration_error,
+    class_figures,
+    confidences,
+    cross_fitted,
+    decided,
+    mean_loss,
+    probabilities,
+)
 from trainer.seeds import seed_everything
 from trainer.snapshot import Classification, open_snapshot
 
@@ -77,7 +87,8 @@ class Classifier:
 def run(context: RunContext) -> StageResult:
     """Learn the classes of the train split, or go on, and hand back a classifier."""
     from trainer.encoder_trainer import Visits, make_trainer, plan_visits
-    from trainer.loop import Hook, go, load_best
+    from trainer.handing_back import HandingBack
+    from trainer.loop import Hook, go, prove, restore_best
 
     config = context.config
     base = context.inputs.get("base_model")
@@ -135,6 +146,15 @@ def run(context: RunContext) -> StageResult:
             for row, chance in zip(some, chances.tolist(), strict=True)
         ]
 
+    def figures_of(split: str, some: Sequence[Classification]) -> dict[str, Any]:
+        texts = cut_texts(tokenizer, [row.text for row in some], length)
+        found, expected = logits(model, texts), truth_of(some, classes)
+        if split == "selection":  # the temperature was fitted on these texts
+            figures = judged(cross_fitted(found, expected, many), expected, classes, many)
+        else:
+            figures = judged(found, expected, classes, many, temperature)
+        return {f"{split}_{name}": value for name, value in figures.items()} | {f"{split}_texts": len(some)}
+
     hook = Hook(
         context,
         sample=sample if config.samples else None,
@@ -148,11 +168,19 @@ def run(context: RunContext) -> StageResult:
     trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
     context.report.state("training")
     steps = go(trainer, context, hook)
-    best = load_best(context, hook, model)
-
-    context.report.state("measuring")
-    temperature = calibrated(logits(model, shown), truth, many) if shown else 1.0
-    metrics: dict[str, Any] = {
+    back = HandingBack(context, model, tokenizer, steps)
+    best = restore_best(back, hook)
+    if shown:
+        back.measure("temperature", lambda: {"temperature": calibrated(logits(model, shown), truth, many)})
+    temperature = float(back.metrics.get("temperature", 1.0))
+    model.config.touchstone = {
+        "classes": classes,
+        "many": many,
+        "scheme": scheme,
+        "temperature": temperature,
+        "max_length": length,
+    }
+    back.metrics |= {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
@@ -161,26 +189,18 @@ def run(context: RunContext) -> StageResult:
         "class_balance": dict(balance(rows, classes)),
         "temperature": temperature,
     }
+    back.save()
+    prove(back, hook, best)
+    context.report.state("measuring")
     for split, some in splits.items():
         if some:
-            texts = cut_texts(tokenizer, [row.text for row in some], length)
-            figures = judged(logits(model, texts), truth_of(some, classes), classes, many, temperature)
-            metrics |= {f"{split}_{name}": value for name, value in figures.items()} | {f"{split}_texts": len(some)}
+            back.measure(f"{split}_figures", partial(figures_of, split, some))
     if config.baseline and (held := splits["test"] or splits["selection"]):
         context.report.state("training the baseline")
         from trainer.baselines import tfidf_regression
 
-        metrics["baseline"] = tfidf_regression(rows, held, classes, many)
-    model.config.touchstone = {
-        "classes": classes,
-        "many": many,
-        "scheme": scheme,
-        "temperature": temperature,
-        "max_length": length,
-    }
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    return StageResult(metrics=metrics, model=folder, kind="classifier")
+        back.measure("baseline", lambda: {"baseline": tfidf_regression(rows, held, classes, many)})
+    return back.result("classifier")
 
 
 def cut_texts(tokenizer: Any, texts: Sequence[str], length: int) -> list[Encoded]:

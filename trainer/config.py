@@ -73,7 +73,7 @@ class PretrainConfig(Checkpointing):
         block_size: tokens in one packed block, at most context_length.
         batch_size: blocks in one step. accumulate: steps of backward to one of the optimiser.
         steps: optimiser steps, >= 1.
-        learning_rate: peak, > 0, reached after warmup_ratio of the steps, then a cosine to a tenth of it.
+        learning_rate: peak, > 0, null by size, reached after warmup_ratio of the steps, then a cosine to a tenth of it.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         heldout_documents: documents of the selection split used for bits per byte, >= 1.
         evaluations: how often bits per byte is measured on the way, >= 1.
@@ -88,7 +88,7 @@ class PretrainConfig(Checkpointing):
     batch_size: int = setting(32, low=1)
     accumulate: int = setting(1, low=1)
     steps: int = setting(800, low=1)
-    learning_rate: float = setting(3e-3, above=0, high=1)
+    learning_rate: float | None = setting(3e-3, above=0, high=1)
     warmup_ratio: float = setting(0.05, low=0, high=0.5)
     weight_decay: float = setting(0.01, low=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)
@@ -103,7 +103,7 @@ class SFTConfig(Adapting):
     Attributes:
         epochs: passes over the demonstrations, > 0.
         batch_size: demonstrations in one step. accumulate: steps of backward to one of the optimiser.
-        learning_rate: peak, > 0; linear to zero after warmup_ratio of the steps.
+        learning_rate: peak, > 0, null by size; linear to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         max_length: prompt and completion together, tokens; longer completions are cut, >= 8.
         evaluations: how often the loss on the selection split is measured, >= 1.
@@ -114,7 +114,7 @@ class SFTConfig(Adapting):
     epochs: float = setting(3.0, above=0, high=1000)
     batch_size: int = setting(32, low=1)
     accumulate: int = setting(1, low=1)
-    learning_rate: float = setting(1e-3, above=0, high=1)
+    learning_rate: float | None = setting(1e-3, above=0, high=1)
     warmup_ratio: float = setting(0.05, low=0, high=0.5)
     weight_decay: float = setting(0.0, low=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)
@@ -132,7 +132,7 @@ class RewardConfig(Adapting):
         epochs: passes over the pairs, > 0.
         batch_size: pairs in one step; pairs that share a response of a prompt stay in one batch.
         accumulate: steps of backward to one of the optimiser.
-        learning_rate: peak, > 0; cosine to zero after warmup_ratio of the steps.
+        learning_rate: peak, > 0, null by size; cosine to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         margin_scale: log-odds asked beyond zero of a pair of strength 3; strengths 0 to 3 ask for 0, 1/3, 2/3, 1
             times it. 0 is off.
@@ -152,7 +152,7 @@ class RewardConfig(Adapting):
     epochs: float = setting(2.0, above=0, high=1000)
     batch_size: int = setting(64, low=1)
     accumulate: int = setting(1, low=1)
-    learning_rate: float = setting(1e-3, above=0, high=1)
+    learning_rate: float | None = setting(1e-3, above=0, high=1)
     warmup_ratio: float = setting(0.05, low=0, high=0.5)
     weight_decay: float = setting(0.01, low=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)

@@ -30,7 +30,7 @@ class EncoderTraining(Checkpointing):
     Attributes:
         batch_size: texts in one step. accumulate: steps of backward to one of the optimiser.
         max_length: tokens of a text read at once, at most context_length; >= 8.
-        learning_rate: peak, > 0, reached after warmup_ratio of the steps, then linear to zero.
+        learning_rate: peak, > 0, null by size, reached after warmup_ratio of the steps, then linear to zero.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         evaluations: how often the selection split is measured, >= 1.
         samples: texts shown as training goes, 0 to 16.
@@ -39,7 +39,7 @@ class EncoderTraining(Checkpointing):
     batch_size: int = setting(32, low=1)
     accumulate: int = setting(1, low=1)
     max_length: int = setting(128, low=8, high=131072)
-    learning_rate: float = setting(1e-3, above=0, high=1)
+    learning_rate: float | None = setting(1e-3, above=0, high=1)
     warmup_ratio: float = setting(0.05, low=0, high=0.5)
     weight_decay: float = setting(0.01, low=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)
@@ -59,7 +59,7 @@ class MLMConfig(EncoderTraining, EncoderShape):
     """
 
     steps: int = setting(800, low=1)
-    learning_rate: float = setting(2e-3, above=0, high=1)
+    learning_rate: float | None = setting(2e-3, above=0, high=1)
     mask_share: float = setting(0.15, above=0, high=0.9)
     heldout_documents: int = setting(256, low=1)
 

@@ -80,8 +80,10 @@ class OnlineTraining(Adapting):
         steps: rollouts, each one optimiser step, >= 1.
         batch_size: completions in one backward. accumulate: backwards to a step; their product is the rollout.
         num_generations: completions to each prompt, >= 2, divides the rollout; each is judged against the others.
-        learning_rate: peak, > 0, linear to zero. max_grad_norm: gradient clipping, > 0.
-        beta: weight of the KL to the base model, > 0, so that it is always measured.
+        learning_rate: peak, > 0, null by size, linear to zero. max_grad_norm: gradient clipping, > 0.
+        beta: weight of the KL to the base model, >= 0; it is measured on the selection prompts at 0, too.
+        stop_on_alarm: whether a run ends that has nothing to learn from: completions that do not end, or rewards that
+            do not differ.
         reward_floor: share of selection pairs the reward model must agree with before a policy is trained against it;
             0 is off.
         missing_eos_penalty: the score of a completion without an end token, below zero by this much, >= 0.
@@ -98,9 +100,10 @@ class OnlineTraining(Adapting):
     batch_size: int = setting(96, low=2)
     accumulate: int = setting(1, low=1)
     num_generations: int = setting(4, low=2)
-    learning_rate: float = setting(5e-4, above=0, high=1)
+    learning_rate: float | None = setting(5e-4, above=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)
-    beta: float = setting(0.05, above=0)
+    beta: float = setting(0.05, low=0)
+    stop_on_alarm: bool = setting(True)
     reward_floor: float = setting(0.55, low=0, high=1)
     missing_eos_penalty: float = setting(3.0, low=0)
     max_new_tokens: int = setting(32, low=1)
@@ -118,7 +121,20 @@ class RLOOConfig(OnlineTraining):
 
 @dataclass(frozen=True)
 class GRPOConfig(OnlineTraining):
-    """Advantages in standard deviations of their prompt's completions; KL enters the loss, per token."""
+    """Advantages in standard deviations of their prompt's completions; KL enters the loss, per token.
+
+    Attributes:
+        loss_type: how tokens are averaged: "grpo" within each completion, then over them; "dapo" and "bnpo" over all
+            tokens of the step or of the batch; "dr_grpo" by the longest completion there may be.
+        scale_rewards: what advantages are divided by: the deviation of a prompt's "group", of the "batch", or "none".
+        clip_high: the ratio is clipped at 1 + this from above and 1 - 0.2 from below, > 0.
+
+    Source: Shao et al. 2024; Liu et al. 2025 (dr_grpo, no scaling); Yu et al. 2025 (dapo, clip higher).
+    """
+
+    loss_type: str = setting("grpo", choices=("grpo", "dapo", "bnpo", "dr_grpo"))
+    scale_rewards: str = setting("group", choices=("group", "batch", "none"))
+    clip_high: float = setting(0.2, above=0, high=1)
 
 
 @dataclass(frozen=True)
@@ -130,7 +146,7 @@ class PPOConfig(Adapting):
         iterations: rollouts, each followed by its updates, >= 1.
         rollout_batch: completions in one rollout, >= 2.
         ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
-        learning_rate: of the policy, > 0. value_learning_rate: of the critic; None is the same, but five
+        learning_rate: of the policy, > 0, null by size. value_learning_rate: of the critic; None is the same, but five
             times it for the critic `top` and twenty times it for `shared`.
         schedule: of both: "linear" to zero at the last iteration, or "constant".
         reward_floor: share of selection pairs the reward model must agree with before a policy is trained against it;
@@ -142,7 +158,7 @@ class PPOConfig(Adapting):
         critic: "top", the last layers of the reward model, which learn, on its lower ones, which do not; "separate", a
             whole copy of the reward model, which costs as much again as the policy; or "shared", a head on the policy's
             own trunk, which costs nothing and is blind at first.
-        critic_layers: how many layers learn in the critic `top`, >= 1.
+        critic_layers: how many layers learn in the critic `top`; 0 is a quarter of them, at least one.
         value_loss_weight: of the shared critic's loss beside the policy's, > 0.
         clip_range: the ratio is clipped to 1 ± this, in (0, 1). value_clip: the same for values, > 0.
         micro_batch: completions in one backward at most, >= 1; changes memory and speed, not the result.
@@ -165,7 +181,7 @@ class PPOConfig(Adapting):
     rollout_batch: int = setting(192, low=2)
     ppo_epochs: int = setting(2, low=1)
     minibatches: int = setting(2, low=1)
-    learning_rate: float = setting(1e-3, above=0, high=1)
+    learning_rate: float | None = setting(1e-3, above=0, high=1)
     value_learning_rate: float | None = setting(None, above=0, high=1)
     schedule: str = setting("linear", choices=("linear", "constant"))
     reward_floor: float = setting(0.55, low=0, high=1)
@@ -173,7 +189,7 @@ class PPOConfig(Adapting):
     kl_target: float = setting(0.0, low=0)
     kl_gain: float = setting(0.1, above=0, high=1)
     critic: str = setting("top", choices=("top", "separate", "shared"))
-    critic_layers: int = setting(1, low=1)
+    critic_layers: int = setting(0, low=0)
     value_loss_weight: float = setting(1.0, above=0)
     clip_range: float = setting(0.2, above=0, high=1)
     value_clip: float = setting(0.2, above=0)

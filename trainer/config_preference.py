@@ -14,7 +14,7 @@ class PreferenceTraining(Adapting):
     Attributes:
         epochs: passes over the rows, > 0.
         batch_size: rows in one step. accumulate: steps of backward to one of the optimiser.
-        learning_rate: peak, > 0; linear to zero after warmup_ratio of the steps.
+        learning_rate: peak, > 0, null by size; linear to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         beta: how strongly the policy is held near the base model, > 0.
         max_length: prompt and completion together, tokens; longer rows are left out and counted, >= 8.
@@ -26,7 +26,7 @@ class PreferenceTraining(Adapting):
     epochs: float = setting(1.0, above=0, high=1000)
     batch_size: int = setting(32, low=1)
     accumulate: int = setting(1, low=1)
-    learning_rate: float = setting(1e-4, above=0, high=1)
+    learning_rate: float | None = setting(1e-4, above=0, high=1)
     warmup_ratio: float = setting(0.1, low=0, high=0.5)
     weight_decay: float = setting(0.0, low=0, high=1)
     max_grad_norm: float = setting(1.0, above=0)

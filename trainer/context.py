@@ -63,6 +63,18 @@ class RunContext:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Why a made model is not to be served.
+
+    Attributes:
+        name: steady, for programs. text: a sentence.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class StageResult:
     """What a recipe made.
 
@@ -70,8 +82,12 @@ class StageResult:
         metrics: figures for result.json; numbers, strings, lists and dicts of them.
         model: folder of the made model, still aside; the command writes its manifest and renames it to model/.
         kind: what the folder holds; needed when `model` is given.
+        faults: why the model is not to be served; none of a sound one.
+        config: what the stage ran with, filled in by the command.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
     model: Path | None = None
     kind: ModelKind = "policy"
+    faults: tuple[Fault, ...] = ()
+    config: Any = None

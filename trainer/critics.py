@@ -184,13 +184,19 @@ def make_critic(
     critic: Critic | None = None
     if config.critic == "top":
         try:
-            critic = TopCritic(reward.model, *constants, layers=config.critic_layers)
+            depth = int(reward.model.config.get_text_config().num_hidden_layers)
+            critic = TopCritic(reward.model, *constants, layers=learning_layers(config, depth))
         except Unsplittable as unsplittable:
             tell(f"{unsplittable}: its critic is a whole copy of it")
     critic = critic or Critic(copy.deepcopy(reward.model), *constants)
     critic.requires_grad_(True)
     adapt(critic.trunk, config.lora)
     return critic
+
+
+def learning_layers(config: PPOConfig, depth: int) -> int:
+    """Layers that learn in the critic `top` of a reward model of so many."""
+    return config.critic_layers or max(1, depth // 4)
 
 
 def last_layers(trunk: Any, entry: int) -> Any:

@@ -7,6 +7,8 @@ Special tokens written in a text are read as plain characters: nothing of it is 
 from __future__ import annotations
 
 import math
+import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.errors import ConfigInvalid, DataUnusable, ModelCorrupt
+from trainer.memory import in_batches
 from trainer.models import from_folder, prepare
+from trainer.passes import measuring
+from trainer.sampling import context_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -124,13 +129,7 @@ def make_encoder(
 
 def room(model: Any, max_length: int) -> int:
     """Tokens that are read at once: max_length, or what the model was made for if that is less."""
-    made_for = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_length)
-    embeddings = getattr(getattr(model, "base_model", None), "embeddings", None)
-    positions = getattr(embeddings, "position_embeddings", None)
-    padding = getattr(positions, "padding_idx", None)
-    if padding is not None:  # as RoBERTa's: rows up to the padding's stand for nothing
-        made_for -= padding + 1
-    return min(max_length, made_for)
+    return min(max_length, context_length(model) or max_length)
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Encoded]:
@@ -145,11 +144,33 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     for text, ids, offsets, special in zip(
         texts, out["input_ids"], out["offset_mapping"], out["special_tokens_mask"], strict=True
     ):
-        one = Encoded(list(ids), [trim(text, *offset) for offset in offsets], list(special))
+        whole = lengthened(text, [trim(text, *offset) for offset in offsets])
+        one = Encoded(list(ids), whole, list(special))
         if not any(special):
             one = Encoded([*one.ids, end], [*one.offsets, (0, 0)], [*one.is_special, 1])
         encoded.append(one)
     return encoded
+
+
+def lengthened(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Offsets of tokens, each end moved over the signs behind it that no token covers and that stand on its character.
+
+    Normalisers drop accents written apart, variation selectors and joiners. What is left of `café` then ends before its
+    accent, and a span that was marked with it could never come back.
+    """
+    starts = [*sorted({start for start, end in offsets if end > start}), len(text)]
+    found = []
+    for start, end in offsets:
+        limit = starts[bisect_left(starts, end)]
+        while start < end < limit and stands_on_another(text[end]):
+            end += 1
+        found.append((start, end))
+    return found
+
+
+def stands_on_another(sign: str) -> bool:
+    """Whether a sign is no character of its own: a mark, a variation selector or a joiner."""
+    return unicodedata.category(sign) in ("Mn", "Mc", "Me") or sign in "\u200c\u200d"
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -218,23 +239,23 @@ def ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
     return torch.tensor([token for token in range(len(tokenizer)) if token not in special])
 
 
-@torch.no_grad()
-def logits_of(model: Any, rows: Sequence[Sequence[int]], pad_id: int, batch_size: int = 64) -> list[torch.Tensor]:
+def logits_of(
+    model: Any, rows: Sequence[Sequence[int]], pad_id: int, batch_size: int | None = None
+) -> list[torch.Tensor]:
     """Logits of each row of ids on the CPU: (C,) of a classifier, (T, C) of a model that answers per token.
 
-    Rows of like length share a batch; padding changes nothing.
+    Rows of like length share a batch, of `batch_size` rows at most; padding changes nothing.
     """
-    was_training = model.training
-    model.eval()
-    order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
     out: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-    for start in range(0, len(order), batch_size):
-        numbers = order[start : start + batch_size]
+
+    def apply(numbers: list[int]) -> None:
         ids, is_token = pad([rows[n] for n in numbers], pad_id), pad([[1] * len(rows[n]) for n in numbers], 0)
         logits = model(input_ids=ids.to(model.device), attention_mask=is_token.to(model.device)).logits.float().cpu()
         for place, number in enumerate(numbers):
             out[number] = logits[place, : len(rows[number])] if logits.dim() == 3 else logits[place]
-    model.train(was_training)
+
+    with measuring(model):
+        in_batches([len(row) for row in rows], apply, batch_size)
     return out
 
 

@@ -53,6 +53,12 @@ class ConfigInvalid(TrainerError):
     kind = "config"
 
 
+class NothingToLearn(TrainerError):
+    """What a run would learn from tells nothing apart: every answer is cut off, or all get the same reward."""
+
+    kind = "config"
+
+
 class RunDiverged(TrainerError):
     """A loss, gradient or reward stopped being a number, or left the bounds the config set."""
 

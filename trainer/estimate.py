@@ -17,6 +17,8 @@ from typing import Any
 
 FLOAT = 4  # bytes
 HIDDEN_KEPT, INTERMEDIATE_KEPT, LOGITS_KEPT = 18, 6, 4
+HIDDEN_HELD, INTERMEDIATE_HELD, LOGITS_HELD = 6, 3, 3  # of one layer, where nothing is kept for a backward
+CHUNK = 2**24  # logits at once, as in `passes`, which needs torch
 ADAPTED = 1.25  # of the activations, where adapters run beside the layers
 LIBRARIES = 600 * 2**20  # torch, transformers and TRL, loaded; bytes
 PAIRS = ("reward", "dpo")  # a row is two sequences
@@ -42,6 +44,8 @@ class Estimate:
     Attributes:
         weights: of every model held, frozen ones too. gradients, optimiser: of what is trained.
         activations: of `sequences` of `length` tokens at once. libraries: the code itself.
+        states: what PPO's critic of a few layers holds of a rollout.
+        passes: what measuring takes beyond what learning holds, which it has let go by then.
         parameters, trained: of the model that is trained.
     """
 
@@ -50,6 +54,8 @@ class Estimate:
     optimiser: int
     activations: int
     libraries: int
+    states: int
+    passes: int
     sequences: int
     length: int
     parameters: int
@@ -57,7 +63,8 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimiser + self.activations + self.libraries
+        learning = self.weights + self.gradients + self.optimiser + self.activations + self.libraries
+        return learning + self.states + self.passes
 
     def as_json(self) -> dict[str, int]:
         return {**asdict(self), "total": self.total}
@@ -70,7 +77,7 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         length: tokens of the longest sequence; by default as long as the config allows.
         rows: at once; by default the config's.
     """
-    from trainer.memory import rows_at_once
+    from trainer.memory import Budget, rows_at_once
 
     base = paths.get("base_model")
     shape = shape_of(base) if base is not None else shape_from_scratch(config, paths.get("tokenizer"))
@@ -99,12 +106,23 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         per_token = int(per_token * (1 + critic_share(config, judge.layers)))
     if lora is not None:
         per_token = int(per_token * ADAPTED)
+    activations = FLOAT * sequences * length * (per_token + vocabulary)
+    gradients, optimiser = (FLOAT * trained, 2 * FLOAT * trained) if learns else (0, 0)
+    states = 0
+    if stage == "ppo" and config.critic == "top":
+        states = FLOAT * (rows or config.rollout_batch) * length * judge.hidden
+    measuring = pass_activations(shape, length if rows == 1 else max(length, Budget.usual))
+    released = gradients + activations
+    if stage == "reward" and config.normalise_samples:  # the base policy writes what the reward is scaled on
+        measuring, released = measuring + FLOAT * shape.parameters, released + optimiser
     return Estimate(
         weights=FLOAT * sum(held),
-        gradients=FLOAT * trained if learns else 0,
-        optimiser=2 * FLOAT * trained if learns else 0,
-        activations=FLOAT * sequences * length * (per_token + vocabulary),
+        gradients=gradients,
+        optimiser=optimiser,
+        activations=activations,
         libraries=LIBRARIES,
+        states=states,
+        passes=max(0, measuring - released) if learns else 0,
         sequences=sequences,
         length=length,
         parameters=shape.parameters,
@@ -112,9 +130,16 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
     )
 
 
+def pass_activations(shape: Shape, tokens: int) -> int:
+    """Bytes of a forward of so many tokens that keeps nothing for a backward, with its cache and a chunk of logits."""
+    each = HIDDEN_HELD * shape.hidden + INTERMEDIATE_HELD * shape.intermediate + 2 * shape.layers * shape.hidden
+    return FLOAT * (tokens * each + LOGITS_HELD * min(tokens * shape.vocabulary, CHUNK))
+
+
 def critic_share(config: Any, layers: int) -> float:
     """How much of a reward model of so many layers learns as PPO's critic, 0 to 1."""
-    return {"separate": 1.0, "top": min(1.0, config.critic_layers / max(layers, 1)), "shared": 0.0}[config.critic]
+    top = config.critic_layers or max(1, layers // 4)  # as critics.learning_layers, which needs torch
+    return {"separate": 1.0, "top": min(1.0, top / max(layers, 1)), "shared": 0.0}[config.critic]
 
 
 def critic_parameters(config: Any, judge: Shape) -> int:
@@ -226,6 +251,12 @@ def too_large(stage: str, config: Any, paths: Mapping[str, Path]) -> str:
     except (OSError, ValueError, KeyError, AttributeError):
         return "Use a machine with more memory, or train on less at once."
     have, where = free_memory()
+    if need.total <= have:
+        return (
+            f"By its formula a single row needs about {size(need.total)}, and {where} has {size(have)} free now. "
+            "Something else may have held memory meanwhile: retry when less runs here, or use shorter texts "
+            "(max_length), lora, or a smaller base model."
+        )
     parts = {"weights": need.weights, "gradients": need.gradients, "optimiser": need.optimiser}
     parts |= {"activations of one row": need.activations, "libraries": need.libraries}
     told = ", ".join(f"{name} {size(count)}" for name, count in parts.items())

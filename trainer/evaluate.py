@@ -29,10 +29,12 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
 from trainer.evaluate_texts import HeldOut
 from trainer.generate import Generator, drawing, write_lines
+from trainer.memory import in_batches
 from trainer.models import load_tokenizer
+from trainer.passes import answer_figures
 from trainer.reward import RewardModel, calibration_error, reward_gap
-from trainer.rollouts import answer_log_probs, context_room, distinct_prompts, fitting, lay_out, repetition
-from trainer.sampling import Drawn, end_ids, length_buckets
+from trainer.rollouts import context_room, distinct_prompts, fitting, lay_out, repetition
+from trainer.sampling import Drawn, end_ids
 from trainer.scoring import load_judge, scorer
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, Preference, open_snapshot
@@ -284,16 +286,20 @@ def token_figures(
     rollout = lay_out(
         answers.prompt_ids, completions, unscored, pad_id=pad_id, eos_ids=end_ids(model), missing_eos_score=0.0
     )
-    log_ratio = 0.0
-    for batch in length_buckets([len(ids) for ids in completions], context.config.batch_size):
+
+    def apply(batch: list[int]) -> None:
         rows = torch.tensor(batch, device=model.device)
         inputs, length = rollout.inputs(rows)
         is_answer = rollout.is_answer[rows, :length]
-        logits, log_probs = answer_log_probs(model, length, temperature, **inputs)
-        rollout.entropy[rows, :length] = ppo_math.token_entropy(logits, temperature) * is_answer
+        log_probs, entropy = answer_figures(model, length, temperature, **inputs)
+        rollout.entropy[rows, :length] = entropy * is_answer
         if reference is not None:
-            _, ref_log_probs = answer_log_probs(reference, length, temperature, **inputs)
-            log_ratio += float(((log_probs - ref_log_probs) * is_answer).sum())
+            ref_log_probs, _ = answer_figures(reference, length, temperature, **inputs)
+            rollout.log_probs[rows, :length] = (log_probs - ref_log_probs) * is_answer
+
+    lengths = [len(prompt) + len(ids) for prompt, ids in zip(answers.prompt_ids, completions, strict=True)]
+    in_batches(lengths, apply, context.config.batch_size)
+    log_ratio = float(rollout.log_probs.sum())
     return float(ppo_math.masked_mean(rollout.entropy, rollout.is_answer)), log_ratio / len(completions)
 
 

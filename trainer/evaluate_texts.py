@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from trainer.columns import decode_document, encode_completions, encode_documents, encode_prompts
-from trainer.pretrain import Part, nats_of, read_windows
+from trainer.columns import encode_completions, encode_documents, encode_prompts
+from trainer.pretrain import Part, nats_of, predicted_bytes, read_windows
 from trainer.snapshot import Demonstration, Document, Snapshot, open_snapshot
 
 LONGEST = 1024  # tokens read at once, where a model takes more
@@ -71,7 +71,7 @@ def of_documents(
 ) -> dict[str, Any] | None:
     """Figures of documents, all of each but its first token; None where there is none of two tokens."""
     rows = [row for row in encode_documents(tokenizer, documents) if len(row) > 1]
-    size = sum(len(decode_document(tokenizer, row[1:]).encode()) for row in rows)
+    size = sum(predicted_bytes(tokenizer, row) for row in rows)
     found = surprise(model, tokenizer, [part for row in rows for part in read_windows(row, context)], size)
     return found and {"texts": len(rows), **found}
 

@@ -9,23 +9,27 @@ from __future__ import annotations
 import math
 import random
 import shutil
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from trainer.chat_format import ends_of
 from trainer.checkpoints import checkpoint_step, fresh_folder, newest_checkpoint, rename_into_place
 from trainer.columns import decode_completion
 from trainer.context import RunContext
-from trainer.errors import RunDiverged, StopRequested
+from trainer.errors import ModelCorrupt, OutOfMemory, RunDiverged, StopRequested, TrainerError
+from trainer.handing_back import HandingBack, reason
 from trainer.launch import assert_as_many, wait_for_all
+from trainer.memory import let_go
 from trainer.models import sharded, whole_weights
+from trainer.passes import continuations, measuring
 from trainer.progress import Bounds, Buckets, Sample, Ticker
 from trainer.run_trainer import CALMER, gather_uneven, no_smaller
 from trainer.seeds import stable_seed
+from trainer.weights import FILE, differing, load_weights, own_weights, read_weights, write_weights
 
 STEP_SECONDS = 1.0  # between two lines that say how far the run is
 SAMPLE_SHARE = 0.1
@@ -113,6 +117,7 @@ class Hook(TrainerCallback):
         self.step_due = Ticker(STEP_SECONDS)
         self.checkpoint_due = Ticker(context.config.checkpoint_seconds)
         self.stopped = False
+        self.wants_stop = False  # set by whoever sees that going on is of no use; the run ends well, with what it has
         self.just_measured: dict[str, float] = {}
         self.measured: list[tuple[int, dict[str, float]]] = []  # (step, figures), oldest first
 
@@ -135,6 +140,8 @@ class Hook(TrainerCallback):
             self.look(model, state, control)
         if self.sample is not None and (planned(step, of, round(1 / SAMPLE_SHARE)) or step == 1):
             self.context.report.samples(step, self.sample(model))
+        if self.wants_stop:
+            control.should_training_stop = True
         if stop and not at_end:
             self.stopped = True
             control.should_training_stop = True
@@ -147,11 +154,16 @@ class Hook(TrainerCallback):
     def look(self, model: Any, state: Any, control: Any) -> None:
         """Measure on the selection split, keep the weights if they are the best so far, stop if patience ran out."""
         assert self.measure is not None
-        was_training = model.training
-        model.eval()
-        with torch.no_grad():
-            figures = self.measure(model)
-        model.train(was_training)
+        try:
+            with measuring(model):
+                figures = self.measure(model)
+        except Exception as error:
+            if isinstance(error, TrainerError) and not isinstance(error, OutOfMemory):
+                raise
+            traceback.print_exc()
+            told = f"The selection split could not be measured: {reason(error)} Training goes on without it."
+            self.context.report.alarm(state.global_step, "not_measured", told)
+            return
         check_finite(figures, state.global_step)
         if self.better is not None and all(figures[self.better] < past[self.better] for _, past in self.measured):
             keep_best(self.context, model, state.global_step)
@@ -184,6 +196,12 @@ class Hook(TrainerCallback):
             self.context.report.metrics(state.global_step, state.max_steps, figures | self.just_measured, bounds)
         self.just_measured = {}
 
+    def figures_at(self, step: int | None) -> dict[str, float]:
+        """What was measured at a step, by default at the last one measured; empty where nothing was."""
+        if not self.measured:
+            return {}
+        return dict(dict(self.measured).get(step, self.measured[-1][1]) if step is not None else self.measured[-1][1])
+
     @property
     def best_step(self) -> int | None:
         """Step of the lowest `better` figure, None before the first measurement or when the last weights are kept."""
@@ -213,35 +231,60 @@ def check_finite(figures: Mapping[str, float], step: int) -> None:
             )
 
 
-def keep_best(context: RunContext, model: PreTrainedModel, step: int) -> None:
-    """Save weights as the best so far; the folder's name says of which step."""
-    weights = whole_weights(model)
+def keep_best(context: RunContext, model: PreTrainedModel, step: int, without: str | None = None) -> None:
+    """Keep weights as the best so far; the folder's name says of which step.
+
+    Args:
+        without: parts whose names begin so are not kept.
+    """
+    weights = whole_weights(model) or own_weights(model, without)
     if not context.leads:
         return
     aside = fresh_folder(context.checkpoints / ".best.aside")
-    model.save_pretrained(str(aside), state_dict=weights)
+    write_weights(aside / FILE, weights)
     for older in context.checkpoints.glob("best-*"):
         shutil.rmtree(older)
     rename_into_place(aside, context.checkpoints / f"best-{step}")
 
 
-def load_best(context: RunContext, hook: Hook, model: PreTrainedModel) -> int | None:
-    """Put the best weights into `model` and return their step; None (and no change) if the last ones are the best."""
-    from safetensors.torch import load_file, load_model
+def load_best(context: RunContext, step: int | None, model: PreTrainedModel, without: str | None = None) -> int | None:
+    """Put the best weights, those of `step`, into `model` and return the step; None (and no change) if none were kept.
 
+    Raises:
+        ModelCorrupt: a tensor is missing, unknown, or not what was kept.
+    """
     wait_for_all()
-    folder = context.checkpoints / f"best-{hook.best_step}"
-    if hook.best_step is None or not folder.is_dir():
+    folder = context.checkpoints / f"best-{step}"
+    if step is None or not folder.is_dir():
         return None
     if sharded(model):
         from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-        options = StateDictOptions(full_state_dict=True, strict=False)
-        whole: dict[str, Any] = dict(load_file(folder / "model.safetensors"))
-        set_model_state_dict(model, whole, options=options)
+        whole: dict[str, Any] = dict(read_weights(folder / FILE))
+        set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, strict=True))
+        if different := differing(whole, whole_weights(model) or {}):
+            raise ModelCorrupt(f"{len(different)} tensors did not come back as they were kept, {different[0]} first.")
     else:
-        load_model(model, folder / "model.safetensors", strict=False)
-    return hook.best_step
+        load_weights(model, folder / FILE, without)
+    return step
+
+
+def restore_best(back: HandingBack, hook: Hook) -> int | None:
+    """Put the best weights into the model, and the figures they were chosen by into the metrics; their step if any."""
+    best = back.restore(lambda: load_best(back.context, hook.best_step, back.model))
+    back.metrics |= hook.figures_at(best)
+    return best
+
+
+def prove(back: HandingBack, hook: Hook, best: int | None) -> None:
+    """Measure the model handed back as it was measured at its step. See `HandingBack.prove`."""
+
+    def again() -> dict[str, float]:
+        assert hook.measure is not None
+        with measuring(back.model):
+            return hook.measure(back.model)
+
+    back.prove(hook.figures_at(best), again)
 
 
 def agreed(*wishes: bool, device: torch.device) -> tuple[bool, ...]:
@@ -274,55 +317,20 @@ def go(trainer: Any, context: RunContext, hook: Hook) -> int:
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     if hook.stopped:
         raise StopRequested
+    release(trainer)
     steps: int = trainer.state.global_step
     return steps
 
 
-def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of ids as (ids, is_token), both (B, T), padded on the left, as decoding needs it."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
-    is_token = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    return ids, is_token
-
-
-@torch.no_grad()
-def continue_rows(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[Sequence[int]],
-    max_new_tokens: int,
-    seed: int | None = None,
-) -> list[list[int]]:
-    """What the model writes after each row of ids, up to and with its end token.
-
-    Greedy without a seed; sampled at temperature 1 with one, without touching the run's own random state.
-    """
-    was_training, ends = model.training, ends_of(tokenizer)
-    model.eval()
-    ids, is_token = pad_left(rows, tokenizer.pad_token_id)
-    settings: dict[str, Any] = {"do_sample": seed is not None}
-    if seed is not None:
-        settings |= {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    with torch.random.fork_rng():
-        if seed is not None:
-            torch.manual_seed(seed)
-        out = cast(Any, model).generate(
-            input_ids=ids.to(model.device),
-            attention_mask=is_token.to(model.device),
-            max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=ends,
-            **settings,
-        )
-    model.train(was_training)
-    return [cut_at_end(row, ends) for row in out[:, ids.shape[1] :].tolist()]
-
-
-def cut_at_end(row: list[int], ends: Sequence[int]) -> list[int]:
-    """The row up to and with its first end token; all of it when there is none."""
-    place = next((place for place, token in enumerate(row) if token in ends), len(row))
-    return row[: place + 1]
+def release(trainer: Any) -> None:
+    """Let go of what only training needed, gradients and moments: what is measured afterwards has their memory."""
+    if sharded(trainer.model):
+        return
+    trainer.model.zero_grad(set_to_none=True)
+    trainer.optimizer = trainer.lr_scheduler = None
+    trainer.callback_handler.optimizer = trainer.callback_handler.lr_scheduler = None
+    trainer.accelerator.free_memory()
+    let_go()
 
 
 def answers(
@@ -331,7 +339,7 @@ def answers(
     """A sampler of fixed prompts for the hook: greedy, so that what changes is the model."""
 
     def sample(model: PreTrainedModel) -> list[Sample]:
-        written = continue_rows(model, tokenizer, rows, max_new_tokens)
+        written = continuations(model, rows, max_new_tokens)
         return [
             {"prompt": text, "text": decode_completion(tokenizer, row)}
             for text, row in zip(texts, written, strict=True)

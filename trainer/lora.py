@@ -71,7 +71,8 @@ def adapters(model: Any) -> list[tuple[str, Any]]:
 
 def merge(model: Any) -> None:
     """Add each adapter to the weights beside it and take it out, in place; nothing in an ordinary model."""
-    for name, layer in adapters(model):
+    # Innermost first: adapters of several fused weights of one module stand one around another.
+    for name, layer in reversed(adapters(model)):
         layer.merge()
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer.get_base_layer())
@@ -105,6 +106,11 @@ class Base(nn.Module):
     @property
     def config(self) -> Any:
         return self.policy[0].config
+
+    @property
+    def base_model(self) -> Any:
+        """The trunk, as of any model."""
+        return self.policy[0].base_model
 
     @property
     def device(self) -> Any:

@@ -3,6 +3,9 @@
 A run that ran out is begun again from its last checkpoint with every batch cut into twice as many pieces, each with a
 backward of its own: the batch, its order and the optimiser's steps stay as they were, so the outcome differs by
 rounding only. When a piece is a single row and still does not fit, the run fails with what it would need.
+
+Passes that only measure or sample (`in_batches`) are not part of that: they take as many rows at once as a budget of
+tokens allows, and halve the budget when memory runs out, without beginning again.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ import gc
 import itertools
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainer.checkpoints import write_json
+from trainer.errors import OutOfMemory
 
 NOTE = "memory.json"
 # Here the rows at once change memory and speed, never what comes out.
@@ -94,3 +99,64 @@ def cut(rows: list[Any], count: int) -> list[list[Any]]:
     count = max(1, min(count, len(rows)))
     bounds = [len(rows) * place // count for place in range(count + 1)]
     return [rows[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+class Budget:
+    """Tokens, padding included, that go through a model at once where nothing is learnt; fewer since memory ran out."""
+
+    usual = 8192
+
+    def __init__(self) -> None:
+        self.tokens = self.usual
+
+    def begin(self, pieces: int) -> None:
+        """At the start of a run whose batches are cut into so many pieces: it has met its limit before."""
+        self.tokens = max(1, self.usual // pieces)
+
+
+BUDGET = Budget()
+
+
+CACHED = 0.25  # of a token in a forward: what one costs that is sampled, of which keys and values are kept alone
+
+
+def in_batches(
+    lengths: Sequence[int], apply: Callable[[list[int]], None], most: int | None = None, weight: float = 1.0
+) -> None:
+    """Call `apply` with numbers of rows, every row once, as many together as the budget allows, longest first.
+
+    Args:
+        lengths: tokens of each row while it is worked on.
+        apply: called again with fewer rows where memory ran out, so it must not matter if a call is repeated.
+        most: rows together at most; None is as the budget says.
+        weight: what a token costs of one that goes through a forward.
+
+    Raises:
+        OutOfMemory: a single row does not fit.
+    """
+    left = sorted(range(len(lengths)), key=lambda number: (lengths[number], number))
+    while left:
+        width = max(1, lengths[left[-1]])
+        size = min(len(left), max(1, int(BUDGET.tokens / (width * weight))), most or len(left))
+        if fits(apply, left[-size:][::-1]):
+            del left[-size:]
+        elif size == 1:
+            raise OutOfMemory(
+                f"Memory ran out while one sequence of {width} tokens was measured by itself.",
+                remedy="Use shorter texts (max_length, max_new_tokens), a smaller model, or a larger machine.",
+            )
+        else:
+            BUDGET.tokens = max(1, int(size * width * weight / 2))
+
+
+def fits(apply: Callable[[list[int]], None], batch: list[int]) -> bool:
+    """Whether memory sufficed for a batch; what a failed try held is given back."""
+    try:
+        apply(batch)
+    except Exception as error:
+        if not ran_out(error):
+            raise
+    else:
+        return True
+    let_go()  # out here the error is gone, and with it the frames that held what did not fit
+    return False

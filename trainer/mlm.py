@@ -25,11 +25,14 @@ from trainer.encoders import (
     make_encoder,
     mask_tokens,
     ordinary_tokens,
+    pad,
     room,
     windows,
 )
 from trainer.errors import DataUnusable
-from trainer.models import parameters, save_model
+from trainer.memory import in_batches
+from trainer.models import parameters
+from trainer.passes import masked_logits, measuring
 from trainer.progress import Sample
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Snapshot, open_snapshot
@@ -44,7 +47,8 @@ Masked = tuple[list[int], list[int]]
 def run(context: RunContext) -> StageResult:
     """Train to `steps`, or go on, and hand back an encoder with its tokenizer."""
     from trainer.encoder_trainer import Visits, make_trainer, plan_visits
-    from trainer.loop import Hook, go
+    from trainer.handing_back import HandingBack
+    from trainer.loop import Hook, go, prove
 
     config = context.config
     base = context.inputs.get("base_model")
@@ -88,16 +92,17 @@ def run(context: RunContext) -> StageResult:
     context.report.state("training")
     steps = go(trainer, context, hook)
 
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    metrics = hook.measured[-1][1] | {
+    back = HandingBack(context, model, tokenizer, steps)
+    back.metrics |= hook.figures_at(None) | {
         "steps": steps,
         "parameters": parameters(model),
         "train_documents": len(train),
         "train_tokens": sum(len(row.ids) for row in rows),
         "epochs": wanted * config.batch_size / len(rows),
     }
-    return StageResult(metrics=metrics, model=folder, kind="encoder")
+    back.save()
+    prove(back, hook, None)
+    return back.result("encoder")
 
 
 def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
@@ -127,14 +132,28 @@ def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict
     Returns:
         selection_masked_loss: nats a picked token. selection_masked_accuracy: share guessed right.
     """
-    nats, right, asked = 0.0, 0, 0
-    for (_, labels), logits in zip(questions, logits_of(model, [ids for ids, _ in questions], pad_id), strict=True):
-        places = [place for place, label in enumerate(labels) if label != IGNORED]
-        truth = torch.tensor([labels[place] for place in places])
-        nats += float(nn.functional.cross_entropy(logits[places], truth, reduction="sum"))
-        right += int((logits[places].argmax(-1) == truth).sum())
-        asked += len(places)
-    return {"selection_masked_loss": nats / max(asked, 1), "selection_masked_accuracy": right / max(asked, 1)}
+    nats, right = torch.zeros(len(questions)), torch.zeros(len(questions))
+
+    def apply(numbers: list[int]) -> None:
+        ids, labels = pad([questions[n][0] for n in numbers], pad_id), pad([questions[n][1] for n in numbers], IGNORED)
+        is_token = pad([[1] * len(questions[n][0]) for n in numbers], 0)
+        ids, labels, is_token = ids.to(model.device), labels.to(model.device), is_token.to(model.device)
+        is_asked = labels != IGNORED
+        rows = torch.tensor(numbers)[torch.nonzero(is_asked)[:, 0].cpu()]  # the question that each token asked is of
+        nats[numbers] = right[numbers] = 0.0
+        for some, logits in masked_logits(model, is_asked, input_ids=ids, attention_mask=is_token):
+            truth = labels[is_asked][some]
+            loss = nn.functional.cross_entropy(logits.float(), truth, reduction="none")
+            nats.index_add_(0, rows[some.cpu()], loss.cpu())
+            right.index_add_(0, rows[some.cpu()], (logits.argmax(-1) == truth).float().cpu())
+
+    with measuring(model):
+        in_batches([len(ids) for ids, _ in questions], apply)
+    asked = max(1, sum(label != IGNORED for _, labels in questions for label in labels))
+    return {
+        "selection_masked_loss": float(nats.sum()) / asked,
+        "selection_masked_accuracy": float(right.sum()) / asked,
+    }
 
 
 def fillings(tokenizer: Any, rows: Sequence[Encoded]) -> Callable[[Any], list[Sample]]:

@@ -17,17 +17,19 @@ import torch
 from trainer.chat_format import ends_of
 from trainer.columns import encode_prompts
 from trainer.context import RunContext, StageResult
-from trainer.errors import DataUnusable
-from trainer.loop import Hook, answers, common_arguments, continue_rows, go, load_best, plan_batches
+from trainer.errors import DataUnusable, NothingToLearn
+from trainer.handing_back import HandingBack
+from trainer.loop import Hook, answers, common_arguments, go, plan_batches, prove, restore_best
 from trainer.lora import Base, adapt
-from trainer.models import load_policy, load_tokenizer, parameters, save_model
+from trainer.models import load_policy, load_tokenizer, parameters
+from trainer.passes import continuations, share_that_ends
+from trainer.ppo_alarms import FLAT_IN_A_ROW, Alarm, is_flat, of_first_rollout
 from trainer.ppo_math import score_with_eos_rule
 from trainer.preference import completion_logps
 from trainer.rollouts import context_room, distinct_prompts, generation_arguments
 from trainer.run_trainer import RolloutTrainer
 from trainer.scoring import Judge, Scores, load_terms
 from trainer.seeds import seed_everything, stable_seed
-from trainer.sft import eos_rate
 from trainer.snapshot import Messages, open_snapshot
 
 WATCHED_PROMPTS = 64
@@ -61,7 +63,7 @@ def run(context: RunContext) -> StageResult:
 
     def measure(model: Any) -> dict[str, float]:
         seed = stable_seed(context.seed, stage, "watch") % 2**32
-        written = continue_rows(model, tokenizer, watched_ids, config.max_new_tokens, seed)
+        written = continuations(model, watched_ids, config.max_new_tokens, seed)
         rows = list(zip(watched_ids, written, strict=True))
         pad_id = tokenizer.pad_token_id
         judged = judge(watched_ids, written)
@@ -87,19 +89,22 @@ def run(context: RunContext) -> StageResult:
     context.report.state("training")
     steps = go(trainer, context, hook)
 
-    best = load_best(context, hook, model)
-    metrics: dict[str, Any] = dict(hook.measured)[best] if best is not None else dict(hook.measured[-1][1])
-    metrics |= {
+    back = HandingBack(context, model, tokenizer, steps)
+    best = restore_best(back, hook)
+    back.metrics |= {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
         "train_prompts": len(prompts),
         "left_out": len(all_prompts) - len(prompts),
-        "eos_rate": eos_rate(model, tokenizer, watched_ids, config.max_new_tokens),
     }
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    return StageResult(metrics=metrics, model=folder, kind="policy")
+    if config.lora is None:
+        back.save()
+    prove(back, hook, best)
+    if config.lora is not None:  # saving merges the adapters, and without them there is no reference to measure KL to
+        back.save()
+    back.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, watched_ids, config.max_new_tokens)})
+    return back.result()
 
 
 def penalised(judged: Scores, completions: Sequence[Sequence[int]], ends: Sequence[int], config: Any) -> torch.Tensor:
@@ -113,16 +118,67 @@ def means(judged: Scores) -> dict[str, float]:
     return {f"reward_{name}": float(part.mean()) for name, part in judged.apart().items()}
 
 
-def reward_function(tokenizer: Any, judge: Judge, config: Any) -> Callable[..., list[float]]:
+class Rollouts:
+    """Looks at each rollout's rewards: whether completions end, and whether those of one prompt are told apart.
+
+    Attributes:
+        flat: rollouts in a row in which no prompt's completions differ in reward.
+    """
+
+    def __init__(self, context: RunContext, hook: Hook) -> None:
+        self.context, self.hook = context, hook
+        self.flat = 0
+
+    def look(self, rewards: torch.Tensor, ends: torch.Tensor, step: int) -> dict[str, float]:
+        """Figures of a rollout, completions of a prompt in a row, after `step` steps.
+
+        Args:
+            rewards, ends: of each completion, and whether it ended by itself, (B,).
+
+        Raises:
+            NothingToLearn: so it is at the first rollout.
+        """
+        config = self.context.config
+        apart = rewards.view(-1, config.num_generations).std(dim=1, correction=0)
+        flat = torch.tensor([is_flat(float(one), float(rewards.mean())) for one in apart]).float()
+        found = []
+        if step == 0:
+            deviation = float(apart.max())
+            found = of_first_rollout(
+                float(ends.float().mean()), deviation, float(rewards.mean()), config.max_new_tokens
+            )
+        self.flat = self.flat + 1 if bool(flat.all()) else 0
+        if step and self.flat == FLAT_IN_A_ROW:
+            told = (
+                f"In {FLAT_IN_A_ROW} rollouts in a row no prompt's completions differed in reward; nothing is learnt."
+            )
+            found.append(Alarm("flat_reward", told))
+        for alarm in found:
+            self.context.report.alarm(step, alarm.name, alarm.text)
+            if config.stop_on_alarm and alarm.fails:
+                raise NothingToLearn(alarm.text, step=step, remedy=alarm.remedy)
+            self.hook.wants_stop = self.hook.wants_stop or config.stop_on_alarm
+        return {"rollout_eos_rate": float(ends.float().mean()), "flat_groups": float(flat.mean())}
+
+
+def reward_function(tokenizer: Any, judge: Judge, config: Any, rollouts: Rollouts) -> Callable[..., list[float]]:
     """`judge` as TRL calls it: with messages and the sampled ids, which are cut at their end token already."""
 
     def reward(
-        prompts: list[Any], completion_ids: list[list[int]], log_metric: Callable[[str, float], None], **_: Any
+        prompts: list[Any],
+        completion_ids: list[list[int]],
+        log_metric: Callable[[str, float], None],
+        trainer_state: Any,
+        **_: Any,
     ) -> list[float]:
         judged = judge(encode_prompts(tokenizer, prompts), completion_ids)
-        for name, value in means(judged).items():
+        ends = ends_of(tokenizer)
+        scored = penalised(judged, completion_ids, ends, config)
+        ended = torch.tensor([bool(ids) and ids[-1] in ends for ids in completion_ids])
+        seen = rollouts.look(scored, ended, int(trainer_state.global_step))
+        for name, value in (means(judged) | seen).items():
             log_metric(name, value)
-        rewards: list[float] = penalised(judged, completion_ids, ends_of(tokenizer), config).tolist()
+        rewards: list[float] = scored.tolist()
         return rewards
 
     return reward
@@ -137,11 +193,13 @@ def make_trainer(
     config = context.config
     trainer_type, config_type = online_types(context.stage)
     rows = [[dict(message) for message in turns] for turns in prompts]
-    more = {"loss_type": "grpo"} if context.stage == "grpo" else {}
+    more: dict[str, Any] = {}
+    if context.stage == "grpo":
+        more = {"loss_type": config.loss_type, "scale_rewards": config.scale_rewards, "epsilon_high": config.clip_high}
     tokenizer.padding_side = "left"
     trainer = trainer_type(
         model=model,
-        reward_funcs=reward_function(tokenizer, judge, config),
+        reward_funcs=reward_function(tokenizer, judge, config, Rollouts(context, hook)),
         args=config_type(
             **common_arguments(context)
             | {

@@ -19,20 +19,22 @@ from trainer.checkpoints import checkpoint_step, newest_checkpoint
 from trainer.columns import decode_completion, encode_prompts
 from trainer.context import RunContext, StageResult
 from trainer.critics import make_critic, remove_critic
-from trainer.errors import DataUnusable, RunDiverged, StopRequested
+from trainer.errors import DataUnusable, NothingToLearn, OutOfMemory, RunDiverged, StopRequested
 from trainer.generate import write_lines
-from trainer.loop import agreed, keep_best
+from trainer.handing_back import HandingBack
+from trainer.loop import agreed, keep_best, load_best, release
 from trainer.lora import Base, adapt
-from trainer.models import load_policy, load_tokenizer, parameters, save_model
+from trainer.models import load_policy, load_tokenizer, parameters
 from trainer.ppo_alarms import Alarm, alarms
 from trainer.ppo_trainer import PPOTrainer
 from trainer.progress import Ticker
-from trainer.rollouts import context_room, distinct_prompts, fitting, repetition
+from trainer.rollouts import Rollout, context_room, distinct_prompts, fitting, fitting_pairs, repetition
 from trainer.scoring import load_judge, load_terms
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Messages, open_snapshot
 
 LOOKS = "looks"
+CRITIC = "critic."  # what its parts are called in the policy
 
 Figures = dict[str, float]
 
@@ -59,7 +61,7 @@ def run(context: RunContext) -> StageResult:
             "The snapshot has no prompts to train on.", remedy="Collect prompts, or lower max_new_tokens."
         )
     watched = distinct_prompts(snapshot, "selection") or distinct_prompts(snapshot, "train")
-    watch = Watch(context, watched, fitting(encode_prompts(tokenizer, watched), room)[0], reward.usual_spread)
+    watch = Watch(context, *fitting_pairs(watched, encode_prompts(tokenizer, watched), room), reward.usual_spread)
     trainer = PPOTrainer(
         policy,
         reference,
@@ -83,18 +85,23 @@ def run(context: RunContext) -> StageResult:
     if watch.interrupted:
         raise StopRequested
 
-    chosen = watch.load_best(policy)
+    release(trainer)
+    chosen, last = watch.chosen(), int(watch.history[-1]["iteration"])
+    back = HandingBack(context, policy, tokenizer, last)
+    if chosen != last and back.restore(lambda: load_best(context, chosen, policy, CRITIC)) is None:
+        chosen = last
+    # Before the model is saved, since it takes critic and reference, and as much memory as each look before it did.
+    back.prove(watch.seen(chosen), watch.selection_figures)
     remove_critic(policy)
-    folder = context.aside("model")
-    save_model(folder, policy, tokenizer)
-    metrics: dict[str, Any] = {
+    back.metrics = {
         **watch.summary(),
         "chosen_iteration": chosen,
         "train_prompts": len(prompts),
         "left_out": left_out,
         "parameters": parameters(policy),
     }
-    return StageResult(metrics=metrics, model=folder)
+    back.save()
+    return back.result()
 
 
 class Watch:
@@ -137,10 +144,14 @@ class Watch:
         config, trainer = self.config, self.trainer
         last = iteration >= config.iterations
         if config.evaluate_every and (iteration % config.evaluate_every == 0 or iteration == 1 or last):
-            figures |= self.look(iteration)
+            try:
+                figures |= self.look(iteration)
+            except OutOfMemory as error:
+                told = f"The selection prompts could not be answered: {error.message} Training goes on without that."
+                self.context.report.alarm(iteration, "not_measured", told)
         improved = self.is_best(figures)
         if improved:
-            keep_best(self.context, trainer.policy, iteration)
+            keep_best(self.context, trainer.policy, iteration, CRITIC)
         self.context.report.metrics(
             iteration, config.iterations, {k: v for k, v in figures.items() if k != "iteration"}
         )
@@ -159,9 +170,7 @@ class Watch:
         if not self.prompt_ids:
             return {}
         trainer, count = self.trainer, self.config.watched_completions
-        rows = [n % len(self.prompt_ids) for n in range(count)]
-        seeds = [stable_seed(self.context.seed, "watch", n) for n in range(count)]
-        rollout = trainer.collect([self.prompt_ids[row] for row in rows], seeds)
+        rows, rollout = self.answered()
         completions = [rollout.completion(n) for n in range(count)]
         kl = (rollout.log_probs - rollout.ref_log_probs).sum(dim=1)
         lines: list[dict[str, Any]] = [
@@ -184,10 +193,31 @@ class Watch:
         ]
         if shown:
             self.context.report.samples(iteration, shown)
+        return self.figures_of(rollout)
+
+    def answered(self) -> tuple[list[int], Rollout]:
+        """Answers to the selection prompts and which prompt each belongs to, always with the same seeds."""
+        count = self.config.watched_completions
+        rows = [n % len(self.prompt_ids) for n in range(count)]
+        seeds = [stable_seed(self.context.seed, "watch", n) for n in range(count)]
+        return rows, self.trainer.collect([self.prompt_ids[row] for row in rows], seeds)
+
+    def selection_figures(self) -> Figures:
+        """What a look would show now, without leaving anything behind."""
+        return self.figures_of(self.answered()[1])
+
+    def figures_of(self, rollout: Rollout) -> Figures:
+        """Figures of answers to the selection prompts."""
         names = ("score", "kl", "reward", "entropy", "eos_rate", "length")
-        figures = trainer.describe(rollout)
+        figures = self.trainer.describe(rollout)
         kept = [name for name in figures if name in names or name.startswith("reward_")]
+        completions = [rollout.completion(n) for n in range(len(rollout.scores))]
         return {f"selection_{name}": figures[name] for name in kept} | {"selection_repetition": repetition(completions)}
+
+    def seen(self, iteration: int) -> Figures:
+        """What the look after an iteration showed; empty where there was none."""
+        entry = next((one for one in self.history if one["iteration"] == iteration), {})
+        return {name: value for name, value in entry.items() if name.startswith("selection_")}
 
     def is_best(self, figures: Figures) -> bool:
         """Whether this iteration's weights are the ones to hand back if nothing better comes."""
@@ -199,25 +229,19 @@ class Watch:
     def within_budget(self, figures: Figures) -> bool:
         return not self.config.kl_budget or figures["selection_kl"] <= self.config.kl_budget
 
-    def load_best(self, policy: Any) -> int:
-        """Put the best weights into the policy; returns their iteration (the last one, unless `choose_best`)."""
-        from safetensors.torch import load_model
-
+    def chosen(self) -> int:
+        """The iteration whose weights are handed back: the best look within the budget, the last one without any."""
         best = [e for e in self.history if "selection_reward" in e and self.within_budget(e)]
-        last = int(self.history[-1]["iteration"])
         if not best or not self.config.choose_best:
-            return last
-        iteration = int(max(best, key=lambda e: e["selection_reward"])["iteration"])
-        folder = self.context.checkpoints / f"best-{iteration}"
-        if iteration != last and folder.is_dir():
-            load_model(policy, folder / "model.safetensors", strict=False)
-        return iteration
+            return int(self.history[-1]["iteration"])
+        return int(max(best, key=lambda e: e["selection_reward"])["iteration"])
 
     def sound_alarms(self, iteration: int) -> bool:
         """Each alarm once, with a sentence saying what was seen. Returns whether one of them calls for a stop.
 
         Raises:
             RunDiverged: KL is negative beyond chance.
+            NothingToLearn: the first rollout shows that there is nothing to learn from.
         """
         if self.sounded is None:  # of a run that went on: what sounded before it was left
             past = [self.history[:count] for count in range(1, len(self.history))]
@@ -233,6 +257,9 @@ class Watch:
                 step=iteration,
                 remedy="Sampling and log-probs disagree; this is a fault of the trainer.",
             )
+        failing = next((alarm for alarm in now if alarm.fails), None)
+        if failing is not None and self.config.stop_on_alarm:
+            raise NothingToLearn(failing.text, step=iteration, remedy=failing.remedy)
         return any(alarm.stops for alarm in now)
 
     def alarms(self, history: Sequence[Figures]) -> list[Alarm]:

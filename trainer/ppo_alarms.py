@@ -27,11 +27,42 @@ class Alarm:
     Attributes:
         name: steady, for machines. text: a sentence saying what was seen.
         stops: whether going on makes it worse, rather than only slower or harder to judge.
+        fails: whether the run has learnt nothing and will not, so that it must not succeed.
+        remedy: what to do about a run that fails.
     """
 
     name: str
     text: str
     stops: bool = True
+    fails: bool = False
+    remedy: str = ""
+
+
+ENDS_AT_LEAST = 0.5  # of the first rollout's completions; with fewer most of the reward is the penalty for no end
+FLAT_IN_A_ROW = 3  # rollouts of one reward after which a run that has learnt something ends
+LONGER = "Raise max_new_tokens, or train the base model on demonstrations that end sooner."
+OTHER_REWARD = "Look at the reward model's scores of different answers, and at the terms of the reward."
+
+
+def is_flat(deviation: float, mean: float) -> bool:
+    """Whether rewards of this standard deviation are all the same but for rounding."""
+    return deviation <= 1e-6 * max(1.0, abs(mean))
+
+
+def of_first_rollout(eos_rate: float, deviation: float, score: float, most: int) -> list[Alarm]:
+    """What shows at the first rollout already that nothing will be learnt.
+
+    Args:
+        eos_rate: share of completions that ended by themselves. deviation, score: of their scores, and their mean.
+        most: tokens of a completion at most.
+    """
+    if eos_rate < ENDS_AT_LEAST:
+        told = f"Only {eos_rate:.0%} of the first completions end by themselves within {most} tokens."
+        return [Alarm("no_ends", told, fails=True, remedy=LONGER)]
+    if is_flat(deviation, score):
+        told = f"Every completion of the first rollout gets the same score, {score:.2f}, so there is nothing to learn."
+        return [Alarm("flat_reward", told, fails=True, remedy=OTHER_REWARD)]
+    return []
 
 
 def alarms(history: Sequence[Figures], config: PPOConfig, usual_spread: float = 0.0) -> list[Alarm]:
@@ -45,7 +76,7 @@ def alarms(history: Sequence[Figures], config: PPOConfig, usual_spread: float = 
     now, first = history[-1], history[0]
     looks = [entry for entry in history if "selection_reward" in entry]
     at_look = bool(looks) and looks[-1] is now
-    found = [*of_rollouts(now, first, len(history)), *of_kl(history, config)]
+    found = [*of_rollouts(now, first, len(history)), *of_kl(history, config), *of_rewards(history, config)]
     if at_look:
         found += of_looks(looks)
     spread = now.get("reward_spread", 0.0)
@@ -71,9 +102,24 @@ def of_rollouts(now: Figures, first: Figures, count: int) -> list[Alarm]:
     if now["clip_fraction"] > 0.3:
         told = f"The clip stopped {now['clip_fraction']:.0%} of tokens; the steps are too large."
         found.append(Alarm("clip_fraction", told, stops=False))
-    if count >= 20 and now["explained_variance"] < 0:
-        told = f"After {count} iterations the critic is worse than a constant."
+    if count >= 20 and now["explained_variance"] < min(0.0, first["explained_variance"]):
+        told = f"After {count} iterations the critic foresees less than it did untrained, and less than a constant."
         found.append(Alarm("explained_variance", told, stops=False))
+    return found
+
+
+def of_rewards(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
+    """Whether rewards tell completions apart."""
+    now = history[-1]
+    if len(history) == 1:
+        return of_first_rollout(now["eos_rate"], now["score_deviation"], now["score"], config.max_new_tokens)
+    found = []
+    if now["eos_rate"] == 0:
+        found.append(Alarm("no_ends", "No completion of a rollout ends by itself: all get the same penalty."))
+    last = history[-FLAT_IN_A_ROW:]
+    if len(last) == FLAT_IN_A_ROW and all(is_flat(one["score_deviation"], one["score"]) for one in last):
+        told = f"In {FLAT_IN_A_ROW} rollouts in a row every completion got the same score; nothing is learnt any more."
+        found.append(Alarm("flat_reward", told))
     return found
 
 

@@ -17,6 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+DUAL_CLIP = 3.0  # a token of negative advantage counts at most so much of it
+LOG_RATIO_BOUND = 20.0  # nats; exp of 89 is no float32 any more
+
 
 def same(total: Tensor) -> Tensor:
     """The sum over all processes when there is one process. The trainer passes its own all-reduce instead."""
@@ -155,6 +158,12 @@ def masked_mean(values: Tensor, is_counted: Tensor, total: Callable[[Tensor], Te
     return sums[0] / sums[1].clamp(min=1)
 
 
+def masked_deviation(values: Tensor, is_counted: Tensor, total: Callable[[Tensor], Tensor] = same) -> Tensor:
+    """Standard deviation over the entries that count, of all processes; denominator n. Arguments as `masked_mean`'s."""
+    mean = masked_mean(values, is_counted, total)
+    return masked_mean((values - mean) ** 2, is_counted, total).sqrt()
+
+
 def whiten(
     values: Tensor, is_counted: Tensor, *, shift_mean: bool = True, total: Callable[[Tensor], Tensor] = same
 ) -> Tensor:
@@ -202,7 +211,8 @@ def policy_loss(
     """PPO's pessimistic surrogate: the larger of the plain and the clipped loss, token by token.
 
     L = Σ max(-A · ratio, -A · clamp(ratio, 1 - clip, 1 + clip)) / tokens, ratio = exp(log π_new - log π_old). Where the
-    clipped branch is chosen and constant, the gradient is exactly zero.
+    clipped branch is chosen and constant, the gradient is exactly zero. Where A < 0 that maximum has no bound; it is
+    held at -A · DUAL_CLIP, and the log-ratio within ±LOG_RATIO_BOUND, so that the loss stays finite.
 
     Args:
         log_probs: under the policy being trained, shape (B, C), with gradient.
@@ -213,15 +223,19 @@ def policy_loss(
         tokens: answer tokens of the whole minibatch, scalar. Dividing by the minibatch's count and not by the
             micro-batch's makes the gradient independent of how the minibatch was split.
 
-    Source: Schulman et al. 2017, eq. 7.
+    Source: Schulman et al. 2017, eq. 7; Ye et al. 2020, section 4.4 (dual clip).
     """
     log_ratios = torch.where(is_answer, log_probs - old_log_probs, torch.zeros_like(log_probs))
+    log_ratios = log_ratios.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
     ratios = log_ratios.exp()
     plain = -advantages * ratios
     clipped = -advantages * ratios.clamp(1 - clip, 1 + clip)
     per_token = torch.maximum(plain, clipped)
+    bound = -advantages * DUAL_CLIP
+    is_bounded = (advantages < 0) & (per_token > bound)
+    per_token = torch.where(is_bounded, bound, per_token)
     with torch.no_grad():
-        is_clipped = (clipped > plain) & is_answer
+        is_clipped = ((clipped > plain) | is_bounded) & is_answer
         k3 = torch.where(is_answer, ratios - 1 - log_ratios, torch.zeros_like(ratios))
     return PolicyLoss(
         loss=torch.where(is_answer, per_token, torch.zeros_like(per_token)).sum() / tokens,

@@ -24,14 +24,17 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
-from trl import RLOOConfig, RLOOTrainer
+from trl import RLOOTrainer
 
 from trainer import ppo_math
 from trainer.critics import Critic, ValueHead, add_critic
 from trainer.errors import ConfigInvalid, RunDiverged
-from trainer.rollouts import Rollout, answer_log_probs, generation_arguments, lay_out
+from trainer.memory import CACHED, in_batches
+from trainer.passes import answer_figures
+from trainer.ppo_arguments import accelerate_processes, trl_arguments, usable_rate
+from trainer.rollouts import Rollout, lay_out
 from trainer.run_trainer import RunFolderTrainer
-from trainer.sampling import draw, end_ids, length_buckets
+from trainer.sampling import draw, end_ids
 from trainer.seeds import stable_seed
 
 if TYPE_CHECKING:
@@ -144,12 +147,13 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Adam with eps 1e-5 and no weight decay; the critic has a learning rate of its own, more where it is small."""
         if self.optimizer is None:
+            rate = usable_rate(self.ppo)
             critic = [p for p in self.critic.parameters() if p.requires_grad]
             policy = [p for n, p in self.policy.named_parameters() if p.requires_grad and not n.startswith("critic.")]
             self.optimizer = torch.optim.AdamW(
                 [
-                    {"params": policy, "lr": self.ppo.learning_rate},
-                    {"params": critic, "lr": self.ppo.value_learning_rate or self.ppo.learning_rate * self.critic.rate},
+                    {"params": policy, "lr": rate},
+                    {"params": critic, "lr": self.ppo.value_learning_rate or rate * self.critic.rate},
                 ],
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
                 eps=self.ppo.adam_eps,
@@ -281,19 +285,23 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         )
         rollout.apart = {name: part.to(raw.device) for name, part in judged.apart().items()}
         lengths = (rollout.prompt_lengths + rollout.is_answer.sum(dim=1)).tolist()
-        for batch in length_buckets(lengths, 2 * self.ppo.micro_batch):
+
+        def measure(batch: list[int]) -> None:
             rows = torch.tensor(batch, device=raw.device)
             inputs, length = rollout.inputs(rows)
             is_answer = rollout.is_answer[rows, :length]
             states = self.critic.read(**inputs)
             if states is not None:
                 rollout.keep_states(rows, states)
-            log_probs, values, entropy = self.policy(**inputs, answer_length=length, with_entropy=True, states=states)
-            _, ref_log_probs = answer_log_probs(self.reference, length, self.ppo.temperature, **inputs)
+            log_probs, entropy = answer_figures(self.policy, length, self.ppo.temperature, **inputs)
+            values = self.critic(length, states, **inputs)  # after the policy's pass, whose states it may read
+            ref_log_probs, _ = answer_figures(self.reference, length, self.ppo.temperature, **inputs)
             rollout.log_probs[rows, :length] = log_probs * is_answer
             rollout.ref_log_probs[rows, :length] = ref_log_probs * is_answer
             rollout.values[rows, :length] = values * is_answer
             rollout.entropy[rows, :length] = entropy * is_answer
+
+        in_batches(lengths, measure, 2 * self.ppo.micro_batch)
         for name in ("log_probs", "ref_log_probs", "values", "raw_scores"):
             is_bad = ~torch.isfinite(getattr(rollout, name))
             if bool(is_bad.any()):
@@ -306,15 +314,22 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         if self.use_vllm:
             ids: list[list[int]] = self._generate_single_turn([list(p) for p in prompts], None, {})
             return ids
-        drawn = draw(
-            self.policy,
-            prompts,
-            seeds,
-            max_new_tokens=self.ppo.max_new_tokens,
-            temperature=self.ppo.temperature,
-            batch_size=self.ppo.rollout_batch,
-        )
-        return [completion.ids for completion in drawn]
+        completions: list[list[int]] = [[] for _ in prompts]
+
+        def write(batch: list[int]) -> None:
+            drawn = draw(
+                self.policy,
+                [prompts[row] for row in batch],
+                [seeds[row] for row in batch],
+                max_new_tokens=self.ppo.max_new_tokens,
+                temperature=self.ppo.temperature,
+                batch_size=len(batch),
+            )
+            for row, completion in zip(batch, drawn, strict=True):
+                completions[row] = completion.ids
+
+        in_batches([len(prompt) + self.ppo.max_new_tokens for prompt in prompts], write, weight=CACHED)
+        return completions
 
     def minibatch_rows(self, iteration: int, epoch: int, minibatch: int) -> Tensor:
         """Rows of one minibatch: a fresh shuffle of the rollout in every epoch."""
@@ -339,6 +354,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         kl = log_ratios.sum(dim=1)
         figures = {
             "score": ppo_math.masked_mean(rollout.scores, every, self.total),
+            "score_deviation": ppo_math.masked_deviation(rollout.scores, every, self.total),
             "kl": ppo_math.masked_mean(kl, every, self.total),
             "reward": ppo_math.masked_mean(rollout.scores - kl_coef * kl, every, self.total),
             "kl_per_token": ppo_math.masked_mean(log_ratios, is_answer, self.total),
@@ -389,49 +405,3 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             step=self.state.global_step // self.steps_per_iteration,
             remedy="Lower the learning rate, raise kl_coef, or look at the reward model's scores.",
         )
-
-
-def accelerate_processes() -> int:
-    """Processes of this run, before any Trainer exists."""
-    from accelerate import PartialState
-
-    return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
-
-
-def trl_arguments(config: PPOConfig, seed: int, checkpoints: Path) -> RLOOConfig:
-    """RLOO's arguments: batch shape, optimiser schedule and everything switched off that is not ours."""
-    processes = accelerate_processes()
-    minibatch = config.rollout_batch // (config.minibatches * processes)
-    accumulate = next(n for n in range(1, minibatch + 1) if minibatch % n == 0 and minibatch // n <= config.micro_batch)
-    return RLOOConfig(
-        output_dir=str(checkpoints),
-        max_steps=config.iterations * config.ppo_epochs * config.minibatches,
-        per_device_train_batch_size=minibatch // accumulate,
-        gradient_accumulation_steps=accumulate,
-        steps_per_generation=config.minibatches * accumulate,
-        num_iterations=config.ppo_epochs,
-        num_generations=2,  # RLOO's least; prompts are drawn one by one all the same
-        beta=0.0,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=0,
-        weight_decay=0.0,
-        max_grad_norm=config.max_grad_norm,
-        max_completion_length=config.max_new_tokens,
-        temperature=config.temperature,
-        top_p=1.0,
-        top_k=0,
-        disable_dropout=True,
-        seed=stable_seed(seed, "ppo") % 2**32,
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=config.precision == "bf16",
-        gradient_checkpointing=False,
-        ddp_find_unused_parameters=False,
-        dataloader_pin_memory=False,
-        **generation_arguments(config.generation),
-    )

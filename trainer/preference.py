@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from trainer.columns import Columns, encode_completions, encode_prompts, with_weights
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import Hook, answers, go, load_best
+from trainer.handing_back import HandingBack
+from trainer.loop import Hook, answers, go, prove, restore_best
 from trainer.lora import adapt
-from trainer.models import load_policy, load_tokenizer, parameters, save_model
-from trainer.reward import pad_right, weight_of, weighted
+from trainer.models import load_policy, load_tokenizer, parameters
+from trainer.passes import share_that_ends, summed_nats
+from trainer.reward import weight_of, weighted
 from trainer.seeds import seed_everything
-from trainer.sft import eos_rate, shown_prompts
+from trainer.sft import shown_prompts
 from trainer.snapshot import Messages, Preference, Snapshot, Unpaired, open_snapshot
 
 CHECKED_PROMPTS = 32
@@ -67,22 +69,23 @@ def run(context: RunContext) -> StageResult:
     context.report.state("training")
     steps = go(trainer, context, hook)
 
-    metrics: dict[str, Any] = dict(hook.measured[-1][1]) if hook.measured else {}
-    best = load_best(context, hook, model)
-    if best is not None:
-        metrics |= dict(hook.measured)[best] | {"best_step": best}
-    metrics |= {
+    back = HandingBack(context, model, tokenizer, steps)
+    best = restore_best(back, hook)
+    back.metrics |= {"best_step": best} if best is not None else {}
+    back.metrics |= {
         "steps": steps,
         "parameters": parameters(model),
         "train_rows": len(columns["prompt_ids"]),
         "left_out": left_out,
-        "eos_rate": eos_rate(model, tokenizer, prompt_ids[:CHECKED_PROMPTS], 2 * longest),
     }
     if stage == "kto":
-        metrics["class_balance"] = {"good": sum(columns["label"]), "bad": len(columns["label"]) - sum(columns["label"])}
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    return StageResult(metrics=metrics, model=folder, kind="policy")
+        good = sum(columns["label"])
+        back.metrics["class_balance"] = {"good": good, "bad": len(columns["label"]) - good}
+    back.save()
+    prove(back, hook, best)
+    checked = prompt_ids[:CHECKED_PROMPTS]
+    back.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, checked, 2 * longest)})
+    return back.result()
 
 
 def pair_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: int) -> tuple[Columns, int]:
@@ -244,19 +247,8 @@ class Heldout:
         }
 
 
-@torch.no_grad()
-def completion_logps(
-    model: Any, rows: Sequence[tuple[list[int], list[int]]], pad_id: int, batch_size: int = 64
-) -> Tensor:
+def completion_logps(model: Any, rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tensor:
     """Summed log-probs of each completion, its end token included, after its prompt. Nats, on the CPU, (B,)."""
-    order = sorted(range(len(rows)), key=lambda n: sum(map(len, rows[n])))
-    sums = torch.zeros(len(rows))
-    for start in range(0, len(order), batch_size):
-        numbers = order[start : start + batch_size]
-        ids, is_token = pad_right([rows[n][0] + rows[n][1] for n in numbers], pad_id)
-        answer, _ = pad_right([[0] * len(rows[n][0]) + [1] * len(rows[n][1]) for n in numbers], 0)
-        ids, is_token, answer = (x.to(model.device) for x in (ids, is_token, answer))
-        logits = model(input_ids=ids, attention_mask=is_token).logits[:, :-1].float()  # (B, T-1, V)
-        nats = nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")  # (B, T-1)
-        sums[numbers] = -(nats * answer[:, 1:]).sum(1).cpu()
-    return sums
+    masked = [(prompt + answer, [0] * len(prompt) + [1] * len(answer)) for prompt, answer in rows]
+    nats, _ = summed_nats(model, masked, pad_id)
+    return -nats

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainer import config as configs
+from trainer import preflight_checks as checks
 from trainer import preflight_rows as reading
+from trainer import rates
 from trainer.errors import ConfigInvalid, DataUnusable, TrainerError
 from trainer.estimate import critic_share, estimate, free_memory, shape_of, size
 from trainer.memory import rows_at_once
@@ -94,6 +96,8 @@ def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
         if unknown := sorted(set(entries) - needed - optional):
             raise ConfigInvalid(f"Unknown input for {run['stage']}: {', '.join(unknown)}.")
         paths = open_inputs(folder, entries)
+        if "base_model" in paths or "tokenizer" in paths or getattr(config, "learning_rate", 0.0) is not None:
+            config = rates.resolved(str(run["stage"]), config, paths)
         check(found, config, paths, int(run.get("seed", 0)))
     except TrainerError as error:
         kind = "config" if error.kind == "config" else "data"
@@ -155,6 +159,9 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     check_lessons(found, lessons, config)
     if tokenizer is not None:
         found.examples = examples(first_batch(stage, lessons, config, seed), tokenizer)
+    checks.check_learning_rate(found, config, paths)
+    checks.check_answer_length(found, config, tokenizer, splits["train"].lines)
+    checks.check_reward_head(found, paths)
     if "reward_model" in paths:
         check_reward_model(found, config, paths["reward_model"], snapshot)
     elif "reward_model" in configs.INPUTS[stage][0]:

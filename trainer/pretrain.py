@@ -16,15 +16,16 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from trainer.columns import decode_completion, decode_document, encode_documents
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import Hook, common_arguments, continue_rows, go, plan_batches
-from trainer.models import build_model, load_policy, load_tokenizer, parameters, prepare, save_model
+from trainer.handing_back import HandingBack
+from trainer.loop import Hook, common_arguments, go, plan_batches, prove
+from trainer.models import build_model, load_policy, load_tokenizer, parameters, prepare
 from trainer.packing import keeps_apart
+from trainer.passes import continuations, summed_nats
 from trainer.progress import Sample
 from trainer.run_trainer import RunFolderTrainer
 from trainer.seeds import seed_everything, stable_seed
@@ -145,18 +146,19 @@ def run(context: RunContext) -> StageResult:
     context.report.state("training")
     steps = go(trainer, context, hook)
 
-    folder = context.aside("model")
     model.config.use_cache = True
-    save_model(folder, model, tokenizer)
     tokens = sum(map(len, rows))
-    metrics = hook.measured[-1][1] | {
+    back = HandingBack(context, model, tokenizer, steps)
+    back.metrics |= hook.figures_at(None) | {
         "steps": steps,
         "parameters": parameters(model),
         "train_documents": len(train),
         "train_tokens": tokens,
         "epochs": steps * config.accumulate / math.ceil(len(plans[0]) / config.batch_size),
     }
-    return StageResult(metrics=metrics, model=folder, kind="policy")
+    back.save()
+    prove(back, hook, None)
+    return back.result()
 
 
 def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
@@ -240,35 +242,39 @@ def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
 
 
-def bits_per_byte(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], context: int, tokens: int = 8192
-) -> float:
+def bits_per_byte(model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], context: int) -> float:
     """Cross-entropy of held-out documents in bits, divided by the bytes of text that were predicted.
 
     The first token of a document is not predicted, and its bytes are not counted; neither are special tokens' bytes.
     Documents longer than `context` are read in windows that overlap by half, each token predicted once and, the first
-    half window apart, from at least `context` / 2 tokens. `tokens` is about how many are read at once.
+    half window apart, from at least `context` / 2 tokens.
     """
-    nats = nats_of(model, tokenizer.pad_token_id, [part for row in rows for part in read_windows(row, context)], tokens)
-    bytes_ = sum(len(decode_document(tokenizer, row[1:]).encode()) for row in rows)
+    nats = nats_of(model, tokenizer.pad_token_id, [part for row in rows for part in read_windows(row, context)])
+    bytes_ = sum(predicted_bytes(tokenizer, row) for row in rows)
     return nats / math.log(2) / max(bytes_, 1)
 
 
-def nats_of(model: Any, pad_id: int, parts: Sequence[Part], tokens: int = 8192) -> float:
-    """Cross-entropy, nats in all, of each part's tokens from its first that counts. About `tokens` are read at once."""
-    nats, left = 0.0, sorted(parts, key=lambda part: len(part[0]))
-    while left:
-        size = max(1, tokens // len(left[-1][0]))
-        batch, left = left[-size:], left[:-size]
-        width = len(batch[-1][0])
-        ids = torch.tensor([part + [pad_id] * (width - len(part)) for part, _ in batch])
-        is_token = torch.tensor([[1] * len(part) + [0] * (width - len(part)) for part, _ in batch])
-        counts = torch.tensor([[0] * new + [1] * (len(part) - new) + [0] * (width - len(part)) for part, new in batch])
-        ids, is_token, counts = ids.to(model.device), is_token.to(model.device), counts.to(model.device)
-        logits = model(input_ids=ids, attention_mask=is_token).logits[:, :-1].float()  # (B, T-1, V)
-        loss = nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")  # (B, T-1)
-        nats += float((loss * counts[:, 1:]).sum())
-    return nats
+def predicted_bytes(tokenizer: PreTrainedTokenizerBase, row: Sequence[int]) -> int:
+    """Bytes of a document's text but those of its first token, which nothing predicts.
+
+    Decoding the rest alone would count a character that begins in the first token as the three bytes of U+FFFD.
+    """
+    return max(0, len(decode_document(tokenizer, row).encode()) - token_bytes(tokenizer, row[0]))
+
+
+def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> int:
+    """Bytes of text that a token stands for; 0 of a special one."""
+    text = decode_document(tokenizer, [token])
+    if "\ufffd" not in text:
+        return len(text.encode())
+    piece = str(tokenizer.convert_ids_to_tokens([token])[0])
+    return 1 if piece.startswith("<0x") else len(piece)  # in the alphabet of byte-level tokenizers one sign is a byte
+
+
+def nats_of(model: Any, pad_id: int, parts: Sequence[Part]) -> float:
+    """Cross-entropy, nats in all, of each part's tokens from its first that counts."""
+    rows = [(ids, [0] * first + [1] * (len(ids) - first)) for ids, first in parts]
+    return float(summed_nats(model, rows, pad_id)[0].double().sum())
 
 
 def read_windows(row: list[int], context: int) -> list[Part]:
@@ -287,7 +293,7 @@ def openings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], seed
     starts = [row[:OPENING_TOKENS] for row in rows]
 
     def sample(model: Any) -> list[Sample]:
-        written = continue_rows(model, tokenizer, starts, SAMPLE_TOKENS, seed)
+        written = continuations(model, starts, SAMPLE_TOKENS, seed)
         return [
             {"prompt": str(tokenizer.decode(start)), "text": decode_completion(tokenizer, row)}
             for start, row in zip(starts, written, strict=True)

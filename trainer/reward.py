@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trainer.columns import Columns, encode_completions, encode_prompts, preference_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.handing_back import HandingBack
 from trainer.heads import combined, spread
 from trainer.lora import adapt
-from trainer.models import load_classifier, load_policy, load_tokenizer, parameters, save_model
+from trainer.memory import in_batches
+from trainer.models import load_classifier, load_policy, load_tokenizer, parameters
+from trainer.passes import continuations, measuring
+from trainer.sampling import context_length
 from trainer.seeds import seed_everything, stable_seed
 from trainer.snapshot import Messages, Preference, Snapshot, open_snapshot
 
@@ -87,23 +91,22 @@ class RewardModel(nn.Module):
         rewards: Tensor = head(at_last).float() - self.offsets.to(at_last.device)
         return rewards
 
-    @torch.no_grad()
-    def head_rewards(self, rows: Sequence[Sequence[int]], batch_size: int = 64, raw: bool = False) -> Tensor:
+    def head_rewards(self, rows: Sequence[Sequence[int]], batch_size: int | None = None, raw: bool = False) -> Tensor:
         """Rewards by each head of rows of ids, each ending with the end token if the completion ended. CPU, (B, H)."""
         device = next(self.model.parameters()).device
-        was_training = self.model.training
-        self.model.eval()
-        # Rows of like length share a batch: less padding, same rewards.
-        order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
         rewards = torch.zeros(len(rows), len(self.offsets))
-        for start in range(0, len(order), batch_size):
-            numbers = order[start : start + batch_size]
-            ids, is_token = pad_right([rows[n] for n in numbers], self.tokenizer.pad_token_id)
+        limit = context_length(self.model) or 2**31
+        cut = [list(row[-limit:]) for row in rows]  # the reward is read at the end
+
+        def apply(numbers: list[int]) -> None:
+            ids, is_token = pad_right([cut[n] for n in numbers], self.tokenizer.pad_token_id)
             rewards[numbers] = self.raw(ids.to(device), is_token.to(device)).cpu()
-        self.model.train(was_training)
+
+        with measuring(self.model):
+            in_batches([len(row) for row in cut], apply, batch_size)
         return rewards if raw else (rewards - self.mean) / self.std
 
-    def score_ids(self, rows: Sequence[Sequence[int]], batch_size: int = 64, raw: bool = False) -> Tensor:
+    def score_ids(self, rows: Sequence[Sequence[int]], batch_size: int | None = None, raw: bool = False) -> Tensor:
         """Rewards of rows of token ids, as `head_rewards`, the heads combined. On the CPU, (B,)."""
         return self.combined(self.head_rewards(rows, batch_size, raw))
 
@@ -164,7 +167,7 @@ def load_reward(path: Path) -> RewardModel:
 
 def run(context: RunContext) -> StageResult:
     """Train on the preferences of the train split, keep the weights with the lowest selection loss, normalise."""
-    from trainer.loop import go, load_best
+    from trainer.loop import go, prove, restore_best
     from trainer.reward_trainer import make_trainer
 
     config = context.config
@@ -186,13 +189,12 @@ def run(context: RunContext) -> StageResult:
     trainer, hook = make_trainer(context, reward, columns, shared_groups(rows, columns), selection)
     context.report.state("training")
     steps = go(trainer, context, hook)
-    best = load_best(context, hook, model)
-
+    back = HandingBack(context, model, tokenizer, steps)
+    best = restore_best(back, hook)
     context.report.state("centring and scaling")
-    samples, on = usual_completions(context, snapshot, reward, columns)
-    reward.centre_and_scale(samples, config.combine, config.spread_coef)
+    on = normalise(back, snapshot, reward, columns)
     model.config.touchstone = {**reward.constants(), "normalised_on": on}
-    metrics: dict[str, Any] = {
+    back.metrics |= {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
@@ -203,13 +205,43 @@ def run(context: RunContext) -> StageResult:
         "normalised_on": on,
     }
     if config.heads > 1:
-        metrics |= {"heads": config.heads, "reward_spread": reward.usual_spread}
+        back.metrics |= {"heads": config.heads, "reward_spread": reward.usual_spread}
+    back.save()
+    prove(back, hook, best)
     if selection["row"]:
         context.report.state("measuring on the selection split")
-        metrics |= preference_figures(reward, selection, [row.strength for row in selection_rows])
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    return StageResult(metrics=metrics, model=folder, kind="reward")
+        strengths = [row.strength for row in selection_rows]
+        back.measure("selection_figures", lambda: preference_figures(reward, selection, strengths))
+    return back.result("reward")
+
+
+def normalise(back: HandingBack, snapshot: Snapshot, reward: RewardModel, columns: Columns) -> str:
+    """Centre and scale on the base policy's completions; where these cannot be had, on those it was trained on.
+
+    Returns:
+        On what. Where neither can be done the reward stays as it is, and the model has a fault.
+    """
+    config = back.context.config
+
+    def on(some: Callable[[], tuple[list[list[int]], str]]) -> Callable[[], dict[str, Any]]:
+        def apply() -> dict[str, Any]:
+            samples, named = some()
+            reward.centre_and_scale(samples, config.combine, config.spread_coef)
+            return {"normalised_on": named}
+
+        return apply
+
+    back.measure("reward_of_the_base_policy", on(lambda: usual_completions(back.context, snapshot, reward, columns)))
+    if "normalised_on" not in back.metrics:
+        back.measure("reward_of_training_completions", on(lambda: training_completions(columns)))
+    if "normalised_on" not in back.metrics:
+        back.fault("not_normalised", "The reward could not be centred and scaled, so its unit means nothing.")
+    return str(back.metrics.get("normalised_on", "nothing"))
+
+
+def training_completions(columns: Columns) -> tuple[list[list[int]], str]:
+    """Rows of ids that were trained on, and a word for them."""
+    return [*columns["chosen_ids"], *columns["rejected_ids"]], "training completions"
 
 
 def check_columns(rows: Sequence[Preference], columns: Columns, max_length: int) -> None:
@@ -263,13 +295,11 @@ def usual_completions(
 
     Falls back to the training completions when `normalise_samples` is 0.
     """
-    from trainer.loop import continue_rows
-
     config = context.config
     base = context.inputs["base_model"]
-    samples = list(columns["chosen_ids"]) + list(columns["rejected_ids"])
+    samples, named = training_completions(columns)
     if not config.normalise_samples:
-        return samples, "training completions"
+        return samples, named
     prompts = encode_prompts(reward.tokenizer, [row.prompt for row in snapshot.rows("train", Preference)])
     prompts = [list(row) for row in dict.fromkeys(map(tuple, prompts))]
     prompts = [prompts[n % len(prompts)] for n in range(config.normalise_samples)]
@@ -277,7 +307,7 @@ def usual_completions(
     policy: Any = load_policy(base, reward.tokenizer)
     policy.to(reward.model.device)
     seed = stable_seed(context.seed, "reward", "normalise") % 2**32
-    written = continue_rows(policy, reward.tokenizer, prompts, max(longest, 1), seed)
+    written = continuations(policy, prompts, max(longest, 1), seed)
     return [prompt + row for prompt, row in zip(prompts, written, strict=True)], "samples of the base policy"
 
 

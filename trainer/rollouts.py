@@ -177,6 +177,14 @@ def fitting(prompts: Sequence[list[int]], room: int) -> tuple[list[list[int]], i
     return kept, len(prompts) - len(kept)
 
 
+def fitting_pairs(
+    prompts: Sequence[Messages], ids: Sequence[list[int]], room: int
+) -> tuple[list[Messages], list[list[int]]]:
+    """Prompts of at most `room` tokens, as messages and as token ids, in the same places."""
+    kept = [place for place, row in enumerate(ids) if len(row) <= room]
+    return [prompts[place] for place in kept], [ids[place] for place in kept]
+
+
 def repetition(rows: Sequence[Sequence[int]], n: int = 4) -> float:
     """Share of n-grams that occurred earlier in the same completion, over all completions; 0 to 1."""
     repeated = total = 0

@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 from trainer.checkpoints import keep_checkpoint
 from trainer.errors import RunDiverged
 from trainer.memory import cut
+from trainer.models import sharded
+from trainer.weights import FILE, load_weights, own_weights, write_weights
 
 CALMER = "Lower learning_rate, or look for broken rows in the snapshot and broken weights in the base model."
 
@@ -97,6 +99,21 @@ class RunFolderTrainer:
         if self.args.should_save:
             keep_checkpoint(aside / f"checkpoint-{step}", final, step)
         self.accelerator.wait_for_everyone()
+
+    def _save(self: Any, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if sharded(self.model):
+            super()._save(output_dir, state_dict)  # type: ignore[misc]
+        elif self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_weights(folder / FILE, own_weights(self.model))
+
+    def _load_from_checkpoint(self: Any, resume_from_checkpoint: str, model: Any = None) -> None:
+        # Not transformers' own way, which passes over tensors that the file calls otherwise than the module.
+        if sharded(self.model):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+        else:
+            load_weights(self.model, Path(resume_from_checkpoint) / FILE)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL writes a card that names its authors' hub into every checkpoint; ours have a manifest."""

@@ -57,13 +57,26 @@ def end_ids(model: PreTrainedModel) -> list[int]:
     return []
 
 
+def context_length(model: PreTrainedModel) -> int | None:
+    """Longest sequence that a model was made for, tokens; None where it states none.
+
+    Where positions begin behind the padding's, as in RoBERTa, the table has rows to which no token comes.
+    """
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is None:
+        return None
+    tables = (module for name, module in model.named_modules() if name.endswith("position_embeddings"))
+    padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), None)
+    return int(limit) - (0 if padding is None else int(padding) + 1)
+
+
 def room_for(model: PreTrainedModel, prompt_lengths: Sequence[int], max_new_tokens: int) -> list[int]:
     """New tokens that fit after each prompt within the model's context.
 
     Raises:
         DataUnusable: a prompt fills the context by itself.
     """
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limit = context_length(model)
     if limit is None:
         return [max_new_tokens] * len(prompt_lengths)
     if max(prompt_lengths) >= limit:

@@ -74,7 +74,7 @@ def load_judge(path: Path, tokenizer: PreTrainedTokenizerBase) -> RewardModel:
     return reward.to("cuda" if torch.cuda.is_available() else "cpu").requires_grad_(False)
 
 
-def scorer(reward: RewardModel, batch_size: int = 256) -> Callable[[Rows, Rows], Tensor]:
+def scorer(reward: RewardModel, batch_size: int | None = None) -> Callable[[Rows, Rows], Tensor]:
     """`reward` alone as a function of prompts and completions, (B,); a completion that ended has its end token."""
 
     def score(prompts: Rows, completions: Rows) -> Tensor:
@@ -123,7 +123,7 @@ def judge(
     tokenizer: PreTrainedTokenizerBase,
     reward: RewardModel | None = None,
     guard: Classifier | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> Judge:
     """A weighted sum of terms, as `config_online` describes each, as a function of prompts and completions.
 

@@ -9,27 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from datasets import Dataset
-from torch import nn
 from trl import SFTConfig as TRLSFTConfig
 from trl import SFTTrainer as TRLSFTTrainer
 
-from trainer.chat_format import ends_of
 from trainer.columns import Columns, encode_prompts, sft_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable
-from trainer.loop import (
-    Hook,
-    answers,
-    common_arguments,
-    continue_rows,
-    go,
-    load_best,
-    plan_batches,
-)
+from trainer.handing_back import HandingBack
+from trainer.loop import Hook, answers, common_arguments, go, plan_batches, prove, restore_best
 from trainer.lora import adapt
-from trainer.models import load_policy, load_tokenizer, parameters, save_model
+from trainer.models import load_policy, load_tokenizer, parameters
+from trainer.passes import share_that_ends, summed_nats
 from trainer.run_trainer import RunFolderTrainer
 from trainer.seeds import seed_everything
 from trainer.snapshot import Demonstration, Messages, Prompt, Snapshot, open_snapshot
@@ -100,20 +91,20 @@ def run(context: RunContext) -> StageResult:
     context.report.state("training")
     steps = go(trainer, context, hook)
 
-    metrics: dict[str, Any] = dict(hook.measured[-1][1]) if hook.measured else {}
-    best = load_best(context, hook, model)
-    if best is not None:
-        metrics |= dict(hook.measured)[best] | {"best_step": best}
-    metrics |= {
+    back = HandingBack(context, model, tokenizer, steps)
+    best = restore_best(back, hook)
+    back.metrics |= {"best_step": best} if best is not None else {}
+    back.metrics |= {
         "steps": steps,
         "parameters": parameters(model),
         "train_demonstrations": count,
         "left_out": sum(row.count for row in rows) - count,
-        "eos_rate": eos_rate(model, tokenizer, prompt_ids[:CHECKED_PROMPTS], 2 * longest),
     }
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    return StageResult(metrics=metrics, model=folder, kind="policy")
+    back.save()
+    prove(back, hook, best)
+    checked = prompt_ids[:CHECKED_PROMPTS]
+    back.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, checked, 2 * longest)})
+    return back.result()
 
 
 def check_columns(rows: Sequence[Demonstration], columns: Columns, max_length: int) -> None:
@@ -141,26 +132,7 @@ def shown_prompts(snapshot: Snapshot) -> list[Messages]:
     return []
 
 
-def completion_loss(model: Any, pad_id: int, columns: Columns, batch_size: int = 64) -> float:
+def completion_loss(model: Any, pad_id: int, columns: Columns) -> float:
     """Mean cross-entropy of completion tokens (with the end token), nats per token. Padding changes nothing."""
-    nats, tokens = 0.0, 0
-    rows = list(zip(columns["input_ids"], columns["completion_mask"], strict=True))
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        width = max(len(ids) for ids, _ in batch)
-        ids = torch.tensor([row + [pad_id] * (width - len(row)) for row, _ in batch], device=model.device)
-        counts = torch.tensor([mask + [0] * (width - len(mask)) for _, mask in batch], device=model.device)
-        is_token = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r, _ in batch], device=model.device)
-        logits = model(input_ids=ids, attention_mask=is_token).logits[:, :-1].float()  # (B, T-1, V)
-        loss = nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")  # (B, T-1)
-        nats += float((loss * counts[:, 1:]).sum())
-        tokens += int(counts[:, 1:].sum())
-    return nats / max(tokens, 1)
-
-
-def eos_rate(model: Any, tokenizer: Any, prompt_ids: Sequence[list[int]], max_new_tokens: int) -> float:
-    """Share of prompts whose greedy answer ends by itself within max_new_tokens; nan-free: 0 without prompts."""
-    if not prompt_ids:
-        return 0.0
-    written = continue_rows(model, tokenizer, prompt_ids, max_new_tokens)
-    return sum(row[-1] in ends_of(tokenizer) for row in written) / len(written)
+    nats, tokens = summed_nats(model, list(zip(columns["input_ids"], columns["completion_mask"], strict=True)), pad_id)
+    return float(nats.sum() / tokens.sum().clamp(min=1))

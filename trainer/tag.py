@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -41,7 +42,7 @@ from trainer.encoders import (
 )
 from trainer.errors import DataUnusable, ModelCorrupt
 from trainer.lora import adapt_encoder
-from trainer.models import from_folder, parameters, prepare, save_model
+from trainer.models import from_folder, parameters, prepare
 from trainer.progress import Sample
 from trainer.scores import span_figures
 from trainer.seeds import seed_everything
@@ -105,7 +106,8 @@ class Tagger:
 def run(context: RunContext) -> StageResult:
     """Learn the spans of the train split, or go on, and hand back a tagger."""
     from trainer.encoder_trainer import Visits, make_trainer, plan_visits
-    from trainer.loop import Hook, go, load_best
+    from trainer.handing_back import HandingBack
+    from trainer.loop import Hook, go, prove, restore_best
 
     config = context.config
     base = context.inputs.get("base_model")
@@ -165,6 +167,10 @@ def run(context: RunContext) -> StageResult:
         figures = span_figures(given, [row.spans for row in splits[split]], classes)
         return {"loss": token_loss(found, [labels for _, labels in held[split]], chain), **figures}
 
+    def figures_of(split: str) -> dict[str, Any]:
+        figures = {f"{split}_{name}": value for name, value in judged(model, split).items()}
+        return figures | {f"{split}_texts": len(splits[split])}
+
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         count = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
         return chain.nats(outputs.logits, labels) / count
@@ -196,10 +202,9 @@ def run(context: RunContext) -> StageResult:
     trainer = make_trainer(context, model, tokenizer, visits, batches, hook, loss)
     context.report.state("training")
     steps = go(trainer, context, hook)
-    best = load_best(context, hook, model)
-
-    context.report.state("measuring")
-    metrics: dict[str, Any] = {
+    back = HandingBack(context, model, tokenizer, steps)
+    best = restore_best(back, hook)
+    back.metrics |= {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
@@ -209,21 +214,21 @@ def run(context: RunContext) -> StageResult:
         ),
         "spans_that_tokens_can_say": sayable(aligned, rows, tags),
     }
+    told = {"classes": classes, "tags": tags, "follows": chain.learnt(), "scheme": scheme, "max_length": length}
+    model.config.touchstone = told
+    del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
+    back.save()
+    prove(back, hook, best)
+    context.report.state("measuring")
     for split, some in splits.items():
         if some:
-            figures = judged(model, split)
-            metrics |= {f"{split}_{name}": value for name, value in figures.items()} | {f"{split}_texts": len(some)}
+            back.measure(f"{split}_figures", partial(figures_of, split))
     if config.baseline and (asked := splits["test"] or splits["selection"]):
         context.report.state("training the baseline")
         from trainer.perceptron import perceptron_spans
 
-        metrics["baseline"] = perceptron_spans(rows, asked, classes, context.seed)
-    told = {"classes": classes, "tags": tags, "follows": chain.learnt(), "scheme": scheme, "max_length": length}
-    model.config.touchstone = told
-    del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
-    folder = context.aside("model")
-    save_model(folder, model, tokenizer)
-    return StageResult(metrics=metrics, model=folder, kind="tagger")
+        back.measure("baseline", lambda: {"baseline": perceptron_spans(rows, asked, classes, context.seed)})
+    return back.result("tagger")
 
 
 def tags_of(classes: Sequence[str]) -> list[str]:
@@ -323,7 +328,7 @@ def spans_of(encoded: Encoded, logits: torch.Tensor, chain: TagChain) -> list[Sp
 
 
 def token_logits(
-    model: Any, encoded: Sequence[Encoded], length: int, pad_id: int, batch_size: int = 64
+    model: Any, encoded: Sequence[Encoded], length: int, pad_id: int, batch_size: int | None = None
 ) -> list[torch.Tensor]:
     """Logits (T, C) of each whole text; where windows overlap, those from the window with more context around."""
     cut = [(number, *window) for number, row in enumerate(encoded) for window in windows(row, length)]

@@ -40,6 +40,9 @@ class ModelSerializer(serializers.Serializer[Any]):
     tainted_at = serializers.DateTimeField(
         allow_null=True, help_text="Trained on rows that were erased since; it cannot be promoted."
     )
+    faults = serializers.ListField(
+        child=serializers.CharField(), help_text="Why it is not what training chose; then it cannot be promoted."
+    )
     created_at = serializers.DateTimeField()
 
     def get_serves(self, version: ModelVersion) -> bool:

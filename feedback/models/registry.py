@@ -44,6 +44,11 @@ class ModelVersion(Row):
     def __str__(self) -> str:
         return f"{self.kind} v{self.number}"
 
+    @property
+    def faults(self) -> list[str]:
+        """Why the trainer says that this model is not what was chosen, a sentence each; empty of a sound one."""
+        return [str(fault.get("text", "")) for fault in self.manifest.get("faults", [])]
+
 
 class Deployment(Row):
     """Which version serves a project, since and until. Promoting and rolling back append one."""

@@ -42,6 +42,18 @@ FIGURES: dict[str, Figure] = {
     "value_loss": Figure("Value loss", "", "How wrong the critic is about the reward to come."),
     "entropy": Figure("Entropy", "nats", "How undecided the policy is per token. A collapse to 0 repeats itself."),
     "length": Figure("Completion length", "tokens", "Mean length of what was just written."),
+    "score_deviation": Figure(
+        "Spread of rewards",
+        "sd",
+        "Standard deviation of the rewards in a rollout; where it is zero nothing is learned.",
+    ),
+    "rollout_eos_rate": Figure("EOS rate of a rollout", "", "Sampled completions that end by themselves.", share=True),
+    "flat_groups": Figure(
+        "Prompts without variance",
+        "",
+        "Prompts whose completions all get the same reward: they teach nothing.",
+        share=True,
+    ),
     "eos_rate": Figure("Completions that end by themselves", "", "Share that stops before the limit.", True),
     "accuracy": Figure("Accuracy on train", "", "Share that it gets right.", True),
     "selection_accuracy": Figure("Accuracy on selection", "", "The same on what was kept out of training.", True),

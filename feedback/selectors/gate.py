@@ -61,14 +61,13 @@ def of(version: ModelVersion) -> Gate:
     run = version.run
     pleased = run.reward_model if run is not None else None
     budget = settings.value(run.stage, "kl_budget", run.config) if run is not None else None
-    refused = version.metrics.get("not_promotable")
     case = Case(
         candidate=str(version),
         serving=str(serves) if serves else "",
         aligned=version.stage in ALIGNMENT,
         optimized_for=str(pleased) if pleased else "",
         kl_budget=float(budget or 0.0),
-        not_promotable=tuple(map(str, refused)) if isinstance(refused, list) else (),
+        not_promotable=tuple(version.faults),
         tainted=version.tainted_at is not None,
         state=version.state,
         evaluation=_measured(evaluation, serves) if evaluation else None,

@@ -8,7 +8,15 @@ from feedback.selectors.health import span
 from feedback.selectors.stage_cards import STAGES
 
 TITLES = {card.stage.value: card.title for card in STAGES}
-PARTS = ("weights", "gradients", "optimiser", "activations", "libraries")
+PARTS = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimiser": "optimiser",
+    "activations": "activations",
+    "states": "states that the critic holds",
+    "passes": "measuring",
+    "libraries": "libraries",
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ def _looked(told: dict[str, Any]) -> Looked:
         learned=told["learned"],
         examples=told["examples"],
         balance=list(told["balance"].items()),
-        memory=sorted(((part, memory[part]) for part in PARTS if part in memory), key=lambda one: one[1]),
+        memory=sorted(
+            ((name, memory[part]) for part, name in PARTS.items() if memory.get(part)), key=lambda one: one[1]
+        ),
         total=memory.get("total", 0),
         free=memory.get("free", 0),
         where=memory.get("where", ""),

@@ -88,8 +88,8 @@ def _plan(
         read = rows  # labelled texts are the rows' own: one object, so that who freezes it freezes it for all stages
     plan = []
     for stage in stages:
-        settings = training.settings_of_run(project, stage, config)
         start = starting.foreseen(project, stages, stage, base)
+        settings = training.settings_of_run(project, stage, config, start.base)
         if STAGES[stage].reward and "reward" not in stages:
             start.reward = starting.newest(project, "reward")
         if starting.guard_term(settings) and "classify" not in stages:

@@ -29,7 +29,8 @@ def register(
     """A run's model as a candidate. A second delivery finds it there.
 
     The first policy of a project serves at once, unless its own training says that it must not: there is nothing yet
-    that it could make worse.
+    that it could make worse. One with faults is rejected from the beginning: it is kept to be looked at, and nothing
+    serves or starts from it.
     """
     before = ModelVersion.objects.filter(run=run).first()
     if before is not None:
@@ -49,9 +50,12 @@ def register(
             metrics=metrics,
             parent=parent,
             run=run,
+            state=State.REJECTED if manifest.get("faults") else State.CANDIDATE,
         )
         events.record("model.registered", version, actor=run.job.requested_by, run=run.public_id)
-        if kind == ModelVersion.Kind.POLICY and serving(project) is None and not gate.of(version).final:
+        if version.faults:
+            events.record("model.rejected", version, actor=None, faults=version.faults)
+        elif kind == ModelVersion.Kind.POLICY and serving(project) is None and not gate.of(version).final:
             _deploy(project, version, by=run.job.requested_by, note="The project's first policy.")
     return version
 
@@ -151,7 +155,11 @@ def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | N
 
 
 def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> ModelVersion:
-    """Approve, reject or revoke. What serves cannot be rejected or revoked: roll back first."""
+    """Approve, reject or revoke. What serves cannot be rejected or revoked: roll back first.
+
+    Raises:
+        ModelNotPromotable: approved, though the trainer found a fault in it.
+    """
     if state not in (State.APPROVED, State.REJECTED, State.REVOKED):
         raise Invalid("A version is approved, rejected or revoked.", field="state")
     with transaction.atomic():
@@ -159,12 +167,24 @@ def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> Mod
         project = Project.objects.select_for_update(no_key=True).get(pk=model_version.project_id)
         if state != State.APPROVED and serving(project) == model_version:
             raise Conflict(f"{model_version} serves the project. Roll back or promote another version first.")
+        if state == State.APPROVED:
+            _refuse_faults(model_version)
         ModelVersion.objects.filter(pk=model_version.pk).update(state=state)
         if state != State.APPROVED:
             Evaluation.objects.filter(candidate=model_version, decision="").update(decision=state)
         events.record(f"model.{state}", model_version, actor=by)
     model_version.refresh_from_db()
     return model_version
+
+
+def _refuse_faults(version: ModelVersion) -> None:
+    """Nobody approves or promotes a model of which the trainer knows that it is not what was chosen.
+
+    Raises:
+        ModelNotPromotable: with the fault.
+    """
+    if version.faults:
+        raise ModelNotPromotable(f"{str(version).capitalize()} has a fault: {version.faults[0]} Train it again.")
 
 
 def _may_serve(version: ModelVersion) -> bool:

@@ -27,6 +27,7 @@ from feedback.selectors import training_rows
 from feedback.services import guarding, registry, snapshots
 
 PAIRS_NEEDED = {Stage.REWARD: "A reward model", Stage.DPO: "DPO"}
+LARGE = 20_000_000  # parameters from which a model is no longer one that this service's small presets make
 LABELS_NEEDED = {Stage.CLASSIFY: "classification", Stage.TAG: "spans"}
 
 
@@ -224,6 +225,15 @@ def _start(project: Project, stage: str, named: ModelVersion | None) -> ModelVer
         if found is not None:
             return found
     return None
+
+
+def came_pretrained(version: ModelVersion | None) -> bool:
+    """Whether a model, or one that it goes back to, came from elsewhere or is large."""
+    while version is not None and version.kind != ModelVersion.Kind.TOKENIZER:
+        if version.stage == rules.GIVEN or version.metrics.get("parameters", 0) > LARGE:
+            return True
+        version = version.parent
+    return False
 
 
 def settings_of(project: Project, stage: str, config: dict[str, Any]) -> dict[str, Any]:

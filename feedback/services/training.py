@@ -33,7 +33,7 @@ from feedback.rules.stages import LABELLED, ON_TEXTS
 from feedback.selectors import gate
 from feedback.services import events, jobs, starting
 
-DEFAULT_PRESET = "small"
+DEFAULT_PRESET, PRETRAINED_PRESET = "small", "pretrained"
 LOG_TAIL = 20_000  # characters
 
 
@@ -280,9 +280,16 @@ def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: lis
     return evaluation
 
 
-def settings_of_run(project: Project, stage: str, config: dict[str, Any]) -> dict[str, Any]:
-    """All that a run of the stage is told in a chain of this config, the preset first."""
+def settings_of_run(project: Project, stage: str, config: dict[str, Any], base: ModelVersion | None) -> dict[str, Any]:
+    """All that a run of the stage is told in a chain of this config, the preset first.
+
+    Args:
+        base: what the stage starts from. One that came pretrained bears smaller steps than the preset for small models
+            takes; it gets its own preset unless chain or project name another than that one.
+    """
     preset = config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)
+    if not config.get("preset") and preset == DEFAULT_PRESET and starting.came_pretrained(base):
+        preset = PRETRAINED_PRESET
     return {"preset": preset} | starting.settings_of(project, stage, config)
 
 
@@ -290,8 +297,8 @@ def _start_run(chain: Chain, position: int) -> TrainingRun:
     """The run at `position` with its job. Call while holding the chain's row, or before anybody sees it."""
     stage = chain.stages[position]
     project = chain.project
-    settings = settings_of_run(project, stage, chain.config)
-    start = starting.start_of(chain, stage, settings)
+    start = starting.start_of(chain, stage, starting.settings_of(project, stage, chain.config))
+    settings = settings_of_run(project, stage, chain.config, start.base)
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
     number = (TrainingRun.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
     job = jobs.create(kind=Job.Kind.TRAINING, queue_name=queue.TRAIN, project=project, by=chain.requested_by)

@@ -25,6 +25,8 @@ OFFERED_KINDS = [
 PRESETS = [
     ("small", "small: a from-scratch model for laptops, minutes on two cores"),
     ("tiny", "tiny: seconds; to see that everything works, not to learn much"),
+    ("pretrained", "pretrained: goes on from a model from elsewhere, at learning rates by its size"),
+    ("pretrained-lora", "pretrained-lora: the same with adapters, which need less memory"),
     ("book", "book: tokenizer and pretraining on a megabyte of prose; other stages by their defaults"),
 ]
 

@@ -189,7 +189,7 @@ def _setting(project: Project, card: StageCard, key: str, label: str, meaning: s
         return forms.ChoiceField(label=label, required=False, choices=choices, help_text=meaning)
     presets = settings.presets()
     values = {name: presets[name].get(card.stage.value, {}).get(key, told["default"]) for name, _ in PRESETS}
-    usual = ", ".join(f"{name} {value:g}" for name, value in values.items())
+    usual = ", ".join(f"{name} {'by size' if value is None else f'{value:g}'}" for name, value in values.items())
     number = forms.IntegerField if told["type"] == "integer" else forms.FloatField
     field: forms.Field = number(
         label=label,

@@ -56,16 +56,15 @@ def run_stage(
 def sample(model_folder: Path, texts: list[str], seed: int, max_new_tokens: int = 48) -> list[tuple[str, bool]]:
     """One response to each prompt at temperature 1, and whether it ended by itself."""
     from trainer.columns import decode_completion, encode_prompts
-    from trainer.loop import continue_rows
     from trainer.models import load_policy, load_tokenizer
+    from trainer.passes import continuations
 
     tokenizer = load_tokenizer(model_folder)
     model = load_policy(model_folder, tokenizer)
     rows = encode_prompts(tokenizer, [({"role": "user", "content": text},) for text in texts])
     made = []
-    for start in range(0, len(rows), 256):
-        for row in continue_rows(model, tokenizer, rows[start : start + 256], max_new_tokens, seed + start):
-            made.append((decode_completion(tokenizer, row), row[-1] == tokenizer.eos_token_id))
+    for row in continuations(model, rows, max_new_tokens, seed):
+        made.append((decode_completion(tokenizer, row), row[-1] == tokenizer.eos_token_id))
     return made
 
 

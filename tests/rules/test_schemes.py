@@ -32,6 +32,14 @@ def test_the_field_that_is_wrong_is_named(change: dict[str, Any], field: str) ->
     assert caught.value.field == field and caught.value.sentence
 
 
+def test_a_set_of_151_intents_is_a_scheme_and_301_are_too_many() -> None:
+    labels = [{"name": f"intent-{number}"} for number in range(301)]
+    schemes.check({"kind": "classification", "labels": labels[:151]}, "intent")
+    assert len(schemes.complete({"kind": "classification", "labels": labels[:300]})["labels"]) == 300
+    with pytest.raises(schemes.InvalidScheme, match="At most 300 labels; 301 were given"):
+        schemes.check({"kind": "classification", "labels": labels}, "intent")
+
+
 def test_good_schemes_pass_and_keys_and_marks_are_filled_in() -> None:
     schemes.check_all(SCHEMES)
     shown = schemes.complete(SCHEMES["topic"])

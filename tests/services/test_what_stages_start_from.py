@@ -220,6 +220,41 @@ class TestSettings:
         assert refused.value.field == field
 
 
+class TestPreset:
+    """A model that came pretrained would be ruined by the rates that small models need."""
+
+    @pytest.fixture
+    def given(self, project, ada) -> ModelVersion:
+        version = make_model(project, ada, stage="sft")
+        ModelVersion.objects.filter(pk=version.pk).update(stage="given", metrics={})
+        version.refresh_from_db()
+        return version
+
+    def test_a_model_from_elsewhere_gets_the_preset_for_pretrained_ones(self, project, ada, given):
+        assert training.settings_of_run(project, "dpo", {}, given)["preset"] == "pretrained"
+
+    def test_so_does_what_was_trained_from_it_and_what_is_large(self, project, ada, given):
+        later, large, small = (make_model(project, ada) for _ in range(3))
+        ModelVersion.objects.filter(pk=later.pk).update(parent=given)
+        ModelVersion.objects.filter(pk=large.pk).update(metrics={"parameters": 20_000_001})
+        ModelVersion.objects.filter(pk=small.pk).update(metrics={"parameters": 20_000_000})
+        for version, preset in ((later, "pretrained"), (large, "pretrained"), (small, "small")):
+            version.refresh_from_db()
+            assert training.settings_of_run(project, "dpo", {}, version)["preset"] == preset
+
+    def test_what_chain_or_project_name_stands(self, project, ada, given):
+        assert training.settings_of_run(project, "dpo", {"preset": "small"}, given)["preset"] == "small"
+        project.training_policy = {"preset": "pretrained-lora"}
+        assert training.settings_of_run(project, "dpo", {}, given)["preset"] == "pretrained-lora"
+
+    def test_from_scratch_and_from_a_tokenizer_it_is_the_usual_one(self, project, ada):
+        tokenizer = make_model(project, ada, stage="tokenizer")
+        ModelVersion.objects.filter(pk=tokenizer.pk).update(stage="given")
+        tokenizer.refresh_from_db()
+        for base in (None, tokenizer):
+            assert training.settings_of_run(project, "pretrain", {}, base)["preset"] == "small"
+
+
 def _finish(run: TrainingRun) -> ModelVersion:
     """The run ended well and made its model."""
     from feedback.models import Job

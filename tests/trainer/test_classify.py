@@ -17,7 +17,7 @@ from trainer import config
 from trainer.classify import Classifier
 from trainer.encoder_trainer import label_loss, plan_visits
 from trainer.errors import ConfigInvalid, DataUnusable, ModelCorrupt, SnapshotCorrupt
-from trainer.scores import calibrated, calibration_error, class_figures, mean_loss, prf
+from trainer.scores import calibrated, calibration_error, class_figures, cross_fitted, mean_loss, prf
 from trainer.snapshot import Classification, open_snapshot
 
 RunHere = Callable[[Path], dict[str, Any]]
@@ -117,9 +117,28 @@ def test_calibration_by_hand() -> None:
     assert calibration_error(confidence, torch.tensor([1, 0, 1, 1])) == pytest.approx(0.5 * 0.45 + 0.5 * 0.35)
     truth = torch.eye(2)[torch.tensor([0, 1, 0, 1])]
     logits = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.0, 9.0], [0.0, 9.0]])
+    logits, truth = logits.repeat(200, 1), truth.repeat(200, 1)
     temperature = calibrated(logits, truth, False)
     assert temperature == pytest.approx(8.0, rel=0.1)  # three of four right: log-odds log 3, so 9 / log 3 = 8.19
     assert mean_loss(logits, truth, False, temperature) < mean_loss(logits, truth, False)
+
+
+def test_few_texts_do_not_make_a_classifier_certain() -> None:
+    """Ten texts that are all told apart ask for certainty; what is left of it is far from the bound of an eighth."""
+    truth = torch.eye(2)[torch.tensor([0, 1] * 5)]
+    few = calibrated(truth * 2.0, truth, False)
+    assert 0.4 < few < 1
+    assert calibrated(truth.repeat(100, 1) * 2.0, truth.repeat(100, 1), False) < 0.3 < few  # a thousand may ask for it
+    assert calibrated(torch.zeros(0, 2), torch.zeros(0, 2), False) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_calibration_is_judged_on_texts_that_the_temperature_was_not_fitted_on() -> None:
+    """Of the even texts all are right, of the odd ones half: each half is scaled as the other one asks."""
+    truth = torch.eye(2)[torch.tensor([0] * 200)]
+    logits = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]]).repeat(50, 1)
+    scaled = cross_fitted(logits, truth, False)
+    assert abs(scaled[0]).max() < 1.0 < 4.0 < abs(scaled[1]).max()
+    assert cross_fitted(logits[:1], truth[:1], False).equal(logits[:1])  # one text has no other half
 
 
 def test_every_text_is_visited_once_an_epoch() -> None:

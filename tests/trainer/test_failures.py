@@ -202,9 +202,32 @@ MICRO: dict[str, dict[str, Any]] = {
     "reward": {"epochs": 1, "batch_size": 8, "evaluations": 1, "normalise_samples": 0, "learning_rate": 0.01},
     "dpo": {"batch_size": 8, "evaluations": 1, "samples": 0, "learning_rate": 0.01},
     "kto": {"batch_size": 8, "evaluations": 1, "samples": 0, "learning_rate": 0.01},
-    "rloo": {"steps": 2, "batch_size": 8, "num_generations": 2, "max_new_tokens": 6, "evaluations": 1, "samples": 0},
-    "grpo": {"steps": 2, "batch_size": 8, "num_generations": 2, "max_new_tokens": 6, "evaluations": 1, "samples": 0},
-    "ppo": {"iterations": 2, "rollout_batch": 16, "micro_batch": 8, "max_new_tokens": 6, "evaluate_every": 0},
+    "rloo": {
+        "steps": 2,
+        "batch_size": 8,
+        "num_generations": 2,
+        "max_new_tokens": 6,
+        "evaluations": 1,
+        "samples": 0,
+        "stop_on_alarm": False,
+    },
+    "grpo": {
+        "steps": 2,
+        "batch_size": 8,
+        "num_generations": 2,
+        "max_new_tokens": 6,
+        "evaluations": 1,
+        "samples": 0,
+        "stop_on_alarm": False,
+    },
+    "ppo": {
+        "iterations": 2,
+        "rollout_batch": 16,
+        "micro_batch": 8,
+        "max_new_tokens": 6,
+        "evaluate_every": 0,
+        "stop_on_alarm": False,
+    },
 }
 SHAPE = {"hidden_size": 32, "layers": 1, "heads": 2, "intermediate_size": 64, "context_length": 64}
 

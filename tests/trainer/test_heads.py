@@ -116,13 +116,20 @@ def test_generate_and_score_give_every_heads_reward(
     assert all(len(line["reward_heads"]) == 3 for line in scores)
 
 
-def test_ppo_watches_the_spread_and_stops_where_the_heads_disagree(
+def test_ppo_watches_the_spread_and_tells_where_the_heads_disagree(
     make_run: MakeRun, run_here: RunHere, feedback: Path, base_folder: Path, heads_folder: Path
 ) -> None:
     """The model's card says that the heads are usually one: whatever the policy writes, they are further apart."""
     inputs = {"snapshot": feedback, "base_model": base_folder, "reward_model": heads_folder}
-    settings = {"iterations": 5, "rollout_batch": 8, "max_new_tokens": 6, "watched_completions": 4, "kl_budget": 0}
+    settings = {
+        "iterations": 5,
+        "rollout_batch": 8,
+        "max_new_tokens": 6,
+        "watched_completions": 4,
+        "kl_budget": 0,
+        "stop_on_alarm": False,
+    }
     folder = make_run("ppo", inputs, settings)
     metrics = run_here(folder)["metrics"]
-    assert metrics["stopped_early"] and "reward_spread" in metrics["alarms"]
+    assert "reward_spread" in metrics["alarms"]  # of a policy whose answers end it would stop the run
     assert metrics["reward_spread"] > 0 and metrics["reward_floor"] < metrics["score"] + 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,15 +10,22 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, progress, write_snapshot
+from micro import MakeRun, forked, progress, write_snapshot
 
 from trainer import config
-from trainer.errors import ConfigInvalid, DataUnusable
-from trainer.online import penalised, plan_rollouts, reward_function
+from trainer.errors import ConfigInvalid, DataUnusable, NothingToLearn
+from trainer.online import Rollouts, penalised, plan_rollouts, reward_function
 from trainer.scoring import Scores
 
 RunHere = Callable[[Path], dict[str, Any]]
-MICRO = {"batch_size": 16, "num_generations": 4, "max_new_tokens": 8, "samples": 1, "evaluations": 3}
+MICRO = {
+    "batch_size": 16,
+    "num_generations": 4,
+    "max_new_tokens": 8,
+    "samples": 1,
+    "evaluations": 3,
+    "stop_on_alarm": False,
+}
 
 
 @pytest.mark.parametrize("stage", ["rloo", "grpo"])
@@ -52,11 +60,90 @@ def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> 
 
     logged: dict[str, float] = {}
     messages = [{"role": "user", "content": "Hi <|end|>"}]
-    reward = reward_function(tokenizer, judge, SimpleNamespace(missing_eos_penalty=3.0))
+    settings = SimpleNamespace(missing_eos_penalty=3.0, num_generations=1, max_new_tokens=8, stop_on_alarm=False)
+    reward = reward_function(tokenizer, judge, settings, watched(settings)[0])
     ended = [4, 5, tokenizer.eos_token_id]
-    assert reward([messages], [ended], log_metric=logged.__setitem__) == [-1.5]
+    state = SimpleNamespace(global_step=3)
+    assert reward([messages], [ended], log_metric=logged.__setitem__, trainer_state=state) == [-1.5]
     assert seen == [(encode_prompts(tokenizer, [tuple(messages)])[0], ended)]
-    assert logged == {"reward_model": 0.5, "reward_length": -2.0}
+    figures = {"reward_model": 0.5, "reward_length": -2.0}
+    assert logged == {**figures, "rollout_eos_rate": 1.0, "flat_groups": 1.0}
+
+
+def watched(settings: Any) -> tuple[Rollouts, list[str], Any]:
+    """What looks at rollouts, the alarms it has sounded, and the hook that it can stop a run by."""
+    alarms: list[str] = []
+    report = SimpleNamespace(alarm=lambda step, name, text: alarms.append(name))
+    hook = SimpleNamespace(wants_stop=False)
+    return Rollouts(SimpleNamespace(config=settings, report=report), hook), alarms, hook  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rewards", "ends", "name"),
+    [
+        ([-3.0, -3.0, -3.0, -3.0], [False] * 4, "no_ends"),
+        ([1.0, 2.0, -3.0, -3.0], [True, False, False, False], "no_ends"),
+        ([1.0, 1.0, 2.0, 2.0], [True] * 4, "flat_reward"),  # apart only between prompts
+    ],
+)
+def test_a_first_rollout_that_teaches_nothing_fails_the_run(rewards: list[float], ends: list[bool], name: str) -> None:
+    settings = SimpleNamespace(num_generations=2, max_new_tokens=8, stop_on_alarm=True)
+    rollouts, alarms, _ = watched(settings)
+    with pytest.raises(NothingToLearn) as caught:
+        rollouts.look(torch.tensor(rewards), torch.tensor(ends), 0)
+    assert caught.value.remedy and alarms == [name]
+    settings.stop_on_alarm = False
+    rollouts.look(torch.tensor(rewards), torch.tensor(ends), 0)  # told only
+
+
+def test_rollouts_without_variance_end_a_run_that_has_learnt_something() -> None:
+    rollouts, alarms, hook = watched(SimpleNamespace(num_generations=2, max_new_tokens=8, stop_on_alarm=True))
+    ends, flat = torch.ones(4, dtype=torch.bool), torch.tensor([1.0, 1.0, 2.0, 2.0])
+    apart = torch.tensor([1.0, 0.0, 2.0, 2.0])
+    assert rollouts.look(apart, ends, 0) == {"rollout_eos_rate": 1.0, "flat_groups": 0.5}
+    for step, rewards in enumerate((flat, flat, apart, flat, flat), start=1):
+        rollouts.look(rewards, ends, step)
+    assert alarms == [] and hook.wants_stop is False
+    rollouts.look(flat, ends, 6)
+    assert alarms == ["flat_reward"] and hook.wants_stop is True
+
+
+@pytest.mark.parametrize("stage", ["rloo", "grpo", "ppo"])
+def test_a_run_whose_answers_are_all_cut_does_not_succeed(
+    stage: str, make_run: MakeRun, feedback: Path, base_folder: Path, reward_folder: Path
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": base_folder, "reward_model": reward_folder}
+    sizes = {"iterations": 2, "rollout_batch": 8} if stage == "ppo" else {"steps": 2, "batch_size": 8}
+    folder = make_run(stage, inputs, {**sizes, "max_new_tokens": 2, "samples": 0})
+    assert forked(folder) == 2
+    error = json.loads((folder / "result.json").read_text())["error"]
+    assert error["kind"] == "config" and "end by themselves within 2 tokens" in error["message"]
+    assert "max_new_tokens" in error["remedy"]
+    assert "no_ends" in [line["name"] for line in progress(folder, "alarm")]
+    assert not (folder / "model").exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"beta": 0.0},
+        {"loss_type": "dr_grpo", "scale_rewards": "none"},
+        {"loss_type": "dapo", "scale_rewards": "batch", "clip_high": 0.28},
+    ],
+)
+def test_grpo_as_it_is_practised_now(
+    changed: dict[str, Any],
+    make_run: MakeRun,
+    run_here: RunHere,
+    feedback: Path,
+    base_folder: Path,
+    reward_folder: Path,
+) -> None:
+    inputs = {"snapshot": feedback, "base_model": base_folder, "reward_model": reward_folder}
+    folder = make_run("grpo", inputs, {**MICRO, "steps": 2, "evaluations": 1, "samples": 0, **changed})
+    metrics = run_here(folder)["metrics"]
+    assert metrics["steps"] == 2 and "not_measured" not in metrics
+    assert metrics["selection_kl"] >= -1e-4  # measured at a weight of zero, too
 
 
 def test_rollouts_hold_whole_groups_and_every_prompt_as_often() -> None:
@@ -76,7 +163,9 @@ def test_what_cannot_be_learnt_is_refused(
     with pytest.raises(ConfigInvalid, match=r"rloo\.num_generations"):
         config.parse("rloo", {"batch_size": 10, "num_generations": 4})
     with pytest.raises(ConfigInvalid, match=r"grpo\.beta"):
-        config.parse("grpo", {"beta": 0})
+        config.parse("grpo", {"beta": -0.1})
+    with pytest.raises(ConfigInvalid, match=r"grpo\.loss_type"):
+        config.parse("grpo", {"loss_type": "ppo"})
     snapshot = write_snapshot(tmp_path / "s", {"train": []})
     inputs = {"snapshot": snapshot, "base_model": base_folder, "reward_model": reward_folder}
     with pytest.raises(DataUnusable, match="no prompts"):

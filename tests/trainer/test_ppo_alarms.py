@@ -15,6 +15,8 @@ CALM: dict[str, float] = {
     "eos_rate": 1.0,
     "clip_fraction": 0.1,
     "explained_variance": 0.5,
+    "score": 0.5,
+    "score_deviation": 1.0,
 }
 LOOK = {"selection_reward": 1.0, "selection_kl": 1.0, "selection_repetition": 0.02, "selection_length": 10.0}
 
@@ -50,6 +52,49 @@ def test_calm_is_silent() -> None:
 )
 def test_each_sounds_alone(now: dict[str, float], name: str, stops: bool) -> None:
     assert names(history(**now)) == names(history(**now), stops) == {name}
+
+
+@pytest.mark.parametrize(
+    ("first", "name"),
+    [
+        ({"eos_rate": 0.49}, "no_ends"),
+        ({"eos_rate": 0.0, "score": -3.0, "score_deviation": 0.0}, "no_ends"),
+        ({"score": -3.0, "score_deviation": 0.0}, "flat_reward"),
+        ({"score": 1000.0, "score_deviation": 1e-4}, "flat_reward"),
+    ],
+)
+def test_a_first_rollout_that_teaches_nothing_fails_the_run_with_a_way_out(first: dict[str, float], name: str) -> None:
+    [alarm] = alarms([CALM | first], PPOConfig())
+    assert (alarm.name, alarm.stops, alarm.fails) == (name, True, True)
+    assert alarm.remedy
+
+
+@pytest.mark.parametrize(
+    "first", [{"eos_rate": 0.5}, {"score_deviation": 0.01}, {"score": 0.0, "score_deviation": 2e-6}]
+)
+def test_a_first_rollout_that_teaches_something_is_silent(first: dict[str, float]) -> None:
+    assert alarms([CALM | first], PPOConfig()) == []
+
+
+def test_later_rollouts_of_one_reward_stop_the_run_without_failing_it() -> None:
+    flat = CALM | {"score_deviation": 0.0}
+    assert names([CALM, flat, flat]) == set()
+    [alarm] = alarms([CALM, flat, flat, flat], PPOConfig())
+    assert (alarm.name, alarm.stops, alarm.fails) == ("flat_reward", True, False)
+    [alarm] = alarms([CALM, CALM, CALM | {"eos_rate": 0.0}], PPOConfig())
+    assert (alarm.name, alarm.stops, alarm.fails) == ("no_ends", True, False)
+
+
+def test_a_critic_is_held_against_what_it_foresaw_untrained() -> None:
+    """A critic that began far below zero and is better now is learning; one that fell below its beginning is not."""
+
+    def run(first: float, now: float) -> set[str]:
+        entries = [dict(CALM) for _ in range(21)]
+        entries[0]["explained_variance"], entries[-1]["explained_variance"] = first, now
+        return names(entries)
+
+    assert run(-2.0, -0.5) == set()
+    assert run(-0.2, -0.5) == run(0.3, -0.1) == {"explained_variance"}
 
 
 def test_one_bad_update_that_the_next_takes_back_is_silent() -> None:

@@ -161,6 +161,20 @@ def test_12_policy_loss_by_hand() -> None:
     assert float(made.approx_kl) == pytest.approx(expected_k3, rel=1e-5)
 
 
+def test_12_a_bad_token_made_far_likelier_has_a_bounded_loss_and_no_gradient() -> None:
+    """Dual clip: at ratio 5 a token of advantage -1 costs 3, not 5; at log-ratios of hundreds nothing is infinite."""
+    log_probs = torch.tensor([[math.log(5.0), math.log(2.9), 300.0, -300.0]]).requires_grad_()
+    advantages = torch.tensor([[-1.0, -1.0, -2.0, 4.0]])
+    is_answer = torch.ones(1, 4, dtype=torch.bool)
+    made = ppo_math.policy_loss(log_probs, torch.zeros(1, 4), advantages, is_answer, clip=0.2, tokens=torch.tensor(1.0))
+    assert float(made.loss.detach()) == pytest.approx(3.0 + 2.9 + 6.0, rel=1e-6)
+    assert all(bool(torch.isfinite(figure)) for figure in (made.approx_kl, made.ratio_deviation))
+    assert int(made.clipped) == 2  # the first and the third
+    made.loss.backward()
+    assert log_probs.grad is not None
+    assert log_probs.grad[0].tolist() == pytest.approx([0.0, 2.9, 0.0, 0.0], abs=1e-6)
+
+
 def test_12_value_loss_by_hand() -> None:
     """clip 0.2, old 0. Value 1 to return 1: plain 0, clipped (0.2 - 1)² = 0.64. Value 0.1 to return 1: 0.81 both."""
     loss = ppo_math.value_loss(

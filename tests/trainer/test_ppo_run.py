@@ -232,6 +232,22 @@ def test_only_prompts_of_the_train_split_are_trained_on(
     assert seen == [1]
 
 
+def test_looks_tell_each_answer_with_the_prompt_that_it_answers(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], tmp_path: Path, tokenizer: Any
+) -> None:
+    """A selection prompt too long to be answered is left out with its words, not with its words alone."""
+    things = [{"kind": "prompt", "prompt": ask(thing)} for thing in ("sea", "sun", "moon")]
+    things.insert(1, {"kind": "prompt", "prompt": ask("very " * 60 + "sea")})
+    snapshot = write_snapshot(tmp_path / "s", {"train": feedback_rows(), "selection": things})
+    folder = make_run("ppo", inputs | {"snapshot": snapshot}, CONFIG | {"iterations": 1, "watched_completions": 6})
+    run_here(folder)
+    lines = [json.loads(line) for line in (folder / "looks" / "step-1.jsonl").read_text().splitlines()]
+    assert len(lines) == 6
+    asked = [line["prompt"][-1]["content"] for line in lines]
+    assert sorted(set(asked)) == sorted(ask(thing)[0]["content"] for thing in ("sea", "sun", "moon"))
+    assert asked[:3] == asked[3:]
+
+
 def test_a_snapshot_without_prompts_lends_those_of_its_preferences(
     make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from micro import COLOURS, MakeRun, answer, ask, feedback_rows, forked, progress, write_snapshot
+from tiny_models import write_policy
 
 from trainer.critics import make_critic
 from trainer.estimate import estimate, parameters_of
 from trainer.models import load_classifier, load_policy, parameters
 from trainer.preflight import look
+from trainer.rates import usual_rate
 from trainer.reward import RewardModel
 
 RunHere = Callable[[Path], dict[str, Any]]
@@ -234,6 +236,83 @@ def test_more_memory_than_there_is_blocks_or_warns(
     monkeypatch.setattr("trainer.preflight.free_memory", lambda: (100 * 2**20, "this machine"))
     assert names(found(folder), "block") == ["memory"]
     assert "Even one row at once needs about" in finding(found(folder), "memory")["sentence"]
+
+
+@pytest.mark.parametrize(("rate", "severity"), [(0.05, None), (0.1, "warn"), (0.5, "block")])
+def test_a_learning_rate_far_beyond_what_the_size_bears_is_found(
+    rate: float, severity: str | None, make_run: MakeRun, clean: Path, base_folder: Path
+) -> None:
+    """Some 30,000 parameters bear about 0.004; ten times that warns, forty times blocks."""
+    settings = {"learning_rate": rate, "max_length": 64}
+    told = found(make_run("sft", {"snapshot": clean, "base_model": base_folder}, settings))
+    assert [one["severity"] for one in told["findings"] if one["name"] == "learning_rate"] == [severity] * bool(
+        severity
+    )
+    if severity:
+        assert "parameters" in finding(told, "learning_rate")["sentence"]
+
+
+def test_adapters_bear_ten_times_the_rate_and_null_is_the_usual_one(
+    make_run: MakeRun, clean: Path, base_folder: Path
+) -> None:
+    inputs = {"snapshot": clean, "base_model": base_folder}
+    for settings in ({"learning_rate": 0.2, "lora": {"r": 2}}, {"learning_rate": None}):
+        told = found(make_run("sft", inputs, {"max_length": 64, **settings}))
+        assert "learning_rate" not in names(told, "warn") + names(told, "block")
+
+
+@pytest.mark.parametrize(
+    ("stage", "size", "lora", "least", "most"),
+    [
+        ("sft", 1_000_000_000, False, 1e-5, 2e-5),
+        ("sft", 1_000_000_000, True, 1e-4, 2e-4),
+        ("sft", 155_000, False, 1e-3, 2e-3),
+        ("dpo", 1_000_000_000, False, 5e-7, 5e-6),
+        ("dpo", 155_000, False, 5e-5, 2e-4),
+        ("ppo", 1_000_000_000, False, 1e-6, 3e-6),
+        ("ppo", 155_000, False, 2e-4, 1e-3),
+        ("classify", 110_000_000, False, 2e-5, 7e-5),
+        ("pretrain", 125_000_000, False, 3e-4, 6e-4),
+        ("pretrain", 2_000_000, False, 1e-3, 4e-3),
+    ],
+)
+def test_usual_rates_are_those_of_the_papers_and_of_our_own_runs(
+    stage: str, size: int, lora: bool, least: float, most: float
+) -> None:
+    rate = usual_rate(stage, size, lora)
+    assert rate is not None and least <= rate <= most
+
+
+@pytest.mark.parametrize(("most", "severity"), [(40, None), (9, "warn"), (3, "block")])
+def test_answers_longer_than_what_may_be_sampled_are_found_before_the_run(
+    most: int,
+    severity: str | None,
+    make_run: MakeRun,
+    base_folder: Path,
+    reward_folder: Path,
+    tmp_path: Path,
+    tokenizer: Any,
+) -> None:
+    rows = [row for row in rows_about(*TRAIN) if row["kind"] != "preference"]
+    short = [{"kind": "demonstration", "prompt": ask("sky"), "completion": word} for word in ("blue", "Blue.") * 4]
+    snapshot = write_snapshot(tmp_path / "lengths", {"train": rows + short * 2, "selection": rows_about(HELD)})
+    inputs = {"snapshot": snapshot, "base_model": base_folder, "reward_model": reward_folder}
+    told = found(make_run("grpo", inputs, {"max_new_tokens": most, "reward_floor": 0}))
+    assert [one["severity"] for one in told["findings"] if one["name"] == "answer_length"] == [severity] * bool(
+        severity
+    )
+    if severity:
+        assert "max_new_tokens" in finding(told, "answer_length")["remedy"]
+
+
+def test_a_family_without_a_head_for_scores_is_told_of_before_the_policy_is_trained(
+    make_run: MakeRun, clean: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    policy = write_policy(tmp_path / "granite", "granite", tokenizer)
+    told = found(make_run("sft", {"snapshot": clean, "base_model": policy}, {"max_length": 64}, name="sft"))
+    assert names(told, "block") == [] and "granite" in finding(told, "reward_head")["sentence"]
+    told = found(make_run("reward", {"snapshot": clean, "base_model": policy}, {"max_length": 64}, name="reward"))
+    assert names(told, "block") == ["reward_head"]
 
 
 def test_a_model_that_is_yet_to_be_made_is_no_fault(make_run: MakeRun, clean: Path) -> None:

@@ -14,7 +14,17 @@ from micro import MakeRun, progress, write_snapshot
 from trainer.columns import decode_completion
 from trainer.errors import DataUnusable
 from trainer.models import load_policy, load_tokenizer
-from trainer.pretrain import IGNORED, Block, bits_per_byte, fill, plan_blocks, plan_passes, read_windows
+from trainer.pretrain import (
+    IGNORED,
+    Block,
+    bits_per_byte,
+    fill,
+    plan_blocks,
+    plan_passes,
+    predicted_bytes,
+    read_windows,
+    token_bytes,
+)
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "block_size": 32, "batch_size": 8}
@@ -63,6 +73,16 @@ def test_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any) -> None:
     with torch.no_grad():
         measured = bits_per_byte(model, tokenizer, rows, 64)
     assert measured == pytest.approx(predicted * math.log2(len(tokenizer)) / said, rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["😀 hello", "東京は今日も晴れです", "é", "abc"])
+def test_the_bytes_of_a_torn_first_character_are_counted_as_they_are(text: str, tokenizer: Any) -> None:
+    """A tokenizer of bytes gives an emoji's first byte a token of its own; what is left is three bytes, not nine."""
+    row = tokenizer(text)["input_ids"]
+    first = len(tokenizer.convert_ids_to_tokens(row[:1])[0])  # one sign a byte
+    assert token_bytes(tokenizer, row[0]) == first
+    assert predicted_bytes(tokenizer, row) == len(text.encode()) - first
+    assert predicted_bytes(tokenizer, [tokenizer.eos_token_id, *row]) == len(text.encode())
 
 
 def test_it_learns_from_scratch_and_goes_on_from_a_model(

@@ -41,8 +41,24 @@ FORKED: dict[str, dict[str, Any]] = {
     },
     "dpo": {"epochs": 2, "batch_size": 8, "evaluations": 4, "samples": 0, "learning_rate": 0.01},
     "kto": {"epochs": 1, "batch_size": 8, "evaluations": 4, "samples": 0, "learning_rate": 0.01},
-    "rloo": {"steps": 10, "batch_size": 8, "num_generations": 2, "max_new_tokens": 8, "evaluations": 4, "samples": 0},
-    "grpo": {"steps": 10, "batch_size": 8, "num_generations": 2, "max_new_tokens": 8, "evaluations": 4, "samples": 0},
+    "rloo": {
+        "steps": 10,
+        "batch_size": 8,
+        "num_generations": 2,
+        "max_new_tokens": 8,
+        "evaluations": 4,
+        "samples": 0,
+        "stop_on_alarm": False,
+    },
+    "grpo": {
+        "steps": 10,
+        "batch_size": 8,
+        "num_generations": 2,
+        "max_new_tokens": 8,
+        "evaluations": 4,
+        "samples": 0,
+        "stop_on_alarm": False,
+    },
 }
 CONFIGS: dict[str, dict[str, Any]] = {
     "pretrain": {

@@ -11,8 +11,8 @@ import torch
 from micro import MakeRun, ask, progress, write_snapshot
 
 from trainer.errors import DataUnusable, RunDiverged
-from trainer.loop import continue_rows
 from trainer.models import load_policy, load_tokenizer
+from trainer.passes import continuations
 from trainer.sft import completion_loss
 
 RunHere = Callable[[Path], dict[str, Any]]
@@ -29,7 +29,7 @@ def test_it_learns_the_answers_and_ends_them(
     tokenizer = load_tokenizer(folder / "model")
     model = load_policy(folder / "model", tokenizer)
     prompt = tokenizer.apply_chat_template(ask("sky"), add_generation_prompt=True, return_dict=False)
-    [row] = continue_rows(model, tokenizer, [prompt], 30)
+    [row] = continuations(model, [prompt], 30)
     assert row[-1] == tokenizer.eos_token_id
     assert "blue" in tokenizer.decode(row)
     [shown] = [s for s in progress(folder, "samples")[-1]["samples"] if "sky" in s["prompt"]][:1]

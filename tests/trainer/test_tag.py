@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 from micro import MakeRun, write_snapshot
+from transformers import PretrainedConfig
 
 from trainer.chain import TagChain
-from trainer.encoders import IGNORED, Encoded, encode_texts
+from trainer.encoders import IGNORED, Encoded, encode_texts, lengthened
 from trainer.errors import DataUnusable, ModelCorrupt, SnapshotCorrupt
 from trainer.perceptron import perceptron_spans
 from trainer.scores import span_figures
@@ -78,6 +79,23 @@ def test_spans_come_back_from_tricky_text(text: str, pieces: list[tuple[str, str
         text = text[8:]
     spans, back = there_and_back(tokenizer, text, *pieces)
     assert back == spans
+
+
+@pytest.mark.parametrize(
+    ("text", "offsets", "expected"),
+    [
+        ("cafe\u0301 au lait", [(0, 4), (6, 8), (9, 13)], [(0, 5), (6, 8), (9, 13)]),  # the accent was stripped
+        ("I \u2764\ufe0f it", [(0, 1), (2, 3), (5, 7)], [(0, 1), (2, 4), (5, 7)]),  # so was the variation selector
+        ("\u0928\u092e\u0938\u094d\u0924\u0947", [(0, 5)], [(0, 6)]),  # and a vowel sign at the end of the text
+        ("cafe\u0301", [(0, 4), (4, 5)], [(0, 4), (4, 5)]),  # a token of its own
+        ("ab cd", [(0, 2), (3, 5), (0, 0)], [(0, 2), (3, 5), (0, 0)]),
+        ("a\u200bb", [(0, 1), (2, 3)], [(0, 1), (2, 3)]),  # a space without width parts words
+    ],
+)
+def test_a_token_reaches_over_the_signs_that_stand_on_its_last_character(
+    text: str, offsets: list[tuple[int, int]], expected: list[tuple[int, int]]
+) -> None:
+    assert lengthened(text, offsets) == expected
 
 
 def test_neighbours_of_one_label_stay_two_and_overlaps_leave_the_first(tokenizer: Any) -> None:
@@ -170,7 +188,7 @@ def test_windows_give_each_token_one_answer_with_context() -> None:
         """Answers with each token's own id and its place in the window."""
 
         device = torch.device("cpu")
-        config = type("Config", (), {"num_labels": 2})
+        config = PretrainedConfig(num_labels=2)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
             places = torch.arange(input_ids.shape[1]).expand(input_ids.shape)
