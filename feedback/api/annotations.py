@@ -37,6 +37,9 @@ class AnnotationSerializer(serializers.Serializer[Any]):
     answer = serializers.SerializerMethodField()
     seconds = serializers.FloatField()
     client = serializers.CharField()
+    blind = serializers.BooleanField(
+        allow_null=True, help_text="Whether the annotator could not read who wrote the responses; null: not known."
+    )
     created_at = serializers.DateTimeField()
 
     def get_current(self, row: Annotation) -> bool:

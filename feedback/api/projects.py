@@ -56,10 +56,18 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
     id = serializers.UUIDField(source="public_id", read_only=True)
     label_scheme = ObjectField()
     sampling = ObjectField()
-    training_policy = ObjectField()
-    queue_policy = ObjectField()
+    training_policy = ObjectField(allow_null=True, help_text="Null for annotators.")
+    queue_policy = ObjectField(allow_null=True, help_text="Null for annotators.")
     kinds = serializers.ListField(child=serializers.CharField())
     dimensions = serializers.ListField(child=serializers.CharField())
+
+    def to_representation(self, instance: Project) -> dict[str, Any]:
+        """Annotators are not told how gold tasks are mixed in, nor what is trained how: null in place of both."""
+        told = super().to_representation(instance)
+        viewer = self.context.get("viewer")
+        if viewer is not None and not access.may(viewer, instance, access.REVIEWER):
+            told |= {"queue_policy": None, "training_policy": None}
+        return told
 
     class Meta:
         model = Project
@@ -130,7 +138,7 @@ class Projects(Door):
 
     @extend_schema(summary="Projects you are a member of", responses=ProjectSerializer(many=True))
     def get(self, request: Request) -> Response:
-        return self.page(access.projects_for(self.viewer), ProjectSerializer)
+        return self.page(access.projects_for(self.viewer), ProjectSerializer, viewer=self.viewer)
 
     @extend_schema(
         summary="Open a project",
@@ -148,7 +156,8 @@ class OneProject(Door):
 
     @extend_schema(summary="A project", responses=ProjectSerializer)
     def get(self, request: Request, project: str) -> Response:
-        return Response(ProjectSerializer(access.get_project(self.viewer, project)).data)
+        row = access.get_project(self.viewer, project)
+        return Response(ProjectSerializer(row, context={"viewer": self.viewer}).data)
 
     @extend_schema(
         summary="Change a project's settings",

@@ -56,6 +56,15 @@ class Prompt(Row):
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
     source = models.CharField(max_length=100, blank=True)
     external_id = models.CharField(max_length=200, null=True, blank=True)
+    external_owner = models.ForeignKey(
+        "feedback.Person",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The annotator whose own numbering the external id is from. Empty: the project's.",
+    )
     body_hash = models.CharField(max_length=64, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     provenance = models.JSONField(
@@ -78,7 +87,16 @@ class Prompt(Row):
             models.Index(fields=["project", "group", "id"], condition=Q(group__gt=""), name="prompt_by_group"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["project", "external_id"], name="one_prompt_per_external_id"),
+            models.UniqueConstraint(
+                fields=["project", "external_id"],
+                condition=Q(external_owner__isnull=True),
+                name="one_prompt_per_external_id",
+            ),
+            models.UniqueConstraint(
+                fields=["external_owner", "project", "external_id"],
+                condition=Q(external_owner__isnull=False),
+                name="one_prompt_per_own_external_id",
+            ),
             models.UniqueConstraint(
                 fields=["conversation", "turn"], condition=Q(conversation__isnull=False), name="one_prompt_per_turn"
             ),
@@ -151,6 +169,24 @@ class Response(Row):
     error = models.CharField(max_length=500, blank=True)
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, if one looked at it.")
     external_id = models.CharField(max_length=200, null=True, blank=True)
+    external_owner = models.ForeignKey(
+        "feedback.Person",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The annotator whose own numbering the external id is from. Empty: the project's.",
+    )
+    requested_by = models.ForeignKey(
+        "feedback.Person",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Who asked a model for it: they may not judge it.",
+    )
     body_hash = models.CharField(max_length=64, blank=True)
 
     class Meta:
@@ -166,8 +202,13 @@ class Response(Row):
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "external_id"],
-                condition=Q(external_id__isnull=False),
+                condition=Q(external_id__isnull=False, external_owner__isnull=True),
                 name="one_response_per_external_id",
+            ),
+            models.UniqueConstraint(
+                fields=["external_owner", "project", "external_id"],
+                condition=Q(external_owner__isnull=False),
+                name="one_response_per_own_external_id",
             ),
             models.CheckConstraint(
                 condition=Q(seed__isnull=True) | Q(seed__gte=0), name="response_seed_is_not_negative"

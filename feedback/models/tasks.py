@@ -92,7 +92,7 @@ class Task(Row):
             models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
             models.Index(
                 fields=["project", "id"],
-                condition=Q(kind="spans", state__in=["open", "waiting"], suggestion__isnull=True, gold__isnull=True),
+                condition=Q(kind="spans", state__in=["open", "waiting"], suggestion__isnull=True),
                 name="task_to_mark",
             ),
         ]

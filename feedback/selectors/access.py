@@ -36,6 +36,7 @@ from feedback.models import (
     TrainingRun,
 )
 from feedback.prepared import Given, Select
+from feedback.selectors.blindness import authors_readable, reads_authors_of
 
 ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
 
@@ -134,26 +135,25 @@ def prompts_with_authors(viewer: Viewer, project: Project) -> QuerySet[Prompt]:
     Annotators judge blindly: who wrote what, and with which model, is not theirs to see of others' prompts.
     """
     prompts = Prompt.objects.filter(project=project)
-    return prompts if may(viewer, project, REVIEWER) else prompts.filter(created_by=viewer.person, conversation=None)
+    return prompts if may(viewer, project, REVIEWER) else prompts.filter(authors_readable(viewer.person))
 
 
 def get_prompt_with_authors(viewer: Viewer, key: Any) -> Prompt:
     prompt = get_prompt(viewer, key)
-    if not _own(viewer, prompt) and not may(viewer, prompt.project, REVIEWER):
-        raise NotFound
+    require_authors(viewer, prompt)
     return prompt
 
 
 def get_response_with_author(viewer: Viewer, key: Any) -> Response:
     response = get_response(viewer, key)
-    if not _own(viewer, response.prompt) and not may(viewer, response.project, REVIEWER):
-        raise NotFound
+    require_authors(viewer, response.prompt)
     return response
 
 
-def _own(viewer: Viewer, prompt: Prompt) -> bool:
-    """Asked by the viewer, and not in a conversation: what is answered there is judged blindly."""
-    return prompt.created_by_id == viewer.person.pk and prompt.conversation_id is None
+def require_authors(viewer: Viewer, prompt: Prompt) -> None:
+    """Raises NotFound unless the viewer may read who wrote the responses to it."""
+    if not reads_authors_of(viewer.person, prompt, reviews=may(viewer, prompt.project, REVIEWER)):
+        raise NotFound
 
 
 def get_conversation(viewer: Viewer, key: Any) -> Conversation:

@@ -210,6 +210,7 @@ def append(
         late=late,
         seconds=_seconds(held, seconds),
         timed=seconds is not None and held.revisions == 0,
+        blind=by.pk == held.annotator_id and not held.reads_authors,  # a correction is a reviewer's
         guideline_id=held.guidelines,
         client=client,
     )

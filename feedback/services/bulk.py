@@ -51,16 +51,18 @@ def digests_of(model: type[models.Model], project: int, external_ids: list[str])
     would read all of them rather than the index.
     """
     table = connection.ops.quote_name(model._meta.db_table)
+    # What annotators number for themselves stands apart from the project's ids.
+    ours = " AND external_owner_id IS NULL" if "external_owner" in {one.name for one in model._meta.fields} else ""
     if connection.vendor == "postgresql":
         statement = (
             "SELECT known.* FROM unnest(%s::text[]) AS wanted(id) CROSS JOIN LATERAL (SELECT external_id, body_hash"
-            f" FROM {table} WHERE project_id = %s AND external_id = wanted.id LIMIT 1) AS known"
+            f" FROM {table} WHERE project_id = %s AND external_id = wanted.id{ours} LIMIT 1) AS known"
         )
         given: list[Any] = [external_ids, project]
     else:
         statement = (
             f"SELECT external_id, body_hash FROM {table} WHERE project_id = %s"
-            " AND external_id IN (SELECT value FROM json_each(%s))"
+            f" AND external_id IN (SELECT value FROM json_each(%s)){ours}"
         )
         given = [project, as_json(external_ids)]
     with connection.cursor() as cursor:

@@ -68,6 +68,7 @@ def request_responses(
             project_id=prompt.project_id,
             prompt=prompt,
             state=State.QUEUED,
+            requested_by=by,
             model_version=version,
             model_name="" if version else settings.GENERATION_MODEL,
             sampling=sampling,

@@ -1,15 +1,20 @@
 """Prompts come in, and responses written elsewhere."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
 
-from feedback.errors import ExternalIdConflict, Invalid
+from feedback.errors import ExternalIdConflict, Forbidden, Invalid
 from feedback.models import Conversation, ModelVersion, Person, Project, Prompt, Response
 from feedback.rules import messages as message_rules
 from feedback.rules.canonical import body_hash
+from feedback.selectors.blindness import is_annotator_only
 from feedback.services import generation, guarding, placement
 from feedback.services.closing import refuse_when_closed
+
+R = TypeVar("R", Prompt, Response)
+Rows = TypeVar("Rows", bound="QuerySet[Any, Any]")
 
 MAX_RESPONSES = 16
 MOST_GROUP = 200
@@ -53,7 +58,9 @@ def submit_prompt(
     arrival = guarding.arrive(project, messages)
     check_group(group)
     digest = body_hash([messages, source, metadata or {}, wanted, *([group] if group else [])])
-    if external_id is not None and (before := _same(project, external_id, digest)):
+    owner = external_owner(project, by) if external_id is not None else None
+    known = _numbered(project.prompts.all(), external_id, owner, by, "created_by")
+    if before := _same(known, digest):
         return before, False
     try:
         with transaction.atomic():
@@ -62,6 +69,7 @@ def submit_prompt(
                 **_turn(turn_of, follows),
                 source=source,
                 external_id=external_id,
+                external_owner=owner,
                 body_hash=digest,
                 metadata=metadata or {},
                 responses_wanted=wanted,
@@ -74,10 +82,29 @@ def submit_prompt(
             elif arrival.state is None and wanted:
                 generation.request_responses(prompt=prompt, count=wanted, by=by)
     except IntegrityError:
-        if external_id is not None and (before := _same(project, external_id, digest)):
+        if before := _same(known, digest):
             return before, False
         raise
     return prompt, True
+
+
+def external_owner(project: Project, by: Person | None) -> Person | None:
+    """Whose numbering external ids are from that `by` sends: an annotator's own, or the project's (None).
+
+    Were they the project's for everybody, an annotator could ask which of them exist, and what stands under them.
+    """
+    return by if by is not None and is_annotator_only(project, by) else None
+
+
+def _numbered(rows: Rows, external_id: str | None, owner: Person | None, by: Person | None, creator: str) -> Rows:
+    """The row of that external id that `by` may be told of, if there is one. `creator` leads to who made it."""
+    if external_id is None:
+        return rows.none()
+    if owner is None:  # the project's; perhaps one's own, from before one was more than an annotator
+        visible = Q(external_owner=None) | Q(external_owner=by, external_owner__isnull=False)
+    else:  # one's own; perhaps the project's, from before annotators had their own
+        visible = Q(external_owner=owner) | Q(external_owner=None, **{creator: owner})
+    return rows.filter(visible, external_id=external_id).order_by(F("external_owner").asc(nulls_last=True))
 
 
 def want_more(*, prompt: Prompt, by: Person | None, count: int) -> list[Response]:
@@ -123,6 +150,12 @@ def add_response(
 
     Returns:
         The response, and whether it is new.
+
+    Raises:
+        Invalid: several authors are named, the version is another project's, or the text cannot be stored.
+        Forbidden: an annotator says that somebody or something else wrote it.
+        ExternalIdConflict: the external_id exists with another body.
+        ProjectClosed: the project takes nothing any more.
     """
     refuse_when_closed(prompt.project, "responses")
     if sum(bool(x) for x in (author, model_version, model_name)) > 1:
@@ -131,6 +164,11 @@ def add_response(
         raise Invalid("That model version belongs to another project.", field="model_version")
     if "\x00" in text:
         raise Invalid("It holds a NUL character, which cannot be stored.", field="text")
+    owner = external_owner(prompt.project, by)
+    if owner is not None and (model_name or model_version or author not in (None, owner)):
+        raise Forbidden(
+            "Annotators give responses that they wrote themselves. Leave out whose it is, or ask a reviewer."
+        )
     digest = body_hash([str(prompt.public_id), text, model_name, str(model_version and model_version.public_id)])
     columns = {
         "project_id": prompt.project_id,
@@ -140,20 +178,19 @@ def add_response(
         "model_version": model_version,
         "model_name": model_name,
         "external_id": external_id,
+        "external_owner": owner if external_id is not None else None,
         "body_hash": digest,
     }
-    if external_id is None:
-        return _stored(prompt.project, columns), True
-    before = Response.objects.filter(project_id=prompt.project_id, external_id=external_id).first()
-    if before is None:
-        try:
-            with transaction.atomic():
-                return _stored(prompt.project, columns), True
-        except IntegrityError:
-            before = Response.objects.get(project_id=prompt.project_id, external_id=external_id)
-    if before.body_hash != digest:
-        raise ExternalIdConflict(field="external_id")
-    return before, False
+    known = _numbered(prompt.project.responses.all(), external_id, owner, by, "prompt__created_by")
+    if before := _same(known, digest):
+        return before, False
+    try:
+        with transaction.atomic():
+            return _stored(prompt.project, columns), True
+    except IntegrityError:
+        if before := _same(known, digest):
+            return before, False
+        raise
 
 
 def _stored(project: Project, columns: dict[str, Any]) -> Response:
@@ -184,8 +221,8 @@ def _turn(conversation: Conversation | None, follows: Prompt | None) -> dict[str
     return {"conversation": conversation, "turn": follows.turn + 1 if follows else 1}
 
 
-def _same(project: Project, external_id: str, digest: str) -> Prompt | None:
-    before = Prompt.objects.filter(project=project, external_id=external_id).first()
+def _same(known: "QuerySet[R, R]", digest: str) -> R | None:
+    before = known.first()
     if before is not None and before.body_hash != digest:
         raise ExternalIdConflict(field="external_id")
     return before

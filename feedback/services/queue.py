@@ -131,6 +131,8 @@ class Ask:
         self.who = {"project": project.pk, "annotator": annotator.pk}
         # Before what is held: whatever is given in between shows in the cursor when it is moved.
         self.member, self.cursors = ask_for.who(project, annotator)
+        only_annotates = self.member is not None and self.member.role == Membership.Role.ANNOTATOR
+        self.blind = annotator.pk if only_annotates and not annotator.is_house_admin else ask_for.NOBODY
         self.held: list[Assignment] = ask_for.HELD.all(now=now, **self.who)
 
     # --- what is at hand ---------------------------------------------------------------------------
@@ -253,10 +255,10 @@ class Ask:
         return _among(self._unseen(tasks))
 
     def _unseen(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
-        return ask_for.unseen(tasks, self.project, self.annotator)
+        return ask_for.unseen(tasks, self.project, self.annotator, self.blind)
 
     def _found_by(self, find: Select, **more: Any) -> Find:
-        return lambda after, upto: find.all(after=after, upto=upto, **self.who, **more)
+        return lambda after, upto: find.all(after=after, upto=upto, blind=self.blind, **self.who, **more)
 
     def _start(self, kind: str) -> int:
         cursor = self.cursors.get(kind)

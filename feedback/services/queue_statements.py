@@ -6,22 +6,29 @@ from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, Que
 
 from feedback.models import Assignment, Membership, Person, Project, QueueCursor, Response, Task
 from feedback.prepared import Given, Select, Update
+from feedback.selectors.blindness import authors_readable, has_a_hand_in
 
 LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
+NOBODY = 0  # a key that no person has
 LAST = (1 << 63) - 1  # behind every queue key
 
 State = Assignment.State
 
 
-def unseen(tasks: QuerySet[Task], project: Any, annotator: Any) -> QuerySet[Task]:
-    """Those of a project that this annotator may still be given."""
+def unseen(tasks: QuerySet[Task], project: Any, annotator: Any, blind: Any) -> QuerySet[Task]:
+    """Those of a project that this annotator may still be given.
+
+    Args:
+        blind: the annotator once more, if they may read no authors but those of their own prompts; else `NOBODY`.
+    """
     mine = Assignment.objects.filter(
         task=OuterRef("pk"), annotator=annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
     )
     # A turn of a conversation is nobody's but its person's, who goes on with it in the conversation.
     tasks = tasks.filter(project=project, prompt__conversation=None).exclude(Exists(mine))
-    # Whoever asked models to answer a prompt may read which one did, so they cannot judge the answers blindly.
-    return tasks.exclude(prompt__created_by=annotator, prompt__responses_wanted__gt=0)
+    # Nobody judges what they asked models for or wrote themselves; annotators nothing whose authors they may read.
+    tasks = tasks.exclude(prompt__created_by=annotator, prompt__responses_wanted__gt=0)
+    return tasks.exclude(authors_readable(blind, "prompt__")).exclude(has_a_hand_in(annotator))
 
 
 def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tuple[int, int]]:
@@ -40,7 +47,8 @@ def who(project: Project, annotator: Person) -> tuple[Membership | None, dict[st
 
 
 def _find(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
-    return stretch(unseen(tasks, Given("project"), Given("annotator")), Given("after"), Given("upto"))
+    tasks = unseen(tasks, Given("project"), Given("annotator"), Given("blind"))
+    return stretch(tasks, Given("after"), Given("upto"))
 
 
 FIND = Select(lambda: _find(Task.objects.with_free_slots()))

@@ -67,9 +67,8 @@ def tasks_to_mark(project: Project) -> Any:
     if marker is None:
         return Task.objects.none()
     standing = [Task.State.OPEN, Task.State.WAITING]
-    rows = Task.objects.filter(
-        project=project, kind=Kind.SPANS, state__in=standing, suggestion__isnull=True, gold__isnull=True
-    )
+    # Gold tasks among them: one without a suggestion where all others have one would be known for what it is.
+    rows = Task.objects.filter(project=project, kind=Kind.SPANS, state__in=standing, suggestion__isnull=True)
     return rows.filter(ask__scheme=marker.scheme).select_related("prompt").order_by("pk")
 
 

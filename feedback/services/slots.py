@@ -6,17 +6,25 @@ task first, then the assignment, the one order everywhere, so that no two of the
 
 from typing import Any
 
-from django.db.models import Count, Exists, F, Model, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, Case, Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from feedback.models import Annotation, Assignment, Draft, Exclusion, GuidelineVersion, Task
 from feedback.prepared import Given, Select, Update
+from feedback.selectors.blindness import authors_readable, has_a_hand_in, reviews
 from feedback.services import concerns
 
 State = Assignment.State
 
 REVISIONS = Annotation.objects.filter(assignment=OuterRef("pk")).order_by("-revision")
 GUIDELINES = GuidelineVersion.objects.filter(project=OuterRef("project")).order_by("-number")
+READS_AUTHORS = Case(
+    When(Q(annotator__is_house_admin=True) | reviews("project", "annotator"), then=True),
+    When(Q(task__prompt__conversation__isnull=False), then=False),  # who talks is answered by letter
+    When(authors_readable(F("annotator"), "task__prompt__") | has_a_hand_in(OuterRef("annotator"), "task"), then=True),
+    default=False,
+    output_field=BooleanField(),
+)
 TASK = Select(lambda: Task.objects.select_for_update().filter(pk=Given("task")))
 ASSIGNMENT = Select(
     lambda: (
@@ -26,6 +34,7 @@ ASSIGNMENT = Select(
             revisions=Coalesce(Subquery(REVISIONS.values("revision")[:1]), 0),
             guidelines=Subquery(GUIDELINES.values("pk")[:1]),
             has_draft=Exists(Draft.objects.filter(assignment=OuterRef("pk"))),
+            reads_authors=READS_AUTHORS,
         )
         .filter(pk=Given("assignment"))
     )
@@ -49,7 +58,7 @@ class Contended(Exception):
 def lock(assignment: Assignment) -> tuple[Task, Any]:
     """The task's row, then the assignment's, both locked. What does not change is taken from `assignment` if it has it:
     the project, the annotator and the prompt. The assignment also tells how many `revisions` it has, which `guidelines`
-    are the newest (a key), and whether it `has_draft`."""
+    are the newest (a key), whether it `has_draft`, and whether its annotator `reads_authors` of what they judge."""
     (task,) = TASK.all(task=assignment.task_id)
     (held,) = ASSIGNMENT.all(assignment=assignment.pk)
     _carry(assignment, held, "project", "annotator")

@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from feedback.errors import Conflict, Invalid
+from feedback.errors import Conflict, Forbidden, Invalid
 from feedback.models import ApiToken, Person, Response, Thumb
 from feedback.services.closing import refuse_when_closed
 
@@ -15,9 +15,12 @@ def give_thumb(*, response: Response, person: Person, token: ApiToken | None, up
     Raises:
         Conflict: the response is not ready, so nobody can have read it.
         ProjectClosed: the project takes nothing any more.
+        Forbidden: the response is the person's own.
         Invalid: the comment is too long.
     """
     refuse_when_closed(response.project, "thumbs")
+    if response.author_id == person.pk:
+        raise Forbidden("You wrote this response, so somebody else has to rate it.")
     if response.state != Response.State.READY:
         raise Conflict(f"The response is {response.state}; only what was shown can be rated.")
     if len(comment) > MAX_COMMENT:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
-from feedback.models import ApiToken, Concern, Document, Job, Person, Project
+from feedback.models import ApiToken, Concern, Document, Exclusion, Job, Person, Project
 from feedback.services import annotations, conversations, corpora, exports, imports, schedules
 from tests.factories import (
     PREFERS_A,
@@ -56,6 +57,12 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "tokens": lambda: ApiToken.objects.filter(person=ada).first(),
         "conversations": lambda: talk(project, ada),
         "feedback": lambda: make_response(make_prompt(project, by=ada)),
+        "exclusions": lambda: Exclusion.objects.update_or_create(
+            project=project,
+            person=ada,
+            round=1,
+            defaults={"reason": "pace", "hits": 7, "looked_at": 7, "since": timezone.now(), "lifted_at": None},
+        )[0],
     }
     return made[room]() if room in made else None
 

@@ -46,7 +46,7 @@ def test_asked_for_here_and_written_by_a_worker(project, ada, client_for):
 def test_each_kind_in_trls_format(project, ada, ben, client_for):
     prompt = make_prompt_in(project, "train", by=ben)
     response = make_response(prompt, "Written by hand.", author=ben)
-    client_for(ben).post("/api/v1/feedback/", {"response": str(response.public_id), "thumbs": "up"})
+    client_for(ada).post("/api/v1/feedback/", {"response": str(response.public_id), "thumbs": "up"})
     make_pair(project, ada, prompt=prompt.text, chosen="yes", rejected="")
     snapshot = make_snapshot(project, ada)
     client = client_for(ada)

@@ -115,18 +115,27 @@ def test_annotators_see_their_own_prompts_and_reviewers_all(project, ada, rosa, 
 def test_a_response_written_elsewhere(project, ada, ben, client_for):
     prompt = make_prompt(project, by=ben)
     version = make_model(project, ada)
-    client = client_for(ben)
+    client = client_for(ada)
     body = {"prompt": str(prompt.public_id), "text": " Restart it. ", "model_name": "elsewhere-7b", "external_id": "r1"}
     first, again = client.post("/api/v1/responses/", body), client.post("/api/v1/responses/", body)
     assert (first.status_code, again.status_code) == (201, 200)
     assert (first.json()["text"], first.json()["model_name"]) == (" Restart it. ", "elsewhere-7b")
-    own = client.post("/api/v1/responses/", {"prompt": str(prompt.public_id), "text": "Mine."})
+    own = client_for(ben).post("/api/v1/responses/", {"prompt": str(prompt.public_id), "text": "Mine."})
     assert own.json()["author"]["username"] == "ben"
     by_version = client_for(ada).post(
         "/api/v1/responses/",
         {"prompt": str(prompt.public_id), "text": "Ours.", "model_version": str(version.public_id)},
     )
     assert by_version.json()["model_version"]["id"] == str(version.public_id)
+    assert prompt.responses.count() == 3
+    as_a_model = client_for(ben).post(
+        "/api/v1/responses/", {"prompt": str(prompt.public_id), "text": "X", "model_name": "y"}
+    )
+    assert as_a_model.status_code == 403, "an annotator gives what they wrote themselves"
+    up = {"response": own.json()["id"], "thumbs": "up"}
+    refused = client_for(ben).post("/api/v1/feedback/", up)
+    assert refused.status_code == 403 and "You wrote this response" in refused.json()["errors"][0]["detail"]
+    assert client_for(ada).post("/api/v1/feedback/", up).status_code == 201
     assert prompt.responses.count() == 3
 
 

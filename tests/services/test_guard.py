@@ -11,6 +11,7 @@ from feedback.models import Assignment, Job, ModelVersion, Prompt, Response, Tas
 from feedback.rules.screening import Guard
 from feedback.selectors import guard_pages
 from feedback.services import (
+    assignments,
     generation,
     guarding,
     imports,
@@ -276,6 +277,41 @@ class TestMarker:
         assert seen["suggestion"] == {"spans": [{"start": 4, "end": 7, "label": "person"}]}
         assert (seen["draft"], seen["answer"]) == (None, None)
         assert screening.waits(project) is False
+
+    def test_gold_tasks_look_like_any_other(self, project, ada, hana, ben):
+        from feedback.selectors import work
+
+        projects.set_scheme(by=hana, project=project, name="names", scheme=NAMES)
+        projects.update_project(by=hana, project=project, queue_policy={"gold_share": 1})
+        project.refresh_from_db()
+        version = registry.decide(by=ada, model_version=make_model(project, ada, stage="tag"), state="approved")
+        project = screening.set_screening(by=ada, project=project, marker={"model": "newest", "scheme": "names"})
+        gold, ordinary = [
+            tasks.create_task(
+                project=project,
+                by=None,
+                kind="spans",
+                prompt=make_prompt(project, "Ask Zoë in Graz"),
+                responses=[],
+                ask={"scheme": "names"},
+                gold=right,
+            )[0]
+            for right in ({"spans": [{"start": 4, "end": 7, "label": "person"}]}, None)
+        ]
+        waiting = list(screening.tasks_to_mark(project))
+        assert waiting == [gold, ordinary]
+        for task in waiting:
+            assert screening.suggest(task, version=version, spans=[{"start": 0, "end": 3, "label": "person"}])
+        shown = []
+        for share in (1, 0):
+            projects.update_project(by=hana, project=project, queue_policy={"gold_share": share})
+            project.refresh_from_db()
+            held = queue.next_assignment(project=project, annotator=ben)
+            shown.append(work.payload(held))
+            assignments.skip(assignment=held, reason="other")
+        alike = [{name: one[name] for name in one if name not in ("id", "held_until")} for one in shown]
+        assert alike[0] == alike[1] and alike[0]["suggestion"] is not None
+        assert set(Assignment.objects.values_list("task", flat=True)) == {gold.pk, ordinary.pk}
 
 
 def test_imported_tasks_wait_too(guarded, ada):
