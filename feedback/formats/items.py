@@ -205,6 +205,9 @@ def told_beside(more: list[Row]) -> Iterator[Note]:
 
 def parts(item: Item) -> "Iterator[Item | LeftOut]":
     """An item as formats that know single tasks take it: each task, each response with thumbs; or just the prompt."""
+    if not (item.tasks or item.thumbs or item.verdict or item.state):
+        yield item
+        return
     shown: set[int] = set()
     for task in item.tasks or ([item] if item.kind not in (PROMPT, THUMB) else []):
         places = task.placed if item.tasks else range(len(item.responses))

@@ -156,7 +156,7 @@ class _Table:
         self.rows.writeheader()
 
     def put(self, row: dict[str, Any]) -> None:
-        has_return = any("\r" in cell for cell in row.values())
+        has_return = "\r" in "".join(row.values())
         (self.quoted if has_return else self.rows).writerow(row)
 
     def close(self) -> None:
