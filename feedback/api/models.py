@@ -69,6 +69,7 @@ class DeploymentSerializer(serializers.Serializer[Any]):
     findings = OverriddenSerializer(many=True, help_text="What was overridden, as it stood then.")
 
 
+@extend_schema_serializer(component_name="GateFinding")
 class FindingSerializer(serializers.Serializer[Any]):
     """One thing that speaks against serving a policy."""
 
