@@ -176,7 +176,7 @@ def sampled_as_recomputed(model: PreTrainedModel, rows: list[list[int]]) -> Faul
             return Fault(
                 "no_cache", "block", f"Models of the kind {kind} keep no cache that sampling here uses.", OTHER
             )
-        seeds = [11, 12, 13]
+        seeds = list(range(len(rows)))
         drawn = draw(model, rows, seeds, max_new_tokens=3)
         alone = [draw(model, [row], [seed], max_new_tokens=3)[0] for row, seed in zip(rows, seeds, strict=True)]
         told = "What it samples is not as likely when it is computed again, so it cannot be trained on it."

@@ -30,6 +30,7 @@ from trainer.rollouts import context_room, distinct_prompts, generation_argument
 from trainer.run_trainer import RolloutTrainer
 from trainer.scoring import Judge, Scores, load_terms
 from trainer.seeds import seed_everything, stable_seed
+from trainer.served_weights import serve_as_saved
 from trainer.snapshot import Messages, open_snapshot
 
 WATCHED_PROMPTS = 64
@@ -222,6 +223,7 @@ def make_trainer(
         train_dataset=Dataset.from_dict({"prompt": rows}),
         callbacks=[hook],
     )
+    serve_as_saved(trainer, model)
     trainer.batches = plan_rollouts(len(rows), config, context.seed, context.stage)
     return trainer
 

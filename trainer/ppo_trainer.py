@@ -36,6 +36,7 @@ from trainer.rollouts import Rollout, lay_out
 from trainer.run_trainer import RunFolderTrainer
 from trainer.sampling import draw, end_ids
 from trainer.seeds import stable_seed
+from trainer.served_weights import serve_as_saved
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -125,6 +126,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         self.value_weight = config.value_loss_weight if isinstance(critic, ValueHead) else 1.0
         self.policy, self.critic = policy, critic.to(self.accelerator.device)
         add_critic(policy, self.critic, config.temperature)
+        serve_as_saved(self, policy)
         self.reference = reference.to(self.accelerator.device).requires_grad_(False).eval()
         self.add_callback(EachIteration(self, after_iteration))
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index

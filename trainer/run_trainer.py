@@ -41,6 +41,14 @@ class RunFolderTrainer:
     pieces = 1  # that each process's share of a batch is cut into
     share = 1.0
 
+    def train(self: Any, *given: Any, **more: Any) -> Any:
+        """TRL asks a mixture of experts for its router logits where it uses them; as a setting of the model they would
+        be asked for in sampling, too, where their loss cannot be computed."""
+        shape = self.model.config.get_text_config()
+        if getattr(shape, "output_router_logits", False):
+            shape.output_router_logits = False
+        return super().train(*given, **more)  # type: ignore[misc]
+
     def get_train_dataloader(self: Any) -> DataLoader[Any]:
         """Numbers of batches: what a batch holds follows from the plan, whichever process asks."""
         return DataLoader(
