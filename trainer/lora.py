@@ -37,7 +37,7 @@ def adapt(model: Any, lora: LoRA | None, heads: tuple[str, ...] = ()) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets.split() if lora.targets else "all-linear",
+        target_modules=lora.targets.split() if lora.targets else all_layers(model, fresh),
         exclude_modules=fresh or None,
         bias="none",
     )
@@ -51,6 +51,20 @@ def adapt(model: Any, lora: LoRA | None, heads: tuple[str, ...] = ()) -> Any:
     for name in fresh:
         model.get_submodule(name).requires_grad_(True)
     return model
+
+
+def all_layers(model: Any, fresh: list[str]) -> list[str] | str:
+    """What is adapted where nobody names it: every linear layer but those that are new and the output embeddings.
+
+    A mixture of experts keeps the weights of its experts as one tensor, whose adapters could not be merged again: they
+    stay as they are, and so does the layer that chooses among them.
+    """
+    fused = any(weight.dim() == 3 for weight in model.parameters())
+    if not fused:
+        return "all-linear"
+    head = model.get_output_embeddings()
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return [name for name, module in layers if module is not head and name not in fresh]
 
 
 def adapt_encoder(model: Any, lora: LoRA | None, base: object) -> None:
