@@ -216,7 +216,7 @@ def test_an_answer_that_does_not_come_is_told(
     assert told["code"] == "not_written" and "No worker is there" in told["message"]
     assert Response.objects.get().state == "queued", "it is written when one is"
     stream = asked(client, stream=True).getvalue().decode()
-    assert '"code": "not_written"' in stream and "[DONE]" not in stream
+    assert '"code":"not_written"' in stream and "[DONE]" not in stream
 
     def fails(responses: list[Any], seconds: float) -> Iterator[following.News]:
         write_answers(Prompt.objects.latest("pk"), None)
