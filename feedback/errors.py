@@ -143,6 +143,9 @@ class DiskFull(DomainError):
     status = 507
     sentence = "The server's disk is full, so nothing of this was kept. Have its operator free some, then try again."
 
+    def __init__(self, sentence: str | None = None) -> None:
+        super().__init__(sentence, retry_after=60)
+
 
 class SignedOut(DomainError):
     code = "signed_out"
@@ -178,6 +181,15 @@ class Busy(DomainError):
 
     def __init__(self, sentence: str = "", *, retry_after: int = 2) -> None:
         super().__init__(f"{sentence or self.sentence} Try again in {retry_after} s.", retry_after=retry_after)
+
+
+class DatabaseAway(DomainError):
+    code = "database_away"
+    status = 503
+    sentence = "The database does not answer, so nothing of this was kept. Try again in 10 s."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=10)
 
 
 class TooManyStreams(DomainError):

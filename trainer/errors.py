@@ -41,6 +41,10 @@ class DataUnusable(TrainerError):
     kind = "data"
 
 
+class PromptTooLong(DataUnusable):
+    """A prompt leaves no room for an answer in the model's context."""
+
+
 class ModelCorrupt(TrainerError):
     """A model folder is missing, incomplete, or differs from its manifest."""
 

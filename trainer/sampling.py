@@ -15,7 +15,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from trainer.errors import DataUnusable
+from trainer.errors import DataUnusable, PromptTooLong
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,7 +80,7 @@ def room_for(model: PreTrainedModel, prompt_lengths: Sequence[int], max_new_toke
     if limit is None:
         return [max_new_tokens] * len(prompt_lengths)
     if max(prompt_lengths) >= limit:
-        raise DataUnusable(
+        raise PromptTooLong(
             f"A prompt of {max(prompt_lengths)} tokens leaves no room in a context of {limit}.",
             remedy="Shorten the prompt, or use a model with a longer context.",
         )

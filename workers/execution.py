@@ -19,7 +19,7 @@ from feedback.queue import RUN_JOB, app
 from feedback.services import jobs, supply
 from feedback.services import training as training_services
 from workers import adoption, chains, corpora, datasets, generation, imports, preflights, presence, screening
-from workers.work import Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
+from workers.work import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.PREFLIGHT: preflights.carry_out,
 }
 MAKE_ROOM = "Free some disk space, then try again."
-OUR_FAULT = "Something went wrong on our side; the worker's log has the details."
 
 
 @app.task(name=RUN_JOB)

@@ -7,27 +7,31 @@ Safe to repeat: each response is claimed and finished by a compare-and-set, and 
 that was being written when the worker was killed is written again, the same.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from feedback.models import Job, ModelVersion, Response
 from feedback.relay import Pen
 from feedback.rules.seeds import stable_seed
 from feedback.services import generation, guarding
-from workers.work import JobFailed, Outcome, Work
+from workers.work import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 if TYPE_CHECKING:
     from trainer.generate import Generated, Generator
     from trainer.remote import RemoteGenerator
     from trainer.reward import RewardModel
 
+log = logging.getLogger(__name__)
 BATCH = 32  # what a kill can cost at most
 REMOTE_TRIES = 6  # of a server that is away, with 1, 2, 4, … seconds between
 SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
@@ -37,18 +41,40 @@ LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to s
 pen = Pen()
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a response has no text: a sentence, and a code where asking again cannot help."""
+
+    sentence: str
+    code: str = ""
+
+
+class ModelUnusable(JobFailed):
+    """The model that some responses were asked of cannot write them. Those of other models can be written."""
+
+
 def carry_out(work: Work) -> Outcome:
-    """Write queued responses until there are none."""
+    """Write queued responses until there are none. What one model or one prompt cannot do costs no other a response.
+
+    Raises:
+        JobFailed: a server elsewhere stays away; or nothing was written, for the reason that the first model has.
+    """
     written = failed = 0
+    unusable: ModelUnusable | None = None
     while batch := generation.claim_batch(work.job, limit=BATCH):
         for _, group in groupby(batch, key=_made_alike):
             responses = list(group)
             work.check()
             let_live_ones_by(work)
             work.say(f"writing responses; {written} done")
-            for response, outcome in zip(responses, _texts(work, responses), strict=True):
-                if isinstance(outcome, str):
-                    generation.fail_response(response, outcome)
+            try:
+                outcomes = _texts(work, responses)
+            except ModelUnusable as error:
+                unusable = unusable or error
+                outcomes = [Failure(error.sentence)] * len(responses)
+            for response, outcome in zip(responses, outcomes, strict=True):
+                if isinstance(outcome, Failure):
+                    generation.fail_response(response, outcome.sentence, outcome.code)
                     failed += 1
                 else:
                     written += generation.finish_response(
@@ -59,6 +85,8 @@ def carry_out(work: Work) -> Outcome:
                         prompt_tokens=outcome.prompt_tokens or None,
                     )
             pen.end([response.public_id for response in responses])
+    if unusable is not None and not written:
+        raise unusable
     return Outcome({"written": written, "failed": failed})
 
 
@@ -106,28 +134,44 @@ def _made_alike(response: Response) -> tuple[Any, ...]:
     return (response.model_version_id, *(str(response.sampling.get(key)) for key in (*SAMPLING_KEYS, *CHOICE)))
 
 
-def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | str]":
-    """For each response its text, or the sentence why there is none.
+def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failure]":
+    """For each response its text, or why there is none. A batch that fails is tried again one by one, so that what is
+    wrong with one prompt is told of that one.
 
     Raises:
-        JobFailed: the model cannot be loaded, or the server stays away.
+        ModelUnusable: the model cannot be loaded.
+        JobFailed: the server stays away.
     """
-    from trainer.errors import DataUnusable
-
     version = responses[0].model_version
     generator = _remote() if settings.GENERATION_URL and version is None else _local(work, version)
-    try:
-        return list(_generate(work, generator, responses))
-    except DataUnusable:
-        pass  # one prompt is too long for the model: find out which, so that the others are answered
-    outcomes: list[Generated | str] = []
+    outcomes = _tried(work, generator, responses)
+    if len(responses) == 1 or not isinstance(outcomes, Failure):
+        return [outcomes] if isinstance(outcomes, Failure) else list(outcomes)
+    found: list[Generated | Failure] = []
     for response in responses:
         work.check()
-        try:
-            outcomes += _generate(work, generator, [response])
-        except DataUnusable as error:
-            outcomes.append(error.message)
-    return outcomes
+        one = _tried(work, generator, [response])
+        found += [one] if isinstance(one, Failure) else one
+    return found
+
+
+def _tried(
+    work: Work, generator: "Generator | RemoteGenerator", responses: Sequence[Response]
+) -> "list[Generated] | Failure":
+    """What was written, or what stood in the way of it."""
+    from trainer.errors import DataUnusable, PromptTooLong
+
+    try:
+        return _generate(work, generator, responses)
+    except PromptTooLong as error:
+        return Failure(error.message, "context_length_exceeded")
+    except DataUnusable as error:
+        return Failure(error.message, "prompt_unusable")
+    except (Cancelled, Lost, PutBack, JobFailed, DatabaseError, OSError, MemoryError):
+        raise  # about the job or the machine, not about a prompt
+    except Exception:
+        log.exception("job %s: %s responses could not be written at once", work.job.pk, len(responses))
+        return Failure(OUR_FAULT)
 
 
 def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: Sequence[Response]) -> "list[Generated]":
@@ -165,21 +209,21 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
     """Of what was drawn for each response, as many for each, what its reward model scores highest.
 
     Raises:
-        JobFailed: the reward model was revoked, or its folder is not what the registry says.
+        ModelUnusable: the reward model was revoked, or its folder is not what the registry says.
     """
     from trainer.best_of_n import best_place
     from trainer.errors import TrainerError
 
     judge = ModelVersion.objects.get(public_id=responses[0].sampling["judge"])
     if judge.state == ModelVersion.State.REVOKED:
-        raise JobFailed(Job.ErrorKind.DATA, f"{judge}, which was to choose the best, was revoked.", "Ask again.")
+        raise ModelUnusable(Job.ErrorKind.DATA, f"{judge}, which was to choose the best, was revoked.", "Ask again.")
     work.say(f"choosing by {judge}")
     n = len(made) // len(responses)
     prompts = [tuple(response.prompt.messages) for response in responses for _ in range(n)]
     try:
         scores = _judge(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
     except TrainerError as error:
-        raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
+        raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
     ended = [one.finish_reason == "stop" for one in made]
     return [
         made[start + best_place(ended[start : start + n], scores[start : start + n])]
@@ -191,24 +235,24 @@ def _local(work: Work, version: ModelVersion | None) -> "Generator":
     """The generator of a version, kept in this process until another is asked for.
 
     Raises:
-        JobFailed: it was revoked, or its folder is not what the registry says.
+        ModelUnusable: it was revoked, or its folder is not what the registry says.
     """
     from trainer.errors import TrainerError
 
     if version is None:
-        raise JobFailed(
+        raise ModelUnusable(
             Job.ErrorKind.CONFIG,
             "No model was named for these responses.",
             "Train and promote a policy, or set GENERATION_URL.",
         )
     if version.state == ModelVersion.State.REVOKED:
-        raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Promote another version, then ask again.")
+        raise ModelUnusable(Job.ErrorKind.DATA, f"{version} was revoked.", "Promote another version, then ask again.")
     work.say(f"loading {version}")
     try:
         with work.long_step(LOADING):
             return _loaded(version.path, version.manifest_sha256)
     except TrainerError as error:
-        raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
+        raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
 
 
 @lru_cache(maxsize=2)  # one of a batch, and one of a talk that comes between

@@ -19,6 +19,8 @@ from workers import watchdog
 
 log = logging.getLogger(__name__)
 
+OUR_FAULT = "Something went wrong on our side; the worker's log has the details."
+
 # Set when this worker was asked to stop: work in progress is put back in the queue and goes on elsewhere or later.
 stopping = threading.Event()
 

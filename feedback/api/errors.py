@@ -1,15 +1,20 @@
 """One error shape for all of REST: {"type": …, "errors": [{"code", "detail", "attr"}]}."""
 
+import logging
+import sys
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, status
 
-from feedback.errors import NO_ROOM, DiskFull, DomainError
+from feedback.errors import DomainError
+from feedback.transient import transient
 
+log = logging.getLogger(__name__)
 SCOPE_ERROR = "insufficient_scope"
 
 
@@ -37,8 +42,9 @@ class Handler(ExceptionHandler):
             return DomainAPIException(exc)
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
-        if isinstance(exc, OSError) and exc.errno in NO_ROOM:
-            return DomainAPIException(DiskFull())
+        if (passing := transient(exc)) is not None:
+            log.warning("answered %s: %r", passing.code, exc)
+            return DomainAPIException(passing)
         return super().convert_known_exceptions(exc)
 
     def report_exception(self, exc: exceptions.APIException, response: Any) -> None:
@@ -64,10 +70,23 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500."""
+    """Django's handler500: for what no view or handler has met, in a middleware for example."""
+    fault = sys.exc_info()[1]
+    if fault is not None and (passing := transient(fault)) is not None:
+        return _passing(request, passing)
     if request.path.startswith(PROGRAM_PATHS):
         return _plain(500, "server_error", "error", "Something broke on our side. It was logged; try again later.")
     return defaults.server_error(request)
+
+
+def _passing(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """Rendered without the request: the session may be what is away."""
+    if request.path.startswith(PROGRAM_PATHS):
+        reply: HttpResponse = _plain(error.status, "server_error", error.code, error.sentence)
+    else:
+        reply = HttpResponse(render_to_string("feedback/errors/domain.html", {"error": error}), status=error.status)
+    reply["Retry-After"] = str(error.extra["retry_after"])
+    return reply
 
 
 def _plain(code_: int, kind: str, code: str, detail: str) -> JsonResponse:

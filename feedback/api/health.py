@@ -1,8 +1,12 @@
 """Whether there is somebody to do the work; and the probes for machines."""
 
 import functools
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
@@ -14,8 +18,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.doors import Door
-from feedback.errors import NotFound
+from feedback.errors import NO_ROOM, NotFound
 from feedback.selectors import access, health
+
+PROBE_BYTES = 256 * 1024  # more than a block, so that a nearly full disk is noticed
 
 
 class WorkerSerializer(serializers.Serializer[Any]):
@@ -70,7 +76,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """This process can serve: the database answers and has the tables that this code expects.
+    """This process can serve: the database answers and has the tables that this code expects, and the disk takes what
+    is written to it.
 
     The broker is not asked: what people say is taken in without it.
     """
@@ -82,7 +89,26 @@ def readyz(request: HttpRequest) -> JsonResponse:
         return JsonResponse({"status": "unready", "why": f"The database: {type(error).__name__}."}, status=503)
     if waiting:
         return JsonResponse({"status": "unready", "why": "Migrations wait to be applied."}, status=503)
+    try:
+        write_a_little()
+    except OSError as error:
+        why = "The disk is full." if error.errno in NO_ROOM else "The data folder cannot be written to."
+        return JsonResponse({"status": "unready", "why": why}, status=503)
     return JsonResponse({"status": "ok"})
+
+
+def write_a_little() -> None:
+    """Write to the data folder, where SQLite and all files lie, as far as the disk itself.
+
+    Raises:
+        OSError: it is full, or read-only.
+    """
+    folder = Path(settings.DATA_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"\0" * PROBE_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def migrations_waiting() -> bool:

@@ -74,6 +74,21 @@ class NotWritten(DomainError):
     status = 503
     sentence = "The answer is not written yet. It is kept: ask again and you get it."
 
+    def __init__(self, sentence: str | None = None) -> None:
+        super().__init__(sentence, retry_after=5)
+
+
+class Unanswerable(DomainError):
+    """The request's own fault, which no repetition mends; the code is the response's."""
+
+    def __init__(self, row: Response) -> None:
+        super().__init__(row.error, field="messages")
+        self.code = row.error_code
+
+
+def why_failed(row: Response) -> DomainError:
+    return Unanswerable(row) if row.error_code else NotWritten(row.error or "The model could not answer.")
+
 
 @extend_schema(exclude=True)
 class ChatCompletions(OpenAIDoor):
@@ -197,11 +212,11 @@ class Completion:
         """The completion. A choice that failed or was held back is empty and says so in finish_reason.
 
         Raises:
-            NotWritten: every choice has failed; the sentence of the first.
+            NotWritten, Unanswerable: every choice has failed; the sentence of the first.
         """
         rows = [self.rows[key] for key in self.places()]
         if all(row.state == Response.State.FAILED for row in rows):
-            raise NotWritten(rows[0].error or "The model could not answer.")
+            raise why_failed(rows[0])
         choices = [
             {
                 "index": place,
@@ -234,7 +249,8 @@ class Completion:
                     yield self._chunk(places[key], {"content": fresh}, key)
                 if news.what == "ended":
                     if news.state == Response.State.FAILED:
-                        yield _data(error(500, news.sentence, "not_written"))
+                        why = why_failed(Response.objects.get(public_id=key))
+                        yield _data(error(400 if why.status == 400 else 500, why.sentence, why.code, why.field))
                         return
                     row = Response.objects.get(public_id=key)
                     yield self._chunk(places[key], {}, key, finish(row))

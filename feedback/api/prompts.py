@@ -49,6 +49,9 @@ class ResponseSerializer(serializers.Serializer[Any]):
     finish_reason = serializers.CharField(allow_blank=True, help_text="stop, or length when it was cut off.")
     tokens = serializers.IntegerField(allow_null=True)
     error = serializers.CharField(allow_blank=True)
+    error_code = serializers.CharField(
+        allow_blank=True, help_text="Why asking again cannot help, such as context_length_exceeded; empty where it may."
+    )
     external_id = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 

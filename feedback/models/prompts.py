@@ -167,6 +167,7 @@ class Response(Row):
         "feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses", db_index=False
     )
     error = models.CharField(max_length=500, blank=True)
+    error_code = models.CharField(max_length=40, blank=True, default="", help_text="Why asking again cannot help.")
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, if one looked at it.")
     external_id = models.CharField(max_length=200, null=True, blank=True)
     external_owner = models.ForeignKey(

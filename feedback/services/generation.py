@@ -17,6 +17,7 @@ from feedback.models.prompts import TO_COME
 from feedback.rules import texts
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
+from feedback.rules.sentences import without_paths
 from feedback.services import fair_queue, guarding, jobs, registry, starting, tasks, turns
 
 LIVE = "live"  # in a job's payload: somebody waits for it
@@ -156,9 +157,15 @@ def finish_response(
     return bool(written)
 
 
-def fail_response(response: Response, error: str) -> None:
+def fail_response(response: Response, error: str, code: str = "") -> None:
+    """
+    Args:
+        code: why asking again cannot help, such as context_length_exceeded; empty where it may.
+    """
     with transaction.atomic():
-        if Response.objects.filter(pk=response.pk, state__in=AWAITED).update(state=State.FAILED, error=error[:500]):
+        told = without_paths(error)[:500]
+        failed = Response.objects.filter(pk=response.pk, state__in=AWAITED)
+        if failed.update(state=State.FAILED, error=told, error_code=code):
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from feedback import queue
 from feedback.errors import InvalidTransition
 from feedback.models import Job, Person, Project
+from feedback.rules.sentences import without_paths
 from feedback.services import events
 
 Status = Job.Status
@@ -101,7 +102,7 @@ def succeed(job: Job, result: dict[str, Any] | None = None) -> None:
 
 
 def fail(job: Job, kind: str, error: str, remedy: str = "") -> None:
-    _finish(job, Status.FAILED, error_kind=kind, error=error, remedy=remedy)
+    _finish(job, Status.FAILED, error_kind=kind, error=without_paths(error), remedy=without_paths(remedy))
 
 
 def cancelled(job: Job) -> None:

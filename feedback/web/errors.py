@@ -1,13 +1,18 @@
 """A DomainError that reaches a page becomes a page: what went wrong, and the way out."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
-from feedback.errors import NO_ROOM, DiskFull, DomainError
+from feedback.errors import DomainError
+from feedback.transient import transient
 from feedback.web.json_door import is_json
+
+log = logging.getLogger(__name__)
 
 
 class DomainErrorMiddleware:
@@ -18,8 +23,9 @@ class DomainErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            error = DiskFull()
+        if (passing := transient(error)) is not None:
+            log.warning("answered %s: %r", passing.code, error)
+            error = passing
         if not isinstance(error, DomainError):
             return None
         return told(request, error)
@@ -33,6 +39,8 @@ def told(request: HttpRequest, error: DomainError) -> HttpResponse:
     elif is_json(request):
         body = {"code": error.code, "sentence": error.sentence, "field": error.field}
         reply = JsonResponse(body, status=error.status)
+    elif error.status >= 500:  # without the request, whose frame would ask the database again for who is signed in
+        reply = HttpResponse(render_to_string("feedback/errors/domain.html", {"error": error}), status=error.status)
     else:
         reply = render(request, "feedback/errors/domain.html", {"error": error}, status=error.status)
     if wait := error.extra.get("retry_after"):

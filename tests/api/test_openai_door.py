@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from feedback.api import openai
 from feedback.models import Job, ModelVersion, Person, Project, Prompt, Response, Task, Thumb
 from feedback.selectors import following
+from feedback.services import generation
 from tests.factories import make_model, write_answers
 
 CHAT = "/v1/chat/completions"
@@ -230,3 +231,34 @@ def test_no_model_serves(project: Project, ben: Person, client_for: Any) -> None
     reply = client_for(ben).post(CHAT, ASKED)
     assert wrong(reply, 409)["code"] == "no_serving_model" and reply["x-should-retry"] == "false"
     assert not Prompt.objects.exists()
+
+
+@pytest.mark.parametrize("code", ["context_length_exceeded", "prompt_unusable"])
+def test_what_can_never_be_answered_is_the_requests_own_fault(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Clients repeat what is answered with 503; this they must not."""
+    follow = openai.follow
+
+    def refused(responses: list[Any], seconds: float) -> Iterator[following.News]:
+        for response in Response.objects.filter(public_id__in=responses):
+            generation.fail_response(response, "A prompt of 90 tokens leaves no room in a context of 64.", code)
+        yield from follow(responses, seconds)
+
+    monkeypatch.setattr(openai, "follow", refused)
+    reply = asked(client)
+    told = wrong(reply, 400)
+    assert (told["code"], told["param"], told["type"]) == (code, "messages", "invalid_request_error")
+    assert "leaves no room" in told["message"]
+    assert reply["x-should-retry"] == "false" and "Retry-After" not in reply
+    stream = asked(client, stream=True).getvalue().decode()
+    assert f'"code":"{code}"' in stream and '"type":"invalid_request_error"' in stream and "[DONE]" not in stream
+
+
+def test_a_model_that_is_not_there_is_named_with_those_that_are(client: APIClient, serving: ModelVersion) -> None:
+    told = wrong(client.post(CHAT, ASKED | {"model": "gpt-4o"}), 404)
+    assert (told["code"], told["param"]) == ("model_not_found", "model")
+    assert "'gpt-4o'" in told["message"] and "You may ask desk." in told["message"]
+    assert "Did you mean 'temperature'?" in wrong(asked(client, temprature=1), 400)["message"]
+    for neutral in ({"top_p": 0}, {"tool_choice": "auto"}):
+        assert asked(client, **neutral).status_code == 200
