@@ -53,7 +53,7 @@ class AnnotationSerializer(serializers.Serializer[Any]):
             return None
         if not row.shown and RESPONSES_OF[row.kind][0]:  # given from elsewhere: nobody knows how it was shown there
             return {"outcome": row.payload.get("outcome"), "strength": row.payload.get("strength")}
-        return unresolve(row.kind, row.payload, row.shown)
+        return unresolve(row.kind, row.project.names.read(row.payload), row.shown)
 
 
 class ReviewSerializer(serializers.Serializer[Any]):

@@ -13,7 +13,7 @@ from feedback.api.fields import ObjectField, PersonBriefSerializer
 from feedback.errors import NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Project
 from feedback.selectors import access, members
-from feedback.services import projects, training_round
+from feedback.services import projects, renaming, training_round
 
 
 class ProjectSettingsSerializer(serializers.Serializer[Any]):
@@ -45,6 +45,13 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Who is given what: gold_share (0 to 0.3, or 1), kind_weights, daily_limit, training_tasks and"
         " training_pass (percent) of the training round, skips_to_review, review_share.",
+    )
+
+
+class ProjectChangesSerializer(ProjectSettingsSerializer):
+    withdraw_tasks = serializers.BooleanField(
+        required=False,
+        help_text="Withdraw open tasks that need a kind, scheme or dimension which goes, rather than refuse (409).",
     )
 
 
@@ -162,13 +169,52 @@ class OneProject(Door):
     @extend_schema(
         summary="Change a project's settings",
         description="What was asked before keeps the settings it was asked under.",
-        request=ProjectSettingsSerializer,
+        request=ProjectChangesSerializer,
         responses=ProjectSerializer,
     )
     def patch(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        given = self.read(ProjectSettingsSerializer, partial=True)
+        given = self.read(ProjectChangesSerializer, partial=True)
         return Response(ProjectSerializer(projects.update_project(by=self.person, project=row, **given)).data)
+
+
+class RenameSerializer(serializers.Serializer[Any]):
+    scheme = serializers.CharField(max_length=40, required=False, help_text="The label scheme, to rename a label.")
+    label = serializers.CharField(max_length=40, required=False, help_text="A label's present name.")
+    dimension = serializers.CharField(max_length=60, required=False, help_text="A dimension's present name.")
+    to = serializers.CharField(max_length=60, help_text="Its new name.")
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        named = {name for name in ("scheme", "label", "dimension") if name in given}
+        if named not in ({"scheme", "label"}, {"dimension"}):
+            raise serializers.ValidationError({"label": ["Name a scheme and its label, or a dimension."]})
+        return given
+
+
+class Rename(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Rename a label or dimension",
+        description="What was said under the old name is read under the new one: annotations, gold answers, drafts and"
+        " suggestions. Nothing stored and no snapshot is rewritten. Two names are never merged into one.",
+        request=RenameSerializer,
+        responses=ProjectSerializer,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(RenameSerializer)
+
+        def act() -> tuple[int, Any]:
+            if "dimension" in given:
+                done = renaming.rename_dimension(by=self.person, project=row, old=given["dimension"], new=given["to"])
+            else:
+                done = renaming.rename_label(
+                    by=self.person, project=row, scheme=given["scheme"], old=given["label"], new=given["to"]
+                )
+            return 200, ProjectSerializer(done).data
+
+        return self.once(act)
 
 
 class ProjectStateDoor(Door):

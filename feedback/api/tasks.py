@@ -97,7 +97,7 @@ class TaskSerializer(TaskBriefSerializer):
 
     def get_decision(self, task: Task) -> dict[str, Any] | None:
         verdict = task.verdicts.first()
-        return unresolve(task.kind, verdict.payload, verdict.shown) if verdict else None
+        return unresolve(task.kind, task.project.names.read(verdict.payload), verdict.shown) if verdict else None
 
 
 @extend_schema_serializer(component_name="NewTask")

@@ -39,6 +39,7 @@ v1 = [
     path("projects/", projects.Projects.as_view()),
     path("projects/<slug:project>/", projects.OneProject.as_view()),
     path("projects/<slug:project>/state/", projects.ProjectStateDoor.as_view()),
+    path("projects/<slug:project>/rename/", projects.Rename.as_view()),
     path("projects/<slug:project>/members/", projects.Members.as_view()),
     path("projects/<slug:project>/members/<uuid:person>/", projects.OneMember.as_view()),
     path("projects/<slug:project>/guidelines/", projects.Guidelines.as_view()),

@@ -5,6 +5,7 @@ import secrets
 from django.db import models
 
 from feedback.models.base import Row
+from feedback.rules.renames import Names
 
 
 def new_salt() -> str:
@@ -24,6 +25,9 @@ class Project(Row):
     kinds = models.JSONField(default=list, help_text="Task kinds that this project gives out.")
     label_scheme = models.JSONField(default=dict, blank=True)
     dimensions = models.JSONField(default=list, blank=True, help_text="Asked per comparison, such as helpful.")
+    renames = models.JSONField(
+        default=dict, blank=True, help_text="Earlier names of labels (by scheme) and dimensions: rules.renames."
+    )
     asks_reason = models.BooleanField(default=False)
     number_sends = models.BooleanField(default=False, help_text="A number key sends the answer at once.")
     annotations_per_task = models.PositiveSmallIntegerField(default=1)
@@ -51,6 +55,12 @@ class Project(Row):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def names(self) -> Names:
+        """What its labels and dimensions are called, and were called before."""
+        told = self.renames
+        return Names(told.get("labels", {}), told.get("dimensions", {}), self.label_scheme, self.dimensions)
 
 
 class Membership(Row):

@@ -116,4 +116,4 @@ def _passing(project: Project, asked: Asked) -> list[int]:
     found = [(key, rest) for key, *rest in newest]
     texts = crowd.Texts.of((rest for _, rest in found), quality.COLUMNS)
     is_one = CHECKS[asked.check][1]
-    return [key for key, rest in found if is_one(Answer.of(rest, texts))]
+    return [key for key, rest in found if is_one(Answer.of(rest, texts, project.names))]

@@ -153,7 +153,8 @@ class Together:
 def together(task: Task) -> Together:
     """Of the answers that count and of the extras, in the letters of the task's own order."""
     rows = task.assignments.filter(state=Assignment.State.SUBMITTED, current__isnull=False).select_related("current")
-    payloads = [row.current.payload for row in rows if row.current and row.current.payload]
+    names = task.project.names
+    payloads = [names.read(row.current.payload) for row in rows if row.current and row.current.payload]
     order = response_order(task)
     said = Counter(words_of(payload, order) for payload in payloads)
     agreed = consensus.majority(task.kind, payloads) if len(payloads) > 1 else None
@@ -202,11 +203,12 @@ def words_of(payload: dict[str, Any], order: list[str]) -> str:
 
 def right_answer(task: Task, order: list[str]) -> str:
     """What is known to be right, in words. How much better is no part of it."""
-    return words_of({name: value for name, value in (task.gold or {}).items() if name != "strength"}, order)
+    gold = task.project.names.read(task.gold or {})
+    return words_of({name: value for name, value in gold.items() if name != "strength"}, order)
 
 
 def in_words(annotation: Annotation, order: list[str]) -> Said:
-    payload = annotation.payload or {}
+    payload = annotation.task.project.names.read(annotation.payload or {})
     letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
     return Said(
         annotation=annotation,

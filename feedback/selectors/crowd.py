@@ -27,6 +27,7 @@ from feedback.rules.bias import Choice
 from feedback.rules.findings import Counted, Seen
 from feedback.rules.gold import is_right
 from feedback.rules.reliability import Vote
+from feedback.rules.renames import Names
 
 ONE_LOOK = (Kind.RATING, Kind.CLASSIFICATION, Kind.SPANS)  # one text is read and labeled
 TWO_SIDED = (Kind.COMPARISON, Kind.CONVERSATION)
@@ -89,9 +90,12 @@ class Answer:
         return self.timed and is_too_fast(self.kind, self.seconds, self.read)
 
     @classmethod
-    def of(cls, row: Sequence[Any], texts: "Texts") -> "Answer":
-        """From `quality.COLUMNS`."""
+    def of(cls, row: Sequence[Any], texts: "Texts", names: Names) -> "Answer":
+        """From `quality.COLUMNS`, under the present names of labels and dimensions. A gold answer that names what the
+        project no longer has measures nobody."""
         task, annotator, kind, payload, shown, order, seconds, at, gold, training_round, timed, prompt = row
+        payload = names.read(payload)
+        gold = names.read(gold) if gold and names.fits(gold) else None
         responses = texts.responses
         swapped = len(order) == 2 and order[0] > order[1]
         first = payload["chosen"] == shown[0] if payload.get("outcome") == "prefer" and shown else None

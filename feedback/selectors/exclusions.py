@@ -10,7 +10,6 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from feedback.models import Annotation, Assignment, Exclusion, Kind, Person, Project, Task, Verdict
 from feedback.rules.findings import Counted, careless_at, wrong_at
-from feedback.rules.gold import is_right
 from feedback.selectors import crowd
 
 CHUNK = 2_000
@@ -167,4 +166,6 @@ def _checks(project: Project) -> Iterable[tuple[int, datetime, bool]]:
     ).exclude(task__kind=Kind.DEMONSTRATION)
     columns = ("current__annotator_id", "current__created_at", "current__payload", "task__gold")
     for who, at, payload, answer in gold.order_by("current_id").values_list(*columns).iterator(chunk_size=CHUNK):
-        yield who, at, is_right(payload, answer)
+        right = project.names.right(payload, answer)
+        if right is not None:
+            yield who, at, right

@@ -193,7 +193,7 @@ class _Reading:
                 self.left.append(LeftOut("an answer of somebody who has withdrawn"))
                 continue
             letters = [LETTERS[order.index(name)] for name in decoded(shown) if name in order]
-            answer = _trimmed(payloads.unresolve(asked.item.kind, decoded(payload), order))
+            answer = _trimmed(payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), order))
             said = Said(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
             said.counted = bool(counted) or asked.wanted is None
             said.corrected_by = by if annotator != holder else None
@@ -204,12 +204,14 @@ class _Reading:
             if who is None:
                 self.left.append(LeftOut("a verdict of somebody who has withdrawn"))
                 continue
-            answer = _trimmed(payloads.unresolve(asked.item.kind, decoded(payload), placed[task]))
+            answer = _trimmed(
+                payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), placed[task])
+            )
             asked.item.verdict = Decision(who, answer, note, moment(at))
         for key, asked in tasks.items():
             item = asked.item
             if item.gold is not None:
-                item.gold = _gold(item.kind, item.gold, placed[key])
+                item.gold = _gold(item.kind, self.project.names.read(item.gold), placed[key])
             if item.wanted is None and asked.wanted != sum(said.counted for said in item.answers):
                 item.wanted = asked.wanted
 

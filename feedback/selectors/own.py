@@ -20,7 +20,6 @@ from feedback.models import (
     Project,
     SnapshotAnnotation,
 )
-from feedback.rules.gold import is_right
 from feedback.selectors import exclusions
 from feedback.selectors.access import Viewer, projects_for
 
@@ -127,7 +126,9 @@ def _checks_last_week(person: Person, project: Project) -> list[bool]:
         task__training_round=False,
         assignment__current__isnull=False,
     )
-    return [is_right(said, gold or {}) for said, gold in rows.values_list("assignment__current__payload", "task__gold")]
+    found = rows.values_list("assignment__current__payload", "task__gold")
+    judged = (project.names.right(said, gold or {}) for said, gold in found)
+    return [right for right in judged if right is not None]
 
 
 def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:

@@ -232,7 +232,7 @@ def _answers(project: Project) -> list[Answer]:
     ).order_by("-current_id")
     rows = list(standing.values_list(*COLUMNS)[:NEWEST])
     texts = crowd.Texts.of(rows, COLUMNS)
-    return [Answer.of(row, texts) for row in reversed(rows)]
+    return [Answer.of(row, texts, project.names) for row in reversed(rows)]
 
 
 def _habits(person: Person, rows: list[Answer], seen: rules.Seen) -> Habits:

@@ -363,7 +363,8 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
     texts = dict(
         Response.objects.filter(placed__task__project=project, placed__task__kind=kind).values_list("public_id", "text")
     )
-    verdicts = {one.task_id: one.payload for one in _verdicts(project, policy).filter(task__kind=kind)}
+    names = project.names
+    verdicts = {one.task_id: names.read(one.payload) for one in _verdicts(project, policy).filter(task__kind=kind)}
     said = _current(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
     for _, told in groupby(said.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
         answers = [annotation for annotation in told if annotation.payload]
@@ -373,9 +374,9 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
         task, on = answers[0].task, answers[0].payload["on"]
         text = task.prompt.text if on == PROMPT else texts[UUID(on)]
         if policy.pairs == "each":
-            settled: list[Any] = [(answer.payload, (_source(answer),)) for answer in answers]
+            settled: list[Any] = [(names.read(answer.payload), (_source(answer),)) for answer in answers]
         else:
-            most = verdicts.get(task.pk) or majority(kind, [answer.payload for answer in answers])
+            most = verdicts.get(task.pk) or majority(kind, [names.read(answer.payload) for answer in answers])
             settled = [(most, tuple(_source(answer) for answer in answers))] if most else []
         for payload, sources in settled:
             if kind == Kind.SPANS or scheme.get("many") or len(payload["labels"]) == 1:

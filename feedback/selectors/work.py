@@ -46,7 +46,8 @@ def payload(assignment: Assignment) -> dict[str, Any]:
     if texts is None:
         texts = dict(Response.objects.filter(pk__in=assignment.order).values_list("pk", "text"))
     draft = getattr(assignment, "draft", None)
-    scheme = project.label_scheme.get(task.ask.get("scheme", ""))
+    scheme_name, names = task.ask.get("scheme", ""), project.names
+    scheme = project.label_scheme.get(scheme_name)
     return {
         "id": str(assignment.public_id),
         "kind": task.kind,
@@ -63,19 +64,24 @@ def payload(assignment: Assignment) -> dict[str, Any]:
         "asks_reason": project.asks_reason,
         "number_sends": project.number_sends,
         "skip_reasons": list(SKIP_REASONS),
-        "draft": draft.payload if draft is not None else None,
-        "suggestion": {"spans": task.suggestion["spans"]} if task.suggestion else None,
+        "draft": names.read(draft.payload, scheme_name) if draft is not None else None,
+        "suggestion": _suggested(names.read(task.suggestion, scheme_name)) if task.suggestion else None,
         "answer": _answer(assignment),
         "training_round": task.training_round,
         "sent_back": assignment.sent_back,
     }
 
 
+def _suggested(suggestion: dict[str, Any]) -> dict[str, Any]:
+    return {"spans": suggestion["spans"]}
+
+
 def _answer(assignment: Assignment) -> dict[str, Any] | None:
     """The current answer in the letters it was given in, for revising."""
     if assignment.current is None or assignment.current.withdrawn:
         return None
-    return unresolve(assignment.task.kind, assignment.current.payload, assignment.current.shown)
+    said = assignment.project.names.read(assignment.current.payload)
+    return unresolve(assignment.task.kind, said, assignment.current.shown)
 
 
 def undoable(project: Project, person: Person) -> Assignment | None:

@@ -195,6 +195,8 @@ def append(
         scheme=schemes.asked(project.label_scheme, task.ask),
     )
     try:
+        if isinstance(answer, dict):  # somebody who began before a rename
+            answer = project.names.read(answer, task.ask.get("scheme", ""))
         payload = payloads.resolve(answer, question)
     except payloads.InvalidAnswer as error:
         raise Invalid(error.sentence, field=error.field) from None

@@ -25,7 +25,7 @@ def raise_concern(reason: str, task: Task, assignment: Assignment | None = None)
 def raise_disagreement(task: Task) -> None:
     """If the counted answers of a task that has just been settled differ in what matters."""
     payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
-    if disagree(task.kind, list(payloads)):
+    if disagree(task.kind, [task.project.names.read(payload) for payload in payloads]):
         raise_concern(Concern.Reason.DISAGREEMENT, task)
 
 

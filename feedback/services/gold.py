@@ -20,6 +20,8 @@ def checked(
     Raises:
         Invalid: the kind has no right answers, or this is none; `field` says where.
     """
+    if isinstance(gold, dict):
+        gold = project.names.read(gold, ask.get("scheme", ""))
     try:
         return rules.checked(gold, question(project, kind, prompt, responses, ask))
     except payloads.InvalidAnswer as error:
@@ -111,7 +113,8 @@ def _settled(task: Task) -> dict[str, Any]:
         payload: dict[str, Any] | None = verdict.payload
     else:
         counted = Annotation.objects.filter(task=task, pk__in=task.assignments.filter(counted=True).values("current"))
-        payload = consensus.majority(task.kind, list(counted.order_by("pk").values_list("payload", flat=True)))
+        said = counted.order_by("pk").values_list("payload", flat=True)
+        payload = consensus.majority(task.kind, [task.project.names.read(one) for one in said])
     if payload is None:
         raise Conflict("Its answers come to no majority. Give the right answer yourself, or decide in the review.")
     kept = rules.CHECKED[task.kind]

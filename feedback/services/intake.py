@@ -314,6 +314,11 @@ def _resolve(project: Project, one: Part) -> None:
     scheme = schemes.asked(project.label_scheme, item.ask)
     texts = dict(zip(one.names, (response.text for response in item.responses), strict=True))
     texts[ON_PROMPT] = next(turn["content"] for turn in reversed(item.prompt) if turn["role"] == "user")
+    if project.renames:
+        scheme_name = item.ask.get("scheme", "")
+        item.gold = project.names.read(item.gold, scheme_name) if isinstance(item.gold, dict) else item.gold
+        for said in item.answers:
+            said.answer = project.names.read(said.answer, scheme_name) if isinstance(said.answer, dict) else said.answer
     question = payloads.Question(item.kind, one.names, texts, project.dimensions, scheme=scheme)
     where = "gold"
     try:

@@ -7,11 +7,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from feedback.errors import Conflict, Forbidden, Invalid, NotFound
-from feedback.models import GuidelineVersion, Kind, Membership, Person, Project, Task
+from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
 from feedback.rules import policies, queue_policy, schemes
 from feedback.rules.known_names import unknown_name
 from feedback.selectors.training_rows import Policy
-from feedback.services import events, leaving
+from feedback.services import events, leaving, setting_changes
 
 SNAPSHOT_POLICY = frozenset(field.name for field in dataclasses.fields(Policy))
 
@@ -56,13 +56,29 @@ def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = 
     return project
 
 
-def update_project(*, by: Person, project: Project, **changes: Any) -> Project:
-    """Change settings. What was asked before keeps the settings it was asked under."""
+def update_project(*, by: Person, project: Project, withdraw_tasks: bool = False, **changes: Any) -> Project:
+    """Change settings. Gold tasks whose right answer names what is gone are set aside.
+
+    Args:
+        withdraw_tasks: take open tasks out of the queue that need what goes, rather than refuse the change.
+
+    Raises:
+        Invalid: a setting is unknown or out of range.
+        Conflict: open tasks need a kind, label scheme or dimension that would be gone.
+    """
     _check(changes, project)
     with transaction.atomic():
+        locked = Project.objects.select_for_update().get(pk=project.pk)
+        setting_changes.refuse_earlier_names(locked, changes)
+        if withdraw_tasks:
+            setting_changes.withdraw_what_is_needed(by, locked, changes)
+        else:
+            setting_changes.refuse_what_is_needed(locked, changes)
         Project.objects.filter(pk=project.pk).update(**changes)
         events.record("project.changed", project, actor=by, project=project, fields=",".join(sorted(changes)))
-    project.refresh_from_db()
+        project.refresh_from_db()
+        if {"label_scheme", "dimensions"} & set(changes):
+            setting_changes.set_unfit_gold_aside(project)
     return project
 
 
@@ -75,10 +91,6 @@ def set_scheme(*, by: Person, project: Project, name: str, scheme: dict[str, Any
     """
     with transaction.atomic():
         locked = Project.objects.select_for_update().get(pk=project.pk)
-        before = locked.label_scheme.get(name)
-        unfit = before is not None and (scheme is None or scheme.get("kind") != before.get("kind"))
-        if unfit and Task.objects.open().filter(project=project, ask__scheme=name).exists():
-            raise Conflict(f"Open tasks ask for {name}. Withdraw them first.", field="kind")
         others = {key: value for key, value in locked.label_scheme.items() if key != name}
         changed = others if scheme is None else locked.label_scheme | {name: scheme}
         return update_project(by=by, project=project, label_scheme=changed)

@@ -83,6 +83,8 @@ def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
         if not said.exists():
             raise Conflict("Nobody has answered this task yet, so there is nothing to decide.")
         try:
+            if isinstance(answer, dict):
+                answer = task.project.names.read(answer, task.ask.get("scheme", ""))
             payload = payloads.resolve(answer, question)
         except payloads.InvalidAnswer as error:
             raise Invalid(error.sentence, field=error.field) from None

@@ -121,7 +121,9 @@ def settle_response(response: Response, *, guard: Guard | None, version: ModelVe
 
 def suggest(task: Task, *, version: ModelVersion, spans: Spans) -> bool:
     """The marker's spans, for the desk to begin with. Those of labels that the scheme lacks are left out."""
-    scheme = task.project.label_scheme.get(task.ask.get("scheme", ""), {})
+    name = task.ask.get("scheme", "")
+    scheme = task.project.label_scheme.get(name, {})
+    spans = task.project.names.read({"spans": list(spans)}, name)["spans"]  # a marker may have learned earlier names
     labels = {label["name"] for label in scheme.get("labels", [])}
     kept = [{name: span[name] for name in ("start", "end", "label")} for span in spans if span["label"] in labels]
     told = {"spans": kept, "model": str(version.public_id), "name": str(version)}

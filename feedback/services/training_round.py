@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from feedback.errors import Invalid
 from feedback.models import Annotation, Assignment, Membership, Person, Project, Task
-from feedback.rules.gold import is_right
 from feedback.rules.payloads import unresolve
 from feedback.rules.queue_policy import QueuePolicy
 from feedback.services import events
@@ -69,9 +68,10 @@ def told(assignment: Assignment) -> Told | None:
         return None
     member = Membership.objects.filter(project_id=task.project_id, person_id=assignment.annotator_id).first()
     policy = QueuePolicy.of(task.project.queue_policy)
-    gold = {"reason": "", "strength": 2} | task.gold
+    names = task.project.names
+    gold = {"reason": "", "strength": 2} | names.read(task.gold)
     return Told(
-        right=is_right(current.payload, task.gold),
+        right=names.right(current.payload, task.gold) is not False,
         answer=unresolve(task.kind, gold, current.shown),
         explanation=task.explanation,
         training=member.training if member else State.NEEDED,
@@ -120,4 +120,6 @@ def _answers(member: Membership) -> list[bool]:
             project_id=member.project_id, annotator_id=member.person_id, current__isnull=False
         ).values("current"),
     )
-    return [is_right(payload, gold or {}) for payload, gold in rows.order_by("pk").values_list("payload", "task__gold")]
+    names = member.project.names
+    judged = (names.right(said, gold or {}) for said, gold in rows.order_by("pk").values_list("payload", "task__gold"))
+    return [right for right in judged if right is not None]

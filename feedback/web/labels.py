@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
@@ -13,6 +14,7 @@ from feedback.models import Project
 from feedback.rules import schemes
 from feedback.selectors.access import ADMIN
 from feedback.services import projects as project_services
+from feedback.services import renaming, setting_changes
 from feedback.web.doors import person, project_page
 from feedback.web.label_forms import LabelForm, LabelRows, NewSchemeForm, SchemeForm
 
@@ -20,7 +22,8 @@ from feedback.web.label_forms import LabelForm, LabelRows, NewSchemeForm, Scheme
 @project_page(ADMIN)
 def labels(request: HttpRequest, project: Project) -> HttpResponse:
     shown = [schemes.complete(scheme | {"name": name}) for name, scheme in sorted(project.label_scheme.items())]
-    return render(request, "feedback/projects/labels.html", {"project": project, "schemes": shown})
+    context = {"project": project, "schemes": shown, "unfit": setting_changes.unfit_gold(project)}
+    return render(request, "feedback/projects/labels.html", context)
 
 
 @project_page(ADMIN)
@@ -66,7 +69,9 @@ def _edit(
             if not name and called in project.label_scheme:
                 raise Conflict(f"There is a scheme {called} already.", field="name")
             made = form.scheme(called, [row.label() for row in filled])
-            project_services.set_scheme(by=person(request), project=project, name=called, scheme=made)
+            with transaction.atomic():
+                _rename(request, project, name, filled)
+                project_services.set_scheme(by=person(request), project=project, name=called, scheme=made)
         except DomainError as error:
             _add_error(form, filled, error, called)
         else:
@@ -75,6 +80,14 @@ def _edit(
     wrong = bool(form.errors or any(rows.errors)) and request.method == "POST"
     context = {"project": project, "form": form, "rows": rows, "name": name}
     return render(request, "feedback/projects/scheme.html", context, status=422 if wrong else 200)
+
+
+def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[Any]) -> None:
+    """A row whose name was changed is the same label under another name."""
+    for row in rows:
+        old, new = row.initial.get("name"), row.cleaned_data["name"]
+        if scheme and old and old != new:
+            renaming.rename_label(by=person(request), project=project, scheme=scheme, old=old, new=new)
 
 
 def _add_error(form: SchemeForm, filled: list[Any], error: DomainError, name: str) -> None:

@@ -63,7 +63,7 @@ def _about(task: Task) -> dict[str, Any]:
         "right": browse.right_answer(task, order) if task.gold is not None else "",
         "may_be_gold": task.kind in CHECKED,
         "verdict": verdict,
-        "decided": browse.words_of(verdict.payload, order) if verdict else "",
+        "decided": browse.words_of(task.project.names.read(verdict.payload), order) if verdict else "",
     }
 
 
