@@ -180,7 +180,9 @@ class OneProject(Door):
 
 class RenameSerializer(serializers.Serializer[Any]):
     scheme = serializers.CharField(max_length=40, required=False, help_text="The label scheme, to rename a label.")
-    label = serializers.CharField(max_length=40, required=False, help_text="A label's present name.")
+    label = serializers.CharField(  # type: ignore[assignment]
+        max_length=40, required=False, help_text="A label's present name."
+    )
     dimension = serializers.CharField(max_length=60, required=False, help_text="A dimension's present name.")
     to = serializers.CharField(max_length=60, help_text="Its new name.")
 

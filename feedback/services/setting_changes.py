@@ -54,7 +54,7 @@ def unfit_gold(project: Project) -> list[Task]:
     names = project.names
     kinds = (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING)
     gold = Task.objects.filter(project=project, gold__isnull=False, kind__in=kinds).exclude(state=Task.State.WITHDRAWN)
-    return [task for task in gold.select_related("prompt").order_by("pk") if not names.fits(task.gold)]
+    return [task for task in gold.select_related("prompt").order_by("pk") if not names.fits(task.gold or {})]
 
 
 def set_unfit_gold_aside(project: Project) -> int:

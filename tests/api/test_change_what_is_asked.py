@@ -79,11 +79,11 @@ def test_the_page_renames_too_and_lists_gold_that_no_longer_fits(asked, ada, sig
     browser = signed_in(ada)
     row = {"label-TOTAL_FORMS": 2, "label-INITIAL_FORMS": 2, "title": "Topic", "kind": "classification"}
     row |= {"label-0-name": "payments", "label-1-name": "other"}
-    assert browser.post("/p/desk/labels/topic/", row).status_code == 302
+    assert browser.post("/p/desk/project/labels/topic/", row).status_code == 302
     project = Project.objects.get(pk=asked.pk)
     assert project.renames == {"labels": {"topic": {"billing": "payments"}}}
-    assert "Gold tasks set aside" not in browser.get("/p/desk/labels/").content.decode()
+    assert "Gold tasks set aside" not in browser.get("/p/desk/project/labels/").content.decode()
     row |= {"label-0-name": ""}
-    assert browser.post("/p/desk/labels/topic/", row).status_code == 302
-    assert "Gold tasks set aside" in browser.get("/p/desk/labels/").content.decode()
+    assert browser.post("/p/desk/project/labels/topic/", row).status_code == 302
+    assert "Gold tasks set aside" in browser.get("/p/desk/project/labels/").content.decode()
     assert Task.objects.get(kind="classification").state == "aside"
