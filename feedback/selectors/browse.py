@@ -180,7 +180,7 @@ def annotations_of(project: Project, annotator: Person | None = None, task: Task
         rows = rows.filter(annotator=annotator)
     if task is not None:
         rows = rows.filter(task=task)
-    return rows.select_related("annotator", "assignment", "task__prompt", "guideline")
+    return rows.select_related("annotator", "assignment", "task__prompt", "task__project", "guideline")
 
 
 def said(annotations: Sequence[Annotation]) -> list[Said]:

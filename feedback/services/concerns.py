@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from feedback.models import Assignment, Concern, Person, Project, Task
+from feedback.models import Assignment, Concern, Kind, Person, Project, Task
 from feedback.rules.consensus import disagree
 from feedback.rules.queue_policy import QueuePolicy
 from feedback.rules.seeds import stable_seed
@@ -25,7 +25,10 @@ def raise_concern(reason: str, task: Task, assignment: Assignment | None = None)
 def raise_disagreement(task: Task) -> None:
     """If the counted answers of a task that has just been settled differ in what matters."""
     payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
-    if disagree(task.kind, [task.project.names.read(payload) for payload in payloads]):
+    said = list(payloads)
+    if task.kind in (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING):  # kinds whose answers use names
+        said = [task.project.names.read(payload) for payload in said]
+    if disagree(task.kind, said):
         raise_concern(Concern.Reason.DISAGREEMENT, task)
 
 
