@@ -83,10 +83,11 @@ def _edit(
 
 
 def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[Any]) -> None:
-    """A row whose name was changed is the same label under another name."""
+    """A row whose name was changed is the same label under another name, unless it is another label's by now."""
+    names = [label["name"] for label in project.label_scheme.get(scheme, {}).get("labels", [])]
     for row in rows:
         old, new = row.initial.get("name"), row.cleaned_data["name"]
-        if scheme and old and old != new:
+        if old and new not in names:
             renaming.rename_label(by=person(request), project=project, scheme=scheme, old=old, new=new)
 
 

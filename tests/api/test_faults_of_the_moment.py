@@ -83,7 +83,7 @@ def test_openai_clients(project, ada, ben, client_for, failing, error, status, c
 @faults
 def test_pages(project, ada, signed_in, failing, error, status, code, wait):
     failing(error)
-    reply = signed_in(ada).post("/p/desk/data/prompts/new/", {"text": "hello", "responses_wanted": 0})
+    reply = signed_in(ada).post("/p/desk/data/prompts/new/", {"text": "hello", "responses_wanted": 0, "key": "k"})
     assert (reply.status_code, reply["Retry-After"]) == (status, wait)
     assert "our fault" not in reply.content.decode()
 

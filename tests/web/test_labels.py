@@ -79,9 +79,9 @@ def test_what_is_wrong_is_told_beside_its_field(
 def test_a_scheme_that_open_tasks_ask_for_stays(admin: Client, project: Project) -> None:
     make_kind(project, "classification", scheme="folder")
     reply = admin.post(f"{LABELS}folder/remove/", follow=True)
-    assert "Open tasks ask for folder" in reply.content.decode()
+    assert "Open tasks need the label scheme folder" in reply.content.decode()
     changed = admin.post(f"{LABELS}folder/", form({"name": "a"}, kind="spans"))
-    assert changed.status_code == 422 and "Open tasks ask for folder" in changed.content.decode()
+    assert changed.status_code == 422 and "Open tasks need the label scheme folder" in changed.content.decode()
     project.refresh_from_db()
     assert project.label_scheme == SCHEMES
 

@@ -128,6 +128,7 @@ class TestReviewWithoutScript:
         held = take(project, ben)
         annotations.submit(assignment=held, answer={"labels": ["work"]})
         annotations.flag(assignment=held, by=ben, reason="odd")
+        Task.objects.update(state=Task.State.SETTLED)
         projects.update_project(by=ada, project=project, label_scheme={})
         page = signed_in(rosa).get("/p/desk/review/").content.decode()
         assert "no longer in the project" in page and 'value="accept"' in page
