@@ -360,11 +360,10 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
     Left out: texts under a scheme that the project no longer has, and of a scheme that asks for one label now, answers
     from when it allowed several.
     """
-    texts = dict(
-        Response.objects.filter(placed__task__project=project, placed__task__kind=kind).values_list("public_id", "text")
-    )
-    names = project.names
-    verdicts = {one.task_id: names.read(one.payload) for one in _verdicts(project, policy).filter(task__kind=kind)}
+    labeled = Response.objects.filter(placed__task__project=project, placed__task__kind=kind)
+    texts = dict(labeled.values_list("public_id", "text"))
+    decided = _verdicts(project, policy).filter(task__kind=kind)
+    verdicts = {one.task_id: project.names.read(one.payload) for one in decided}
     said = _current(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
     for _, told in groupby(said.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
         answers = [annotation for annotation in told if annotation.payload]
@@ -374,9 +373,9 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
         task, on = answers[0].task, answers[0].payload["on"]
         text = task.prompt.text if on == PROMPT else texts[UUID(on)]
         if policy.pairs == "each":
-            settled: list[Any] = [(names.read(answer.payload), (_source(answer),)) for answer in answers]
+            settled: list[Any] = [(project.names.read(answer.payload), (_source(answer),)) for answer in answers]
         else:
-            most = verdicts.get(task.pk) or majority(kind, [names.read(answer.payload) for answer in answers])
+            most = verdicts.get(task.pk) or majority(kind, [project.names.read(answer.payload) for answer in answers])
             settled = [(most, tuple(_source(answer) for answer in answers))] if most else []
         for payload, sources in settled:
             if kind == Kind.SPANS or scheme.get("many") or len(payload["labels"]) == 1:
