@@ -19,7 +19,7 @@ project = projects.open_project(
         "snapshot": {"prompt_sources": ["world"]},
         "stages": {
             "ppo": {"iterations": 6, "rollout_batch": 16, "evaluate_every": 3, "max_new_tokens": 16},
-            "evaluate": {"responses": 2, "max_new_tokens": 16, "bootstrap": 100},
+            "evaluate": {"responses": 2, "max_new_tokens": 16},
         },
     },
 )

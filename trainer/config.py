@@ -213,7 +213,6 @@ class EvaluateConfig:
         batch_size: sequences handled together, >= 1.
         max_prompts: at most so many prompts are answered, >= 1.
         max_texts: at most so many held-out demonstrations, and documents, are read for perplexity; 0 is off.
-        bootstrap: resamples of whole prompts behind each interval, >= 100.
     """
 
     split: str = setting("test", choices=("test", "selection"))
@@ -225,7 +224,6 @@ class EvaluateConfig:
     batch_size: int = setting(64, low=1)
     max_prompts: int = setting(500, low=1)
     max_texts: int = setting(300, low=0)
-    bootstrap: int = setting(1000, low=100)
 
 
 CONFIGS: dict[str, type] = {

@@ -2,29 +2,30 @@
 
 Of the reward model: accuracy on the split's preferences, by strength, its calibration, and how much it leans to length.
 Of the policy: reward, KL to the reference, entropy, how it ends and repeats itself, and how often the reward model
-prefers it to the incumbent. That win rate is the reward model's opinion and nobody else's: a policy trained on a reward
-model wins by it even where it got worse. Whoever has a better judge finds every completion in `responses.jsonl`:
-`{"prompt", "model": "candidate" | "incumbent", "text", "tokens", "finish_reason", "seed", "reward"}`. Which pairs the
-reward model got right stands in `pairs.jsonl`, `{"hash", "prompt", "right"}` by the row's hash, so that whoever knows
-who judged them can tell its accuracy by annotator: rows name nobody.
+prefers it to the incumbent, which is what serves, and to the reference, which it began as. That win rate is the reward
+model's opinion and nobody else's: a policy trained on a reward model wins by it even where it got worse. Whoever has a
+better judge finds every completion in `responses.jsonl`: `{"prompt", "model": "candidate" | "incumbent" | "reference",
+"text", "tokens", "finish_reason", "seed", "reward"}`. Which pairs the reward model got right stands in `pairs.jsonl`,
+`{"hash", "prompt", "right"}` by the row's hash, so that whoever knows who judged them can tell its accuracy by
+annotator: rows name nobody.
 
-Intervals are 95 %, by bootstrap of whole prompts, since completions of one prompt are alike (`reference`: ignoring it
-made 5 % tests fire in 43 % of cases).
+Intervals are 95 % and by prompt, since completions of one prompt are alike (ignoring it made 5 % tests fire in 43 % of
+cases); see `intervals.py`. Below eight prompts there is none: `low` and `high` are null.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy
 import torch
 
-from trainer import ppo_math
+from trainer import intervals, ppo_math
 from trainer.best_of_n import kl_of_best
-from trainer.columns import decode_completion, encode_prompts, preference_columns
+from trainer.columns import decode_completion, encode_completions, encode_prompts, preference_columns
 from trainer.context import RunContext, StageResult
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
 from trainer.evaluate_texts import HeldOut
@@ -98,12 +99,13 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
 
     Returns:
         accuracy: share of pairs whose chosen completion has the higher reward, a tie counts a half; `accuracy_low`
-            and `accuracy_high` are its interval. accuracy_by_strength, pairs_by_strength: strength -> figure.
+            and `accuracy_high` are its interval, None of too few prompts. accuracy_by_strength, pairs_by_strength:
+            strength -> figure.
         loss: mean of -log sigmoid(r_chosen - r_rejected), nats. calibration_error: expected, over the ten bins that are
             `reliability`.
         prefers_longer: share of pairs of unequal length in which the longer has the higher reward;
         people_prefer_longer: in which the longer was chosen.
-        pairs, left_out: measured, and too long to be.
+        pairs, prompts, left_out: pairs measured, of so many prompts, and pairs too long to be.
     """
     limit = getattr(reward.model.config.get_text_config(), "max_position_embeddings", None) or LONGEST_PAIR
     columns = preference_columns(reward.tokenizer, rows, int(limit))
@@ -119,7 +121,7 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
         [len(yes) - len(no) for yes, no in zip(columns["chosen_ids"], columns["rejected_ids"], strict=True)]
     )
     unequal = longer != 0
-    low, high = interval(list(prompts.values()), context)
+    low, high = intervals.of_share(list(prompts.values()))
     if context.report.path is not None:
         write_lines(context.folder / "pairs.jsonl", pair_lines(rows, columns["row"], right.tolist()))
     return {
@@ -134,6 +136,7 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
         "prefers_longer": share((gap * longer)[unequal] > 0),
         "people_prefer_longer": share(longer[unequal] > 0),
         "pairs": len(gap),
+        "prompts": len(prompts),
         "left_out": sum(row.count for row in rows) - len(gap),
     }
 
@@ -163,11 +166,12 @@ def measure_policies(
     held_out: HeldOut,
     metrics: dict[str, Any],
 ) -> None:
-    """Answer the split's prompts with candidate and incumbent, and put into `metrics`:
+    """Answer the split's prompts with candidate, incumbent and reference, and put into `metrics`:
 
-    `policy` and `incumbent` (see `policy_figures`), and with both and a reward model `reward_model_win_rate`: how often
-    it gives a completion of the candidate more than one of the incumbent to the same prompt, all pairs, ties one half,
-    with `low` and `high`; and `length_controlled_win_rate`, what is left of it at equal lengths; `held_out_texts`: what
+    `policy`, `incumbent` and, where it is another model than those, `reference` (see `policy_figures`). With an
+    incumbent and a reward model `reward_model_win_rate`: how often it gives a completion of the candidate more than one
+    of the incumbent to the same prompt, all pairs, ties one half, with `low` and `high`; `length_controlled_win_rate`,
+    what is left of it at equal lengths; with a reference `reward_model_win_rate_over_reference`. `held_out_texts`: what
     policy, incumbent and the pretrained model make of texts (see `HeldOut`). Writes responses.jsonl.
     """
     config, inputs = context.config, context.inputs
@@ -176,39 +180,54 @@ def measure_policies(
     kept, ids = answerable(candidate, prompts, config)
     answers: dict[str, Answers] = {}
     reference_path = inputs.get("reference", inputs.get("incumbent"))
-    for name, path in (("candidate", inputs["base_model"]), ("incumbent", inputs.get("incumbent"))):
-        if path is None:
-            continue
+    for name, path in compared(inputs).items():
         if context.should_stop():
             raise StopRequested
         context.report.state(f"answering {len(kept)} prompts with the {name}")
         generator = candidate if name == "candidate" else Generator(path)
-        if generator.tokenizer.get_vocab() != candidate.tokenizer.get_vocab():
-            raise ConfigInvalid(f"The {name} has another tokenizer than base_model.")
-        answers[name] = answer(context, generator, ids, reward)
         key = "policy" if name == "candidate" else name
-        metrics[key] = policy_figures(context, generator.model, answers[name], candidate.tokenizer.pad_token_id)
-        held_out.read_by(key, generator.model, generator.tokenizer)
+        if generator.tokenizer.get_vocab() == candidate.tokenizer.get_vocab():
+            answers[name] = answer(context, generator, ids, reward)
+            metrics[key] = policy_figures(context, generator.model, answers[name], candidate.tokenizer.pad_token_id)
+        else:
+            answers[name] = answer_in_other_tokens(context, generator, kept, candidate, ids, reward)
+            metrics[key] = policy_figures(context, None, answers[name], candidate.tokenizer.pad_token_id)
+            metrics[key]["other_tokenizer"] = True
+        if name != "reference":
+            held_out.read_by(key, generator.model, generator.tokenizer)
     if "pretrained" in inputs:
         context.report.state("reading held-out texts with the pretrained model")
         pretrained = Generator(inputs["pretrained"])
         held_out.read_by("pretrained", pretrained.model, pretrained.tokenizer)
     metrics |= {"held_out_texts": held_out.figures} if held_out.figures else {}
+    same_tokens = "reference" in inputs or "other_tokenizer" not in metrics.get("incumbent", {})
     if config.best_of > 1:
         metrics["best_of_kl"] = kl_of_best(config.best_of)  # to the policy that draws
-    elif reference_path is not None and config.temperature > 0:
+    elif reference_path is not None and config.temperature > 0 and same_tokens:
         context.report.state("measuring KL to the reference")
         reference = Generator(reference_path).model
         metrics["policy"]["kl"] = kl_between(
             context, candidate.model, reference, answers["candidate"], candidate.tokenizer.pad_token_id
         )
         metrics["policy"]["kl_to"] = "reference" if "reference" in inputs else "incumbent"
-    if len(answers) == 2 and reward is not None:
-        metrics |= win_rates(context, answers["candidate"], answers["incumbent"])
+    if reward is not None:
+        metrics |= win_rates(answers["candidate"], answers["incumbent"]) if "incumbent" in answers else {}
+        if "reference" in answers:
+            rate = reward_model_rate(answers["candidate"], answers["reference"])
+            metrics["reward_model_win_rate_over_reference"] = rate
     metrics["prompts"], metrics["prompts_left_out"] = len(kept), len(prompts[: config.max_prompts]) - len(kept)
     if context.report.path is not None:
         lines = [line for name, made in answers.items() for line in response_lines(name, made, kept, candidate)]
         write_lines(context.folder / "responses.jsonl", lines)
+
+
+def compared(inputs: Mapping[str, Path]) -> dict[str, Path]:
+    """The models that answer, by their names: each once, so that a reference which is the incumbent is left out."""
+    models: dict[str, Path] = {}
+    for name, key in (("candidate", "base_model"), ("incumbent", "incumbent"), ("reference", "reference")):
+        if key in inputs and (name == "incumbent" or inputs[key] not in models.values()):
+            models[name] = inputs[key]
+    return models
 
 
 def answerable(
@@ -242,8 +261,42 @@ def answer(context: RunContext, generator: Generator, ids: list[list[int]], rewa
     return Answers(rows, drawn, seeds, prompt, rewards)
 
 
-def policy_figures(context: RunContext, model: PreTrainedModel, answers: Answers, pad_id: int) -> dict[str, Any]:
+def answer_in_other_tokens(
+    context: RunContext,
+    generator: Generator,
+    prompts: Sequence[Messages],
+    candidate: Generator,
+    ids: list[list[int]],
+    reward: RewardModel | None,
+) -> Answers:
+    """What a model of another tokenizer answers, in the tokens of the candidate, which the reward model reads.
+
+    Args:
+        prompts, ids: the same prompts, the latter in the candidate's tokens.
+
+    Raises:
+        DataUnusable: a prompt is too long for that model.
+    """
+    its_ids = encode_prompts(generator.tokenizer, prompts)
+    too_long = fitting(its_ids, context_room(generator.model, context.config.max_new_tokens))[1]
+    if too_long:
+        raise DataUnusable(f"{too_long} of the prompts do not fit into the context of the model that serves.")
+    made = answer(context, generator, its_ids, None)
+    drawn = []
+    for one in made.drawn:
+        text = decode_completion(generator.tokenizer, one.ids)
+        whole = encode_completions(candidate.tokenizer, [text])[0]
+        drawn.append(Drawn(whole if one.finish_reason == "stop" else whole[:-1] or whole, one.finish_reason))
+    rows = [ids[number] for number in made.prompt]
+    rewards = scorer(reward)(rows, [one.ids for one in drawn]).tolist() if reward else None
+    return Answers(rows, drawn, made.seeds, made.prompt, rewards)
+
+
+def policy_figures(context: RunContext, model: PreTrainedModel | None, answers: Answers, pad_id: int) -> dict[str, Any]:
     """Figures of one model's completions.
+
+    Args:
+        model: None where it has other tokens than `answers`: entropy per token then compares with nothing.
 
     Returns:
         reward, reward_low, reward_high: mean in the reward model's unit, with its interval; absent without one.
@@ -253,8 +306,8 @@ def policy_figures(context: RunContext, model: PreTrainedModel, answers: Answers
         distinct: share of different completions among all. lengths: how many are how long.
     """
     tokens = [one.ids for one in answers.drawn]
-    figures: dict[str, Any] = {
-        "entropy": token_figures(context, model, None, answers, pad_id)[0],
+    entropy = {} if model is None else {"entropy": token_figures(context, model, None, answers, pad_id)[0]}
+    figures: dict[str, Any] = entropy | {
         "eos_rate": sum(one.finish_reason == "stop" for one in answers.drawn) / len(tokens),
         "length": sum(map(len, tokens)) / len(tokens),
         "repetition": repetition(tokens),
@@ -263,7 +316,7 @@ def policy_figures(context: RunContext, model: PreTrainedModel, answers: Answers
         "lengths": lengths([len(ids) for ids in tokens]),
     }
     if answers.rewards is not None:
-        low, high = interval(by_prompt(answers.prompt, answers.rewards), context)
+        low, high = intervals.of_mean(by_prompt(answers.prompt, answers.rewards))
         figures |= {"reward": sum(answers.rewards) / len(tokens), "reward_low": low, "reward_high": high}
     return figures
 
@@ -303,26 +356,34 @@ def token_figures(
     return float(ppo_math.masked_mean(rollout.entropy, rollout.is_answer)), log_ratio / len(completions)
 
 
-def win_rates(context: RunContext, candidate: Answers, incumbent: Answers) -> dict[str, Any]:
-    """How often the reward model prefers the candidate, every completion against every one to the same prompt; and the
-    same at equal lengths."""
-    assert candidate.rewards is not None and incumbent.rewards is not None
-    wins = [
-        [float((a > b) + 0.5 * (a == b)) for a in own for b in rivals]
-        for own, rivals in both(candidate, incumbent, [candidate.rewards, incumbent.rewards])
-    ]
+def win_rates(candidate: Answers, incumbent: Answers) -> dict[str, Any]:
+    """How often the reward model prefers the candidate to the incumbent, and the same at equal lengths."""
     sizes = [[float(len(one.ids)) for one in answers.drawn] for answers in (candidate, incumbent)]
     longer = [[a - b for a in own for b in rivals] for own, rivals in both(candidate, incumbent, sizes)]
-    low, high = interval(wins, context)
-    values = [value for group in wins for value in group]
-    value = sum(values) / len(values)
-    controlled = length_controlled(wins, longer, context.config.bootstrap, stable_seed(context.seed, "bootstrap"))
+    controlled = length_controlled(verdicts_of(candidate, incumbent), longer)
     return {
-        "reward_model_win_rate": {
-            "value": value, "low": low, "high": high, "prompts": len(wins), "judge": "reward_model",
-        },
+        "reward_model_win_rate": reward_model_rate(candidate, incumbent),
         "length_controlled_win_rate": controlled | {"judge": "reward_model"},
-    }  # fmt: skip
+    }
+
+
+def reward_model_rate(candidate: Answers, rival: Answers) -> dict[str, Any]:
+    """Share of pairs of completions of the same prompt in which the candidate's has the higher reward, every one
+    against every one; `low` and `high` are None of too few prompts."""
+    wins = verdicts_of(candidate, rival)
+    values = [value for group in wins for value in group]
+    low, high = intervals.of_share(wins)
+    value = sum(values) / len(values)
+    return {"value": value, "low": low, "high": high, "prompts": len(wins), "judge": "reward_model"}
+
+
+def verdicts_of(candidate: Answers, rival: Answers) -> list[list[float]]:
+    """For each prompt the reward model's verdict on every pair: 1 for the candidate, 0 for the rival, ties one half."""
+    assert candidate.rewards is not None and rival.rewards is not None
+    return [
+        [float((a > b) + 0.5 * (a == b)) for a in own for b in rivals]
+        for own, rivals in both(candidate, rival, [candidate.rewards, rival.rewards])
+    ]
 
 
 def both(candidate: Answers, incumbent: Answers, values: Sequence[Sequence[float]]) -> list[tuple[list[float], ...]]:
@@ -337,28 +398,6 @@ def by_prompt(prompt: Sequence[int], values: Sequence[float]) -> list[list[float
     for number, value in zip(prompt, values, strict=True):
         groups[number].append(value)
     return groups
-
-
-def interval(groups: Sequence[Sequence[float]], context: RunContext) -> tuple[float, float]:
-    """95 % interval of the mean over all values, by bootstrap of whole groups."""
-    return clustered_interval(groups, context.config.bootstrap, stable_seed(context.seed, "bootstrap"))
-
-
-def clustered_interval(groups: Sequence[Sequence[float]], resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile interval, 2.5 to 97.5, of the mean over all values when whole groups are drawn with replacement.
-
-    Args:
-        groups: values of each cluster, at least one each. With one cluster the interval is a point: nothing is known
-            of how clusters differ.
-        resamples: >= 1. seed: of the draws.
-    """
-    sums = numpy.array([sum(group) for group in groups], dtype=float)
-    sizes = numpy.array([len(group) for group in groups], dtype=float)
-    generator = numpy.random.Generator(numpy.random.Philox(seed))
-    drawn = generator.integers(0, len(groups), size=(resamples, len(groups)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = numpy.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def response_lines(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
+
+from trainer.intervals import FEWEST, UNKNOWN, Interval, jackknife_error, of_effective
 
 RIDGE = 0.01  # keeps a policy that always wins at a finite estimate
 STEPS = 25
@@ -42,20 +44,19 @@ def lengths(tokens: Sequence[int], bins: int = 12) -> list[dict[str, int]]:
     return [{"from": n * width, "to": (n + 1) * width, "completions": count} for n, count in enumerate(counts)]
 
 
-def length_controlled(
-    wins: Sequence[Sequence[float]], longer: Sequence[Sequence[float]], resamples: int, seed: int
-) -> dict[str, Any]:
+def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence[float]]) -> dict[str, Any]:
     """The win rate that is left between completions of equal length.
 
     P(win) = sigmoid(a + b tanh(Δ / sd)), Δ the candidate's tokens minus the incumbent's, sd their deviation; what is
-    told is sigmoid(a), with a 95 % interval by bootstrap of whole prompts. After Dubois et al. 2024, section 3, without
-    its terms for models and instructions, of which there are two and one here.
+    told is sigmoid(a), with a 95 % interval: Wilson's, of as many observations as the jackknife over whole prompts says
+    they are worth. After Dubois et al. 2024, section 3, without its terms for models and instructions, of which there
+    are two and one here.
 
     Args:
         wins: for each prompt the verdicts of its pairs, 1, ½ or 0. longer: Δ of the same pairs.
 
     Returns:
-        value, low, high; per_sd: b, the log-odds that length brings; prompts.
+        value, low, high (None below `intervals.FEWEST` prompts); per_sd: b, the log-odds that length brings; prompts.
     """
     all_longer = numpy.array([value for group in longer for value in group], dtype=float)
     scale = float(all_longer.std()) or 1.0
@@ -64,29 +65,32 @@ def length_controlled(
         for one, other in zip(wins, longer, strict=True)
     ]
     verdicts, x = (numpy.concatenate([group[part] for group in groups]) for part in (0, 1))
-    sizes = numpy.array([len(group[0]) for group in groups])
-    prompt = numpy.repeat(numpy.arange(len(groups)), sizes)
-    generator = numpy.random.Generator(numpy.random.Philox(seed))
-    drawn = generator.integers(0, len(groups), size=(resamples, len(groups)))
-    rates = []
-    for one in drawn:
-        weights = numpy.bincount(one, minlength=len(groups)).astype(float)[prompt]
-        rates.append(_sigmoid(_fit(verdicts, x, weights)[0]))
+    prompt = numpy.repeat(numpy.arange(len(groups)), [len(group[0]) for group in groups])
     at, by_length = _fit(verdicts, x, numpy.ones(len(verdicts)))
-    low, high = numpy.percentile(rates, [2.5, 97.5])
-    return {
-        "value": float(_sigmoid(at)),
-        "low": float(low),
-        "high": float(high),
-        "per_sd": float(by_length),
-        "prompts": len(groups),
-    }
+    value = float(_sigmoid(at))
+
+    def without(number: int) -> float:
+        return float(_fit(verdicts, x, (prompt != number).astype(float), begin=(at, by_length))[0])
+
+    low, high = _interval(value, len(groups), verdicts, without)
+    return {"value": value, "low": low, "high": high, "per_sd": float(by_length), "prompts": len(groups)}
 
 
-def _fit(verdicts: Any, x: Any, weights: Any) -> Any:
-    """Intercept and slope of a weighted logistic regression with a small ridge, by Newton's method."""
+def _interval(value: float, groups: int, verdicts: Any, without: Callable[[int], float]) -> Interval:
+    if groups < FEWEST:
+        return UNKNOWN
+    if numpy.ptp(verdicts) == 0:  # always the same: each prompt said so once
+        return of_effective(float(verdicts[0]), float(groups), groups)
+    variance = value * (1 - value)
+    error = jackknife_error(groups, without) * variance  # of the share, from that of its log-odds
+    worth = variance / error**2 if error**2 * len(verdicts) > variance else float(len(verdicts))
+    return of_effective(value, worth, groups)
+
+
+def _fit(verdicts: Any, x: Any, weights: Any, begin: tuple[float, float] = (0.0, 0.0)) -> Any:
+    """Intercept and slope of a weighted logistic regression with a small ridge, by Newton's method from `begin`."""
     design = numpy.stack([numpy.ones_like(x), x], axis=1)
-    found = numpy.zeros(2)
+    found = numpy.array(begin, dtype=float)
     for _ in range(STEPS):
         chance = _sigmoid(design @ found)
         gradient = design.T @ (weights * (verdicts - chance)) - RIDGE * found

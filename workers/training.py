@@ -274,6 +274,9 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
         except TrainerError as error:
             raise JobFailed(Job.ErrorKind.INTERNAL, error.message, "Retry the run.") from error
     samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
+    if run.stage == Stage.EVALUATE and (folder / "responses.jsonl").is_file():
+        asked = (line["prompt"] for line in lines_of(folder / "responses.jsonl") if line["model"] == "candidate")
+        metrics["contaminated_prompts"] = evaluating.contaminated(run, asked)
     if run.snapshot is not None and (folder / "pairs.jsonl").is_file():
         lineage = snapshots.folder_of(run.snapshot) / "lineage.jsonl"
         if told := evaluating.by_annotator(run, lines_of(folder / "pairs.jsonl"), lines_of(lineage)):

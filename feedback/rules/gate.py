@@ -24,9 +24,9 @@ LEAST_EOS_RATE = 0.9
 LEAST_ENTROPY, LOW_ENTROPY = 0.3, 0.5  # of the opponent's
 MORE_REPETITION = 0.05  # of 4-grams, above the opponent's
 LENGTH_CHANGE = 0.25  # of the opponent's length
-# Without a budget of the run's own: nats for each token of the opponent's mean response, within bounds. A policy that
-# drifts further per token than this has usually left what its reward model knows.
-KL_PER_TOKEN, LEAST_BUDGET, LARGEST_BUDGET = 0.25, 3.0, 20.0
+# Without a budget of the run's own: nats for each token of the opponent's mean response, within bounds. PPO's own
+# default of 10 is as much at 20 tokens; sound runs of DPO and KTO on the demo world reach 5.3 of it.
+KL_PER_TOKEN, LEAST_BUDGET, LARGEST_BUDGET = 0.5, 3.0, 20.0
 CHANCE = 0.5
 
 
@@ -170,7 +170,10 @@ def _of_prompts(metrics: Figures) -> list[Finding]:
     if metrics.get("split") == "selection":
         sentence = "It was measured on the selection split, by which its weights were chosen; that flatters it."
         found.append(_warn("selection_split", sentence))
-    if contaminated := metrics.get("contaminated_prompts"):
+    contaminated = metrics.get("contaminated_prompts", 0)
+    if contaminated is None:
+        found.append(_unknown("contamination", "whether it met the held-out prompts in training"))
+    elif contaminated:
         sentence = (
             f"{contaminated} of the held-out prompts stand in texts that it was trained on. Freeze the corpus again, "
             "which leaves those texts out, and train from there; or evaluate on prompts it has not met."

@@ -1,18 +1,22 @@
-"""What an evaluation is told besides its policy, and whose judgements its reward model met right.
+"""What an evaluation is told besides its policy, whose judgements its reward model met right, and which of its prompts
+the policy has met in training.
 
 Rows name nobody, so the trainer cannot tell accuracy by annotator; the answers behind the rows can. An annotator is
 held out when nothing that they judged on training prompts was in what the reward model learned from: a snapshot held
 them out, or they came later.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
-from feedback.models import Annotation, DatasetSnapshot, ModelVersion, Split, Stage, TrainingRun
+from feedback.models import Annotation, DatasetSnapshot, ModelVersion, Prompt, Split, Stage, TrainingRun
+from feedback.rules import contamination
 from feedback.rules.intervals import clustered
+from feedback.services import snapshots
 
 CHUNK = 500
 LONGEST_LINE = 100  # steps back to the pretrained model
@@ -63,6 +67,58 @@ def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | 
     texts = version.run.snapshot if version.run is not None else None
     frozen = texts is not None and texts.state == DatasetSnapshot.State.FROZEN
     return (version if version.pk != run.base_model_id else None), (texts if frozen else None)
+
+
+def contaminated(run: TrainingRun, asked: Iterable[Sequence[Mapping[str, str]]]) -> int | None:
+    """How many of the prompts that an evaluation asked stand in a corpus that its candidate's line was trained on.
+
+    A corpus leaves out what is held out at the time it is frozen, so only prompts that came later are looked for.
+
+    Args:
+        asked: messages of each prompt.
+
+    Returns:
+        None where prompts came later and the corpus is no longer there to be read.
+    """
+    texts = {message["content"] for messages in asked for message in messages if message["role"] == "user"}
+    met: set[str] = set()
+    for corpus in _corpora_of(run.base_model):
+        prompts = Prompt.objects.filter(project_id=run.project_id, created_at__gt=corpus.frozen_at)
+        later = {
+            message["content"]
+            for messages in prompts.exclude(split=Split.TRAIN).values_list("messages", flat=True).iterator(CHUNK)
+            for message in messages
+            if message["content"] in texts
+        } - met
+        if later and corpus.state != DatasetSnapshot.State.FROZEN:
+            return None
+        if later:
+            met |= _in_corpus(corpus, later)
+    return len(met)
+
+
+def _corpora_of(version: ModelVersion | None) -> Iterator[DatasetSnapshot]:
+    """Snapshots of corpora that a version and those it descends from were trained on."""
+    for _ in range(LONGEST_LINE):
+        if version is None:
+            return
+        snapshot = version.run.snapshot if version.run is not None else None
+        if snapshot is not None and snapshot.purpose == DatasetSnapshot.Purpose.CORPUS and snapshot.frozen_at:
+            yield snapshot
+        version = version.parent
+
+
+def _in_corpus(corpus: DatasetSnapshot, texts: set[str]) -> set[str]:
+    """Those of `texts` that stand in a document which trained. They are looked for together, then one by one."""
+    together = contamination.Evaluation(texts)
+    each = {text: contamination.Evaluation([text]) for text in texts}
+    found: set[str] = set()
+    with (snapshots.folder_of(corpus) / "train.jsonl").open(encoding="utf-8") as lines:
+        for line in lines:
+            document = json.loads(line)["row"].get("text", "")
+            if together.in_text(document):
+                found |= {text for text, one in each.items() if text not in found and one.in_text(document)}
+    return found
 
 
 def _annotators(ids: list[str]) -> Iterator[tuple[str, str]]:

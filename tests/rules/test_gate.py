@@ -68,6 +68,7 @@ def test_what_the_reward_model_thinks_changes_nothing() -> None:
         ({"policy.repetition": 0.08}, "repetition", "8 % of its 4-grams"),
         ({"incumbent": {"entropy": 1.3}}, "repetition_unknown", "beside policy v4"),
         ({"contaminated_prompts": 2}, "contamination", "2 of the held-out prompts"),
+        ({"contaminated_prompts": None}, "contamination_unknown", "met the held-out prompts in training"),
     ],
 )
 def test_each_condition_blocks_by_its_name(changes: dict[str, Any], name: str, words: str) -> None:
@@ -88,6 +89,31 @@ def test_what_only_warns(changes: dict[str, Any], name: str) -> None:
     judge, warning = findings(case(changes))
     assert (judge.name, warning.name, warning.level) == ("no_human_judge", name, WARN)
     assert blocking([judge, warning]) == [judge]
+
+
+@pytest.mark.parametrize(
+    ("name", "kl", "eos_rate", "entropy", "repetition", "length", "own_budget"),
+    [
+        ("PPO, seed 3", 3.3, 1.0, 0.59, 0.0, 19.6, 10.0),
+        ("PPO, seed 0", 2.3, 1.0, 0.55, 0.001, 19.6, 10.0),
+        ("DPO, seed 3", 1.0, 1.0, 0.81, 0.002, 19.3, 0.0),
+        ("KTO, seed 3", 5.3, 0.948, 1.15, 0.004, 21.6, 0.0),
+        ("KTO, seed 0", 3.2, 0.996, 0.84, 0.002, 17.0, 0.0),
+    ],
+)
+def test_no_sound_run_of_the_proof_is_blocked(
+    name: str, kl: float, eos_rate: float, entropy: float, repetition: float, length: float, own_budget: float
+) -> None:
+    """As the trainer's evaluation measured them beside SFT; entropy as a share of SFT's, of 0.57 nats per token."""
+    ours = {"kl": kl, "kl_to": "reference", "eos_rate": eos_rate, "entropy": entropy * 0.57}
+    theirs = {"eos_rate": 0.988, "entropy": 0.57, "repetition": 0.008, "length": 20.7}
+    changes = {"policy": ours | {"repetition": repetition, "length": length}, "incumbent": theirs}
+    assert names(case(changes, kl_budget=own_budget)) == ["no_human_judge"], name
+
+
+def test_the_same_policy_optimized_without_kl_is_blocked() -> None:
+    """PPO with coefficient 0, seed 3: 144 nats from SFT, while its reward model prefers it in every pair."""
+    assert "kl_budget" in names(case({"policy.kl": 144.2}))
 
 
 def test_limits_themselves_are_kept() -> None:
@@ -135,9 +161,9 @@ def test_the_first_policy_is_exempt_from_all_but_the_final() -> None:
 
 
 def test_without_a_budget_of_its_own_kl_is_bounded_by_length() -> None:
-    assert [kl_budget(0.0, length) for length in (None, 4.0, 28.0, 500.0)] == [3.0, 3.0, 7.0, 20.0]
+    assert [kl_budget(0.0, length) for length in (None, 4.0, 28.0, 500.0)] == [3.0, 3.0, 14.0, 20.0]
     assert kl_budget(10.0, 4.0) == 10.0
-    assert "kl_budget" in names(case({"policy.kl": 4.2}, kl_budget=0.0)), "16 tokens: 4 nats"
+    assert "kl_budget" in names(case({"policy.kl": 8.1}, kl_budget=0.0)), "16 tokens: 8 nats"
 
 
 def test_a_collapsed_policy_after_careless_answers_meets_at_least_five_findings() -> None:
