@@ -22,6 +22,11 @@ class GuardSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=200), min_length=1, max_length=200, help_text="Classes that it blocks."
     )
     threshold = serializers.FloatField(default=0.5, help_text="From this probability on, between 0 and 1.")
+    when_away = serializers.ChoiceField(
+        choices=[(rules.HOLD, "hold until it is back"), (rules.PASS, "pass unscreened after ten minutes")],
+        default=rules.HOLD,
+        help_text="What becomes of texts while it cannot be reached.",
+    )
 
 
 class MarkerSerializer(serializers.Serializer[Any]):

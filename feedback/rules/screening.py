@@ -1,6 +1,6 @@
 """What a project lets in and shows: its guard, its marker, and what becomes of personal data. Kept as one setting:
 
-{"guard": {"model": "newest", "blocks": ["spam"], "threshold": 0.5},
+{"guard": {"model": "newest", "blocks": ["spam"], "threshold": 0.5, "when_away": "hold" | "pass"},
  "marker": {"model": "newest", "scheme": "names", "personal": ["person"]},
  "personal": "off" | "note" | "mask" | "block"}
 
@@ -16,16 +16,22 @@ from feedback.rules.policies import InvalidPolicy
 NEWEST = "newest"
 OFF, NOTE, MASK, BLOCK = "off", "note", "mask", "block"
 PERSONAL = (OFF, NOTE, MASK, BLOCK)
-KEYS = {"guard": {"model", "blocks", "threshold"}, "marker": {"model", "scheme", "personal"}}
+HOLD, PASS = "hold", "pass"
+WHEN_AWAY = (HOLD, PASS)
+KEYS = {"guard": {"model", "blocks", "threshold", "when_away"}, "marker": {"model", "scheme", "personal"}}
 
 
 @dataclass(frozen=True)
 class Guard:
-    """A classifier and the classes that it blocks, from a probability on."""
+    """A classifier and the classes that it blocks, from a probability on.
+
+    `when_away` says what becomes of texts that it cannot look at: they are held until it can, or pass after a while.
+    """
 
     model: str
     blocks: tuple[str, ...]
     threshold: float = 0.5
+    when_away: str = HOLD
 
     def blocked_by(self, scores: Mapping[str, float]) -> str:
         """The likeliest blocked class at or above the threshold; empty when the text passes."""
@@ -63,10 +69,14 @@ def read(setting: Mapping[str, Any]) -> Screening:
     """A setting that was checked."""
     guard, marker = setting.get("guard"), setting.get("marker")
     return Screening(
-        Guard(guard["model"], tuple(guard["blocks"]), guard.get("threshold", 0.5)) if guard else None,
+        _guard(guard) if guard else None,
         Marker(marker["model"], marker["scheme"], tuple(marker.get("personal", ()))) if marker else None,
         setting.get("personal", OFF),
     )
+
+
+def _guard(part: Mapping[str, Any]) -> Guard:
+    return Guard(part["model"], tuple(part["blocks"]), part.get("threshold", 0.5), part.get("when_away", HOLD))
 
 
 def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -86,6 +96,8 @@ def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
         threshold = guard.get("threshold", 0.5)
         fits = isinstance(threshold, int | float) and not isinstance(threshold, bool) and 0 < threshold < 1
         _need(fits, "guard.threshold", "A probability between 0 and 1.")
+        away = guard.get("when_away", HOLD)
+        _need(away in WHEN_AWAY, "guard.when_away", f"Choose from {', '.join(WHEN_AWAY)}.")
     if marker := setting.get("marker"):
         scheme = schemes.get(str(marker.get("scheme")), {})
         fitting = [name for name, one in schemes.items() if one.get("kind") == "spans"]

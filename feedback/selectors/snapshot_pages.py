@@ -49,7 +49,8 @@ def table(snapshot: DatasetSnapshot) -> Table:
 
 
 LEFT_OUT = {
-    "held_prompts": "pairs and demonstrations on prompts that the guard has blocked, or not looked at yet",
+    "held_prompts": "pairs and demonstrations on prompts that the guard has blocked",
+    "unscreened_prompts": "pairs and demonstrations on prompts that the guard has not looked at yet",
     "held_out_annotators": "rows of train that held-out annotators judged",
     "excluded_annotators": "annotations of excluded annotators (see Quality)",
     "links_splits": "rows whose family and group lie in two splits",

@@ -88,19 +88,18 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     """Preferences, demonstrations, prompts, unpaired examples, and texts with labels and spans of a project.
 
     Counted in `left_out` instead: what held-out annotators preferred, rated or found bad on training prompts, pairs and
-    demonstrations on prompts that the guard has blocked, or not looked at yet, and texts that were only to be labeled.
+    demonstrations on prompts that the guard blocked or has not seen yet, and texts that were only to be labeled.
     """
     left_out = Counter() if left_out is None else left_out
     written = _written(project, policy)
-    held = sum(rows.filter(prompt__state__in=HELD).count() for rows in (_all_pairs(project, policy), written))
-    held += _thumbs_given(project).filter(response__prompt__state__in=HELD).count()
-    left_out.update({"held_prompts": held} if held else {})
-    excluded = _excluded(project, policy)
-    left_out.update({"excluded_annotators": excluded} if excluded else {})
+    for reason, state in (("held_prompts", Prompt.State.BLOCKED), ("unscreened_prompts", Prompt.State.RECEIVED)):
+        left_out[reason] += _thumbs_given(project).filter(response__prompt__state=state).count()
+        left_out[reason] += sum(r.filter(prompt__state=state).count() for r in (_all_pairs(project, policy), written))
+    left_out["excluded_annotators"] += _excluded(project, policy)
+    left_out["texts_to_label"] += asked_of_models(project, policy, only_labelled=True).count()
+    left_out -= Counter()  # what is 0 is not told
     people = held_out_annotators(project, policy)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
-    texts = asked_of_models(project, policy, only_labelled=True).count()
-    left_out.update({"texts_to_label": texts} if texts else {})
     found = _Accepted()
     for row in _feedback_rows(project, policy):
         if row.split == Split.TRAIN and row.row["kind"] in JUDGED and any(pk in theirs for pk, _ in row.annotations):

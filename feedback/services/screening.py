@@ -14,10 +14,12 @@ from django.utils import timezone
 from feedback.errors import Invalid, InvalidTransition, NoServingModel
 from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
 from feedback.rules import policies, screening
-from feedback.rules.screening import BLOCK, MASK, NEWEST, Guard
+from feedback.rules.screening import BLOCK, MASK, NEWEST, PASS, Guard
 from feedback.services import events, generation, guarding
 
 TRY_AGAIN_AFTER = timedelta(seconds=60)  # after a job that could not reach its model
+AWAY_AFTER = timedelta(minutes=10)  # without a job that scored, where something waits
+MOST_PASSED = 1000  # in one round of housekeeping
 Scores = dict[str, float]
 Spans = list[dict[str, Any]]
 
@@ -106,7 +108,7 @@ def settle_prompt(
 
 def settle_response(response: Response, *, guard: Guard | None, version: ModelVersion | None, scores: Scores) -> bool:
     """A response's scores: it is ready, or blocked. False: it was settled before."""
-    told = _told(guard, version, scores)
+    told = response.screening | _told(guard, version, scores)
     state = Response.State.BLOCKED if told.get("blocked_by") else Response.State.READY
     with transaction.atomic():
         waiting = Response.objects.filter(pk=response.pk, state=Response.State.SCREENING)
@@ -158,6 +160,7 @@ def pick_up() -> int:
     not at all while a model that they name is missing: approving or naming one asks anew."""
     knocked, since = 0, timezone.now() - TRY_AGAIN_AFTER
     for project in Project.objects.exclude(screening={}):
+        pass_unscreened(project)
         scoring = Job.objects.filter(project=project, kind=Job.Kind.SCORE)
         last = scoring.order_by("-id").first()
         resting = last is not None and (
@@ -167,6 +170,39 @@ def pick_up() -> int:
             with transaction.atomic():
                 knocked += guarding.ask_worker(project) is not None
     return knocked
+
+
+def pass_unscreened(project: Project) -> int:
+    """Where the project says so and its guard has been away for `AWAY_AFTER`, what waits for it goes on unscreened.
+
+    Prompts that the marker must search for personal data are held all the same: what it would mask must not be stored.
+
+    Returns:
+        How many prompts and responses passed; each says so in its `screening`.
+    """
+    setting = guarding.of(project)
+    if setting.guard is None or setting.guard.when_away != PASS or not _is_away(project):
+        return 0
+    passed = 0
+    rows = [*waiting_responses(project)[:MOST_PASSED]]
+    rows += [] if setting.marks_personal else waiting_prompts(project)[:MOST_PASSED]
+    for row in rows:
+        row.project = project
+        row.screening = row.screening | {"unscreened": True}
+        settle = settle_prompt if isinstance(row, Prompt) else settle_response
+        options: dict[str, Any] = {"spans": []} if isinstance(row, Prompt) else {}
+        passed += settle(row, guard=None, version=None, scores={}, **options)
+    if passed:
+        events.record("project.passed_unscreened", project, actor=None, project=project, count=passed)
+    return passed
+
+
+def _is_away(project: Project) -> bool:
+    """Whether no job has scored for `AWAY_AFTER`, although one was asked for that long ago."""
+    jobs = Job.objects.filter(project=project, kind=Job.Kind.SCORE).order_by("id")
+    scored = jobs.filter(status=Job.Status.SUCCEEDED).last()
+    first = jobs.filter(pk__gt=scored.pk if scored else 0).first()
+    return first is not None and first.created_at <= timezone.now() - AWAY_AFTER
 
 
 def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -> None:

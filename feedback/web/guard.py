@@ -43,6 +43,16 @@ class GuardForm(PageForm):
         max_value=0.99,
         help_text="Lower blocks more, rightly and wrongly.",
     )
+    when_away = forms.ChoiceField(
+        label="While the guard cannot be reached",
+        choices=[
+            (rules.HOLD, "Hold what comes in until it is back"),
+            (rules.PASS, "After ten minutes let it pass unscreened, and say so on each row"),
+        ],
+        initial=rules.HOLD,
+        required=False,
+        help_text="Prompts that are searched for personal data are held in any case.",
+    )
     marker = forms.ChoiceField(label="Marker", required=False, help_text="A tagger that was trained here.")
     scheme = forms.ChoiceField(label="Marks tasks of", required=False, help_text="A label scheme of spans.")
     labels = CommaList(
@@ -78,6 +88,7 @@ class GuardForm(PageForm):
         if setting.guard:
             guard = setting.guard
             values |= {"guard": guard.model, "blocks": list(guard.blocks), "threshold": guard.threshold}
+            values["when_away"] = guard.when_away
         if setting.marker:
             marker = setting.marker
             values |= {"marker": marker.model, "scheme": marker.scheme, "labels": list(marker.personal)}
@@ -86,7 +97,12 @@ class GuardForm(PageForm):
     def changes(self) -> dict[str, Any]:
         """Arguments of `set_screening`."""
         values = self.cleaned_data
-        guard = {"model": values["guard"], "blocks": values["blocks"], "threshold": values["threshold"] or 0.5}
+        guard = {
+            "model": values["guard"],
+            "blocks": values["blocks"],
+            "threshold": values["threshold"] or 0.5,
+            "when_away": values["when_away"] or rules.HOLD,
+        }
         marker = {"model": values["marker"], "scheme": values["scheme"], "personal": values["labels"]}
         return {
             "guard": guard if values["guard"] else None,

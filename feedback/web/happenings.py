@@ -48,6 +48,7 @@ SENTENCES: dict[str, str] = {
     "project.paused": "{who} paused the project.",
     "project.closed": "{who} closed the project.",
     "project.screening_changed": "{who} changed what is let in: {parts}.",
+    "project.passed_unscreened": "The guard was away: {count} texts passed unscreened.",
     "prompt.blocked": "The guard blocked a prompt: {by}.",
     "prompt.unblocked": "{who} let a blocked prompt on.",
     "response.blocked": "The guard blocked a response: {by}.",

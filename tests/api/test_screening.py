@@ -7,7 +7,7 @@ from feedback.services import guarding, registry, screening
 from tests.factories import make_model, make_prompt, make_response
 
 URL = "/api/v1/projects/desk/screening/"
-GUARD = {"model": "newest", "blocks": ["spam"], "threshold": 0.6}
+GUARD = {"model": "newest", "blocks": ["spam"], "threshold": 0.6, "when_away": "hold"}
 
 
 @pytest.fixture
