@@ -184,13 +184,23 @@ def _of_prompts(metrics: Figures) -> list[Finding]:
 
 def _of_reward_model(case: Case, evaluation: Evaluated) -> list[Finding]:
     """The reward model that the candidate was trained to please must know more than a coin."""
-    name, measured = case.optimized_for, evaluation.metrics.get("reward_model") or {}
+    name = case.optimized_for
     if not name:
         return []
-    if evaluation.reward_model != name or not measured.get("pairs"):
+    measured = evaluation.metrics.get("reward_model") or {}
+    return of_reward_model(name, measured if evaluation.reward_model == name else {})
+
+
+def of_reward_model(name: str, measured: Figures) -> list[Finding]:
+    """What speaks against relying on a reward model.
+
+    Args:
+        measured: on held-out comparisons: `accuracy`, `pairs`, `prompts`, `accuracy_low`; empty if nobody has.
+    """
+    if not measured.get("pairs"):
         sentence = (
-            f"How often {name} is right was not measured on held-out comparisons, so nobody knows what it was trained "
-            "to please. Judge comparisons of test prompts, then evaluate again."
+            f"How often {name} is right was not measured on held-out comparisons, so nobody knows what a policy learns "
+            "by pleasing it. Judge comparisons of test prompts, then run the evaluation stage."
         )
         return [_block("reward_model_unmeasured", sentence)]
     pairs, prompts = measured["pairs"], measured.get("prompts", FEWEST)
@@ -206,8 +216,8 @@ def _of_reward_model(case: Case, evaluation: Evaluated) -> list[Finding]:
     if low > CHANCE:
         return []
     sentence = (
-        f"{name}, which it was trained to please, is not shown to be better than a coin: it is right in "
-        f"{_percent(measured['accuracy'])} of {pairs} held-out comparisons, and in {_percent(low)} at least (95 %)."
+        f"{name} is not shown to be better than a coin: it is right in {_percent(measured['accuracy'])} of {pairs} "
+        f"held-out comparisons, and in {_percent(low)} at least (95 %)."
     )
     return [_block("reward_model_at_chance", sentence)]
 

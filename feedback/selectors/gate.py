@@ -75,6 +75,12 @@ def of(version: ModelVersion) -> Gate:
     return Gate(version, serves, evaluation, pleased, gate.findings(case))
 
 
+def of_reward_model(version: ModelVersion) -> list[Finding]:
+    """What speaks against relying on a reward model, by the newest evaluation that measured it."""
+    newest = Evaluation.objects.filter(run__reward_model=version).order_by("-pk").first()
+    return gate.of_reward_model(str(version), (newest.metrics.get("reward_model") or {}) if newest else {})
+
+
 def _evaluation(version: ModelVersion, serves: ModelVersion | None) -> Evaluation | None:
     rows = version.evaluations.select_related("incumbent", "run__reward_model").order_by("-pk")
     beside = rows.filter(incumbent=serves).first() if serves is not None else None

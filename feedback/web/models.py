@@ -111,6 +111,7 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
         "evaluations": [(row, registry_pages.report_card(row.metrics)) for row in evaluations],
         "evaluation": newest,
         "gate": found_gate,
+        "doubts": gate.of_reward_model(found) if found.kind == ModelVersion.Kind.REWARD else [],
         "longest_reason": registry.LONGEST_REASON,
         "samples": registry_pages.side_by_side(newest) if newest else [],
         "lineage": lineage.of_model(found),

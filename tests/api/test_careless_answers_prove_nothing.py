@@ -118,7 +118,7 @@ def waits_for_ada(project: Any, ada: Person, policy: ModelVersion, signed_in: An
     home = signed_in(ada).get("/p/desk/").content.decode()
     assert f"{str(policy).capitalize()} waits for a decision. 7 findings against it: No people have compared" in home
     assert f'href="/p/desk/models/{policy.public_id}/"' in home
-    assert "98" not in home.split("What needs a person")[1].split("</section>")[0]
+    assert "98.1" not in home and "98 %" not in home, "what the reward model thinks is no evidence"
 
 
 def test_nothing_may_be_concluded_and_only_a_reason_promotes(project, ada, ben, hammered, client_for, signed_in):
@@ -150,7 +150,7 @@ def test_nothing_may_be_concluded_and_only_a_reason_promotes(project, ada, ben, 
         "policy v1, which serves, on 2 held-out prompts",
     ):
         assert words in decide, words
-    assert "98" not in decide, "what the optimized reward model thinks is no evidence"
+    assert "98.1" not in decide and "evidence says" not in page, "its own reward model's opinion is no evidence"
     told = client.get(f"/api/v1/models/{policy.public_id}/gate/").json()
     assert [one["name"] for one in told["findings"] if one["level"] == "block"] == AGAINST
     assert told["opponent"] == told["serving"] == str(hammered.public_id)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from feedback.models import DatasetSnapshot, ModelVersion, Person, Project, Prompt
-from feedback.services import corpora, corpus_intake, evaluating, jobs, snapshots
+from feedback.services import corpora, evaluating, snapshots
 from tests.factories import make_model, make_prompt_in, make_run
-from workers.corpora import parquet_rows
+from workers.execution import run_job
 
 MET = "Which of the lighthouses on the northern coast was the first to burn gas?"
 
@@ -22,10 +22,7 @@ def corpus(project: Project, hana: Person) -> DatasetSnapshot:
     content = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
     cleaning = {"near_duplicates": False}
     job = corpora.request_upload(corpus=made, by=hana, name="a.jsonl", chunks=[content], cleaning=cleaning)
-    claimed = jobs.claim(job.pk, "worker")
-    assert claimed is not None
-    for _ in corpus_intake.bring_in(claimed, parquet_rows):
-        pass
+    run_job(job.pk)
     drafted = snapshots.request_snapshot(project=project, by=hana, purpose="corpus", corpus=made, job=False)
     return snapshots.freeze(drafted)
 

@@ -215,8 +215,19 @@ def test_a_rejected_or_tainted_version_has_no_promote_button(
 
 def test_a_reward_model_does_not_serve(furnished: Furnished, project: Project, client: Client) -> None:
     reward = ModelVersion.objects.get(project=project, kind=ModelVersion.Kind.REWARD)
-    assert "Should it serve?" not in told(client.get(f"/p/desk/models/{reward.public_id}/"))
+    page = told(client.get(f"/p/desk/models/{reward.public_id}/"))
+    assert "Should it serve?" not in page and "data-finding" not in page, "it was measured, and knows more than a coin"
     assert client.post(f"/p/desk/models/{reward.public_id}/promote/").status_code == 400
+
+
+def test_a_reward_model_that_nobody_measured_says_so_beside_the_button(
+    project: Project, client: Client, ada: Person
+) -> None:
+    reward = make_model(project, ada, stage="reward")
+    page = told(client.get(f"/p/desk/models/{reward.public_id}/"))
+    assert 'data-finding="reward_model_unmeasured"' in page
+    assert "How often reward v1 is right was not measured on held-out comparisons" in page
+    assert f'<button type="submit" class="button button-calm">Approve {reward}</button>' in page
 
 
 def test_lineage_goes_down_to_the_annotators(furnished: Furnished, client: Client) -> None:
