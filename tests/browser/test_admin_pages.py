@@ -43,7 +43,7 @@ def test_watch_a_run_go_on_and_end(furnished: Furnished, ada: Person, visit: Vis
     Chain.objects.filter(pk=run.chain_id).update(state=Chain.State.FAILED)
     expect(page.locator("#run-head")).to_contain_text("No pairs left.", timeout=10_000)
     expect(page.locator("#run-head")).not_to_have_attribute("hx-trigger", "every 3s")
-    expect(page.get_by_role("button", name="Retry from the last checkpoint")).to_be_visible()
+    expect(page.get_by_role("button", name="Start again on a new snapshot")).to_be_visible()
 
 
 def test_train_the_chain_promote_and_roll_back(

@@ -12,9 +12,21 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern
+from django.utils import timezone
 from playwright.sync_api import Page
 
-from feedback.models import Annotation, Assignment, Concern, Document, Evaluation, Person, Project, Response, Task
+from feedback.models import (
+    Annotation,
+    Assignment,
+    Concern,
+    Document,
+    Evaluation,
+    Exclusion,
+    Person,
+    Project,
+    Response,
+    Task,
+)
 from feedback.services import concerns, conversations, corpora, exports, imports, preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
@@ -55,6 +67,9 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     upload = corpora.request_upload(corpus=corpus, by=ada, name="rows.jsonl", chunks=iter([DOCUMENTS]))
     run_job(upload.pk)
     run_job(corpora.request_report(corpus=corpus, by=ada).pk)
+    hasty = Exclusion.objects.create(
+        project=project, person=chloe, reason="pace", hits=6, looked_at=7, since=timezone.now()
+    )
     looked = preflight.request_preflight(project=project, by=ada, stages=["sft"])
     asked = make_task(project)
     concerns.raise_concern("flagged", asked)
@@ -77,6 +92,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "prompt_id": [furnished.prompt.public_id, furnished.awaited.public_id],
         "schedule_id": [furnished.schedule.public_id],
         "person_id": [ben.public_id],
+        "key": [hasty.public_id],
         "token_id": [furnished.prompt.public_id],
         "task_id": [Task.objects.filter(kind=kind).latest("pk").public_id for kind in ("comparison", "spans")],
         "annotation_id": [Annotation.objects.latest("pk").public_id],
