@@ -6,6 +6,7 @@ write_schema`) when it is first asked for, and it is kept in DATA_DIR under the 
 
 import gzip
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -25,7 +26,9 @@ from feedback.errors import Busy
 JSON, YAML = "json", "yaml"
 TYPES = {JSON: "application/vnd.oai.openapi+json", YAML: "application/vnd.oai.openapi"}
 ROOMS = ("api", "models", "rules", "formats", "errors.py", "settings.py")  # what the document is made from
+WAIT_SECONDS = 60.0
 making = threading.Lock()
+waiting = threading.BoundedSemaphore(2)  # of the threads of a process; the others are needed for work
 
 
 @dataclass(frozen=True)
@@ -91,28 +94,39 @@ def document(kind: str, *, aside: bool) -> Document:
     """
     if kind in _documents:
         return _documents[kind]
+    if aside and not place(kind).exists():
+        _wait_for_maker()
     with making:
         if not place(kind).exists():
-            if aside:
-                _make_aside()
             write()
         text = place(kind).read_bytes()
         _documents[kind] = Document(text, gzip.compress(text, mtime=0), hashlib.sha256(text).hexdigest()[:32])
     return _documents[kind]
 
 
-def _make_aside() -> None:
-    """Start a process that computes it, once.
+def _wait_for_maker() -> None:
+    """Have a process compute it, started once, and wait for its end in a few threads: the page of the API asks once.
 
     Raises:
-        Busy: as long as that runs. Where it failed there is nothing for it but to compute it here.
+        Busy: enough threads wait, or it takes long. Where it failed there is nothing for it but to compute it here.
     """
     global _maker
-    if _maker is None:
-        command = [sys.executable, "-m", "django", "write_schema", "--settings", "feedback.settings"]
-        _maker = subprocess.Popen(command, cwd=settings.BASE_DIR, stdin=subprocess.DEVNULL)
-    if _maker.poll() is None:
+    with making:
+        if _maker is None:
+            command = [sys.executable, "-m", "django", "write_schema", "--settings", "feedback.settings"]
+            environment = {**os.environ, "DATA_DIR": str(settings.DATA_DIR)}
+            _maker = subprocess.Popen(command, cwd=settings.BASE_DIR, stdin=subprocess.DEVNULL, env=environment)
+        maker = _maker
+    if maker.poll() is not None:
+        return
+    if not waiting.acquire(blocking=False):
         raise Busy("The API's description is being prepared.", retry_after=5)
+    try:
+        maker.wait(WAIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Busy("The API's description is being prepared.", retry_after=5) from None
+    finally:
+        waiting.release()
 
 
 @require_safe

@@ -77,7 +77,7 @@ def test_long_responses_scroll_together_by_keys_and_by_wheel(reading: Any) -> No
 
 
 def test_each_scrolls_by_itself_when_that_is_wished_and_stays_so(reading: Any) -> None:
-    page = reading(LONG, LONG)
+    page = reading(LONG, LONG + " That is all.")
     page.keyboard.press("l")
     expect(page.locator("[data-act=together]")).to_have_attribute("aria-pressed", "false")
     page.locator("[data-side=b]").focus()
@@ -104,7 +104,7 @@ def test_texts_that_share_a_stray_word_are_not_peppered_with_marks(reading: Any)
 
 
 def test_formulas_and_code_are_shown_or_plain(reading: Any, accessible: Callable[[Page], None]) -> None:
-    page = reading(FORMULA, FORMULA)
+    page = reading(FORMULA, FORMULA + " It has two roots.")
     fraction = page.locator("[data-side=a] mfrac")
     box = fraction.bounding_box()
     assert box is not None and box["height"] > 25, "numerator over denominator"
