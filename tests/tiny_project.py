@@ -18,8 +18,8 @@ project = projects.open_project(
         "preset": "tiny",
         "snapshot": {"prompt_sources": ["world"]},
         "stages": {
-            "ppo": {"iterations": 6, "rollout_batch": 16, "evaluate_every": 3, "max_new_tokens": 16},
-            "evaluate": {"responses": 2, "max_new_tokens": 16},
+            "ppo": {"iterations": 6, "rollout_batch": 16, "evaluate_every": 3, "max_new_tokens": 24},
+            "evaluate": {"responses": 2, "max_new_tokens": 24},
         },
     },
 )
