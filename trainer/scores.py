@@ -137,6 +137,8 @@ def calibrated(logits: torch.Tensor, truth: torch.Tensor, many: bool) -> float:
 
     Source: Guo et al. 2017, section 4.2; the pull is ours, measured in README.md.
     """
+    if not len(logits):
+        return 1.0
     low, high = math.log(1 / 8), math.log(8)
     ratio = (math.sqrt(5) - 1) / 2
 

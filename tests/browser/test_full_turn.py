@@ -156,7 +156,7 @@ def test_the_guard_and_the_marker_work_at_the_entrance(service: Service, marked:
     marker = {"model": "newest", "scheme": "words"}
     blocks, threshold = ["lamp", "other"], 0.5
     for state, then in (("blocked", "withdrawn"), ("ready", "open")):
-        guard = {"model": marked["classify"]["id"], "blocks": blocks, "threshold": threshold}
+        guard = {"model": marked["classify"]["id"], "blocks": blocks, "threshold": threshold, "when_away": "hold"}
         status, told = service.call("PATCH", "/api/v1/projects/tiny/screening/", {"guard": guard, "marker": marker})
         assert (status, told["guard"]) == (200, guard), told
         status, prompt = service.post("/api/v1/prompts/", {"project": "tiny", "text": f"my lamp is {state}"})

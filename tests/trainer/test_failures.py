@@ -273,7 +273,8 @@ def test_each_stage_goes_on_in_smaller_pieces(
     monkeypatch.setattr(torch.nn.Embedding, "forward", only_so_many)
     made = run_here(cut)
     assert made["metrics"]["pieces"] == 2 and max(largest) > most
-    assert [line["name"] for line in progress(cut, "alarm")] == ["out_of_memory_4"]
+    names = [line["name"] for line in progress(cut, "alarm")]
+    assert [name for name in names if name != "no_ends"] == ["out_of_memory_4"]  # six tokens end no response
     one, other = weights(whole / "model"), weights(cut / "model")
     # KTO takes its reference point from what goes through the model at once, so smaller pieces make it noisier.
     assert max(float((one[name] - other[name]).abs().max()) for name in one) < (0.05 if stage == "kto" else 2e-4)
