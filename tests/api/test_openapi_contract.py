@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from feedback.api.places import Places
 from feedback.rules.scopes import SCOPES
 from feedback.wsgi import application
 from tests.api.contract import document, row_of
@@ -43,6 +44,9 @@ def secret(transactional_db, project, ada, monkeypatch):
     monkeypatch.setattr("feedback.api.prompts.LOOK_EVERY", 0.01)
     monkeypatch.setattr("feedback.api.prompts.LONGEST_WAIT", 0.05)
     monkeypatch.setattr("feedback.api.throttling.ByAddress.allow_request", lambda *args: True)
+    # Shares are for one person at a time; these calls are many, and nobody closes their replies.
+    monkeypatch.setattr("feedback.web.around.downloads", Places(100_000))
+    monkeypatch.setattr("feedback.services.fair_queue.LIVE_AT_ONCE", 100_000)
     yield token_of(ada, *SCOPES)
     logging.getLogger("django.request").setLevel(logging.NOTSET)
 
