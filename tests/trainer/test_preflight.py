@@ -238,7 +238,7 @@ def test_more_memory_than_there_is_blocks_or_warns(
     assert "Even one row at once needs about" in finding(found(folder), "memory")["sentence"]
 
 
-@pytest.mark.parametrize(("rate", "severity"), [(0.05, None), (0.1, "warn"), (0.5, "block")])
+@pytest.mark.parametrize(("rate", "severity"), [(0.02, None), (0.1, "warn"), (0.5, "block")])
 def test_a_learning_rate_far_beyond_what_the_size_bears_is_found(
     rate: float, severity: str | None, make_run: MakeRun, clean: Path, base_folder: Path
 ) -> None:
