@@ -62,6 +62,7 @@ class Said:
     late: bool = False
     at: datetime | None = None  # when it was submitted
     corrected_by: Who | None = None  # the reviewer whose answer this is, in the annotator's place
+    blind: bool | None = None  # False: they could read who wrote the responses; None: not known
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from feedback.formats.items import (
 
 ANSWER_FIELDS = {
     "annotator", "answer", "shown", "seconds", "source", "counted", "late", "submitted_at", "corrected_by",
+    "blind",
 }  # fmt: skip
 RESPONSE_FIELDS = {"text", "model", "author", "external_id", "blocked", "answer_of"}
 TASK_FIELDS = {
@@ -115,6 +116,8 @@ def answer(given: Any, where: str, responses: int, defaults: Defaults) -> Said:
         said.counted = need(given, "counted", bool, where)
     if given.get("late") is not None:
         said.late = need(given, "late", bool, where)
+    if given.get("blind") is not None:
+        said.blind = need(given, "blind", bool, where)
     said.at = time(given, "submitted_at", where)
     if given.get("corrected_by") is not None:
         said.corrected_by = person(given["corrected_by"], where + "corrected_by", defaults)
@@ -133,6 +136,8 @@ def answer_row(said: Said) -> Row:
         row["counted"] = False
     if said.late:
         row["late"] = True
+    if said.blind is False:
+        row["blind"] = False
     if said.at is not None:
         row["submitted_at"] = said.at.isoformat()
     if said.corrected_by is not None:

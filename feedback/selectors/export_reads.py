@@ -19,7 +19,7 @@ RESPONSES = """SELECT prompt_id, id, CAST(public_id AS text), text, state, model
     annotation_id, external_id FROM feedback_response WHERE {among} ORDER BY id"""
 PLACED = """SELECT task_id, response_id FROM feedback_taskresponse WHERE {among} ORDER BY task_id, position"""
 ANSWERS = """SELECT said.task_id, said.id, payload, shown, seconds, said.annotator_id, held.annotator_id, counted, late,
-    said.created_at FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
+    said.created_at, blind FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
     WHERE {among} AND NOT withdrawn ORDER BY said.id"""
 THUMBS = """SELECT response.prompt_id, response_id, person_id, token_id, up, comment, thumb.created_at
     FROM feedback_response response JOIN feedback_thumb thumb ON thumb.response_id = response.id

@@ -186,7 +186,7 @@ class _Reading:
         self.people.meet(key for row in rows for key in row[5:7])
         self.people.meet(row[1] for row in decided)
         placed = {key: [names[response] for response in asked.responses] for key, asked in tasks.items()}
-        for task, key, payload, shown, seconds, annotator, holder, counted, late, at in rows:
+        for task, key, payload, shown, seconds, annotator, holder, counted, late, at, blind in rows:
             asked, order = tasks[task], placed[task]
             who, by = self.people[holder], self.people[annotator]
             if who is None or by is None:
@@ -196,6 +196,7 @@ class _Reading:
             answer = _trimmed(payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), order))
             said = Said(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
             said.counted = bool(counted) or asked.wanted is None
+            said.blind = None if blind is None else bool(blind)
             said.corrected_by = by if annotator != holder else None
             asked.item.answers.append(said)
             asked.annotations.append(key)

@@ -177,7 +177,17 @@ class _Rows:
         place = len(self.tables["annotation"])
         told = (None, False) if said.at is None and not said.late else (as_time(said.at or self.now), said.late)
         self.tables["annotation"].append(
-            (names[1], answer.task, person, part.item.kind, as_json(payload), as_json(shown), said.seconds, *told)
+            (
+                names[1],
+                answer.task,
+                person,
+                part.item.kind,
+                as_json(payload),
+                as_json(shown),
+                said.seconds,
+                said.blind,
+                *told,
+            )
         )
         key_of = dict(zip(part.names, responses, strict=True))
         for pair in payloads.preferences_in(part.item.kind, payload):
@@ -236,7 +246,7 @@ class _Rows:
 _RESPONSE = (
     "id", "public_id", "prompt_id", "text", "model_name", "author_id", "external_id", "body_hash", "annotation_id",
 )  # fmt: skip
-_ANNOTATION = ("id", "public_id", "task_id", "annotator_id", "kind", "payload", "shown", "seconds")
+_ANNOTATION = ("id", "public_id", "task_id", "annotator_id", "kind", "payload", "shown", "seconds", "blind")
 _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "prompt": (
         Prompt,
