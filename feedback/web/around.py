@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
 
 from feedback import limits
 from feedback.api import metrics
@@ -16,6 +16,7 @@ from feedback.web.errors import told
 
 PROGRAMS = ("/api/v1/", "/v1/")  # their doors count callers themselves, when they know them
 FREE = ("/healthz", "/readyz", "/metrics", "/static/")
+PAGE_METHODS = ("GET", "HEAD", "POST")  # a page would answer others as if it were asked for
 # Nothing here uses these, so no page of ours, and nothing framed in one, may.
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
@@ -56,7 +57,7 @@ def held(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseB
 
 
 class LimitPages:
-    """The allowance of whoever asks for a page. Comes after the session is known."""
+    """The methods of pages, and the allowance of whoever asks for one. Comes after the session is known."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -67,6 +68,8 @@ class LimitPages:
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         if request.path.startswith((*PROGRAMS, *FREE)):
             return None
+        if request.method not in PAGE_METHODS:
+            return HttpResponseNotAllowed(PAGE_METHODS)
         user = request.user
         wait = limits.of_person(request, user.pk) if isinstance(user, Person) else limits.of_address(request, page=True)
         return told(request, TooManyRequests(wait)) if wait else None
