@@ -14,9 +14,11 @@ from rest_framework.test import APIClient
 
 from feedback import queue
 from feedback.allowance import ledger
+from feedback.api.places import Places
 from feedback.models import Person, Project
 from feedback.rules.scopes import SCOPES
 from feedback.services import people, projects
+from feedback.web import around
 
 PASSWORD = "a-long-password-for-tests"
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -57,11 +59,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has its own folder for files, no throttle counts of another test, and no broker to wait for."""
+    """Each test has its own folder for files, no throttle counts of another test, and no broker to wait for.
+
+    Nor does it stand behind downloads of another test, whose client closes nothing that it has not read to its end.
+    """
     settings.DATA_DIR = tmp_path / "data"
     settings.SECURE_SSL_REDIRECT = False
     cache.clear()
     ledger.forget()
+    monkeypatch.setattr(around, "downloads", Places(around.downloads.total))
     monkeypatch.setattr(queue.app, "send_task", lambda *args, **options: None)
     yield
     cache.clear()
