@@ -38,7 +38,7 @@ def run_on(vendor: str, module: str, *arguments: str) -> int:
     folder = tempfile.mkdtemp(prefix="touchstone-bench-")
     environment = {**os.environ, "DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "feedback.settings"}
     environment |= {"SECRET_KEY": "bench", "LOG_LEVEL": "ERROR", "THROTTLE_TOKEN": "1000000000/min"}
-    environment |= {"THROTTLE_CPU_SECONDS": "1000000"}
+    environment |= {"THROTTLE_CPU_SECONDS": "1000000", "THROTTLE_ADDRESS": "1000000/min"}
     environment.pop("DATABASE_URL", None)
     command = [sys.executable, "-m", module, *arguments]
     try:
