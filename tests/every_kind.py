@@ -5,6 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task
+from feedback.selectors import conversations as conversation_selectors
 from feedback.services import annotations, assignments, conversations, people, reviews, tasks, thumbs
 from tests.factories import make_prompt, make_response, make_task, take, token_of, write_answers
 from tests.kinds import SCHEMES, make_kind
@@ -71,7 +72,7 @@ def written_by_people(project: Project, ben: Person, chloe: Person, rosa: Person
     answered(project, rosa, make_task(project, prompt, responses=[written, other]), PREFERS)
     turn = conversations.start(project=project, person=rosa, text="My lamp is broken.")
     write_answers(turn, "Which lamp?", "All lamps?")
-    assignment = conversations.assignment_of(turn)
+    assignment = conversation_selectors.assignment_of(turn)
     assert assignment is not None
     annotations.submit(assignment=assignment, answer={"outcome": "both_bad", "rewrite": "Is it plugged in?"})
     assert turn.conversation is not None

@@ -20,7 +20,7 @@ from trainer.encoders import load_encoder_tokenizer, room
 from trainer.estimate import parameters_of
 from trainer.models import from_folder, load_tokenizer, prepare
 from trainer.packing import close, keeps_apart, some_rows, vocabulary_of
-from trainer.reward import RewardModel
+from trainer.reward_model import RewardModel
 from trainer.rollouts import answer_log_probs
 from trainer.sampling import draw
 from trainer.template_check import Fault, template_faults

@@ -33,7 +33,7 @@ from trainer.generate import Generator, drawing, write_lines
 from trainer.memory import in_batches
 from trainer.models import load_tokenizer
 from trainer.passes import answer_figures
-from trainer.reward import RewardModel, calibration_error, reward_gap
+from trainer.reward_model import RewardModel, calibration_error, reward_gap
 from trainer.rollouts import context_room, distinct_prompts, fitting, lay_out, repetition
 from trainer.sampling import Drawn, end_ids
 from trainer.scoring import load_judge, scorer

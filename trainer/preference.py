@@ -22,7 +22,7 @@ from trainer.loop import Hook, answers, go, prove, restore_best
 from trainer.lora import adapt
 from trainer.models import load_policy, load_tokenizer, parameters
 from trainer.passes import share_that_ends, summed_nats
-from trainer.reward import weight_of, weighted
+from trainer.reward_model import weight_of, weighted
 from trainer.seeds import seed_everything
 from trainer.sft import shown_prompts
 from trainer.snapshot import Messages, Preference, Snapshot, Unpaired, open_snapshot

@@ -321,7 +321,7 @@ def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snap
     """Whether the reward model is good enough to be trained against, by the selection split's preferences."""
     import torch
 
-    from trainer.reward import load_reward
+    from trainer.reward_model import load_reward
 
     floor = float(getattr(config, "reward_floor", 0.0))
     pairs = list(snapshot.rows("selection", Preference))[:500]

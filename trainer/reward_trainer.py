@@ -16,7 +16,7 @@ from trainer.columns import Columns
 from trainer.context import RunContext
 from trainer.heads import heads_loss, pair_counts, spread, step_counts
 from trainer.loop import Hook, common_arguments, plan_batches
-from trainer.reward import RewardModel, preference_figures, weighted
+from trainer.reward_model import RewardModel, preference_figures, weighted
 from trainer.run_trainer import RunFolderTrainer
 
 

@@ -17,7 +17,7 @@ from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, SnapshotCorrupt
 from trainer.generate import write_lines
 from trainer.heads import spread
-from trainer.reward import finished_rows, load_reward
+from trainer.reward_model import finished_rows, load_reward
 from trainer.scoring import reward_figures
 from trainer.snapshot import Messages, parse_messages
 

@@ -18,7 +18,7 @@ from trainer.chat_format import ends_of
 from trainer.columns import decode_completion
 from trainer.errors import ConfigInvalid
 from trainer.heads import spread
-from trainer.reward import RewardModel, load_reward
+from trainer.reward_model import RewardModel, load_reward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

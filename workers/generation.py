@@ -23,13 +23,14 @@ from django.db import DatabaseError
 from feedback.models import Job, ModelVersion, Response
 from feedback.relay import Pen
 from feedback.rules.seeds import stable_seed
-from feedback.services import generation, guarding
+from feedback.selectors import guard_models
+from feedback.services import generation
 from workers.work import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 if TYPE_CHECKING:
     from trainer.generate import Generated, Generator
     from trainer.remote import RemoteGenerator
-    from trainer.reward import RewardModel
+    from trainer.reward_model import RewardModel
 
 log = logging.getLogger(__name__)
 BATCH = 32  # what a kill can cost at most
@@ -112,7 +113,7 @@ class Telling:
         self.looked_up = time.monotonic()
         # Nobody reads what the guard has not seen, or what may not be chosen: then the whole text comes at the end.
         chosen = responses[0].sampling.get("best_of", 1) > 1
-        self.aloud = not chosen and not guarding.of(responses[0].project).guard
+        self.aloud = not chosen and not guard_models.of(responses[0].project).guard
         pen.begin(self.ids)
 
     def text(self, index: int, piece: str) -> None:
@@ -265,7 +266,7 @@ def _loaded(path: str, manifest_sha256: str) -> "Generator":
 @lru_cache(maxsize=1)
 def _judge(path: str, manifest_sha256: str) -> "RewardModel":
     from trainer.checkpoints import open_model
-    from trainer.reward import load_reward
+    from trainer.reward_model import load_reward
 
     open_model(settings.DATA_DIR / path, manifest_sha256)
     return load_reward(settings.DATA_DIR / path)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Task
-from feedback.services import guarding, screening
+from feedback.selectors import guard_models
+from feedback.services import screening
 from workers.work import JobFailed, Outcome, Work
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def carry_out(work: Work) -> Outcome:
 def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
     texts = [prompt.text for prompt in prompts]
     guard, version, scores = _guarded(work, project, texts)
-    marker = guarding.of(project).marks_personal
+    marker = guard_models.of(project).marks_personal
     found: list[list[dict[str, Any]]] = [[] for _ in texts]
     if marker is not None:
         tagger = _tagger(work, _model(project, ModelVersion.Kind.TAGGER, marker.model))
@@ -58,7 +59,7 @@ def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
 
 def _guarded(work: Work, project: Project, texts: list[str]) -> tuple[Any, ModelVersion | None, list[dict[str, float]]]:
     """(guard, its version, scores of each text); without a guard everything passes unscored."""
-    guard = guarding.of(project).guard
+    guard = guard_models.of(project).guard
     if guard is None:
         return None, None, [{} for _ in texts]
     version = _model(project, ModelVersion.Kind.CLASSIFIER, guard.model)
@@ -66,7 +67,7 @@ def _guarded(work: Work, project: Project, texts: list[str]) -> tuple[Any, Model
 
 
 def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
-    marker = guarding.of(project).marker
+    marker = guard_models.of(project).marker
     assert marker is not None
     version = _model(project, ModelVersion.Kind.TAGGER, marker.model)
     about = [task.responses.first() for task in tasks]
@@ -79,7 +80,7 @@ def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
 
 
 def _model(project: Project, kind: str, wanted: str) -> ModelVersion:
-    version = guarding.model_of(project, kind, wanted)
+    version = guard_models.model_of(project, kind, wanted)
     if version is None:
         raise JobFailed(Job.ErrorKind.CONFIG, f"The {kind} that this project names is gone or was refused.", WAITS)
     return version

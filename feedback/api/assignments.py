@@ -13,6 +13,7 @@ from feedback.api.doors import Door
 from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.tasks import AssignmentSerializer, next_for
 from feedback.models import Annotation, Assignment
+from feedback.rules import queue_policy
 from feedback.selectors import access, work
 from feedback.services import annotations, assignments, queue, training_round
 
@@ -65,7 +66,7 @@ class DraftSerializer(serializers.Serializer[Any]):
 
 
 class SkipSerializer(serializers.Serializer[Any]):
-    reason = serializers.ChoiceField(choices=assignments.SKIP_REASONS)
+    reason = serializers.ChoiceField(choices=queue_policy.SKIP_REASONS)
     note = VerbatimField(max_length=500, allow_blank=True, default="")
 
 

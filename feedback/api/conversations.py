@@ -15,7 +15,7 @@ from feedback.api.live import DESCRIPTION, EVENTS, LiveDoor, events, streamed
 from feedback.models import Conversation, Prompt
 from feedback.selectors import access
 from feedback.selectors import conversations as talks
-from feedback.services import conversations, turns
+from feedback.services import conversations
 
 
 class AnswerSerializer(serializers.Serializer[Any]):
@@ -187,4 +187,4 @@ class EndConversation(Door):
 
 def by_letter(turn: Prompt) -> dict[UUID, str]:
     """The turn's answers and the letters under which its person sees them."""
-    return {answer.public_id: "ab"[place] for place, answer in enumerate(turns.answers_of(turn))}
+    return {answer.public_id: "ab"[place] for place, answer in enumerate(talks.answers_of(turn))}

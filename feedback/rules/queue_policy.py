@@ -8,6 +8,8 @@ from typing import Any
 from feedback.rules.known_names import unknown_name
 from feedback.rules.policies import InvalidPolicy
 
+SKIP_REASONS = ("unclear", "not_qualified", "offensive", "broken", "other")
+TAKEN_BACK = "withdrawn"  # the skip reason of somebody who took their answer back
 MOST_GOLD = 0.3  # a larger share could be guessed, since no check follows another
 ONLY_GOLD = 1.0
 MOST_WEIGHT = 100

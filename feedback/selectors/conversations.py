@@ -5,10 +5,11 @@ from typing import Any
 from django.db.models import QuerySet
 
 from feedback.models import Assignment, Conversation, Person, Project, Prompt, Response
+from feedback.rules.kinds.conversation import goes_on_with
+from feedback.rules.pairing import shown_order
 from feedback.rules.payloads import LETTERS, unresolve
-from feedback.services import conversations
-from feedback.services.turns import ANSWERS, answers_of, is_awaited
 
+ANSWERS = 2
 WRITING, READY, ANSWERED, FAILED, BLOCKED = "writing", "ready", "answered", "failed", "blocked"
 OPENING = "opening"  # the source of prompts that an admin offers to begin with
 MOST_OPENINGS = 6
@@ -38,7 +39,7 @@ def told(conversation: Conversation) -> dict[str, Any]:
 
 def turn_told(turn: Prompt) -> dict[str, Any]:
     """One turn. `state`: writing; ready to be judged; answered; failed or blocked, and `sentence` says why."""
-    assignment = conversations.assignment_of(turn)
+    assignment = assignment_of(turn)
     answer = _answer(assignment)
     answers = _in_order_shown(assignment) if assignment else answers_of(turn)
     state, sentence = _state(turn, assignment, answers, answer)
@@ -52,7 +53,7 @@ def turn_told(turn: Prompt) -> dict[str, Any]:
             {"letter": LETTERS[place], "state": row.state, "text": row.text} for place, row in enumerate(answers)
         ],
         "answer": answer,
-        "goes_on": conversations.continuation(turn) if answer else None,
+        "goes_on": continuation(turn) if answer else None,
     }
 
 
@@ -85,3 +86,37 @@ def _answer(assignment: Assignment | None) -> dict[str, Any] | None:
     if assignment is None or current is None or current.withdrawn:
         return None
     return unresolve(assignment.task.kind, current.payload, current.shown)
+
+
+def answers_of(turn: Prompt) -> list[Response]:
+    """The two answers of a turn, in the order in which its person sees them; fewer while some have failed.
+
+    Whatever fails is asked for again as another response; the failed ones stay, and are no answers any more.
+    """
+    standing = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING, Response.State.READY]
+    found = list(turn.responses.filter(state__in=standing, author=None).order_by("pk")[:ANSWERS])
+    assert turn.conversation is not None
+    places = shown_order(range(ANSWERS), turn.public_id, turn.conversation.person.public_id)
+    return [found[place] for place in places if place < len(found)]
+
+
+def is_awaited(turn: Prompt) -> bool:
+    """Whether its message is being looked at, or an answer written or looked at."""
+    final = [Response.State.READY, Response.State.FAILED, Response.State.BLOCKED]
+    return turn.state == Prompt.State.RECEIVED or turn.responses.exclude(state__in=final).exists()
+
+
+def assignment_of(turn: Prompt) -> Assignment | None:
+    return Assignment.objects.filter(task__prompt=turn).select_related("current", "task").first()
+
+
+def continuation(turn: Prompt) -> str | None:
+    """The words with which the talk goes on after this turn; None where there are none yet, or both were bad."""
+    assignment = assignment_of(turn)
+    current = assignment.current if assignment else None
+    if current is None or current.withdrawn:
+        return None
+    if current.payload.get("rewrite"):
+        return str(current.payload["rewrite"])
+    chosen = goes_on_with(current.payload, current.shown)
+    return Response.objects.values_list("text", flat=True).get(public_id=chosen) if chosen else None

@@ -5,7 +5,7 @@ from typing import Any
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Response
 from feedback.rules import screening
-from feedback.services import guarding
+from feedback.selectors import guard_models
 
 COUNTED = 1000
 
@@ -31,7 +31,7 @@ def status(project: Project) -> Status:
     waiting = sum(len(rows.values_list("pk")[:COUNTED]) for rows in (prompts, responses))
     last = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status__in=Job.FINAL).order_by("-id").first()
     failed = last is not None and last.status == Job.Status.FAILED
-    if gone := guarding.missing(project):
+    if gone := guard_models.missing(project):
         return Status(min(waiting, COUNTED), gone, "")
     return Status(min(waiting, COUNTED), last.error if last and failed else "", last.remedy if last and failed else "")
 

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from feedback.models import Assignment, Concern, Flag, Person, Project, Review, Task
+from feedback.rules.queue_policy import TAKEN_BACK
 from feedback.selectors import browse
-from feedback.services.assignments import TAKEN_BACK
 
 COUNTED = 1000
 WORDS = {

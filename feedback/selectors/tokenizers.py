@@ -7,8 +7,8 @@ from tokenizers import Tokenizer
 
 from feedback.errors import Invalid, NotFound
 from feedback.models import KeptTokenizer, ModelVersion, Project
-from feedback.services.tokenizers import FILE
 
+FILE = "tokenizer.json"
 LONGEST = 20_000  # characters of a text that is shown
 LOOKED_AT = 200  # newest versions that are offered
 

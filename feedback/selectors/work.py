@@ -19,8 +19,7 @@ from feedback.models import (
 )
 from feedback.rules import schemes
 from feedback.rules.payloads import LETTERS, PROMPT, unresolve
-from feedback.rules.queue_policy import QueuePolicy
-from feedback.services.assignments import SKIP_REASONS
+from feedback.rules.queue_policy import SKIP_REASONS, QueuePolicy
 
 UNDO_MINUTES = 60
 

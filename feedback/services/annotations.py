@@ -25,8 +25,8 @@ from feedback.models import (
 from feedback.prepared import Delete, Given, Select, Update, insert
 from feedback.rules import payloads, schemes
 from feedback.rules.preference import CLEAR
+from feedback.rules.queue_policy import TAKEN_BACK
 from feedback.services import concerns, events, leaving, training_round
-from feedback.services.assignments import TAKEN_BACK
 from feedback.services.slots import lock, lowest_free_slot, settle, take_slot
 from feedback.services.standing import close_pairs, take_out
 

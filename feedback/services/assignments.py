@@ -10,12 +10,9 @@ from django.utils import timezone
 from feedback.errors import Conflict, Invalid, NotHeld
 from feedback.models import Assignment, Concern, Draft, Project, Task
 from feedback.rules.payloads import unresolve
-from feedback.rules.queue_policy import QueuePolicy
+from feedback.rules.queue_policy import SKIP_REASONS, TAKEN_BACK, QueuePolicy
 from feedback.services import concerns
 from feedback.services.slots import free_slot, lock, lowest_free_slot, take_slot
-
-SKIP_REASONS = ("unclear", "not_qualified", "offensive", "broken", "other")
-TAKEN_BACK = "withdrawn"  # the skip reason of somebody who took their answer back
 
 State = Assignment.State
 

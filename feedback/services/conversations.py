@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from feedback.errors import Conflict, Invalid, NoSuchKind, ProjectClosed
 from feedback.models import Assignment, Conversation, Kind, Person, Project, Prompt, Response, Task
-from feedback.rules.kinds.conversation import goes_on_with
-from feedback.services import events, generation, prompts, turns
+from feedback.selectors import conversations
+from feedback.selectors.conversations import assignment_of, continuation
+from feedback.services import events, generation, prompts
 from feedback.services.closing import refuse_when_closed
 
 SOURCE = "conversation"
@@ -59,7 +60,7 @@ def retry(*, turn: Prompt) -> list[Response]:
         assert turn.conversation is not None
         _still_open(turn.conversation)
         refuse_when_closed(turn.project, "responses")
-        missing = turns.ANSWERS - len(turns.answers_of(turn))
+        missing = conversations.ANSWERS - len(conversations.answers_of(turn))
         if missing <= 0:
             return []
         if turn.responses.count() >= MAX_RETRIES:
@@ -84,22 +85,6 @@ def end(*, conversation: Conversation) -> Conversation:
     return conversation
 
 
-def assignment_of(turn: Prompt) -> Assignment | None:
-    return Assignment.objects.filter(task__prompt=turn).select_related("current", "task").first()
-
-
-def continuation(turn: Prompt) -> str | None:
-    """The words with which the talk goes on after this turn; None where there are none yet, or both were bad."""
-    assignment = assignment_of(turn)
-    current = assignment.current if assignment else None
-    if current is None or current.withdrawn:
-        return None
-    if current.payload.get("rewrite"):
-        return str(current.payload["rewrite"])
-    chosen = goes_on_with(current.payload, current.shown)
-    return Response.objects.values_list("text", flat=True).get(public_id=chosen) if chosen else None
-
-
 def _say(conversation: Conversation, text: str, *, after: Prompt | None) -> Prompt:
     project = conversation.project
     if project.state != Project.State.OPEN:
@@ -113,7 +98,7 @@ def _say(conversation: Conversation, text: str, *, after: Prompt | None) -> Prom
         by=conversation.person,
         messages=[*_before(after), {"role": "user", "content": text}],
         source=SOURCE,
-        responses_wanted=turns.ANSWERS,
+        responses_wanted=conversations.ANSWERS,
         turn_of=conversation,
         follows=after,
     )
@@ -131,7 +116,7 @@ def _before(last: Prompt | None) -> list[dict[str, str]]:
     assignment = assignment_of(last)
     if assignment is not None and assignment.state != Assignment.State.SUBMITTED:
         raise Conflict("Choose between the two answers first.", turn=last.turn)
-    if assignment is None and turns.is_awaited(last):
+    if assignment is None and conversations.is_awaited(last):
         raise Conflict("The answers to your last message are still being written.", turn=last.turn)
     return said[:-1]
 

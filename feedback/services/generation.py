@@ -18,6 +18,7 @@ from feedback.rules import texts
 from feedback.rules.pairing import disjoint_pairs
 from feedback.rules.seeds import stable_seed
 from feedback.rules.sentences import without_paths
+from feedback.selectors import guard_models
 from feedback.services import fair_queue, guarding, jobs, registry, starting, tasks, turns
 
 LIVE = "live"  # in a job's payload: somebody waits for it
@@ -151,7 +152,7 @@ def finish_response(
             error="",
         )
         if written:
-            if guarding.of(response.prompt.project).guard:
+            if guard_models.of(response.prompt.project).guard:
                 guarding.ask_worker(response.prompt.project)
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
     return bool(written)

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feedback import queue
-from feedback.models import Job, ModelVersion, Project, Prompt, Response, Task
-from feedback.rules import personal, screening
-from feedback.rules.screening import BLOCK, MASK, NEWEST, OFF, Screening
+from feedback.models import Job, Project, Prompt, Response, Task
+from feedback.rules import personal
+from feedback.rules.screening import BLOCK, MASK, OFF
+from feedback.selectors.guard_models import of
 from feedback.services import jobs
 
 PERSONAL_DATA = "personal data"  # in place of a class, when that is what blocked
@@ -25,10 +26,6 @@ class Arrival:
     messages: list[dict[str, str]]
     state: str | None = None
     told: dict[str, Any] = field(default_factory=dict)
-
-
-def of(project: Project) -> Screening:
-    return screening.read(project.screening)
 
 
 def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
@@ -67,39 +64,9 @@ def task_state(prompt: Prompt, responses: list[Response]) -> str:
     return Task.State.WAITING if waits else Task.State.OPEN
 
 
-def model_of(project: Project, kind: str, wanted: str) -> ModelVersion | None:
-    """The version that a setting names, None when it is gone or unfit; `newest` is the newest approved one."""
-    rows = ModelVersion.objects.filter(project=project, kind=kind)
-    if wanted == NEWEST:
-        return rows.filter(state=ModelVersion.State.APPROVED, tainted_at=None).order_by("-id").first()
-    unfit = (ModelVersion.State.REVOKED, ModelVersion.State.REJECTED)
-    return rows.filter(public_id=wanted).exclude(state__in=unfit).first()
-
-
-def missing(project: Project) -> str:
-    """A sentence on the guard or marker that is named and gone; empty when those that are named are there."""
-    setting = of(project)
-    named = (("classifier", setting.guard), ("tagger", setting.marker))
-    for kind, part in named:
-        if part is not None and model_of(project, kind, part.model) is None:
-            return f"The {kind} that is named is gone or was refused. Approve or name another, or take it away."
-    return ""
-
-
-def term_model(project: Project) -> ModelVersion | None:
-    """The classifier that is a term of the reward: the project's guard, else the newest that was approved."""
-    guard = of(project).guard
-    return model_of(project, ModelVersion.Kind.CLASSIFIER, guard.model if guard else NEWEST)
-
-
 def ask_worker(project: Project) -> Job | None:
     """A job that scores whatever waits in the project, unless one is queued already. Call inside a transaction."""
     queued = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status=Job.Status.QUEUED)
     if queued.exists():
         return None
     return jobs.create(kind=Job.Kind.SCORE, queue_name=queue.GENERATE, project=project, by=None)
-
-
-def classes_of(version: ModelVersion) -> list[str]:
-    """Names of what a classifier tells apart, as its run counted them."""
-    return list(version.metrics.get("class_balance", {}))

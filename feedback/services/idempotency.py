@@ -12,7 +12,7 @@ from feedback.errors import Conflict, DomainError, IdempotencyConflict
 from feedback.models import IdempotencyRecord, Person
 from feedback.prepared import Given, Update, insert
 from feedback.rules.canonical import body_hash
-from feedback.services.slots import Contended
+from feedback.unit_of_work import Contended
 
 IN_FLIGHT_SECONDS = 60
 ANSWERED = Update(

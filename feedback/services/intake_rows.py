@@ -29,6 +29,7 @@ from feedback.rules import payloads
 from feedback.rules.consensus import disagree
 from feedback.rules.pairing import queue_key
 from feedback.rules.preference import CLEAR
+from feedback.selectors import guard_models
 from feedback.services import guarding, intake_people, placement, tasks
 from feedback.services.bulk import Writer, as_json, as_time, new_uuids, reserve
 from feedback.services.intake import Known, Part, Ready
@@ -62,7 +63,7 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
         for number, part in enumerate(one.parts):
             rows.add_task(one, part, number, next(task_keys), next(names), keys)
     rows.write()
-    if rows.held or guarding.of(project).marker:
+    if rows.held or guard_models.of(project).marker:
         guarding.ask_worker(project)
     if any(part.item.priority for part in asked):
         tasks.rewind_cursors(project)
@@ -104,7 +105,7 @@ class _Rows:
     def __init__(self, project: Project, by: Person | None, now: datetime, known: Known) -> None:
         self.project, self.now, self.known = project, now, known
         self.by = by.pk if by else None
-        self.held = guarding.of(project).holds_prompts
+        self.held = guard_models.of(project).holds_prompts
         self.open = Task.State.WAITING.value if self.held else Task.State.OPEN.value
         self.tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
 

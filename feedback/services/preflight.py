@@ -12,7 +12,8 @@ from feedback import queue
 from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
 from feedback.models import Chain, Corpus, DatasetSnapshot, Job, ModelVersion, Person, Project
 from feedback.rules.stages import ON_TEXTS, STAGES
-from feedback.services import events, guarding, jobs, starting, training
+from feedback.selectors import guard_models
+from feedback.services import events, jobs, starting, training
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _plan(
         if STAGES[stage].reward and "reward" not in stages:
             start.reward = starting.newest(project, "reward")
         if starting.guard_term(settings) and "classify" not in stages:
-            start.guard = guarding.term_model(project)
+            start.guard = guard_models.term_model(project)
         plan.append(Planned(stage, settings, read if stage in ON_TEXTS else rows, start))
     return plan
 

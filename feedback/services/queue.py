@@ -38,7 +38,8 @@ from feedback.rules.queue_policy import ONLY_GOLD, QueuePolicy, drawn
 from feedback.services import queue_statements as ask_for
 from feedback.services.fruitless import Walk
 from feedback.services.queue_statements import LAST, LOOK_AHEAD
-from feedback.services.slots import Contended, lowest_free_slot
+from feedback.services.slots import lowest_free_slot
+from feedback.unit_of_work import Contended
 
 AT_MOST_HELD = 4  # the one shown and three ahead: what can be answered while the network is away
 IN_TRAINING = 2  # of the training round less: each answer may be the one that ends it

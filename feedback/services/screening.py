@@ -15,6 +15,7 @@ from feedback.errors import Invalid, InvalidTransition, NoServingModel
 from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
 from feedback.rules import policies, screening
 from feedback.rules.screening import BLOCK, MASK, NEWEST, PASS, Guard
+from feedback.selectors import guard_models
 from feedback.services import events, generation, guarding
 
 TRY_AGAIN_AFTER = timedelta(seconds=60)  # after a job that could not reach its model
@@ -65,7 +66,7 @@ def waiting_responses(project: Project) -> Any:
 
 def tasks_to_mark(project: Project) -> Any:
     """Open tasks of the marker's scheme that it has not looked at."""
-    marker = guarding.of(project).marker
+    marker = guard_models.of(project).marker
     if marker is None:
         return Task.objects.none()
     standing = [Task.State.OPEN, Task.State.WAITING]
@@ -82,7 +83,7 @@ def settle_prompt(
     Args:
         spans: what the marker found to be personal in the last user message.
     """
-    setting = guarding.of(prompt.project)
+    setting = guard_models.of(prompt.project)
     told = prompt.screening | _told(guard, version, scores)
     messages = prompt.messages
     if spans:
@@ -166,7 +167,7 @@ def pick_up() -> int:
         resting = last is not None and (
             last.status in Job.ACTIVE or (last.status == Job.Status.FAILED and (last.finished_at or since) >= since)
         )
-        if not resting and not guarding.missing(project) and waits(project):
+        if not resting and not guard_models.missing(project) and waits(project):
             with transaction.atomic():
                 knocked += guarding.ask_worker(project) is not None
     return knocked
@@ -180,7 +181,7 @@ def pass_unscreened(project: Project) -> int:
     Returns:
         How many prompts and responses passed; each says so in its `screening`.
     """
-    setting = guarding.of(project)
+    setting = guard_models.of(project)
     if setting.guard is None or setting.guard.when_away != PASS or not _is_away(project):
         return 0
     passed = 0
@@ -207,7 +208,7 @@ def _is_away(project: Project) -> bool:
 
 def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -> None:
     try:
-        version = guarding.model_of(
+        version = guard_models.model_of(
             project, kind, part["model"] if part["model"] == NEWEST else str(UUID(part["model"]))
         )
     except ValueError:
@@ -215,8 +216,8 @@ def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -
     if version is None:
         missing = f"No {kind} is approved yet" if part["model"] == NEWEST else f"The project has no such {kind}"
         raise Invalid(f"{missing}. Train one, look at its figures, and approve it.", field=f"screening.{name}.model")
-    if name == "guard" and (unknown := sorted(set(part["blocks"]) - set(guarding.classes_of(version)))):
-        known = ", ".join(guarding.classes_of(version))
+    if name == "guard" and (unknown := sorted(set(part["blocks"]) - set(guard_models.classes_of(version)))):
+        known = ", ".join(guard_models.classes_of(version))
         raise Invalid(f"{version} does not know {unknown[0]!r}; it knows {known}.", field="screening.guard.blocks")
 
 

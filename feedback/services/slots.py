@@ -51,10 +51,6 @@ SETTLE = Update(
 )
 
 
-class Contended(Exception):
-    """Somebody else is at the same rows this moment, and cannot be waited for: look again."""
-
-
 def lock(assignment: Assignment) -> tuple[Task, Any]:
     """The task's row, then the assignment's, both locked. What does not change is taken from `assignment` if it has it:
     the project, the annotator and the prompt. The assignment also tells how many `revisions` it has, which `guidelines`

@@ -23,8 +23,8 @@ from feedback.models import (
 from feedback.rules import policies
 from feedback.rules import stages as rules
 from feedback.rules.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
-from feedback.selectors import training_rows
-from feedback.services import guarding, registry, snapshots
+from feedback.selectors import guard_models, training_rows
+from feedback.services import registry, snapshots
 
 PAIRS_NEEDED = {Stage.REWARD: "A reward model", Stage.DPO: "DPO"}
 LARGE = 20_000_000  # parameters from which a model is no longer one that this service's small presets make
@@ -127,7 +127,7 @@ def start_of(chain: Chain, stage: str, settings: dict[str, Any]) -> Start:
         pleased = _optimized_for(start.base) if stage == Stage.EVALUATE else None
         start.reward = made.get(Stage.REWARD) or pleased or newest(chain.project, Stage.REWARD)
     if guard_term(settings):
-        start.guard = made.get(Stage.CLASSIFY) or guarding.term_model(chain.project)
+        start.guard = made.get(Stage.CLASSIFY) or guard_models.term_model(chain.project)
     if stage == Stage.EVALUATE and start.base is not None:
         serving = registry.serving(chain.project)
         start.incumbent = None if serving == start.base else serving
@@ -246,12 +246,12 @@ def _check_guard(project: Project, stage: str, made: set[str], settings: dict[st
     term = guard_term(settings)
     if term is None or Stage.CLASSIFY in made:
         return
-    version = guarding.term_model(project)
+    version = guard_models.term_model(project)
     if version is None:
         raise NothingToTrainOn(
             f"The guard's term of {stage.upper()} needs a classifier. Train one with the classify stage and approve it."
         )
-    classes = guarding.classes_of(version)
+    classes = guard_models.classes_of(version)
     if term.get("label") not in classes:
         raise Invalid(
             f"{version} does not know {term.get('label')!r}; it knows {', '.join(classes)}.",

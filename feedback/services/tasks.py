@@ -13,6 +13,7 @@ from feedback.rules import texts
 from feedback.rules.canonical import body_hash
 from feedback.rules.messages import last_turn_fault
 from feedback.rules.pairing import PRIORITIES, queue_key
+from feedback.selectors import guard_models
 from feedback.services import concerns, events, guarding, slots
 from feedback.services import gold as gold_service
 from feedback.services.closing import refuse_when_closed
@@ -111,7 +112,7 @@ def create_task(
             )
             if priority:
                 rewind_cursors(project)
-            if kind == Kind.SPANS and guarding.of(project).marker:
+            if kind == Kind.SPANS and guard_models.of(project).marker:
                 guarding.ask_worker(project)
     except IntegrityError:
         if external_id is not None and (before := _same(project, external_id, digest)):

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from feedback.models import KeptTokenizer
+from feedback.selectors.tokenizers import FILE
 
-FILE = "tokenizer.json"
 MOST_BYTES = 64 * 2**20
 
 

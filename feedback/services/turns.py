@@ -7,29 +7,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from feedback.models import Assignment, Kind, Prompt, Response, Task, TaskResponse
-from feedback.rules.pairing import queue_key, shown_order
+from feedback.rules.pairing import queue_key
+from feedback.selectors.conversations import ANSWERS, answers_of
 
-ANSWERS = 2
 # A talk is nobody else's, so nothing is gained by giving a turn of it back after ten minutes.
 HELD_FOR = timedelta(days=365)
-
-
-def answers_of(turn: Prompt) -> list[Response]:
-    """The two answers of a turn, in the order in which its person sees them; fewer while some have failed.
-
-    Whatever fails is asked for again as another response; the failed ones stay, and are no answers any more.
-    """
-    standing = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING, Response.State.READY]
-    found = list(turn.responses.filter(state__in=standing, author=None).order_by("pk")[:ANSWERS])
-    assert turn.conversation is not None
-    places = shown_order(range(ANSWERS), turn.public_id, turn.conversation.person.public_id)
-    return [found[place] for place in places if place < len(found)]
-
-
-def is_awaited(turn: Prompt) -> bool:
-    """Whether its message is being looked at, or an answer written or looked at."""
-    final = [Response.State.READY, Response.State.FAILED, Response.State.BLOCKED]
-    return turn.state == Prompt.State.RECEIVED or turn.responses.exclude(state__in=final).exists()
 
 
 def make_task(turn: Prompt) -> Task | None:

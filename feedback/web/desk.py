@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Membership, Project
+from feedback.rules import queue_policy
 from feedback.selectors import access, browse, own, waiting, work
 from feedback.services import annotations, assignments, idempotency, projects, queue, training_round
 from feedback.services.queue import NoTask
@@ -61,7 +62,7 @@ def _page(
         "limit": work.daily_limit(project, who),
         "guidelines": work.guidelines(project),
         "unread": work.unread_guidelines(project, who),
-        "skip_reasons": assignments.SKIP_REASONS,
+        "skip_reasons": queue_policy.SKIP_REASONS,
         "key_sheets": [(kind, f"feedback/desk/_keys_{kind}.html") for kind in KINDS],
         "error": error,
     }

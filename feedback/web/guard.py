@@ -11,9 +11,9 @@ from django.views.decorators.http import require_POST
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
 from feedback.rules import screening as rules
-from feedback.selectors import access, guard_pages, health
+from feedback.selectors import access, guard_models, guard_pages, health
 from feedback.selectors.access import ADMIN
-from feedback.services import guarding, screening
+from feedback.services import screening
 from feedback.web.admin_common import same_project
 from feedback.web.admin_forms import CommaList, PageForm, add_error
 from feedback.web.doors import person, project_page, viewer
@@ -83,7 +83,7 @@ class GuardForm(PageForm):
 
     @staticmethod
     def values_of(project: Project) -> dict[str, Any]:
-        setting = guarding.of(project)
+        setting = guard_models.of(project)
         values: dict[str, Any] = {"personal": setting.personal}
         if setting.guard:
             guard = setting.guard
@@ -133,9 +133,9 @@ def guard(request: HttpRequest, project: Project) -> HttpResponse:
         else:
             messages.success(request, "Saved. It holds for what comes in from now on, and for what waits.")
             return redirect("guard", project.slug)
-    setting = guarding.of(project)
+    setting = guard_models.of(project)
     serving = {
-        name: guarding.model_of(project, kind, part.model) if part else None
+        name: guard_models.model_of(project, kind, part.model) if part else None
         for name, kind, part in (
             ("guard", ModelVersion.Kind.CLASSIFIER, setting.guard),
             ("marker", ModelVersion.Kind.TAGGER, setting.marker),

@@ -10,9 +10,9 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
-from feedback.selectors import access, gate, health, lineage, registry_pages
+from feedback.selectors import access, gate, guard_models, health, lineage, registry_pages
 from feedback.selectors.access import ADMIN
-from feedback.services import adoption, generation, guarding, registry
+from feedback.services import adoption, generation, registry
 from feedback.services import prompts as prompt_services
 from feedback.web.admin_common import answers_to, same_project
 from feedback.web.admin_forms import PlaygroundForm, add_error
@@ -80,9 +80,9 @@ def _headline(version: ModelVersion) -> registry_pages.Measured | None:
 
 def _used_as(project: Project, version: ModelVersion) -> str:
     """What the project uses it for now: guard, marker, or nothing."""
-    setting = guarding.of(project)
+    setting = guard_models.of(project)
     for name, part in (("guard", setting.guard), ("marker", setting.marker)):
-        if part and guarding.model_of(project, version.kind, part.model) == version:
+        if part and guard_models.model_of(project, version.kind, part.model) == version:
             return name
     return ""
 

@@ -12,9 +12,8 @@ from feedback.models import Corpus, DatasetSnapshot, ModelVersion, Project
 from feedback.rules import settings
 from feedback.rules.stages import LABELLED
 from feedback.rules.stages import STAGES as RULES
-from feedback.selectors import runs
+from feedback.selectors import guard_models, runs
 from feedback.selectors.stage_cards import ALIGNING, GROUPS, STAGES, StageCard
-from feedback.services import guarding
 from feedback.web.admin_forms import PRESETS, JSONObject, PageForm
 
 Choice = tuple[str, str]
@@ -107,8 +106,10 @@ class StagesForm(PageForm):
         self.choices(
             "texts", [("", "the newest corpus if there is one"), *named, (LABELLED, "the texts that people labelled")]
         )
-        guard = guarding.term_model(project)
-        self.choices("guard_label", [("", "none"), *((name, name) for name in guarding.classes_of(guard or NOTHING))])
+        guard = guard_models.term_model(project)
+        self.choices(
+            "guard_label", [("", "none"), *((name, name) for name in guard_models.classes_of(guard or NOTHING))]
+        )
         for card in STAGES:
             for key, label, meaning in card.settings:
                 self.fields[f"{card.stage.value}__{key}"] = _setting(project, card, key, label, meaning)

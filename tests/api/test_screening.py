@@ -3,7 +3,8 @@
 import pytest
 
 from feedback.models import Event, ModelVersion, Prompt
-from feedback.services import guarding, registry, screening
+from feedback.selectors import guard_models
+from feedback.services import registry, screening
 from tests.factories import make_model, make_prompt, make_response
 
 URL = "/api/v1/projects/desk/screening/"
@@ -24,7 +25,7 @@ def classifier(project, ada) -> ModelVersion:
 def blocked(project, ada, classifier) -> Prompt:
     project = screening.set_screening(by=ada, project=project, guard=GUARD)
     prompt = make_prompt(project, "Win a prize")
-    guard = guarding.of(project).guard
+    guard = guard_models.of(project).guard
     screening.settle_prompt(prompt, guard=guard, version=classifier, scores={"spam": 0.9, "ham": 0.1}, spans=[])
     prompt.refresh_from_db()
     return prompt
@@ -78,7 +79,7 @@ def test_the_words_of_a_response_are_kept_back(project, ada, classifier, client_
     client = client_for(ada)
     url = f"/api/v1/responses/{response.public_id}/"
     assert (client.get(url).json()["state"], client.get(url).json()["text"]) == ("screening", "")
-    guard = guarding.of(project).guard
+    guard = guard_models.of(project).guard
     screening.settle_response(response, guard=guard, version=classifier, scores={"spam": 0.7})
     assert (client.get(url).json()["state"], client.get(url).json()["text"]) == ("blocked", "")
     assert client.post(f"{url}unblock/", {"reason": "fine"}).json()["text"] == "buy now"

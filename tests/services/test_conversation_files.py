@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from feedback.models import Annotation, Person, PreferencePair, Project, Task
+from feedback.selectors.conversations import assignment_of
 from feedback.selectors.training_rows import Policy, feedback_rows
 from feedback.services import annotations, conversations
-from feedback.services.conversations import assignment_of
 from tests.factories import make_model, write_answers
 from tests.services.test_import import brought_in, rows_of, written
 

@@ -9,11 +9,10 @@ from django.utils import timezone
 from feedback.errors import Conflict, Invalid, InvalidTransition
 from feedback.models import Assignment, Job, ModelVersion, Prompt, Response, Task
 from feedback.rules.screening import Guard
-from feedback.selectors import guard_pages
+from feedback.selectors import guard_models, guard_pages
 from feedback.services import (
     assignments,
     generation,
-    guarding,
     imports,
     preferences,
     projects,
@@ -45,8 +44,8 @@ def guarded(project, ada, classifier):
 
 def score(row, scores) -> bool:
     """What the worker does with one row."""
-    guard = guarding.of(row.project).guard
-    version = guarding.model_of(row.project, "classifier", guard.model)
+    guard = guard_models.of(row.project).guard
+    version = guard_models.model_of(row.project, "classifier", guard.model)
     if isinstance(row, Prompt):
         moved = screening.settle_prompt(row, guard=guard, version=version, scores=scores, spans=[])
     else:
@@ -142,7 +141,7 @@ class TestPrompts:
     def test_a_guard_that_is_gone_loses_nothing(self, guarded, ada, classifier):
         prompt = make_prompt(guarded)
         registry.decide(by=ada, model_version=classifier, state="revoked")
-        assert guarding.model_of(guarded, "classifier", "newest") is None
+        assert guard_models.model_of(guarded, "classifier", "newest") is None
         job = Job.objects.get(kind="score")
         Job.objects.filter(pk=job.pk).update(status="failed", finished_at=job.created_at)
         Job.objects.filter(pk=job.pk).update(finished_at=job.created_at - 2 * screening.TRY_AGAIN_AFTER)
@@ -158,7 +157,7 @@ class TestPrompts:
         project = screening.set_screening(by=ada, project=guarded, guard=None)
         screening.settle_prompt(Prompt.objects.get(pk=prompt.pk), guard=None, version=None, scores={}, spans=[])
         prompt.refresh_from_db()
-        assert (prompt.state, guarding.of(project).guard) == ("ready", None)
+        assert (prompt.state, guard_models.of(project).guard) == ("ready", None)
 
 
 class TestResponses:

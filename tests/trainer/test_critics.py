@@ -12,7 +12,7 @@ from trainer import critics
 from trainer.config import PPOConfig
 from trainer.critics import Critic, TopCritic, Unsplittable, make_critic
 from trainer.models import load_policy
-from trainer.reward import RewardModel
+from trainer.reward_model import RewardModel
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "mistral", "gemma2", "gpt2"])

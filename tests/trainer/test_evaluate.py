@@ -21,7 +21,7 @@ from trainer.config import EvaluateConfig
 from trainer.evaluate import Answers, token_figures, win_rates
 from trainer.evaluate_texts import of_demonstrations, of_documents
 from trainer.models import load_policy, save_model
-from trainer.reward import load_reward
+from trainer.reward_model import load_reward
 from trainer.sampling import Drawn
 from trainer.snapshot import Demonstration, Document, Preference, open_snapshot
 

@@ -13,7 +13,7 @@ import torch
 from micro import MakeRun, ask, weights
 
 from trainer.heads import combined, heads_loss, pair_counts, spread, step_counts
-from trainer.reward import load_reward
+from trainer.reward_model import load_reward
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"epochs": 40, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 32, "evaluations": 2}

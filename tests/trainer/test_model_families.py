@@ -200,7 +200,7 @@ def test_a_text_cannot_reach_a_mark_in_any_stage_that_encodes(adopted: Callable[
     """Rows of every stage, scored text and served prompts are made of `encode_prompts` and `encode_completions`."""
     from trainer.columns import preference_columns, sft_columns
     from trainer.preference import pair_columns
-    from trainer.reward import finished_rows
+    from trainer.reward_model import finished_rows
     from trainer.snapshot import Demonstration, Preference, Snapshot
 
     class Rows(Snapshot):

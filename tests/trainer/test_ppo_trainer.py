@@ -18,7 +18,7 @@ from trainer.critics import make_critic, remove_critic
 from trainer.errors import RunDiverged
 from trainer.models import load_classifier, load_policy
 from trainer.ppo_trainer import PPOTrainer
-from trainer.reward import RewardModel
+from trainer.reward_model import RewardModel
 from trainer.rollouts import Rollout, answer_log_probs, lay_out
 from trainer.scoring import Scores
 

@@ -17,7 +17,7 @@ from trainer.estimate import estimate, parameters_of
 from trainer.models import load_classifier, load_policy, parameters
 from trainer.preflight import look
 from trainer.rates import usual_rate
-from trainer.reward import RewardModel
+from trainer.reward_model import RewardModel
 
 RunHere = Callable[[Path], dict[str, Any]]
 TRAIN, HELD, OTHER = ("sky", "grass"), "coal", "snow"

@@ -18,15 +18,8 @@ from trainer.context import RunContext
 from trainer.errors import DataUnusable, ModelCorrupt
 from trainer.models import load_classifier
 from trainer.progress import Reporter
-from trainer.reward import (
-    RewardModel,
-    calibration_error,
-    check_columns,
-    load_reward,
-    pad_right,
-    preference_figures,
-    shared_groups,
-)
+from trainer.reward import check_columns, shared_groups
+from trainer.reward_model import RewardModel, calibration_error, load_reward, pad_right, preference_figures
 from trainer.snapshot import Preference
 
 PROMPT = ({"role": "user", "content": "What colour is the sky?"},)

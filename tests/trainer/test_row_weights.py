@@ -24,7 +24,7 @@ from trainer.models import load_classifier, load_policy
 from trainer.preference import Heldout, dpo_loss, kto_loss, pair_columns, single_columns
 from trainer.preference_trainer import WeightedDPOTrainer, WeightedKTOTrainer, make_trainer
 from trainer.progress import Reporter
-from trainer.reward import RewardModel, calibration_error, preference_figures
+from trainer.reward_model import RewardModel, calibration_error, preference_figures
 from trainer.snapshot import Preference, Snapshot, open_snapshot
 
 MICRO = {"batch_size": 6, "evaluations": 3, "samples": 1, "learning_rate": 0.01, "max_length": 64}

@@ -18,7 +18,7 @@ from trainer.critics import ValueHead, add_critic, make_critic, remove_critic
 from trainer.lora import adapt
 from trainer.models import load_classifier, load_policy, load_tokenizer
 from trainer.models import save_model as save
-from trainer.reward import RewardModel
+from trainer.reward_model import RewardModel
 from trainer.served_weights import serve_as_saved, served_weights
 from trainer.setting import LoRA
 

@@ -15,7 +15,7 @@ from trainer import config
 from trainer.columns import encode_completions, encode_prompts
 from trainer.config_online import FormatTerm, GuardTerm, LengthTerm, ModelTerm, Terms
 from trainer.errors import ConfigInvalid
-from trainer.reward import load_reward
+from trainer.reward_model import load_reward
 from trainer.scoring import judge
 
 RunHere = Callable[[Path], dict[str, Any]]

@@ -29,7 +29,7 @@ def tokenizer(folder: Path, size: int) -> Path:
         ),
     )
     folder.mkdir()
-    made.save(str(folder / tokenizers.FILE))
+    made.save(str(folder / asked.FILE))
     return folder
 
 
@@ -37,7 +37,7 @@ def version(project: Project, by: Person, folder: Path) -> ModelVersion:
     tokenizers.keep(folder)
     digest = KeptTokenizer.objects.latest("pk").sha256
     made = make_model(project, by)
-    ModelVersion.objects.filter(pk=made.pk).update(manifest={"files": {tokenizers.FILE: {"sha256": digest}}})
+    ModelVersion.objects.filter(pk=made.pk).update(manifest={"files": {asked.FILE: {"sha256": digest}}})
     made.refresh_from_db()
     return made
 
