@@ -4,6 +4,7 @@ Hana keeps the house (she opens projects). Ada leads a project, Rosa reviews in 
 stranger: he has an account and a token with every scope, and must see nothing of it.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if bool(item.get_closest_marker("long")) == wanted]
+
+
+def pytest_collection_finish() -> None:
+    """Take what imports have left out of the garbage collector's rounds. It stays to the end, and is a lot."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

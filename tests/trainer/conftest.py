@@ -5,6 +5,7 @@ Nothing here needs Django, a network or an accelerator. What is slow is made onc
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -28,6 +29,17 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def small_rounds() -> None:
+    """Collections look at what this test makes alone.
+
+    Stages collect whenever they give memory back. A round through all that the libraries hold costs more than most of
+    what the stages compute here.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
