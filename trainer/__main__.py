@@ -173,7 +173,8 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         preflight.refuse(found, run.get("ignore_findings") or ())
     report.state("loading the libraries")
     module, _, function = STAGES[stage].partition(":")
-    recipe = getattr(importlib.import_module(module), function)
+    with memory.loading():
+        recipe = getattr(importlib.import_module(module), function)
     rows = memory.rows_at_once(stage, config)
     while True:
         pieces = memory.pieces(checkpoints)

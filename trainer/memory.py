@@ -14,7 +14,8 @@ import gc
 import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,20 @@ def fitted(stage: str, config: Any, cut: int) -> Any:
     if cut == 1 or stage not in ONLY_SPEED:
         return config
     return replace(config, **{setting_of(stage): max(1, rows_at_once(stage, config) // cut)})
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Libraries are loaded without rounds of the garbage collector: a fifth of a start went into these.
+
+    What is there afterwards stays to the end, so later rounds pass over it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def let_go() -> None:
