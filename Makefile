@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do c
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary
-QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+# One thread each, no network, and compiled modules kept: the tests start many processes.
+QUIET_MATH := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: run test test-long test-fast lint format bench prove clean python
 .DEFAULT_GOAL := run
@@ -12,18 +13,21 @@ QUIET_MATH := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZ
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
-SECOND_LANE := tests/rules tests/formats tests/services tests/workers
+# Parts of `make test`, longest first: a lane that is done with one takes the next. A database is made for each anew.
+PARTS := browser postgresql service training
+test-browser: TESTS = pytest tests/browser tests/test_*.py
+test-postgresql: TESTS = tests.on_postgres -m database
+test-service: TESTS = pytest --ignore=tests/browser --ignore=tests/trainer --ignore-glob='tests/test_*.py'
+test-training: TESTS = pytest tests/trainer
+PART_TARGETS := $(PARTS:%=test-%)
+.PHONY: $(PART_TARGETS)
 
-test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once: PostgreSQL, training and services beside doors and browsers
-	@export $(QUIET_MATH); \
-	{ $(RUN) -m tests.on_postgres -m database; database=$$?; \
-	  $(RUN) -m pytest tests/trainer; training=$$?; \
-	  $(RUN) -m pytest $(SECOND_LANE); exit $$((database || training || $$?)); } >$(VENV)/second-lane.log 2>&1 & second=$$!; \
-	trap 'kill $$second 2>/dev/null' INT TERM; \
-	$(RUN) -m pytest --ignore=tests/trainer $(SECOND_LANE:%=--ignore=%); first=$$?; \
-	wait $$second; second=$$?; \
-	echo "== second lane: PostgreSQL, then training and services"; cat $(VENV)/second-lane.log; \
-	exit $$((first || second))
+test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS)
+
+$(PART_TARGETS): $(VENV)/tests.stamp
+	@echo "== $@ began"; $(QUIET_MATH) $(RUN) -m $(TESTS) --durations=10 >$(VENV)/$@.log 2>&1; ended=$$?; \
+	echo "== $@"; cat $(VENV)/$@.log; exit $$ended
 
 test-long: $(VENV)/tests.stamp browser  ## what takes too long for every day: model families by stage, slow machines, stalled clients
 	$(QUIET_MATH) $(RUN) -m pytest --long
