@@ -207,7 +207,7 @@ def parsed(line: int, end: int, next_line: int, raw: bytes) -> Record:
     except UnicodeDecodeError as problem:
         record.error = _not_utf8(problem)
     except json.JSONDecodeError as problem:
-        record.error = f"It is no JSON: {problem.msg.removesuffix(' at')} at character {problem.pos + 1}."
+        record.error = f"This is not valid JSON: {problem.msg.removesuffix(' at')} at character {problem.pos + 1}."
         if b"\r" in raw:
             record.error += " A carriage return stands in it; lines must end in LF or CRLF."
     except RecursionError:

@@ -3,7 +3,9 @@
 The names are those that the trainer writes to `progress.jsonl`. An unknown one is shown too, under its own name.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,13 @@ OF_STAGE: dict[str, dict[str, Figure]] = {
         "test_accuracy": Figure("Token accuracy on test", "", "The same on test texts.", True),
     },
 }
+
+
+def evaluated(name: str, told: Mapping[str, Any]) -> Figure:
+    """A figure among those told of one model in an evaluation. `told` says which model KL is measured from."""
+    if name == "kl" and told.get("kl_to") == "incumbent":
+        return Figure("KL to what served", "nats", "Distance from the version that served, per completion.")
+    return EVALUATED.get(name) or figure(name)
 
 
 def figure(name: str, stage: str = "") -> Figure:

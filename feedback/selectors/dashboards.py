@@ -123,8 +123,8 @@ def needs_a_person(project: Project) -> list[Need]:
     needs = [
         Need(
             "workers",
-            f"No worker serves the queue {name!r}.",
-            "Start one: `make run` starts all; `celery -A workers.celery worker -Q " + name + "` starts one.",
+            f"No worker serves the queue “{name}”.",
+            f"Start one: “make run” starts all workers, “celery -A workers.celery worker -Q {name}” this one.",
         )
         for name in missing_queues()
     ]
@@ -220,7 +220,7 @@ def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: 
     return Station(
         stage,
         figure or str(version),
-        caption or str(version),
+        caption or "no figure measured",
         DONE,
         at=version.created_at,
         last=str(version),

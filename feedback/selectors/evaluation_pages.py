@@ -123,7 +123,7 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
         policies=[
             (about.label, about.unit, about.share, [one.get(name) for one in compared])
             for name in OF_POLICY
-            for about in [figures.EVALUATED.get(name) or figures.figure(name)]
+            for about in [figures.evaluated(name, compared[0])]
             if any(name in one for one in compared)
         ],
         lengths=[

@@ -18,6 +18,7 @@ BASELINE = "baseline"
 BY_CLASS = ("per_class", "confusion")
 DRAWN = {"reliability", "lengths", "by_annotator", "held_out_texts"}  # what the page of the evaluation draws
 DRAWN |= {"added", "checked"}  # and that of a model from elsewhere
+DRAWN |= {"kl_to"}  # which model KL is measured from: the label of KL says it, and the gate reads it
 
 
 @dataclass
@@ -82,11 +83,12 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
             title = name.replace("_", " ").capitalize()
             middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
             if "low" in value and middle is not None:
-                groups[""].append(_measured(name, middle, value.get("low"), value.get("high")))
+                groups[""].append(_measured(figures.figure(name), middle, value.get("low"), value.get("high")))
             else:
                 groups[title].extend(_group(value))
         elif not name.endswith(("_low", "_high")) and value is not None:
-            groups[""].append(_measured(name, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")))
+            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+            groups[""].append(_measured(figures.figure(name), value, low, high))
     return [(title, groups[title]) for title in sorted(groups, key=bool) if groups[title]]
 
 
@@ -196,15 +198,14 @@ def _group(metrics: dict[str, Any]) -> list[Measured]:
             continue
         if isinstance(value, dict):
             told = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
-            found.append(_measured(name, told, evaluated=True))
+            found.append(_measured(figures.evaluated(name, metrics), told))
         else:
             low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-            found.append(_measured(name, value, low, high, evaluated=True))
+            found.append(_measured(figures.evaluated(name, metrics), value, low, high))
     return found
 
 
-def _measured(name: str, value: Any, low: Any = None, high: Any = None, *, evaluated: bool = False) -> Measured:
-    about = (evaluated and figures.EVALUATED.get(name)) or figures.figure(name)
+def _measured(about: figures.Figure, value: Any, low: Any = None, high: Any = None) -> Measured:
     return Measured(about.label, value, about.unit, low, high, about.share, about.meaning)
 
 

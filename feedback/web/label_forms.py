@@ -47,7 +47,13 @@ class NewSchemeForm(SchemeForm):
 
 
 class LabelForm(PageForm):
-    """One label; a row without a name is none."""
+    """One label; a row without a name is none.
+
+    Attributes:
+        earlier: names that the label had before; annotations that use them are read under its present name.
+    """
+
+    earlier: list[str] = []
 
     name = forms.CharField(label="Name in data", max_length=40, required=False)
     title = forms.CharField(label="Title on the desk", max_length=schemes.MOST_CHARACTERS["title"], required=False)
@@ -58,7 +64,9 @@ class LabelForm(PageForm):
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     key = forms.CharField(max_length=1, required=False, widget=forms.TextInput(attrs={"autocapitalize": "none"}))
-    colour = forms.ChoiceField(choices=[("", "by itself"), *((one, one) for one in schemes.COLOURS)], required=False)
+    colour = forms.ChoiceField(
+        label="Color", choices=[("", "by itself"), *((one, one) for one in schemes.COLOURS)], required=False
+    )
     underline = forms.ChoiceField(
         label="Line", choices=[("", "by itself"), *((one, one) for one in schemes.UNDERLINES)], required=False
     )

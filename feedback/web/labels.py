@@ -62,6 +62,8 @@ def _edit(
         form_kwargs={"label_suffix": ""},
         prefix="label",
     )
+    for row in rows.forms:
+        row.earlier = _earlier_names(project, name, row.initial.get("name", ""))
     if request.method == "POST" and form.is_valid() and rows.is_valid():
         filled = [row for row in rows.forms if row.cleaned_data.get("name")]
         called = name or form.cleaned_data["name"]
@@ -80,6 +82,11 @@ def _edit(
     wrong = bool(form.errors or any(rows.errors)) and request.method == "POST"
     context = {"project": project, "form": form, "rows": rows, "name": name}
     return render(request, "feedback/projects/scheme.html", context, status=422 if wrong else 200)
+
+
+def _earlier_names(project: Project, scheme: str, label: str) -> list[str]:
+    aliases = project.renames.get("labels", {}).get(scheme, {})
+    return sorted(earlier for earlier, present in aliases.items() if label and present == label)
 
 
 def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[Any]) -> None:

@@ -29,10 +29,10 @@ def nested(depth: int) -> bytes:
 
 # what, format, content, words of each refusal by line, prompts that are in
 TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
-    ("cut off in a line", "touchstone", GOOD + LAST[:-8], {2: "no JSON"}, ["good"]),
+    ("cut off in a line", "touchstone", GOOD + LAST[:-8], {2: "not valid JSON"}, ["good"]),
     ("Latin-1", "touchstone", GOOD + '{"prompt": "café"}\n'.encode("latin-1") + LAST, {2: "not UTF-8"}, ["good", "last"]),
     ("nested deep", "touchstone", GOOD + nested(100_000) + LAST, {2: "nested too deep"}, ["good", "last"]),
-    ("NUL bytes", "touchstone", GOOD + b'{"prompt": "a\0b"}\n\0\0\n' + LAST, {2: "no JSON", 3: "no JSON"}, ["good", "last"]),
+    ("NUL bytes", "touchstone", GOOD + b'{"prompt": "a\0b"}\n\0\0\n' + LAST, {2: "not valid JSON", 3: "not valid JSON"}, ["good", "last"]),
     ("NUL as an escape", "touchstone", GOOD + lines({"prompt": "a\0b"}) + LAST, {2: "NUL"}, ["good", "last"]),
     ("half a surrogate", "touchstone", b'{"prompt": "\\ud800"}\n{"prompt": "\\ud83d\\ude00"}\n', {1: "surrogate"}, ["😀"]),
     ("no numbers", "touchstone", b'{"prompt": "q", "metadata": {"a": NaN}}\n{"prompt": "q", "metadata": {"a": 1e999}}\n'
@@ -42,8 +42,8 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
      {1: "'prompt' stands 2 times", 2: "'b' stands 2 times"}, ["last"]),
     ("mixed line ends and a BOM", "touchstone", b"\xef\xbb\xbf" + GOOD.strip() + b"\r\n\r\n" + LAST.strip(), {}, ["good", "last"]),
     ("CR alone", "touchstone", GOOD.strip() + b"\r" + LAST.strip() + b"\n", {1: "end in LF"}, []),
-    ("two in a line", "touchstone", GOOD.strip() + GOOD + LAST, {1: "no JSON"}, ["last"]),
-    ("a CSV called JSON", "touchstone", HEADER + b"q,a,b\n", {1: "no JSON", 2: "no JSON"}, []),
+    ("two in a line", "touchstone", GOOD.strip() + GOOD + LAST, {1: "not valid JSON"}, ["last"]),
+    ("a CSV called JSON", "touchstone", HEADER + b"q,a,b\n", {1: "not valid JSON", 2: "not valid JSON"}, []),
     ("one id, two contents", "touchstone", lines({"prompt": "1", "external_id": "i"}, {"prompt": "2", "external_id": "i"},
      {"prompt": "1", "external_id": "i"}), {2: "another content"}, ["1"]),
     ("a person twice", "touchstone", lines(pair(1, answers=[SAID, SAID])) + LAST, {1: "twice"}, ["last"]),
@@ -52,7 +52,7 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
      {"prompt": "q", "priority": "9"}, {"prompt": "q", "priority": 99}, {"prompt": "q", "external_id": 7}, ["q"]) + LAST,
      {1: "true or false", 2: "at least one", 3: "a list", 4: "whole number", 5: "between 0 and 9", 6: "text", 7: "object"},
      ["last"]),
-    ("an array's broken element", "touchstone", b'[{"prompt": "good"},\n{"prompt": },\n{"prompt": "last"}]', {2: "no JSON"},
+    ("an array's broken element", "touchstone", b'[{"prompt": "good"},\n{"prompt": },\n{"prompt": "last"}]', {2: "not valid JSON"},
      ["good", "last"]),
     ("behind an array", "touchstone", b'[{"prompt": "good"}]\n\n[{"prompt": "last"}]', {3: "follows the end"}, ["good"]),
     ("CSV: line ends, a BOM", "touchstone-csv", b"\xef\xbb\xbf" + HEADER + b"good,a,b\r\nx,a,b\ry,a,b\nlast,a,b",

@@ -196,7 +196,7 @@ def test_the_page_names_them_and_its_buttons_do_what_they_say(
     (row,) = exclusions.exclude_careless(project)
     page = signed_in(rosa).get("/p/desk/quality/").content.decode()
     assert "Excluded annotators" in page and selectors.sentence(row) in page
-    assert "Lift</button>" not in page, "a reviewer cannot lift it"
+    assert "Lift exclusion</button>" not in page, "a reviewer cannot lift it"
     waits = "Your annotations here are set aside until an admin of the project has looked at them."
     assert waits in signed_in(ben).get("/account/").content.decode()
     assert waits not in signed_in(chloe).get("/account/").content.decode()
@@ -204,10 +204,11 @@ def test_the_page_names_them_and_its_buttons_do_what_they_say(
     assert [signed_in(rosa).post(path).status_code for path in (lift, reopen)] == [403, 403]
     client = signed_in(ada)
     page = client.get("/p/desk/quality/").content.decode()
-    assert "Reopen 8 tasks</button>" in page and "Lift</button>" in page
+    assert f"/p/desk/project/members/{ben.public_id}/" in page and "is still given tasks" in page
+    assert "Reopen 8 tasks</button>" in page and "Lift exclusion</button>" in page
     assert "8 tasks reopened." in client.post(reopen, follow=True).content.decode()
     page = client.get("/p/desk/quality/").content.decode()
-    assert "Reopen" not in page and "Lift</button>" in page
+    assert "Reopen" not in page and "Lift exclusion</button>" in page
     assert "Annotations of Ben go into snapshots again." in client.post(lift, follow=True).content.decode()
     assert "Excluded annotators" not in client.get("/p/desk/quality/").content.decode()
     assert client.post(lift).status_code == 409

@@ -226,7 +226,7 @@ class TestBrokenFiles:
         told = {line: (field, error) for line, field, error in refusals(job)}
         assert set(told) == {2, 3, 4, 5, 6, 7, 8, 10, 11}
         assert "not UTF-8" in told[2][1]
-        assert "no JSON" in told[3][1]
+        assert "not valid JSON" in told[3][1]
         assert told[6][0] == "responses"
         assert told[7][0] == "kind"
         assert told[10][0] == "external_id"

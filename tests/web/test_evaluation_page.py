@@ -154,3 +154,20 @@ def test_a_classifier_tells_what_it_takes_for_what(project: Project, ada: Person
     ModelVersion.objects.filter(pk=model.pk).update(metrics={"test_per_class": per_class, "test_confusion": many})
     page = signed_in(ada).get(f"/p/desk/models/{model.public_id}/").content.decode()
     assert "class 16" in page and 'class="matrix"' not in page, "a page has no room for seventeen columns"
+
+
+def test_which_model_kl_is_measured_from_is_told_in_words(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
+    client = signed_in(ada)
+    pages = [address(evaluation), f"/p/desk/models/{evaluation.candidate.public_id}/"]
+    for measured_from, label in (("reference", "KL to the reference"), ("incumbent", "KL to what served")):
+        evaluation.metrics = METRICS | {"policy": METRICS["policy"] | {"kl_to": measured_from}}
+        evaluation.save(update_fields=["metrics"])
+        for page in pages:
+            shown = client.get(page).content.decode()
+            assert label in shown and "Kl to" not in shown and "kl_to" not in shown
+
+
+def test_a_model_without_a_figure_is_named_once_on_the_home_page(project: Project, ada: Person, signed_in: Any) -> None:
+    make_model(project, ada, stage="reward")
+    tile = signed_in(ada).get("/p/desk/").content.decode().split('id="station-reward"')[1].split("</li>")[0]
+    assert tile.count("reward v1") == 1 and "no figure measured" in tile

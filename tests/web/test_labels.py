@@ -86,6 +86,18 @@ def test_a_scheme_that_open_tasks_ask_for_stays(admin: Client, project: Project)
     assert project.label_scheme == SCHEMES
 
 
+def test_a_changed_name_is_a_rename_and_the_page_shows_the_earlier_one(admin: Client, project: Project) -> None:
+    admin.post(f"{LABELS}new/", form({"name": "glad"}, {"name": "sad"}))
+    page = admin.get(f"{LABELS}mood/").content.decode()
+    assert "To rename a label, change its name in data" in page and "Earlier name" not in page
+    for name in ("happy", "cheerful"):
+        assert admin.post(f"{LABELS}mood/", form({"name": name}, {"name": "sad"})).status_code == 302
+    page = admin.get(f"{LABELS}mood/").content.decode()
+    shown = page.split("Earlier names: ")[1].split("</p>")[0]
+    assert shown == "<code>glad</code>, <code>happy</code>"
+    assert page.count("Earlier name") == 1, "the other label was never called anything else"
+
+
 def test_every_kind_with_a_desk_can_be_picked(admin: Client, project: Project) -> None:
     page = admin.get("/p/desk/project/").content.decode()
     for kind in ("comparison", "ranking", "rating", "demonstration", "classification", "spans"):

@@ -44,6 +44,9 @@ def test_a_file_comes_in_and_refused_lines_are_shown(client: Client, db: None) -
     assert Task.objects.count() == 1
     assert "hx-trigger" not in page
     assert "It must be one of comparison" in page
+    assert 'class="badge badge-warn"' in page and "life-partial" in page, "amber, not green or gray"
+    assert "Correct these lines and import the file again" in page
+    assert 'class="badge badge-warn"' in client.get("/p/desk/data/imports/").content.decode()
     assert "&lt;script&gt;" in page
     assert "<script>alert" not in page
     reply = client.get(f"/p/desk/data/imports/{job.public_id}/rejected/")
