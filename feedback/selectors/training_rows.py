@@ -5,72 +5,52 @@ Rows of withdrawn people are left out. Read in one pass each, so memory holds wh
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby, permutations
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
-
-from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from feedback.models import (
     Annotation,
-    Assignment,
     Corpus,
     Document,
     Kind,
-    Person,
     PreferencePair,
     Project,
     Prompt,
     Response,
     Split,
-    Task,
-    Thumb,
     Verdict,
 )
-from feedback.rules.canonical import canonical, normal_span, sha256
+from feedback.rules.canonical import canonical, normal_span
 from feedback.rules.consensus import consensus, majority
 from feedback.rules.kinds import rating
 from feedback.rules.kinds.question import PROMPT
 from feedback.rules.payloads import preferences_in
 from feedback.rules.preference import STRONG, Preference
 from feedback.rules.weights import ONE, of_answer, of_ranked
-from feedback.selectors import corpora, exclusions
-
-Rows = TypeVar("Rows", bound="QuerySet[Any, Any]")
+from feedback.selectors import corpora
+from feedback.selectors.training_queries import (
+    COMPARED,
+    HELD,
+    LABELLING,
+    Policy,
+    all_pairs,
+    asked_of_models,
+    count_excluded,
+    current_annotations,
+    held_out_annotators,
+    standing_pairs,
+    standing_verdicts,
+    thumbs_given,
+    without_excluded,
+    written_responses,
+)
 
 CHUNK = 500
-COMPARED = ("comparison", "conversation")
-LABELLING = (Kind.CLASSIFICATION, Kind.SPANS)
-HELD = (Prompt.State.RECEIVED, Prompt.State.BLOCKED)  # the guard has not let it on
 JUDGED = ("preference", "unpaired")  # kinds of rows that say what is better
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What goes into a snapshot of feedback.
-
-    Attributes:
-        pairs: `each` (every annotation's pairs) or `consensus` (one for every two responses of a task: what a reviewer
-            decided, else by majority).
-        unsettled: also from tasks that have not all their annotations.
-        extras: also answers that came too late to be one of the K.
-        prompt_sources: only prompts from these sources become prompt rows (what PPO samples from); empty: all.
-        held_out_annotators: share of those who compared, 0 to 0.5, at least one of them if it is more than 0, whose
-            judgements of training prompts stay out, so that a reward model can be tried on people it never met.
-        accepted: also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.
-        include_excluded: also annotations of people who are excluded for their pace or their errors on gold tasks.
-    """
-
-    pairs: str = "each"
-    unsettled: bool = True
-    extras: bool = True
-    prompt_sources: list[str] = field(default_factory=list)
-    held_out_annotators: float = 0.0
-    accepted: bool = False
-    include_excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,11 +71,11 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     demonstrations on prompts that the guard blocked or has not seen yet, and texts that were only to be labeled.
     """
     left_out = Counter() if left_out is None else left_out
-    written = _written(project, policy)
+    written = written_responses(project, policy)
     for reason, state in (("held_prompts", Prompt.State.BLOCKED), ("unscreened_prompts", Prompt.State.RECEIVED)):
-        left_out[reason] += _thumbs_given(project).filter(response__prompt__state=state).count()
-        left_out[reason] += sum(r.filter(prompt__state=state).count() for r in (_all_pairs(project, policy), written))
-    left_out["excluded_annotators"] += _excluded(project, policy)
+        left_out[reason] += thumbs_given(project).filter(response__prompt__state=state).count()
+        left_out[reason] += sum(r.filter(prompt__state=state).count() for r in (all_pairs(project, policy), written))
+    left_out["excluded_annotators"] += count_excluded(project, policy)
     left_out["texts_to_label"] += asked_of_models(project, policy, only_labelled=True).count()
     left_out -= Counter()  # what is 0 is not told
     people = held_out_annotators(project, policy)
@@ -132,19 +112,6 @@ class _Accepted:
             if key not in self.out and row.row["completion"]:
                 said = {"kind": "demonstration", "prompt": row.row["prompt"], "completion": row.row["completion"]}
                 yield TrainingRow(row.split, said, row.annotations)
-
-
-def held_out_annotators(project: Project, policy: Policy) -> list[int]:
-    """Keys of those whose judgements a snapshot holds out; never all of them.
-
-    Those with the lowest hash of their public id: the same at every freeze, until others join or leave.
-    """
-    pairs = PreferencePair.objects.standing().filter(project=project)
-    pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
-    pairs, share = _kept(pairs, project, policy, "annotation__annotator"), policy.held_out_annotators
-    rows = pairs.order_by().values_list("annotation__annotator__public_id", "annotation__annotator").distinct()
-    people = sorted(rows, key=lambda row: sha256(str(row[0]))) if share else []
-    return [key for _, key in people[: min(len(people) - 1, max(1, round(share * len(people))))]] if people else []
 
 
 def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
@@ -197,7 +164,7 @@ def corpus_rows(corpus: Corpus, hold_out: str, left_out: Counter[str]) -> Iterat
 
 
 def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    pairs = _pairs(project, policy)
+    pairs = standing_pairs(project, policy)
     for pair in pairs.select_related("prompt", "chosen", "rejected", "annotation").iterator(chunk_size=CHUNK):
         yield TrainingRow(
             pair.prompt.split,
@@ -208,13 +175,13 @@ def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 
 
 def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    verdicts = {one.task_id: one for one in _verdicts(project, policy)}
+    verdicts = {one.task_id: one for one in standing_verdicts(project, policy)}
     by_task: dict[tuple[int, frozenset[int]], list[PreferencePair]] = defaultdict(list)
-    for pair in _pairs(project, policy).select_related("prompt", "chosen", "rejected", "annotation"):
+    for pair in standing_pairs(project, policy).select_related("prompt", "chosen", "rejected", "annotation"):
         if pair.annotation.task_id not in verdicts:
             by_task[pair.annotation.task_id, frozenset((pair.chosen_id, pair.rejected_id))].append(pair)
     abstaining: dict[int, int] = defaultdict(int)
-    current = _current(project, policy, *COMPARED).exclude(payload__outcome="prefer")
+    current = current_annotations(project, policy, *COMPARED).exclude(payload__outcome="prefer")
     for task_id in current.values_list("task_id", flat=True):
         abstaining[task_id] += 1
     for (task_id, _), pairs in by_task.items():
@@ -230,14 +197,8 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
                 tuple(_source(pair.annotation) for pair in pairs),
                 of_answer(pairs[0].annotation.kind, pairs[0].annotation.payload),
             )
-    for verdict in _verdicts(project, policy).select_related("task__prompt").order_by("pk"):
+    for verdict in standing_verdicts(project, policy).select_related("task__prompt").order_by("pk"):
         yield from _decided(verdict, policy)
-
-
-def _verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
-    """What reviewers decided: it stands for the answers, which then make no consensus of their own."""
-    verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True).exclude(task__prompt__state__in=HELD)
-    return verdicts if policy.unsettled else verdicts.filter(task__state=Task.State.SETTLED)
 
 
 def _decided(verdict: Verdict, policy: Policy) -> Iterator[TrainingRow]:
@@ -245,37 +206,15 @@ def _decided(verdict: Verdict, policy: Policy) -> Iterator[TrainingRow]:
     prompt = verdict.task.prompt
     texts = {str(one.public_id): one.text for one in Response.objects.filter(public_id__in=verdict.shown)}
     said = Annotation.objects.filter(pk__in=verdict.task.assignments.values("current")).order_by("pk")
-    sources = tuple(_source(annotation) for annotation in _kept(said, verdict.project, policy))
+    sources = tuple(_source(annotation) for annotation in without_excluded(said, verdict.project, policy))
     for one in preferences_in(verdict.task.kind, verdict.payload):
         row = _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength)
         yield TrainingRow(prompt.split, row, sources, of_answer(verdict.task.kind, verdict.payload))
 
 
-def _kept(rows: Rows, project: Project, policy: Policy, annotator: str = "annotator") -> Rows:
-    """Without annotations of people who are excluded, unless the policy takes them."""
-    if policy.include_excluded:
-        return rows
-    return rows.exclude(**{f"{annotator}__in": exclusions.excluded_people(project)})
-
-
-def _excluded(project: Project, policy: Policy) -> int:
-    """How many standing annotations `_kept` leaves out."""
-    if policy.include_excluded:
-        return 0
-    every = _current(project, replace(policy, include_excluded=True), *Kind.values)
-    return every.filter(annotator__in=exclusions.excluded_people(project)).count()
-
-
-def _written(project: Project, policy: Policy) -> QuerySet[Response]:
-    stands = Q(annotation=None) | Q(annotation__in=_current_keys(project))
-    written = Response.objects.filter(stands, project=project, author__isnull=False, state=Response.State.READY)
-    written = written.exclude(text="").exclude(author__status=Person.Status.WITHDRAWN)
-    return _kept(written, project, policy, "annotation__annotator")
-
-
 def _demonstrations(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Responses that people wrote; of those written for a task, the ones that are the current answer."""
-    written = _written(project, policy).exclude(prompt__state__in=HELD)
+    written = written_responses(project, policy).exclude(prompt__state__in=HELD)
     for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
         source = (_source(response.annotation),) if response.annotation else ()
@@ -292,31 +231,9 @@ def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
             yield TrainingRow(prompt.split, {"kind": "prompt", "prompt": prompt.messages})
 
 
-def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = False) -> QuerySet[Prompt]:
-    """Prompts that somebody wanted answered; or those that are only texts under labels and spans.
-
-    Such a text has tasks of these two kinds alone and no response, and none was asked for.
-    """
-    prompts = Prompt.objects.filter(project=project).exclude(state__in=HELD)
-    if policy.prompt_sources:
-        prompts = prompts.filter(source__in=policy.prompt_sources)
-    tasks = Task.objects.filter(prompt=OuterRef("pk"))
-    text = (
-        Q(responses_wanted=0)
-        & Exists(tasks.filter(kind__in=LABELLING))
-        & ~Exists(tasks.exclude(kind__in=LABELLING))
-        & ~Exists(Response.objects.filter(prompt=OuterRef("pk")))
-    )
-    return prompts.filter(text if only_labelled else ~text)
-
-
-def _thumbs_given(project: Project) -> QuerySet[Thumb]:
-    return Thumb.objects.filter(response__project=project).exclude(person__status=Person.Status.WITHDRAWN)
-
-
 def _thumbs(project: Project) -> Iterator[TrainingRow]:
     """The last thumb of each token and response."""
-    thumbs = _thumbs_given(project).exclude(response__prompt__state__in=HELD).select_related("response__prompt")
+    thumbs = thumbs_given(project).exclude(response__prompt__state__in=HELD).select_related("response__prompt")
     last = {(one.response_id, one.token_id, one.person_id): one for one in thumbs.order_by("pk")}
     for thumb in last.values():
         yield TrainingRow(thumb.response.prompt.split, _unpaired(thumb.response, thumb.up))
@@ -324,7 +241,7 @@ def _thumbs(project: Project) -> Iterator[TrainingRow]:
 
 def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Both responses of a comparison that an annotator found bad."""
-    for annotation in _current(project, policy, *COMPARED).filter(payload__outcome="both_bad"):
+    for annotation in current_annotations(project, policy, *COMPARED).filter(payload__outcome="both_bad"):
         responses = Response.objects.filter(public_id__in=annotation.shown).select_related("prompt")
         for response in responses.order_by("pk"):
             yield TrainingRow(response.prompt.split, _unpaired(response, False), (_source(annotation),))
@@ -333,7 +250,7 @@ def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Clearly good and bad responses as unpaired examples, and pairs of what one annotator rated apart."""
     by_annotator: dict[tuple[int, int], list[tuple[Annotation, float]]] = defaultdict(list)
-    rated = _current(project, policy, "rating").select_related("task__prompt")
+    rated = current_annotations(project, policy, "rating").select_related("task__prompt")
     responses = {
         str(row.public_id): row
         for row in Response.objects.filter(tasks__annotations__in=rated).select_related("prompt").distinct()
@@ -361,9 +278,9 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
     """
     labeled = Response.objects.filter(placed__task__project=project, placed__task__kind=kind)
     texts = dict(labeled.values_list("public_id", "text"))
-    decided = _verdicts(project, policy).filter(task__kind=kind)
+    decided = standing_verdicts(project, policy).filter(task__kind=kind)
     verdicts = {one.task_id: project.names.read(one.payload) for one in decided}
-    said = _current(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
+    said = current_annotations(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
     for _, told in groupby(said.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
         answers = [annotation for annotation in told if annotation.payload]
         scheme = project.label_scheme.get(answers[0].task.ask.get("scheme", "")) if answers else None
@@ -393,42 +310,6 @@ def _label_row(kind: str, text: str, payload: dict[str, Any], scheme: dict[str, 
         return row | {"labels": used, "many": bool(scheme.get("many"))}
     places = [(*normal_span(text, span["start"], span["end"]), span["label"]) for span in marked]
     return row | {"spans": [{"start": start, "end": end, "label": label} for start, end, label in places]}
-
-
-def _pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
-    return _all_pairs(project, policy).exclude(prompt__state__in=HELD)
-
-
-def _all_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
-    pairs = PreferencePair.objects.standing().filter(project=project)
-    pairs = pairs.exclude(annotation__annotator__status=Person.Status.WITHDRAWN)
-    pairs = _kept(pairs, project, policy, "annotation__annotator")
-    # Checks and training rounds measure annotators; they do not teach models.
-    pairs = pairs.exclude(annotation__task__gold__isnull=False).exclude(annotation__task__training_round=True)
-    if not policy.unsettled:
-        pairs = pairs.filter(annotation__task__state=Task.State.SETTLED)
-    if not policy.extras:
-        pairs = pairs.filter(annotation__assignment__counted=True)
-    return pairs.order_by("pk")
-
-
-def _current(project: Project, policy: Policy, *kinds: str) -> QuerySet[Annotation]:
-    """Current answers of some kinds, under the policy."""
-    submitted = Q(assignment__state=Assignment.State.SUBMITTED)
-    current = Annotation.objects.filter(
-        submitted, project=project, kind__in=kinds, pk__in=_current_keys(project)
-    ).exclude(annotator__status=Person.Status.WITHDRAWN)
-    current = _kept(current, project, policy)
-    if not policy.unsettled:
-        current = current.filter(task__state=Task.State.SETTLED)
-    if not policy.extras:
-        current = current.filter(assignment__counted=True)
-    current = current.filter(task__gold__isnull=True, task__training_round=False)
-    return current.exclude(task__prompt__state__in=HELD).order_by("pk")
-
-
-def _current_keys(project: Project) -> QuerySet[Assignment, Any]:
-    return Assignment.objects.filter(project=project, current__isnull=False).values("current_id")
 
 
 def _source(annotation: Annotation) -> tuple[int, str]:

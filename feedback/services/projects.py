@@ -10,7 +10,7 @@ from feedback.errors import Conflict, Forbidden, Invalid, NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
 from feedback.rules import policies, queue_policy, schemes
 from feedback.rules.known_names import unknown_name
-from feedback.selectors.training_rows import Policy
+from feedback.selectors.training_queries import Policy
 from feedback.services import events, leaving, setting_changes
 
 SNAPSHOT_POLICY = frozenset(field.name for field in dataclasses.fields(Policy))

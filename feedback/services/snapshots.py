@@ -25,7 +25,8 @@ from feedback.models import FROZEN_SPLITS, Corpus, DatasetSnapshot, Job, Person,
 from feedback.rules.canonical import SCHEMA, canonical, sha256, snapshot_hash
 from feedback.rules.training_contract import REASONS, fault
 from feedback.selectors import training_rows
-from feedback.selectors.training_rows import Policy, TrainingRow
+from feedback.selectors.training_queries import Policy
+from feedback.selectors.training_rows import TrainingRow
 from feedback.services import events, exclusions, jobs
 
 State = DatasetSnapshot.State

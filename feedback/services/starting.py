@@ -23,7 +23,7 @@ from feedback.models import (
 from feedback.rules import policies
 from feedback.rules import stages as rules
 from feedback.rules.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
-from feedback.selectors import guard_models, training_rows
+from feedback.selectors import guard_models, training_queries
 from feedback.services import registry, snapshots
 
 PAIRS_NEEDED = {Stage.REWARD: "A reward model", Stage.DPO: "DPO"}
@@ -307,7 +307,7 @@ def _check_rows(project: Project, stages: list[str], config: dict[str, Any]) -> 
             "KTO needs responses that were found good or bad: thumbs, ratings or preference pairs on training "
             "prompts. There are none yet."
         )
-    asked = training_rows.asked_of_models(project, training_rows.Policy()).filter(split=Split.TRAIN)
+    asked = training_queries.asked_of_models(project, training_queries.Policy()).filter(split=Split.TRAIN)
     if (sampled := [stage for stage in stages if STAGES[stage].reward]) and not asked.exists():
         raise SnapshotTooSmall(
             f"{sampled[0].upper()} answers training prompts, and there are none. Submit prompts first; "

@@ -7,7 +7,8 @@ from rest_framework.test import APIClient
 
 from feedback.models import Annotation, Assignment, Conversation, Job, Person, PreferencePair, Project, Prompt, Task
 from feedback.selectors import work
-from feedback.selectors.training_rows import Policy, feedback_rows
+from feedback.selectors.training_queries import Policy
+from feedback.selectors.training_rows import feedback_rows
 from feedback.services import queue
 from tests.factories import make_model, write_answers
 

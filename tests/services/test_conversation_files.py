@@ -6,7 +6,8 @@ import pytest
 
 from feedback.models import Annotation, Person, PreferencePair, Project, Task
 from feedback.selectors.conversations import assignment_of
-from feedback.selectors.training_rows import Policy, feedback_rows
+from feedback.selectors.training_queries import Policy
+from feedback.selectors.training_rows import feedback_rows
 from feedback.services import annotations, conversations
 from tests.factories import make_model, write_answers
 from tests.services.test_import import brought_in, rows_of, written

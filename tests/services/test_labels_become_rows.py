@@ -6,7 +6,8 @@ import pytest
 
 from feedback.models import Task
 from feedback.rules.canonical import normal_span
-from feedback.selectors.training_rows import Policy, feedback_rows
+from feedback.selectors.training_queries import Policy
+from feedback.selectors.training_rows import feedback_rows
 from feedback.services import projects, tasks
 from tests.factories import make_annotation, make_prompt, make_prompt_in, make_response, make_snapshot
 

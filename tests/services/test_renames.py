@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.models import Annotation, Draft, Project, Task
 from feedback.rules.renames import Names, renamed
-from feedback.selectors import quality, training_rows, work
+from feedback.selectors import quality, training_queries, training_rows, work
 from feedback.selectors.export_rows import items
 from feedback.services import annotations, projects, queue, renaming, setting_changes, tasks
 from tests.factories import make_prompt, make_response
@@ -101,7 +101,7 @@ def test_exports_and_training_speak_of_the_present_name(project, ada, ben):
     tasks.create_task(prompt=make_prompt(project, "Refund me"), **make)
     annotations.submit(assignment=queue.next_assignment(project=project, annotator=ben), answer={"labels": ["billing"]})
     project = renaming.rename_label(by=ada, project=project, scheme="topic", old="billing", new="payments")
-    rows = [one.row for one in training_rows.feedback_rows(project, training_rows.Policy())]
+    rows = [one.row for one in training_rows.feedback_rows(project, training_queries.Policy())]
     (row,) = [row for row in rows if row["kind"] == "classification"]
     assert (row["labels"], row["classes"]) == (["payments"], ["payments", "other"])
     (item,) = items(project)

@@ -13,7 +13,8 @@ from django.utils import timezone
 from feedback.errors import Conflict, Forbidden, Invalid
 from feedback.models import Annotation, Assignment, Concern, Person, PreferencePair, Project, Review, Task, Verdict
 from feedback.selectors import review_queue, work
-from feedback.selectors.training_rows import Policy, feedback_rows
+from feedback.selectors.training_queries import Policy
+from feedback.selectors.training_rows import feedback_rows
 from feedback.services import annotations, assignments, people, projects, queue, reviews, tasks
 from feedback.services.queue import NoTask
 from tests.factories import PREFERS_A, make_annotation, make_prompt_in, make_task, take

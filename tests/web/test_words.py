@@ -10,7 +10,7 @@ import pytest
 from feedback.formats.markdown import to_html
 from feedback.models import Concern, Job, Kind
 from feedback.selectors import dashboards
-from feedback.selectors.training_rows import Policy
+from feedback.selectors.training_queries import Policy
 from feedback.templatetags import feedback as tags
 from feedback.templatetags import page_words
 from feedback.web.glossary import TERMS
