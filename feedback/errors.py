@@ -7,6 +7,8 @@ import errno
 import math
 from typing import Any
 
+from feedback.rules.sentences import without_paths
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of an OSError: the disk is full, or a quota of it is
 
 
@@ -18,7 +20,7 @@ class DomainError(Exception):
     sentence = "That cannot be done."
 
     def __init__(self, sentence: str | None = None, *, field: str | None = None, **extra: Any) -> None:
-        self.sentence = sentence or self.sentence
+        self.sentence = without_paths(sentence or self.sentence)
         self.field = field
         self.extra = extra
         super().__init__(self.sentence)

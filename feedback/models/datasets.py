@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from feedback.models.base import Row
+from feedback.models.sentences import SentenceLine
 
 
 class DatasetSnapshot(Row):
@@ -36,7 +37,7 @@ class DatasetSnapshot(Row):
     manifest = models.JSONField(default=dict, blank=True)
     manifest_sha256 = models.CharField(max_length=64, blank=True)
     path = models.CharField(max_length=300, blank=True, help_text="Relative to DATA_DIR.")
-    error = models.CharField(max_length=500, blank=True)
+    error = SentenceLine(max_length=500, blank=True)
     frozen_at = models.DateTimeField(null=True, blank=True)
     requested_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from feedback.models.base import Row
+from feedback.models.sentences import SentenceLine, SentenceText
 
 
 class Job(Row):
@@ -66,11 +67,11 @@ class Job(Row):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     step = models.PositiveIntegerField(default=0)
     steps = models.PositiveIntegerField(default=0)
-    progress_text = models.CharField(max_length=300, blank=True)
+    progress_text = SentenceLine(max_length=300, blank=True)
     error_kind = models.CharField(max_length=16, choices=ErrorKind.choices, blank=True)
-    error = models.TextField(blank=True)
-    remedy = models.TextField(blank=True)
-    log_tail = models.TextField(blank=True)
+    error = SentenceText(blank=True)
+    remedy = SentenceText(blank=True)
+    log_tail = SentenceText(blank=True)
     requested_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:

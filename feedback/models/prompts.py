@@ -1,10 +1,13 @@
 """Prompts, conversations, responses, and clients' thumbs on them."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Substr
 
 from feedback.models.base import Row
+from feedback.models.sentences import SentenceLine
 
 # What is still to come. Said with "or", here and in queries: SQLite finds no partial index for a list of states.
 NOT_READY = Q(state="received") | Q(state="screened")
@@ -20,6 +23,38 @@ class Split(models.TextChoices):
 
 
 FROZEN_SPLITS = (Split.TRAIN, Split.SELECTION, Split.TEST)  # those that a snapshot has files of
+
+
+def _external_owner() -> "models.ForeignKey[Any, Any]":
+    return models.ForeignKey(
+        "feedback.Person",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The annotator whose own numbering the external id is from. Empty: the project's.",
+    )
+
+
+def _unique_external_ids(noun: str, numbered: Q = Q()) -> list[models.UniqueConstraint]:  # noqa: B008
+    """An id from outside is unique in the project's own numbering, and in that of each annotator.
+
+    Args:
+        numbered: what keeps rows without an id out of the project's index.
+    """
+    return [
+        models.UniqueConstraint(
+            fields=["project", "external_id"],
+            condition=numbered & Q(external_owner__isnull=True),
+            name=f"one_{noun}_per_external_id",
+        ),
+        models.UniqueConstraint(
+            fields=["external_owner", "project", "external_id"],
+            condition=Q(external_owner__isnull=False),
+            name=f"one_{noun}_per_own_external_id",
+        ),
+    ]
 
 
 class Conversation(Row):
@@ -56,15 +91,7 @@ class Prompt(Row):
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
     source = models.CharField(max_length=100, blank=True)
     external_id = models.CharField(max_length=200, null=True, blank=True)
-    external_owner = models.ForeignKey(
-        "feedback.Person",
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        help_text="The annotator whose own numbering the external id is from. Empty: the project's.",
-    )
+    external_owner = _external_owner()
     body_hash = models.CharField(max_length=64, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     provenance = models.JSONField(
@@ -87,16 +114,7 @@ class Prompt(Row):
             models.Index(fields=["project", "group", "id"], condition=Q(group__gt=""), name="prompt_by_group"),
         ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["project", "external_id"],
-                condition=Q(external_owner__isnull=True),
-                name="one_prompt_per_external_id",
-            ),
-            models.UniqueConstraint(
-                fields=["external_owner", "project", "external_id"],
-                condition=Q(external_owner__isnull=False),
-                name="one_prompt_per_own_external_id",
-            ),
+            *_unique_external_ids("prompt"),
             models.UniqueConstraint(
                 fields=["conversation", "turn"], condition=Q(conversation__isnull=False), name="one_prompt_per_turn"
             ),
@@ -166,19 +184,11 @@ class Response(Row):
     job = models.ForeignKey(
         "feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses", db_index=False
     )
-    error = models.CharField(max_length=500, blank=True)
+    error = SentenceLine(max_length=500, blank=True)
     error_code = models.CharField(max_length=40, blank=True, default="", help_text="Why asking again cannot help.")
     screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, if one looked at it.")
     external_id = models.CharField(max_length=200, null=True, blank=True)
-    external_owner = models.ForeignKey(
-        "feedback.Person",
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        help_text="The annotator whose own numbering the external id is from. Empty: the project's.",
-    )
+    external_owner = _external_owner()
     requested_by = models.ForeignKey(
         "feedback.Person",
         on_delete=models.PROTECT,
@@ -201,16 +211,7 @@ class Response(Row):
             models.Index(fields=["job"], condition=Q(job__isnull=False), name="response_of_job"),
         ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["project", "external_id"],
-                condition=Q(external_id__isnull=False, external_owner__isnull=True),
-                name="one_response_per_external_id",
-            ),
-            models.UniqueConstraint(
-                fields=["external_owner", "project", "external_id"],
-                condition=Q(external_owner__isnull=False),
-                name="one_response_per_own_external_id",
-            ),
+            *_unique_external_ids("response", Q(external_id__isnull=False)),
             models.CheckConstraint(
                 condition=Q(seed__isnull=True) | Q(seed__gte=0), name="response_seed_is_not_negative"
             ),

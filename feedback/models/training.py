@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from feedback.models.base import Row
+from feedback.models.sentences import SentenceLine
 
 
 class Stage(models.TextChoices):
@@ -159,7 +160,7 @@ class RunAlarm(models.Model):
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="alarms")
     step = models.PositiveIntegerField()
     name = models.CharField(max_length=60)
-    text = models.CharField(max_length=500)
+    text = SentenceLine(max_length=500)
 
     class Meta:
         ordering = ["step"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from feedback.models import Event, Person, Project
+from feedback.rules.sentences import without_paths
 
 
 def record(verb: str, row: Any, *, actor: Person | None, project: Project | None = None, **ids: Any) -> None:
@@ -13,5 +14,5 @@ def record(verb: str, row: Any, *, actor: Person | None, project: Project | None
         verb=verb,
         object_type=type(row).__name__,
         object_id=str(row.public_id),
-        data={key: str(value) for key, value in ids.items() if value is not None},
+        data={key: without_paths(str(value)) for key, value in ids.items() if value is not None},
     )

@@ -164,7 +164,7 @@ def fail_response(response: Response, error: str, code: str = "") -> None:
         code: why asking again cannot help, such as context_length_exceeded; empty where it may.
     """
     with transaction.atomic():
-        told = without_paths(error)[:500]
+        told = without_paths(error)[:500]  # scrubbed before it is cut, so that no half of a path stays
         failed = Response.objects.filter(pk=response.pk, state__in=AWAITED)
         if failed.update(state=State.FAILED, error=told, error_code=code):
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))

@@ -26,6 +26,7 @@ from feedback.formats.json_lines import json_line
 from feedback.formats.own_csv import COLUMNS
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project
+from feedback.rules.sentences import without_paths
 from feedback.services import bulk, events, inbox, intake, intake_rows, jobs
 from feedback.services.closing import refuse_when_closed
 
@@ -377,5 +378,6 @@ def _count(told: dict[str, int], why: str) -> None:
 
 def _refusal(record: Record) -> bytes:
     text = record.raw[:KEPT_TEXT].decode(errors="replace")
-    row: dict[str, Any] = {"line": record.line, "field": record.value or "", "error": record.error, "text": text}
+    error = without_paths(record.error)
+    row: dict[str, Any] = {"line": record.line, "field": record.value or "", "error": error, "text": text}
     return json_line(row).encode() + b"\n"

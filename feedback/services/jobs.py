@@ -16,7 +16,7 @@ from django.utils import timezone
 from feedback import queue
 from feedback.errors import InvalidTransition
 from feedback.models import Job, Person, Project
-from feedback.rules.sentences import without_paths
+from feedback.rules.sentences import findings_without_paths
 from feedback.services import events
 
 Status = Job.Status
@@ -88,7 +88,7 @@ def keep(job: Job, result: dict[str, Any]) -> None:
     Raises:
         InvalidTransition: the job is no longer this attempt's, so that the caller's rows must not be written either.
     """
-    if not _mine(job).update(result=result):
+    if not _mine(job).update(result=findings_without_paths(result)):
         raise InvalidTransition("The job is no longer this worker's.")
 
 
@@ -98,11 +98,11 @@ def still_mine(job: Job) -> bool:
 
 def succeed(job: Job, result: dict[str, Any] | None = None) -> None:
     """Raises InvalidTransition when the job is no longer this attempt's."""
-    _finish(job, Status.SUCCEEDED, result=result or {}, progress_text="")
+    _finish(job, Status.SUCCEEDED, result=findings_without_paths(result or {}), progress_text="")
 
 
 def fail(job: Job, kind: str, error: str, remedy: str = "") -> None:
-    _finish(job, Status.FAILED, error_kind=kind, error=without_paths(error), remedy=without_paths(remedy))
+    _finish(job, Status.FAILED, error_kind=kind, error=error, remedy=remedy)
 
 
 def cancelled(job: Job) -> None:
