@@ -87,6 +87,7 @@ def end(*, conversation: Conversation) -> Conversation:
 
 def _say(conversation: Conversation, text: str, *, after: Prompt | None) -> Prompt:
     project = conversation.project
+    refuse_when_closed(project, "messages")
     if project.state != Project.State.OPEN:
         raise ProjectClosed(f"{project.name} is {project.state}; nothing new is said in it.")
     if not text.strip():

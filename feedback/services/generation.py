@@ -192,7 +192,13 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
     pairs = disjoint_pairs(fresh, locked.public_id, len(fresh))
     return [
         tasks.create_task(
-            project=project, by=None, kind=Kind.COMPARISON, prompt=locked, responses=list(pair), arm="random"
+            project=project,
+            by=None,
+            kind=Kind.COMPARISON,
+            prompt=locked,
+            responses=list(pair),
+            arm="random",
+            follows=True,
         )[0]
         for pair in pairs
         if not texts.same(pair[0].text, pair[1].text)

@@ -47,6 +47,7 @@ def create_task(
     arm: str = "given",
     propensity: float = 1.0,
     external_id: str | None = None,
+    follows: bool = False,
 ) -> tuple[Task, bool]:
     """A task from given prompt and responses.
 
@@ -57,6 +58,8 @@ def create_task(
             with a tolerance.
         explanation: why that is right.
         training_round: whether new annotators begin with it, and are told.
+        follows: from responses that were asked for while the project was open. It may have been closed since: what was
+            written is not lost, and the task is given out once the project is open again.
 
     Returns:
         The task, and whether it is new (False: the same external_id and body came before).
@@ -65,7 +68,8 @@ def create_task(
         Invalid: the responses do not fit the kind or the prompt.
         ExternalIdConflict: the external_id exists with another body.
     """
-    refuse_when_closed(project, "tasks")
+    if not follows:
+        refuse_when_closed(project, "tasks")
     _check_prompt(prompt)
     _check_responses(kind, prompt, responses)
     _check_scheme(project, kind, ask or {})

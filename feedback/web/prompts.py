@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
@@ -13,8 +12,8 @@ from feedback.errors import DomainError, Invalid
 from feedback.models import Project, Prompt
 from feedback.selectors import access, browse, health
 from feedback.selectors.access import ADMIN
-from feedback.services import generation, registry
 from feedback.services import prompts as prompt_services
+from feedback.services import registry
 from feedback.web.admin_common import answers_to, same_project
 from feedback.web.admin_forms import NewPromptsForm, PromptFilter, add_error
 from feedback.web.doors import person, project_page, viewer
@@ -112,7 +111,6 @@ def more_responses(request: HttpRequest, project: Project, prompt_id: Any) -> Ht
         count = 0
     if not 1 <= count <= MOST_MORE:
         raise Invalid(f"Ask for 1 to {MOST_MORE} responses.", field="count")
-    with transaction.atomic():
-        generation.request_responses(prompt=found, count=count, by=person(request))
+    prompt_services.want_more(prompt=found, by=person(request), count=count)
     messages.success(request, f"{count} more asked for.")
     return redirect("prompt", project.slug, found.public_id)

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from feedback.errors import ProjectClosed
-from feedback.models import Corpus, Document, Project, Prompt, Response, Task, Thumb
-from feedback.services import conversations, corpora, imports, preferences, projects, prompts, tasks, thumbs
-from tests.factories import bring, make_model, make_prompt, make_response
+from feedback.models import Assignment, Corpus, Document, Project, Prompt, Response, Task, Thumb
+from feedback.services import conversations, corpora, imports, preferences, projects, prompts, queue, tasks, thumbs
+from tests.factories import bring, make_model, make_prompt, make_response, take, write_answers
 from workers.execution import run_job
 
 
@@ -81,3 +81,40 @@ def test_every_other_way_in_is_shut(project, ada, ben):
             way()
             pytest.fail(f"{name} came in")
     assert [model.objects.count() for model in (Prompt, Response, Task, Corpus, Document, Thumb)] == count
+
+
+def test_what_was_asked_for_before_is_written_and_kept_for_the_day_it_opens(project, ada, ben):
+    make_model(project, ada, serve=True)
+    prompt = make_prompt(project, responses_wanted=2)
+    projects.set_state(by=ada, project=project, state="closed")
+    write_answers(prompt, "first", "second")
+    assert list(prompt.responses.order_by("pk").values_list("state", "text")) == [
+        ("ready", "first"),
+        ("ready", "second"),
+    ]
+    (task,) = Task.objects.all()
+    assert task.state == "open"
+    assert not isinstance(queue.next_assignment(project=project, annotator=ben), Assignment)
+    projects.set_state(by=ada, project=project, state="open")
+    assert take(project, ben).task_id == task.pk
+
+
+@pytest.mark.parametrize("texts", [("same", "same"), (None, "second"), (None, None)])
+def test_a_model_that_fails_or_repeats_itself_in_a_closed_project_ends_no_job(project, ada, texts):
+    make_model(project, ada, serve=True)
+    prompt = make_prompt(project, responses_wanted=2)
+    projects.set_state(by=ada, project=project, state="closed")
+    write_answers(prompt, *texts)
+    assert not prompt.responses.exclude(state__in=["ready", "failed"]).exists()
+    assert not Task.objects.exists()
+
+
+def test_a_turn_of_a_talk_that_was_begun_before_is_written(project, ada, ben):
+    make_model(project, ada, serve=True)
+    Project.objects.filter(pk=project.pk).update(kinds=["comparison", "conversation"])
+    turn = conversations.start(project=Project.objects.get(pk=project.pk), person=ben, text="hello")
+    projects.set_state(by=ada, project=project, state="closed")
+    write_answers(turn, "one", "two")
+    assert Task.objects.get().kind == "conversation"
+    with pytest.raises(ProjectClosed, match="takes no messages"):
+        conversations.say(conversation=turn.conversation, text="more")
