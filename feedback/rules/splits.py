@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 NO_SPLIT = "none"  # in no snapshot: it would link two splits
-# Format characters (category Cf: joiners, soft hyphens, direction marks, tags) and variation selectors: what stands in
-# a text without being seen. Pasting from the web brings them.
+# What stands in a text without being seen: format characters (category Cf: joiners, soft hyphens, direction marks,
+# tags), variation selectors, and what Unicode calls ignorable by default, such as Hangul fillers. Pasting from the web
+# brings them.
 INVISIBLE = re.compile(
-    "[\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    "\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "[\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 

@@ -25,6 +25,8 @@ TWINS = [
     ["my parcel never arrived \u2764 today", "my parcel never arrived \u2764\ufe0f today"],
     ["\u0928\u092e\u0938\u094d\u0924\u0947 there", "\u0928\u092e\u0938\u094d\u200d\u0924\u0947 there"],
     ["turn it to 90\u00b0", "turn it to 90\u00b0\U000e0101"],
+    ["reset my router", "reset\u3164 my router", "re\uffa0set my router", "reset my\u034f router"],
+    ["\u1780 is a letter", "\u1780\u17b4 is a letter", "\u1780\u17b5 is a letter"],
 ]  # fmt: skip
 
 
