@@ -3,7 +3,8 @@
 The stage's `prompts` is a JSON Lines file, one prompt a line: `{"prompt": [messages], "id"?: any, "seeds"?: [int]}`.
 `responses.jsonl` has one line for each response: `{"id", "prompt", "text", "tokens", "finish_reason", "seed",
 "sampling", "reward"?, "reward_heads"?, "reward_spread"?}`, in the order of the prompts; rewards are there when a reward
-model is given, those by head when it has several.
+model is given, those by head when it has several. A prompt that cannot be answered, because the template refuses it or
+it fills the context, costs no other prompt its answer: `refused.jsonl` says why, `{"id", "line", "prompt", "reason"}`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from trainer.columns import decode_completion, encode_prompts
 from trainer.context import RunContext, StageResult
 from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested
 from trainer.models import load_policy, load_tokenizer
-from trainer.sampling import Drawn, FinishReason, Listener, draw
+from trainer.sampling import Drawn, FinishReason, Listener, draw, room_for
 from trainer.scoring import joined, load_judge, load_terms, reward_figures
 from trainer.seeds import stable_seed
 from trainer.snapshot import Messages, parse_messages
@@ -206,22 +207,31 @@ def as_messages(prompt: Sequence[Mapping[str, str]]) -> Messages:
 
 @dataclass(frozen=True)
 class Asked:
-    """One response that is wanted: to which prompt of the file, from which seed."""
+    """One response that is wanted: to which prompt of the file, in which line, from which seed."""
 
     id: Any
     prompt: Messages
     seed: int
+    line: int
 
 
 def run(context: RunContext) -> StageResult:
-    """Answer a file of prompts. Started again, it goes on after the last complete chunk."""
+    """Answer a file of prompts. Started again, it goes on after the last complete chunk.
+
+    Raises:
+        DataUnusable: none of them can be answered.
+    """
     config = context.config
-    asked = list(read_prompts(context.inputs["prompts"], config.responses, context.seed))
+    wanted = list(read_prompts(context.inputs["prompts"], config.responses, context.seed))
     context.report.state("loading the base model")
     generator = Generator(context.inputs["base_model"])
     reward_path = context.inputs.get("reward_model")
     reward = load_judge(reward_path, generator.tokenizer) if reward_path else None
     draw_all = drawing(context, generator)
+    asked, encoded, refused = answerable(generator, wanted)
+    if not asked:
+        name, first = context.inputs["prompts"].name, refused[0]
+        raise DataUnusable(f"No prompt of {name} can be answered. Line {first['line']}: {first['reason']}")
 
     chunk = 8 * config.batch_size
     parts = [asked[start : start + chunk] for start in range(0, len(asked), chunk)]
@@ -234,7 +244,7 @@ def run(context: RunContext) -> StageResult:
             continue
         if context.should_stop():
             raise StopRequested
-        ids = encode_prompts(generator.tokenizer, [one.prompt for one in part])
+        ids = encoded[number * chunk : number * chunk + len(part)]
         drawn = draw_all(ids, [one.seed for one in part])
         figures: list[dict[str, Any]] = [{}] * len(part)
         if reward is not None:
@@ -249,6 +259,8 @@ def run(context: RunContext) -> StageResult:
         context.report.metrics(number + 1, len(parts), {"responses": len(done)})
     if context.report.path is not None:
         write_lines(context.folder / "responses.jsonl", done)
+        if refused:
+            write_lines(context.folder / "refused.jsonl", refused)
     for path in context.checkpoints.glob("responses-*.jsonl"):
         path.unlink()
     tokens = [row["tokens"] for row in done]
@@ -258,12 +270,33 @@ def run(context: RunContext) -> StageResult:
         "length": sum(tokens) / len(done),
         "eos_rate": sum(row["finish_reason"] == "stop" for row in done) / len(done),
     }
+    if refused:
+        metrics["refused"] = len(refused)
     for name in ("reward", "reward_spread"):
         if name in done[0]:
             metrics[name] = sum(row[name] for row in done) / len(done)
     if config.best_of > 1:
         metrics["best_of_kl"] = kl_of_best(config.best_of)
     return StageResult(metrics=metrics)
+
+
+def answerable(
+    generator: Generator, wanted: Sequence[Asked]
+) -> tuple[list[Asked], list[list[int]], list[dict[str, Any]]]:
+    """Those of `wanted` that can be answered, token ids of their prompts, and a line of refused.jsonl for each prompt
+    that cannot."""
+    by_line = {one.line: one for one in wanted}  # several responses may be wanted to one prompt
+    encoded: dict[int, list[int]] = {}
+    refused: list[dict[str, Any]] = []
+    for line, one in by_line.items():
+        try:
+            [ids] = encode_prompts(generator.tokenizer, [one.prompt])
+            room_for(generator.model, [len(ids)], 1)
+            encoded[line] = ids
+        except DataUnusable as error:
+            refused.append({"id": one.id, "line": line, "prompt": list(one.prompt), "reason": error.message})
+    asked = [one for one in wanted if one.line in encoded]
+    return asked, [encoded[one.line] for one in asked], refused
 
 
 def drawing(context: RunContext, generator: Generator) -> Callable[[list[list[int]], list[int]], list[Drawn]]:
@@ -325,7 +358,7 @@ def read_prompts(path: Path, responses: int, seed: int) -> Iterator[Asked]:
                 raise SnapshotCorrupt(f"{where} is not a prompt: {error!r}.") from error
             found = True
             for value in seeds or [stable_seed(seed, "generate", name, k) for k in range(responses)]:
-                yield Asked(name, messages, value)
+                yield Asked(name, messages, value, number)
     if not found:
         raise DataUnusable(f"{path.name} holds no prompt.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -238,6 +239,50 @@ def test_the_stage_goes_on_after_a_stop(
     assert responses(broken) == responses(whole)
     assert responses(broken)[0]["prompt"][0]["content"] == "Sky\u2028or\u2029not\u0085?"
     assert not set("\u0085\u2028\u2029") & set((broken / "responses.jsonl").read_text())
+
+
+SYSTEM, HELLO = {"role": "system", "content": "be nice"}, {"role": "user", "content": "hello"}
+
+
+@pytest.fixture(scope="module")
+def strict_folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose template takes no system message and wants roles to alternate, as Gemma's does."""
+    folder = Path(shutil.copytree(base_folder, tmp_path_factory.mktemp("strict") / "model"))
+    template = folder / "chat_template.jinja"
+    template.write_text(
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate') }}{% endif %}{% endfor %}" + template.read_text()
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ([SYSTEM, HELLO], "System role not supported"),
+        ([HELLO, {**HELLO, "content": "hello?"}], "Conversation roles must alternate"),
+        ([{**HELLO, "content": "long " * 200}], "leaves no room in a context of 64"),
+    ],
+    ids=["system", "two in a row", "too long"],
+)
+def test_a_prompt_that_cannot_be_answered_costs_no_other_its_answer(
+    bad: list[Any], reason: str, make_run: MakeRun, run_here: RunHere, strict_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "prompts.jsonl"
+    lines = [{"id": "a", "prompt": [HELLO]}, {"id": "b", "prompt": bad}, {"id": "c", "prompt": [HELLO]}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = {"max_new_tokens": 3, "responses": 2}
+    folder = make_run("generate", {"base_model": strict_folder, "prompts": path}, config)
+    made = run_here(folder)
+    assert (made["metrics"]["responses"], made["metrics"]["refused"]) == (4, 1)
+    assert [row["id"] for row in responses(folder)] == ["a", "a", "c", "c"]
+    (refused,) = [json.loads(line) for line in (folder / "refused.jsonl").read_text().splitlines()]
+    assert (refused["id"], refused["line"], refused["prompt"]) == ("b", 2, bad)
+    assert reason in refused["reason"]
+    path.write_text(json.dumps(lines[1]) + "\n")
+    with pytest.raises(DataUnusable, match=r"No prompt of prompts\.jsonl can be answered\. Line 1: "):
+        run_here(make_run("generate", {"base_model": strict_folder, "prompts": path}, config, name="all"))
 
 
 def test_a_broken_file_of_prompts_is_named_by_line(make_run: MakeRun, base_folder: Path, tmp_path: Path) -> None:
