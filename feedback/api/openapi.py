@@ -52,6 +52,11 @@ class Schema(AutoSchema):
             return list(given)
         return [*given, KEY_REQUIRED if getattr(self.view, "needs_key", False) else KEY]
 
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        """Fields that a request does not document are refused, and the schema says so."""
+        described = super()._map_basic_serializer(serializer, direction)
+        return described | {"additionalProperties": False} if direction == "request" else described
+
     def _get_paginator(self) -> Any:
         """Only lists that are read come in pages."""
         return super()._get_paginator() if self.method == "GET" else None

@@ -56,6 +56,32 @@ def test_every_door_refuses_a_field_and_a_parameter_that_it_does_not_know(client
     assert walked == len(operations()) > 120
 
 
+def test_the_schema_says_that_no_other_field_is_taken():
+    """So that generated clients and editors find a misspelled field before it is sent."""
+    schemas = document["components"]["schemas"]
+    bodies = [content["schema"] for _, _, operation in operations() for content in contents(operation)]
+    walked, open_ones = set(), []
+    while bodies:
+        described = bodies.pop()
+        name = described.get("$ref", "").rsplit("/", 1)[-1]
+        if name in walked:
+            continue
+        if name:
+            walked.add(name)
+            described = schemas[name]
+        if described.get("properties") and described.get("additionalProperties") is not False:
+            open_ones.append(name or described)
+        bodies += [*described.get("properties", {}).values(), *described.get("oneOf", []), *described.get("allOf", [])]
+        bodies += [described["items"]] if "items" in described else []
+    assert open_ones == []
+    assert len(walked) > 60
+    assert "additionalProperties" not in schemas["Prompt"], "replies may grow"
+
+
+def contents(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(operation.get("requestBody", {}).get("content", {}).values())
+
+
 @pytest.mark.parametrize(
     "path, body, attr, meant",
     [
