@@ -12,6 +12,7 @@ from feedback.api.doors import Door
 from feedback.api.fields import ObjectField, PersonBriefSerializer
 from feedback.errors import NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Project
+from feedback.rules import dimensions
 from feedback.selectors import access, members
 from feedback.services import projects, renaming, training_round
 
@@ -26,7 +27,10 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
     )
     label_scheme = ObjectField(required=False)
     dimensions = serializers.ListField(
-        child=serializers.CharField(max_length=60), max_length=12, required=False, help_text="Asked per comparison."
+        child=serializers.CharField(max_length=dimensions.MOST_CHARACTERS),
+        max_length=dimensions.MOST,
+        required=False,
+        help_text="Asked per comparison.",
     )
     asks_reason = serializers.BooleanField(required=False)
     completions_make_tasks = serializers.BooleanField(

@@ -8,7 +8,7 @@ from django.db.models import Max
 
 from feedback.errors import Conflict, Forbidden, Invalid, NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
-from feedback.rules import policies, queue_policy, schemes
+from feedback.rules import dimensions, policies, queue_policy, schemes
 from feedback.rules.known_names import unknown_name
 from feedback.selectors.training_queries import Policy
 from feedback.services import events, leaving, setting_changes
@@ -199,6 +199,11 @@ def _check(settings: dict[str, Any], project: Project | None = None) -> None:
             schemes.check_all(settings["label_scheme"])
         except schemes.InvalidScheme as error:
             raise Invalid(error.sentence, field=".".join(filter(None, ("label_scheme", error.field)))) from None
+    if "dimensions" in settings:
+        try:
+            dimensions.check(settings["dimensions"])
+        except dimensions.InvalidDimensions as error:
+            raise Invalid(error.sentence, field="dimensions") from None
     try:
         if "sampling" in settings:
             policies.check_sampling(settings["sampling"], kept=project.sampling if project else ())

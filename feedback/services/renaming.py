@@ -6,11 +6,9 @@ from django.db import transaction
 
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.models import Person, Project
-from feedback.rules import renames, schemes
+from feedback.rules import dimensions, renames, schemes
 from feedback.rules.known_names import unknown_name
 from feedback.services import events
-
-MOST_CHARACTERS = 60  # of a dimension's name
 
 
 def rename_label(*, by: Person, project: Project, scheme: str, old: str, new: str) -> Project:
@@ -47,8 +45,10 @@ def rename_dimension(*, by: Person, project: Project, old: str, new: str) -> Pro
     """
     with transaction.atomic():
         locked = Project.objects.select_for_update().get(pk=project.pk)
-        if not new.strip() or len(new) > MOST_CHARACTERS:
-            raise Invalid(f"A dimension's name has 1 to {MOST_CHARACTERS} characters.", field="to")
+        if wrong := dimensions.fault(new):
+            raise Invalid(wrong, field="to")
+        if twin := next((name for name in locked.dimensions if name != old and dimensions.alike(name, new)), None):
+            raise Conflict(f"There is a dimension {twin!r} already, and two are never merged.", field="to")
         aliases = _renamed(locked.dimensions, locked.renames.get("dimensions", {}), old, new, "dimension")
         locked.dimensions = [new if name == old else name for name in locked.dimensions]
         locked.renames = locked.renames | {"dimensions": aliases}

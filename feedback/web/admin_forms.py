@@ -61,9 +61,7 @@ class CommaList(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
     def run_validators(self, value: Any) -> None:
-        for word in value:
-            if len(word) > 40:
-                raise forms.ValidationError("A word may have 40 characters.")
+        return None
 
 
 class JSONObject(forms.CharField):
@@ -109,9 +107,6 @@ class ProjectForm(PageForm):
     )
     responses_per_prompt = forms.IntegerField(
         label="Responses per prompt", min_value=2, max_value=9, help_text="Generated for each prompt submitted here."
-    )
-    dimensions = CommaList(
-        required=False, help_text="Asked beside the overall choice, with commas between: helpful, truthful, harmless."
     )
     asks_reason = forms.BooleanField(label="Ask why", required=False, help_text="A few words with every answer.")
     number_sends = forms.BooleanField(
@@ -181,6 +176,9 @@ class ProjectForm(PageForm):
 
 
 class NewProjectForm(ProjectForm):
+    dimensions = CommaList(
+        required=False, help_text="Asked beside the overall choice, with commas between: helpful, truthful, harmless."
+    )
     slug = forms.SlugField(
         label="Short name", max_length=60, help_text="In its address, for ever: small letters, digits, hyphens."
     )

@@ -7,6 +7,7 @@ from django.forms import formset_factory
 
 from feedback.rules import schemes
 from feedback.web.admin_forms import PageForm
+from feedback.web.named_rows import NamedRow
 
 KINDS = [
     ("classification", "Classification: labels for the whole text"),
@@ -46,7 +47,7 @@ class NewSchemeForm(SchemeForm):
         return name
 
 
-class LabelForm(PageForm):
+class LabelForm(NamedRow):
     """One label; a row without a name is none.
 
     Attributes:
@@ -74,10 +75,11 @@ class LabelForm(PageForm):
 
     @staticmethod
     def values_of(label: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in label.items() if key != "mark"} | (label.get("mark") or {})
+        values = {key: value for key, value in label.items() if key != "mark"} | (label.get("mark") or {})
+        return values | {"was": label["name"]}
 
     def label(self) -> dict[str, Any]:
-        values = {key: value for key, value in self.cleaned_data.items() if value}
+        values = {key: value for key, value in self.cleaned_data.items() if value and key != "was"}
         mark = {key: values.pop(key) for key in ("colour", "underline", "badge") if key in values}
         return values | ({"mark": mark} if mark else {})
 

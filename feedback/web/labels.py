@@ -15,6 +15,7 @@ from feedback.rules import schemes
 from feedback.selectors.access import ADMIN
 from feedback.services import projects as project_services
 from feedback.services import renaming, setting_changes
+from feedback.web import named_rows
 from feedback.web.doors import person, project_page
 from feedback.web.label_forms import LabelForm, LabelRows, NewSchemeForm, SchemeForm
 
@@ -65,7 +66,7 @@ def _edit(
     for row in rows.forms:
         row.earlier = _earlier_names(project, name, row.initial.get("name", ""))
     if request.method == "POST" and form.is_valid() and rows.is_valid():
-        filled = [row for row in rows.forms if row.cleaned_data.get("name")]
+        filled = named_rows.filled(rows.forms)
         called = name or form.cleaned_data["name"]
         try:
             if not name and called in project.label_scheme:
@@ -90,12 +91,9 @@ def _earlier_names(project: Project, scheme: str, label: str) -> list[str]:
 
 
 def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[Any]) -> None:
-    """A row whose name was changed is the same label under another name, unless it is another label's by now."""
     names = [label["name"] for label in project.label_scheme.get(scheme, {}).get("labels", [])]
-    for row in rows:
-        old, new = row.initial.get("name"), row.cleaned_data["name"]
-        if old and new not in names:
-            renaming.rename_label(by=person(request), project=project, scheme=scheme, old=old, new=new)
+    for old, new in named_rows.renamed(rows, names):
+        renaming.rename_label(by=person(request), project=project, scheme=scheme, old=old, new=new)
 
 
 def _add_error(form: SchemeForm, filled: list[Any], error: DomainError, name: str) -> None:

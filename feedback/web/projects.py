@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
@@ -13,11 +14,13 @@ from feedback.errors import DomainError, Forbidden, NotFound
 from feedback.models import Membership, Person, Project
 from feedback.selectors import members as member_selectors
 from feedback.selectors.access import ADMIN, projects_for
-from feedback.services import people
+from feedback.services import people, renaming
 from feedback.services import projects as project_services
 from feedback.services.generation import DEFAULT_SAMPLING
+from feedback.web import named_rows
 from feedback.web.admin_forms import GuidelinesForm, MemberForm, NewPersonForm, NewProjectForm, ProjectForm, add_error
 from feedback.web.doors import person, project_page, viewer
+from feedback.web.named_rows import DimensionRows
 
 STATE_WORDS = {
     Project.State.OPEN: "Tasks are given out.",
@@ -59,21 +62,37 @@ def new(request: HttpRequest) -> HttpResponse:
 @project_page(ADMIN)
 def settings(request: HttpRequest, project: Project) -> HttpResponse:
     form = ProjectForm(request.POST or None, initial=ProjectForm.values_of(project, DEFAULT_SAMPLING))
-    if request.method == "POST" and form.is_valid():
+    rows = DimensionRows(
+        request.POST or None,
+        initial=[{"name": name, "was": name} for name in project.dimensions],
+        prefix="dimension",
+    )
+    if request.method == "POST" and form.is_valid() and rows.is_valid():
         try:
-            project_services.update_project(by=person(request), project=project, **form.changes(project))
+            _save(request, project, form.changes(project), named_rows.filled(rows.forms))
         except DomainError as error:
             add_error(form, error)
         else:
             messages.success(request, "Saved. What was asked before keeps the settings it was asked under.")
             return redirect("project", project.slug)
+    wrong = bool(form.errors) or (request.method == "POST" and not rows.is_valid())
     context = {
         "project": project,
         "form": form,
+        "dimension_rows": rows,
         "states": [(state, Project.State(state).label, STATE_WORDS[Project.State(state)]) for state in Project.State],
         "state_words": STATE_WORDS[Project.State(project.state)],
     }
-    return render(request, "feedback/projects/settings.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/projects/settings.html", context, status=422 if wrong else 200)
+
+
+def _save(request: HttpRequest, project: Project, changes: dict[str, Any], rows: list[Any]) -> None:
+    """The settings, and dimensions by rows: one whose name was changed is renamed, so that answers follow."""
+    with transaction.atomic():
+        for old, new in named_rows.renamed(rows, project.dimensions):
+            renaming.rename_dimension(by=person(request), project=project, old=old, new=new)
+        names = [row.cleaned_data["name"] for row in rows]
+        project_services.update_project(by=person(request), project=project, **changes, dimensions=names)
 
 
 @require_POST

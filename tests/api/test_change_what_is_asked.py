@@ -78,12 +78,71 @@ def test_the_page_renames_too_and_lists_gold_that_no_longer_fits(asked, ada, sig
     )
     browser = signed_in(ada)
     row = {"label-TOTAL_FORMS": 2, "label-INITIAL_FORMS": 2, "title": "Topic", "kind": "classification"}
-    row |= {"label-0-name": "payments", "label-1-name": "other"}
+    row |= {"label-0-was": "billing", "label-0-name": "payments", "label-1-was": "other", "label-1-name": "other"}
     assert browser.post("/p/desk/project/labels/topic/", row).status_code == 302
     project = Project.objects.get(pk=asked.pk)
     assert project.renames == {"labels": {"topic": {"billing": "payments"}}}
     assert "Gold tasks set aside" not in browser.get("/p/desk/project/labels/").content.decode()
-    row |= {"label-0-name": ""}
+    again = browser.post("/p/desk/project/labels/topic/", row)
+    assert again.status_code == 422, "the page is from before the label was renamed"
+    assert "Somebody else has renamed or removed" in again.content.decode()
+    row |= {"label-0-was": "payments", "label-0-name": ""}
     assert browser.post("/p/desk/project/labels/topic/", row).status_code == 302
     assert "Gold tasks set aside" in browser.get("/p/desk/project/labels/").content.decode()
     assert Task.objects.get(kind="classification").state == "aside"
+
+
+SETTINGS = {
+    "name": "Desk", "kinds": ["comparison", "classification", "rating"], "annotations_per_task": "2",
+    "responses_per_prompt": "2", "temperature": "1", "top_p": "1", "max_new_tokens": "64", "preset": "tiny",
+}  # fmt: skip
+
+
+def with_dimensions(*rows):
+    """The settings as the page sends them: (name as it was shown, name now)."""
+    told = SETTINGS | {"dimension-TOTAL_FORMS": len(rows), "dimension-INITIAL_FORMS": len(rows)}
+    for place, (was, name) in enumerate(rows):
+        told |= {f"dimension-{place}-was": was, f"dimension-{place}-name": name}
+    return told
+
+
+def test_the_page_renames_dimensions_as_it_does_labels(asked, ada, signed_in):
+    browser = signed_in(ada)
+    shown = browser.get("/p/desk/project/").content.decode()
+    assert 'name="dimension-0-was" value="truthful"' in shown and 'name="dimension-0-name" value="truthful"' in shown
+    Task.objects.filter(kind="rating").update(gold={"ratings": {"truthful": 5}})
+    assert browser.post("/p/desk/project/", with_dimensions(("truthful", "true, or not"))).status_code == 302
+    project = Project.objects.get(pk=asked.pk)
+    assert (project.dimensions, project.renames["dimensions"]) == (["true, or not"], {"truthful": "true, or not"})
+    assert project.names.right({"ratings": {"true, or not": 5}}, Task.objects.get(kind="rating").gold)
+    more = with_dimensions(("", "kind"), ("true, or not", "true, or not"))
+    assert browser.post("/p/desk/project/", more).status_code == 302
+    project.refresh_from_db()
+    assert (project.dimensions, set(project.renames["dimensions"])) == (["kind", "true, or not"], {"truthful"})
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([("truthful", "")], "Open tasks need the dimension truthful. Withdraw them first."),
+        ([("honest", "true")], "Somebody else has renamed or removed &#x27;honest&#x27; since."),
+        ([("truthful", "truthful"), ("", "Truthful")], "are the same name. Leave one of them out."),
+        ([("truthful", "truthful"), ("", "two\nlines")], "A dimension&#x27;s name is one line"),
+    ],
+)
+def test_the_page_refuses_dimensions_in_words_and_changes_nothing(asked, ada, signed_in, rows, sentence):
+    reply = signed_in(ada).post("/p/desk/project/", with_dimensions(*rows))
+    assert (reply.status_code, sentence in reply.content.decode()) == (422, True)
+    project = Project.objects.get(pk=asked.pk)
+    assert (project.dimensions, project.name, project.renames) == (["truthful"], "Support desk", {})
+
+
+TWINS = [["a", "a"], ["a", "A"], ["caf\u00e9", "cafe\u0301"], ["a\nb"], ["a\u2028b"], ["x" * 61], ["x"] * 13, [" "]]
+
+
+@pytest.mark.parametrize("names", TWINS, ids=range(len(TWINS)))
+def test_names_that_nobody_could_tell_apart_are_no_dimensions(project, ada, client_for, names):
+    assert client_for(ada).patch(URL, {"dimensions": names}).status_code == 400
+    assert Project.objects.get(pk=project.pk).dimensions == ["truthful"]
+    to = client_for(ada).post(f"{URL}rename/", {"dimension": "truthful", "to": names[0]})
+    assert to.status_code == (200 if names[0] in ("a", "x", "caf\u00e9") else 400)

@@ -46,7 +46,11 @@ SETTINGS = {
     "kinds": ["comparison"],
     "annotations_per_task": 3,
     "responses_per_prompt": 2,
-    "dimensions": "helpful, truthful",
+    "dimensions": "helpful, truthful",  # a new project's
+    "dimension-TOTAL_FORMS": "2",
+    "dimension-INITIAL_FORMS": "0",
+    "dimension-0-name": "helpful",
+    "dimension-1-name": "truthful",
     "number_sends": "on",
     "temperature": "0.8",
     "top_p": "1",

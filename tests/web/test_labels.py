@@ -90,8 +90,9 @@ def test_a_changed_name_is_a_rename_and_the_page_shows_the_earlier_one(admin: Cl
     admin.post(f"{LABELS}new/", form({"name": "glad"}, {"name": "sad"}))
     page = admin.get(f"{LABELS}mood/").content.decode()
     assert "To rename a label, change its name in data" in page and "Earlier name" not in page
-    for name in ("happy", "cheerful"):
-        assert admin.post(f"{LABELS}mood/", form({"name": name}, {"name": "sad"})).status_code == 302
+    for was, name in (("glad", "happy"), ("happy", "cheerful")):
+        rows = form({"was": was, "name": name}, {"was": "sad", "name": "sad"})
+        assert admin.post(f"{LABELS}mood/", rows).status_code == 302
     page = admin.get(f"{LABELS}mood/").content.decode()
     shown = page.split("Earlier names: ")[1].split("</p>")[0]
     assert shown == "<code>glad</code>, <code>happy</code>"
