@@ -8,7 +8,7 @@ from typing import Any
 
 from feedback.rules.kinds.question import InvalidAnswer, Question, letter, only, reason, response
 from feedback.rules.preference import OUTCOMES, STRENGTH_NAMES, Preference
-from feedback.rules.texts import twins
+from feedback.rules.texts import twins, twins_sentence
 
 
 def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
         if not isinstance(strength, int) or isinstance(strength, bool) or strength not in STRENGTH_NAMES:
             raise InvalidAnswer("strength", f"It must be 0, 1, 2 or 3 (negligible to strong); got {strength!r}.")
         if alike(question):
-            raise InvalidAnswer("choice", "Both are the same, word for word. Say so, or that both are bad.")
+            raise InvalidAnswer("choice", f"{twins_sentence((0, 1))} Say so, or that both are bad.")
         payload |= {"chosen": chosen, "rejected": next(r for r in question.shown if r != chosen), "strength": strength}
     elif answer.get("choice") is not None:
         raise InvalidAnswer("choice", f"A {outcome} names no choice.")
