@@ -3,7 +3,8 @@
 A field named prompt or instruction is the prompt. Fields that give it context belong to it; those that are notes on
 the record are kept beside; the others are responses, in their order. A ranking names the fields that it ranks, and
 then only these are responses. Of the questions, a ranking of field names, a label that is a field's name, a rating and
-a text are understood. A response that was discarded, or not submitted yet, is no annotation.
+a text are understood. A response that was discarded, or not submitted yet, is no annotation, and a record that was
+discarded is no task.
 """
 
 from collections.abc import Iterator
@@ -35,11 +36,14 @@ KEY = provenance.ARGILLA
 PROMPTS = ("prompt", "instruction", "question", "messages", "chat")
 CONTEXT = ("context", "source", "document", "passage", "background", "article", "input")
 ASIDE = ("reference", "metadata", "id", "expected", "target", "category", "topic", "language", "title")
-SUBMITTED = "submitted"
+SUBMITTED, DISCARDED = "submitted", "discarded"
 
 
 def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     given = an_object(row)
+    if _status(given) == DISCARDED:
+        yield LeftOut("a record that was discarded")
+        return
     fields = need(given, "fields", dict)
     prompt = next((name for name in PROMPTS if fields.get(name) is not None), None)
     if prompt is None:
@@ -61,7 +65,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     if answered:
         kept["question"] = answered[0]
         for place, one in enumerate(told):
-            if an_object(one).get("status") not in (None, SUBMITTED):
+            if _status(an_object(one)) not in ("", SUBMITTED):
                 left_out.append(one)
                 continue
             where = f"responses.{answered[0]}[{place}]"
@@ -116,6 +120,11 @@ def _named(texts: Row, told: list[Any]) -> list[str]:
         return [name for name in texts if name in ranked]
     chosen = {response["value"] for response in told if isinstance(response, dict) and _is_text(response.get("value"))}
     return [name for name in texts if name in chosen or name.lower() not in (*CONTEXT, *ASIDE)]
+
+
+def _status(told: Row) -> str:
+    """What a record or a response says of itself; clients write it in small letters or in capitals."""
+    return str(told.get("status") or "").casefold()
 
 
 def _is_text(value: Any) -> bool:

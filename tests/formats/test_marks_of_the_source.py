@@ -109,6 +109,24 @@ class TestArgilla:
         assert [said.annotator for said in item.answers] == ["u3", "u4"]
         assert why("argilla", row) == ["a response whose status is discarded", "a response whose status is draft"]
 
+    @pytest.mark.parametrize("status", ["Discarded", "DRAFT", "pending", "in review"])
+    def test_whatever_is_not_submitted_does_not_count(self, status: str) -> None:
+        told = [
+            {"value": "b", "user_id": "u1", "status": status},
+            {"value": "a", "user_id": "u2", "status": "SUBMITTED"},
+        ]
+        row = {"fields": {"prompt": "Best pet?", "a": "Dog", "b": "Stone"}, "responses": {"pref": told}}
+        (item,) = items_of("argilla", row)
+        assert [said.annotator for said in item.answers] == ["u2"]
+        assert why("argilla", row) == [f"a response whose status is {status}"]
+
+    @pytest.mark.parametrize("status", ["discarded", "Discarded"])
+    def test_a_record_that_was_discarded_brings_nothing(self, status: str) -> None:
+        told = [{"value": "b", "user_id": "u1", "status": "submitted"}]
+        fields = {"prompt": "Best pet?", "a": "Dog", "b": "Stone"}
+        row = {"fields": fields, "responses": {"pref": told}, "status": status}
+        assert (items_of("argilla", row), why("argilla", row)) == ([], ["a record that was discarded"])
+
     def test_when_nothing_was_submitted_the_task_is_open(self) -> None:
         told = [{"value": "b", "user_id": "u1", "status": "discarded"}]
         row = {"fields": {"prompt": "Best pet?", "a": "Dog", "b": "Stone"}, "responses": {"pref": told}}
