@@ -22,8 +22,8 @@ test-training: TESTS = pytest tests/trainer
 PART_TARGETS := $(PARTS:%=test-%)
 .PHONY: $(PART_TARGETS)
 
-test: $(VENV)/tests.stamp browser lint  ## all tests, in two lanes at once
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS)
+test: $(VENV)/tests.stamp browser  ## lint and all tests, in two lanes at once
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS) lint
 
 $(PART_TARGETS): $(VENV)/tests.stamp
 	@echo "== $@ began"; $(QUIET_MATH) $(RUN) -m $(TESTS) --durations=10 >$(VENV)/$@.log 2>&1; ended=$$?; \

@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     it as RERUN, and that is looked into.
     """
     for item in items:
-        if {"services", "selectors", "api"} & set(item.path.parts):
+        if {"services", "selectors", "api"} & set(item.path.parts) and not item.get_closest_marker("one_database"):
             item.add_marker(pytest.mark.database)
         if "browser" in item.path.parts or item.path.name in MANY_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -17,7 +17,7 @@ from tests.house import ROOT, House, house, wait_until
 TASKS, WANTED = 120, 2
 STAGES = ["tokenizer", "pretrain", "sft", "reward", "ppo"]
 # Long enough that a fast machine is still in the middle of it when the second process is killed.
-PPO = {"iterations": 120, "rollout_batch": 16, "checkpoint_steps": 2, "evaluate_every": 40, "max_new_tokens": 24}
+PPO = {"iterations": 60, "rollout_batch": 16, "checkpoint_steps": 2, "evaluate_every": 20, "max_new_tokens": 24}
 
 
 def test_kill_everything(tmp_path: Path) -> None:

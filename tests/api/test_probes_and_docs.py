@@ -62,6 +62,7 @@ class TestMetrics:
         assert len(reply.content) < 20_000
 
 
+@pytest.mark.one_database
 class TestDocs:
     def test_the_page_has_no_inline_script_or_style(self, client):
         reply = client.get("/api/docs/")
@@ -137,6 +138,7 @@ class TestDocs:
                 assert ("Idempotency-Key" in names) == (method == "post"), path
 
 
+@pytest.mark.one_database
 class TestOutsideOfViews:
     @pytest.mark.parametrize("path", ["/api/nothing", "/api/v1/nothing/", "/api/v1/prompts/not-a-uuid/"])
     def test_an_unknown_path_is_json(self, client, path):
@@ -167,6 +169,7 @@ class TestOutsideOfViews:
         assert "secret" not in reply.content.decode()
 
 
+@pytest.mark.one_database
 class TestBrokenBodies:
     @pytest.mark.parametrize(
         "body",

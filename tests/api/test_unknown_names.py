@@ -8,6 +8,7 @@ from feedback.models import Job, Project, Prompt, Response
 from tests.api.contract import document, row_of
 from tests.factories import make_prompt
 
+pytestmark = pytest.mark.one_database
 NONSENSE = "nonsense_name"
 
 
