@@ -3,6 +3,7 @@
 The snapshot that it looks at is frozen first, so that the chain which is started from it trains on exactly that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db import transaction
 from feedback import queue
 from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
 from feedback.models import Chain, Corpus, DatasetSnapshot, Job, ModelVersion, Person, Project
+from feedback.rules.preflight import OVERRIDABLE
 from feedback.rules.stages import ON_TEXTS, STAGES
 from feedback.selectors import guard_models
 from feedback.services import events, jobs, starting, training
@@ -41,6 +43,7 @@ def request_preflight(
     ignore_findings: list[str] | None = None,
 ) -> Job:
     """A job that looks at a chain as `training.start_chain` would start it; arguments and refusals are the same."""
+    starting.refuse_unknown_findings(ignore_findings or [])
     stages, config, texts = starting.settled(
         project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
     )
@@ -99,18 +102,24 @@ def _plan(
     return plan
 
 
-def start(*, by: Person, job: Job) -> Chain:
+def start(*, by: Person, job: Job, ignore_findings: Sequence[str] = ()) -> Chain:
     """The chain that was looked at, on the snapshot that was looked at.
 
+    Args:
+        ignore_findings: names of findings that do not block it, beside those named when the preflight was requested.
+
     Raises:
+        Invalid: no finding has such a name.
         InvalidTransition: the job is no preflight that has ended well.
         PreflightBlocks: something it found would waste the run; the sentence says what.
     """
     if job.kind != Job.Kind.PREFLIGHT or job.status != Job.Status.SUCCEEDED:
         raise InvalidTransition("Nothing was looked at yet. Wait for the preflight, or look again.")
-    if blocking := blocks(job):
-        raise PreflightBlocks(" ".join(blocking))
+    starting.refuse_unknown_findings(ignore_findings)
     told, project = job.payload, job.project
+    ignored = sorted({*told.get("ignore", []), *ignore_findings})
+    if blocking_ones := blocking(job.result.get("stages", []), ignored):
+        raise PreflightBlocks(" ".join(_sentences(blocking_ones)))
     if project is None:
         raise Invalid("It belongs to no project.")
     return training.start_chain(
@@ -124,14 +133,23 @@ def start(*, by: Person, job: Job) -> Chain:
         texts=told["texts"],
         corpus_snapshot=_snapshot(project, told["read"]),
         promote=told["promote"],
-        ignore_findings=told.get("ignore", []),
+        ignore_findings=ignored,
         looked_at=True,
     )
 
 
 def blocks(job: Job) -> list[str]:
     """Sentences of all that blocks the chain, by stage."""
-    found = blocking(job.result.get("stages", []), job.payload.get("ignore", []))
+    return _sentences(blocking(job.result.get("stages", []), job.payload.get("ignore", [])))
+
+
+def overridable(job: Job) -> dict[str, str]:
+    """Name and description of what blocks the chain, if a person may override all of it; otherwise nothing."""
+    names = {finding["name"] for _, finding in blocking(job.result.get("stages", []), job.payload.get("ignore", []))}
+    return {name: OVERRIDABLE[name] for name in sorted(names)} if names <= set(OVERRIDABLE) else {}
+
+
+def _sentences(found: list[tuple[str, dict[str, Any]]]) -> list[str]:
     return [f"{stage}: {finding['sentence']} {finding['remedy']}" for stage, finding in found]
 
 

@@ -1,5 +1,6 @@
 """What the stages of a chain start from: models, rows and texts, and what to say when they are not there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ from feedback.models import (
 )
 from feedback.rules import policies
 from feedback.rules import stages as rules
+from feedback.rules.known_names import unknown_name
+from feedback.rules.preflight import BLOCKING
 from feedback.rules.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
 from feedback.selectors import guard_models, training_queries
 from feedback.services import registry, snapshots
@@ -61,6 +64,16 @@ def settled(
     texts = CORPUS if corpus is not None else texts_from(project, stages, texts)
     check(project, stages, base_model=base_model, snapshot=snapshot, texts=texts, config=config)
     return stages, config, texts
+
+
+def refuse_unknown_findings(names: Sequence[str]) -> None:
+    """
+    Raises:
+        Invalid: one of these is no name of a finding that can block; the sentence says the nearest known one.
+    """
+    for name in names:
+        if name not in BLOCKING:
+            raise Invalid(unknown_name(name, sorted(BLOCKING), "blocking finding"), field="ignore_findings")
 
 
 def ordered(stages: list[str]) -> list[str]:

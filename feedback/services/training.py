@@ -73,6 +73,7 @@ def start_chain(
         NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: what it needs is not there; the sentence says what to do.
         ChainRunning: one with the same stages is queued or running.
     """
+    starting.refuse_unknown_findings(ignore_findings or [])
     stages, config, texts = starting.settled(
         project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
     )

@@ -45,6 +45,7 @@ def look(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
         "names": [stage_cards.NAMES[stage] for stage in job.payload["stages"]],
         "looked": preflights.stages(job),
         "blocks": preflight.blocks(job),
+        "overridable": preflight.overridable(job),
     }
     return page_or_partial(request, "train/preflight", context)
 
@@ -55,7 +56,8 @@ def start(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
     """Start the chain as it was looked at."""
     job = _job(request, project, job_id)
     try:
-        chain = preflight.start(by=person(request), job=job)
+        ignored = request.POST.getlist("ignore_findings")
+        chain = preflight.start(by=person(request), job=job, ignore_findings=ignored)
     except DomainError as error:
         messages.error(request, error.sentence)
         return redirect("preflight", project.slug, job.public_id)

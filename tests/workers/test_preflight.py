@@ -1,5 +1,6 @@
 """Ada looks before she trains: findings by stage, the first rows token by token, and a start on exactly those rows."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from django.test import Client
 
 from feedback.errors import InvalidTransition, PreflightBlocks
 from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project, TrainingRun
+from feedback.rules.preflight import BLOCKING
 from feedback.services import jobs, preflight, snapshots, training
 from tests.factories import make_model, make_pair, make_prompt_in
+from tests.running import ROOT
 from trainer.checkpoints import file_sha256
 from workers import chains
 from workers.execution import run_job
@@ -262,3 +265,61 @@ def test_rows_that_are_also_read_as_texts_are_one_snapshot(project: Project, ada
     )
     for plan in (preflight.planned_of(Chain.objects.get(pk=made.pk)), preflight.planned(job)):
         assert plan[0].snapshot is plan[1].snapshot is not None
+
+
+def blocked(project: Project, ada: Person, ready: ModelVersion, *names: str) -> Job:
+    """A preflight that a worker ended with these findings."""
+    job = preflight.request_preflight(project=project, by=ada, stages=["reward"], base_model=ready)
+    found = [
+        {"name": name, "severity": "block", "kind": "data", "sentence": f"{name} is so.", "remedy": "", "lines": []}
+        for name in names
+    ]
+    stage: dict[str, Any] = {"stage": "reward", "findings": found, "snapshot": {}, "learned": {}, "examples": []}
+    stage |= {"balance": {}, "memory": {}, "seconds": {}, "notes": []}
+    Job.objects.filter(pk=job.pk).update(status=Job.Status.SUCCEEDED, result={"ok": False, "stages": [stage]})
+    job.refresh_from_db()
+    return job
+
+
+def test_an_admin_overrides_findings_on_the_page_one_by_one(
+    project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
+) -> None:
+    client = signed_in(ada)
+    job = blocked(project, ada, ready, "contamination", "answer_length")
+    address = f"/p/desk/train/preflight/{job.public_id}/"
+    page = client.get(address).content.decode()
+    for name, label in (("contamination", "evaluation prompts are also trained on"), ("answer_length", "do not fit")):
+        assert f'name="ignore_findings" value="{name}" required' in page and label in page
+    for ticked in ([], ["contamination"], ["contamination", "answer_lenght"]):
+        refused = client.post(f"{address}start/", {"ignore_findings": ticked}, follow=True).content.decode()
+        assert "Started:" not in refused
+    assert "Did you mean" in refused
+    assert not Chain.objects.filter(state=Chain.State.ACTIVE).exists()
+    started = client.post(f"{address}start/", {"ignore_findings": ["contamination", "answer_length"]}, follow=True)
+    chain = Chain.objects.get(state=Chain.State.ACTIVE)
+    assert chain.ignore_findings == ["answer_length", "contamination"] and chain.looked_at
+    assert "Started although the preflight may find: answer length, contamination." in started.content.decode()
+
+
+def test_what_nobody_can_train_on_cannot_be_overridden(
+    project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
+) -> None:
+    job = blocked(project, ada, ready, "contamination", "no_rows")
+    page = signed_in(ada).get(f"/p/desk/train/preflight/{job.public_id}/").content.decode()
+    assert "It cannot be started." in page and "ignore_findings" not in page
+
+
+def test_a_finding_of_no_such_name_is_refused(project: Project, ada: Person, client_for: Any) -> None:
+    body = {"project": "desk", "stages": ["sft"], "ignore_findings": ["contaminaton"]}
+    for path in ("chains/", "training-runs/preflight/"):
+        reply = client_for(ada).post(f"/api/v1/{path}", body)
+        assert reply.status_code == 400 and "Did you mean 'contamination'?" in reply.content.decode()
+    assert not Chain.objects.exists()
+
+
+def test_the_names_are_those_that_the_trainer_uses() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "trainer").glob("preflight*.py"))
+    blocking = set(re.findall(r"found\.block\(\s*\"(\w+)\"", source))
+    blocking |= set(re.findall(r"\(found\.block if [^\n]*\)\(\"(\w+)\"", source))
+    blocking |= set(re.findall(r"say = found\.block if[^\n]*\n\s*say\(\"(\w+)\"", source))
+    assert blocking == BLOCKING
