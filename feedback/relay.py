@@ -18,6 +18,7 @@ from django.conf import settings
 log = logging.getLogger(__name__)
 
 FORGOTTEN_AFTER = 600  # seconds
+GONE_AFTER = 30  # seconds without a reader after which nobody listens any more: time to connect again
 AWAY_FOR = 5.0  # seconds for which a relay that did not answer is not asked again
 PIECE, BEGUN, ENDED = b"piece", b"begun", b"ended"
 BEGINNING = "0"
@@ -46,6 +47,18 @@ class Pen:
     def go_on(self, pieces: Mapping[UUID, str]) -> None:
         self._write({response: {PIECE: piece.encode()} for response, piece in pieces.items() if piece})
 
+    def is_read(self, responses: list[UUID]) -> bool | None:
+        """Whether somebody has listened to one of them within the last GONE_AFTER seconds; None: the relay is away."""
+        if time.monotonic() < self.away_until:
+            return None
+        try:
+            client: Any = _client(settings.STREAM_URL)
+            return bool(client.exists(*(_reader_key(response) for response in responses)))
+        except redis.RedisError as error:
+            log.warning("the relay is away; responses are written to their end: %s", error)
+            self.away_until = time.monotonic() + AWAY_FOR
+            return None
+
     def end(self, responses: list[UUID]) -> None:
         """Their rows say what became of them."""
         self._write({response: {ENDED: b"1"} for response in responses})
@@ -73,6 +86,7 @@ class Ear:
     def __init__(self, responses: list[UUID]) -> None:
         self.heard = {_key(response): BEGINNING for response in responses}
         self.by_key = {_key(response): response for response in responses}
+        self.seen_at = 0.0  # when the writer was last told that somebody listens
 
     def hear(self, seconds: float) -> list[Said] | None:
         """What came since the last call, waiting up to so many seconds for it. None when the relay is away."""
@@ -80,6 +94,7 @@ class Ear:
             return []
         try:
             client: Any = _client(settings.STREAM_URL)
+            self._be_seen(client)
             found = client.xread(self.heard, block=max(1, round(seconds * 1000))) or []
         except redis.RedisError as error:
             log.warning("the relay is away; reading rows instead: %s", error)
@@ -98,6 +113,16 @@ class Ear:
                 )
         return told
 
+    def _be_seen(self, client: Any) -> None:
+        """Tell the writer that somebody listens: a few times in GONE_AFTER seconds."""
+        if self.seen_at and time.monotonic() - self.seen_at < GONE_AFTER / 4:
+            return
+        pipe = client.pipeline(transaction=False)
+        for key in self.heard:
+            pipe.set(_reader_key(self.by_key[key]), b"1", ex=GONE_AFTER)
+        pipe.execute()
+        self.seen_at = time.monotonic()
+
     def forget(self, response: UUID) -> None:
         """It has ended; nothing more is awaited of it."""
         self.heard.pop(_key(response), None)
@@ -105,6 +130,10 @@ class Ear:
 
 def _key(response: UUID) -> str:
     return f"response:{response}"
+
+
+def _reader_key(response: UUID) -> str:
+    return f"reader:{response}"
 
 
 @lru_cache(maxsize=4)

@@ -19,12 +19,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 
+from feedback import relay
 from feedback.models import Job, ModelVersion, Response
 from feedback.relay import Pen
 from feedback.rules.seeds import stable_seed
 from feedback.selectors import guard_models
-from feedback.services import generation
+from feedback.services import completions, generation
 from workers.work import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
 CHOICE = ("best_of", "judge")
 LOADING = 1800.0  # seconds that a large model may take from a slow disk
 LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
+NOBODY_WAITED = "Nobody waited for it any more, so it was not written to its end. Ask again."
 pen = Pen()
 
 
@@ -48,6 +51,10 @@ class Failure:
 
     sentence: str
     code: str = ""
+
+
+class NobodyWaits(Exception):
+    """The readers of a live job's responses have left, and nobody can ask for them again."""
 
 
 class ModelUnusable(JobFailed):
@@ -114,6 +121,8 @@ class Telling:
         # Nobody reads what the guard has not seen, or what may not be chosen: then the whole text comes at the end.
         chosen = responses[0].sampling.get("best_of", 1) > 1
         self.aloud = not chosen and not guard_models.of(responses[0].project).guard
+        live = bool(work.job.payload.get(generation.LIVE))
+        self.may_be_left = live and all(completions.may_be_left(response) for response in responses)
         pen.begin(self.ids)
 
     def text(self, index: int, piece: str) -> None:
@@ -128,7 +137,15 @@ class Telling:
         if time.monotonic() - self.looked_up > LOOK_UP_EVERY:
             self.work.check()
             let_live_ones_by(self.work)
+            if self.may_be_left and self._left():
+                raise NobodyWaits
             self.looked_up = time.monotonic()
+
+    def _left(self) -> bool:
+        """Whether nobody has read for a while. Who asked has as long to begin, counted from when the job began."""
+        began = self.work.job.started_at
+        late = began is not None and (timezone.now() - began).total_seconds() > relay.GONE_AFTER
+        return late and pen.is_read(self.ids) is False
 
 
 def _made_alike(response: Response) -> tuple[Any, ...]:
@@ -164,6 +181,8 @@ def _tried(
 
     try:
         return _generate(work, generator, responses)
+    except NobodyWaits:
+        return Failure(NOBODY_WAITED)
     except PromptTooLong as error:
         return Failure(error.message, "context_length_exceeded")
     except DataUnusable as error:

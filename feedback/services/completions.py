@@ -44,6 +44,12 @@ def ask(*, project: Project, by: Person, request: ChatRequest, key: str = "", re
     return prompt
 
 
+def may_be_left(response: Response) -> bool:
+    """Whether nobody can want this response once its reader has gone: no task needs it, and no key finds it again."""
+    prompt = response.prompt
+    return prompt.source == SOURCE and prompt.external_id is None and not response.sampling.get("make_tasks", True)
+
+
 def answer(*, prompt: Prompt, version: ModelVersion | None, request: ChatRequest) -> list[Response]:
     """Ask for the responses of a prompt that may be answered; those that were asked for already are found again.
 

@@ -1,6 +1,6 @@
 """Responses: each written once, by the model it was asked of; what is too long fails alone; nothing waits for ever."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +10,13 @@ import torch
 from django.db import transaction
 from django.utils import timezone
 
+from feedback import relay
 from feedback.models import Job, ModelVersion, Person, Project, Prompt, Response, Task
 from feedback.rules.seeds import stable_seed
 from feedback.services import jobs, projects, supply
 from feedback.services.generation import request_responses
 from tests import factories
+from tests.servers import valkey
 from trainer.best_of_n import best_place
 from trainer.errors import DataUnusable, TrainerError
 from workers import generation, housekeeping
@@ -256,3 +258,58 @@ def test_nothing_is_asked_for_without_a_model_or_a_policy(
     assert supply.top_up() == 0
     Project.objects.update(training_policy={"keep_open_tasks": 3})
     assert supply.top_up() == 0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey(tmp_path_factory.mktemp("relay")) as url:
+        yield url
+
+
+def test_a_completion_whose_readers_have_left_is_not_written_to_its_end(
+    echo: Echo, serving: ModelVersion, project: Project, broker: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads, nobody can ask again, no task needs it. Where one of these is not so, it is written."""
+    settings.STREAM_URL = broker
+    monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
+    monkeypatch.setattr(generation, "pen", relay.Pen())
+    cases: dict[str, dict[str, Any]] = {
+        "left": {},
+        "read": {},
+        "found again by its key": {"external_id": "openai:ada:1"},
+        "rated": {"make_tasks": True},
+        "asked elsewhere": {"source": "playground"},
+    }
+    written: dict[str, Response] = {}
+    for name, case in cases.items():
+        about = {"source": "openai"} | {key: case[key] for key in ("source", "external_id") if key in case}
+        prompt = factories.make_prompt(project, **about)
+        with transaction.atomic():
+            asked = request_responses(prompt=prompt, count=1, live=True, make_tasks=case.get("make_tasks", False))
+        written[name] = asked[0]
+    relay.Ear([written["read"].public_id]).hear(0.01)
+    monkeypatch.setattr(relay, "GONE_AFTER", 0)
+    for job in Job.objects.filter(kind=Job.Kind.GENERATION).order_by("pk"):
+        run_job(job.pk)
+    for response in written.values():
+        response.refresh_from_db()
+    assert {name: response.state for name, response in written.items()} == dict.fromkeys(cases, State.READY) | {
+        "left": State.FAILED
+    }
+    assert written["left"].error == generation.NOBODY_WAITED
+
+
+def test_a_relay_that_is_away_stops_nothing(
+    echo: Echo, serving: ModelVersion, project: Project, settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STREAM_URL = f"unix://{tmp_path}/nobody.sock"
+    monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
+    monkeypatch.setattr(generation, "pen", relay.Pen())
+    monkeypatch.setattr(relay, "GONE_AFTER", 0)
+    with transaction.atomic():
+        asked = request_responses(
+            prompt=factories.make_prompt(project, source="openai"), count=1, live=True, make_tasks=False
+        )
+    run_job(Job.objects.get(kind=Job.Kind.GENERATION).pk)
+    asked[0].refresh_from_db()
+    assert asked[0].state == State.READY
