@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -18,10 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.doors import Door
-from feedback.errors import NO_ROOM, NotFound
+from feedback.errors import NO_ROOM, DiskFull, NotFound
 from feedback.selectors import access, health
+from feedback.transient import transient
 
 PROBE_BYTES = 256 * 1024  # more than a block, so that a nearly full disk is noticed
+# Sorts 256 KiB within 64 KiB of memory, so that PostgreSQL writes a temporary file: neither a table nor the log grows.
+SORT = "SELECT count(*) FROM (SELECT n, repeat(md5(n::text), 32) AS t FROM generate_series(1, 256) n ORDER BY t, n) s"
 
 
 class WorkerSerializer(serializers.Serializer[Any]):
@@ -85,7 +88,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         waiting = migrations_waiting()
+        let_the_database_write_a_little()
     except DatabaseError as error:
+        if isinstance(transient(error), DiskFull):
+            return JsonResponse({"status": "unready", "why": "The disk of the database is full."}, status=503)
         return JsonResponse({"status": "unready", "why": f"The database: {type(error).__name__}."}, status=503)
     if waiting:
         return JsonResponse({"status": "unready", "why": "Migrations wait to be applied."}, status=503)
@@ -109,6 +115,19 @@ def write_a_little() -> None:
         file.write(b"\0" * PROBE_BYTES)
         file.flush()
         os.fsync(file.fileno())
+
+
+def let_the_database_write_a_little() -> None:
+    """Let PostgreSQL write a temporary file to its own disk. SQLite lies in the data folder, which is tried itself.
+
+    Raises:
+        DatabaseError: the disk of the database is full, or it cannot be written to.
+    """
+    if connection.vendor != "postgresql":
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '64kB'")
+        cursor.execute(SORT)
 
 
 def migrations_waiting() -> bool:

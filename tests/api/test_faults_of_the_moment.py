@@ -4,7 +4,7 @@ import errno
 import sqlite3
 
 import pytest
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection, transaction
 
 from feedback.api import health
 from feedback.models import Prompt
@@ -119,6 +119,26 @@ class TestReadiness:
         monkeypatch.setattr(health.os, "fsync", full)
         reply = client.get("/readyz")
         assert (reply.status_code, reply.json()) == (503, {"status": "unready", "why": "The disk is full."})
+
+    def test_a_full_disk_of_the_database_is_noticed(self, client, db, monkeypatch):
+        def full():
+            error = OperationalError("could not extend file")
+            error.__cause__ = type("DiskFull", (Exception,), {"sqlstate": "53100"})()
+            raise error
+
+        monkeypatch.setattr(health, "let_the_database_write_a_little", full)
+        reply = client.get("/readyz")
+        told = {"status": "unready", "why": "The disk of the database is full."}
+        assert (reply.status_code, reply.json()) == (503, told)
+
+    def test_postgresql_writes_a_file_when_it_is_asked(self, db):
+        if connection.vendor != "postgresql":
+            pytest.skip("SQLite lies in the data folder")
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL work_mem = '64kB'")
+            cursor.execute(f"EXPLAIN (ANALYZE, TIMING off) {health.SORT}")
+            plan = " ".join(row[0] for row in cursor.fetchall())
+        assert "external" in plan and "Disk:" in plan, plan
 
     def test_a_folder_that_takes_nothing_is_noticed(self, client, db, settings, tmp_path):
         (tmp_path / "file").write_text("no folder")
