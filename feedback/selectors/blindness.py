@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.lookups import IsNull
 
 from feedback.models import Membership, Person, Project, Prompt, TaskResponse
 from feedback.rules.blindness import may_read_authors
@@ -15,10 +16,14 @@ def authors_readable(person: Any, prompt: str = "") -> Q:
     return Q(**{f"{prompt}created_by": person, f"{prompt}conversation": None})
 
 
-def has_a_hand_in(person: Any, task: str = "pk") -> Exists:
-    """Whether a response of the task was written by that person, or asked for by them: nobody judges such."""
+def has_a_hand_in(person: Any, task: str = "pk") -> IsNull:
+    """Whether a response of the task was written by that person, or asked for by them: nobody judges such.
+
+    A value that is looked up for each task, rather than EXISTS: that one PostgreSQL turns into a join, for which it
+    reads all responses there are, to give out one task.
+    """
     mine = Q(response__author=person) | Q(response__requested_by=person)
-    return Exists(TaskResponse.objects.filter(mine, task=OuterRef(task)))
+    return IsNull(Subquery(TaskResponse.objects.filter(mine, task=OuterRef(task)).values("pk")[:1]), False)
 
 
 def reviews(project: str, person: str) -> Exists:

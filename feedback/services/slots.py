@@ -21,7 +21,9 @@ GUIDELINES = GuidelineVersion.objects.filter(project=OuterRef("project")).order_
 READS_AUTHORS = Case(
     When(Q(annotator__is_house_admin=True) | reviews("project", "annotator"), then=True),
     When(Q(task__prompt__conversation__isnull=False), then=False),  # who talks is answered by letter
-    When(authors_readable(F("annotator"), "task__prompt__") | has_a_hand_in(OuterRef("annotator"), "task"), then=True),
+    When(
+        authors_readable(F("annotator"), "task__prompt__") | Q(has_a_hand_in(OuterRef("annotator"), "task")), then=True
+    ),
     default=False,
     output_field=BooleanField(),
 )
