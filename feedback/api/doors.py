@@ -128,11 +128,12 @@ class Door(GenericAPIView[Any]):
 
         `body` is what must be the same in a repeat, where the request's own data does not tell (an upload).
         """
-        code, reply = idempotency.once(
-            **self._first_of(),
-            body=self.request.data if body is None else body,
-            act=lambda: _storable(*act()),
-        )
+        first = self._first_of()
+        if first["key"] is None:
+            code, reply = act()
+        else:
+            same = self.request.data if body is None else body
+            code, reply = idempotency.once(**first, body=same, act=lambda: _storable(*act()))
         if code == status.HTTP_204_NO_CONTENT:  # no body; what was kept are its headers
             return Response(status=code, headers=reply)
         return Response(reply, status=code)

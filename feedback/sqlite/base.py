@@ -1,7 +1,7 @@
 """The connection: it waits for its turn where a transaction begins, and gives it back where that ends."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.db.utils import OperationalError
 from feedback.sqlite import turns
 
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+NO_TURN = nullcontext()
 
 
 class Cursor(base.SQLiteCursorWrapper):
@@ -37,11 +38,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor.wrapper = self
         return cursor
 
-    @contextmanager
-    def turn_for(self, query: str) -> Iterator[None]:
+    def turn_for(self, query: str) -> AbstractContextManager[None]:
         if self._turn is not None or self.connection.in_transaction or not query.lstrip().startswith(WRITES):
-            yield
-            return
+            return NO_TURN
+        return self._one_turn()
+
+    @contextmanager
+    def _one_turn(self) -> Iterator[None]:
         self._take_turn()
         try:
             yield

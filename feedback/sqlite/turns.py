@@ -99,8 +99,11 @@ _making = threading.Lock()
 
 
 def of(database: Path) -> Turns:
-    with _making:
-        return _lines.setdefault(database, Turns(database))
+    line = _lines.get(database)
+    if line is None:
+        with _making:
+            line = _lines.setdefault(database, Turns(database))
+    return line
 
 
 def _begin_anew() -> None:

@@ -4,8 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from csp.constants import HEADER
+from csp.utils import build_policy
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django_htmx.middleware import HtmxMiddleware
 
 from feedback import limits
 from feedback.api import metrics
@@ -26,6 +30,7 @@ downloads = Places(max(2, settings.LIVE_STREAMS // 2))  # beside the streams, so
 class AroundEveryRequest:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        self.content_policy = build_policy()  # the same for every reply, so it is put together once
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         began, used = time.perf_counter(), time.thread_time()
@@ -39,6 +44,7 @@ class AroundEveryRequest:
         if not response.has_header("Cache-Control"):
             response["Cache-Control"] = "no-store"
         response["Permissions-Policy"] = PERMISSIONS
+        response[HEADER] = self.content_policy
         return response
 
 
@@ -54,6 +60,20 @@ def held(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseB
     # Closed with the response, whether or not its first piece was ever asked for.
     response._resource_closers.append(lambda: downloads.give_back(caller))  # type: ignore[attr-defined]
     return response
+
+
+class MessagesOfPages(MessageMiddleware):
+    """What a page tells at its next view. Programs have no next view."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request) if request.path.startswith(PROGRAMS) else super().__call__(request)
+
+
+class HtmxOfPages(HtmxMiddleware):
+    """What htmx said about a request for a page."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request) if request.path.startswith(PROGRAMS) else super().__call__(request)
 
 
 class LimitPages:

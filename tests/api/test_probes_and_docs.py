@@ -209,3 +209,21 @@ class TestBrokenBodies:
 def test_a_page_client_gets_json_here_too(db):
     assert Client().get("/api/v1/projects/", HTTP_ACCEPT="text/html").status_code == 406
     assert APIClient().get("/api/v1/projects/", HTTP_ACCEPT="*/*").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        (None, 200),
+        ("*/*", 200),
+        ("application/json", 200),
+        ("text/html, application/json;q=0.9", 200),
+        ("text/html", 406),
+    ],
+)
+@pytest.mark.django_db
+def test_json_goes_to_whoever_takes_it(ben, client_for, accept, status):
+    headers = {} if accept is None else {"HTTP_ACCEPT": accept}
+    reply = client_for(ben).get("/api/v1/projects/", **headers)
+    assert reply.status_code == status
+    assert reply["Content-Type"] == "application/json"
