@@ -8,9 +8,14 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedback.settings")
     from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
 
     try:
+        if sys.argv[1:2] == ["up"]:  # without all of Django
+            from feedback.up import main as up
+
+            sys.exit(up(sys.argv[2:]))
+        from django.core.management import execute_from_command_line
+
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(str(error))  # a setting is wrong: the sentence says which, a traceback would hide it

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from feedback import broker, queue
+from feedback import broker, queue_names
 from feedback.supervisor import Program
 
 # Of 2 cores, one thread for training and one for generation leave the web room; a machine with more may give more.
@@ -49,7 +49,7 @@ def worker(queue_name: str) -> Program:
         *("--queues", queue_name, "--hostname", f"{queue_name}@%h", "--loglevel", "INFO"),
         *("--without-gossip", "--without-mingle"),
     ]
-    if queue_name == queue.DEFAULT:
+    if queue_name == queue_names.DEFAULT:
         # Threads: its jobs wait for the database and for files, and a sweep must not queue behind two imports.
         return Program(
             queue_name,
@@ -71,10 +71,9 @@ def beat() -> Program:
     return Program(
         "beat",
         [
-            *(sys.executable, "-m", "celery", "-A", "workers.celery", "beat"),
+            *(sys.executable, "-m", "celery", "-A", "workers.clock", "beat"),
             *("--scheduler", "celery.beat:Scheduler", "--max-interval", "5", "--pidfile", "", "--loglevel", "INFO"),
         ],
-        environment=WORKER_ENVIRONMENT,
     )
 
 

@@ -11,19 +11,16 @@ from celery import Celery
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from feedback.queue_names import DEFAULT, GENERATE, QUEUES, RUN_JOB, SWEEP, TICK, TRAIN
+
+__all__ = ["DEFAULT", "GENERATE", "QUEUES", "RUN_JOB", "SWEEP", "TICK", "TRAIN", "app", "enqueue", "knock"]
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedback.settings")
 
 log = logging.getLogger(__name__)
 
 app = Celery("touchstone")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-
-DEFAULT, GENERATE, TRAIN = "default", "generate", "train"
-QUEUES = (DEFAULT, GENERATE, TRAIN)
-
-RUN_JOB = "workers.run_job"  # (job primary key): carry out the job of that row
-SWEEP = "workers.sweep"  # (): silent jobs, expired assignments, unheard knocks
-TICK = "workers.tick"  # (): start what the schedules say is due
 
 app.conf.task_default_queue = DEFAULT
 

@@ -249,7 +249,7 @@ def test_schedules_start_once_with_two_clocks_and_one_killed(service: Service, b
     """One rule after 50 new pairs, one by time; a second clock runs beside the service's, which is killed."""
     after = schedule(service, name="after 50 pairs", after_pairs=50, stages=["sft"])
     timed = schedule(service, name="every two minutes", every_seconds=120, stages=["tokenizer"])
-    clock = [sys.executable, "-m", "celery", "-A", "workers.celery", "beat", "--scheduler", "celery.beat:Scheduler"]
+    clock = [sys.executable, "-m", "celery", "-A", "workers.clock", "beat", "--scheduler", "celery.beat:Scheduler"]
     second = subprocess.Popen(
         [*clock, "--max-interval", "1", "--pidfile", ""],
         cwd=ROOT,
