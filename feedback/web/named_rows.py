@@ -21,6 +21,10 @@ class NamedRow(PageForm):
 
     was = forms.CharField(required=False, widget=forms.HiddenInput)
 
+    def has_changed(self) -> bool:
+        """Always: Django takes an extra row that says what there is already for an empty one, and so for removed."""
+        return True
+
 
 class DimensionForm(NamedRow):
     name = forms.CharField(label="Dimension", max_length=dimensions.MOST_CHARACTERS, required=False)
