@@ -14,26 +14,29 @@ run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhos
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
 # Parts of `make test`, longest first: a lane that is done with one takes the next. A database is made for each anew.
-PARTS := browser postgresql service training
+PARTS := browser postgresql application training
 test-browser: TESTS = pytest tests/browser tests/test_*.py
 test-postgresql: TESTS = tests.on_postgres -m database
-test-service: TESTS = pytest --ignore=tests/browser --ignore=tests/trainer --ignore-glob='tests/test_*.py'
+test-application: TESTS = pytest --ignore=tests/browser --ignore=tests/trainer --ignore-glob='tests/test_*.py'
 test-training: TESTS = pytest tests/trainer
+test-rules: TESTS = pytest tests/rules tests/formats tests/test_architecture.py
+test-services: TESTS = pytest tests/services
 PART_TARGETS := $(PARTS:%=test-%)
-.PHONY: $(PART_TARGETS)
+FAST_TARGETS := test-services test-rules
+.PHONY: $(PART_TARGETS) $(FAST_TARGETS)
 
 test: $(VENV)/tests.stamp browser  ## lint and all tests, in two lanes at once
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS) lint
 
-$(PART_TARGETS): $(VENV)/tests.stamp
+$(PART_TARGETS) $(FAST_TARGETS): $(VENV)/tests.stamp
 	@echo "== $@ began"; $(QUIET_MATH) $(RUN) -m $(TESTS) --durations=10 >$(VENV)/$@.log 2>&1; ended=$$?; \
 	echo "== $@"; cat $(VENV)/$@.log; exit $$ended
 
 test-long: $(VENV)/tests.stamp browser  ## what takes too long for every day: model families by stage, slow machines, stalled clients
 	$(QUIET_MATH) $(RUN) -m pytest --long
 
-test-fast: $(VENV)/tests.stamp  ## rules and services only, seconds
-	$(RUN) -m pytest tests/rules tests/formats tests/services tests/test_architecture.py
+test-fast: $(VENV)/tests.stamp  ## rules and services only, within a minute
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(FAST_TARGETS)
 
 lint: $(VENV)/tests.stamp  ## ruff and mypy
 	$(VENV)/bin/ruff check .
