@@ -108,7 +108,7 @@ class AnnotationFilter(django_filters.FilterSet):
 
 
 def rows() -> QuerySet[Annotation]:
-    return Annotation.objects.select_related("annotator", "assignment")
+    return Annotation.objects.select_related("project", "annotator", "assignment")
 
 
 def with_history(annotation: Annotation) -> Any:

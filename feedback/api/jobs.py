@@ -1,6 +1,6 @@
 """Jobs: what workers do, and what became of it. The row is the job."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import django_filters
@@ -40,7 +40,16 @@ class JobSerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
     def get_says(self, job: Job) -> str:
-        return health.life(job).sentence
+        return health.life(job, there=self._queue_of(job)).sentence
+
+    def _queue_of(self, job: Job) -> health.QueueNow | None:
+        """The job's queue, read once for a whole list: only a job that waits is described by it."""
+        if job.status != Job.Status.QUEUED:
+            return None
+        queues: dict[str, health.QueueNow] = cast(dict[str, Any], self.context).setdefault("queues", {})
+        if job.queue not in queues:
+            queues[job.queue] = health.queue_now(job.queue)
+        return queues[job.queue]
 
 
 class JobFilter(django_filters.FilterSet):
