@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from feedback import queue
 from feedback.allowance import ledger
+from feedback.api import live
 from feedback.api.places import Places
 from feedback.models import Person, Project
 from feedback.rules.scopes import SCOPES
@@ -68,13 +69,15 @@ def pytest_collection_finish() -> None:
 def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has its own folder for files, no throttle counts of another test, and no broker to wait for.
 
-    Nor does it stand behind downloads of another test, whose client closes nothing that it has not read to its end.
+    Nor does it stand behind downloads and streams of another test, whose client closes nothing that it has not read to
+    its end.
     """
     settings.DATA_DIR = tmp_path / "data"
     settings.SECURE_SSL_REDIRECT = False
     cache.clear()
     ledger.forget()
     monkeypatch.setattr(around, "downloads", Places(around.downloads.total))
+    monkeypatch.setattr(live, "places", Places(live.places.total))
     monkeypatch.setattr(queue.app, "send_task", lambda *args, **options: None)
     yield
     cache.clear()

@@ -55,7 +55,7 @@ class Held:
 
     def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
         places.take(caller)
-        self.parts, self.caller, self.open = parts, caller, True
+        self.places, self.parts, self.caller, self.open = places, parts, caller, True
 
     def __iter__(self) -> "Held":
         return self
@@ -70,7 +70,7 @@ class Held:
     def close(self) -> None:
         if self.open:
             self.open = False
-            places.give_back(self.caller)
+            self.places.give_back(self.caller)
             self.parts.close()  # type: ignore[attr-defined]
 
 
