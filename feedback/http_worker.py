@@ -294,10 +294,12 @@ class Worker(base.Worker):
     def leave(self) -> None:
         """Nothing new is accepted; what is being answered gets `graceful_timeout` to end."""
         self.stopping = True
-        LOADS[self.seat] = 0
         for fd in self.listeners:
             self.epoll.unregister(fd)
         self.listeners = {}
+        if self.inner is not None:
+            self.end_inner(self.inner)
+        LOADS[self.seat] = 0
         began = time.monotonic()
         while self.connections and time.monotonic() < began + self.cfg.graceful_timeout:
             self.notify()
@@ -307,6 +309,16 @@ class Worker(base.Worker):
                     if connection.deadline is not None and not connection.out:
                         self.drop(connection)
             self.let_go_of_the_late()
+
+    def end_inner(self, listener: socket.socket) -> None:
+        """Its queue is this worker's alone (SO_REUSEPORT): who waits there is let in, and later ones go to others."""
+        waiting = select.poll()
+        waiting.register(listener, select.POLLIN)
+        for _ in range(self.limit):
+            if not waiting.poll(0):
+                break
+            self.accept(listener)
+        listener.close()
 
     # --- between the loop and the threads ----------------------------------------------------------
 
