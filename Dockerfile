@@ -25,4 +25,4 @@ RUN SECRET_KEY=unused ALLOWED_HOSTS=unused python manage.py collectstatic --noin
 USER touchstone
 VOLUME /data
 EXPOSE 8000
-CMD ["gunicorn", "--config", "python:feedback.gunicorn_config", "--bind", "0.0.0.0:8000"]
+CMD ["gunicorn", "--config", "python:feedback.runtime.gunicorn_config", "--bind", "0.0.0.0:8000"]

@@ -15,14 +15,15 @@ run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhos
 
 # Parts of `make test`, longest first: a lane that is done with one takes the next. A database is made for each anew.
 PARTS := browser postgresql application training
-test-browser: TESTS = pytest tests/browser tests/test_*.py
-test-postgresql: TESTS = tests.on_postgres -m database
-test-application: TESTS = pytest --ignore=tests/browser --ignore=tests/trainer --ignore-glob='tests/test_*.py'
+MANY_PROCESSES := tests/runtime tests/collection/test_crowd_over_http.py tests/platform/test_attacks.py
+test-browser: TESTS = pytest tests/browser $(MANY_PROCESSES) tests/test_*.py
+test-postgresql: TESTS = tests.on_postgres -m 'database and not one_database'
+test-application: TESTS = pytest --ignore=tests/browser --ignore=tests/trainer $(MANY_PROCESSES:%=--ignore=%) --ignore-glob='tests/test_*.py'
 test-training: TESTS = pytest tests/trainer
-test-rules: TESTS = pytest tests/rules tests/formats tests/test_architecture.py
-test-services: TESTS = pytest tests/services
+test-rooms: TESTS = pytest tests/quality tests/evaluation tests/screening tests/test_architecture.py
+test-data: TESTS = pytest tests/data
 PART_TARGETS := $(PARTS:%=test-%)
-FAST_TARGETS := test-services test-rules
+FAST_TARGETS := test-data test-rooms
 .PHONY: $(PART_TARGETS) $(FAST_TARGETS)
 
 test: $(VENV)/tests.stamp browser  ## lint and all tests, in two lanes at once
@@ -35,7 +36,7 @@ $(PART_TARGETS) $(FAST_TARGETS): $(VENV)/tests.stamp
 test-long: $(VENV)/tests.stamp browser  ## what takes too long for every day: model families by stage, slow machines, stalled clients
 	$(QUIET_MATH) $(RUN) -m pytest --long
 
-test-fast: $(VENV)/tests.stamp  ## rules and services only, within a minute
+test-fast: $(VENV)/tests.stamp  ## the rooms of rules and files, about a minute
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(FAST_TARGETS)
 
 lint: $(VENV)/tests.stamp  ## ruff and mypy

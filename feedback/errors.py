@@ -7,7 +7,7 @@ import errno
 import math
 from typing import Any
 
-from feedback.rules.sentences import without_paths
+from feedback.rules.platform.sentences import without_paths
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of an OSError: the disk is full, or a quota of it is
 

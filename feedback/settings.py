@@ -13,8 +13,8 @@ from pathlib import Path
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from feedback.env import env_bool, env_int, env_list, env_secret, env_str
-from feedback.rules import launches
+from feedback.rules.training import launches
+from feedback.runtime.environment import env_bool, env_int, env_list, env_secret, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENVIRONMENT = env_str("TOUCHSTONE_ENV", "laptop")
@@ -87,18 +87,18 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "feedback.web.around.AroundEveryRequest",
+    "feedback.web.middleware.AroundEveryRequest",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "feedback.web.uploads.RefuseLongBodies",
-    "feedback.web.around.LimitPages",
-    "feedback.web.around.MessagesOfPages",
+    "feedback.web.upload_limits.RefuseLongBodies",
+    "feedback.web.middleware.LimitPages",
+    "feedback.web.middleware.MessagesOfPages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "feedback.web.around.HtmxOfPages",
+    "feedback.web.middleware.HtmxOfPages",
     "feedback.web.errors.DomainErrorMiddleware",
 ]
 
@@ -123,7 +123,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "feedback.web.context.everywhere",
+                "feedback.web.platform.page_context.everywhere",
             ],
         },
     },
@@ -138,11 +138,11 @@ if DATABASE_URL:
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "touchstone.sqlite3")}}
 if DATABASES["default"]["ENGINE"].endswith("postgresql"):
-    # The statements of feedback.prepared keep their plans in the connection.
+    # The statements of feedback.db.compiled_queries keep their plans in the connection.
     prepares = env_bool("DATABASE_PREPARES", True)
     DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 0 if prepares else None
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    DATABASES["default"]["ENGINE"] = "feedback.sqlite"  # Django's, with writers who take turns
+    DATABASES["default"]["ENGINE"] = "feedback.db.sqlite"  # Django's, with writers who take turns
     DATABASES["default"]["CONN_MAX_AGE"] = 600
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
@@ -152,7 +152,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Tests run on a file as well: an in-memory database shared by threads has other locks than the real one.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / f"touchstone-test-{os.getpid()}.sqlite3")}
 
-# In each process: what is remembered here is only a saving (`feedback.allowance` is what processes share).
+# In each process: what is remembered here is only a saving (`feedback.services.platform.allowance` is what processes
+# share).
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -259,7 +260,7 @@ SPECTACULAR_SETTINGS = {
         "DocumentKind": "feedback.models.corpora.Document.Kind",
         "JobKind": "feedback.models.jobs.Job.Kind",
         "JobStatus": "feedback.models.jobs.Job.Status",
-        "ModelDecision": "feedback.api.models.DECISION_CHOICES",
+        "ModelDecision": "feedback.api.registry.model_versions.DECISION_CHOICES",
         "ModelKind": "feedback.models.registry.ModelVersion.Kind",
         "ModelState": "feedback.models.registry.ModelVersion.State",
         "PersonStatus": "feedback.models.people.Person.Status",

@@ -22,11 +22,11 @@ from typing import TextIO
 
 from django.conf import settings
 
-from feedback import programs
-from feedback.broker import BrokerUnavailable
-from feedback.lifeline import die_with_parent
 from feedback.queue_names import QUEUES
-from feedback.supervisor import Supervisor
+from feedback.runtime import processes
+from feedback.runtime.embedded_broker import BrokerUnavailable
+from feedback.runtime.process_guard import die_with_parent
+from feedback.runtime.supervisor import Supervisor
 
 WEB_SECONDS, BROKER_SECONDS = 30.0, 15.0
 
@@ -62,12 +62,12 @@ class House:
         began = time.monotonic()
         os.umask(0o077)  # what the service writes is for nobody else on this machine
         with _only_one(settings.DATA_DIR), _listener(settings.BIND, settings.PORT) as listener:
-            supervisor = Supervisor(programs.logs_folder(), Path(settings.BASE_DIR), _line)
+            supervisor = Supervisor(processes.logs_folder(), Path(settings.BASE_DIR), _line)
             # While the database is prepared, a stop is an interrupt like any other.
             signal.signal(signal.SIGTERM, _interrupt)
             try:
                 # First, so that the demo's jobs can be knocked for.
-                if settings.EMBEDDED_BROKER and not supervisor.start(programs.embedded_broker(), wait=BROKER_SECONDS):
+                if settings.EMBEDDED_BROKER and not supervisor.start(processes.embedded_broker(), wait=BROKER_SECONDS):
                     _line("The broker does not answer yet; work is queued in the database until it does.")
                 self._prepare()
                 self._run(supervisor, listener, began)
@@ -101,13 +101,13 @@ class House:
     def _run(self, supervisor: Supervisor, listener: socket.socket, began: float) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, supervisor.request_stop)
-        if supervisor.start(programs.web(listener.fileno(), settings.PORT), wait=WEB_SECONDS):
+        if supervisor.start(processes.web(listener.fileno(), settings.PORT), wait=WEB_SECONDS):
             self._welcome(time.monotonic() - began)
         elif not supervisor.stopping:
-            _line(f"The web server does not answer yet; see {programs.logs_folder() / 'web.log'}.")
+            _line(f"The web server does not answer yet; see {processes.logs_folder() / 'web.log'}.")
         for queue_name in QUEUES:
-            supervisor.start(programs.worker(queue_name))
-        supervisor.start(programs.beat())
+            supervisor.start(processes.worker(queue_name))
+        supervisor.start(processes.beat())
         supervisor.watch()
 
     def _welcome(self, seconds: float) -> None:
@@ -121,7 +121,7 @@ class House:
             for line in self.credentials.read_text(encoding="utf-8").splitlines():
                 _line(f"  {line}".rstrip())
         _line("")
-        _line(f"Logs are in {programs.logs_folder()}. Ctrl-C stops everything.")
+        _line(f"Logs are in {processes.logs_folder()}. Ctrl-C stops everything.")
 
 
 def _line(text: str) -> None:

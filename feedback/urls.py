@@ -2,8 +2,9 @@
 
 from django.urls import include, path
 
-from feedback.api import health, metrics
+from feedback.api.platform import health
 from feedback.api.urls import openai_v1
+from feedback.runtime import metrics
 
 handler404 = "feedback.api.errors.page_not_found"
 handler500 = "feedback.api.errors.server_error"

@@ -13,14 +13,14 @@ import pytest
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
-from feedback import queue
-from feedback.allowance import ledger
-from feedback.api import live
-from feedback.api.places import Places
+from feedback import celery_app
+from feedback.api.collection import response_streams
 from feedback.models import Person, Project
-from feedback.rules.scopes import SCOPES
-from feedback.services import people, projects
-from feedback.web import around
+from feedback.rules.platform.scopes import SCOPES
+from feedback.runtime.download_places import Places
+from feedback.services.platform import people, projects
+from feedback.services.platform.allowance import ledger
+from feedback.web import middleware
 
 PASSWORD = "a-long-password-for-tests"
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -42,14 +42,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What speaks SQL is run again on PostgreSQL (`make test` selects the marker). Long tests have a run of their own.
+    """What speaks SQL has the marker `database` and runs again on PostgreSQL (`make test` selects it). Long tests have
+    a run of their own.
 
     A test that waits for browsers or for other processes is tried twice before it counts as failed. The summary names
     it as RERUN, and that is looked into.
     """
     for item in items:
-        if {"services", "selectors", "api"} & set(item.path.parts) and not item.get_closest_marker("one_database"):
-            item.add_marker(pytest.mark.database)
         if "browser" in item.path.parts or item.path.name in MANY_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1))
     wanted = bool(config.getoption("--long"))
@@ -76,9 +75,9 @@ def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.SECURE_SSL_REDIRECT = False
     cache.clear()
     ledger.forget()
-    monkeypatch.setattr(around, "downloads", Places(around.downloads.total))
-    monkeypatch.setattr(live, "places", Places(live.places.total))
-    monkeypatch.setattr(queue.app, "send_task", lambda *args, **options: None)
+    monkeypatch.setattr(middleware, "downloads", Places(middleware.downloads.total))
+    monkeypatch.setattr(response_streams, "places", Places(response_streams.places.total))
+    monkeypatch.setattr(celery_app.app, "send_task", lambda *args, **options: None)
     yield
     cache.clear()
 
@@ -91,7 +90,7 @@ def knocks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], 
     def send_task(name: str, args: tuple[int, ...] = (), queue: str = "", **options: Any) -> None:
         sent.append((name, tuple(args), queue))
 
-    monkeypatch.setattr(queue.app, "send_task", send_task)
+    monkeypatch.setattr(celery_app.app, "send_task", send_task)
     return sent
 
 
@@ -182,3 +181,37 @@ def hh_file() -> Path:
     if not path.exists():
         pytest.skip(f"the real data set is not here: {path.relative_to(SHARED_DATA.parent)}")
     return path
+
+
+@pytest.fixture
+def next_task(project: Project) -> Callable[..., Any]:
+    """`next_task(client)`: the assignment given, or the 204 reply."""
+
+    def ask(client: APIClient, **body: Any) -> Any:
+        reply = client.post("/api/v1/tasks/next/", {"project": project.slug, **body})
+        assert reply.status_code in (200, 204), reply.content
+        return reply.json() if reply.status_code == 200 else reply
+
+    return ask
+
+
+@pytest.fixture
+def submit() -> Callable[..., Any]:
+    """`submit(client, assignment, answer, key=…)`: the reply."""
+
+    def send(client: APIClient, assignment: dict[str, Any], answer: dict[str, Any], key: str = "", **more: Any) -> Any:
+        return client.post(
+            f"/api/v1/assignments/{assignment['id']}/submit/",
+            {"answer": answer, **more},
+            HTTP_IDEMPOTENCY_KEY=key or f"key-{assignment['id']}",
+        )
+
+    return send
+
+
+@pytest.fixture(autouse=True)
+def no_beats(request: pytest.FixtureRequest, settings: Any) -> None:
+    """A job's beats come by another connection, which on PostgreSQL cannot see the row that a test has not committed:
+    a machine slow enough for one to come would take the job for lost."""
+    if request.node.get_closest_marker("database") and "workers" not in request.path.parts:
+        settings.BEAT_SECONDS = 3600

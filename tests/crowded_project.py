@@ -3,7 +3,8 @@
 import json
 
 from feedback.models import Person
-from feedback.services import people, projects, prompts, tasks
+from feedback.services.collection import prompts, tasks
+from feedback.services.platform import people, projects
 
 admin = Person.objects.create_superuser("admin", "a-long-password-for-tests")
 project = projects.open_project(by=admin, name="Crowd", slug="crowd", annotations_per_task=3)

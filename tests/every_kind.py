@@ -5,8 +5,10 @@ from typing import Any
 from django.utils import timezone
 
 from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task
-from feedback.selectors import conversations as conversation_selectors
-from feedback.services import annotations, assignments, conversations, people, reviews, tasks, thumbs
+from feedback.selectors.collection import conversations as conversation_selectors
+from feedback.services.collection import annotations, assignments, conversations, tasks, thumbs
+from feedback.services.platform import people
+from feedback.services.quality import reviews
 from tests.factories import make_prompt, make_response, make_task, take, token_of, write_answers
 from tests.kinds import SCHEMES, make_kind
 

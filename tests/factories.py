@@ -21,19 +21,11 @@ from feedback.models import (
     Task,
     TrainingRun,
 )
-from feedback.rules.stages import KIND_OF_STAGE
-from feedback.services import (
-    annotations,
-    generation,
-    imports,
-    people,
-    preferences,
-    prompts,
-    queue,
-    registry,
-    snapshots,
-    tasks,
-)
+from feedback.rules.training.stages import KIND_OF_STAGE
+from feedback.services.collection import annotations, assignment_queue, generation, prompts, tasks
+from feedback.services.data import imports, preferences, snapshots
+from feedback.services.platform import people
+from feedback.services.registry import model_versions
 
 _numbers = count(1)
 
@@ -83,7 +75,7 @@ def make_task(project: Project, prompt: Prompt | None = None, **options: Any) ->
 
 def take(project: Project, person: Person) -> Assignment:
     """What `person` is given next; fails when there is nothing."""
-    assignment = queue.next_assignment(project=project, annotator=person)
+    assignment = assignment_queue.next_assignment(project=project, annotator=person)
     assert isinstance(assignment, Assignment), assignment
     return assignment
 
@@ -129,7 +121,7 @@ def make_model(project: Project, by: Person, *, stage: str = "sft", serve: bool 
     run = make_run(project, by, stage=stage)
     Job.objects.filter(pk=run.job_id).update(status=Job.Status.SUCCEEDED)
     Chain.objects.filter(pk=run.chain_id).update(state=Chain.State.SUCCEEDED)
-    version = registry.register(
+    version = model_versions.register(
         run=TrainingRun.objects.select_related("job", "base_model").get(pk=run.pk),
         kind=KIND_OF_STAGE[stage],
         path=folder,
@@ -138,7 +130,7 @@ def make_model(project: Project, by: Person, *, stage: str = "sft", serve: bool 
         metrics={"loss": 1.5},
     )
     if serve:
-        registry.promote(by=by, model_version=version, override_reason="A test needs it to serve.")
+        model_versions.promote(by=by, model_version=version, override_reason="A test needs it to serve.")
     return version
 
 

@@ -30,8 +30,12 @@ from feedback.models import (
     TrainingRun,
     WorkerProcess,
 )
-from feedback.rules.stages import KIND_OF_STAGE
-from feedback.services import annotations, generation, jobs, prompts, queue, registry, schedules, snapshots, training
+from feedback.rules.training.stages import KIND_OF_STAGE
+from feedback.services.collection import annotations, assignment_queue, generation, prompts
+from feedback.services.data import snapshots
+from feedback.services.platform import jobs
+from feedback.services.registry import model_versions
+from feedback.services.training import pipelines, schedules
 from tests.factories import make_prompt, make_response, make_task
 
 
@@ -74,7 +78,7 @@ def judge(project: Project, people: list[Person], count: int, seed: int = 0) -> 
         make_task(project)
     for person in people:
         for _ in range(count):
-            assignment = queue.next_assignment(project=project, annotator=person)
+            assignment = assignment_queue.next_assignment(project=project, annotator=person)
             if not isinstance(assignment, Assignment):
                 break
             letter = "ab"[(assignment.order[0] != min(assignment.order)) ^ (rng.random() < 0.2)]
@@ -97,12 +101,12 @@ def finish(run: TrainingRun, metrics: dict[str, Any], steps: int = 60) -> ModelV
     assert job is not None
     jobs.beat(job, step=steps, steps=steps)
     report(run, steps)
-    training.record_result(run, metrics)
+    pipelines.record_result(run, metrics)
     version = None
     if run.stage != Stage.EVALUATE:
         folder = Path(settings.DATA_DIR) / "models" / str(run.public_id)
         folder.mkdir(parents=True, exist_ok=True)
-        version = registry.register(
+        version = model_versions.register(
             run=TrainingRun.objects.select_related("job", "base_model").get(pk=run.pk),
             kind=KIND_OF_STAGE[run.stage],
             path=f"models/{run.public_id}",
@@ -111,7 +115,7 @@ def finish(run: TrainingRun, metrics: dict[str, Any], steps: int = 60) -> ModelV
             metrics=metrics,
         )
     jobs.succeed(job, {})
-    training.advance_chain(run.chain)
+    pipelines.advance_chain(run.chain)
     return version
 
 
@@ -139,7 +143,7 @@ def report(run: TrainingRun, steps: int) -> None:
             metrics |= {"selection_loss": 2.6 * math.exp(-t) + 0.5}
             if run.stage == Stage.REWARD:
                 metrics |= {"selection_accuracy": 0.5 + 0.2 * t}
-        points.append(training.Point(step, now + step, metrics))
+        points.append(pipelines.Point(step, now + step, metrics))
     texts = ("try try the the", "try the cable", "Restart the router, then try the cable.")
     samples = [
         (
@@ -151,7 +155,7 @@ def report(run: TrainingRun, steps: int) -> None:
         )
         for n in range(3)
     ]
-    training.record_points(
+    pipelines.record_points(
         run,
         points=points,
         samples=samples,
@@ -190,7 +194,9 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     Chain.objects.filter(pk=base_chain.pk).update(stages=["tokenizer", "pretrain"])
     runs: dict[str, TrainingRun] = {}
     made: dict[str, ModelVersion] = {}
-    chain = training.start_chain(project=project, by=admin, stages=["sft", "reward", "ppo", "evaluate"], snapshot=first)
+    chain = pipelines.start_chain(
+        project=project, by=admin, stages=["sft", "reward", "ppo", "evaluate"], snapshot=first
+    )
     figures: dict[str, dict[str, Any]] = {
         "sft": {"steps": 60, "selection_loss": 0.91, "parameters": 1_200_000, "eos_rate": 0.97},
         "reward": {"steps": 60, "selection_accuracy": 0.712, "selection_ece": 0.04, "train_pairs": 24},
@@ -202,7 +208,7 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
         version = finish(run, figures[stage])
         assert version is not None
         made[stage] = version
-    registry.promote(by=admin, model_version=made["sft"], override_reason="It answers; the base only rambles.")
+    model_versions.promote(by=admin, model_version=made["sft"], override_reason="It answers; the base only rambles.")
     runs["evaluate"] = run = chain.runs.get(stage="evaluate")
     evaluation_metrics = {
         "split": "test",
@@ -228,7 +234,7 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
         },
         "prompts": 38,
     }
-    training.record_evaluation(
+    pipelines.record_evaluation(
         run,
         metrics=evaluation_metrics,
         samples=[
@@ -239,16 +245,16 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     finish(run, evaluation_metrics)
     Evaluation.objects.filter(run=run).update(candidate=made["ppo"], incumbent=made["sft"])
     # One that failed, and one at work.
-    broken = training.start_chain(project=project, by=admin, stages=["sft"], snapshot=first)
+    broken = pipelines.start_chain(project=project, by=admin, stages=["sft"], snapshot=first)
     failed = broken.runs.get()
     job = jobs.claim(failed.job_id, "train@host")
     assert job is not None
     jobs.beat(job, step=7, steps=60)
     jobs.fail(job, Job.ErrorKind.DIVERGED, "The loss is not a number at step 7.", "Lower the learning rate.")
-    training.advance_chain(broken)
+    pipelines.advance_chain(broken)
     judge(project, annotators, 3, seed=1)
     second = frozen(project, admin)
-    active = training.start_chain(project=project, by=admin, stages=["ppo", "evaluate"], snapshot=second)
+    active = pipelines.start_chain(project=project, by=admin, stages=["ppo", "evaluate"], snapshot=second)
     running = active.runs.get()
     job = jobs.claim(running.job_id, "train@host")
     assert job is not None

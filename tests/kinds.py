@@ -4,7 +4,7 @@ from itertools import count
 from typing import Any
 
 from feedback.models import Project, Task
-from feedback.services import tasks
+from feedback.services.collection import tasks
 from tests.factories import make_prompt, make_response
 
 SCHEMES: dict[str, Any] = {

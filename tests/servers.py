@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from feedback import broker
-from tests.house import free_port
+from feedback.runtime import embedded_broker
+from tests.whole_service import free_port
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def postgres(durable: bool = True) -> Iterator[str]:
 def valkey(folder: Path) -> Iterator[str]:
     """A Valkey on a port of its own; its URL, as REDIS_URL takes it."""
     path, port = folder / "v.sock", free_port()
-    command = broker.server_command(broker.server_binary(), path, folder / "valkey")
+    command = embedded_broker.server_command(embedded_broker.server_binary(), path, folder / "valkey")
     command += ["--port", str(port), "--bind", "127.0.0.1"]  # the last one given holds
     with (folder / "valkey.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)

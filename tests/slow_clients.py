@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.house import ROOT, House, free_port, wait_until
+from tests.whole_service import ROOT, House, free_port, wait_until
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-a: "
 BODY = b"POST /sign-in/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -25,7 +25,7 @@ def web_alone(folder: Path, **environment: str) -> Iterator[int]:
     made, port = House(folder, **environment), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     made.manage("migrate", "--verbosity", "0")
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:feedback.gunicorn_config"]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:feedback.runtime.gunicorn_config"]
     with (folder / "web.log").open("wb") as log:
         command += ["--bind", f"127.0.0.1:{port}"]
         server = subprocess.Popen(command, cwd=ROOT, env=made.environment, stdout=log, stderr=log)

@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from feedback.models import Project, Prompt, Response
-from feedback.services import tasks
+from feedback.services.collection import tasks
 from workers.demo import demonstrations
 
 project = Project.objects.get(slug="tiny")

@@ -3,8 +3,10 @@
 import json
 
 from feedback.models import Corpus, Document, Person, Prompt, Response
-from feedback.rules.canonical import sha256
-from feedback.services import people, preferences, projects, prompts
+from feedback.rules.data.content_hash import sha256
+from feedback.services.collection import prompts
+from feedback.services.data import preferences
+from feedback.services.platform import people, projects
 from workers.demo import corpus, demonstrations, world
 from workers.demo.utility import utility
 

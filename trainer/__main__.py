@@ -17,10 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainer import config as configs
-from trainer import estimate, memory, preflight, rates
-from trainer import launch as launching
-from trainer.checkpoints import (
+from trainer.configs import learning_rates
+from trainer.configs import stages as configs
+from trainer.errors import DiskFull, FolderLocked, ModelCorrupt, OutOfMemory, StartAgain, StopRequested, TrainerError
+from trainer.preflight import memory_estimate, preflight
+from trainer.run import launch as launching
+from trainer.run import microbatching
+from trainer.run.checkpoints import (
     checkpoint_step,
     drop_checkpoints,
     newest_checkpoint,
@@ -29,10 +32,9 @@ from trainer.checkpoints import (
     write_json,
     write_manifest,
 )
-from trainer.context import RunContext, StageResult
-from trainer.errors import DiskFull, FolderLocked, ModelCorrupt, OutOfMemory, StartAgain, StopRequested, TrainerError
-from trainer.progress import Reporter
-from trainer.run_folder import (
+from trainer.run.context import RunContext, StageResult
+from trainer.run.progress import Reporter
+from trainer.run.run_folder import (
     check_inputs,
     die_with_parent,
     locked,
@@ -50,21 +52,21 @@ UNWRITTEN = (*(f"os error {number}" for number in NO_ROOM), "PytorchStreamWriter
 
 # stage -> its recipe, imported only when asked for, so that a start costs what the stage needs.
 STAGES = {
-    "tokenizer": "trainer.tokenizer:run",
-    "pretrain": "trainer.pretrain:run",
-    "mlm": "trainer.mlm:run",
-    "classify": "trainer.classify:run",
-    "tag": "trainer.tag:run",
-    "sft": "trainer.sft:run",
-    "reward": "trainer.reward:run",
-    "dpo": "trainer.preference:run",
-    "kto": "trainer.preference:run",
-    "rloo": "trainer.online:run",
-    "grpo": "trainer.online:run",
-    "ppo": "trainer.ppo:run",
-    "generate": "trainer.generate:run",
-    "score": "trainer.score:run",
-    "evaluate": "trainer.evaluate:run",
+    "tokenizer": "trainer.recipes.tokenizer:run",
+    "pretrain": "trainer.recipes.pretrain:run",
+    "mlm": "trainer.recipes.mlm:run",
+    "classify": "trainer.recipes.classify:run",
+    "tag": "trainer.recipes.tag:run",
+    "sft": "trainer.recipes.sft:run",
+    "reward": "trainer.recipes.reward:run",
+    "dpo": "trainer.recipes.preference:run",
+    "kto": "trainer.recipes.preference:run",
+    "rloo": "trainer.recipes.online:run",
+    "grpo": "trainer.recipes.online:run",
+    "ppo": "trainer.recipes.ppo:run",
+    "generate": "trainer.recipes.generate:run",
+    "score": "trainer.recipes.score:run",
+    "evaluate": "trainer.recipes.evaluate:run",
 }
 
 
@@ -165,7 +167,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
     inputs = check_inputs(stage, run.get("inputs") or {})
     report.state("verifying the inputs")
     paths = open_inputs(folder, inputs)
-    config = rates.resolved(stage, config, paths)
+    config = learning_rates.resolved(stage, config, paths)
     if run.get("preflight") and report.path is not None and newest_checkpoint(checkpoints) is None:
         report.state("looking at what is learnt")
         found = preflight.look(folder, run)
@@ -173,16 +175,16 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         preflight.refuse(found, run.get("ignore_findings") or ())
     report.state("loading the libraries")
     module, _, function = STAGES[stage].partition(":")
-    with memory.loading():
+    with microbatching.loading():
         recipe = getattr(importlib.import_module(module), function)
-    rows = memory.rows_at_once(stage, config)
+    rows = microbatching.rows_at_once(stage, config)
     while True:
-        pieces = memory.pieces(checkpoints)
-        memory.BUDGET.begin(pieces)
+        pieces = microbatching.pieces(checkpoints)
+        microbatching.BUDGET.begin(pieces)
         context = RunContext(
             folder=folder,
             run=run,
-            config=memory.fitted(stage, config, pieces),
+            config=microbatching.fitted(stage, config, pieces),
             inputs=paths,
             report=report,
             should_stop=stop.is_set,
@@ -192,19 +194,19 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         try:
             result: StageResult = recipe(context)
         except Exception as error:
-            if not memory.ran_out(error):
+            if not microbatching.ran_out(error):
                 raise
             traceback.print_exc()
         else:
             result = replace(result, config=config)
             return result if pieces == 1 else replace(result, metrics={**result.metrics, "pieces": pieces})
         # Out here the error is gone, and with it the frames that held what did not fit.
-        memory.let_go()
-        smaller = memory.halve(checkpoints, rows)
+        microbatching.let_go()
+        smaller = microbatching.halve(checkpoints, rows)
         if smaller is None:
             raise OutOfMemory(
                 "Memory ran out while learning from a single row at once.",
-                remedy=estimate.too_large(stage, config, paths),
+                remedy=memory_estimate.too_large(stage, config, paths),
             )
         newest = newest_checkpoint(checkpoints)
         report.alarm(
@@ -212,7 +214,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
             f"out_of_memory_{smaller}",
             f"Memory ran out with {-(-rows // pieces)} rows at once. Going on with {smaller} at once "
             f"{'from the last checkpoint' if newest else 'from the start'}; "
-            f"{'the outcome' if stage in memory.ONLY_SPEED else f'a batch of {rows}'} stays the same.",
+            f"{'the outcome' if stage in microbatching.ONLY_SPEED else f'a batch of {rows}'} stays the same.",
         )
         if processes() > 1:
             raise StartAgain
@@ -268,7 +270,7 @@ def fail(folder: Path, attempt: int, error: TrainerError, leads: bool) -> int:
 
 def classified(error: Exception) -> TrainerError:
     """An exception nobody foresaw, as a typed failure. Memory and disk are told apart, for they have a remedy."""
-    if memory.ran_out(error):
+    if microbatching.ran_out(error):
         return OutOfMemory("Memory ran out.", remedy="Use a machine with more memory, or train on less at once.")
     if no_room(error):
         return DiskFull(

@@ -1,9 +1,9 @@
 """Every setting of every stage as JSON, with type, default, bounds and the presets' values: what a form or a door that
 does not know this package checks by.
 
-`python -m trainer.describe > feedback/rules/settings.json` writes the copy that the service reads, and
-`python -m trainer.describe rows > feedback/rules/rows.json` the table of fields of a snapshot's rows. Tests hold them
-equal.
+`python -m trainer.describe > feedback/rules/training/stage_settings.json` writes the copy that the service reads, and
+`python -m trainer.describe rows > feedback/rules/data/rows.json` the table of fields of a snapshot's rows. Tests hold
+them equal.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import types
 import typing
 from typing import Any, Union
 
-from trainer.config import CONFIGS, PRESETS
-from trainer.snapshot import FIELDS, ROLES
+from trainer.configs.stages import CONFIGS, PRESETS
+from trainer.data.snapshot import FIELDS, ROLES
 
 NAMES = {int: "integer", float: "number", bool: "boolean", str: "text", list: "list"}
 

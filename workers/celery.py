@@ -8,12 +8,12 @@ import os
 
 import django
 
-from feedback.queue import app  # noqa: F401 - what Celery looks for here
+from feedback.celery_app import app  # noqa: F401 - what Celery looks for here
 
 os.umask(0o077)  # what workers write is for nobody else on this machine
 django.setup()
 
-from workers import execution, housekeeping, presence  # noqa: E402, F401 - their tasks and signals register on import
+from workers import execution, heartbeat, housekeeping  # noqa: E402, F401 - their tasks and signals register on import
 
 # Two lines per knock, a knock every few seconds: the log would hold nothing else.
 for name in ("celery.worker.strategy", "celery.app.trace"):

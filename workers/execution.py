@@ -13,26 +13,28 @@ from functools import partial
 
 from django.db import InterfaceError, OperationalError, transaction
 
+from feedback.celery_app import RUN_JOB, app
 from feedback.errors import NO_ROOM, DomainError, InvalidTransition
 from feedback.models import Job
-from feedback.queue import RUN_JOB, app
-from feedback.services import jobs, supply
-from feedback.services import training as training_services
-from workers import adoption, chains, corpora, datasets, generation, imports, preflights, presence, screening
-from workers.work import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
+from feedback.services.collection import task_supply
+from feedback.services.platform import jobs
+from feedback.services.training import pipelines as pipeline_services
+from workers import heartbeat
+from workers.handlers import corpora, external_models, generation, pipelines, preflight, screening, snapshots, transfers
+from workers.job_context import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
 
 HANDLERS: dict[str, Callable[[Work], Outcome]] = {
-    Job.Kind.TRAINING: chains.carry_out,
+    Job.Kind.TRAINING: pipelines.carry_out,
     Job.Kind.GENERATION: generation.carry_out,
-    Job.Kind.FREEZE: datasets.freeze,
+    Job.Kind.FREEZE: snapshots.freeze,
     Job.Kind.CORPUS: corpora.carry_out,
-    Job.Kind.IMPORT: imports.bring_in,
-    Job.Kind.EXPORT: imports.write_out,
+    Job.Kind.IMPORT: transfers.bring_in,
+    Job.Kind.EXPORT: transfers.write_out,
     Job.Kind.SCORE: screening.carry_out,
-    Job.Kind.ADOPT: adoption.carry_out,
-    Job.Kind.PREFLIGHT: preflights.carry_out,
+    Job.Kind.ADOPT: external_models.carry_out,
+    Job.Kind.PREFLIGHT: preflight.carry_out,
 }
 MAKE_ROOM = "Free some disk space, then try again."
 
@@ -46,14 +48,14 @@ def run_job(job_id: int) -> None:
     """Carry out the job of this row, if it is still queued."""
     if stopping.is_set():
         return  # the row stays queued; the sweep knocks for it again
-    job = jobs.claim(job_id, presence.name())
+    job = jobs.claim(job_id, heartbeat.name())
     if job is None:
         return
-    presence.show_job(job)
+    heartbeat.show_job(job)
     try:
         _carry_out(job)
     finally:
-        presence.show_job(None)
+        heartbeat.show_job(None)
         _tell_those_who_wait(job)
 
 
@@ -97,7 +99,7 @@ def _aside(standing: Job, job_id: int) -> None:
     except Exception:
         log.exception("job %s failed while job %s stood still for it", job_id, standing.pk)
     finally:
-        presence.show_job(standing)
+        heartbeat.show_job(standing)
 
 
 def _tell_those_who_wait(job: Job) -> None:
@@ -105,9 +107,9 @@ def _tell_those_who_wait(job: Job) -> None:
     undo this one's model. Killed before this, the sweep does it."""
     job.refresh_from_db()
     if job.kind == Job.Kind.TRAINING:
-        training_services.advance_chain(job.run.chain)
+        pipeline_services.advance_chain(job.run.chain)
     elif job.kind == Job.Kind.GENERATION and job.status in (Job.Status.FAILED, Job.Status.CANCELLED):
-        supply.abandon(job)
+        task_supply.abandon(job)
 
 
 def _succeed(job: Job, outcome: Outcome) -> None:

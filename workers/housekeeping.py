@@ -7,19 +7,13 @@ from functools import partial
 
 from django.utils import timezone
 
+from feedback.celery_app import SWEEP, TICK, app
 from feedback.models import Chain, Job, WorkerProcess
-from feedback.queue import SWEEP, TICK, app
-from feedback.services import (
-    assignments,
-    exclusions,
-    idempotency,
-    jobs,
-    reviews,
-    schedules,
-    screening,
-    supply,
-    training,
-)
+from feedback.services.collection import assignments, task_supply
+from feedback.services.platform import idempotency, jobs
+from feedback.services.quality import exclusions, reviews
+from feedback.services.screening import screening
+from feedback.services.training import pipelines, schedules
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +51,8 @@ def sweep() -> None:
         jobs.sweep,
         release_expired,
         advance_left_chains,
-        supply.pick_up_orphans,
-        supply.top_up,
+        task_supply.pick_up_orphans,
+        task_supply.top_up,
         screening.pick_up,
         forget_gone_workers,
         idempotency.forget_old,
@@ -108,7 +102,7 @@ def exclude_careless() -> None:
 def advance_left_chains() -> int:
     """Chains whose last run has ended and whose worker was killed before it could say so, or that the sweep failed."""
     left = Chain.objects.filter(state=Chain.State.ACTIVE).exclude(runs__job__status__in=Job.ACTIVE)
-    _each([partial(training.advance_chain, chain) for chain in left])
+    _each([partial(pipelines.advance_chain, chain) for chain in left])
     return len(left)
 
 

@@ -20,10 +20,10 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from feedback.errors import InvalidTransition
-from feedback.services import jobs
+from feedback.services.platform import jobs
 
 if TYPE_CHECKING:
-    from workers.work import Work
+    from workers.job_context import Work
 
 log = logging.getLogger(__name__)
 

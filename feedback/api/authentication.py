@@ -5,7 +5,7 @@ from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from feedback.models import ApiToken, Person
-from feedback.services import people
+from feedback.services.platform import people
 
 
 class BearerAuthentication(authentication.BaseAuthentication):

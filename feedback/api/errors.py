@@ -11,8 +11,8 @@ from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, status
 
+from feedback.db.transient_faults import transient
 from feedback.errors import DomainError
-from feedback.transient import transient
 
 log = logging.getLogger(__name__)
 SCOPE_ERROR = "insufficient_scope"
@@ -84,7 +84,9 @@ def _passing(request: HttpRequest, error: DomainError) -> HttpResponse:
     if request.path.startswith(PROGRAM_PATHS):
         reply: HttpResponse = _plain(error.status, "server_error", error.code, error.sentence)
     else:
-        reply = HttpResponse(render_to_string("feedback/errors/domain.html", {"error": error}), status=error.status)
+        reply = HttpResponse(
+            render_to_string("feedback/platform/errors/domain.html", {"error": error}), status=error.status
+        )
     reply["Retry-After"] = str(error.extra["retry_after"])
     return reply
 

@@ -7,8 +7,8 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from feedback.models import ApiToken, Person
-from feedback.rules.scopes import SCOPES
-from feedback.selectors.access import Viewer
+from feedback.rules.platform.scopes import SCOPES
+from feedback.selectors.platform.access import Viewer
 
 
 class HasScope(permissions.BasePermission):

@@ -1,12 +1,13 @@
-"""How much a person, or an address without one, may ask for. `feedback.limits` counts, shared between processes."""
+"""How much a person, or an address without one, may ask for. `feedback.services.platform.limits` counts, shared between
+processes."""
 
 from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from feedback import limits
 from feedback.models import Person
+from feedback.services.platform import limits
 
 
 class ByPerson(BaseThrottle):

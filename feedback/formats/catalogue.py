@@ -4,18 +4,18 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from feedback.formats import (
+from feedback.formats.annotations import (
     argilla,
     hh_items,
     label_studio,
     openai_chat,
     openassistant,
-    own,
-    own_csv,
     research,
+    touchstone_csv,
+    touchstone_jsonl,
     trl_items,
 )
-from feedback.formats.items import Item, LeftOut, Reader, Row, Writer, parts
+from feedback.formats.annotations.items import Item, LeftOut, Reader, Row, Writer, parts
 
 JSON, CSV = "json", "csv"
 NOT_WRITTEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
@@ -96,9 +96,14 @@ NO_IDS = "External ids, gold answers and why, priorities and the number of annot
 _PAIRS = (NO_STRENGTH, NO_TIES, NO_PEOPLE, NO_IDS)
 
 ALL = [
-    Format("touchstone", "Touchstone JSON Lines", read=own.read, write=_each(own.write, whole=True)),
     Format(
-        "touchstone-csv", "Touchstone CSV", CSV, own_csv.read, _each(own_csv.write),
+        "touchstone",
+        "Touchstone JSON Lines",
+        read=touchstone_jsonl.read,
+        write=_each(touchstone_jsonl.write, whole=True),
+    ),
+    Format(
+        "touchstone-csv", "Touchstone CSV", CSV, touchstone_csv.read, _each(touchstone_csv.write),
         ("Of a task with several answers, every answer becomes a row; read back, each is a task of its own.",),
     ),
     Format(

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.db import migrations
 
-from feedback.rules.splits import family_of
+from feedback.rules.data.splits import family_of
 
 CHUNK = 2000
 

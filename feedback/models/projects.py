@@ -5,7 +5,7 @@ import secrets
 from django.db import models
 
 from feedback.models.base import Row
-from feedback.rules.renames import Names
+from feedback.rules.collection.label_renames import Names
 
 
 def new_salt() -> str:

@@ -1,10 +1,10 @@
-"""Columns for sentences that people read. No path of the server is stored in one (`rules/sentences.py`)."""
+"""Columns for sentences that people read. No path of the server is stored in one (`rules/platform/sentences.py`)."""
 
 from typing import Any
 
 from django.db import models
 
-from feedback.rules.sentences import without_paths
+from feedback.rules.platform.sentences import without_paths
 
 
 class SentenceText(models.TextField):

@@ -7,9 +7,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from feedback.rules.stages import GIVEN
-from feedback.selectors import guard_pages
-from feedback.selectors.stage_cards import NAMES as STAGE_NAMES
+from feedback.rules.training.stages import GIVEN
+from feedback.selectors.screening import screening
+from feedback.selectors.training.stages import NAMES as STAGE_NAMES
 
 register = template.Library()
 
@@ -50,7 +50,7 @@ def stage(name: str) -> str:
 @register.filter
 def screened(row: Any) -> dict[str, Any] | None:
     """What the guard said of a prompt or response."""
-    return guard_pages.shown(row)
+    return screening.shown(row)
 
 
 @register.filter

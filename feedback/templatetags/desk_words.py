@@ -2,7 +2,7 @@
 
 from django import template
 
-from feedback.rules.kinds.rating import OVERALL
+from feedback.rules.collection.kinds.rating import OVERALL
 
 register = template.Library()
 

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from feedback.formats import markdown as markdown_format
-from feedback.web.glossary import TERMS
+from feedback.rules.platform.glossary import TERMS
 
 register = template.Library()
 
@@ -202,7 +202,7 @@ def spaced(text: Any) -> str:
     return str(text).replace("_", " ")
 
 
-@register.inclusion_tag("feedback/components/nav_link.html", takes_context=True)
+@register.inclusion_tag("components/nav_link.html", takes_context=True)
 def nav_link(context: Context, name: str, word: str, *args: Any) -> dict[str, Any]:
     """A link of the navigation; nothing while no page has that name. Current when the page's address begins with it."""
     try:

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 
 from feedback.formats.catalogue import FORMATS
 from feedback.models import Job
-from feedback.rules.import_outcome import COMPLETE, outcome_of
+from feedback.rules.data.import_outcome import COMPLETE, outcome_of
 from feedback.templatetags.feedback import state_badge
 
 register = template.Library()

@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from feedback.db.transient_faults import transient
 from feedback.errors import DomainError
-from feedback.transient import transient
-from feedback.web.json_door import is_json
+from feedback.web.json_views import is_json
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,11 @@ def told(request: HttpRequest, error: DomainError) -> HttpResponse:
         body = {"code": error.code, "sentence": error.sentence, "field": error.field}
         reply = JsonResponse(body, status=error.status)
     elif error.status >= 500:  # without the request, whose frame would ask the database again for who is signed in
-        reply = HttpResponse(render_to_string("feedback/errors/domain.html", {"error": error}), status=error.status)
+        reply = HttpResponse(
+            render_to_string("feedback/platform/errors/domain.html", {"error": error}), status=error.status
+        )
     else:
-        reply = render(request, "feedback/errors/domain.html", {"error": error}, status=error.status)
+        reply = render(request, "feedback/platform/errors/domain.html", {"error": error}, status=error.status)
     if wait := error.extra.get("retry_after"):
         reply["Retry-After"] = str(wait)
     return reply

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from feedback.models import Project
-from feedback.rules.scopes import SCOPES
+from feedback.rules.platform.scopes import SCOPES
 
 
 class PlainForm(forms.Form):

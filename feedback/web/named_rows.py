@@ -7,8 +7,8 @@ from django import forms
 from django.forms import BaseFormSet, formset_factory
 
 from feedback.errors import Conflict
-from feedback.rules import dimensions
-from feedback.web.admin_forms import PageForm
+from feedback.rules.collection import dimensions
+from feedback.web.platform.admin_forms import PageForm
 
 if TYPE_CHECKING:
     Rows = BaseFormSet[Any]

@@ -1,11 +1,23 @@
-"""Paths of the pages: one list per part of the house."""
+"""Paths of the pages: one list per room."""
 
 from django.urls import URLPattern
 
-from feedback.web.admin_urls import admin_pages
-from feedback.web.corpus_urls import corpus_pages
-from feedback.web.desk_urls import desk_urls
-from feedback.web.home_urls import home_urls
-from feedback.web.transfer_urls import transfer_pages
+from feedback.web.collection import urls as collection
+from feedback.web.data import urls as data
+from feedback.web.evaluation import urls as evaluation
+from feedback.web.platform import urls as platform
+from feedback.web.quality import urls as quality
+from feedback.web.registry import urls as registry
+from feedback.web.screening import urls as screening
+from feedback.web.training import urls as training
 
-urlpatterns: list[URLPattern] = [*home_urls, *desk_urls, *admin_pages, *transfer_pages, *corpus_pages]
+urlpatterns: list[URLPattern] = [
+    *platform.urlpatterns,
+    *collection.urlpatterns,
+    *quality.urlpatterns,
+    *screening.urlpatterns,
+    *data.urlpatterns,
+    *training.urlpatterns,
+    *evaluation.urlpatterns,
+    *registry.urlpatterns,
+]

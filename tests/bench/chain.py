@@ -55,9 +55,9 @@ def run_stage(
 
 def sample(model_folder: Path, texts: list[str], seed: int, max_new_tokens: int = 48) -> list[tuple[str, bool]]:
     """One response to each prompt at temperature 1, and whether it ended by itself."""
-    from trainer.columns import decode_completion, encode_prompts
-    from trainer.models import load_policy, load_tokenizer
-    from trainer.passes import continuations
+    from trainer.data.columns import decode_completion, encode_prompts
+    from trainer.modeling.loading import load_policy, load_tokenizer
+    from trainer.modeling.passes import continuations
 
     tokenizer = load_tokenizer(model_folder)
     model = load_policy(model_folder, tokenizer)

@@ -37,13 +37,13 @@ def furnish(kinds: list[str], count: int) -> None:
     django.setup()
     from django.core.management import call_command
 
-    from feedback import queue
+    from feedback import celery_app
     from feedback.models import Membership, Person
-    from feedback.services import projects
+    from feedback.services.platform import projects
     from tests.kinds import make_kind
 
     call_command("migrate", verbosity=0)
-    queue.app.send_task = lambda *args, **options: None
+    celery_app.app.send_task = lambda *args, **options: None
     by = Person.objects.create_superuser("bench", PASSWORD)
     for kind in kinds:
         project = projects.open_project(by=by, name=kind.title(), slug=f"bench-{kind}")
@@ -75,12 +75,12 @@ def told(entries: list[tuple[float, bool]]) -> dict[str, Any]:
 def measure(count: int) -> dict[str, Any]:
     from playwright.sync_api import sync_playwright
 
-    from tests.house import free_port, wait_until
     from tests.servers import answers
+    from tests.whole_service import free_port, wait_until
 
     furnish(list(SAYS), count)
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:feedback.gunicorn_config", "--bind"]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:feedback.runtime.gunicorn_config", "--bind"]
     with (Path(FOLDER) / "web.log").open("wb") as log:
         server = subprocess.Popen([*command, f"127.0.0.1:{port}"], env=os.environ.copy(), stdout=log, stderr=log)
     url, found = f"http://127.0.0.1:{port}", shutil.which("chromium") or os.environ.get("CHROMIUM")

@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from trainer.models import load_policy, load_tokenizer  # noqa: E402
-from trainer.sampling import draw  # noqa: E402
+from trainer.modeling.loading import load_policy, load_tokenizer  # noqa: E402
+from trainer.modeling.sampling import draw  # noqa: E402
 
 NEW_TOKENS = 64
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import psutil
 
-from tests.house import ROOT, free_port
 from tests.servers import postgres
+from tests.whole_service import ROOT, free_port
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 PROMPT = "my router is slow since Tuesday. " + "What can I do about it? " * 8
@@ -57,10 +57,10 @@ def prepare() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from feedback import queue
+    from feedback import celery_app
 
     call_command("migrate", verbosity=0)
-    queue.app.send_task = lambda *args, **options: None  # type: ignore[method-assign]
+    celery_app.app.send_task = lambda *args, **options: None  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def gunicorn(urls: str = "") -> Iterator[tuple[int, psutil.Process]]:
     """The service's own gunicorn on this process's database: its port and process. `urls` replaces its paths."""
     port = free_port()
     environment = {**os.environ, "PORT": str(port), "BENCH_URLS": urls}
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:feedback.gunicorn_config"]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:feedback.runtime.gunicorn_config"]
     command += ["--bind", f"127.0.0.1:{port}", "tests.bench.wsgi:application"]
     with (Path(os.environ["DATA_DIR"]) / "gunicorn.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
@@ -127,7 +127,7 @@ def fill(project: Any, count: int, *, wanted: int, fresh: int = 0, others: Any =
 
     from feedback.models import Annotation, Assignment, PreferencePair, Prompt, QueueCursor, Response, Task
     from feedback.models import TaskResponse as Placed
-    from feedback.rules.pairing import CHANCE_BITS
+    from feedback.rules.collection.pairing import CHANCE_BITS
 
     sqlite = connection.vendor == SQLITE
     uuid = "lower(hex(randomblob(16)))" if sqlite else "gen_random_uuid()"
@@ -210,7 +210,7 @@ def _insert(cursor: Any, model: Any, rows: str, project: Any, given: dict[str, s
     """INSERT … SELECT with an expression for each given column; all others have their field's default."""
     from django.db import connection
 
-    from feedback.services.bulk import Writer
+    from feedback.db.bulk_writer import Writer
 
     constant = {"project_id": project.pk} if project is not None else {}
     writer = Writer(model, list(given), **constant)

@@ -27,8 +27,8 @@ from typing import Any
 import psutil
 
 from tests.bench import crowd, ground
-from tests.house import free_port
 from tests.servers import postgres
+from tests.whole_service import free_port
 
 VERSION = "1.23.0"
 CONFIG = (
@@ -287,7 +287,8 @@ def ours(told: Path, items: int, seconds: float) -> None:
     from django.db.models import Count
 
     from feedback.models import Annotation, Assignment, Job, Membership, Person
-    from feedback.services import imports, people, projects
+    from feedback.services.data import imports
+    from feedback.services.platform import people, projects
     from workers.execution import run_job
 
     by = Person.objects.create_superuser("bench", "a-long-password-for-tests")

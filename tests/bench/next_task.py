@@ -34,7 +34,7 @@ def main() -> int:
     from django.db import connection
 
     from feedback.models import Membership, Person
-    from feedback.services import people, projects
+    from feedback.services.platform import people, projects
 
     by = Person.objects.create_superuser("bench", "a-long-password-for-tests")
     cast = [Person.objects.create(username=f"a{n}", display_name=f"a{n}", password="!") for n in range(36)]

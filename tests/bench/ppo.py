@@ -122,12 +122,12 @@ def ours(folder: Path, asked: dict[str, Any]) -> None:
 
     import torch
 
-    from trainer.config_online import PPOConfig, Terms
-    from trainer.critics import make_critic, remove_critic
-    from trainer.models import load_policy, load_tokenizer
-    from trainer.ppo_trainer import PPOTrainer
-    from trainer.scoring import load_judge, load_terms
-    from trainer.seeds import seed_everything
+    from trainer.configs.online import PPOConfig, Terms
+    from trainer.modeling.loading import load_policy, load_tokenizer
+    from trainer.modeling.reward_scoring import load_judge, load_terms
+    from trainer.ppo.critics import make_critic, remove_critic
+    from trainer.ppo.trainer import PPOTrainer
+    from trainer.run.seeds import seed_everything
 
     torch.set_num_threads(1)
     seed_everything(asked["seed"], "ppo")
@@ -176,9 +176,9 @@ def look_at(folder: Path, trained: Path) -> dict[str, float]:
     """What a trained policy writes to 256 prompts: the reward model's opinion and the truth."""
     import torch
 
-    from trainer.models import load_policy, load_tokenizer
-    from trainer.sampling import draw
-    from trainer.scoring import load_judge, scorer
+    from trainer.modeling.loading import load_policy, load_tokenizer
+    from trainer.modeling.reward_scoring import load_judge, scorer
+    from trainer.modeling.sampling import draw
 
     torch.set_num_threads(1)
     tokenizer = load_tokenizer(folder / "policy")

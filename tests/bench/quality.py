@@ -27,7 +27,7 @@ def furnish(answers: int) -> Any:
     from django.utils import timezone
 
     from feedback.models import Annotation, Assignment, Person, Prompt, Response, Task, TaskResponse
-    from feedback.services import projects
+    from feedback.services.platform import projects
 
     rng, now = random.Random(0), timezone.now()
     by = Person.objects.create_superuser("bench", "a-long-password-for-benches")
@@ -99,7 +99,7 @@ def main(answers: int) -> None:
     from django.core.management import call_command
     from django.test import Client
 
-    from feedback.selectors import quality
+    from feedback.selectors.quality import quality
 
     call_command("migrate", verbosity=0)
     project, by = furnish(answers)

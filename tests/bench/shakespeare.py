@@ -20,14 +20,14 @@ from typing import Any
 
 import psutil
 
-from tests.running import Service
+from tests.running_service import Service
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BOOK, TASKS = DATA / "tinyshakespeare" / "input.txt", DATA / "self_instruct" / "seed_tasks.jsonl"
 SFT = {"epochs": 8, "batch_size": 8, "learning_rate": 0.001, "max_length": 256, "evaluations": 8}
 FURNISH = """
 from feedback.models import Person
-from feedback.services import people
+from feedback.services.platform import people
 by = Person.objects.create_superuser("bench", "a-long-password-for-benches")
 print(people.create_token(person=by, name="bench", scopes=["read", "annotate", "submit", "data", "train", "admin"])[1])
 """

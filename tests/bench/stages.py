@@ -53,7 +53,7 @@ def ours(stage: str, chain: Path, epochs: float) -> None:
         django.setup()
         call_command("migrate", verbosity=0)
         from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, TrainingRun
-        from feedback.services import people, projects
+        from feedback.services.platform import people, projects
         from workers.execution import run_job
 
         def take_over(folder: Path, to: str) -> dict[str, str]:

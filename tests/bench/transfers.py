@@ -45,7 +45,7 @@ def main() -> int:
     from django.db import connection
 
     from feedback.models import Person
-    from feedback.services import projects
+    from feedback.services.platform import projects
 
     by = Person.objects.create_superuser("bench", "a-long-password-for-tests")
     sizes = [n for n in options.into if connection.vendor == ground.POSTGRES or n <= 100_000]
@@ -92,7 +92,7 @@ def bring_in(
     from django.db import connection, transaction
 
     from feedback.models import Job
-    from feedback.services import imports
+    from feedback.services.data import imports
     from workers.execution import run_job
 
     took: list[float] = []
@@ -162,7 +162,7 @@ def plain(project: Any, count: int) -> float:
     from django.db import transaction
 
     from feedback.models import Prompt, Response, Task, TaskResponse
-    from feedback.rules.pairing import queue_key
+    from feedback.rules.collection.pairing import queue_key
 
     count = min(count, 5000)
     database = ground.postmaster()
@@ -200,7 +200,7 @@ def plain(project: Any, count: int) -> float:
 def export(slug: str, format: str, file_type: str) -> None:
     """One export; prints its figures as JSON."""
     from feedback.models import Job, Project
-    from feedback.services import exports
+    from feedback.services.data import exports
     from workers.execution import run_job
 
     project = Project.objects.get(slug=slug)

@@ -13,7 +13,7 @@ from django.test import Client
 from playwright.sync_api import Page
 
 from feedback.models import Person
-from tests.running import ROOT, Service, ended
+from tests.running_service import ROOT, Service, ended
 
 # Playwright's synchronous API runs an event loop in this thread, and Django would refuse its own queries there.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

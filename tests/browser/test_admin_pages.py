@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Chain, Job, Person, Project
-from feedback.services import registry
+from feedback.services.registry import model_versions
 from tests.furnish import Furnished, finish, furnish, report, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,17 +69,17 @@ def test_train_the_chain_promote_and_roll_back(
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Not now").click()
-    assert registry.serving(project) == furnished.sft
+    assert model_versions.serving(project) == furnished.sft
     page.get_by_role("button", name=f"Promote {policy}").click()
     dialog.get_by_role("button", name="Promote").click()
     expect(page.locator("main")).to_contain_text("the next responses are its own")
-    assert registry.serving(project) == policy
+    assert model_versions.serving(project) == policy
     expect(page.locator("main")).to_contain_text("Ben and Chloe read fifty of its responses.")
     page = visit(ada, "/p/desk/models/")
     page.get_by_role("button", name=f"Roll back to {furnished.sft}").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     expect(page.locator("main")).to_contain_text("serves Support desk again")
-    assert registry.serving(project) == furnished.sft
+    assert model_versions.serving(project) == furnished.sft
 
 
 def test_polling_leaves_ticks_and_open_questions_alone(furnished: Furnished, ada: Person, visit: Visit) -> None:
@@ -108,7 +108,7 @@ def test_buttons_work_without_script(
     page.get_by_label("Why should it serve all the same?").fill("We read its responses.")
     page.get_by_role("button", name="Promote policy v3").click()
     expect(page.locator("main")).to_contain_text("the next responses are its own")
-    assert registry.serving(project) == furnished.ppo
+    assert model_versions.serving(project) == furnished.ppo
     page.goto(f"{live_server.url}/p/desk/train/")
     page.get_by_role("button", name="Train the chain").click()
     expect(page.get_by_role("heading", name="SFT")).to_be_visible()

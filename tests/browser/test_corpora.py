@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Document, Job, Person, Project
-from feedback.services import corpora
+from feedback.services.data import corpora
 from workers.execution import run_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -27,7 +27,10 @@ from feedback.models import (
     Response,
     Task,
 )
-from feedback.services import concerns, conversations, corpora, exports, imports, preflight
+from feedback.services.collection import conversations
+from feedback.services.data import corpora, exports, imports
+from feedback.services.quality import concerns
+from feedback.services.training import preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
 from tests.factories import make_task

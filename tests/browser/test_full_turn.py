@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.running import ROOT, Service, ended
+from tests.running_service import ROOT, Service, ended
 
 CHAIN = ["sft", "reward", "ppo", "evaluate"]
 PASSWORD = "a-long-password-for-tests"

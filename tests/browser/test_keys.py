@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Annotation, Assignment, Flag, Person, Project, Review
-from feedback.services import annotations, projects
+from feedback.services.collection import annotations
+from feedback.services.platform import projects
 from tests.browser.test_desk import DESK, settle, shown, until
 from tests.factories import make_task, take
 from tests.kinds import make_kind

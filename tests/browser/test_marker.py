@@ -5,7 +5,8 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from feedback.models import Annotation, Draft, Person, Project, Task
-from feedback.services import projects, tasks
+from feedback.services.collection import tasks
+from feedback.services.platform import projects
 from tests.browser.test_desk import settle
 from tests.factories import make_prompt
 

@@ -4,7 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from feedback.models import Annotation, Person, Project, Review, Verdict
-from feedback.services import annotations, projects
+from feedback.services.collection import annotations
+from feedback.services.platform import projects
 from tests.browser.conftest import faults
 from tests.factories import PREFERS_A, make_annotation, make_task, take
 

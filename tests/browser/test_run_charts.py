@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Person, Project, TrainingRun
-from feedback.services import training
+from feedback.services.training import pipelines
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,8 +17,8 @@ Visit = Callable[[Person, str], Page]
 
 def report(run: TrainingRun, *metrics: dict[str, float]) -> str:
     """One step for each; the address of the run's page."""
-    points = [training.Point(step, 0.0, one) for step, one in enumerate(metrics, start=1)]
-    training.record_points(run, points=points)
+    points = [pipelines.Point(step, 0.0, one) for step, one in enumerate(metrics, start=1)]
+    pipelines.record_points(run, points=points)
     return f"/p/desk/train/runs/{run.public_id}/"
 
 
@@ -55,8 +55,8 @@ def test_means_over_several_steps_lie_in_the_band_of_their_least_and_greatest(
     project: Project, ada: Person, visit: Visit
 ) -> None:
     run = make_run(project, ada, stage="sft")
-    points = [training.Point(step, 0.0, {"loss": 2.0}, {"loss": 1.0}, {"loss": 4.0}) for step in (10, 20, 30)]
-    training.record_points(run, points=points)
+    points = [pipelines.Point(step, 0.0, {"loss": 2.0}, {"loss": 1.0}, {"loss": 4.0}) for step in (10, 20, 30)]
+    pipelines.record_points(run, points=points)
     page = visit(ada, f"/p/desk/train/runs/{run.public_id}/")
     loss = chart(page, "Loss")
     band = loss.locator("path.chart-zoom").bounding_box()

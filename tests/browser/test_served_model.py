@@ -14,13 +14,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.test_talk import state
-from tests.running import Service
+from tests.running_service import Service
 
 PASSWORD = "a-long-password-for-tests"
 MESSAGES: Any = [{"role": "user", "content": "my lamp is broken"}]
 TALKER = f"""
 from feedback.models import Person, Project
-from feedback.services import people, projects
+from feedback.services.platform import people; from feedback.services.platform import projects
 project = Project.objects.get(slug="tiny")
 admin = Person.objects.get(username="admin")
 projects.update_project(by=admin, project=project, kinds=["comparison", "conversation"])
@@ -31,7 +31,7 @@ projects.set_member(by=admin, project=project, person=rosa, role="annotator")
 BATCH = """
 from django.db import transaction
 from feedback.models import Person, Project
-from feedback.services import prompts
+from feedback.services.collection import prompts
 project, admin = Project.objects.get(slug="tiny"), Person.objects.get(username="admin")
 with transaction.atomic():
     for number in range(600):

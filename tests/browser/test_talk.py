@@ -10,10 +10,10 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from feedback.api import live
+from feedback.api.collection import response_streams
 from feedback.errors import TooManyStreams
 from feedback.models import Annotation, Job, Person, PreferencePair, Project, Prompt, WorkerProcess
-from feedback.relay import Pen
+from feedback.streaming import Pen
 from tests.browser.test_desk import settle
 from tests.factories import make_model, write_answers
 from tests.servers import valkey
@@ -157,7 +157,7 @@ def test_the_page_copes_without_a_stream(talk: Page, settings: Any, complaints: 
     taken = []
     with suppress(TooManyStreams):
         while True:
-            live.places.take(len(taken))
+            response_streams.places.take(len(taken))
             taken.append(len(taken))
     try:
         page = talk
@@ -174,7 +174,7 @@ def test_the_page_copes_without_a_stream(talk: Page, settings: Any, complaints: 
         state(page, "ready 1")
     finally:
         for caller in taken:
-            live.places.give_back(caller)
+            response_streams.places.give_back(caller)
     assert all("503" in one for one in complaints)
     complaints.clear()
 

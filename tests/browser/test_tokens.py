@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback.models import Person, Project
-from tests.web.test_tokens import tokenizer, version
+from tests.data.test_tokenizers import tokenizer, version
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

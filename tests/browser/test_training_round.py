@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from feedback.models import Annotation, Membership, Person, Project
-from feedback.services import projects
+from feedback.services.platform import projects
 from tests.browser.conftest import faults
 from tests.browser.test_desk import DESK, shown
 from tests.factories import make_task

@@ -59,7 +59,7 @@ def feedback(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainer.tokenizer import train_tokenizer
+    from trainer.recipes.tokenizer import train_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer") / "model"
     train_tokenizer((row["text"] for row in corpus_rows()), 360, 2).save_pretrained(str(folder))
@@ -68,7 +68,7 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(tokenizer_folder: Path) -> Any:
-    from trainer.models import load_tokenizer
+    from trainer.modeling.loading import load_tokenizer
 
     return load_tokenizer(tokenizer_folder)
 
@@ -78,8 +78,8 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Pat
     """An untrained policy with its tokenizer and no manifest, as a model from elsewhere would be."""
     import torch
 
-    from trainer.config import PretrainConfig
-    from trainer.models import build_model, save_model
+    from trainer.configs.stages import PretrainConfig
+    from trainer.modeling.loading import build_model, save_model
 
     torch.manual_seed(0)
     config = PretrainConfig(hidden_size=32, layers=1, heads=2, intermediate_size=64, context_length=64)
@@ -93,7 +93,7 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, base
     """An untrained reward model on the policy's trunk, with constants as the stage `reward` writes them."""
     import torch
 
-    from trainer.models import load_classifier, save_model
+    from trainer.modeling.loading import load_classifier, save_model
 
     torch.manual_seed(1)
     model = load_classifier(base_folder, tokenizer)
@@ -125,8 +125,8 @@ def run_here() -> Callable[[Path], dict[str, Any]]:
 
     def carry_out(folder: Path) -> dict[str, Any]:
         from trainer.__main__ import finish, run_stage
-        from trainer.progress import Reporter
-        from trainer.run_folder import plan_sha256, read_run, start_afresh_if_changed
+        from trainer.run.progress import Reporter
+        from trainer.run.run_folder import plan_sha256, read_run, start_afresh_if_changed
 
         run = read_run(folder)
         start_afresh_if_changed(folder, plan_sha256(run))

@@ -79,7 +79,7 @@ def at_step(step: int, action: str) -> str:
     """Python that makes a training process do `action` at the start of the hook of one step."""
     return f"""
 import os, signal
-from trainer.loop import Hook
+from trainer.run.loop import Hook
 hook = Hook.on_step_end
 def on_step_end(self, args, state, control, **kwargs):
     if state.global_step == {step}:

@@ -11,7 +11,7 @@ import torch
 from families import FAMILIES, save_model, tokenizer_of
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from trainer.adopt import Refused, adopt
+from trainer.preflight.adopt import Refused, adopt
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "bos_token_id": 1, "eos_token_id": 1}
 USUAL = TINY | {"intermediate_size": 16, "num_key_value_heads": 1, "max_position_embeddings": 64}
@@ -71,21 +71,21 @@ def test_a_family_whose_dropout_is_a_module_works_without_packing(model_type: st
 def test_a_model_that_drops_out_by_chance_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_model(tmp_path / "opt", "opt", dropout=0.5)
     assert names(adopt(folder, "policy")) == ["no_packing"], "it is switched off"
-    monkeypatch.setattr("trainer.models.switch_dropout_off", lambda model: None)
+    monkeypatch.setattr("trainer.modeling.loading.switch_dropout_off", lambda model: None)
     with pytest.raises(Refused, match="Two passes over one text differ: it has a dropout that cannot be switched off"):
         adopt(folder, "policy")
 
 
 def test_a_context_that_the_weights_do_not_have_is_refused(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "gpt2", "gpt2")
-    from trainer import checkup
+    from trainer.preflight import model_check
 
-    tokenizer = checkup.load_tokenizer  # the check is asked alone: loading would refuse weights of another size
+    tokenizer = model_check.load_tokenizer  # the check is asked alone: loading would refuse weights of another size
     adopt(folder, "policy")
-    model = checkup.tried(folder, tokenizer(folder), "AutoModelForCausalLM")
-    assert checkup.whole_context(model) is None
+    model = model_check.tried(folder, tokenizer(folder), "AutoModelForCausalLM")
+    assert model_check.whole_context(model) is None
     model.config.n_positions = 300
-    fault = checkup.whole_context(model)
+    fault = model_check.whole_context(model)
     assert fault is not None and fault.sentence.startswith("It cannot read the 300 tokens that its config promises")
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from micro import MakeRun, ask
 
-from trainer.best_of_n import candidate_seed, draw_best, kl_of_best
 from trainer.errors import ConfigInvalid
-from trainer.sampling import Drawn
-from trainer.scoring import Scores
+from trainer.modeling.reward_scoring import Scores
+from trainer.modeling.sampling import Drawn
+from trainer.recipes.best_of_n import candidate_seed, draw_best, kl_of_best
 
 RunHere = Callable[[Path], dict[str, Any]]
 

@@ -36,10 +36,10 @@ def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def selection_loss(folder: Path, snapshot: Path) -> float:
     """Loss of a made policy on the selection split's demonstrations, read from its folder."""
-    from trainer.columns import sft_columns
-    from trainer.models import load_policy, load_tokenizer
-    from trainer.sft import completion_loss
-    from trainer.snapshot import Demonstration, open_snapshot
+    from trainer.data.columns import sft_columns
+    from trainer.data.snapshot import Demonstration, open_snapshot
+    from trainer.modeling.loading import load_policy, load_tokenizer
+    from trainer.recipes.sft import completion_loss
 
     tokenizer = load_tokenizer(folder / "model")
     rows = list(open_snapshot(snapshot).rows("selection", Demonstration))
@@ -91,7 +91,7 @@ def test_a_run_of_a_mixture_of_experts_that_was_killed_goes_on_exactly(
 def test_a_model_that_differs_from_what_was_chosen_is_kept_with_a_fault(
     make_run: MakeRun, run_here: RunHere, contrary: Path, policies: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import loop
+    from trainer.run import loop
 
     monkeypatch.setattr(loop, "load_best", lambda context, step, model, without=None: step)  # puts nothing back
     folder = make_run("sft", {"snapshot": contrary, "base_model": policies["gpt_neox"]}, CONFIG)
@@ -105,8 +105,8 @@ def test_a_model_that_differs_from_what_was_chosen_is_kept_with_a_fault(
 def test_kept_weights_that_do_not_fit_leave_the_last_ones_with_a_fault(
     make_run: MakeRun, run_here: RunHere, contrary: Path, policies: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import loop
-    from trainer.weights import write_weights
+    from trainer.modeling.weights import write_weights
+    from trainer.run import loop
 
     monkeypatch.setattr(
         loop, "write_weights", lambda path, weights: write_weights(path, dict(list(weights.items())[1:]))
@@ -121,7 +121,7 @@ def test_kept_weights_that_do_not_fit_leave_the_last_ones_with_a_fault(
 def test_a_figure_that_cannot_be_measured_costs_the_figure_and_not_the_model(
     make_run: MakeRun, run_here: RunHere, contrary: Path, policies: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import sft
+    from trainer.recipes import sft
 
     def fail(*_: Any) -> float:
         raise MemoryError("out of memory")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from families import BY_NAME, FAMILIES, TURNS, tokenizer_of
 
-from trainer.chat_format import chat_format, ends_of
-from trainer.columns import decode_completion, encode_completions, encode_documents, encode_prompts, sft_columns
+from trainer.data.columns import decode_completion, encode_completions, encode_documents, encode_prompts, sft_columns
+from trainer.data.snapshot import Demonstration, Document
 from trainer.errors import DataUnusable
-from trainer.snapshot import Demonstration, Document
-from trainer.templates import TemplateRefused, outcomes
+from trainer.modeling.chat_format import chat_format, ends_of
+from trainer.modeling.chat_templates import TemplateRefused, outcomes
 
 USER = {"role": "user", "content": "What colour is the sky?"}
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -26,9 +26,9 @@ MADE: dict[str, Any] = {}
 
 def ready(name: str) -> Any:
     """The family's tokenizer as adoption leaves it, the ends of its generation config known."""
-    from trainer.chat_format import declare_ends, leading_ids
-    from trainer.models import PAD, ROLES
-    from trainer.templates import our_template
+    from trainer.modeling.chat_format import declare_ends, leading_ids
+    from trainer.modeling.chat_templates import our_template
+    from trainer.modeling.loading import PAD, ROLES
 
     if name not in MADE:
         tokenizer = copy.deepcopy(tokenizer_of(name))
@@ -106,7 +106,7 @@ def test_no_text_becomes_a_mark(name: str) -> None:
 def test_nor_does_it_where_a_vocabulary_holds_the_mark_as_a_word(algorithm: str) -> None:
     from micro import corpus_rows
 
-    from trainer.tokenizer import train_tokenizer
+    from trainer.recipes.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer((row["text"] for row in corpus_rows(40)), 330, 2, algorithm)
     text = "a<|assistant|>b <|end|>c<|mask|> <|pad|>"

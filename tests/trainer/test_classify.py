@@ -13,12 +13,12 @@ import pytest
 import torch
 from micro import COLOURS, MakeRun, progress, write_snapshot
 
-from trainer import config
-from trainer.classify import Classifier
-from trainer.encoder_trainer import label_loss, plan_visits
+from trainer.configs import stages
+from trainer.data.snapshot import Classification, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, ModelCorrupt, SnapshotCorrupt
-from trainer.scores import calibrated, calibration_error, class_figures, cross_fitted, mean_loss, prf
-from trainer.snapshot import Classification, open_snapshot
+from trainer.metrics.classification import calibrated, calibration_error, class_figures, cross_fitted, mean_loss, prf
+from trainer.modeling.encoder_trainer import label_loss, plan_visits
+from trainer.recipes.classify import Classifier
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {
@@ -198,7 +198,7 @@ def test_what_cannot_be_learnt_is_refused(
 )
 def test_config_out_of_range_is_refused_by_name(stage: str, values: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigInvalid, match=says) as caught:
-        config.parse(stage, values)
+        stages.parse(stage, values)
     assert f"{stage}.{next(iter(values))}" in caught.value.message
 
 

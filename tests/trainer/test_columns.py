@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainer.columns import (
+from trainer.data.columns import (
     decode_completion,
     encode_completions,
     encode_documents,
@@ -12,7 +12,7 @@ from trainer.columns import (
     preference_columns,
     sft_columns,
 )
-from trainer.snapshot import Demonstration, Document, Preference
+from trainer.data.snapshot import Demonstration, Document, Preference
 
 PROMPT = ({"role": "user", "content": "What colour is the sky?"},)
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from trainer import critics
-from trainer.config import PPOConfig
-from trainer.critics import Critic, TopCritic, Unsplittable, make_critic
-from trainer.models import load_policy
-from trainer.reward_model import RewardModel
+from trainer.configs.stages import PPOConfig
+from trainer.modeling.loading import load_policy
+from trainer.modeling.reward_model import RewardModel
+from trainer.ppo import critics
+from trainer.ppo.critics import Critic, TopCritic, Unsplittable, make_critic
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "mistral", "gemma2", "gpt2"])

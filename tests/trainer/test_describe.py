@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-from trainer.config import parse
+from trainer.configs.stages import parse
 from trainer.describe import describe
 
-COPY = Path(__file__).resolve().parents[2] / "feedback" / "rules" / "settings.json"
+COPY = Path(__file__).resolve().parents[2] / "feedback" / "rules" / "training" / "stage_settings.json"
 
 
 def test_the_service_s_copy_is_equal():
     told = describe()
     assert json.loads(COPY.read_text(encoding="utf-8")) == told, (
-        "run: python -m trainer.describe > feedback/rules/settings.json"
+        "run: python -m trainer.describe > feedback/rules/training/stage_settings.json"
     )
     ppo = told["stages"]["ppo"]
     assert ppo["clip_range"] == {"type": "number", "default": 0.2, "above": 0, "high": 1}

@@ -16,14 +16,14 @@ import pytest
 import torch
 from micro import MakeRun, ask, feedback_rows, forked
 
-from trainer.columns import encode_completions, encode_prompts
-from trainer.config import EvaluateConfig
-from trainer.evaluate import Answers, token_figures, win_rates
-from trainer.evaluate_texts import of_demonstrations, of_documents
-from trainer.models import load_policy, save_model
-from trainer.reward_model import load_reward
-from trainer.sampling import Drawn
-from trainer.snapshot import Demonstration, Document, Preference, open_snapshot
+from trainer.configs.stages import EvaluateConfig
+from trainer.data.columns import encode_completions, encode_prompts
+from trainer.data.snapshot import Demonstration, Document, Preference, open_snapshot
+from trainer.modeling.loading import load_policy, save_model
+from trainer.modeling.reward_model import load_reward
+from trainer.modeling.sampling import Drawn
+from trainer.recipes.evaluate import Answers, token_figures, win_rates
+from trainer.recipes.evaluate_texts import of_demonstrations, of_documents
 
 RunHere = Callable[[Path], dict[str, Any]]
 CONFIG = {"responses": 3, "max_new_tokens": 6}

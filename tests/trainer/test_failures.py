@@ -19,9 +19,9 @@ import torch
 from micro import MakeRun, feedback_rows, forked, progress, weights, write_snapshot
 from safetensors.torch import load_file, save_file
 
-from trainer import memory
 from trainer.errors import OutOfMemory, RunDiverged, StartAgain
-from trainer.run_trainer import RunFolderTrainer
+from trainer.run import microbatching
+from trainer.run.run_trainer import RunFolderTrainer
 
 RunHere = Callable[[Path], dict[str, Any]]
 SFT = {"epochs": 1, "batch_size": 8, "evaluations": 1, "samples": 0, "learning_rate": 0.01}
@@ -106,13 +106,13 @@ def test_the_result_of_a_full_disk_has_room_kept_for_it(make_run: MakeRun, corpu
     seen: list[int] = []
 
     def watch() -> None:
-        import trainer.tokenizer
+        import trainer.recipes.tokenizer
 
         def full(*_: object) -> None:
             (folder / "seen").write_text(str((folder / ".reserve").stat().st_size))
             raise OSError(28, "No space left on device")
 
-        trainer.tokenizer.measure = full  # type: ignore[assignment]
+        trainer.recipes.tokenizer.measure = full  # type: ignore[assignment]
 
     assert forked(folder, watch) == 2
     seen.append(int((folder / "seen").read_text()))
@@ -127,8 +127,8 @@ def test_the_result_of_a_full_disk_has_room_kept_for_it(make_run: MakeRun, corpu
 @pytest.fixture(scope="module")
 def wide_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
     """A policy whose activations take far more room than its weights."""
-    from trainer.config import PretrainConfig
-    from trainer.models import build_model, save_model
+    from trainer.configs.stages import PretrainConfig
+    from trainer.modeling.loading import build_model, save_model
 
     torch.manual_seed(0)
     config = PretrainConfig(hidden_size=32, layers=1, heads=2, intermediate_size=8192, context_length=64)
@@ -148,7 +148,7 @@ def limited_to(more: int) -> Callable[[], None]:
     """
 
     def limit() -> None:
-        import trainer.sft  # noqa: F401 - what is loaded is not counted
+        import trainer.recipes.sft  # noqa: F401 - what is loaded is not counted
 
         gc.collect()
         libc = ctypes.CDLL(None)
@@ -281,11 +281,11 @@ def test_each_stage_goes_on_in_smaller_pieces(
 
 
 def test_it_stays_cut_for_the_next_attempt_and_several_processes_begin_again(tmp_path: Path) -> None:
-    assert memory.pieces(tmp_path) == 1
-    assert [memory.halve(tmp_path, 6) for _ in range(4)] == [3, 2, 1, None]
-    assert memory.pieces(tmp_path) == 8
-    assert memory.cut(list(range(6)), 4) == [[0], [1, 2], [3], [4, 5]]
-    assert memory.cut([1], 8) == [[1]]
+    assert microbatching.pieces(tmp_path) == 1
+    assert [microbatching.halve(tmp_path, 6) for _ in range(4)] == [3, 2, 1, None]
+    assert microbatching.pieces(tmp_path) == 8
+    assert microbatching.cut(list(range(6)), 4) == [[0], [1, 2], [3], [4, 5]]
+    assert microbatching.cut([1], 8) == [[1]]
 
 
 def test_several_processes_leave_together_when_memory_runs_out(
@@ -297,19 +297,21 @@ def test_several_processes_leave_together_when_memory_runs_out(
     monkeypatch.setenv("WORLD_SIZE", "2")
     folder = make_run("pretrain", {"snapshot": corpus, "tokenizer": corpus}, {"batch_size": 4})
     monkeypatch.setattr("trainer.__main__.open_inputs", lambda folder, inputs: {})
-    monkeypatch.setattr("trainer.pretrain.run", full)
+    monkeypatch.setattr("trainer.recipes.pretrain.run", full)
     with pytest.raises(StartAgain):
         run_here(folder)
-    assert memory.pieces(folder / "checkpoints") == 2
+    assert microbatching.pieces(folder / "checkpoints") == 2
 
 
 def test_what_says_that_memory_ran_out() -> None:
     from_cuda = type("OutOfMemoryError", (RuntimeError,), {})
-    assert memory.ran_out(MemoryError()) and memory.ran_out(from_cuda("CUDA out of memory."))
+    assert microbatching.ran_out(MemoryError()) and microbatching.ran_out(from_cuda("CUDA out of memory."))
     behind = RuntimeError("the trainer stopped")
     behind.__cause__ = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-    assert memory.ran_out(behind)
-    assert not memory.ran_out(RuntimeError("shapes differ")) and not memory.ran_out(ValueError("out of memory"))
+    assert microbatching.ran_out(behind)
+    assert not microbatching.ran_out(RuntimeError("shapes differ")) and not microbatching.ran_out(
+        ValueError("out of memory")
+    )
     assert OutOfMemory("x").kind == "out_of_memory"
 
 
@@ -322,15 +324,15 @@ def test_cancelled_while_it_loads_it_leaves_without_training(
     folder = make_run("sft", {"snapshot": feedback, "base_model": base_folder}, SFT | {"epochs": 50})
 
     def at_once() -> None:
-        import trainer.sft
+        import trainer.recipes.sft
 
-        load = trainer.sft.load_policy
+        load = trainer.recipes.sft.load_policy
 
         def loading(*args: Any) -> Any:
             os.kill(os.getpid(), signal.SIGTERM)
             return load(*args)
 
-        trainer.sft.load_policy = loading
+        trainer.recipes.sft.load_policy = loading
 
     assert forked(folder, at_once) == 3
     steps = [line["step"] for line in progress(folder, "metrics")]

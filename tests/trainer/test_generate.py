@@ -14,12 +14,12 @@ import pytest
 import torch
 from micro import COLOURS, MakeRun, ask, forked
 
-from trainer.columns import encode_prompts
+from trainer.data.columns import encode_prompts
 from trainer.errors import DataUnusable, TrainerError
-from trainer.generate import Generator, Teller
-from trainer.models import load_policy
-from trainer.remote import RemoteGenerator
-from trainer.sampling import choose, draw
+from trainer.modeling.loading import load_policy
+from trainer.modeling.remote_generation import RemoteGenerator
+from trainer.modeling.sampling import choose, draw
+from trainer.recipes.generate import Generator, Teller
 
 RunHere = Callable[[Path], dict[str, Any]]
 
@@ -132,7 +132,7 @@ class Heard:
 
 
 def test_pieces_told_on_the_way_make_the_same_text(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.generate.TELL_EVERY", 0)
+    monkeypatch.setattr("trainer.recipes.generate.TELL_EVERY", 0)
     heard = Heard()
     settings: dict[str, Any] = {"seeds": range(5), "max_new_tokens": 12}
     made = generator.generate(PROMPTS, reader=heard, **settings)
@@ -145,7 +145,7 @@ def test_pieces_told_on_the_way_make_the_same_text(generator: Generator, monkeyp
 
 
 def test_half_a_character_is_held_back(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.generate.TELL_EVERY", 0)
+    monkeypatch.setattr("trainer.recipes.generate.TELL_EVERY", 0)
     heard = Heard()
     teller = Teller(generator, [1], (), heard)
     ids = generator.tokenizer("is 🌿 é")["input_ids"]
@@ -157,7 +157,7 @@ def test_half_a_character_is_held_back(generator: Generator, monkeypatch: pytest
 
 
 def test_a_stop_text_ends_a_response_and_is_never_told(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.generate.TELL_EVERY", 0)
+    monkeypatch.setattr("trainer.recipes.generate.TELL_EVERY", 0)
     settings: dict[str, Any] = {"seeds": range(5), "max_new_tokens": 12}
     free = [one.text for one in generator.generate(PROMPTS, **settings)]
     stop = next(text[2:5] for text in free if len(text) > 8)

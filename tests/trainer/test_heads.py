@@ -12,8 +12,8 @@ import pytest
 import torch
 from micro import MakeRun, ask, weights
 
-from trainer.heads import combined, heads_loss, pair_counts, spread, step_counts
-from trainer.reward_model import load_reward
+from trainer.modeling.heads import combined, heads_loss, pair_counts, spread, step_counts
+from trainer.modeling.reward_model import load_reward
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"epochs": 40, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 32, "evaluations": 2}
@@ -22,7 +22,7 @@ MICRO = {"epochs": 40, "batch_size": 16, "learning_rate": 0.02, "normalise_sampl
 @pytest.fixture(scope="module")
 def heads_folder(tmp_path_factory: pytest.TempPathFactory, reward_folder: Path, tokenizer: Any) -> Path:
     """An untrained reward model with three heads and constants as the stage writes them."""
-    from trainer.models import load_classifier, save_model
+    from trainer.modeling.loading import load_classifier, save_model
 
     torch.manual_seed(2)
     model: Any = load_classifier(reward_folder, tokenizer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from feedback.rules import intervals as rules
-from trainer import intervals
+from feedback.rules.evaluation import intervals as rules
+from trainer.metrics import intervals
 
 
 @pytest.mark.parametrize("prompts", [8, 10, 20])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import RunDiverged
-from trainer.loop import check_finite, plan_batches, planned
-from trainer.progress import Buckets, Reporter, Ticker
-from trainer.seeds import stable_seed
+from trainer.run.loop import check_finite, plan_batches, planned
+from trainer.run.progress import Buckets, Reporter, Ticker
+from trainer.run.seeds import stable_seed
 
 
 def test_every_row_occurs_once_an_epoch_and_groups_stay_together() -> None:

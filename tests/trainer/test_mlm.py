@@ -11,7 +11,8 @@ import pytest
 import torch
 from micro import MakeRun, progress, write_snapshot
 
-from trainer.encoders import (
+from trainer.errors import ConfigInvalid, DataUnusable
+from trainer.modeling.encoders import (
     IGNORED,
     Encoded,
     encode_texts,
@@ -21,8 +22,7 @@ from trainer.encoders import (
     ordinary_tokens,
     windows,
 )
-from trainer.errors import ConfigInvalid, DataUnusable
-from trainer.mlm import masked_figures, spread
+from trainer.recipes.mlm import masked_figures, spread
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 64, "max_length": 32, "batch_size": 8}
@@ -75,7 +75,7 @@ def test_windows_cover_a_long_text() -> None:
 
 
 def test_loss_of_a_model_without_a_clue_is_that_of_chance(tokenizer: Any) -> None:
-    from trainer.config import MLMConfig
+    from trainer.configs.stages import MLMConfig
 
     model: Any = make_encoder("MaskedLM", None, MLMConfig(hidden_size=32, layers=1, heads=2), tokenizer)
     with torch.no_grad():

@@ -12,12 +12,12 @@ import torch
 from families import BY_NAME, FAMILIES, save_model
 from micro import COLOURS, MakeRun, answer, ask, corpus_rows, feedback_rows, weights, write_snapshot
 
-from trainer.adopt import adopt
-from trainer.chat_format import chat_format, ends_of
-from trainer.columns import encode_completions, encode_prompts
-from trainer.generate import Generator
-from trainer.models import load_policy, load_tokenizer
-from trainer.packing import keeps_apart
+from trainer.data.columns import encode_completions, encode_prompts
+from trainer.data.packing import keeps_apart
+from trainer.modeling.chat_format import chat_format, ends_of
+from trainer.modeling.loading import load_policy, load_tokenizer
+from trainer.preflight.adopt import adopt
+from trainer.recipes.generate import Generator
 
 RunHere = Callable[[Path], dict[str, Any]]
 NAMES = [family.name for family in FAMILIES]
@@ -71,8 +71,8 @@ def stages(
 
 
 def check_stages(name: str, done: dict[str, tuple[Path, dict[str, Any]]], snapshot: Path) -> None:
-    from trainer.sft import completion_loss, sft_columns
-    from trainer.snapshot import Demonstration, open_snapshot
+    from trainer.data.snapshot import Demonstration, open_snapshot
+    from trainer.recipes.sft import completion_loss, sft_columns
 
     stops = list(BY_NAME[name].stops)
     folder, figures = done["sft"]
@@ -164,8 +164,8 @@ def test_a_model_that_ends_its_turn_at_once_has_stopped(name: str, adopted: Call
 @pytest.mark.parametrize("name", NAMES)
 def test_one_answer_is_as_likely_in_any_company(name: str, adopted: Callable[[str], Path]) -> None:
     """Sampled log-probs equal recomputed ones; padding on either side, the batch and packing change nothing."""
-    from trainer.checkup import close, outputs_of, same_twice, sampled_as_recomputed
-    from trainer.preference import completion_logps
+    from trainer.preflight.model_check import close, outputs_of, same_twice, sampled_as_recomputed
+    from trainer.recipes.preference import completion_logps
 
     tokenizer = load_tokenizer(adopted(name))
     model = load_policy(adopted(name), tokenizer).eval()
@@ -199,10 +199,10 @@ def test_a_family_that_reads_across_documents_gets_a_block_for_each(
 
 def test_a_text_cannot_reach_a_mark_in_any_stage_that_encodes(adopted: Callable[[str], Path]) -> None:
     """Rows of every stage, scored text and served prompts are made of `encode_prompts` and `encode_completions`."""
-    from trainer.columns import preference_columns, sft_columns
-    from trainer.preference import pair_columns
-    from trainer.reward_model import finished_rows
-    from trainer.snapshot import Demonstration, Preference, Snapshot
+    from trainer.data.columns import preference_columns, sft_columns
+    from trainer.data.snapshot import Demonstration, Preference, Snapshot
+    from trainer.modeling.reward_model import finished_rows
+    from trainer.recipes.preference import pair_columns
 
     class Rows(Snapshot):
         def rows(self, split: str, row_type: Any) -> Any:

@@ -12,10 +12,10 @@ import pytest
 import torch
 from micro import MakeRun, forked, progress, write_snapshot
 
-from trainer import config
+from trainer.configs import stages
 from trainer.errors import ConfigInvalid, DataUnusable, NothingToLearn
-from trainer.online import Rollouts, penalised, plan_rollouts, reward_function
-from trainer.scoring import Scores
+from trainer.modeling.reward_scoring import Scores
+from trainer.recipes.online import Rollouts, penalised, plan_rollouts, reward_function
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {
@@ -50,7 +50,7 @@ def test_a_completion_without_an_end_gets_the_penalty_whatever_the_model_says() 
 
 
 def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> None:
-    from trainer.columns import encode_prompts
+    from trainer.data.columns import encode_prompts
 
     seen: list[Any] = []
 
@@ -161,11 +161,11 @@ def test_what_cannot_be_learnt_is_refused(
     make_run: MakeRun, run_here: RunHere, base_folder: Path, reward_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigInvalid, match=r"rloo\.num_generations"):
-        config.parse("rloo", {"batch_size": 10, "num_generations": 4})
+        stages.parse("rloo", {"batch_size": 10, "num_generations": 4})
     with pytest.raises(ConfigInvalid, match=r"grpo\.beta"):
-        config.parse("grpo", {"beta": -0.1})
+        stages.parse("grpo", {"beta": -0.1})
     with pytest.raises(ConfigInvalid, match=r"grpo\.loss_type"):
-        config.parse("grpo", {"loss_type": "ppo"})
+        stages.parse("grpo", {"loss_type": "ppo"})
     snapshot = write_snapshot(tmp_path / "s", {"train": []})
     inputs = {"snapshot": snapshot, "base_model": base_folder, "reward_model": reward_folder}
     with pytest.raises(DataUnusable, match="no prompts"):

@@ -10,10 +10,10 @@ import torch
 from tiny_models import tiny
 from torch import nn
 
-from trainer import passes
 from trainer.errors import OutOfMemory
-from trainer.memory import BUDGET, in_batches
-from trainer.sampling import context_length
+from trainer.modeling import passes
+from trainer.modeling.sampling import context_length
+from trainer.run.microbatching import BUDGET, in_batches
 
 ROWS = [([5, 6, 7, 8, 9], [0, 0, 1, 1, 1]), ([11, 12], [0, 1]), (list(range(20, 34)), [0] * 6 + [1] * 8), ([40], [1])]
 
@@ -64,8 +64,8 @@ def test_the_trunk_runs_once_for_all_chunks(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_entropy_and_log_probs_are_those_of_whole_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import ppo_math
-    from trainer.rollouts import answer_log_probs
+    from trainer.ppo import arithmetic
+    from trainer.ppo.rollouts import answer_log_probs
 
     model = tiny("llama_tied").eval()
     ids = torch.arange(24).view(2, 12)
@@ -75,7 +75,7 @@ def test_entropy_and_log_probs_are_those_of_whole_logits(monkeypatch: pytest.Mon
         monkeypatch.setattr(passes, "LOGITS_AT_ONCE", 64 * 3)
         log_probs, entropy = passes.answer_figures(model, 5, 0.7, **inputs)
     assert torch.allclose(log_probs, expected, atol=1e-6)
-    assert torch.allclose(entropy, ppo_math.token_entropy(logits, 0.7), atol=1e-6)
+    assert torch.allclose(entropy, arithmetic.token_entropy(logits, 0.7), atol=1e-6)
 
 
 def test_rows_longer_than_learned_positions_are_cut_and_their_continuations_end_there() -> None:
@@ -156,7 +156,7 @@ def test_an_encoder_whose_positions_begin_behind_its_padding_reads_so_many_token
 ) -> None:
     from transformers import AutoConfig, AutoModelForTokenClassification
 
-    from trainer.encoders import logits_of, room
+    from trainer.modeling.encoders import logits_of, room
 
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = AutoConfig.for_model(model_type, vocab_size=64, max_position_embeddings=34, pad_token_id=1, **sizes)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainer.config_online import PPOConfig
-from trainer.ppo_alarms import alarms
+from trainer.configs.online import PPOConfig
+from trainer.ppo.alarms import alarms
 
 CALM: dict[str, float] = {
     "kl": 1.0,

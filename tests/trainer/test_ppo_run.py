@@ -15,7 +15,7 @@ import pytest
 import torch
 from micro import MakeRun, ask, feedback_rows, forked, progress, weights, write_snapshot
 
-from trainer import config
+from trainer.configs import stages
 from trainer.errors import ConfigInvalid, RunDiverged
 
 CONFIG: dict[str, Any] = {
@@ -38,8 +38,8 @@ RunHere = Callable[[Path], dict[str, Any]]
 @pytest.fixture(scope="module")
 def sft_folder(tmp_path_factory: pytest.TempPathFactory, base_folder: Path, tokenizer: Any) -> Path:
     """A policy that has seen the demonstrations often enough to end its answers most of the time."""
-    from trainer.columns import encode_completions, encode_prompts
-    from trainer.models import load_policy, save_model
+    from trainer.data.columns import encode_completions, encode_prompts
+    from trainer.modeling.loading import load_policy, save_model
 
     rows = [row for row in feedback_rows() if row["kind"] == "demonstration"]
     prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
@@ -71,7 +71,7 @@ def after(iteration: int, number: signal.Signals) -> Callable[[], None]:
     """For a fork: the signal comes when an iteration has ended, before anything is noted of it."""
 
     def plant() -> None:
-        from trainer import ppo
+        from trainer.recipes import ppo
 
         noted = ppo.Watch.after_iteration
 
@@ -162,7 +162,7 @@ def test_beyond_the_kl_budget_the_run_says_so_stops_and_keeps_a_policy_within(
 def test_06_kl_that_cannot_be_ends_the_run(
     make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.ppo_trainer import PPOTrainer
+    from trainer.ppo.trainer import PPOTrainer
 
     honest = PPOTrainer.iteration_metrics
     monkeypatch.setattr(PPOTrainer, "iteration_metrics", lambda self: honest(self) | {"kl": -0.6})
@@ -174,7 +174,7 @@ def test_06_kl_that_cannot_be_ends_the_run(
 @pytest.mark.parametrize("key", ["top_p", "top_k", "min_length", "repetition_penalty"])
 def test_07_what_would_make_sampling_another_distribution_cannot_be_set(key: str) -> None:
     with pytest.raises(ConfigInvalid, match=key):
-        config.parse("ppo", {key: 1})
+        stages.parse("ppo", {key: 1})
 
 
 def test_03_a_reward_model_that_pads_with_its_end_is_refused(
@@ -218,7 +218,7 @@ def test_every_look_leaves_its_answers_for_a_better_judge(
 def test_only_prompts_of_the_train_split_are_trained_on(
     make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import ppo
+    from trainer.recipes import ppo
 
     seen: list[int] = []
     made = ppo.PPOTrainer.__init__

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer import ppo_math
-from trainer.config import PPOConfig
-from trainer.critics import make_critic, remove_critic
+from trainer.configs.stages import PPOConfig
 from trainer.errors import RunDiverged
-from trainer.models import load_classifier, load_policy
-from trainer.ppo_trainer import PPOTrainer
-from trainer.reward_model import RewardModel
-from trainer.rollouts import Rollout, answer_log_probs, lay_out
-from trainer.scoring import Scores
+from trainer.modeling.loading import load_classifier, load_policy
+from trainer.modeling.reward_model import RewardModel
+from trainer.modeling.reward_scoring import Scores
+from trainer.ppo import arithmetic
+from trainer.ppo.critics import make_critic, remove_critic
+from trainer.ppo.rollouts import Rollout, answer_log_probs, lay_out
+from trainer.ppo.trainer import PPOTrainer
 
 PROMPTS = [[10, 11, 12], [20, 21], [30, 31, 32, 33, 34], [40]]
 SMALL = {"iterations": 2, "rollout_batch": 8, "max_new_tokens": 6, "micro_batch": 8, "learning_rate": 0.01}
@@ -107,7 +107,7 @@ def test_the_coefficient_follows_kl_and_enters_the_reward(make: Make) -> None:
     make(after=lambda _, figures: seen.append(dict(figures)), iterations=4, kl_target=1e-3, kl_gain=0.5).train()
     assert [one["kl_coef"] for one in seen[:2]] == pytest.approx([0.1, 0.1 * 0.9])  # KL 0 is under the target
     for before, one in pairwise(seen):
-        expected = ppo_math.adapted_kl_coef(before["kl_coef"], before["kl"], 1e-3, 0.5)
+        expected = arithmetic.adapted_kl_coef(before["kl_coef"], before["kl"], 1e-3, 0.5)
         assert one["kl_coef"] == expected
         assert one["reward"] == pytest.approx(one["score"] - expected * one["kl"], abs=1e-5)
     assert seen[3]["kl_coef"] != seen[1]["kl_coef"]
@@ -118,7 +118,7 @@ def test_16_the_critic_explains_most_of_the_variance_after_ten_iterations(
     make: Make, monkeypatch: pytest.MonkeyPatch, critic: str
 ) -> None:
     """Scores that follow from the prompt, which every state holds."""
-    monkeypatch.setattr("trainer.ppo_math.score_with_eos_rule", lambda scores, *_: scores)
+    monkeypatch.setattr("trainer.ppo.arithmetic.score_with_eos_rule", lambda scores, *_: scores)
     seen: list[dict[str, float]] = []
     make(
         score=lambda prompts, completions: torch.tensor([len(ids) - 2.75 for ids in prompts]),
@@ -151,8 +151,8 @@ def test_no_figure_of_a_completion_depends_on_its_siblings(make: Make) -> None:
 
 def test_whitening_is_the_only_thing_rows_share(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """One completion's score changes; before whitening no advantage of another row may move."""
-    monkeypatch.setattr("trainer.ppo_math.whiten", lambda advantages, *_, **__: advantages)
-    monkeypatch.setattr("trainer.ppo_math.score_with_eos_rule", lambda scores, *_: scores)
+    monkeypatch.setattr("trainer.ppo.arithmetic.whiten", lambda advantages, *_, **__: advantages)
+    monkeypatch.setattr("trainer.ppo.arithmetic.score_with_eos_rule", lambda scores, *_: scores)
 
     def changed(prompts: Any, completions: Any) -> Tensor:
         scores = length_score(prompts, completions)

@@ -12,22 +12,15 @@ import pytest
 import torch
 from micro import MakeRun, ask, feedback_rows, progress, write_snapshot
 
-from trainer import config
-from trainer.context import RunContext
+from trainer.configs import stages
+from trainer.data.snapshot import open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable
-from trainer.loop import Hook
-from trainer.models import load_policy
-from trainer.preference import (
-    Heldout,
-    completion_logps,
-    dpo_loss,
-    kto_loss,
-    pair_columns,
-    single_columns,
-)
-from trainer.preference_trainer import Mismatched, make_trainer
-from trainer.progress import Reporter
-from trainer.snapshot import open_snapshot
+from trainer.modeling.loading import load_policy
+from trainer.modeling.preference_trainer import Mismatched, make_trainer
+from trainer.recipes.preference import Heldout, completion_logps, dpo_loss, kto_loss, pair_columns, single_columns
+from trainer.run.context import RunContext
+from trainer.run.loop import Hook
+from trainer.run.progress import Reporter
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {"batch_size": 8, "evaluations": 3, "samples": 1, "learning_rate": 0.01, "max_length": 64}
@@ -58,7 +51,7 @@ def test_trl_computes_the_same_loss(
     stage: str, base_folder: Path, feedback: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
     """The policy moved away from its reference; TRL's loss of a batch against our formula on our log-probs."""
-    settings = config.parse(stage, {**MICRO, "beta": 0.3, "batch_size": 6})
+    settings = stages.parse(stage, {**MICRO, "beta": 0.3, "batch_size": 6})
     context = RunContext(
         tmp_path, {"stage": stage}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
     )
@@ -147,4 +140,4 @@ def test_what_cannot_be_learnt_is_refused(
 )
 def test_config_out_of_range_is_refused_by_name(stage: str, values: dict[str, object]) -> None:
     with pytest.raises(ConfigInvalid, match=next(iter(values))):
-        config.parse(stage, values)
+        stages.parse(stage, values)

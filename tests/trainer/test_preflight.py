@@ -12,12 +12,12 @@ import pytest
 from micro import COLOURS, MakeRun, answer, ask, feedback_rows, forked, progress, write_snapshot
 from tiny_models import write_policy
 
-from trainer.critics import make_critic
-from trainer.estimate import estimate, parameters_of
-from trainer.models import load_classifier, load_policy, parameters
-from trainer.preflight import look
-from trainer.rates import usual_rate
-from trainer.reward_model import RewardModel
+from trainer.configs.learning_rates import usual_rate
+from trainer.modeling.loading import load_classifier, load_policy, parameters
+from trainer.modeling.reward_model import RewardModel
+from trainer.ppo.critics import make_critic
+from trainer.preflight.memory_estimate import estimate, parameters_of
+from trainer.preflight.preflight import look
 
 RunHere = Callable[[Path], dict[str, Any]]
 TRAIN, HELD, OTHER = ("sky", "grass"), "coal", "snow"
@@ -231,9 +231,9 @@ def test_more_memory_than_there_is_blocks_or_warns(
     make_run: MakeRun, clean: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"batch_size": 256, "max_length": 64})
-    monkeypatch.setattr("trainer.preflight.free_memory", lambda: (605 * 2**20, "this machine"))
+    monkeypatch.setattr("trainer.preflight.preflight.free_memory", lambda: (605 * 2**20, "this machine"))
     assert names(found(folder), "warn") == ["memory"]
-    monkeypatch.setattr("trainer.preflight.free_memory", lambda: (100 * 2**20, "this machine"))
+    monkeypatch.setattr("trainer.preflight.preflight.free_memory", lambda: (100 * 2**20, "this machine"))
     assert names(found(folder), "block") == ["memory"]
     assert "Even one row at once needs about" in finding(found(folder), "memory")["sentence"]
 
@@ -377,27 +377,27 @@ def test_a_run_that_is_told_to_fails_at_once_by_what_blocks_it(
 
 
 def test_the_estimate_counts_weights_exactly(base_folder: Path, reward_folder: Path, tokenizer: Any) -> None:
-    from trainer import config
+    from trainer.configs import stages
 
     model: Any = load_policy(base_folder, tokenizer)
-    need = estimate("sft", config.parse("sft", {"batch_size": 3}), {"base_model": base_folder}, length=10)
+    need = estimate("sft", stages.parse("sft", {"batch_size": 3}), {"base_model": base_folder}, length=10)
     assert need.parameters == parameters(model) and need.weights == 4 * parameters(model)
     assert need.optimiser == 2 * need.gradients == 8 * parameters(model)
     assert need.activations == 4 * 3 * 10 * (1 * (18 * 32 + 6 * 64) + 4 * len(tokenizer))
-    adapted = estimate("sft", config.parse("sft", {"lora": {"r": 2}}), {"base_model": base_folder})
-    from trainer.lora import adapt
-    from trainer.setting import LoRA
+    adapted = estimate("sft", stages.parse("sft", {"lora": {"r": 2}}), {"base_model": base_folder})
+    from trainer.configs.setting import LoRA
+    from trainer.modeling.lora import adapt
 
     adapt(model, LoRA(r=2))
     assert adapted.trained == sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     both = {"base_model": base_folder, "reward_model": reward_folder}
     judge = load_classifier(reward_folder, tokenizer)
     for critic in ("top", "separate"):  # beside policy, reference and reward model
-        settings = config.parse("ppo", {"critic": critic})
+        settings = stages.parse("ppo", {"critic": critic})
         needs = estimate("ppo", settings, both)
         made = make_critic(settings, model, RewardModel(judge, tokenizer))
         learns = sum(weight.numel() for weight in made.parameters() if weight.requires_grad)
         assert needs.trained == pytest.approx(need.parameters + learns, rel=0.01)
         assert needs.weights == pytest.approx(4 * (2 * need.parameters + parameters(judge) + learns), rel=0.01)
-    shared = estimate("ppo", config.parse("ppo", {"critic": "shared"}), both)
+    shared = estimate("ppo", stages.parse("ppo", {"critic": "shared"}), both)
     assert shared.trained == need.parameters and shared.activations < needs.activations

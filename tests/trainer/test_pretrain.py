@@ -11,10 +11,10 @@ import pytest
 import torch
 from micro import MakeRun, progress, write_snapshot
 
-from trainer.columns import decode_completion
+from trainer.data.columns import decode_completion
 from trainer.errors import DataUnusable
-from trainer.models import load_policy, load_tokenizer
-from trainer.pretrain import (
+from trainer.modeling.loading import load_policy, load_tokenizer
+from trainer.recipes.pretrain import (
     IGNORED,
     Block,
     bits_per_byte,

@@ -17,10 +17,10 @@ import torch
 from micro import ROOT, MakeRun, progress, weights
 from test_ppo_run import sft_folder  # noqa: F401
 
-from trainer import launch
 from trainer.errors import ConfigInvalid
-from trainer.ppo_trainer import PPOTrainer
-from trainer.run_trainer import no_smaller
+from trainer.ppo.trainer import PPOTrainer
+from trainer.run import launch
+from trainer.run.run_trainer import no_smaller
 
 RunHere = Callable[[Path], dict[str, Any]]
 SFT = {"epochs": 3, "batch_size": 6, "evaluations": 2, "samples": 1, "learning_rate": 0.01, "checkpoint_steps": 2}

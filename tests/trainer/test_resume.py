@@ -13,7 +13,7 @@ import pytest
 import torch
 from micro import COLOURS, MakeRun, answer, at_step, forked, progress, weights, write_snapshot
 
-from trainer.progress import Buckets
+from trainer.run.progress import Buckets
 
 FORKED: dict[str, dict[str, Any]] = {
     "mlm": {
@@ -234,14 +234,14 @@ def test_curves_are_the_same_however_slow_the_machine_was_and_wherever_the_run_w
     base_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trainer.loop.Buckets", partial(Buckets, points=3))  # 12 steps: four in each
+    monkeypatch.setattr("trainer.run.loop.Buckets", partial(Buckets, points=3))  # 12 steps: four in each
     config = CONFIGS["sft"] | {"checkpoint_steps": 2, "evaluations": 2}
     inputs = {"snapshot": feedback, "base_model": base_folder}
     fast, slow, killed = (make_run("sft", inputs, config, name=name) for name in ("fast", "slow", "killed"))
     run_here(fast)
     assert forked(killed, die_at_step(7)) == -9  # the checkpoint of step 6 lies within a bucket
     run_here(killed)
-    monkeypatch.setattr("trainer.progress.Ticker.due", lambda self: True)
+    monkeypatch.setattr("trainer.run.progress.Ticker.due", lambda self: True)
     run_here(slow)
     assert [line["step"] for line in progress(fast, "metrics")] == [4, 6, 8, 12]
     assert len(progress(slow, "step")) == 12

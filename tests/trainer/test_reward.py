@@ -13,14 +13,14 @@ import torch
 from micro import MakeRun, ask, progress, write_snapshot
 from torch import nn
 
-from trainer.columns import encode_completions, encode_prompts, preference_columns
-from trainer.context import RunContext
+from trainer.data.columns import encode_completions, encode_prompts, preference_columns
+from trainer.data.snapshot import Preference
 from trainer.errors import DataUnusable, ModelCorrupt
-from trainer.models import load_classifier
-from trainer.progress import Reporter
-from trainer.reward import check_columns, shared_groups
-from trainer.reward_model import RewardModel, calibration_error, load_reward, pad_right, preference_figures
-from trainer.snapshot import Preference
+from trainer.modeling.loading import load_classifier
+from trainer.modeling.reward_model import RewardModel, calibration_error, load_reward, pad_right, preference_figures
+from trainer.recipes.reward import check_columns, shared_groups
+from trainer.run.context import RunContext
+from trainer.run.progress import Reporter
 
 PROMPT = ({"role": "user", "content": "What colour is the sky?"},)
 GRASS = ({"role": "user", "content": "What colour is the grass?"},)
@@ -90,8 +90,8 @@ def test_loss_by_hand(
     make_run: MakeRun, feedback: Path, base_folder: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Equal rewards: log 2. A gap of 2 with a margin of 2: log 2 again. A gap of 2 with none: log(1 + exp(-2))."""
-    from trainer.config import parse
-    from trainer.reward_trainer import make_trainer
+    from trainer.configs.stages import parse
+    from trainer.modeling.reward_trainer import make_trainer
 
     folder = make_run("reward", {})
     context = RunContext(
@@ -157,7 +157,7 @@ def test_05_normalised_rewards_have_mean_0_and_deviation_1(
     inputs = {"snapshot": feedback, "base_model": base_folder}
     folder = make_run("reward", inputs, {"epochs": 1, "batch_size": 8, "normalise_samples": 0})
     assert run_here(folder)["metrics"]["normalised_on"] == "training completions"
-    from trainer.snapshot import open_snapshot
+    from trainer.data.snapshot import open_snapshot
 
     rows = list(open_snapshot(feedback).rows("train", Preference))
     columns = preference_columns(tokenizer, rows, 64)

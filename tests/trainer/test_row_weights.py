@@ -14,18 +14,18 @@ import torch
 from micro import MakeRun, feedback_rows, write_snapshot
 from torch import Tensor, nn
 
-from trainer import config
-from trainer.columns import preference_columns, with_weights
-from trainer.context import RunContext
+from trainer.configs import stages
+from trainer.data.columns import preference_columns, with_weights
+from trainer.data.snapshot import Preference, Snapshot, open_snapshot
 from trainer.errors import SnapshotCorrupt
-from trainer.heads import heads_loss
-from trainer.loop import Hook
-from trainer.models import load_classifier, load_policy
-from trainer.preference import Heldout, dpo_loss, kto_loss, pair_columns, single_columns
-from trainer.preference_trainer import WeightedDPOTrainer, WeightedKTOTrainer, make_trainer
-from trainer.progress import Reporter
-from trainer.reward_model import RewardModel, calibration_error, preference_figures
-from trainer.snapshot import Preference, Snapshot, open_snapshot
+from trainer.modeling.heads import heads_loss
+from trainer.modeling.loading import load_classifier, load_policy
+from trainer.modeling.preference_trainer import WeightedDPOTrainer, WeightedKTOTrainer, make_trainer
+from trainer.modeling.reward_model import RewardModel, calibration_error, preference_figures
+from trainer.recipes.preference import Heldout, dpo_loss, kto_loss, pair_columns, single_columns
+from trainer.run.context import RunContext
+from trainer.run.loop import Hook
+from trainer.run.progress import Reporter
 
 MICRO = {"batch_size": 6, "evaluations": 3, "samples": 1, "learning_rate": 0.01, "max_length": 64}
 PROMPT = ({"role": "user", "content": "What colour is the sky?"},)
@@ -117,10 +117,10 @@ class Given(nn.Module):
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_the_reward_loss_by_hand(heads: int, make_run: MakeRun, base_folder: Path, tokenizer: Any) -> None:
-    from trainer.reward_trainer import make_trainer as make_reward_trainer
+    from trainer.modeling.reward_trainer import make_trainer as make_reward_trainer
 
     folder = make_run("reward", {})
-    settings = config.parse("reward", {"margin_scale": 3 if heads == 1 else 0, "heads": heads})
+    settings = stages.parse("reward", {"margin_scale": 3 if heads == 1 else 0, "heads": heads})
     context = RunContext(folder, {"stage": "reward"}, settings, {}, Reporter(None), lambda: False, folder)
     reward = RewardModel(load_classifier(base_folder, tokenizer, heads), tokenizer)
     rows = [Preference(PROMPT, "Blue.", "Red.", 1, weight=1 / 3), Preference(PROMPT, "It is blue.", "Red.", 0)]
@@ -145,7 +145,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
     stage: str, base_folder: Path, weighted: Snapshot, tokenizer: Any, tmp_path: Path
 ) -> None:
     """The weighted trainer's loss of a batch is our formula on our log-probs; at weights of one it is TRL's own."""
-    settings = config.parse(stage, {**MICRO, "beta": 0.3})
+    settings = stages.parse(stage, {**MICRO, "beta": 0.3})
     context = RunContext(
         tmp_path, {"stage": stage}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
     )
@@ -177,7 +177,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
 
 
 def test_label_smoothing_reaches_the_loss(base_folder: Path, feedback: Path, tokenizer: Any, tmp_path: Path) -> None:
-    settings = config.parse("dpo", {**MICRO, "beta": 0.3, "label_smoothing": 0.2})
+    settings = stages.parse("dpo", {**MICRO, "beta": 0.3, "label_smoothing": 0.2})
     context = RunContext(
         tmp_path, {"stage": "dpo"}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
     )

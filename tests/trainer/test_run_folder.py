@@ -18,9 +18,9 @@ import pytest
 from micro import ROOT, MakeRun, at_step, progress
 
 from trainer.__main__ import ended_well
-from trainer.checkpoints import file_sha256, open_model
 from trainer.errors import ModelCorrupt
-from trainer.run_folder import plan_sha256, read_run, start_afresh_if_changed
+from trainer.run.checkpoints import file_sha256, open_model
+from trainer.run.run_folder import plan_sha256, read_run, start_afresh_if_changed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -104,7 +104,7 @@ def test_corrupt_snapshot_is_refused_by_the_command(
 
 def test_unforeseen_failure_is_internal_and_in_the_log(make_run: MakeRun, command: Command, corpus: Path) -> None:
     folder = make_run("tokenizer", {"snapshot": corpus})
-    ended = command(folder, "import trainer.tokenizer\ntrainer.tokenizer.measure = None")
+    ended = command(folder, "import trainer.recipes.tokenizer\ntrainer.recipes.tokenizer.measure = None")
     assert ended.returncode == 2
     assert result(folder)["error"]["kind"] == "internal"
     assert "Traceback" in ended.stderr
@@ -112,7 +112,7 @@ def test_unforeseen_failure_is_internal_and_in_the_log(make_run: MakeRun, comman
 
 def test_memory_failure_has_a_remedy(make_run: MakeRun, command: Command, corpus: Path) -> None:
     folder = make_run("tokenizer", {"snapshot": corpus})
-    before = "import trainer.tokenizer as t\ndef measure(*_): raise MemoryError\nt.measure = measure"
+    before = "import trainer.recipes.tokenizer as t\ndef measure(*_): raise MemoryError\nt.measure = measure"
     assert command(folder, before).returncode == 2
     assert result(folder)["error"]["kind"] == "out_of_memory"
     assert "more memory" in result(folder)["error"]["remedy"]
@@ -132,7 +132,7 @@ def test_sigterm_checkpoints_and_leaves_with_3(
 
 
 def test_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
-    from trainer.checkpoints import keep_checkpoint, newest_checkpoint
+    from trainer.run.checkpoints import keep_checkpoint, newest_checkpoint
 
     for step in (9, 10, 11, 12):
         (tmp_path / "aside").mkdir()
@@ -192,7 +192,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 def test_trainer_dies_with_its_parent(make_run: MakeRun, corpus: Path) -> None:
     folder = make_run("tokenizer", {"snapshot": corpus})
     child = (
-        "import trainer.tokenizer as t, time, sys\n"
+        "import trainer.recipes.tokenizer as t, time, sys\n"
         f"t.measure = lambda *_: time.sleep(60)\nfrom trainer.__main__ import main\nsys.exit(main([{str(folder)!r}]))"
     )
     parent = subprocess.Popen(

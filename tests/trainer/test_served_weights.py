@@ -12,15 +12,15 @@ import torch
 from families import save_model
 from micro import weights
 
-from trainer.adopt import adopt
-from trainer.config_online import PPOConfig
-from trainer.critics import ValueHead, add_critic, make_critic, remove_critic
-from trainer.lora import adapt
-from trainer.models import load_classifier, load_policy, load_tokenizer
-from trainer.models import save_model as save
-from trainer.reward_model import RewardModel
-from trainer.served_weights import serve_as_saved, served_weights
-from trainer.setting import LoRA
+from trainer.configs.online import PPOConfig
+from trainer.configs.setting import LoRA
+from trainer.modeling.loading import load_classifier, load_policy, load_tokenizer
+from trainer.modeling.loading import save_model as save
+from trainer.modeling.lora import adapt
+from trainer.modeling.reward_model import RewardModel
+from trainer.modeling.served_weights import serve_as_saved, served_weights
+from trainer.ppo.critics import ValueHead, add_critic, make_critic, remove_critic
+from trainer.preflight.adopt import adopt
 
 
 @pytest.mark.parametrize("critic", ["top", "shared"])

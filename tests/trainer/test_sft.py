@@ -11,9 +11,9 @@ import torch
 from micro import MakeRun, ask, progress, write_snapshot
 
 from trainer.errors import DataUnusable, RunDiverged
-from trainer.models import load_policy, load_tokenizer
-from trainer.passes import continuations
-from trainer.sft import completion_loss
+from trainer.modeling.loading import load_policy, load_tokenizer
+from trainer.modeling.passes import continuations
+from trainer.recipes.sft import completion_loss
 
 RunHere = Callable[[Path], dict[str, Any]]
 
@@ -67,7 +67,7 @@ def test_trainer_masks_the_prompt(
     make_run: MakeRun, run_here: RunHere, feedback: Path, base_folder: Path, monkeypatch: Any
 ) -> None:
     """The labels TRL trains on, looked at just before training starts."""
-    from trainer import sft
+    from trainer.recipes import sft
 
     seen: list[Any] = []
     go = sft.go
@@ -109,7 +109,7 @@ def test_nothing_to_learn_from_is_a_data_error_with_a_remedy(
 def test_loss_that_is_no_number_ends_the_run_with_its_step(
     make_run: MakeRun, run_here: RunHere, feedback: Path, base_folder: Path, monkeypatch: Any
 ) -> None:
-    from trainer import sft
+    from trainer.recipes import sft
 
     def poisoned(path: Path, tokenizer: Any) -> Any:
         model = load_policy(path, tokenizer)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.data.snapshot import Demonstration, Preference, Prompt, open_snapshot
 from trainer.errors import SnapshotCorrupt
-from trainer.snapshot import Demonstration, Preference, Prompt, open_snapshot
 
 
 @pytest.fixture

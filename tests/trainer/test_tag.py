@@ -14,13 +14,13 @@ import torch
 from micro import MakeRun, write_snapshot
 from transformers import PretrainedConfig
 
-from trainer.chain import TagChain
-from trainer.encoders import IGNORED, Encoded, encode_texts, lengthened
+from trainer.data.snapshot import Span, Spans, open_snapshot
 from trainer.errors import DataUnusable, ModelCorrupt, SnapshotCorrupt
-from trainer.perceptron import perceptron_spans
-from trainer.scores import span_figures
-from trainer.snapshot import Span, Spans, open_snapshot
-from trainer.tag import (
+from trainer.metrics.classification import span_figures
+from trainer.metrics.perceptron import perceptron_spans
+from trainer.modeling.encoders import IGNORED, Encoded, encode_texts, lengthened
+from trainer.modeling.tag_decoder import TagChain
+from trainer.recipes.tag import (
     Tagger,
     read_spans,
     sayable,

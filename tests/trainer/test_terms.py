@@ -11,12 +11,12 @@ import pytest
 import torch
 from micro import COLOURS, MakeRun, progress, write_snapshot
 
-from trainer import config
-from trainer.columns import encode_completions, encode_prompts
-from trainer.config_online import FormatTerm, GuardTerm, LengthTerm, ModelTerm, Terms
+from trainer.configs import stages
+from trainer.configs.online import FormatTerm, GuardTerm, LengthTerm, ModelTerm, Terms
+from trainer.data.columns import encode_completions, encode_prompts
 from trainer.errors import ConfigInvalid
-from trainer.reward_model import load_reward
-from trainer.scoring import judge
+from trainer.modeling.reward_model import load_reward
+from trainer.modeling.reward_scoring import judge
 
 RunHere = Callable[[Path], dict[str, Any]]
 SKY = ({"role": "user", "content": "What colour is the sky?"},)
@@ -36,7 +36,7 @@ class Guard:
 def guard_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
     """A classifier that was hardly trained; what it says matters to no test, only that it is asked."""
     from trainer.__main__ import finish, run_stage
-    from trainer.progress import Reporter
+    from trainer.run.progress import Reporter
 
     more = {"kind": "classification", "scheme": "colour", "classes": sorted(COLOURS.values()), "many": False}
     rows = [{"text": f"The {t} is {c}, {n}.", "labels": [c], **more} for n in range(4) for t, c in COLOURS.items()]
@@ -131,4 +131,4 @@ def test_terms_and_inputs_that_do_not_fit_are_refused(
 )
 def test_wrong_terms_are_refused_by_name(terms: Any, says: str) -> None:
     with pytest.raises(ConfigInvalid, match=says):
-        config.parse("ppo", {"terms": terms})
+        stages.parse("ppo", {"terms": terms})

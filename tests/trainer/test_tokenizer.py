@@ -12,8 +12,8 @@ from micro import MakeRun, ask, corpus_rows, write_snapshot
 from tokenizers import normalizers
 
 from trainer.errors import ConfigInvalid, DataUnusable
-from trainer.models import check_tokenizer, load_tokenizer
-from trainer.tokenizer import first_changed, measure, pieces, train_tokenizer
+from trainer.modeling.loading import check_tokenizer, load_tokenizer
+from trainer.recipes.tokenizer import first_changed, measure, pieces, train_tokenizer
 
 
 @pytest.mark.parametrize(

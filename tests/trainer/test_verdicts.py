@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from trainer.verdicts import length_controlled, lengths, reliability
+from trainer.metrics.report_figures import length_controlled, lengths, reliability
 
 
 def test_a_policy_that_wins_by_length_alone_wins_half_at_equal_length() -> None:

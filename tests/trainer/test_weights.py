@@ -10,7 +10,7 @@ import torch
 from tiny_models import FAMILIES, tiny
 
 from trainer.errors import ModelCorrupt
-from trainer.weights import differing, load_weights, own_weights, read_weights, write_weights
+from trainer.modeling.weights import differing, load_weights, own_weights, read_weights, write_weights
 
 
 def disturbed(model: Any) -> Any:
@@ -33,8 +33,8 @@ def test_every_tensor_comes_back(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["gpt_neox", "mixtral"])
 def test_every_tensor_comes_back_with_adapters(family: str, tmp_path: Path) -> None:
-    from trainer.lora import adapt
-    from trainer.setting import LoRA
+    from trainer.configs.setting import LoRA
+    from trainer.modeling.lora import adapt
 
     model = adapt(tiny(family), LoRA(r=2))
     kept = {name: value.clone() for name, value in own_weights(model).items()}

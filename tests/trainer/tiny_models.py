@@ -47,7 +47,7 @@ def tiny(family: str, vocabulary: int = 64, seed: int = 0) -> Any:
 
 def write_policy(folder: Path, family: str, tokenizer: Any) -> Path:
     """A tiny policy of a family in `folder`, with a tokenizer of ours."""
-    from trainer.models import prepare, save_model
+    from trainer.modeling.loading import prepare, save_model
 
     model = prepare(tiny(family, len(tokenizer)), tokenizer)
     save_model(folder, model, tokenizer)

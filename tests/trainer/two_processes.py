@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.__main__ import carry_out
-from trainer.ppo_trainer import PPOTrainer
+from trainer.ppo.trainer import PPOTrainer
 
 stored = {int(seed): ids for seed, ids in json.loads(Path(sys.argv[1]).read_text()).items()}
 live = PPOTrainer.sample

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from trainer.checkpoints import file_sha256, write_json
-from trainer.run_folder import locked
+from trainer.run.checkpoints import file_sha256, write_json
+from trainer.run.run_folder import locked
 
 stop = False
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from feedback.models import Chain, ModelVersion, TrainingRun
-from feedback.services import adoption, training
+from feedback.services.registry import external_models
+from feedback.services.training import pipelines
 from tests.factories import make_model
-from trainer.checkpoints import open_model
+from trainer.run.checkpoints import open_model
 from workers.execution import run_job
 
 
@@ -22,7 +23,7 @@ def models(settings) -> Path:
 @pytest.fixture
 def bring(project, ada):
     def do(kind: str = "policy", **source):
-        job = adoption.request_model(by=ada, project=project, kind=kind, **source)
+        job = external_models.request_model(by=ada, project=project, kind=kind, **source)
         run_job(job.pk)
         job.refresh_from_db()
         return job
@@ -32,9 +33,9 @@ def bring(project, ada):
 
 def make_policy(folder: Path) -> None:
     """A causal model as any tool would save it."""
-    from trainer.config import PretrainConfig
-    from trainer.models import build_model, save_model
-    from trainer.tokenizer import train_tokenizer
+    from trainer.configs.stages import PretrainConfig
+    from trainer.modeling.loading import build_model, save_model
+    from trainer.recipes.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(["What colour is the sky?"], 300, 2)
     config = PretrainConfig(hidden_size=8, layers=1, heads=1, intermediate_size=8, context_length=16, block_size=16)
@@ -59,7 +60,7 @@ def test_a_folder_becomes_a_version_that_training_goes_on_from(project, ada, cli
     assert not version.deployments.exists(), "nobody has promoted it"
     own = make_model(project, ada, stage="pretrain")
     for named, start in ((version, version), (None, own)):
-        training.start_chain(project=project, by=ada, stages=["sft"], base_model=named)
+        pipelines.start_chain(project=project, by=ada, stages=["sft"], base_model=named)
         assert TrainingRun.objects.latest("pk").base_model == start
         Chain.objects.update(state="succeeded")
 
@@ -86,7 +87,7 @@ def test_a_base_model_gets_what_chat_needs_and_says_what_it_said(models, setting
     import torch
     from transformers import AutoModelForCausalLM
 
-    from trainer.models import load_policy, load_tokenizer
+    from trainer.modeling.loading import load_policy, load_tokenizer
 
     plain = make_base(models / "base")
     before = {path.name: path.read_bytes() for path in (models / "base").iterdir()}

@@ -10,17 +10,19 @@ import torch
 from django.db import transaction
 from django.utils import timezone
 
-from feedback import relay
+from feedback import streaming
 from feedback.models import Job, ModelVersion, Person, Project, Prompt, Response, Task
-from feedback.rules.seeds import stable_seed
-from feedback.services import jobs, projects, supply
-from feedback.services.generation import request_responses
+from feedback.rules.data.seeds import stable_seed
+from feedback.services.collection import task_supply
+from feedback.services.collection.generation import request_responses
+from feedback.services.platform import jobs, projects
 from tests import factories
 from tests.servers import valkey
-from trainer.best_of_n import best_place
 from trainer.errors import DataUnusable, TrainerError
-from workers import generation, housekeeping
+from trainer.recipes.best_of_n import best_place
+from workers import housekeeping
 from workers.execution import run_job
+from workers.handlers import generation
 
 pytestmark = pytest.mark.database
 State = Response.State
@@ -87,7 +89,7 @@ def test_demonstrations_are_not_put_before_annotators(
         factories.make_response(prompt, author=ada)
     project.training_policy = {"keep_open_tasks": 1}
     project.save()
-    assert supply.top_up() == 1
+    assert task_supply.top_up() == 1
     run_job(job_of(project).pk)
     task = Task.objects.get(prompt=prompt)
     assert {response.model_version_id for response in task.responses.all()} == {serving.pk}
@@ -169,7 +171,7 @@ def test_a_server_that_is_away_is_tried_again_and_then_told(
     echo: Echo, project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.GENERATION_URL = "http://elsewhere/v1"
-    monkeypatch.setattr("workers.work.Work.pause", lambda self, seconds: None)
+    monkeypatch.setattr("workers.job_context.Work.pause", lambda self, seconds: None)
     echo.error = TrainerError("It cannot be reached", remedy="Check the address.")
     prompt = factories.make_prompt(project, responses_wanted=1)
     run_job(job_of(project).pk)
@@ -243,11 +245,11 @@ def test_tasks_are_kept_in_supply(echo: Echo, serving: ModelVersion, project: Pr
     for _ in range(5):
         factories.make_prompt(project, source="here")
     elsewhere = factories.make_prompt(project, source="elsewhere")
-    assert supply.top_up() == 3
-    assert supply.top_up() == 0  # what is awaited counts as there
+    assert task_supply.top_up() == 3
+    assert task_supply.top_up() == 0  # what is awaited counts as there
     run_job(job_of(project).pk)
     assert Task.objects.filter(project=project).count() == 3
-    assert supply.top_up() == 0
+    assert task_supply.top_up() == 0
     assert not elsewhere.responses.exists()
 
 
@@ -255,9 +257,9 @@ def test_nothing_is_asked_for_without_a_model_or_a_policy(
     project: Project, other_project: Project, ada: Person
 ) -> None:
     factories.make_prompt(project)
-    assert supply.top_up() == 0
+    assert task_supply.top_up() == 0
     Project.objects.update(training_policy={"keep_open_tasks": 3})
-    assert supply.top_up() == 0
+    assert task_supply.top_up() == 0
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +274,7 @@ def test_a_completion_whose_readers_have_left_is_not_written_to_its_end(
     """Nobody reads, nobody can ask again, no task needs it. Where one of these is not so, it is written."""
     settings.STREAM_URL = broker
     monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
-    monkeypatch.setattr(generation, "pen", relay.Pen())
+    monkeypatch.setattr(generation, "pen", streaming.Pen())
     cases: dict[str, dict[str, Any]] = {
         "left": {},
         "read": {},
@@ -287,8 +289,8 @@ def test_a_completion_whose_readers_have_left_is_not_written_to_its_end(
         with transaction.atomic():
             asked = request_responses(prompt=prompt, count=1, live=True, make_tasks=case.get("make_tasks", False))
         written[name] = asked[0]
-    relay.Ear([written["read"].public_id]).hear(0.01)
-    monkeypatch.setattr(relay, "GONE_AFTER", 0)
+    streaming.Ear([written["read"].public_id]).hear(0.01)
+    monkeypatch.setattr(streaming, "GONE_AFTER", 0)
     for job in Job.objects.filter(kind=Job.Kind.GENERATION).order_by("pk"):
         run_job(job.pk)
     for response in written.values():
@@ -304,8 +306,8 @@ def test_a_relay_that_is_away_stops_nothing(
 ) -> None:
     settings.STREAM_URL = f"unix://{tmp_path}/nobody.sock"
     monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
-    monkeypatch.setattr(generation, "pen", relay.Pen())
-    monkeypatch.setattr(relay, "GONE_AFTER", 0)
+    monkeypatch.setattr(generation, "pen", streaming.Pen())
+    monkeypatch.setattr(streaming, "GONE_AFTER", 0)
     with transaction.atomic():
         asked = request_responses(
             prompt=factories.make_prompt(project, source="openai"), count=1, live=True, make_tasks=False

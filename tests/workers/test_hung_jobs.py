@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 
 from feedback.models import Job, Person, Project
-from feedback.services import jobs
-from tests.house import ROOT
+from feedback.services.platform import jobs
+from tests.whole_service import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,11 +31,11 @@ import django
 django.setup()
 from django.conf import settings
 settings.BEAT_SECONDS, settings.JOB_STUCK_SECONDS, settings.CANCEL_SECONDS = 0.2, {stuck}, 1
-from feedback import queue
-queue.app.send_task = lambda *args, **options: None
+from feedback import celery_app
+celery_app.app.send_task = lambda *args, **options: None
 import threading
 from workers import execution
-from workers.work import Outcome
+from workers.job_context import Outcome
 def hang(work):
     work.say("at it", step=3, steps=9)
     exec({code!r})

@@ -7,11 +7,11 @@ import pytest
 from django.conf import settings
 
 from feedback.models import Job, Response
-from feedback.services.generation import request_responses
+from feedback.services.collection.generation import request_responses
 from tests import factories
 from trainer.errors import DataUnusable, ModelCorrupt, PromptTooLong
-from workers import generation
 from workers.execution import run_job
+from workers.handlers import generation
 
 pytestmark = pytest.mark.database
 

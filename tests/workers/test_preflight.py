@@ -11,15 +11,17 @@ from django.test import Client
 
 from feedback.errors import InvalidTransition, PreflightBlocks
 from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project, TrainingRun
-from feedback.rules.preflight import BLOCKING
-from feedback.services import jobs, preflight, snapshots, training
+from feedback.rules.training.preflight import BLOCKING
+from feedback.services.data import snapshots
+from feedback.services.platform import jobs
+from feedback.services.training import pipelines, preflight
 from tests.factories import make_model, make_pair, make_prompt_in
-from tests.running import ROOT
-from trainer.checkpoints import file_sha256
-from workers import chains
+from tests.running_service import ROOT
+from trainer.run.checkpoints import file_sha256
 from workers.execution import run_job
-from workers.preflights import inputs_of
-from workers.work import JobFailed, Work
+from workers.handlers import pipelines as pipeline_workers
+from workers.handlers.preflight import inputs_of
+from workers.job_context import JobFailed, Work
 
 # Committed rows: the worker beats from a thread with a connection of its own, and would not see others.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,10 +33,10 @@ def policy_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained policy with a tokenizer of bytes, as a pretraining run leaves it."""
     import torch
 
-    from trainer.checkpoints import write_manifest
-    from trainer.config import PretrainConfig
-    from trainer.models import build_model, save_model
-    from trainer.tokenizer import train_tokenizer
+    from trainer.configs.stages import PretrainConfig
+    from trainer.modeling.loading import build_model, save_model
+    from trainer.recipes.tokenizer import train_tokenizer
+    from trainer.run.checkpoints import write_manifest
 
     folder = tmp_path_factory.mktemp("policy") / "model"
     tokenizer = train_tokenizer(iter(["my router is slow"]), 300, 2)
@@ -172,7 +174,7 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
 ) -> None:
     """Its second stage cannot learn, so its first is not trained; and the way out is rows frozen anew."""
     made = ModelVersion.objects.count()
-    chain = training.start_chain(project=project, by=ada, base_model=ready, seed=3, **TOO_LONG)
+    chain = pipelines.start_chain(project=project, by=ada, base_model=ready, seed=3, **TOO_LONG)
     run = chain.runs.get()
     run_job(run.job_id)
     run.job.refresh_from_db()
@@ -203,40 +205,40 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
 
 def test_a_finding_is_ignored_where_it_is_named(project: Project, ada: Person, ready: ModelVersion) -> None:
     for ignored, passes in ((["contamination"], False), (["learns_nothing"], True)):
-        chain = training.start_chain(project=project, by=ada, base_model=ready, ignore_findings=ignored, **TOO_LONG)
+        chain = pipelines.start_chain(project=project, by=ada, base_model=ready, ignore_findings=ignored, **TOO_LONG)
         job = jobs.claim(chain.runs.get().job_id, "worker")
         assert job is not None
         with Work(job) as work:
             if passes:
-                chains.look_ahead(work, chain)
+                pipeline_workers.look_ahead(work, chain)
             else:
                 with pytest.raises(JobFailed, match="Nothing was trained"):
-                    chains.look_ahead(work, chain)
+                    pipeline_workers.look_ahead(work, chain)
         chain.refresh_from_db()
         assert chain.looked_at is passes
         jobs.fail(job, Job.ErrorKind.DATA, "It ends here.", "")
-        training.advance_chain(chain)
+        pipelines.advance_chain(chain)
 
 
 @pytest.mark.database
 def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
 ) -> None:
-    chain = training.start_chain(
+    chain = pipelines.start_chain(
         project=project, by=ada, base_model=ready, ignore_findings=["learns_nothing"], **TOO_LONG
     )
     first = chain.runs.get()
     page = signed_in(ada).get(f"/p/desk/train/runs/{first.public_id}/").content.decode()
     assert "the preflight may find: learns nothing." in page
     Job.objects.filter(pk=first.job_id).update(status=Job.Status.SUCCEEDED)
-    training.advance_chain(chain)
+    pipelines.advance_chain(chain)
     second = chain.runs.get(position=1)
     with pytest.raises(InvalidTransition):
-        training.start_again(by=ada, run=second)  # it has not ended
+        pipelines.start_again(by=ada, run=second)  # it has not ended
     Job.objects.filter(pk=second.job_id).update(status=Job.Status.FAILED, error_kind=Job.ErrorKind.DATA)
-    training.advance_chain(chain)
+    pipelines.advance_chain(chain)
     with pytest.raises(InvalidTransition):
-        training.start_again(by=ada, run=first)  # it ended well
+        pipelines.start_again(by=ada, run=first)  # it ended well
     reply = signed_in(ada).post(f"/p/desk/train/runs/{second.public_id}/start-again/")
     fresh = Chain.objects.get(project=project, state=Chain.State.ACTIVE)
     assert reply["Location"].endswith(f"/train/runs/{fresh.runs.get().public_id}/")
@@ -318,8 +320,8 @@ def test_a_finding_of_no_such_name_is_refused(project: Project, ada: Person, cli
 
 
 def test_the_names_are_those_that_the_trainer_uses() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "trainer").glob("preflight*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "trainer" / "preflight").glob("*.py"))
     blocking = set(re.findall(r"found\.block\(\s*\"(\w+)\"", source))
-    blocking |= set(re.findall(r"\(found\.block if [^\n]*\)\(\"(\w+)\"", source))
+    blocking |= set(re.findall(r"\(found\.block if [^\n]*\)\(\s*\"(\w+)\"", source))
     blocking |= set(re.findall(r"say = found\.block if[^\n]*\n\s*say\(\"(\w+)\"", source))
     assert blocking == BLOCKING

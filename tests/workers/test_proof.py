@@ -166,7 +166,7 @@ def test_axes_have_round_values() -> None:
 
 
 def test_a_snapshot_of_the_demo_world_is_one_the_trainer_reads(tmp_path: Path) -> None:
-    from trainer.snapshot import Prompt, open_snapshot
+    from trainer.data.snapshot import Prompt, open_snapshot
 
     row = {"kind": "prompt", "prompt": [{"role": "user", "content": "Grüße?"}]}
     write_snapshot(tmp_path / "s", {"train": [row, row], "test": [row]}, "feedback")

@@ -14,16 +14,18 @@ from django.utils import timezone
 
 from feedback import settings as defaults
 from feedback.models import Chain, Evaluation, Event, Job, ModelVersion, Person, Project, RunPoint, TrainingRun
-from feedback.rules import launches
-from feedback.selectors import health
-from feedback.services import jobs, registry
-from feedback.services import training as services
+from feedback.rules.training import launches
+from feedback.selectors.platform import health
+from feedback.services.platform import jobs
+from feedback.services.registry import model_versions
+from feedback.services.training import pipelines as services
 from tests import factories
-from trainer import launch, memory
-from trainer.config import SFTConfig
-from workers import housekeeping, training
+from trainer.configs.stages import SFTConfig
+from trainer.run import launch, microbatching
+from workers import housekeeping
 from workers.execution import HANDLERS, run_job
-from workers.work import Outcome, Work, stopping
+from workers.handlers import training
+from workers.job_context import Outcome, Work, stopping
 
 pytestmark = pytest.mark.database
 Status = Job.Status
@@ -154,7 +156,7 @@ def test_a_trainer_the_kernel_ended_for_memory_goes_on_with_half_as_much_at_once
     run.refresh_from_db()
     assert run.job.status == Status.SUCCEEDED
     assert len(starts_of(run, settings)) == 2
-    assert memory.pieces(settings.DATA_DIR / run.folder / "checkpoints") == 2
+    assert microbatching.pieces(settings.DATA_DIR / run.folder / "checkpoints") == 2
     (alarm,) = run.alarms.all()
     assert alarm.step == 3
     assert "Going on with 4 rows at once; a batch of 8 stays the same." in alarm.text
@@ -343,13 +345,13 @@ def test_a_version_refused_before_its_chain_ended_waits_for_nobody_and_holds_not
     figures = {"reward_model_win_rate": {"low": 0.8}}
     told = Evaluation.objects.create(project=project, run=run, candidate=better, incumbent=first, metrics=figures)
     Job.objects.filter(pk=run.job_id).update(status=Status.SUCCEEDED)
-    registry.decide(by=ada, model_version=better, state="rejected")
+    model_versions.decide(by=ada, model_version=better, state="rejected")
     housekeeping.sweep()
     run.chain.refresh_from_db()
     told.refresh_from_db()
     assert (run.chain.state, told.decision) == (Chain.State.SUCCEEDED, "rejected")
     assert not Event.objects.filter(verb="model.waits_for_decision").exists()
-    assert registry.serving(project) == first
+    assert model_versions.serving(project) == first
 
 
 def test_a_chain_that_cannot_be_moved_on_leaves_the_others_their_turn(

@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from feedback.models import Chain, Job, Person, Project, Schedule
-from feedback.rules.stages import STAGES
-from feedback.services import schedules
+from feedback.rules.training.stages import STAGES
+from feedback.services.training import schedules
 from tests import factories
 from workers import housekeeping
 

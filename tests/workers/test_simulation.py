@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from feedback.models import Annotation, ApiToken, Assignment, Person, PreferencePair, Project, Task
-from feedback.services import projects
+from feedback.services.platform import projects
 from tests.factories import make_prompt, make_response, make_task
 from workers.demo import measure, world
 from workers.demo.annotators import Annotator, Pair, sample_pairs

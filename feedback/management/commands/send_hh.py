@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
-from feedback.formats import hh
+from feedback.formats.annotations import hh
 
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 PATIENCE = 120.0  # seconds without an answer before giving up

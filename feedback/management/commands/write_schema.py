@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management import BaseCommand
 
-from feedback.api import schema
+from feedback.api.platform import schema
 
 
 class Command(BaseCommand):

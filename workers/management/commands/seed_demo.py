@@ -13,10 +13,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from feedback import queue
+from feedback import celery_app
 from feedback.models import Event, Job, Kind, Person, Project, Prompt, Response, Task
-from feedback.services import events, jobs, people, projects, prompts, tasks
-from workers import inbox
+from feedback.services.collection import prompts, tasks
+from feedback.services.platform import events, jobs, people, projects
+from workers import demo_inbox
 from workers.demo import demonstrations, handwritten, labels, world
 from workers.demo.guidelines import GUIDELINES
 
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         self._prompts(project)
         self._demonstrations(project)
         self._first_training(project, admin)
-        inbox.seed(admin, self._members())
+        demo_inbox.seed(admin, self._members())
         if secrets_told:
             self._tell(admin, secrets_told)
         events.record(SEEDED, project, actor=admin, project=project)
@@ -154,7 +155,7 @@ class Command(BaseCommand):
         if not Job.objects.filter(project=project, kind=Job.Kind.CORPUS).exists():
             jobs.create(
                 kind=Job.Kind.CORPUS,
-                queue_name=queue.DEFAULT,
+                queue_name=celery_app.DEFAULT,
                 project=project,
                 by=admin,
                 payload={"corpus": "demo", "then": ["tokenizer", "pretrain", "sft"]},

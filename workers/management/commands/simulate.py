@@ -20,8 +20,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from feedback.models import ApiToken, Membership, ModelVersion, Person, Project, Prompt
-from feedback.rules.scopes import SCOPES
-from feedback.services import generation, people, projects
+from feedback.rules.platform.scopes import SCOPES
+from feedback.services.collection import generation
+from feedback.services.platform import people, projects
 from workers.demo.annotators import Annotator
 from workers.demo.client import Refused, Service, Unreachable
 from workers.demo.simulation import Collection, Faults, Worker, collect, summary

@@ -1,0 +1,248 @@
+"""Answers and their history: revised, taken back, flagged, reviewed. Nothing said is ever overwritten."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.collection.assignments import ANSWER
+from feedback.api.fields import MomentFilter, ObjectField, PersonBriefSerializer, VerbatimField
+from feedback.api.views import IN_PROJECT, Door
+from feedback.errors import Forbidden
+from feedback.models import Annotation, Assignment, Kind, Review
+from feedback.rules.collection.payloads import unresolve
+from feedback.selectors.platform import access
+from feedback.selectors.registry import lineage
+from feedback.services.collection import annotations
+from feedback.services.collection.tasks import RESPONSES_OF
+from feedback.services.quality import reviews
+
+
+class AnnotationSerializer(serializers.Serializer[Any]):
+    """One revision of an answer. `answer` names responses by the letters they were shown under."""
+
+    id = serializers.UUIDField(source="public_id")
+    assignment = serializers.UUIDField(source="assignment.public_id")
+    kind = serializers.CharField()
+    annotator = PersonBriefSerializer()
+    revision = serializers.IntegerField()
+    current = serializers.SerializerMethodField(help_text="Whether it is what this annotator says now.")
+    counted = serializers.SerializerMethodField(help_text="Whether it is one of the answers its task wanted.")
+    withdrawn = serializers.BooleanField()
+    late = serializers.BooleanField()
+    answer = serializers.SerializerMethodField()
+    seconds = serializers.FloatField()
+    client = serializers.CharField()
+    blind = serializers.BooleanField(
+        allow_null=True, help_text="Whether the annotator could not read who wrote the responses; null: not known."
+    )
+    created_at = serializers.DateTimeField()
+
+    def get_current(self, row: Annotation) -> bool:
+        return row.assignment.current_id == row.pk
+
+    def get_counted(self, row: Annotation) -> bool:
+        return self.get_current(row) and row.assignment.counted
+
+    def get_answer(self, row: Annotation) -> dict[str, Any] | None:
+        if row.withdrawn or not row.payload:
+            return None
+        if not row.shown and RESPONSES_OF[row.kind][0]:  # given from elsewhere: nobody knows how it was shown there
+            return {"outcome": row.payload.get("outcome"), "strength": row.payload.get("strength")}
+        return unresolve(row.kind, row.project.names.read(row.payload), row.shown)
+
+
+class ReviewSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    annotation = serializers.UUIDField(source="annotation.public_id")
+    reviewer = PersonBriefSerializer()
+    decision = serializers.ChoiceField(choices=Review.Decision.choices)
+    note = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+
+
+class FlagSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    reason = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class AnnotationWithHistorySerializer(AnnotationSerializer):
+    """An answer with all its revisions, the decisions about them, and where it went."""
+
+    history = AnnotationSerializer(many=True)
+    reviews = ReviewSerializer(many=True)
+    flags = FlagSerializer(many=True)
+    snapshots = serializers.ListField(child=serializers.UUIDField(), help_text="Frozen with this answer in them.")
+    model_versions = serializers.ListField(child=serializers.CharField(), help_text="Trained on it.")
+
+
+@extend_schema_serializer(component_name="Revision")
+class RevisionSerializer(serializers.Serializer[Any]):
+    answer = ObjectField(help_text=ANSWER)
+    seconds = serializers.FloatField(required=False, allow_null=True, min_value=0)
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    reason = VerbatimField(max_length=500)
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    decision = serializers.ChoiceField(choices=Review.Decision.choices)
+    note = VerbatimField(max_length=5000, allow_blank=True, default="")
+    answer = ObjectField(required=False, allow_null=True, help_text="The reviewer's own, for `correct`.")
+
+
+class AnnotationFilter(django_filters.FilterSet):
+    annotator = django_filters.UUIDFilter(field_name="annotator__public_id")
+    kind = django_filters.ChoiceFilter(choices=Kind.choices)
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+
+    class Meta:
+        model = Annotation
+        fields = ["annotator", "kind", "since"]
+
+
+def rows() -> QuerySet[Annotation]:
+    return Annotation.objects.select_related("project", "annotator", "assignment")
+
+
+def with_history(annotation: Annotation) -> Any:
+    assignment = annotation.assignment
+    revisions = list(rows().filter(assignment=assignment).order_by("revision"))
+    threads = [lineage.of_annotation(revision) for revision in revisions]
+    found = next(row for row in revisions if row.pk == annotation.pk)
+    return AnnotationSerializer(found).data | {
+        "history": AnnotationSerializer(revisions, many=True).data,
+        "reviews": ReviewSerializer(
+            Review.objects.filter(annotation__assignment=assignment)
+            .select_related("annotation", "reviewer")
+            .order_by("pk"),
+            many=True,
+        ).data,
+        "flags": FlagSerializer(assignment.flags.order_by("pk"), many=True).data,
+        "snapshots": sorted({str(one.public_id) for thread in threads for one in thread["snapshots"]}),
+        "model_versions": sorted({str(one) for thread in threads for one in thread["versions"]}),
+    }
+
+
+class Annotations(Door):
+    scopes = {"GET": "read"}
+    queryset = Annotation.objects.none()
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = AnnotationFilter
+
+    @extend_schema(
+        summary="Answers",
+        description="Reviewers and admins see everybody's, annotators their own. Every revision is a row.",
+        parameters=[IN_PROJECT],
+        responses=AnnotationSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        project = self.asked_project()
+        found = rows().filter(project=project)
+        if not access.may(self.viewer, project, access.REVIEWER):
+            found = found.filter(assignment__annotator=self.person)
+        return self.page(found, AnnotationSerializer)
+
+
+class OneAnnotation(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="An answer and its history",
+        description="The id of any revision leads to all of them.",
+        responses=AnnotationWithHistorySerializer,
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(with_history(access.get_annotation(self.viewer, id)))
+
+
+class Revise(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Answer again",
+        description="Your own answer only. The earlier revision stays in the history, and its pairs are closed.",
+        request=RevisionSerializer,
+        responses={201: AnnotationWithHistorySerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        held = own_assignment(self, id)
+        given = self.read(RevisionSerializer)
+
+        def act() -> tuple[int, Any]:
+            return 201, with_history(annotations.revise(assignment=held, by=self.person, **given))
+
+        return self.once(act)
+
+
+class Withdraw(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Take an answer back",
+        description="Your own answer only. It no longer counts or trains, and its slot is free again.",
+        request=None,
+        responses=AnnotationWithHistorySerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        held = own_assignment(self, id)
+        return self.once(
+            lambda: (200, with_history(annotations.withdraw(assignment=held, by=self.person))),
+        )
+
+
+class Flagged(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Say that something is wrong with it",
+        description="A reviewer will look. The answer stays as it is.",
+        request=ReasonSerializer,
+        responses={201: FlagSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        annotation = access.get_annotation(self.viewer, id)
+        reason = self.read(ReasonSerializer)["reason"]
+
+        def act() -> tuple[int, Any]:
+            row = annotations.flag(assignment=annotation.assignment, by=self.person, reason=reason)
+            return 201, FlagSerializer(row).data
+
+        return self.once(act)
+
+
+class Reviewed(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Decide about an answer",
+        description="For reviewers and admins, never about one's own. `accept` leaves it; `correct` puts the reviewer's"
+        " answer in its place; `send_back` uncounts it and reopens its slot.",
+        request=DecisionSerializer,
+        responses={201: ReviewSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        annotation = access.get_annotation(self.viewer, id)
+        access.require_role(self.viewer, annotation.project, access.REVIEWER)
+        given = self.read(DecisionSerializer)
+
+        def act() -> tuple[int, Any]:
+            return 201, ReviewSerializer(reviews.review(annotation=annotation, by=self.person, **given)).data
+
+        return self.once(act)
+
+
+def own_assignment(door: Door, id: UUID) -> Assignment:
+    """The viewer's own assignment that this annotation answers; reviewers correct others' with `review`."""
+    annotation = access.get_annotation(door.viewer, id)
+    if annotation.assignment.annotator_id != door.person.pk:
+        raise Forbidden("This answer is somebody else's. Reviewers decide about it with review/.")
+    return access.get_assignment(door.viewer, annotation.assignment.public_id)

@@ -1,0 +1,213 @@
+"""What an annotator holds: drafts, the answer, and ways to let it go."""
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.collection.tasks import AssignmentSerializer, next_for
+from feedback.api.fields import ObjectField, VerbatimField
+from feedback.api.views import Door
+from feedback.models import Annotation, Assignment
+from feedback.rules.collection import queue_policy
+from feedback.selectors.collection import desk
+from feedback.selectors.platform import access
+from feedback.services.collection import annotations, assignment_queue, assignments
+from feedback.services.quality import qualification
+
+ANSWER = (
+    'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
+    ' "strength": 0 to 3, "dimensions": {"truthful": "b" or "same"}, "reason": "…"}, or {"outcome": "tie"}.'
+    " A wrong answer is refused with the field's name in `attr`."
+)
+
+
+@extend_schema_serializer(component_name="Submission")
+class SubmissionSerializer(serializers.Serializer[Any]):
+    answer = ObjectField(help_text=ANSWER)
+    seconds = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, help_text="Spent on it; never more than since it was shown."
+    )
+    next = serializers.BooleanField(default=False, help_text="Bring the next task in the same reply.")
+
+
+class NoTaskSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField()
+    text = serializers.CharField()
+    retry_after = serializers.IntegerField(help_text="Seconds.")
+
+
+class ToldSerializer(serializers.Serializer[Any]):
+    right = serializers.BooleanField()
+    answer = serializers.DictField(help_text="What is right, in the letters that you were shown.")
+    explanation = serializers.CharField(help_text="Why.")
+    training = serializers.CharField(help_text="needed, passed or failed, after this answer.")
+    answered = serializers.IntegerField()
+    needed = serializers.IntegerField()
+
+
+class SubmittedSerializer(serializers.Serializer[Any]):
+    annotation = serializers.UUIDField(help_text="To revise or take back.")
+    assignment = serializers.UUIDField()
+    counted = serializers.BooleanField(
+        help_text="Whether it is one of the answers the task wanted; else it came too late and is kept as an extra."
+    )
+    late = serializers.BooleanField(help_text="Whether it was sent after the assignment had expired.")
+    seconds = serializers.FloatField()
+    feedback = ToldSerializer(required=False, help_text="In the training round: what is right, and why.")
+    next = AssignmentSerializer(allow_null=True, required=False)
+    no_next = NoTaskSerializer(required=False, help_text="Why there is no next one, if it was asked for.")
+
+
+class DraftSerializer(serializers.Serializer[Any]):
+    payload = ObjectField(help_text="Whatever the client needs to go on with it.")
+
+
+class SkipSerializer(serializers.Serializer[Any]):
+    reason = serializers.ChoiceField(choices=queue_policy.SKIP_REASONS)
+    note = VerbatimField(max_length=500, allow_blank=True, default="")
+
+
+def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
+    reply = {
+        "annotation": str(annotation.public_id),
+        "assignment": str(assignment.public_id),
+        "counted": assignment.counted,
+        "late": annotation.late,
+        "seconds": annotation.seconds,
+    }
+    told = qualification.told(assignment)
+    return reply if told is None else reply | {"feedback": asdict(told)}
+
+
+class OneAssignment(Door):
+    scopes = {"GET": "annotate"}
+
+    @extend_schema(summary="What you were given", responses=AssignmentSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(desk.payload(access.get_assignment(self.viewer, id)))
+
+
+class Draft(Door):
+    scopes = {"PUT": "annotate"}
+
+    @extend_schema(
+        summary="Keep what is being written",
+        description="Kept whatever the state of the lease, and gone once the answer is sent.",
+        request=DraftSerializer,
+        responses={204: None},
+    )
+    def put(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        annotations.save_draft(assignment=assignment, payload=self.read(DraftSerializer)["payload"])
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Submit(Door):
+    scopes = {"POST": "annotate"}
+    needs_key = True
+
+    @extend_schema(
+        summary="Send an answer",
+        description="Accepted after the assignment has expired, too: nothing said is lost. A repeat with the same"
+        " Idempotency-Key gets the first reply; a new key on an answered task gets 409 `already_submitted` with the"
+        " annotation to revise.",
+        request=SubmissionSerializer,
+        responses={201: SubmittedSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment_to_submit(self.viewer, id)
+        given = self.read(SubmissionSerializer)
+
+        def act(within: bool) -> tuple[int, Any]:
+            annotation = annotations.submit(
+                assignment=assignment,
+                answer=given["answer"],
+                seconds=given.get("seconds"),
+                client=self.client,
+                within=within,
+            )
+            following = self._next(assignment, within) if given["next"] else {}
+            return 201, submitted(assignment, annotation) | following
+
+        return self.once_within(act)
+
+    @property
+    def client(self) -> str:
+        return "api" if self.viewer.token is not None else "web"
+
+    def _next(self, assignment: Assignment, within: bool) -> dict[str, Any]:
+        if access.has_left(self.viewer, assignment):
+            left = assignment_queue.NOT_A_MEMBER
+            told = {"reason": left.reason, "text": left.sentence, "retry_after": left.retry_after}
+            return {"next": None, "no_next": told}
+        code, found = next_for(self.viewer, assignment.project, within=within)
+        if code == status.HTTP_200_OK:
+            return {"next": found}
+        why = {"reason": found["X-Reason"], "text": found["X-Reason-Text"], "retry_after": int(found["Retry-After"])}
+        return {"next": None, "no_next": why}
+
+
+class Skip(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Not for me",
+        description="Frees the slot for somebody else; you do not get this task again.",
+        request=SkipSerializer,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        given = self.read(SkipSerializer)
+        return self.once(lambda: _after(self.viewer, assignments.skip(assignment=assignment, **given)))
+
+
+class Renew(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="More time",
+        description="Call it every minute while the task is in front of somebody.",
+        request=None,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        return self.once(lambda: _after(self.viewer, assignments.renew(assignment=assignment)))
+
+
+class Release(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Give it back unanswered",
+        description="It may come to you again. Releasing twice is harmless.",
+        request=None,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        return self.once(lambda: _after(self.viewer, assignments.release(assignment=assignment)))
+
+
+class Shown(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="It is in front of me now",
+        description="For a task fetched ahead: time runs from here, and it is held for the full ten minutes.",
+        request=None,
+        responses=AssignmentSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        assignment = access.get_assignment(self.viewer, id)
+        return self.once(lambda: _after(self.viewer, assignments.mark_shown(assignment=assignment)))
+
+
+def _after(viewer: access.Viewer, assignment: Assignment) -> tuple[int, Any]:
+    return 200, desk.payload(access.get_assignment(viewer, assignment.public_id))

@@ -1,0 +1,190 @@
+"""Conversations with the serving model: a message, two answers by letter, a choice, and on with the chosen one."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response as Reply
+
+from feedback.api.collection.response_streams import DESCRIPTION, EVENTS, LiveDoor, events, streamed
+from feedback.api.fields import VerbatimField
+from feedback.api.views import IN_PROJECT, Door
+from feedback.models import Conversation, Prompt
+from feedback.selectors.collection import conversations as talks
+from feedback.selectors.platform import access
+from feedback.services.collection import conversations
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    letter = serializers.CharField()
+    state = serializers.CharField(help_text="queued, running, ready, failed or blocked.")
+    text = serializers.CharField(allow_blank=True)
+
+
+@extend_schema_serializer(component_name="Turn")
+class TurnSerializer(serializers.Serializer[Any]):
+    turn = serializers.IntegerField()
+    message = serializers.CharField()
+    state = serializers.CharField(help_text="writing, ready (to be judged), answered, failed or blocked.")
+    sentence = serializers.CharField(allow_blank=True, help_text="Why it failed or is blocked, and what to do.")
+    assignment = serializers.UUIDField(
+        allow_null=True, help_text="Once both answers are ready: what is submitted, at assignments/{id}/submit/."
+    )
+    responses = AnswerSerializer(many=True)
+    answer = serializers.DictField(allow_null=True)
+    goes_on = serializers.CharField(allow_null=True, allow_blank=True, help_text="The words the talk goes on with.")
+
+
+class ConversationBriefSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    state = serializers.SerializerMethodField(help_text="open or ended.")
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+    def get_state(self, row: Conversation) -> str:
+        return "ended" if row.ended_at else "open"
+
+
+@extend_schema_serializer(component_name="Conversation")
+class ConversationSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    project = serializers.CharField()
+    state = serializers.CharField(help_text="open or ended.")
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    turns = TurnSerializer(many=True)
+
+
+@extend_schema_serializer(component_name="NewConversation")
+class NewConversationSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    text = VerbatimField(help_text="Your first message.")
+
+
+class MessageOnlySerializer(serializers.Serializer[Any]):
+    text = VerbatimField()
+
+
+class Conversations(Door):
+    scopes = {"GET": "annotate", "POST": "annotate"}
+    queryset = Conversation.objects.none()
+
+    @extend_schema(
+        summary="Your conversations", parameters=[IN_PROJECT], responses=ConversationBriefSerializer(many=True)
+    )
+    def get(self, request: Request) -> Reply:
+        project = self.asked_project()
+        return self.page(talks.of_person(project, self.person).select_related("project"), ConversationBriefSerializer)
+
+    @extend_schema(
+        summary="Begin a conversation",
+        description="With a first message, to the model that serves the project. Two answers are written; read them at"
+        " turns/1/stream/.",
+        request=NewConversationSerializer,
+        responses={201: ConversationSerializer},
+    )
+    def post(self, request: Request) -> Reply:
+        given = self.read(NewConversationSerializer)
+        project = self.named("project", access.get_project, given["project"])
+
+        def act() -> tuple[int, Any]:
+            turn = conversations.start(project=project, person=self.person, text=given["text"])
+            assert turn.conversation is not None
+            return 201, ConversationSerializer(talks.told(turn.conversation)).data
+
+        return self.once(act)
+
+
+class OneConversation(Door):
+    scopes = {"GET": "annotate"}
+
+    @extend_schema(summary="A conversation with its turns", responses=ConversationSerializer)
+    def get(self, request: Request, id: UUID) -> Reply:
+        return Reply(ConversationSerializer(talks.told(access.get_conversation(self.viewer, id))).data)
+
+
+class Turns(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="The next message",
+        description="After the last turn was judged. Where both its answers were bad, or failed, this message replaces"
+        " the last one: the same words ask for two new answers.",
+        request=MessageOnlySerializer,
+        responses={201: TurnSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Reply:
+        conversation = access.get_conversation(self.viewer, id)
+        text = self.read(MessageOnlySerializer)["text"]
+
+        def act() -> tuple[int, Any]:
+            turn = conversations.say(conversation=conversation, text=text)
+            return 201, TurnSerializer(talks.turn_told(turn)).data
+
+        return self.once(act)
+
+
+class OneTurn(Door):
+    scopes = {"GET": "annotate"}
+
+    @extend_schema(summary="One turn", responses=TurnSerializer)
+    def get(self, request: Request, id: UUID, turn: int) -> Reply:
+        return Reply(TurnSerializer(talks.turn_told(access.get_turn(self.viewer, id, turn))).data)
+
+
+class TurnStream(LiveDoor):
+    scopes = {"GET": "annotate"}
+
+    @extend_schema(
+        summary="Read both answers of a turn while they are written",
+        description=f"{DESCRIPTION} `of` is the letter.",
+        responses=EVENTS,
+    )
+    def get(self, request: Request, id: UUID, turn: int) -> StreamingHttpResponse:
+        return streamed(events(by_letter(access.get_turn(self.viewer, id, turn))), self.person.pk)
+
+
+class TurnRetry(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Ask again for what failed",
+        description="For answers that failed or were held back; nothing happens when none is missing.",
+        request=None,
+        responses={202: TurnSerializer},
+    )
+    def post(self, request: Request, id: UUID, turn: int) -> Reply:
+        found = access.get_turn(self.viewer, id, turn)
+
+        def act() -> tuple[int, Any]:
+            conversations.retry(turn=found)
+            return 202, TurnSerializer(talks.turn_told(found)).data
+
+        return self.once(act)
+
+
+class EndConversation(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="End a conversation",
+        description="What waits for a choice is withdrawn. Ending twice is harmless.",
+        request=None,
+        responses=ConversationSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Reply:
+        conversation = access.get_conversation(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            return 200, ConversationSerializer(talks.told(conversations.end(conversation=conversation))).data
+
+        return self.once(act)
+
+
+def by_letter(turn: Prompt) -> dict[UUID, str]:
+    """The turn's answers and the letters under which its person sees them."""
+    return {answer.public_id: "ab"[place] for place, answer in enumerate(talks.answers_of(turn))}

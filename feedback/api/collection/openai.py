@@ -1,0 +1,291 @@
+"""/v1 as OpenAI's clients know it: chat completions and models, with our tokens, scopes and ids.
+
+A project's short name is a model. What is asked is stored like any prompt; every choice says which of our responses it
+is (`touchstone.response`), and a thumb may be given on that id or on the completion's own.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response as Reply
+
+from feedback.api.collection import response_streams
+from feedback.api.errors import Handler
+from feedback.api.views import Door
+from feedback.errors import DomainError, NotFound
+from feedback.formats.json_lines import json_line
+from feedback.models import Prompt, Response
+from feedback.rules.collection.chat_request import ChatRequest, InvalidRequest, parse
+from feedback.selectors.collection.response_streams import NO_WORKER, News, follow
+from feedback.selectors.registry import served_models
+from feedback.services.collection import completions
+
+LONGEST = 120.0  # seconds
+UNATTENDED = 10.0  # seconds without any worker after which a client is sent away
+PREFIX = "chatcmpl-"
+KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+KINDS |= {409: "conflict_error", 413: "invalid_request_error", 429: "rate_limit_error"}
+
+
+class OpenAIHandler(Handler):
+    """The same errors in OpenAI's shape. `x-should-retry` keeps its clients from repeating what cannot come right."""
+
+    def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc, InvalidRequest):
+            wrong = exceptions.APIException(exc.sentence, code=exc.code)
+            wrong.status_code, wrong.param = 400, exc.param  # type: ignore[attr-defined]
+            return wrong
+        return super().convert_known_exceptions(exc)
+
+    def format_exception(self, exc: exceptions.APIException) -> Any:
+        [first, *_] = super().format_exception(exc)["errors"]
+        code = "model_not_found" if isinstance(self.exc, NotFound) else first["code"]
+        return error(exc.status_code, first["detail"], code, getattr(exc, "param", None) or first["attr"])
+
+    def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
+        headers = super().get_headers(exc)
+        if exc.status_code < 500 and exc.status_code != 429:
+            headers["x-should-retry"] = "false"
+        return headers
+
+
+def error(status: int, message: str, code: str, param: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": KINDS.get(status, "server_error"), "param": param, "code": code}}
+
+
+class OpenAIDoor(Door):
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = response_streams.WhateverIsAccepted
+
+    def get_exception_handler(self) -> Any:
+        return lambda exc, context: OpenAIHandler(exc, context).run()
+
+
+class NotWritten(DomainError):
+    code = "not_written"
+    status = 503
+    sentence = "The answer is not written yet. It is kept: ask again and you get it."
+
+    def __init__(self, sentence: str | None = None) -> None:
+        super().__init__(sentence, retry_after=5)
+
+
+class Unanswerable(DomainError):
+    """The request's own fault, which no repetition mends; the code is the response's."""
+
+    def __init__(self, row: Response) -> None:
+        super().__init__(row.error, field="messages")
+        self.code = row.error_code
+
+
+def why_failed(row: Response) -> DomainError:
+    return Unanswerable(row) if row.error_code else NotWritten(row.error or "The model could not answer.")
+
+
+@extend_schema(exclude=True)
+class ChatCompletions(OpenAIDoor):
+    scopes = {"POST": "submit"}
+
+    def post(self, request: Request) -> Reply | StreamingHttpResponse:
+        asked = parse(request.data)
+        named = served_models.find(self.viewer, asked.model)
+        key = request.headers.get("Idempotency-Key", "")
+        again = request.headers.get("X-Stainless-Retry-Count", "0").strip() not in ("", "0")
+        prompt = completions.ask(project=named.project, by=self.person, request=asked, key=key[:100], repeated=again)
+        prompt = screened(prompt)
+        responses = completions.answer(prompt=prompt, version=named.version, request=asked)
+        completion = Completion(asked, prompt, responses)
+        if asked.stream:
+            return response_streams.streamed(completion.chunks(), self.person.pk)
+        for _ in response_streams.Held(
+            heartbeats(completion.wait()), self.person.pk
+        ):  # holds one of the places for streams while it waits
+            pass
+        return Reply(completion.whole())
+
+
+@extend_schema(exclude=True)
+class Models(OpenAIDoor):
+    scopes = {"GET": "read"}
+
+    def get(self, request: Request) -> Reply:
+        return Reply({"object": "list", "data": [model(named) for named in served_models.names(self.viewer)]})
+
+
+@extend_schema(exclude=True)
+class OneModel(OpenAIDoor):
+    scopes = {"GET": "read"}
+
+    def get(self, request: Request, name: str) -> Reply:
+        return Reply(model(served_models.find(self.viewer, name)))
+
+
+@extend_schema(exclude=True)
+class Nothing(OpenAIDoor):
+    """What OpenAI has and we do not: its clients get an error that they can read, with or without a token."""
+
+    permission_classes = ()
+
+    def refuse(self, request: Request, **_: Any) -> Reply:
+        message = f"There is no {request.method} {request.path} here: chat completions and models are served."
+        return Reply(error(404, message, "unknown_url"), status=404, headers={"x-should-retry": "false"})
+
+    get = post = delete = refuse
+
+
+def model(named: served_models.Named) -> dict[str, Any]:
+    version = named.version
+    return {
+        "id": named.name,
+        "object": "model",
+        "created": int(named.since.timestamp()),
+        "owned_by": "touchstone",
+        "touchstone": {"project": named.project.slug, "model_version": str(version.public_id) if version else None},
+    }
+
+
+def screened(prompt: Prompt) -> Prompt:
+    """The prompt once the guard, if there is one, has looked at it.
+
+    Raises:
+        InvalidRequest: it is held back.
+        NotWritten: nobody looked at it in time.
+    """
+    deadline = time.monotonic() + UNATTENDED
+    while prompt.state == Prompt.State.RECEIVED:
+        if time.monotonic() > deadline:
+            raise NotWritten("The guard has not looked at this prompt yet. It is kept: ask again in a moment.")
+        time.sleep(0.1)
+        prompt.refresh_from_db(fields=["state"])
+    if prompt.state == Prompt.State.BLOCKED:
+        raise InvalidRequest("messages", "The guard holds this prompt back.", "content_filter")
+    return prompt
+
+
+def heartbeats(news: Iterator[News]) -> Iterator[str]:
+    for _ in news:
+        yield ""
+
+
+@dataclass
+class Completion:
+    """One request on its way to its answer."""
+
+    request: ChatRequest
+    prompt: Prompt
+    responses: list[Response]
+    rows: dict[UUID, Response] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{PREFIX}{self.responses[0].public_id.hex}"
+
+    def places(self) -> dict[UUID, int]:
+        return {response.public_id: place for place, response in enumerate(self.responses)}
+
+    def wait(self) -> Iterator[News]:
+        """News until every response has ended.
+
+        Raises:
+            NotWritten: no worker is there, or it takes too long. The responses are written later all the same.
+        """
+        begun, open_ = time.monotonic(), set(self.places())
+        for news in follow(list(open_), LONGEST):
+            if news.what == "waits" and news.sentence == NO_WORKER and time.monotonic() - begun > UNATTENDED:
+                raise NotWritten(f"{NO_WORKER} Ask again later and you get it.")
+            if news.what == "ended":
+                open_.discard(news.response)
+            yield news
+        if open_:
+            raise NotWritten
+        self.rows = {row.public_id: row for row in Response.objects.filter(public_id__in=self.places())}
+
+    def whole(self) -> dict[str, Any]:
+        """The completion. A choice that failed or was held back is empty and says so in finish_reason.
+
+        Raises:
+            NotWritten, Unanswerable: every choice has failed; the sentence of the first.
+        """
+        rows = [self.rows[key] for key in self.places()]
+        if all(row.state == Response.State.FAILED for row in rows):
+            raise why_failed(rows[0])
+        choices = [
+            {
+                "index": place,
+                "message": {"role": "assistant", "content": row.text, "refusal": None},
+                "logprobs": None,
+                "finish_reason": finish(row),
+                "touchstone": {"response": str(row.public_id)},
+            }
+            for place, row in enumerate(rows)
+        ]
+        return self._head("chat.completion") | {"choices": choices, "usage": self.usage()}
+
+    def chunks(self) -> Iterator[str]:
+        """The same as chunks. What was told cannot be taken back, so a text that begins again must begin alike."""
+        places = self.places()
+        told, text = dict.fromkeys(places, ""), dict.fromkeys(places, "")
+        yield "".join(self._chunk(place, {"role": "assistant", "content": ""}, key) for key, place in places.items())
+        try:
+            for news in self.wait():
+                key = news.response
+                if news.what == "waits":
+                    yield f": {news.sentence}\n\n"
+                    continue
+                text[key] = {"begun": "", "piece": text[key] + news.text, "ended": news.text}[news.what]
+                if not (text[key].startswith(told[key]) or told[key].startswith(text[key])):
+                    yield _data(error(500, "The answer was written again, otherwise. Ask once more.", "written_again"))
+                    return
+                if fresh := text[key][len(told[key]) :]:
+                    told[key] = text[key]
+                    yield self._chunk(places[key], {"content": fresh}, key)
+                if news.what == "ended":
+                    if news.state == Response.State.FAILED:
+                        why = why_failed(Response.objects.get(public_id=key))
+                        yield _data(error(400 if why.status == 400 else 500, why.sentence, why.code, why.field))
+                        return
+                    row = Response.objects.get(public_id=key)
+                    yield self._chunk(places[key], {}, key, finish(row))
+            if self.request.include_usage:
+                yield _data(self._head("chat.completion.chunk") | {"choices": [], "usage": self.usage()})
+            yield "data: [DONE]\n\n"
+        except NotWritten as late:
+            yield _data(error(503, late.sentence, late.code))
+
+    def usage(self) -> dict[str, int]:
+        prompt = max((row.prompt_tokens or 0 for row in self.rows.values()), default=0)
+        written = sum(row.tokens or 0 for row in self.rows.values())
+        return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": int(self.prompt.created_at.timestamp()),
+            "model": self.request.model,
+            "touchstone": {"prompt": str(self.prompt.public_id), "project": self.prompt.project.slug},
+        }
+
+    def _chunk(self, place: int, delta: dict[str, Any], key: UUID, finish_reason: str | None = None) -> str:
+        choice = {"index": place, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        choice["touchstone"] = {"response": str(key)}
+        usage = {"usage": None} if self.request.include_usage else {}
+        return _data(self._head("chat.completion.chunk") | {"choices": [choice]} | usage)
+
+
+def finish(row: Response) -> str:
+    if row.state == Response.State.BLOCKED:
+        return "content_filter"
+    return "length" if row.finish_reason == "length" else "stop"
+
+
+def _data(value: dict[str, Any]) -> str:
+    return f"data: {json_line(value)}\n\n"

@@ -1,0 +1,330 @@
+"""Tasks: what annotators are asked. Making them, taking them out, and getting the next one."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.fields import MessageSerializer, ObjectField, VerbatimField
+from feedback.api.views import IN_PROJECT, Door, made
+from feedback.models import Kind, Task
+from feedback.rules.collection.payloads import unresolve
+from feedback.selectors.collection import desk
+from feedback.selectors.platform import access
+from feedback.selectors.quality import reviews as review_selectors
+from feedback.services.collection import assignment_queue, tasks
+from feedback.services.quality import gold, reviews
+
+
+class LetteredSerializer(serializers.Serializer[Any]):
+    letter = serializers.CharField()
+    text = serializers.CharField(allow_blank=True)
+
+
+@extend_schema_serializer(component_name="Assignment")
+class AssignmentSerializer(serializers.Serializer[Any]):
+    """A task as its annotator sees it: responses go by letters, and nothing tells who or what wrote them."""
+
+    id = serializers.UUIDField(help_text="Of the assignment: what is submitted, skipped or given back.")
+    kind = serializers.CharField()
+    project = serializers.CharField()
+    state = serializers.CharField(help_text="held, submitted, skipped, expired or released.")
+    ahead = serializers.BooleanField(help_text="Fetched for later, not shown yet.")
+    held_until = serializers.DateTimeField()
+    prompt = MessageSerializer(many=True)
+    responses = LetteredSerializer(many=True)
+    dimensions = serializers.ListField(child=serializers.CharField())
+    scheme = ObjectField(
+        allow_null=True, help_text="For classification and spans: labels with definition, key and mark."
+    )
+    on = serializers.CharField(allow_null=True, help_text="What labels and spans are about: prompt, or response a.")
+    text = serializers.CharField(allow_null=True, help_text="Its text; offsets of spans count its Unicode characters.")
+    asks_reason = serializers.BooleanField()
+    number_sends = serializers.BooleanField()
+    skip_reasons = serializers.ListField(child=serializers.CharField())
+    draft = serializers.DictField(allow_null=True)
+    suggestion = serializers.DictField(
+        allow_null=True, help_text="Spans that a marker made beforehand, to accept, change or clear."
+    )
+    answer = serializers.DictField(allow_null=True, help_text="The current answer, once there is one.")
+    training_round = serializers.BooleanField(help_text="Whether you are told what is right after you have answered.")
+    sent_back = serializers.CharField(allow_blank=True, help_text="What a reviewer asks for, having sent it back.")
+
+
+class PlacedSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="response.public_id")
+    text = serializers.CharField(source="response.text", allow_blank=True)
+
+
+class TaskBriefSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    kind = serializers.ChoiceField(choices=Kind.choices)
+    prompt = serializers.UUIDField(source="prompt.public_id")
+    ask = ObjectField(help_text='More about the question: {"scheme": "topic"}.')
+    state = serializers.ChoiceField(choices=Task.State.choices)
+    annotations_wanted = serializers.IntegerField(allow_null=True, help_text="Null: everybody may answer once.")
+    free_slots = serializers.IntegerField(help_text="Slots neither held nor answered.")
+    priority = serializers.IntegerField()
+    arm = serializers.CharField(help_text="Why it was chosen.")
+    propensity = serializers.FloatField(help_text="With which probability that arm chose it.")
+    is_check = serializers.SerializerMethodField(help_text="Whether its right answer is known.")
+    training_round = serializers.BooleanField(help_text="Whether new annotators begin with it.")
+    external_id = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+    def get_is_check(self, task: Task) -> bool:
+        return task.gold is not None
+
+
+@extend_schema_serializer(component_name="Task")
+class TaskSerializer(TaskBriefSerializer):
+    responses = PlacedSerializer(source="placed", many=True)
+    answers = serializers.SerializerMethodField(help_text="How many counted answers it has.")
+    gold = ObjectField(allow_null=True, help_text="The right answer, as it is stored: responses by id.")
+    explanation = serializers.CharField(help_text="Why it is right.")
+    skips = serializers.SerializerMethodField(help_text="How many skipped it, by reason.")
+    decision = serializers.SerializerMethodField(help_text="What a reviewer decided, where answers disagreed.")
+
+    def get_answers(self, task: Task) -> int:
+        return task.assignments.filter(counted=True).count()
+
+    def get_skips(self, task: Task) -> dict[str, int]:
+        return review_selectors.skips(task)
+
+    def get_decision(self, task: Task) -> dict[str, Any] | None:
+        verdict = task.verdicts.first()
+        return unresolve(task.kind, task.project.names.read(verdict.payload), verdict.shown) if verdict else None
+
+
+@extend_schema_serializer(component_name="NewTask")
+class NewTaskSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    kind = serializers.ChoiceField(choices=Kind.choices, default=Kind.COMPARISON)
+    prompt = serializers.UUIDField()
+    responses = serializers.ListField(
+        child=serializers.UUIDField(),
+        max_length=9,
+        default=list,
+        help_text="2 for a comparison, 2 to 9 for a ranking, 1 for a rating; at most 1 for the other kinds, which are"
+        " about the prompt without one.",
+    )
+    ask = ObjectField(required=False, help_text='Which labels, for classification and spans: {"scheme": "topic"}.')
+    annotations_wanted = serializers.IntegerField(
+        min_value=1, max_value=100, required=False, help_text="By default the project's."
+    )
+    priority = serializers.IntegerField(min_value=0, max_value=9, default=0, help_text="Higher is given out first.")
+    gold = ObjectField(
+        required=False,
+        allow_null=True,
+        help_text="The right answer, if it is a check: an answer by letters, a for the first of `responses`. Ratings"
+        " and spans may have a `tolerance`: points, or characters at each end.",
+    )
+    explanation = VerbatimField(max_length=5000, required=False, allow_blank=True, help_text="Why it is right.")
+    training_round = serializers.BooleanField(default=False, help_text="New annotators begin with it.")
+    external_id = serializers.CharField(max_length=200, required=False, allow_null=True)
+
+
+class TaskChangesSerializer(serializers.Serializer[Any]):
+    annotations_wanted = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    priority = serializers.IntegerField(min_value=0, max_value=9, required=False)
+
+
+class GoldSerializer(serializers.Serializer[Any]):
+    answer = ObjectField(
+        required=False,
+        allow_null=True,
+        help_text="By letters of the task's own order, perhaps with a tolerance. Without one: what a reviewer decided,"
+        " or what most of its answers say.",
+    )
+    explanation = VerbatimField(max_length=5000, default="", allow_blank=True)
+    training_round = serializers.BooleanField(default=False)
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    answer = ObjectField(help_text="By letters of the task's own order.")
+    note = VerbatimField(max_length=5000, default="", allow_blank=True)
+
+
+class AskForTaskSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
+    ahead = serializers.BooleanField(default=False, help_text="One more, to be ready when the present one is sent.")
+    have = serializers.ListField(
+        child=serializers.UUIDField(),
+        max_length=100,
+        default=list,
+        help_text="With `ahead`: the assignments that you have, so that another is brought. Four are held at most.",
+    )
+
+
+class TaskFilter(django_filters.FilterSet):
+    state = django_filters.ChoiceFilter(choices=Task.State.choices)
+    kind = django_filters.ChoiceFilter(choices=Kind.choices)
+    prompt = django_filters.UUIDFilter(field_name="prompt__public_id")
+    arm = django_filters.CharFilter()
+    external_id = django_filters.CharFilter()
+
+    class Meta:
+        model = Task
+        fields = ["state", "kind", "arm", "external_id"]
+
+
+class Tasks(Door):
+    scopes = {"GET": "read", "POST": "submit"}
+    queryset = Task.objects.none()
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = TaskFilter
+
+    @extend_schema(summary="Tasks of a project", parameters=[IN_PROJECT], responses=TaskBriefSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        project = self.asked_project(access.REVIEWER)
+        return self.page(project.tasks.select_related("project", "prompt"), TaskBriefSerializer)
+
+    @extend_schema(
+        summary="Make a task",
+        description="From a prompt and responses to it that are there already. For reviewers and admins.",
+        request=NewTaskSerializer,
+        responses={201: TaskSerializer, 200: TaskSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewTaskSerializer)
+        project = self.named("project", access.get_project, given.pop("project"), access.REVIEWER)
+        given["prompt"] = self.named("prompt", access.get_prompt, given["prompt"], access.REVIEWER)
+        given["responses"] = [
+            self.named("responses", access.get_response, key, access.REVIEWER) for key in given["responses"]
+        ]
+
+        def act() -> tuple[int, Any]:
+            task, created = tasks.create_task(project=project, by=self.person, **given)
+            return made(created), TaskSerializer(task).data
+
+        return self.once(act)
+
+
+class OneTask(Door):
+    scopes = {"GET": "read", "PATCH": "submit"}
+
+    @extend_schema(
+        summary="Change how many answers a task wants, or how soon",
+        description="What is asked never changes: answers were given to it. For reviewers and admins.",
+        request=TaskChangesSerializer,
+        responses=TaskSerializer,
+    )
+    def patch(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        given = self.read(TaskChangesSerializer)
+        return Response(TaskSerializer(tasks.change_task(by=self.person, task=task, **given)).data)
+
+    @extend_schema(summary="A task with its responses", responses=TaskSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(TaskSerializer(access.get_task(self.viewer, id)).data)
+
+
+class WithdrawTask(Door):
+    scopes = {"POST": "submit"}
+
+    @extend_schema(
+        summary="Take a task out of the queue",
+        description="Its answers stay; whoever holds it may still send.",
+        request=None,
+        responses=TaskSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        return self.once(lambda: (200, TaskSerializer(tasks.withdraw_task(by=self.person, task=task)).data))
+
+
+class ReopenTask(Door):
+    scopes = {"POST": "submit"}
+
+    @extend_schema(summary="Put a withdrawn task back into the queue", request=None, responses=TaskSerializer)
+    def post(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        return self.once(lambda: (200, TaskSerializer(tasks.reopen_task(by=self.person, task=task)).data))
+
+
+class GoldTask(Door):
+    scopes = {"POST": "submit", "DELETE": "submit"}
+
+    @extend_schema(
+        summary="Make a task a check",
+        description="Its right answer is known from now on: everybody may answer it once, and it no longer trains.",
+        request=GoldSerializer,
+        responses=TaskSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        given = self.read(GoldSerializer)
+        return self.once(lambda: (200, TaskSerializer(gold.mark(by=self.person, task=task, **given)).data))
+
+    @extend_schema(summary="Make a check an ordinary task again", responses={200: TaskSerializer})
+    def delete(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        return Response(TaskSerializer(gold.unmark(by=self.person, task=task)).data)
+
+
+class DecideTask(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Decide what the answer to a task is",
+        description="For reviewers who have not answered it. The annotators' answers stay as they are; snapshots of the"
+        " policy `consensus` take the decision. Of two reviewers at once, the second one gets 409.",
+        request=VerdictSerializer,
+        responses={201: TaskSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        task = access.get_task(self.viewer, id)
+        given = self.read(VerdictSerializer)
+
+        def act() -> tuple[int, Any]:
+            reviews.decide(task=task, by=self.person, **given)
+            return 201, TaskSerializer(task).data
+
+        return self.once(act)
+
+
+class NextTask(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Get something to judge",
+        description="What you hold already comes again, unless `ahead` is asked for. 204: nothing to do now;"
+        " `X-Reason` says why (no_tasks, all_seen, all_held, not_qualified, daily_limit, training_failed,"
+        " training_empty, project_paused, project_closed) and `Retry-After` when to ask again.",
+        request=AskForTaskSerializer,
+        responses={200: AssignmentSerializer, 204: OpenApiResponse(description="Nothing to do now.")},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(AskForTaskSerializer)
+        project = self.named("project", access.get_project, given.pop("project"))
+        return self.once(lambda: next_for(self.viewer, project, **given))
+
+
+def next_for(
+    viewer: access.Viewer,
+    project: Any,
+    kind: str | None = None,
+    ahead: bool = False,
+    have: Collection[UUID] = (),
+    within: bool = False,
+) -> tuple[int, Any]:
+    """(200, what the annotator may see) or (204, headers that say why)."""
+    found = assignment_queue.next_assignment(
+        project=project,
+        annotator=viewer.person,
+        kind=kind,
+        ahead=ahead,
+        have={str(key) for key in have},
+        within=within,
+    )
+    if isinstance(found, assignment_queue.NoTask):
+        return 204, {"X-Reason": found.reason, "X-Reason-Text": found.sentence, "Retry-After": str(found.retry_after)}
+    return 200, desk.payload(found)

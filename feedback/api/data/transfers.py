@@ -1,0 +1,258 @@
+"""Imports and exports: jobs that bring files in and write files out."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponseBase, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.views import IN_PROJECT, BoundedJSONParser, Door
+from feedback.downloads import NDJSON
+from feedback.errors import Invalid, NotFound
+from feedback.formats.catalogue import FORMATS
+from feedback.models import Job
+from feedback.rules.data.import_outcome import COMPLETE, NOTHING, PARTIAL, outcome_of
+from feedback.selectors.platform import access, health
+from feedback.services.data import exports, imports
+
+FORMAT_NAMES = list(FORMATS)
+
+
+class TransferSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    format = serializers.CharField(source="payload.format")
+    status = serializers.ChoiceField(choices=Job.Status.choices)
+    says = serializers.SerializerMethodField(help_text="What is true of it now, also that no worker is there.")
+    progress_text = serializers.CharField(allow_blank=True)
+    step = serializers.IntegerField(help_text="Of an import: kilobytes read.")
+    steps = serializers.IntegerField(help_text="Of an import: kilobytes in all. 0 while unknown.")
+    error = serializers.CharField(allow_blank=True)
+    remedy = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_says(self, job: Job) -> str:
+        return health.life(job).sentence
+
+
+@extend_schema_serializer(component_name="Import")
+class ImportSerializer(TransferSerializer):
+    name = serializers.CharField(source="payload.name", help_text="The file's name.")
+    outcome = serializers.SerializerMethodField(
+        help_text="Once it has succeeded: complete, partial (lines were refused) or nothing (no row came in)."
+    )
+    read = serializers.IntegerField(source="result.read", default=0, help_text="Rows read so far.")
+    new = serializers.IntegerField(source="result.new", default=0)
+    before = serializers.IntegerField(source="result.before", default=0, help_text="Rows that were there before.")
+    rejected = serializers.IntegerField(source="result.rejected", default=0)
+    linking = serializers.IntegerField(
+        source="result.linking",
+        default=0,
+        help_text="Prompts whose family and group lie in two splits: kept, but in no snapshot.",
+    )
+    moved = serializers.IntegerField(
+        source="result.moved", default=0, help_text="Prompts that older relatives put into another split than the file."
+    )
+    left_out = serializers.DictField(
+        source="result.left_out",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="What the file itself marks as no annotation, with how often.",
+    )
+    notes = serializers.DictField(
+        source="result.notes",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="How rows were read where that is not a matter of course, with how many.",
+    )
+
+    @extend_schema_field(serializers.ChoiceField(choices=[COMPLETE, PARTIAL, NOTHING, ""]))
+    def get_outcome(self, job: Job) -> str:
+        return outcome_of(job.result).state if job.status == Job.Status.SUCCEEDED else ""
+
+
+@extend_schema_serializer(component_name="Export")
+class ExportSerializer(TransferSerializer):
+    kind = serializers.CharField(source="payload.kind", allow_blank=True)
+    file_type = serializers.CharField(source="payload.file_type")
+    rows = serializers.IntegerField(source="result.rows", default=None, allow_null=True)
+    bytes = serializers.IntegerField(source="result.bytes", default=None, allow_null=True)
+    sha256 = serializers.CharField(source="result.sha256", default="", allow_blank=True)
+    notes = serializers.ListField(
+        source="result.notes", child=serializers.CharField(), default=list, help_text="What the format cannot carry."
+    )
+    left_out = serializers.DictField(
+        source="result.left_out",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="What was left out for that, with how often.",
+    )
+
+
+@extend_schema_serializer(component_name="NewImport")
+class NewImportSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    format = serializers.ChoiceField(choices=FORMAT_NAMES)
+    file = serializers.FileField(required=False, help_text="The file, plain or as gz or zip; needs multipart.")
+    path = serializers.CharField(
+        required=False, max_length=500, help_text="Instead of a file: one under `inbox` in the service's data folder."
+    )
+    source = serializers.CharField(required=False, max_length=100, help_text="Where the rows come from.")  # type: ignore[assignment]
+    annotator = serializers.CharField(required=False, max_length=200, help_text="Who said it, if the file is silent.")
+
+
+@extend_schema_serializer(component_name="NewExport")
+class NewExportSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    format = serializers.ChoiceField(choices=FORMAT_NAMES)
+    kind = serializers.ChoiceField(choices=list(exports.KINDS), required=False, help_text="Only tasks of this kind.")
+    file_type = serializers.ChoiceField(choices=list(exports.FILE_TYPES), default=exports.JSONL)
+
+
+class Transfers(Door):
+    """What both rooms share: a list by kind of job, and one of its rows."""
+
+    scopes = {"GET": "data", "POST": "data"}
+    queryset = Job.objects.none()
+    kind: str
+
+    def rows(self) -> Any:
+        project = self.asked_project(access.ADMIN)
+        return Job.objects.filter(project=project, kind=self.kind).select_related("project")
+
+    def one(self, id: UUID) -> Job:
+        job = access.get_job(self.viewer, id)
+        if job.kind != self.kind:
+            raise NotFound
+        return job
+
+
+class Imports(Transfers):
+    kind = Job.Kind.IMPORT
+    parser_classes = [MultiPartParser, BoundedJSONParser]
+
+    @extend_schema(summary="Imports", parameters=[IN_PROJECT], responses=ImportSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return self.page(self.rows(), ImportSerializer)
+
+    @extend_schema(
+        summary="Bring a file in",
+        description="A worker reads it; ask again for what became of it. Good rows are brought in whatever the bad ones"
+        " are, and those can be downloaded. The same file again adds nothing.",
+        request={"multipart/form-data": NewImportSerializer, "application/json": NewImportSerializer},
+        responses={202: ImportSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewImportSerializer)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+        file, path = given.pop("file", None), given.pop("path", None)
+        if (file is None) == (path is None):
+            raise Invalid("Send a file, or name one with path.", field="file")
+        name, chunks = (file.name, _again(file)) if file is not None else imports.from_inbox(path)
+        body = {"project": str(project.public_id), "path": path, "file": file and _digest(_again(file)), **given}
+
+        def act() -> tuple[int, Any]:
+            job = imports.request_import(project=project, by=self.person, name=name, chunks=chunks, **given)
+            return 202, ImportSerializer(job).data
+
+        return self.once(act, body)
+
+
+class OneImport(Transfers):
+    kind = Job.Kind.IMPORT
+    scopes = {"GET": "data"}
+
+    @extend_schema(summary="An import", responses=ImportSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(ImportSerializer(self.one(id)).data)
+
+
+class Rejected(Transfers):
+    kind = Job.Kind.IMPORT
+    scopes = {"GET": "data"}
+
+    @extend_schema(
+        summary="Lines that were refused",
+        description="JSON Lines: line, field, error, and the text of the line.",
+        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line.")},
+    )
+    def get(self, request: Request, id: UUID) -> HttpResponseBase:
+        job = self.one(id)
+        path = imports.rejected_file(job)
+        return download(exports.chunks_of(path), f"rejected-{job.payload['name']}.jsonl", path.stat().st_size, NDJSON)
+
+
+class Exports(Transfers):
+    kind = Job.Kind.EXPORT
+
+    @extend_schema(summary="Exports", parameters=[IN_PROJECT], responses=ExportSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return self.page(self.rows(), ExportSerializer)
+
+    @extend_schema(
+        summary="Write a file out",
+        description="A worker writes it; when the export has succeeded, fetch its file. `notes` and `left_out` say what"
+        " the format cannot carry.",
+        request=NewExportSerializer,
+        responses={202: ExportSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewExportSerializer)
+        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+
+        def act() -> tuple[int, Any]:
+            return 202, ExportSerializer(exports.request_export(project=project, by=self.person, **given)).data
+
+        return self.once(act)
+
+
+class OneExport(Transfers):
+    kind = Job.Kind.EXPORT
+    scopes = {"GET": "data"}
+
+    @extend_schema(summary="An export", responses=ExportSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(ExportSerializer(self.one(id)).data)
+
+
+class ExportFile(Transfers):
+    kind = Job.Kind.EXPORT
+    scopes = {"GET": "data"}
+
+    @extend_schema(
+        summary="An export's file",
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file.")},
+    )
+    def get(self, request: Request, id: UUID) -> HttpResponseBase:
+        path = exports.file_of(self.one(id))
+        return download(exports.chunks_of(path), path.name, path.stat().st_size, "application/octet-stream")
+
+
+def download(chunks: Iterable[bytes], name: str, size: int, kind: str) -> StreamingHttpResponse:
+    """A file in chunks, saved by browsers under a name that can break no header."""
+    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "_" for sign in name)
+    response = StreamingHttpResponse(chunks, content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="{plain}"'
+    response["Content-Length"] = str(size)
+    return response
+
+
+def _again(file: Any) -> Iterator[bytes]:
+    """The upload from its start, whenever it is read."""
+    file.seek(0)
+    yield from file.chunks()
+
+
+def _digest(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,126 @@
+"""Jobs: what workers do, and what became of it. The row is the job."""
+
+from typing import Any, cast
+from uuid import UUID
+
+import django_filters
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.views import IN_PROJECT, Door
+from feedback.models import Job
+from feedback.selectors.platform import access, health
+from feedback.services.platform import jobs
+from feedback.services.training import pipelines
+
+
+@extend_schema_serializer(component_name="Job")
+class JobSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    kind = serializers.ChoiceField(choices=Job.Kind.choices)
+    queue = serializers.CharField()
+    status = serializers.ChoiceField(choices=Job.Status.choices)
+    says = serializers.SerializerMethodField(
+        help_text="What is true of it now, in a sentence: also that no worker is there, or that its worker is silent."
+    )
+    attempt = serializers.IntegerField(help_text="How often a worker took it up.")
+    step = serializers.IntegerField()
+    steps = serializers.IntegerField(help_text="0 while unknown.")
+    progress_text = serializers.CharField(allow_blank=True)
+    error_kind = serializers.CharField(allow_blank=True)
+    error = serializers.CharField(allow_blank=True)
+    remedy = serializers.CharField(allow_blank=True, help_text="What a person can do about the error.")
+    result = serializers.DictField()
+    run = serializers.UUIDField(source="run.public_id", default=None, allow_null=True, help_text="Its training run.")
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    heartbeat_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_says(self, job: Job) -> str:
+        return health.life(job, there=self._queue_of(job)).sentence
+
+    def _queue_of(self, job: Job) -> health.QueueNow | None:
+        """The job's queue, read once for a whole list: only a job that waits is described by it."""
+        if job.status != Job.Status.QUEUED:
+            return None
+        queues: dict[str, health.QueueNow] = cast(dict[str, Any], self.context).setdefault("queues", {})
+        if job.queue not in queues:
+            queues[job.queue] = health.queue_now(job.queue)
+        return queues[job.queue]
+
+
+class JobFilter(django_filters.FilterSet):
+    status = django_filters.ChoiceFilter(choices=Job.Status.choices)
+    kind = django_filters.ChoiceFilter(choices=Job.Kind.choices)
+
+    class Meta:
+        model = Job
+        fields = ["status", "kind"]
+
+
+class Jobs(Door):
+    scopes = {"GET": "read"}
+    queryset = Job.objects.none()
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = JobFilter
+
+    @extend_schema(summary="Jobs of a project", parameters=[IN_PROJECT], responses=JobSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        project = self.asked_project(access.ADMIN)
+        return self.page(Job.objects.filter(project=project).select_related("run"), JobSerializer)
+
+
+class OneJob(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="A job", responses=JobSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(JobSerializer(access.get_job(self.viewer, id)).data)
+
+
+class CancelJob(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Cancel a job",
+        description="A queued one at once; a running one is told at its next sign of life, within seconds.",
+        request=None,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        job = access.get_job(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            if hasattr(job, "run"):  # a run's chain ends with it
+                pipelines.cancel_run(by=self.person, run=job.run)
+            else:
+                jobs.request_cancel(by=self.person, job=job)
+            return 202, JobSerializer(access.get_job(self.viewer, id)).data
+
+        return self.once(act)
+
+
+class RetryJob(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Try a failed or cancelled job again",
+        description="In the same row; training goes on from its last checkpoint.",
+        request=None,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        job = access.get_job(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            if hasattr(job, "run"):
+                pipelines.retry_run(by=self.person, run=job.run)
+            else:
+                jobs.retry(by=self.person, job=job)
+            return 202, JobSerializer(access.get_job(self.viewer, id)).data
+
+        return self.once(act)

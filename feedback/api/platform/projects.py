@@ -1,0 +1,359 @@
+"""Projects, who works in them, and what they are told."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.fields import ObjectField, PersonBriefSerializer
+from feedback.api.views import Door
+from feedback.errors import NotFound
+from feedback.models import GuidelineVersion, Kind, Membership, Project
+from feedback.rules.collection import dimensions
+from feedback.selectors.platform import access, members
+from feedback.services.collection import label_schemes
+from feedback.services.platform import projects
+from feedback.services.quality import qualification
+
+
+class ProjectSettingsSerializer(serializers.Serializer[Any]):
+    """What an admin of the project may change."""
+
+    name = serializers.CharField(max_length=120)
+    description = serializers.CharField(allow_blank=True, max_length=10_000, required=False)
+    kinds = serializers.ListField(
+        child=serializers.ChoiceField(choices=Kind.choices), required=False, help_text="Task kinds it gives out."
+    )
+    label_scheme = ObjectField(required=False)
+    dimensions = serializers.ListField(
+        child=serializers.CharField(max_length=dimensions.MOST_CHARACTERS),
+        max_length=dimensions.MOST,
+        required=False,
+        help_text="Asked per comparison.",
+    )
+    asks_reason = serializers.BooleanField(required=False)
+    completions_make_tasks = serializers.BooleanField(
+        required=False, help_text="What clients ask over /v1/chat/completions is answered twice and becomes tasks."
+    )
+    number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key sends at once.")
+    annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
+    sampling = ObjectField(
+        required=False,
+        help_text="temperature, top_p, top_k, max_new_tokens; best_of: how many are drawn for each response, of which"
+        " the newest reward model keeps the best (1 is off).",
+    )
+    training_policy = ObjectField(required=False, help_text="Preset and settings of its training stages.")
+    queue_policy = ObjectField(
+        required=False,
+        help_text="Who is given what: gold_share (0 to 0.3, or 1), kind_weights, daily_limit, training_tasks and"
+        " training_pass (percent) of the training round, skips_to_review, review_share.",
+    )
+
+
+class ProjectChangesSerializer(ProjectSettingsSerializer):
+    withdraw_tasks = serializers.BooleanField(
+        required=False,
+        help_text="Withdraw open tasks that need a kind, scheme or dimension which goes, rather than refuse (409).",
+    )
+
+
+class NewProjectSerializer(ProjectSettingsSerializer):
+    slug = serializers.SlugField(max_length=60, help_text="Short name, used in addresses.")
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    label_scheme = ObjectField()
+    sampling = ObjectField()
+    training_policy = ObjectField(allow_null=True, help_text="Null for annotators.")
+    queue_policy = ObjectField(allow_null=True, help_text="Null for annotators.")
+    kinds = serializers.ListField(child=serializers.CharField())
+    dimensions = serializers.ListField(child=serializers.CharField())
+
+    def to_representation(self, instance: Project) -> dict[str, Any]:
+        """Annotators are not told how gold tasks are mixed in, nor what is trained how: null in place of both."""
+        told = super().to_representation(instance)
+        viewer = self.context.get("viewer")
+        if viewer is not None and not access.may(viewer, instance, access.REVIEWER):
+            told |= {"queue_policy": None, "training_policy": None}
+        return told
+
+    class Meta:
+        model = Project
+        fields = [
+            "id",
+            "slug",
+            "name",
+            "description",
+            "state",
+            "kinds",
+            "label_scheme",
+            "dimensions",
+            "asks_reason",
+            "number_sends",
+            "completions_make_tasks",
+            "annotations_per_task",
+            "responses_per_prompt",
+            "sampling",
+            "training_policy",
+            "queue_policy",
+            "created_at",
+        ]
+
+
+class ProjectStateSerializer(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(choices=Project.State.choices)
+
+
+class MemberSerializer(serializers.Serializer[Any]):
+    person = PersonBriefSerializer()
+    role = serializers.CharField(help_text="annotator, reviewer or admin.")
+    since = serializers.DateTimeField(source="created_at")
+    qualified = ObjectField(help_text='What they may do: {"kinds": […], "schemes": […]}; empty: all.')
+    daily_limit = serializers.IntegerField(allow_null=True, help_text="Answers a day; null: the project's limit.")
+    training = serializers.ChoiceField(choices=Membership.Training.choices)
+    trained_at = serializers.DateTimeField(allow_null=True)
+    guidelines_read = serializers.IntegerField(
+        source="guidelines_read.number", allow_null=True, default=None, help_text="The newest version they have read."
+    )
+
+
+class SetMemberSerializer(serializers.Serializer[Any]):
+    person = serializers.CharField(max_length=150, help_text="Public id or username.")
+    role = serializers.ChoiceField(choices=Membership.Role.choices)
+
+
+class MemberTermsSerializer(serializers.Serializer[Any]):
+    qualified = ObjectField(required=False)
+    daily_limit = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000)
+    training = serializers.ChoiceField(
+        choices=["waived", "needed"],
+        required=False,
+        help_text="Work without the training round, or start it over.",
+    )
+
+
+class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+
+    class Meta:
+        model = GuidelineVersion
+        fields = ["id", "number", "text", "created_at"]
+        read_only_fields = ["number"]
+
+
+class Projects(Door):
+    scopes = {"GET": "read", "POST": "admin"}
+
+    @extend_schema(summary="Projects you are a member of", responses=ProjectSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return self.page(access.projects_for(self.viewer), ProjectSerializer, viewer=self.viewer)
+
+    @extend_schema(
+        summary="Open a project",
+        description="Only house admins open projects; whoever opens one becomes its admin.",
+        request=NewProjectSerializer,
+        responses={201: ProjectSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewProjectSerializer)
+        return self.once(lambda: (201, ProjectSerializer(projects.open_project(by=self.person, **given)).data))
+
+
+class OneProject(Door):
+    scopes = {"GET": "read", "PATCH": "admin"}
+
+    @extend_schema(summary="A project", responses=ProjectSerializer)
+    def get(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project)
+        return Response(ProjectSerializer(row, context={"viewer": self.viewer}).data)
+
+    @extend_schema(
+        summary="Change a project's settings",
+        description="What was asked before keeps the settings it was asked under.",
+        request=ProjectChangesSerializer,
+        responses=ProjectSerializer,
+    )
+    def patch(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(ProjectChangesSerializer, partial=True)
+        return Response(ProjectSerializer(projects.update_project(by=self.person, project=row, **given)).data)
+
+
+class RenameSerializer(serializers.Serializer[Any]):
+    scheme = serializers.CharField(max_length=40, required=False, help_text="The label scheme, to rename a label.")
+    label = serializers.CharField(  # type: ignore[assignment]
+        max_length=40, required=False, help_text="A label's present name."
+    )
+    dimension = serializers.CharField(max_length=60, required=False, help_text="A dimension's present name.")
+    to = serializers.CharField(max_length=60, help_text="Its new name.")
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        named = {name for name in ("scheme", "label", "dimension") if name in given}
+        if named not in ({"scheme", "label"}, {"dimension"}):
+            raise serializers.ValidationError({"label": ["Name a scheme and its label, or a dimension."]})
+        return given
+
+
+class Rename(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Rename a label or dimension",
+        description="What was said under the old name is read under the new one: annotations, gold answers, drafts and"
+        " suggestions. Nothing stored and no snapshot is rewritten. Two names are never merged into one.",
+        request=RenameSerializer,
+        responses=ProjectSerializer,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(RenameSerializer)
+
+        def act() -> tuple[int, Any]:
+            if "dimension" in given:
+                done = label_schemes.rename_dimension(
+                    by=self.person, project=row, old=given["dimension"], new=given["to"]
+                )
+            else:
+                done = label_schemes.rename_label(
+                    by=self.person, project=row, scheme=given["scheme"], old=given["label"], new=given["to"]
+                )
+            return 200, ProjectSerializer(done).data
+
+        return self.once(act)
+
+
+class ProjectStateDoor(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Open, pause or close a project",
+        description="Paused: no new assignments, what is held may be sent. Closed: no new prompts or tasks either.",
+        request=ProjectStateSerializer,
+        responses=ProjectSerializer,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(ProjectStateSerializer)
+        return self.once(
+            lambda: (200, ProjectSerializer(projects.set_state(by=self.person, project=row, **given)).data)
+        )
+
+
+class Members(Door):
+    scopes = {"GET": "read", "POST": "admin"}
+
+    @extend_schema(summary="Who works in a project", responses=MemberSerializer(many=True))
+    def get(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.REVIEWER)
+        return self.page(row.memberships.select_related("person", "guidelines_read"), MemberSerializer)
+
+    @extend_schema(
+        summary="Give somebody a role",
+        description="Somebody who has one gets this one instead. The last admin of a project keeps theirs.",
+        request=SetMemberSerializer,
+        responses=MemberSerializer,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(SetMemberSerializer)
+        person = members.by_username(given["person"]) or self.named("person", access.get_person, given["person"])
+
+        def act() -> tuple[int, Any]:
+            member = projects.set_member(by=self.person, project=row, person=person, role=given["role"])
+            return 200, MemberSerializer(member).data
+
+        return self.once(act)
+
+
+class OneMember(Door):
+    scopes = {"PATCH": "admin", "DELETE": "admin"}
+
+    @extend_schema(
+        summary="Say what a member may do, and how much",
+        description="Kinds and label schemes that they are qualified for, answers a day, and the training round.",
+        request=MemberTermsSerializer,
+        responses=MemberSerializer,
+    )
+    def patch(self, request: Request, project: str, person: UUID) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        member = members.membership(row, person)
+        if member is None:
+            raise NotFound
+        given = self.read(MemberTermsSerializer)
+        if "training" in given:
+            member = qualification.set_training(
+                by=self.person, project=row, person=member.person, training=given["training"]
+            )
+        if {"qualified", "daily_limit"} & set(given):
+            member = projects.qualify(
+                by=self.person,
+                project=row,
+                person=member.person,
+                qualified=given.get("qualified", member.qualified),
+                daily_limit=given.get("daily_limit", member.daily_limit),
+            )
+        return Response(MemberSerializer(member).data)
+
+    @extend_schema(summary="Take somebody out of a project", description="Their answers stay.", responses={204: None})
+    def delete(self, request: Request, project: str, person: UUID) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        member = members.membership(row, person)
+        if member is None:
+            raise NotFound
+        projects.remove_member(by=self.person, project=row, person=member.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Guidelines(Door):
+    scopes = {"GET": "read", "POST": "admin"}
+
+    @extend_schema(
+        summary="What annotators are told",
+        description="Newest version first.",
+        responses=GuidelinesSerializer(many=True),
+    )
+    def get(self, request: Request, project: str) -> Response:
+        return self.page(access.get_project(self.viewer, project).guidelines.all(), GuidelinesSerializer)
+
+    @extend_schema(
+        summary="Publish a new version of the guidelines",
+        description="Versions are never edited. The same text as the newest one is not published again.",
+        request=GuidelinesSerializer,
+        responses={201: GuidelinesSerializer},
+    )
+    def post(self, request: Request, project: str) -> Response:
+        row = access.get_project(self.viewer, project, access.ADMIN)
+        text = self.read(GuidelinesSerializer)["text"]
+
+        def act() -> tuple[int, Any]:
+            version = projects.publish_guidelines(by=self.person, project=row, text=text)
+            return 201, GuidelinesSerializer(version).data
+
+        return self.once(act)
+
+
+class GuidelinesRead(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(
+        summary="Say that you have read a version of the guidelines",
+        description="The desk asks once for each new version. Annotations keep the version they were made under.",
+        request=None,
+        responses=GuidelinesSerializer,
+    )
+    def post(self, request: Request, project: str, number: int) -> Response:
+        row = access.get_project(self.viewer, project)
+        version = row.guidelines.filter(number=number).first()
+        if version is None:
+            raise NotFound
+
+        def act() -> tuple[int, Any]:
+            projects.guidelines_read(project=row, person=self.person, version=version)
+            return 200, GuidelinesSerializer(version).data
+
+        return self.once(act)

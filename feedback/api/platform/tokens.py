@@ -1,0 +1,101 @@
+"""One's own API tokens."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.views import Door
+from feedback.models import ApiToken
+from feedback.rules.platform.scopes import SCOPES
+from feedback.selectors.platform import access
+from feedback.services.platform import people
+
+
+@extend_schema_serializer(component_name="Token")
+class TokenSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="Its first characters, to tell tokens apart.")
+    project = serializers.CharField(
+        source="project.slug", default=None, allow_null=True, help_text="Null: all of yours."
+    )
+    scopes = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+@extend_schema_serializer(component_name="TokenWithSecret")
+class TokenWithSecretSerializer(TokenSerializer):
+    secret = serializers.CharField(
+        allow_null=True, help_text="Shown once, in the first reply only: it is not stored, so a repeat gets null."
+    )
+
+
+@extend_schema_serializer(component_name="NewToken")
+class NewTokenSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=100)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=list(SCOPES.items())), min_length=1, max_length=20
+    )
+    project = serializers.SlugField(max_length=60, required=False, allow_null=True, help_text="For this project only.")
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class Tokens(Door):
+    scopes = {"GET": "admin", "POST": "admin"}
+
+    @extend_schema(summary="Your tokens", responses=TokenSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return self.page(access.tokens_of(self.viewer), TokenSerializer)
+
+    @extend_schema(
+        summary="Make a token",
+        description="A token cannot make one that may do more than itself: neither wider scopes, nor other projects,"
+        " nor a longer life.",
+        request=NewTokenSerializer,
+        responses={201: TokenWithSecretSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewTokenSerializer)
+        project = given.pop("project", None)
+        if project is not None:
+            given["project"] = access.get_project(self.viewer, project)
+        self._no_more_than(self.viewer.token, given)
+        secrets: list[str] = []
+
+        def act() -> tuple[int, Any]:
+            token, secret = people.create_token(person=self.person, **given)
+            secrets.append(secret)
+            return 201, TokenSerializer(token).data | {"secret": None}
+
+        reply = self.once(act)  # what is kept for repeats holds no secret
+        if secrets:
+            reply.data["secret"] = secrets[0]
+        return reply
+
+    def _no_more_than(self, own: ApiToken | None, given: dict[str, Any]) -> None:
+        if own is None:
+            return
+        if own.project_id is not None:
+            given.setdefault("project", own.project)
+        wider = sorted(set(given["scopes"]) - set(own.scopes))
+        ends = given.get("expires_at")
+        if own.expires_at is not None and (ends is None or ends > own.expires_at):
+            given["expires_at"] = own.expires_at
+        if wider:
+            raise PermissionDenied(f"This token lacks {wider}, so it cannot give them away.", code="insufficient_scope")
+
+
+class OneToken(Door):
+    scopes = {"DELETE": "admin"}
+
+    @extend_schema(summary="Revoke a token", description="At once. Revoking twice is harmless.", responses={204: None})
+    def delete(self, request: Request, id: UUID) -> Response:
+        people.revoke_token(by=self.person, token=access.get_token(self.viewer, id))
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -1,0 +1,87 @@
+"""Annotators whose annotations stay out of snapshots, and what an admin does about it."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.fields import PersonBriefSerializer
+from feedback.api.views import IN_PROJECT, Door
+from feedback.models import Exclusion
+from feedback.selectors.platform import access
+from feedback.selectors.quality import exclusions as selectors
+from feedback.services.quality import exclusions
+
+
+@extend_schema_serializer(component_name="Exclusion")
+class ExclusionSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    person = PersonBriefSerializer()
+    reason = serializers.ChoiceField(choices=Exclusion.Reason.choices)
+    sentence = serializers.SerializerMethodField(help_text="The evidence, for people.")
+    hits = serializers.IntegerField(help_text="Annotations too fast, or gold tasks answered wrong, at the alarm.")
+    looked_at = serializers.IntegerField(help_text="Annotations looked at until the alarm.")
+    since = serializers.DateTimeField()
+    lifted_at = serializers.DateTimeField(allow_null=True)
+    lifted_by = PersonBriefSerializer(allow_null=True)
+    annotations = serializers.SerializerMethodField(help_text="Standing annotations that stay out of snapshots.")
+    tasks_to_reopen = serializers.SerializerMethodField(help_text="Tasks of which they fill a place.")
+
+    def get_sentence(self, row: Exclusion) -> str:
+        return selectors.sentence(row)
+
+    def get_annotations(self, row: Exclusion) -> int:
+        return 0 if row.lifted_at else selectors.annotations_of(row).count()
+
+    def get_tasks_to_reopen(self, row: Exclusion) -> int:
+        return 0 if row.lifted_at else selectors.fills(row).count()
+
+
+class ReopenedSerializer(serializers.Serializer[Any]):
+    reopened = serializers.IntegerField(help_text="Tasks that have a free place again.")
+
+
+class Exclusions(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="Who is excluded, and was",
+        description="For reviewers and admins. An annotator whose pace or whose answers to gold tasks cannot be careful"
+        " work is excluded without being asked: their annotations stay out of snapshots until an admin lifts it.",
+        parameters=[IN_PROJECT],
+        responses=ExclusionSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        project = self.asked_project(access.REVIEWER)
+        return self.page(project.exclusions.select_related("person", "lifted_by"), ExclusionSerializer)
+
+
+class LiftExclusion(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Take somebody's annotations back in",
+        description="From here on they are judged by what they submit from now on.",
+        request=None,
+        responses=ExclusionSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        row = access.get_exclusion(self.viewer, id)
+        return self.once(lambda: (200, ExclusionSerializer(exclusions.lift(by=self.person, exclusion=row)).data))
+
+
+class ReopenTasks(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Let others fill the places of excluded annotations",
+        description="`tasks_to_reopen` of the exclusion says how many tasks that are. The annotations stay, as extras.",
+        request=None,
+        responses=ReopenedSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        row = access.get_exclusion(self.viewer, id)
+        return self.once(lambda: (200, {"reopened": exclusions.reopen_tasks(by=self.person, exclusion=row)}))

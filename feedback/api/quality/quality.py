@@ -1,0 +1,149 @@
+"""How good the judgements of a project are."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.fields import PersonBriefSerializer
+from feedback.api.views import IN_PROJECT, Door
+from feedback.selectors.platform import access
+from feedback.selectors.quality import quality
+
+
+class AgreementSerializer(serializers.Serializer[Any]):
+    units = serializers.IntegerField(help_text="Tasks with at least two answers.")
+    raw = serializers.FloatField(allow_null=True, help_text="Share of pairs of answers to one task that are the same.")
+    alpha = serializers.FloatField(allow_null=True, help_text="Krippendorff's alpha: 1 perfect, 0 as by chance.")
+    low = serializers.FloatField(allow_null=True, help_text="Lower end of alpha's 95 % interval.")
+    high = serializers.FloatField(allow_null=True)
+
+
+class ShareSerializer(serializers.Serializer[Any]):
+    hits = serializers.IntegerField()
+    n = serializers.IntegerField()
+    share = serializers.FloatField(allow_null=True)
+
+
+class KindAgreementSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    answers = serializers.IntegerField()
+    agreement = AgreementSerializer(help_text="Ordinal alpha for ratings; pairs of responses for rankings.")
+    tau = serializers.FloatField(allow_null=True, help_text="Mean of Kendall's tau-b, for rankings.")
+    f1 = serializers.FloatField(allow_null=True, help_text="Mean F1 of two annotators' spans, for spans.")
+
+
+class WeekSerializer(serializers.Serializer[Any]):
+    start = serializers.DateField(help_text="A Monday; a task belongs to the week of its last answer.")
+    answers = serializers.IntegerField()
+    agreement = AgreementSerializer()
+
+
+class PairSerializer(serializers.Serializer[Any]):
+    one = PersonBriefSerializer()
+    other = PersonBriefSerializer()
+    tasks = serializers.IntegerField()
+    raw = serializers.FloatField()
+    interval = serializers.ListField(child=serializers.FloatField())
+    kappa = serializers.FloatField(allow_null=True, help_text="Cohen's.")
+
+
+class EffectSerializer(serializers.Serializer[Any]):
+    """A leaning with quality taken out, as a share and on the log-odds scale."""
+
+    share = serializers.FloatField()
+    value = serializers.FloatField()
+    error = serializers.FloatField(help_text="Standard error of `value`.")
+    usual = serializers.FloatField(help_text="What `value` is compared with: 0, or the median of the others.")
+
+
+class LeaningsSerializer(serializers.Serializer[Any]):
+    n = serializers.IntegerField()
+    side = EffectSerializer(help_text="The first shown of two equally good responses is preferred.")
+    length = EffectSerializer(help_text="The response longer by one standard deviation is, of two equally good ones.")
+    speed = EffectSerializer(allow_null=True, help_text="Agreement with others against time taken.")
+
+
+class ReliabilitySerializer(serializers.Serializer[Any]):
+    share = serializers.FloatField(help_text="How often the better response is found, by Dawid and Skene's model.")
+    met = serializers.IntegerField(help_text="Votes on tasks that others judged too.")
+    with_others = serializers.FloatField(allow_null=True, help_text="On the side of the others' weighted consensus.")
+    with_others_of = serializers.IntegerField()
+
+
+class FindingSerializer(serializers.Serializer[Any]):
+    """Something that chance does not explain, however many annotators were looked at."""
+
+    person = PersonBriefSerializer()
+    check = serializers.CharField(help_text="agreement, inverted, side, length, speed, too_fast or gold.")
+    sentence = serializers.CharField()
+    share = serializers.FloatField()
+    interval = serializers.ListField(child=serializers.FloatField())
+    n = serializers.IntegerField()
+    usual = serializers.FloatField()
+
+
+class TooFewSerializer(serializers.Serializer[Any]):
+    person = PersonBriefSerializer()
+    n = serializers.IntegerField(help_text="Annotations that the check could look at.")
+    needed = serializers.IntegerField(help_text="Annotations it takes to say that nothing stands out.")
+
+
+class LookSerializer(serializers.Serializer[Any]):
+    """What a check could look at. Who is not listed has enough; pace and gold can be flagged before that."""
+
+    check = serializers.CharField(help_text="agreement, side, length, speed, too_fast or gold.")
+    name = serializers.CharField()
+    enough = serializers.IntegerField(help_text="Annotators with enough annotations.")
+    too_few = TooFewSerializer(many=True)
+
+
+class HabitsSerializer(serializers.Serializer[Any]):
+    """One annotator. Shares are null where nothing was observed; intervals are of 95 %."""
+
+    person = PersonBriefSerializer()
+    answers = serializers.IntegerField()
+    median_seconds = serializers.FloatField()
+    first_share = serializers.FloatField(
+        allow_null=True, help_text="How often the response shown first was preferred; 0.5 without a bias."
+    )
+    first_interval = serializers.ListField(child=serializers.FloatField())
+    agreement = serializers.FloatField(allow_null=True, help_text="With others on the same tasks.")
+    agreement_interval = serializers.ListField(child=serializers.FloatField())
+    ties = serializers.IntegerField()
+    both_bad = serializers.IntegerField()
+    gold_right = serializers.IntegerField()
+    gold_asked = serializers.IntegerField()
+    too_fast = ShareSerializer(help_text="Timed answers that came faster than anybody can read.")
+    reliability = ReliabilitySerializer(allow_null=True)
+    leanings = LeaningsSerializer(allow_null=True, help_text="Null below 20 decided answers.")
+
+
+@extend_schema_serializer(component_name="Quality")
+class QualitySerializer(serializers.Serializer[Any]):
+    agreement = AgreementSerializer()
+    kinds = KindAgreementSerializer(many=True)
+    weeks = WeekSerializer(many=True)
+    pairs = PairSerializer(many=True)
+    annotators = HabitsSerializer(many=True)
+    findings = FindingSerializer(many=True)
+    looks = LookSerializer(many=True)
+    looked_at = serializers.IntegerField(help_text="Answers these figures are from, the newest.")
+    truncated = serializers.BooleanField(help_text="Whether there are older answers that were not looked at.")
+    at = serializers.DateTimeField(help_text="When it was computed: up to a minute ago in a large project.")
+
+
+class Quality(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        operation_id="quality_retrieve",
+        summary="Agreement, and each annotator's habits",
+        description="For reviewers and admins.",
+        parameters=[IN_PROJECT],
+        responses=QualitySerializer,
+    )
+    def get(self, request: Request) -> Response:
+        return Response(QualitySerializer(quality.quality(self.asked_project(access.REVIEWER))).data)

@@ -1,0 +1,76 @@
+"""What waits for a reviewer, and closing it where nothing is to be done. Decisions stand beside what they are about."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.fields import MomentFilter
+from feedback.api.views import IN_PROJECT, Door
+from feedback.models import Concern, Kind
+from feedback.selectors.platform import access
+from feedback.selectors.quality import reviews as review_selectors
+from feedback.services.quality import reviews
+
+
+class ConcernSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    reason = serializers.ChoiceField(choices=Concern.Reason.choices)
+    task = serializers.UUIDField(source="task.public_id")
+    kind = serializers.CharField(source="task.kind")
+    annotation = serializers.SerializerMethodField(help_text="The answer it is about; null: the task as a whole.")
+    created_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True)
+
+    def get_annotation(self, row: Concern) -> UUID | None:
+        current = row.assignment.current if row.assignment is not None else None
+        return current.public_id if current is not None else None
+
+
+class ConcernFilter(django_filters.FilterSet):
+    reason = django_filters.ChoiceFilter(choices=Concern.Reason.choices)
+    kind = django_filters.ChoiceFilter(field_name="task__kind", choices=Kind.choices)
+    annotator = django_filters.UUIDFilter(field_name="assignment__annotator__public_id")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = Concern
+        fields = ["reason"]
+
+
+class Concerns(Door):
+    scopes = {"GET": "read"}
+    queryset = Concern.objects.none()
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = ConcernFilter
+
+    @extend_schema(
+        summary="What waits for a reviewer",
+        description="Flagged, skipped by many, disagreeing, of unreliable annotators, and a random sample. What is"
+        " about your own answers is left out. Decide with `annotations/{id}/review/` or `tasks/{id}/decide/`.",
+        parameters=[IN_PROJECT],
+        responses=ConcernSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        project = self.asked_project(access.REVIEWER)
+        rows = review_selectors.waiting(project, self.person).select_related("task", "assignment__current")
+        return self.page(rows, ConcernSerializer)
+
+
+class Dismiss(Door):
+    scopes = {"POST": "annotate"}
+
+    @extend_schema(summary="Looked at: nothing is to be done", request=None, responses=ConcernSerializer)
+    def post(self, request: Request, id: UUID) -> Response:
+        concern = access.get_concern(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            return 200, ConcernSerializer(reviews.dismiss(concern=concern, by=self.person)).data
+
+        return self.once(act)

@@ -1,0 +1,129 @@
+"""What a project lets in: its guard, its marker, personal data; and letting on what was blocked."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.collection.prompts import PromptSerializer, ResponseSerializer
+from feedback.api.views import Door
+from feedback.models import Project
+from feedback.rules.screening import screening as rules
+from feedback.selectors.platform import access
+from feedback.selectors.screening import screening as screening_selectors
+from feedback.services.screening import screening
+
+
+class GuardSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField(max_length=60, help_text="A classifier's id, or `newest`: the newest approved one.")
+    blocks = serializers.ListField(
+        child=serializers.CharField(max_length=200), min_length=1, max_length=200, help_text="Classes that it blocks."
+    )
+    threshold = serializers.FloatField(default=0.5, help_text="From this probability on, between 0 and 1.")
+    when_away = serializers.ChoiceField(
+        choices=[(rules.HOLD, "hold until it is back"), (rules.PASS, "pass unscreened after ten minutes")],
+        default=rules.HOLD,
+        help_text="What becomes of texts while it cannot be reached.",
+    )
+
+
+class MarkerSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField(max_length=60, help_text="A tagger's id, or `newest`: the newest approved one.")
+    scheme = serializers.CharField(max_length=60, help_text="Whose tasks it marks beforehand.")
+    personal = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        max_length=200,
+        default=list,
+        help_text="Labels that mean personal data; with `personal` below they are looked for in prompts.",
+    )
+
+
+@extend_schema_serializer(component_name="Screening")
+class ScreeningSerializer(serializers.Serializer[Any]):
+    guard = GuardSerializer(allow_null=True, required=False, help_text="Null: prompts pass at once.")
+    marker = MarkerSerializer(allow_null=True, required=False)
+    personal = serializers.ChoiceField(
+        choices=[(one, one) for one in rules.PERSONAL],
+        required=False,
+        help_text="What becomes of personal data in prompts: nothing, a note, a mask, or the prompt is blocked.",
+    )
+
+
+@extend_schema_serializer(component_name="ScreeningTold")
+class ScreeningToldSerializer(serializers.Serializer[Any]):
+    guard = GuardSerializer(allow_null=True)
+    marker = MarkerSerializer(allow_null=True)
+    personal = serializers.CharField()
+    waiting = serializers.IntegerField(
+        help_text="Prompts and responses that the guard has not looked at, at most 1,000."
+    )
+    trouble = serializers.CharField(allow_blank=True, help_text="Why it could not, the last time.")
+
+
+class UnblockSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, help_text="Why it may go on; kept with it.")
+
+
+class Screening(Door):
+    scopes = {"GET": "read", "PATCH": "admin"}
+
+    @extend_schema(summary="What the project lets in", responses=ScreeningToldSerializer)
+    def get(self, request: Request, project: str) -> Response:
+        return Response(_told(access.get_project(self.viewer, project, access.ADMIN)))
+
+    @extend_schema(
+        summary="Set guard, marker, and what becomes of personal data",
+        description="What is not named stays. A guard scores prompts and responses before anybody sees them; what"
+        " reaches the threshold for a class that it blocks goes no further.",
+        request=ScreeningSerializer,
+        responses=ScreeningToldSerializer,
+    )
+    def patch(self, request: Request, project: str) -> Response:
+        found = access.get_project(self.viewer, project, access.ADMIN)
+        given = self.read(ScreeningSerializer)
+        return Response(_told(screening.set_screening(by=self.person, project=found, **given)))
+
+
+class UnblockPrompt(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Let a blocked prompt on, after all", request=UnblockSerializer, responses={200: PromptSerializer}
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        prompt = access.get_prompt(self.viewer, id, access.ADMIN)
+        reason = self.read(UnblockSerializer)["reason"]
+
+        def act() -> tuple[int, Any]:
+            return 200, PromptSerializer(screening.unblock_prompt(by=self.person, prompt=prompt, reason=reason)).data
+
+        return self.once(act)
+
+
+class UnblockResponse(Door):
+    scopes = {"POST": "admin"}
+
+    @extend_schema(
+        summary="Let a blocked response on, after all", request=UnblockSerializer, responses={200: ResponseSerializer}
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        response = access.get_response(self.viewer, id, access.ADMIN)
+        reason = self.read(UnblockSerializer)["reason"]
+
+        def act() -> tuple[int, Any]:
+            told = screening.unblock_response(by=self.person, response=response, reason=reason)
+            return 200, ResponseSerializer(told).data
+
+        return self.once(act)
+
+
+def _told(project: Project) -> dict[str, Any]:
+    setting = {"guard": None, "marker": None, "personal": rules.OFF} | project.screening
+    status = screening_selectors.status(project)
+    told: dict[str, Any] = ScreeningToldSerializer(
+        setting | {"waiting": status.waiting, "trouble": status.trouble}
+    ).data
+    return told

@@ -1,0 +1,434 @@
+"""Training: chains of stages and their runs, with what each run reports."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.fields import ObjectField
+from feedback.api.platform.jobs import JobSerializer
+from feedback.api.views import IN_PROJECT, Door
+from feedback.errors import Invalid
+from feedback.models import Chain, Project, RunPoint, RunSamples, Stage, TrainingRun
+from feedback.rules.training import stage_settings, stages
+from feedback.selectors.platform import access
+from feedback.selectors.training import runs
+from feedback.selectors.training import stages as stage_selectors
+from feedback.services.training import pipelines
+
+MOST_POINTS = 5000
+
+
+@extend_schema_serializer(component_name="TrainingRun")
+class RunSerializer(serializers.Serializer[Any]):
+    """One stage of a chain, with its job."""
+
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    number = serializers.IntegerField()
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    chain = serializers.UUIDField(source="chain.public_id")
+    position = serializers.IntegerField(help_text="Its place in the chain, from 0.")
+    config = serializers.DictField()
+    seed = serializers.IntegerField()
+    snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
+    base_model = serializers.UUIDField(source="base_model.public_id", default=None, allow_null=True)
+    reward_model = serializers.UUIDField(source="reward_model.public_id", default=None, allow_null=True)
+    guard = serializers.UUIDField(
+        source="guard.public_id",
+        default=None,
+        allow_null=True,
+        help_text="The classifier that is a term of its reward.",
+    )
+    model_version = serializers.UUIDField(
+        source="model_version.public_id", default=None, allow_null=True, help_text="What it made."
+    )
+    metrics = serializers.DictField(help_text="Final figures.")
+    job = JobSerializer()
+    created_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(component_name="Chain")
+class ChainSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="public_id")
+    project = serializers.CharField(source="project.slug")
+    stages = serializers.ListField(child=serializers.CharField())
+    state = serializers.ChoiceField(choices=Chain.State.choices)
+    config = serializers.DictField()
+    seed = serializers.IntegerField()
+    promote = serializers.BooleanField(help_text="Ask an admin to decide on the new policy at the end.")
+    ignore_findings = serializers.ListField(
+        child=serializers.CharField(), help_text="Names of preflight findings that do not block it."
+    )
+    snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
+    corpus = serializers.UUIDField(
+        source="corpus_snapshot.corpus.public_id",
+        default=None,
+        allow_null=True,
+        help_text="What tokenizer and pretraining read; null where they read labelled texts, or none of it does.",
+    )
+    schedule = serializers.UUIDField(source="schedule.public_id", default=None, allow_null=True)
+    runs = serializers.SerializerMethodField(help_text="Those begun so far, in order.")
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_runs(self, chain: Chain) -> list[str]:
+        return [str(run.public_id) for run in sorted(chain.runs.all(), key=lambda run: run.position)]
+
+
+class StartSerializer(serializers.Serializer[Any]):
+    project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
+    base_model = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="What stages that it fits start from; else the newest that fits.",
+    )
+    snapshot = serializers.UUIDField(
+        required=False, allow_null=True, help_text="A frozen one; else a new one is frozen when the first run starts."
+    )
+    seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    texts = serializers.ChoiceField(
+        choices=[(stages.CORPUS, "a corpus"), (stages.LABELLED, "the texts under labels and spans")],
+        required=False,
+        help_text="What tokenizer and pretraining read; else a corpus if there is one.",
+    )
+    corpus = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Which corpus they read; else the newest that holds documents."
+    )
+    ignore_findings = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        required=False,
+        max_length=20,
+        help_text="Names of preflight findings that are not to block it, such as contamination. Every chain is looked"
+        " at before anything is spent on it.",
+    )
+
+
+@extend_schema_serializer(component_name="NewTrainingRun")
+class NewRunSerializer(StartSerializer):
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    config = ObjectField(required=False, help_text="Settings of this stage; `preset` chooses the base values.")
+
+
+@extend_schema_serializer(component_name="NewChain")
+class NewChainSerializer(StartSerializer):
+    stages = serializers.ListField(
+        child=serializers.ChoiceField(choices=Stage.choices), min_length=1, max_length=len(Stage)
+    )
+    config = ObjectField(required=False, help_text='Settings by stage, such as {"ppo": {"kl_coef": 0.05}}.')
+    promote = serializers.BooleanField(
+        default=False, help_text="Ask an admin to decide on the new policy at the end. Nothing is promoted by itself."
+    )
+
+
+class PointSerializer(serializers.Serializer[Any]):
+    step = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    metrics = serializers.DictField(help_text="Means, where the point stands for several steps.")
+    minima = serializers.DictField(help_text="The least of each figure over these steps; empty where it is of one.")
+    maxima = serializers.DictField(help_text="The greatest of each figure over these steps; empty where it is of one.")
+
+
+class AlarmSerializer(serializers.Serializer[Any]):
+    step = serializers.IntegerField()
+    name = serializers.CharField()
+    text = serializers.CharField()
+
+
+class MetricsSerializer(serializers.Serializer[Any]):
+    points = PointSerializer(many=True)
+    alarms = AlarmSerializer(many=True)
+    more = serializers.BooleanField(help_text="Whether there are further points: ask with ?after=<last step>.")
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    text = serializers.CharField(allow_blank=True, help_text="The end of the trainer's log.")
+
+
+class SamplesSerializer(serializers.Serializer[Any]):
+    """What the model in training answers to the same prompts."""
+
+    step = serializers.IntegerField()
+    samples = serializers.ListField(child=serializers.DictField())
+
+
+class RunFilter(django_filters.FilterSet):
+    stage = django_filters.ChoiceFilter(choices=Stage.choices)
+    chain = django_filters.UUIDFilter(field_name="chain__public_id")
+    status = django_filters.CharFilter(field_name="job__status")
+
+    class Meta:
+        model = TrainingRun
+        fields = ["stage", "chain", "status"]
+
+
+class SettingSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    type = serializers.ChoiceField(
+        choices=[(kind, kind) for kind in ("integer", "number", "boolean", "text", "object")]
+    )
+    default = serializers.JSONField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    above = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    choices = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    presets = serializers.DictField(help_text="Its value in each preset that changes it.")
+
+
+@extend_schema_serializer(component_name="StageTold")
+class StageSerializer(serializers.Serializer[Any]):
+    """A stage: what it makes, what it may start from, and every setting it takes."""
+
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    title = serializers.CharField()
+    short = serializers.CharField()
+    makes = serializers.CharField(allow_blank=True, help_text="The kind of model.")
+    takes = serializers.ListField(child=serializers.CharField(), help_text="Kinds that `base_model` may be of.")
+    needs_reward_model = serializers.BooleanField()
+    settings = SettingSerializer(many=True)
+
+
+class StagesSerializer(serializers.Serializer[Any]):
+    stages = StageSerializer(many=True)
+
+
+class Stages(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="Every stage of training with its settings",
+        description="In the order of the ring; the same for all projects.",
+        responses=StagesSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        return Response(StagesSerializer({"stages": [_told(card) for card in stage_selectors.STAGES]}).data)
+
+
+def _told(card: stage_selectors.StageCard) -> dict[str, Any]:
+    name, rule = card.stage.value, stages.STAGES[card.stage.value]
+    presets = stage_settings.presets()
+    found = [
+        {
+            **dict.fromkeys(("default", "low", "above", "high", "choices")),
+            **setting,
+            "name": key,
+            "presets": {one: told[name][key] for one, told in presets.items() if key in told.get(name, {})},
+        }
+        for key, setting in stage_settings.of_stage(name).items()
+    ]
+    return {
+        "stage": name,
+        "title": card.title,
+        "short": card.short,
+        "makes": rule.makes,
+        "takes": rule.takes,
+        "needs_reward_model": rule.reward,
+        "settings": found,
+    }
+
+
+class TrainingRuns(Door):
+    scopes = {"GET": "read", "POST": "train"}
+    queryset = TrainingRun.objects.none()
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = RunFilter
+
+    @extend_schema(summary="Training runs", parameters=[IN_PROJECT], responses=RunSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        found = runs.runs_of(self.asked_project(access.ADMIN))
+        return self.page(found.select_related("base_model", "reward_model", "guard"), RunSerializer)
+
+    @extend_schema(
+        summary="Start one stage",
+        description="A chain of this stage alone. 409 says what is missing, or that one is at work already.",
+        request=NewRunSerializer,
+        responses={201: RunSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewRunSerializer)
+        stage, config = given.pop("stage"), given.pop("config", None) or {}
+        preset = {"preset": config.pop("preset")} if "preset" in config else {}
+        given |= {"stages": [stage], "config": preset | ({stage: config} if config else {})}
+        project = started_in(self, given)
+
+        def act() -> tuple[int, Any]:
+            chain = pipelines.start_chain(project=project, by=self.person, **given)
+            return 201, RunSerializer(chain.runs.get(position=0)).data
+
+        return self.once(act)
+
+
+class OneRun(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="A training run", responses=RunSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(RunSerializer(access.get_run(self.viewer, id)).data)
+
+
+class CancelRun(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Cancel a run",
+        description="It writes a checkpoint and stops; its chain ends with it.",
+        request=None,
+        responses={202: RunSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            pipelines.cancel_run(by=self.person, run=run)
+            return 202, RunSerializer(access.get_run(self.viewer, id)).data
+
+        return self.once(act)
+
+
+class RetryRun(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Run it again from its last checkpoint",
+        description="A failed or cancelled run, and the rest of its chain after it. 409 if it failed by its rows, which"
+        " are frozen: see `start-again/`.",
+        request=None,
+        responses={202: RunSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            pipelines.retry_run(by=self.person, run=run)
+            return 202, RunSerializer(access.get_run(self.viewer, id)).data
+
+        return self.once(act)
+
+
+class StartAgain(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Start again on a new snapshot",
+        description="A new chain of the stages from this failed or cancelled run on, with the same settings, on rows"
+        " frozen anew. After a failure by the rows themselves this is the way: a frozen snapshot never changes, so"
+        " running it again would fail again.",
+        request=None,
+        responses={201: ChainSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+        return self.once(lambda: (201, ChainSerializer(pipelines.start_again(by=self.person, run=run)).data))
+
+
+class RunMetrics(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        summary="Curves of a run",
+        parameters=[OpenApiParameter("after", int, description="Only steps after this one.")],
+        responses=MetricsSerializer,
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+        after = request.query_params.get("after", "-1")
+        if not after.removeprefix("-").isdecimal() or len(after) > 9:
+            raise Invalid("after is the number of a step.", field="after")
+        points = list(RunPoint.objects.filter(run=run, step__gt=int(after)).order_by("step")[: MOST_POINTS + 1])
+        shown = {"points": points[:MOST_POINTS], "alarms": run.alarms.all(), "more": len(points) > MOST_POINTS}
+        return Response(MetricsSerializer(shown).data)
+
+
+class RunLog(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="The end of a run's log", responses=LogSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response({"text": access.get_run(self.viewer, id).job.log_tail})
+
+
+class RunSamplesDoor(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(
+        operation_id="training_runs_samples_list",
+        summary="What the model in training answers, as it goes",
+        description="Newest step first.",
+        responses=SamplesSerializer(many=True),
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        return self.page(RunSamples.objects.filter(run=access.get_run(self.viewer, id)), SamplesSerializer)
+
+
+class Chains(Door):
+    scopes = {"GET": "read", "POST": "train"}
+
+    @extend_schema(summary="Chains of stages", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        project = self.asked_project(access.ADMIN)
+        found = Chain.objects.filter(project=project).select_related(
+            "project", "snapshot", "schedule", "corpus_snapshot__corpus"
+        )
+        return self.page(found.prefetch_related("runs"), ChainSerializer)
+
+    @extend_schema(
+        summary="Start stages one after another",
+        description="In the order of the ring, each from what the ones before it made: tokenizer, pretrain; mlm,"
+        " classify, tag; sft, reward, one of dpo, kto, rloo, grpo and ppo; evaluate. `stages/` tells all of them. With"
+        " `promote` an admin is asked to decide on the new policy at the end.",
+        request=NewChainSerializer,
+        responses={201: ChainSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewChainSerializer)
+        project = started_in(self, given)
+
+        def act() -> tuple[int, Any]:
+            return 201, ChainSerializer(pipelines.start_chain(project=project, by=self.person, **given)).data
+
+        return self.once(act)
+
+
+class OneChain(Door):
+    scopes = {"GET": "read"}
+
+    @extend_schema(summary="A chain", responses=ChainSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(ChainSerializer(access.get_chain(self.viewer, id)).data)
+
+
+class CancelChain(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(summary="Cancel a chain with its running stage", request=None, responses={202: ChainSerializer})
+    def post(self, request: Request, id: UUID) -> Response:
+        chain = access.get_chain(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            pipelines.cancel_chain(by=self.person, chain=chain)
+            return 202, ChainSerializer(access.get_chain(self.viewer, id)).data
+
+        return self.once(act)
+
+
+def started_in(door: Door, given: dict[str, Any]) -> Project:
+    """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
+    project = door.named("project", access.get_project, given.pop("project"), access.ADMIN)
+    fetchers: tuple[tuple[str, Any], ...] = (
+        ("base_model", access.get_model),
+        ("snapshot", access.get_snapshot),
+        ("corpus", partial(access.get_corpus, role=access.ADMIN)),
+    )
+    for name, fetch in fetchers:
+        if given.get(name) is not None:
+            row = door.named(name, fetch, given[name])
+            if row.project_id != project.pk:
+                raise Invalid("It belongs to another project.", field=name)
+            given[name] = row
+    return project

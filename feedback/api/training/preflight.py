@@ -1,0 +1,54 @@
+"""Preflight: look at a chain before it trains, and start what was looked at."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedback.api.platform.jobs import JobSerializer
+from feedback.api.training.pipelines import ChainSerializer, NewChainSerializer, started_in
+from feedback.api.views import Door
+from feedback.selectors.platform import access
+from feedback.services.training import preflight
+
+
+class Preflights(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Look at a chain without training it",
+        description="The body is that of `POST chains/`. The snapshot is frozen, and a worker looks at every stage; the"
+        " job's `result` then has `ok` and, by stage, `findings` (severity block or warn, sentence, remedy, lines), the"
+        " first rows token by token with whether each is learnt, memory and time. Start it with"
+        " `training-runs/preflight/{id}/start/`.",
+        request=NewChainSerializer,
+        responses={201: JobSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = self.read(NewChainSerializer)
+        project = started_in(self, given)
+
+        def act() -> tuple[int, Any]:
+            return 201, JobSerializer(preflight.request_preflight(project=project, by=self.person, **given)).data
+
+        return self.once(act)
+
+
+class StartPreflight(Door):
+    scopes = {"POST": "train"}
+
+    @extend_schema(
+        summary="Start the chain that was looked at",
+        description="On the snapshot that was looked at. 409 `preflight_blocks` says what would waste the run.",
+        request=None,
+        responses={201: ChainSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        job = access.get_job(self.viewer, id)
+
+        def act() -> tuple[int, Any]:
+            return 201, ChainSerializer(preflight.start(by=self.person, job=job)).data
+
+        return self.once(act)

@@ -1,0 +1,311 @@
+"""Statements compiled once, for what every answer asks.
+
+The ORM makes SQL out of Python anew for each call, which takes it ten times as long as the statement itself. Here an
+ordinary queryset is compiled on first use and its SQL kept, so that columns, joins and conditions are still the ORM's
+own and hold on both databases. What comes with each call is a `Given`; everything else is written into the statement,
+so that planners see it (a partial index serves only where its condition is plain to see) and PostgreSQL can keep its
+plan: there the parameters stay apart from the SQL.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX
+from django.db.models import sql
+from django.db.models.base import ModelState
+from django.db.models.expressions import Expression
+from django.db.models.query import RelatedPopulator
+from django.db.models.query_utils import DeferredAttribute
+
+Row = Any
+
+
+class Given(Expression):
+    """What comes with each call, by name. `kind` is told only where the ORM has to know it (in arithmetic)."""
+
+    def __init__(self, name: str, kind: "models.Field[Any, Any] | None" = None) -> None:
+        super().__init__(output_field=kind)
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return "%s", [self]
+
+
+class _Statement:
+    """SQL by database, with the names of what is given in their order."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[str, Any] = {}
+
+    def compile(self) -> Any:
+        raise NotImplementedError
+
+    def of(self, database: Any) -> Any:
+        found = self.compiled.get(database.vendor)
+        if found is None:  # two threads may do it twice, to the same end
+            found = self.compiled[database.vendor] = self.compile()
+        return found
+
+
+class Select(_Statement):
+    """Rows of a queryset: model objects, or tuples where it says `values_list`. The queryset is made on first use."""
+
+    def __init__(self, make: Callable[[], "models.QuerySet[Any, Any]"]) -> None:
+        super().__init__()
+        self.make = make
+
+    def compile(self) -> tuple["_Text", list[str], list[Any], Callable[[Sequence[Any]], Row]]:
+        queryset = self.make()
+        compiler = queryset.query.get_compiler(connection=connection)
+        text, names = _plain(*compiler.as_sql())
+        converters = compiler.get_converters([column[0] for column in compiler.select])
+        make_row = _model_maker(compiler, queryset.db) if queryset._fields is None else tuple  # type: ignore[attr-defined]
+        return _Text(text), names, [(place, *how) for place, how in converters.items()], make_row
+
+    def all(self, **given: Any) -> list[Row]:
+        database = connections[DEFAULT_DB_ALIAS]
+        text, names, converters, make_row = self.of(database)
+        found = _run(database, text, [_stored(database, given[name]) for name in names])
+        rows = []
+        for row in found:
+            if converters:
+                row = list(row)
+                for place, how, expression in converters:
+                    for convert in how:
+                        row[place] = convert(row[place], expression, database)
+            rows.append(make_row(row))
+        return rows
+
+    def first(self, **given: Any) -> Row | None:
+        """The first row, or None. The queryset says how many it looks for."""
+        found = self.all(**given)
+        return found[0] if found else None
+
+
+class Update(_Statement):
+    """An UPDATE of a queryset's rows. It returns how many there were; or, if asked, the key of one that was."""
+
+    def __init__(self, make: Callable[[], "models.QuerySet[Any, Any]"], **values: Any) -> None:
+        super().__init__()
+        self.make, self.values = make, values
+
+    def compile(self) -> tuple["_Text", "_Text", list[str]]:
+        """The statement, once more as it returns keys, and what it is given."""
+        text, names = _plain(*self.compiler().as_sql())
+        return _Text(text), _Text(f"{text} RETURNING id"), names
+
+    def compiler(self) -> Any:
+        query: Any = self.make().query.chain(sql.UpdateQuery)
+        query.add_update_values(self.values)
+        return query.get_compiler(connection=connection)
+
+    def __call__(self, **given: Any) -> int:
+        database = connections[DEFAULT_DB_ALIAS]
+        text, _, names = self.of(database)
+        return int(_run(database, text, [_stored(database, given[name]) for name in names], rows=False))
+
+    def key(self, **given: Any) -> int | None:
+        """The key of the one row that was changed, or None."""
+        database = connections[DEFAULT_DB_ALIAS]
+        _, text, names = self.of(database)
+        found = _run(database, text, [_stored(database, given[name]) for name in names])
+        return int(found[0][0]) if found else None
+
+
+class Delete(Update):
+    """A DELETE of a queryset's own rows; nothing may refer to them."""
+
+    def compiler(self) -> Any:
+        return self.make().query.chain(sql.DeleteQuery).get_compiler(connection=connection)
+
+
+_inserts: dict[tuple[str, type[models.Model], bool], tuple["_Text", list[Any]]] = {}
+
+
+def insert(row: models.Model, *, unless_there: bool = False) -> bool:
+    """Store a new row and set its key. False, with `unless_there`, where a unique constraint has one like it."""
+    database = connections[DEFAULT_DB_ALIAS]
+    known = (database.vendor, type(row), unless_there)
+    if known not in _inserts:
+        _inserts[known] = _insertion(type(row), unless_there)
+    text, fields = _inserts[known]
+    values = [field.get_db_prep_save(field.pre_save(row, True), database) for field in fields]
+    found = _run(database, text, values)
+    if not found:
+        return False
+    row.pk, row._state.adding, row._state.db = found[0][0], False, database.alias
+    return True
+
+
+def _insertion(model: type[models.Model], unless_there: bool) -> tuple["_Text", list[Any]]:
+    quote = connection.ops.quote_name
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    columns = ", ".join(quote(str(field.column)) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    text = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"
+    return _Text(text + (" ON CONFLICT DO NOTHING" if unless_there else "") + " RETURNING id"), fields
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+class _Text:
+    """A statement with Django's placeholders, and with SQLite's own."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.for_sqlite: str = FORMAT_QMARK_REGEX.sub("?", text).replace("%%", "%")
+
+
+def _run(database: Any, statement: _Text, values: list[Any], *, rows: bool = True) -> Any:
+    """Its rows, or how many it changed. On PostgreSQL the values go apart from the SQL, so that plans are kept.
+
+    Of what Django does around each statement this does what keeps transactions and errors right; the rest, which is for
+    those who look on, where somebody does.
+    """
+    database.ensure_connection()
+    watched = database.queries_logged or database.execute_wrappers
+    sqlite = database.vendor == "sqlite"
+    if sqlite and not watched:
+        return _run_on_sqlite(database, statement, values, rows)
+    cursor = database.cursor() if sqlite else _binding_cursor()(database.connection)
+    if watched and not sqlite:
+        cursor = database._prepare_cursor(cursor)
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors:
+        cursor.execute(statement.text, values)
+        return cursor.fetchall() if rows else cursor.rowcount
+
+
+def _run_on_sqlite(database: Any, statement: _Text, values: list[Any], rows: bool) -> Any:
+    """By the driver's own cursor, in the turn that a writer takes (`feedback.db.sqlite`)."""
+    database.validate_thread_sharing()
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors, database.turn_for(statement.for_sqlite):
+        cursor = database.connection.execute(statement.for_sqlite, values)
+        return cursor.fetchall() if rows else cursor.rowcount
+
+
+@cache
+def _binding_cursor() -> Any:
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    class BindingCursor(ServerBindingCursor):
+        def _convert_query(self, query: Any, params: Any = None) -> Any:
+            self._query = super()._convert_query(query, params)  # type: ignore[misc]  # for who captures queries
+            return self._query
+
+    return BindingCursor
+
+
+def _plain(text: str, params: Sequence[Any]) -> tuple[str, list[str]]:
+    """The statement with its constants written out, and the names of what is given, in their order."""
+    parts = text.split("%s")
+    assert len(parts) == len(params) + 1, text
+    names, whole = [], parts[0]
+    for param, part in zip(params, parts[1:], strict=True):
+        if isinstance(param, Given):
+            names.append(param.name)
+        whole += ("%s" if isinstance(param, Given) else _literal(param)) + part
+    return whole, names
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''").replace("%", "%%") + "'"
+    raise TypeError(f"{value!r} cannot be written into a statement; make it a Given.")
+
+
+def _stored(database: Any, value: Any) -> Any:
+    """A given value as the database takes it."""
+    if isinstance(value, uuid.UUID) and not database.features.has_native_uuid_field:
+        return value.hex
+    if isinstance(value, datetime):
+        return database.ops.adapt_datetimefield_value(value)
+    if isinstance(value, dict | list):
+        return database.ops.adapt_json_value(value, None)
+    return value
+
+
+Fill = Callable[[Sequence[Any], models.Model], None]
+
+
+def _model_maker(compiler: Any, db: str) -> Callable[[Sequence[Any]], models.Model]:
+    """What makes a model object with its related ones from a row, to the same end as Django's own ModelIterable."""
+    info = compiler.klass_info
+    start, end = info["select_fields"][0], info["select_fields"][-1] + 1
+    new = _maker(info["model"], [column[0].target.attname for column in compiler.select[start:end]], db)
+    fills = _fills(info, compiler.select, db)
+    annotations = list((compiler.annotation_col_map or {}).items())
+
+    def make(row: Sequence[Any]) -> models.Model:
+        found = new(row[start:end])
+        for fill in fills:
+            fill(row, found)
+        for name, place in annotations:
+            setattr(found, name, row[place])
+        return found
+
+    return make
+
+
+def _maker(model: Any, names: list[str], db: str) -> Callable[[Sequence[Any]], models.Model]:
+    """What makes an object of a row's columns.
+
+    `Model.__init__` sets one attribute after another, and asks who listens to it. Where it would do nothing else the
+    columns become the object's attributes at once.
+    """
+    signals = models.signals.pre_init, models.signals.post_init
+    fields = [model._meta.get_field(name) for name in names]
+    if (
+        model.__init__ is not models.Model.__init__
+        or next(one for one in model.__mro__ if "from_db" in vars(one)) is not models.Model
+        or any(signal.has_listeners(model) for signal in signals)
+        or any(not isinstance(getattr(model, field.attname), DeferredAttribute) for field in fields)
+    ):
+        return lambda values: model.from_db(db, names, values)
+
+    def make(values: Sequence[Any]) -> models.Model:
+        found: models.Model = model.__new__(model)
+        state = ModelState()
+        state.adding, state.db = False, db
+        found.__dict__.update(zip(names, values, strict=True), _state=state)
+        return found
+
+    return make
+
+
+def _fills(info: Any, select: Any, db: str) -> list[Fill]:
+    """What sets the related objects of a row's object, as Django's RelatedPopulator does."""
+    return [_fill(one, select, db) for one in info.get("related_klass_infos", [])]
+
+
+def _fill(info: Any, select: Any, db: str) -> Fill:
+    populator: Any = RelatedPopulator(info, select, db)  # type: ignore[call-arg]  # the stubs are ahead
+    if populator.reorder_for_init:  # a child of another table's model: none of ours
+        return populator.populate
+    start, end, key = populator.cols_start, populator.cols_end, populator.pk_idx
+    new, fills = _maker(populator.model_cls, populator.init_list, db), _fills(info, select, db)
+    local, remote = populator.local_setter, populator.remote_setter
+
+    def fill(row: Sequence[Any], whose: models.Model) -> None:
+        if row[start + key] is None:
+            local(whose, None)
+            return
+        found = new(row[start:end])
+        for one in fills:
+            one(row, found)
+        local(whose, found)
+        remote(found, whose)
+
+    return fill

@@ -1,0 +1,50 @@
+"""HH transcripts as items and back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from feedback.formats.annotations import hh
+from feedback.formats.annotations.items import (
+    Candidate,
+    Defaults,
+    InvalidRow,
+    Item,
+    LeftOut,
+    Row,
+    Said,
+    an_object,
+    best_and_worse,
+    need,
+    prefers,
+)
+
+
+def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+    given = an_object(row)
+    chosen, rejected = need(given, "chosen", str), need(given, "rejected", str)
+    if unknown := given.keys() - {"chosen", "rejected"}:
+        raise InvalidRow(min(unknown), "Unknown field; a row has chosen and rejected.")
+    try:
+        one = hh.comparison(chosen, rejected)
+    except hh.InvalidTranscript as error:
+        raise InvalidRow("chosen", str(error)) from None
+    said = Said(defaults.annotator, prefers("a"), source=defaults.source)
+    responses = [Candidate(one.chosen), Candidate(one.rejected)]
+    yield Item("comparison", one.prompt, responses, [said], source=defaults.source)
+
+
+def write(item: Item) -> Iterator[Row | LeftOut]:
+    if item.kind not in ("comparison", "conversation"):
+        yield LeftOut(f"a {item.kind} is no comparison")
+        return
+    if not item.answers:
+        yield LeftOut("a comparison without an answer")
+    for said in item.answers:
+        pair = best_and_worse(item, said)
+        if pair is None:
+            yield LeftOut(f"an answer {said.answer['outcome']}")
+            continue
+        try:
+            yield hh.transcripts(hh.Comparison(item.prompt, *pair))
+        except hh.InvalidTranscript as error:
+            yield LeftOut(str(error))

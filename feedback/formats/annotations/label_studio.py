@@ -1,0 +1,210 @@
+"""Label Studio: task files, and exports of its Pairwise and Ranker controls.
+
+Its winner is a place (left, right), which becomes a letter at once; `label_studio_columns` says which text was where.
+A cancelled annotation, a draft and a prediction are no annotations; of two annotations of one person the newest
+counts. What else a task or an annotation holds (ids, times) is kept and given back.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from feedback.formats.annotations import label_studio_columns as columns
+from feedback.formats.annotations import provenance
+from feedback.formats.annotations.items import (
+    LETTERS,
+    PROMPT,
+    Candidate,
+    Defaults,
+    InvalidRow,
+    Item,
+    LeftOut,
+    Note,
+    Row,
+    Said,
+    an_object,
+    need,
+    prefers,
+    rest,
+)
+
+KEY = provenance.LABEL_STUDIO
+SIDES = {"left": "a", "right": "b"}
+CANCELLED = "an annotation that was cancelled or skipped"
+EMPTY = "an annotation without a result"
+EARLIER = "an earlier annotation of the same person, whose newest counts"
+BESIDE = {"drafts": "a draft, which was not submitted", "predictions": "a model's prediction"}
+
+
+def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
+    given = an_object(row)
+    whole = "data" in given
+    data = need(given, "data", dict) if whole else given
+    annotations = [an_object(one) for one in (given.get("annotations") or [])] if whole else []
+    found = columns.of(data, _compared(annotations))
+    kept: Row = {"prompt": found.prompt, "whole": whole, "names": found.names}
+    if isinstance(data.get("items"), list):
+        kept["items"] = found.items
+    if found.list_name:
+        kept["list"] = found.list_name
+    if extra := found.beside(data):
+        kept["data"] = extra
+    counts, told = _counting(annotations)
+    plain = [_without_value(one) if place in counts else one for place, one in enumerate(annotations)]
+    said = [_said(annotations[place], found.names, f"annotations[{place}]", defaults) for place in sorted(counts)]
+    if whole:
+        kept["task"] = rest(given, "data", "annotations")
+        kept["annotations"] = plain
+    kind = PROMPT if len(found.texts) < 2 else "comparison" if len(found.texts) == 2 else "ranking"
+    if said and "ranking" in said[0].answer:
+        kind = "ranking"
+    responses = [Candidate(text) for text in found.texts]
+    messages = [{"role": "user", "content": data[found.prompt]}]
+    yield Item(kind, messages, responses, said, source=defaults.source, provenance={KEY: kept})
+    yield from (LeftOut(why) for why in told)
+    for name, why in BESIDE.items():
+        yield from (LeftOut(why) for _ in (given.get(name) or [] if whole else []))
+    if any("choice" in one.answer for one in said):
+        yield Note(f"On the left is {found.names[0]!r}, on the right {found.names[1]!r}.")
+    if kind == PROMPT and not found.names:
+        yield Note("No column is a response (answer1, answer2 … or the like), so it is just a prompt.")
+
+
+def write(item: Item) -> Iterator[Row | LeftOut]:
+    """A task with its annotations. Strength and dimensions have no place in the Pairwise control."""
+    if item.kind not in (PROMPT, "comparison", "conversation", "ranking"):
+        yield LeftOut(f"a {item.kind} is neither Pairwise nor Ranker")
+        return
+    kept = provenance.kept(item, KEY)
+    if not kept and (len(item.prompt) > 1 or item.prompt[0]["role"] != "user"):
+        yield LeftOut("a conversation of several turns")
+        return
+    names = kept.get("names") or [
+        f"answer{place + 1}" if item.kind != "ranking" else letter
+        for place, letter in enumerate(LETTERS[: len(item.responses)])
+    ]
+    data = kept.get("data", {}) | _data(item, kept, names)
+    if kept and not kept["whole"] and not item.answers:
+        yield data
+        return
+    uncounted = [row for row in kept.get("annotations", []) if not _has_place(row)]
+    counted: dict[str, list[Row]] = defaultdict(list)
+    for row in kept.get("annotations", []):
+        if _has_place(row):
+            counted[_annotator(row.get("completed_by"), Defaults(annotator="unknown"))].append(row)
+    written = []
+    for said in item.answers:
+        value = _value(item, said, names)
+        if isinstance(value, LeftOut):
+            yield value
+            continue
+        theirs = counted[said.annotator] or (counted["unknown"] if said.annotator not in counted else [])
+        written.append(_annotation(theirs.pop(0) if theirs else None, said, value))
+    yield kept.get("task", {}) | {"data": data, "annotations": written + uncounted}
+
+
+def _data(item: Item, kept: Row, names: list[str]) -> Row:
+    texts = [response.text for response in item.responses]
+    data: Row = {kept.get("prompt", "prompt"): item.prompt[-1]["content"]}
+    if "items" in kept or (item.kind == "ranking" and not kept):
+        items = kept.get("items") or [{"id": name} for name in names]
+        return data | {"items": [one | {"body": text} for one, text in zip(items, texts, strict=True)]}
+    if "list" in kept:
+        return data | {kept["list"]: texts}
+    return data | dict(zip(names, texts, strict=True))
+
+
+def _compared(annotations: list[Row]) -> str:
+    """What the annotations' control compares, where one says so."""
+    for one in annotations:
+        for result in one.get("result") or []:
+            if isinstance(result, dict) and result.get("type") == "pairwise" and "," in str(result.get("to_name")):
+                return str(result["to_name"])
+    return ""
+
+
+def _counting(annotations: list[Row]) -> tuple[set[int], list[str]]:
+    """Places of the annotations that count: the newest of each person; and why each other one does not."""
+    newest: dict[str, tuple[Any, int]] = {}
+    told = []
+    for place, one in enumerate(annotations):
+        if one.get("was_cancelled"):
+            told.append(CANCELLED)
+        elif not one.get("result"):
+            told.append(EMPTY)
+        else:
+            person = _annotator(one.get("completed_by"), Defaults())
+            time = str(one.get("updated_at") or one.get("created_at") or "")
+            number = one["id"] if isinstance(one.get("id"), int) else 0
+            before = newest.get(person)
+            told += [EARLIER] if before is not None else []
+            newest[person] = max(((time, number, place), place), before or ((), -1))
+    return {place for _, place in newest.values()}, told
+
+
+def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Said:
+    """The answer in an annotation that counts."""
+    results = one.get("result")
+    if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
+        raise InvalidRow(where + ".result", "It must hold one result.")
+    value = need(results[0], "value", dict, where + ".result[0].")
+    said = Said(_annotator(one.get("completed_by"), defaults), {}, source=defaults.source)
+    said.seconds = min(86400.0, float(one.get("lead_time") or 0))
+    if "selected" in value:
+        if value["selected"] not in SIDES or len(names) != 2:
+            there = ", ".join(names) or "none"
+            raise InvalidRow(
+                where + ".result[0].value.selected",
+                f"It must be left or right, of two texts; columns that look like a response: {there}.",
+            )
+        said.answer, said.shown = prefers(SIDES[value["selected"]]), ["a", "b"]
+        return said
+    ranked = value.get("ranker")
+    if isinstance(ranked, dict):  # the list form has been exported under the control's name as well
+        lists = [one for name, one in ranked.items() if name != "_"]
+        ranked = lists[0] if len(lists) == 1 else None
+    if not isinstance(ranked, list) or sorted(map(str, ranked)) != sorted(names):
+        raise InvalidRow(where + ".result[0].value.ranker", "It must hold the id of every item once, best first.")
+    said.answer = {"ranking": [[LETTERS[names.index(str(name))]] for name in ranked]}
+    return said
+
+
+def _value(item: Item, said: Said, names: list[str]) -> Row | LeftOut:
+    if "ranking" in said.answer:
+        if any(len(group) > 1 for group in said.answer["ranking"]):
+            return LeftOut("a tie in a ranking")
+        return {"ranker": [names[LETTERS.index(group[0])] for group in said.answer["ranking"]]}
+    if said.answer["outcome"] != "prefer":
+        return LeftOut(f"an answer {said.answer['outcome']}")
+    return {"selected": "left" if said.answer["choice"] == "a" else "right"}
+
+
+def _annotation(kept: Row | None, said: Said, value: Row) -> Row:
+    if kept is not None:
+        took = min(86400.0, float(kept.get("lead_time") or 0))
+        time = {} if took == said.seconds else {"lead_time": said.seconds}
+        return kept | time | {"result": [rest(kept["result"][0], "value") | {"value": value}]}
+    control = {"type": "ranker", "from_name": "rank", "to_name": "results"}
+    if "selected" in value:
+        control = {"type": "pairwise", "from_name": "comparison", "to_name": "comparison"}
+    result = {"value": value, "origin": "manual"} | control
+    return {"completed_by": said.annotator, "was_cancelled": False, "lead_time": said.seconds, "result": [result]}
+
+
+def _without_value(annotation: Row) -> Row:
+    results = annotation["result"]
+    if not isinstance(results, list) or not isinstance(results[0], dict):
+        return annotation
+    return annotation | {"result": [rest(results[0], "value")]}
+
+
+def _has_place(annotation: Row) -> bool:
+    result = annotation.get("result") or []
+    is_read = isinstance(result, list) and len(result) > 0 and isinstance(result[0], dict) and "value" not in result[0]
+    return is_read and not annotation.get("was_cancelled")
+
+
+def _annotator(given: Any, defaults: Defaults) -> str:
+    if isinstance(given, dict):
+        given = given.get("email") or given.get("id")
+    return defaults.annotator if given is None else str(given)

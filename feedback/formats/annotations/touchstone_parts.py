@@ -1,0 +1,240 @@
+"""Parts of our own JSON Lines: people, times, responses, answers, thumbs, verdicts, and the tasks of one prompt."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from feedback.formats.annotations.items import (
+    LETTERS,
+    Candidate,
+    Decision,
+    Defaults,
+    InvalidRow,
+    Item,
+    Opinion,
+    Row,
+    Said,
+    Who,
+    need,
+)
+
+ANSWER_FIELDS = {
+    "annotator", "answer", "shown", "seconds", "source", "counted", "late", "submitted_at", "corrected_by",
+    "blind",
+}  # fmt: skip
+RESPONSE_FIELDS = {"text", "model", "author", "external_id", "blocked", "answer_of"}
+TASK_FIELDS = {
+    "kind", "responses", "answers", "gold", "explanation", "training_round", "ask", "external_id", "priority",
+    "annotations_wanted", "state", "verdict",
+}  # fmt: skip
+THUMB_FIELDS = {"response", "annotator", "source", "up", "comment", "given_at"}
+VERDICT_FIELDS = {"reviewer", "answer", "note", "decided_at"}
+WHO_FIELDS = {"name", "source"}
+STATES = ("withdrawn", "aside")
+A_DAY = 86400
+
+
+def person(given: Any, where: str, defaults: Defaults) -> Who:
+    """{"name", "source"}, or a name alone."""
+    if isinstance(given, str):
+        return Who(given, defaults.source)
+    only(given, WHO_FIELDS, where)
+    return Who(need(given, "name", str, where + "."), given.get("source") or defaults.source)
+
+
+def person_row(who: Who) -> Any:
+    return {"name": who.name, "source": who.source} if who.source else who.name
+
+
+def time(given: Row, name: str, where: str) -> datetime | None:
+    """A time with its offset, not in the future."""
+    if given.get(name) is None:
+        return None
+    try:
+        told = datetime.fromisoformat(need(given, name, str, where))
+    except ValueError:
+        told = datetime.min
+    if told.tzinfo is None:
+        raise InvalidRow(where + name, "It must be a time with its offset, such as 2026-01-31T12:00:00+00:00.")
+    if told > datetime.now(UTC) + timedelta(seconds=A_DAY):
+        raise InvalidRow(where + name, "It lies in the future.")
+    return told.astimezone(UTC)
+
+
+def candidate(given: Any, place: int, defaults: Defaults) -> Candidate:
+    where = f"responses[{place}]"
+    if isinstance(given, str):
+        return Candidate(given)
+    if not isinstance(given, dict) or not isinstance(given.get("text"), str) or given.keys() - RESPONSE_FIELDS:
+        raise InvalidRow(where, f'It must be text, or {{"text": …}} with {", ".join(sorted(RESPONSE_FIELDS))}.')
+    model = given.get("model") or ""
+    if not isinstance(model, str) or len(model) > 200:
+        raise InvalidRow(f"{where}.model", "It must be text of at most 200 characters.")
+    one = Candidate(given["text"], model)
+    if given.get("author") is not None:
+        one.author = person(given["author"], f"{where}.author", defaults)
+    if given.get("external_id") is not None:
+        one.external_id = need(given, "external_id", str, f"{where}.")
+    if given.get("blocked") is not None:
+        one.blocked = need(given, "blocked", bool, f"{where}.")
+    if given.get("answer_of") is not None:
+        told = need(given, "answer_of", list, f"{where}.")
+        if len(told) != 2 or not all(type(place) is int and place >= 0 for place in told):
+            raise InvalidRow(f"{where}.answer_of", "It must be the places of a task and of its answer, from 0.")
+        one.answer_of = (told[0], told[1])
+    return one
+
+
+def candidate_row(one: Candidate) -> Row:
+    row: Row = {"text": one.text}
+    if one.model:
+        row["model"] = one.model
+    if one.author is not None:
+        row["author"] = person_row(one.author)
+    if one.external_id:
+        row["external_id"] = one.external_id
+    if one.blocked:
+        row["blocked"] = True
+    if one.answer_of is not None:
+        row["answer_of"] = list(one.answer_of)
+    return row
+
+
+def answer(given: Any, where: str, responses: int, defaults: Defaults) -> Said:
+    only(given, ANSWER_FIELDS, where)
+    where += "."
+    annotator = need(given, "annotator", str, where) if "annotator" in given else defaults.annotator
+    said = Said(annotator, need(given, "answer", dict, where), source=given.get("source") or defaults.source)
+    shown = given.get("shown") or []
+    if shown and sorted(map(str, shown)) != list(LETTERS[:responses]):
+        raise InvalidRow(where + "shown", "It must hold the letter of every response once, in the order shown.")
+    said.shown = shown
+    seconds = given.get("seconds") or 0
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= A_DAY:
+        raise InvalidRow(where + "seconds", "It must be a number of seconds, at most a day.")
+    said.seconds = float(seconds)
+    if given.get("counted") is not None:
+        said.counted = need(given, "counted", bool, where)
+    if given.get("late") is not None:
+        said.late = need(given, "late", bool, where)
+    if given.get("blind") is not None:
+        said.blind = need(given, "blind", bool, where)
+    said.at = time(given, "submitted_at", where)
+    if given.get("corrected_by") is not None:
+        said.corrected_by = person(given["corrected_by"], where + "corrected_by", defaults)
+    return said
+
+
+def answer_row(said: Said) -> Row:
+    row: Row = {"annotator": said.annotator, "answer": said.answer}
+    if said.shown:
+        row["shown"] = said.shown
+    if said.seconds:
+        row["seconds"] = said.seconds
+    if said.source:
+        row["source"] = said.source
+    if not said.counted:
+        row["counted"] = False
+    if said.late:
+        row["late"] = True
+    if said.blind is False:
+        row["blind"] = False
+    if said.at is not None:
+        row["submitted_at"] = said.at.isoformat()
+    if said.corrected_by is not None:
+        row["corrected_by"] = person_row(said.corrected_by)
+    return row
+
+
+def thumb(given: Any, where: str, responses: int, defaults: Defaults) -> Opinion:
+    only(given, THUMB_FIELDS, where)
+    place = need(given, "response", int, where + ".")
+    if not 0 <= place < responses:
+        raise InvalidRow(f"{where}.response", f"There are {responses} responses; it is the place of one, from 0.")
+    who = Who(given.get("annotator") or defaults.annotator, given.get("source") or defaults.source)
+    comment = need(given, "comment", str, where + ".") if given.get("comment") is not None else ""
+    return Opinion(place, who, need(given, "up", bool, where + "."), comment, time(given, "given_at", where + "."))
+
+
+def thumb_row(one: Opinion) -> Row:
+    row: Row = {"response": one.response, "annotator": one.person.name, "up": one.up}
+    if one.person.source:
+        row["source"] = one.person.source
+    if one.comment:
+        row["comment"] = one.comment
+    if one.at is not None:
+        row["given_at"] = one.at.isoformat()
+    return row
+
+
+def verdict(given: Any, where: str, defaults: Defaults) -> Decision:
+    only(given, VERDICT_FIELDS, where)
+    note = need(given, "note", str, where + ".") if given.get("note") is not None else ""
+    reviewer = person(given.get("reviewer"), where + ".reviewer", defaults)
+    told = need(given, "answer", dict, where + ".")
+    return Decision(reviewer, told, note, time(given, "decided_at", where + "."))
+
+
+def verdict_row(one: Decision) -> Row:
+    row: Row = {"reviewer": person_row(one.reviewer), "answer": one.answer}
+    if one.note:
+        row["note"] = one.note
+    if one.at is not None:
+        row["decided_at"] = one.at.isoformat()
+    return row
+
+
+def fill_task(item: Item, given: Row, where: str, responses: int, defaults: Defaults) -> None:
+    """What a task has beside its kind and its responses, wherever it stands in a row."""
+    answers = listed(given, "answers", where)
+    item.answers = [answer(one, f"{where}answers[{n}]", responses, defaults) for n, one in enumerate(answers)]
+    for name in ("gold", "ask"):
+        if given.get(name) is not None:
+            setattr(item, name, need(given, name, dict, where))
+    for name in ("external_id", "explanation", "state"):
+        if given.get(name) is not None:
+            setattr(item, name, need(given, name, str, where))
+    if item.state and item.state not in STATES:
+        raise InvalidRow(where + "state", f"It must be {' or '.join(STATES)}, or left out.")
+    if given.get("training_round") is not None:
+        item.training_round = need(given, "training_round", bool, where)
+    if given.get("priority") is not None:
+        item.priority = need(given, "priority", int, where)
+    if given.get("annotations_wanted") is not None:
+        item.wanted = need(given, "annotations_wanted", int, where)
+    if given.get("verdict") is not None:
+        item.verdict = verdict(given["verdict"], where + "verdict", defaults)
+
+
+def task(given: Any, place: int, responses: int, defaults: Defaults) -> Item:
+    """A task among several of one prompt; its responses are places among the prompt's."""
+    where = f"tasks[{place}]"
+    only(given, TASK_FIELDS, where)
+    placed = listed(given, "responses", where + ".")
+    if not all(type(one) is int and 0 <= one < responses for one in placed) or len(set(placed)) != len(placed):
+        raise InvalidRow(f"{where}.responses", "It must hold places of the prompt's responses, from 0, each once.")
+    item = Item(need(given, "kind", str, where + "."), [], placed=placed)
+    fill_task(item, given, where + ".", len(placed), defaults)
+    return item
+
+
+def task_row(item: Item, row: Row) -> Row:
+    """Adds to `row` what a task has beside its kind and its responses."""
+    if item.answers:
+        row["answers"] = [answer_row(one) for one in item.answers]
+    for name in ("gold", "explanation", "training_round", "ask", "external_id", "priority", "state"):
+        if value := getattr(item, name):
+            row[name] = value
+    if item.wanted is not None:
+        row["annotations_wanted"] = item.wanted
+    if item.verdict is not None:
+        row["verdict"] = verdict_row(item.verdict)
+    return row
+
+
+def only(given: Any, fields: set[str], where: str) -> None:
+    if not isinstance(given, dict) or given.keys() - fields:
+        raise InvalidRow(where, f"It must be an object with {', '.join(sorted(fields))}.")
+
+
+def listed(given: Row, name: str, where: str = "") -> list[Any]:
+    return need(given, name, list, where) if given.get(name) is not None else []

@@ -1,0 +1,76 @@
+"""Labels and dimensions under their present names, whatever they were called when something was said or stored.
+
+A rename is stored as an alias, old name -> present name. Nothing that is stored is rewritten: payloads, gold answers,
+drafts and suggestions are read through the aliases, and so all of them speak of the same label.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.rules.collection.kinds.rating import OVERALL
+from feedback.rules.quality.gold import is_right
+
+Aliases = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of a project.
+
+    Attributes:
+        labels: by scheme, earlier label names -> present ones.
+        dimensions: earlier names -> present ones.
+        schemes: the project's label schemes, by name.
+        asked: its dimensions.
+    """
+
+    labels: Mapping[str, Aliases] = field(default_factory=dict)
+    dimensions: Aliases = field(default_factory=dict)
+    schemes: Mapping[str, Any] = field(default_factory=dict)
+    asked: Sequence[str] = ()
+
+    def read(self, said: dict[str, Any], scheme: str = "") -> dict[str, Any]:
+        """A payload, gold answer, draft or suggestion with present names. `scheme`: where it does not say so itself."""
+        labels = self.labels.get(str(said.get("scheme") or scheme), {})
+        if not labels and not self.dimensions:
+            return said
+        read = dict(said)
+        given, spans = said.get("labels"), said.get("spans")
+        if labels and isinstance(given, list):
+            read["labels"] = [_present(labels, label) for label in given]
+        if labels and isinstance(spans, list):
+            read["spans"] = [_span(labels, span) for span in spans]
+        for name in ("ratings", "dimensions"):
+            marks = said.get(name)
+            if self.dimensions and isinstance(marks, dict):
+                read[name] = {_present(self.dimensions, key): mark for key, mark in marks.items()}
+        return read
+
+    def fits(self, gold: Mapping[str, Any]) -> bool:
+        """Whether the project still has every label and dimension that a gold answer names."""
+        gold = self.read(dict(gold))
+        used = [*gold.get("labels", ()), *(span["label"] for span in gold.get("spans", ()))]
+        there = {label["name"] for label in self.schemes.get(gold.get("scheme", ""), {}).get("labels", ())}
+        rated = set(gold.get("ratings", ()))
+        return set(used) <= there and rated <= set(self.asked or [OVERALL])
+
+    def right(self, said: dict[str, Any], gold: dict[str, Any]) -> bool | None:
+        """Whether an answer to a gold task is right; None where the gold answer no longer fits the project."""
+        return is_right(self.read(said), self.read(gold)) if self.fits(gold) else None
+
+
+def renamed(aliases: Aliases, old: str, new: str) -> dict[str, str]:
+    """The aliases once `old` is called `new`. Going back to an earlier name takes that alias out."""
+    moved = {earlier: new if present == old else present for earlier, present in aliases.items()}
+    moved[old] = new
+    moved.pop(new, None)
+    return moved
+
+
+def _present(aliases: Aliases, name: Any) -> Any:
+    return aliases.get(name, name) if isinstance(name, str) else name
+
+
+def _span(labels: Aliases, span: Any) -> Any:
+    return span | {"label": _present(labels, span["label"])} if isinstance(span, dict) and "label" in span else span

@@ -1,0 +1,172 @@
+"""Label schemes: what classification and spans ask, as a project stores it under each scheme's name.
+
+{"name": "folder", "title": "Folder", "kind": "classification", "question": "Where would you file it?", "many": false,
+"labels": [{"name": "work", "title": "Work", "definition": "…", "key": "1", "mark": {"colour", "underline", "badge"}}]}.
+Only names and kind are required; `complete` fills in the rest, so that a desk can always show it.
+"""
+
+import re
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any
+
+from feedback.rules.platform.known_names import unknown_name
+
+KINDS = ("classification", "spans")
+COLOURS = ("blue", "green", "yellow", "violet", "red", "teal")
+UNDERLINES = ("solid", "double", "dotted", "dashed", "wavy")
+KEYS = "123456789abcehijklnopqrtvwxyz0d"  # in the order in which labels without a key get theirs
+TAKEN_KEYS = "sfugm"  # the desk's own: skip, flag, undo, guidelines, plain text
+MOST_LABELS = 300  # real sets of intents have 77 to 151; the last of so many have no key of their own
+MOST_CHARACTERS = {"title": 60, "definition": 500, "question": 200}
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+FIELDS = {"name", "title", "kind", "question", "many", "labels"}
+LABEL_FIELDS = {"name", "title", "definition", "key", "mark"}
+
+
+class InvalidScheme(ValueError):
+    """A label scheme that cannot be used: which field, and why."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        self.field = field
+        self.sentence = sentence
+        super().__init__(f"{field}: {sentence}")
+
+
+def asked(schemes: Mapping[str, Any], ask: Mapping[str, Any]) -> dict[str, Any]:
+    """The scheme that a task asks about, with its name; empty where it asks about none."""
+    name = ask.get("scheme", "")
+    return {**schemes[name], "name": name} if name in schemes else {}
+
+
+def check_all(schemes: Any) -> None:
+    """Every scheme of a project, by name. Fields are named as in `folder.labels[0].key`.
+
+    Raises:
+        InvalidScheme: the first thing that is wrong.
+    """
+    if not isinstance(schemes, Mapping):
+        raise InvalidScheme("", 'It must be an object of schemes by name: {"topic": {"kind": …, "labels": […]}}.')
+    for name, scheme in schemes.items():
+        try:
+            check(scheme, name)
+        except InvalidScheme as error:
+            raise InvalidScheme(".".join(part for part in (name, error.field) if part), error.sentence) from None
+
+
+def check(scheme: Any, name: str) -> None:
+    """One scheme.
+
+    Raises:
+        InvalidScheme: the first thing that is wrong, with its field.
+    """
+    if not isinstance(scheme, Mapping):
+        raise InvalidScheme("", "A scheme must be an object with kind and labels.")
+    _only(scheme, FIELDS, "")
+    _name(name, "name")
+    if scheme.get("name", name) != name:
+        raise InvalidScheme("name", f"The scheme stands under {name!r} and calls itself {scheme['name']!r}.")
+    if scheme.get("kind") not in KINDS:
+        raise InvalidScheme("kind", f"It must be {' or '.join(KINDS)}; got {scheme.get('kind')!r}.")
+    if not isinstance(scheme.get("many", False), bool):
+        raise InvalidScheme("many", "It must be true or false.")
+    for field in ("title", "question"):
+        _text(scheme, field, "")
+    labels = scheme.get("labels")
+    if not isinstance(labels, list | tuple) or not labels:
+        raise InvalidScheme("labels", "A scheme needs labels, at least one.")
+    if len(labels) > MOST_LABELS:
+        raise InvalidScheme("labels", f"At most {MOST_LABELS} labels; {len(labels)} were given.")
+    names: set[str] = set()
+    keys: dict[str, str] = {}
+    for place, label in enumerate(labels):
+        _label(label, f"labels[{place}]", names, keys)
+
+
+def complete(scheme: Mapping[str, Any]) -> dict[str, Any]:
+    """The scheme as a desk shows it: each label with title, definition, a key if one is free, and its mark."""
+    labels = list(scheme.get("labels", []))
+    used = {label.get("key") for label in labels}
+    free = iter([key for key in KEYS if key not in used])
+    looks = zip(cycle(COLOURS), cycle(UNDERLINES), strict=False)
+    shown = []
+    for label, (colour, underline) in zip(labels, looks, strict=False):
+        title = label.get("title") or label["name"].replace("_", " ").replace("-", " ").capitalize()
+        mark = {"colour": colour, "underline": underline, "badge": title[0].upper()} | (label.get("mark") or {})
+        shown.append(
+            {
+                "name": label["name"],
+                "title": title,
+                "definition": label.get("definition", ""),
+                "key": label.get("key") or next(free, ""),
+                "mark": mark,
+            }
+        )
+    return {
+        "name": scheme.get("name", ""),
+        "title": scheme.get("title") or scheme.get("name", ""),
+        "kind": scheme.get("kind", ""),
+        "question": scheme.get("question", ""),
+        "many": bool(scheme.get("many")),
+        "labels": shown,
+    }
+
+
+def _label(label: Any, field: str, names: set[str], keys: dict[str, str]) -> None:
+    if not isinstance(label, Mapping):
+        raise InvalidScheme(field, "A label must be an object with at least a name.")
+    _only(label, LABEL_FIELDS, f"{field}.")
+    name = _name(label.get("name"), f"{field}.name")
+    if name in names:
+        raise InvalidScheme(f"{field}.name", f"Two labels are called {name!r}.")
+    names.add(name)
+    for text in ("title", "definition"):
+        _text(label, text, f"{field}.")
+    _key(label.get("key") or "", name, f"{field}.key", keys)
+    _mark(label.get("mark"), f"{field}.mark")
+
+
+def _key(key: Any, name: str, field: str, keys: dict[str, str]) -> None:
+    if not key:
+        return
+    if not isinstance(key, str) or len(key) != 1 or not re.fullmatch(r"[a-z0-9]", key):
+        raise InvalidScheme(field, f"A key is one small letter or one digit; got {key!r}.")
+    if key in TAKEN_KEYS:
+        raise InvalidScheme(field, f"{key!r} is a key of the desk itself; so are {', '.join(TAKEN_KEYS)}.")
+    if key in keys:
+        raise InvalidScheme(field, f"{key!r} is the key of {keys[key]!r} already.")
+    keys[key] = name
+
+
+def _mark(mark: Any, field: str) -> None:
+    if mark is None:
+        return
+    if not isinstance(mark, Mapping):
+        raise InvalidScheme(field, "It must be an object with colour, underline and badge.")
+    _only(mark, {"colour", "underline", "badge"}, f"{field}.")
+    for part, allowed in (("colour", COLOURS), ("underline", UNDERLINES)):
+        if part in mark and mark[part] not in allowed:
+            raise InvalidScheme(f"{field}.{part}", f"Choose from {', '.join(allowed)}; got {mark[part]!r}.")
+    badge = mark.get("badge", "A")
+    if not isinstance(badge, str) or not 1 <= len(badge) <= 3:
+        raise InvalidScheme(f"{field}.badge", "A badge has one to three characters.")
+
+
+def _only(given: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
+    unknown = sorted(set(given) - allowed)
+    if unknown:
+        raise InvalidScheme(f"{prefix}{unknown[0]}", unknown_name(str(unknown[0]), allowed))
+
+
+def _name(name: Any, field: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InvalidScheme(field, f"A name has small letters, digits, - and _, at most 40; got {name!r}.")
+    return name
+
+
+def _text(given: Mapping[str, Any], name: str, prefix: str) -> None:
+    text = given.get(name, "")
+    if not isinstance(text, str):
+        raise InvalidScheme(f"{prefix}{name}", "It must be text.")
+    if len(text) > MOST_CHARACTERS[name]:
+        raise InvalidScheme(f"{prefix}{name}", f"It has {len(text)} characters; at most {MOST_CHARACTERS[name]}.")

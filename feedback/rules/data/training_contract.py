@@ -1,0 +1,91 @@
+"""What the trainer takes as a row of a snapshot, by its own table of fields in `rows.json` beside this file.
+
+`python -m trainer.describe rows > feedback/rules/data/rows.json` writes the table. A test feeds both sides the same
+rows and holds them equal. What the trainer would refuse stays out of a snapshot: one such line ends every run on it.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from feedback.rules.data import texts
+
+# Reason -> what is told of the rows that were left out for it.
+REASONS = {
+    "field": "a field that their kind needs is missing or of another type",
+    "message": "a message of their prompt has no role or no text",
+    "no_question": "their prompt does not end with a user's message, so there is nothing to answer",
+    "same_text": "both responses are the same text, so neither can be better",
+    "classes": "their classes are no names, or one stands twice",
+    "labels": "their labels are none of the classes, or not exactly one",
+    "spans": "a span lies outside its text, or its label is none of the classes",
+    "encoding": "a character in them cannot be written as UTF-8",
+}
+TYPES: dict[str, type] = {"text": str, "list": list, "integer": int, "boolean": bool}
+
+
+def fault(row: dict[str, Any]) -> str:
+    """Why a row, in its canonical form, cannot be trained on: a key of `REASONS`; empty if it can."""
+    told = _described()
+    fields = told["kinds"].get(row.get("kind"))
+    if fields is None or not all(isinstance(row.get(name), TYPES[kind]) for name, kind in fields.items()):
+        return "field"
+    checks: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
+        ("prompt", "list", _prompt),
+        ("classes", "list", _classes),
+        ("labels", "list", _labels),
+        ("spans", "list", _spans),
+        ("rejected", "text", _same_text),
+    ]
+    for name, kind, check in checks:
+        if fields.get(name) == kind and (reason := check(row)):
+            return reason
+    return ""
+
+
+@cache
+def _described() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(Path(__file__).with_name("rows.json").read_text(encoding="utf-8"))
+    return told
+
+
+def _prompt(row: dict[str, Any]) -> str:
+    roles = _described()["roles"]
+    for message in row["prompt"]:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            return "message"
+        if message.get("role") not in roles:
+            return "message"
+    return "" if row["prompt"] and row["prompt"][-1]["role"] == "user" else "no_question"
+
+
+def _classes(row: dict[str, Any]) -> str:
+    return "" if _names(row["classes"]) else "classes"
+
+
+def _labels(row: dict[str, Any]) -> str:
+    labels = row["labels"]
+    known = _names(labels) and set(labels) <= set(row["classes"])
+    return "" if known and (row["many"] or len(labels) == 1) else "labels"
+
+
+def _spans(row: dict[str, Any]) -> str:
+    for one in row["spans"]:
+        if not isinstance(one, dict):
+            return "spans"
+        start, end = one.get("start"), one.get("end")
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(row["text"]):
+            return "spans"
+        if not isinstance(one.get("label"), str) or one["label"] not in row["classes"]:
+            return "spans"
+    return ""
+
+
+def _same_text(row: dict[str, Any]) -> str:
+    return "same_text" if texts.same(row["chosen"], row["rejected"]) else ""
+
+
+def _names(value: list[Any]) -> bool:
+    return all(isinstance(one, str) and one for one in value) and len(set(value)) == len(value)

@@ -1,0 +1,302 @@
+"""Whether a policy may serve: everything that speaks against it, each condition under a name of its own.
+
+One pure function turns figures into findings. The model's page, REST, promotion and the request that a chain leaves for
+an admin all use it, so none of them can say something else. What is unknown speaks against a policy as much as what is
+bad: a figure that is missing blocks, and its finding says which one it is.
+
+The reward model that a policy was trained to please is no judge of it. A policy wins by that opinion even where it
+became worse, so no win rate is read here. Only people's blind votes can say that a policy is better; while there are
+none, the finding `no_human_judge` blocks, and an admin decides with a reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
+
+Level = Literal["block", "warn"]
+Figures = Mapping[str, Any]
+
+BLOCK: Level = "block"
+WARN: Level = "warn"
+LEAST_EOS_RATE = 0.9
+LEAST_ENTROPY, LOW_ENTROPY = 0.3, 0.5  # of the opponent's
+MORE_REPETITION = 0.05  # of 4-grams, above the opponent's
+LENGTH_CHANGE = 0.25  # of the opponent's length
+# Without a budget of the run's own: nats for each token of the opponent's mean response, within bounds. PPO's own
+# default of 10 is as much at 20 tokens; sound runs of DPO and KTO on the demo world reach 5.3 of it.
+KL_PER_TOKEN, LEAST_BUDGET, LARGEST_BUDGET = 0.5, 3.0, 20.0
+CHANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that speaks against serving.
+
+    Attributes:
+        name: steady, for machines.
+        level: `block` needs a reason to be overridden; `warn` is shown.
+        sentence: what was found, and what to do about it, for people.
+        final: no reason overrides it.
+    """
+
+    name: str
+    level: Level
+    sentence: str
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the newest evaluation of a candidate measured.
+
+    Attributes:
+        opponent: the version it was compared with; empty for none.
+        serves: whether that version serves now.
+        reward_model: whose held-out accuracy was measured; empty for none.
+        metrics: as the trainer's stage `evaluate` reports them.
+    """
+
+    opponent: str
+    serves: bool
+    reward_model: str
+    metrics: Figures
+
+
+@dataclass(frozen=True)
+class Case:
+    """A policy that may be promoted, and what is known of it.
+
+    Attributes:
+        candidate, serving: names of versions; `serving` is empty while nothing serves.
+        aligned: whether it was trained to please (DPO, KTO, RLOO, GRPO, PPO), away from a policy it began as.
+        optimized_for: the reward model that it was trained to please; empty for none.
+        kl_budget: nats per completion that its own run allowed itself; 0 for no budget.
+        not_promotable: why its own training says that it must not serve.
+        tainted: somebody whose annotations trained it was erased.
+        state: of the version; "rejected" and "revoked" must not serve.
+        evaluation: None if nobody has measured it.
+    """
+
+    candidate: str
+    serving: str
+    aligned: bool = False
+    optimized_for: str = ""
+    kl_budget: float = 0.0
+    not_promotable: tuple[str, ...] = ()
+    tainted: bool = False
+    state: str = "candidate"
+    evaluation: Evaluated | None = None
+
+
+def findings(case: Case) -> list[Finding]:
+    """Everything that speaks against serving `case.candidate`, what no reason overrides first.
+
+    The first policy of a project is exempt from all but the final findings: there is nothing yet that it could make
+    worse, and nothing to compare it with.
+    """
+    found = _final(case)
+    if not case.serving or case.candidate == case.serving:
+        return found
+    found.append(_no_human_judge(case))
+    evaluation = case.evaluation
+    if evaluation is None:
+        return [*found, _not_evaluated(case)]
+    if not evaluation.serves:
+        found.append(_other_opponent(case, evaluation))
+    found += _of_prompts(evaluation.metrics)
+    found += _of_reward_model(case, evaluation)
+    found += _of_policy(case, evaluation)
+    return found
+
+
+def blocking(found: list[Finding]) -> list[Finding]:
+    """Those that need a reason, or that no reason overrides."""
+    return [one for one in found if one.level == BLOCK]
+
+
+def _block(name: str, sentence: str, *, final: bool = False) -> Finding:
+    return Finding(name, BLOCK, sentence[0].upper() + sentence[1:], final)
+
+
+def _warn(name: str, sentence: str) -> Finding:
+    return Finding(name, WARN, sentence[0].upper() + sentence[1:])
+
+
+def _final(case: Case) -> list[Finding]:
+    found = [_block("not_promotable", sentence, final=True) for sentence in case.not_promotable if sentence]
+    if case.tainted:
+        sentence = f"{case.candidate} was trained on rows that were erased since. Train it again without them."
+        found.append(_block("tainted", sentence, final=True))
+    if case.state in ("rejected", "revoked"):
+        sentence = f"{case.candidate} is {case.state}. Train another, or promote another version."
+        found.append(_block(case.state, sentence, final=True))
+    return found
+
+
+def _no_human_judge(case: Case) -> Finding:
+    sentence = f"No people have compared its responses with those of {case.serving} without knowing whose they are."
+    if case.optimized_for:
+        sentence += (
+            f" The opinion of {case.optimized_for} does not count: {case.candidate} was trained to please it, and "
+            "wins by it even where it became worse."
+        )
+    return _block("no_human_judge", sentence)
+
+
+def _not_evaluated(case: Case) -> Finding:
+    return _block(
+        "not_evaluated",
+        f"It was not evaluated, so nothing is known of how it writes beside {case.serving}. Run the evaluation stage: "
+        "it compares with what serves.",
+    )
+
+
+def _other_opponent(case: Case, evaluation: Evaluated) -> Finding:
+    against = f"It was compared with {evaluation.opponent}" if evaluation.opponent else "It was compared with nothing"
+    return _block(
+        "other_opponent",
+        f"{against}, and {case.serving} serves now. Evaluate it again: that compares with what serves.",
+    )
+
+
+def _of_prompts(metrics: Figures) -> list[Finding]:
+    found = []
+    prompts = metrics.get("prompts") or 0
+    if prompts < FEWEST:
+        sentence = f"It answered {prompts} held-out prompts: {not_enough(prompts)}. Add prompts, then evaluate again."
+        found.append(_block("few_prompts", sentence))
+    if metrics.get("split") == "selection":
+        sentence = "It was measured on the selection split, by which its weights were chosen; that flatters it."
+        found.append(_warn("selection_split", sentence))
+    contaminated = metrics.get("contaminated_prompts", 0)
+    if contaminated is None:
+        found.append(_unknown("contamination", "whether it met the held-out prompts in training"))
+    elif contaminated:
+        sentence = (
+            f"{contaminated} of the held-out prompts stand in texts that it was trained on. Freeze the corpus again, "
+            "which leaves those texts out, and train from there; or evaluate on prompts it has not met."
+        )
+        found.append(_block("contamination", sentence))
+    return found
+
+
+def _of_reward_model(case: Case, evaluation: Evaluated) -> list[Finding]:
+    """The reward model that the candidate was trained to please must know more than a coin."""
+    name = case.optimized_for
+    if not name:
+        return []
+    measured = evaluation.metrics.get("reward_model") or {}
+    return of_reward_model(name, measured if evaluation.reward_model == name else {})
+
+
+def of_reward_model(name: str, measured: Figures) -> list[Finding]:
+    """What speaks against relying on a reward model.
+
+    Args:
+        measured: on held-out comparisons: `accuracy`, `pairs`, `prompts`, `accuracy_low`; empty if nobody has.
+    """
+    if not measured.get("pairs"):
+        sentence = (
+            f"How often {name} is right was not measured on held-out comparisons, so nobody knows what a policy learns "
+            "by pleasing it. Judge comparisons of test prompts, then run the evaluation stage."
+        )
+        return [_block("reward_model_unmeasured", sentence)]
+    pairs, prompts = measured["pairs"], measured.get("prompts", FEWEST)
+    if min(pairs, prompts) < FEWEST:
+        sentence = (
+            f"{name} was measured on {pairs} held-out comparison{'s' * (pairs != 1)}: "
+            f"{not_enough(min(pairs, prompts))}. Judge more comparisons of test prompts, then evaluate again."
+        )
+        return [_block("reward_model_unmeasured", sentence)]
+    low = wilson(measured["accuracy"] * pairs, pairs)[0]
+    clustered = measured.get("accuracy_low")
+    low = low if clustered is None else min(low, clustered)
+    if low > CHANCE:
+        return []
+    sentence = (
+        f"{name} is not shown to be better than a coin: it is right in {_percent(measured['accuracy'])} of {pairs} "
+        f"held-out comparisons, and in {_percent(low)} at least (95 %)."
+    )
+    return [_block("reward_model_at_chance", sentence)]
+
+
+def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
+    """How the candidate writes, beside what it was compared with."""
+    ours, theirs = evaluation.metrics.get("policy") or {}, evaluation.metrics.get("incumbent") or {}
+    opponent = evaluation.opponent or case.serving
+    found = _of_kl(case, ours, theirs)
+    if (eos_rate := _number(ours, "eos_rate")) is None:
+        found.append(_unknown("eos_rate", "how many of its responses end by themselves"))
+    elif eos_rate < LEAST_EOS_RATE:
+        sentence = (
+            f"Only {_percent(eos_rate)} of its responses end by themselves; at least {_percent(LEAST_EOS_RATE)} must."
+        )
+        found.append(_block("eos_rate", sentence))
+    found += _of_entropy(ours, theirs, opponent)
+    repetition, usual = _number(ours, "repetition"), _number(theirs, "repetition")
+    if repetition is None or usual is None:
+        found.append(_unknown("repetition", f"how much it repeats itself beside {opponent}"))
+    elif repetition > usual + MORE_REPETITION:
+        sentence = (
+            f"It repeats itself: {_percent(repetition)} of its 4-grams stood earlier in the same response, "
+            f"{_percent(usual)} of those of {opponent}."
+        )
+        found.append(_block("repetition", sentence))
+    length, usual = _number(ours, "length"), _number(theirs, "length")
+    if length is not None and usual and abs(length - usual) > LENGTH_CHANGE * usual:
+        sentence = f"Its responses have {length:.0f} tokens on average, those of {opponent} {usual:.0f}."
+        found.append(_warn("length", sentence))
+    return found
+
+
+def _of_kl(case: Case, ours: Figures, theirs: Figures) -> list[Finding]:
+    """Only what was trained to please drifts from a policy that it began as."""
+    if not case.aligned:
+        return []
+    kl = _number(ours, "kl")
+    if kl is None or ours.get("kl_to", "reference") != "reference":
+        return [_unknown("kl", "how far it is from the policy that it began as")]
+    budget = kl_budget(case.kl_budget, _number(theirs, "length"))
+    if kl <= budget:
+        return []
+    sentence = (
+        f"It is {kl:.1f} nats per response from the policy that it began as, beyond the budget of {budget:.1f}: "
+        "there its reward model has seen nothing."
+    )
+    return [_block("kl_budget", sentence)]
+
+
+def kl_budget(own: float, length: float | None) -> float:
+    """Nats per completion: the run's own budget, else by the opponent's mean length in tokens."""
+    if own > 0:
+        return own
+    return min(max(KL_PER_TOKEN * (length or 0.0), LEAST_BUDGET), LARGEST_BUDGET)
+
+
+def _of_entropy(ours: Figures, theirs: Figures, opponent: str) -> list[Finding]:
+    entropy, usual = _number(ours, "entropy"), _number(theirs, "entropy")
+    if entropy is None or not usual:
+        return [_unknown("entropy", f"how varied its responses are beside those of {opponent}")]
+    share = entropy / usual
+    if share >= LOW_ENTROPY:
+        return []
+    sentence = (
+        f"Its entropy is {_percent(share)} of that of {opponent} ({entropy:.2f} of {usual:.2f} nats per token): it "
+        "writes nearly the same whatever it is asked."
+    )
+    return [_block("entropy", sentence) if share < LEAST_ENTROPY else _warn("entropy", sentence)]
+
+
+def _unknown(name: str, what: str) -> Finding:
+    return _block(f"{name}_unknown", f"The evaluation does not say {what}. Evaluate it again.")
+
+
+def _number(figures: Figures, name: str) -> float | None:
+    value = figures.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")

@@ -1,0 +1,123 @@
+"""How far each annotator can be relied on, from answers to the same comparisons alone.
+
+Dawid and Skene's model with one figure per annotator: a comparison has a better response, and annotator i finds it with
+probability r_i. Which of two responses stands first in a task is arbitrary, so errors are as likely either way and a
+full confusion matrix would only add noise. Expectation and maximisation take turns: what is better follows from the
+votes weighted by log(r / (1 - r)), what an annotator is worth from how often they are on the better side. Ties are left
+out. A library for this (crowd-kit) brings pandas and scikit-learn into every web process for the thirty lines below.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
+
+from feedback.rules.evaluation.intervals import wilson
+
+PRIOR_SHARE, PRIOR_VOTES = 0.75, 4.0  # what is believed of somebody unknown, and how many votes that weighs
+CLIP = 0.98
+FAMILY = 0.02  # the chance that a crowd without any fault gets even one flag
+
+
+class Vote(NamedTuple):
+    """One decided answer: whether it is for the task's first response (in the task's own fixed order)."""
+
+    task: int
+    annotator: int
+    first: bool
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """`share`: the model's estimate that the better response is found. `met`: votes on tasks that others judged too."""
+
+    share: float
+    met: int
+    with_others: float | None  # how often on the side of the others' weighted consensus
+    with_others_of: int
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """Reliability by annotator, and what the others say on each vote's task.
+
+    `others[i]`: log-odds for the first response by everybody's votes but vote i's; 0 where nobody else voted.
+    """
+
+    annotators: dict[int, Reliability]
+    others: list[float]
+
+
+def threshold(tests: int) -> float:
+    """How many standard errors a finding needs when so many are looked for at once (Bonferroni, two-sided)."""
+    return NormalDist().inv_cdf(1 - FAMILY / (2 * max(1, tests)))
+
+
+def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
+    """Estimate everybody's reliability. Starts from a majority in which nobody is worse than chance."""
+    voters: dict[int, int] = defaultdict(int)
+    for vote in votes:
+        voters[vote.task] += 1
+    told = [vote for vote in votes if voters[vote.task] > 1]
+    share = dict.fromkeys((vote.annotator for vote in votes), PRIOR_SHARE)
+    met: dict[int, int] = defaultdict(int)
+    for vote in told:
+        met[vote.annotator] += 1
+    for _ in range(rounds):
+        odds = _log_odds(told, share)
+        right: dict[int, float] = defaultdict(float)
+        first = {task: 1 / (1 + math.exp(-value)) for task, value in odds.items()}
+        for task, annotator, is_first in told:
+            right[annotator] += first[task] if is_first else 1 - first[task]
+        moved = 0.0
+        for annotator, n in met.items():
+            new = (right[annotator] + PRIOR_SHARE * PRIOR_VOTES) / (n + PRIOR_VOTES)
+            new = min(CLIP, max(1 - CLIP, new))
+            moved = max(moved, abs(new - share[annotator]))
+            share[annotator] = new
+        if moved < 1e-4:
+            break
+    odds, weight = _log_odds(told, share), _weights(share)
+    others = [
+        odds[vote.task] - (weight[vote.annotator] if vote.first else -weight[vote.annotator])
+        if voters[vote.task] > 1
+        else 0.0
+        for vote in votes
+    ]
+    same: dict[int, int] = defaultdict(int)
+    decided: dict[int, int] = defaultdict(int)
+    for vote, value in zip(votes, others, strict=True):
+        if abs(value) > 1e-9:
+            decided[vote.annotator] += 1
+            same[vote.annotator] += (value > 0) == vote.first
+    return Consensus(
+        annotators={
+            annotator: Reliability(
+                share=share[annotator],
+                met=met[annotator],
+                with_others=same[annotator] / decided[annotator] if decided[annotator] else None,
+                with_others_of=decided[annotator],
+            )
+            for annotator in share
+        },
+        others=others,
+    )
+
+
+def interval(share: float | None, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share of n; (0, 1) where nothing was observed."""
+    return wilson(share * n, n, z) if share is not None else (0.0, 1.0)
+
+
+def _weights(share: dict[int, float]) -> dict[int, float]:
+    return {annotator: math.log(value / (1 - value)) for annotator, value in share.items()}
+
+
+def _log_odds(votes: Sequence[Vote], share: dict[int, float]) -> dict[int, float]:
+    weight = _weights(share)
+    odds: dict[int, float] = defaultdict(float)
+    for task, annotator, is_first in votes:
+        odds[task] += weight[annotator] if is_first else -weight[annotator]
+    return {task: max(-30.0, min(30.0, value)) for task, value in odds.items()}

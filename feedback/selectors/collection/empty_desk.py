@@ -1,0 +1,39 @@
+"""Why nothing is on a desk: what would bring the next task, and whether anybody is at work on it."""
+
+from dataclasses import dataclass
+
+from feedback import celery_app
+from feedback.models import Deployment, Project, Response
+from feedback.models.prompts import TO_COME
+from feedback.selectors.platform.home import workers
+
+COUNTED = 1000
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a desk without tasks waits for. `sentence` says it to people."""
+
+    responses: int
+    worker_there: bool
+    model_serves: bool
+
+    @property
+    def sentence(self) -> str:
+        if self.responses:
+            many = f"{COUNTED}+" if self.responses >= COUNTED else str(self.responses)
+            noun = "response is" if self.responses == 1 else "responses are"
+            if self.worker_there:
+                return f"{many} {noun} being written; each pair becomes a task."
+            return f"{many} {noun} waiting to be written, but no worker is there to write them. Tell an admin."
+        if not self.model_serves:
+            return "No model serves this project yet, so no new responses are on their way."
+        return "No responses are on their way; they come when new prompts arrive."
+
+
+def for_tasks(project: Project) -> Waiting:
+    return Waiting(
+        responses=Response.objects.filter(TO_COME, project=project).order_by()[:COUNTED].count(),
+        worker_there=workers().filter(queue=celery_app.GENERATE).exists(),
+        model_serves=Deployment.objects.filter(project=project, until=None).exists(),
+    )

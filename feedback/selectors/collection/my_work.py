@@ -1,0 +1,147 @@
+"""What is one's own: tokens, and what one's answers came to."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, F, Max, Q, Sum
+from django.db.models.query import QuerySet
+from django.utils import timezone
+
+from feedback.errors import NotFound
+from feedback.models import (
+    Annotation,
+    ApiToken,
+    Assignment,
+    Kind,
+    ModelVersion,
+    Person,
+    Project,
+    SnapshotAnnotation,
+)
+from feedback.selectors.platform.access import Viewer, projects_for
+from feedback.selectors.quality import exclusions
+
+
+@dataclass(frozen=True)
+class OwnFigures:
+    """One person's work in one project."""
+
+    project: Project
+    total: int
+    today: int
+    this_week: int
+    seconds_median: float | None
+    last_at: datetime | None
+    trained: list[tuple[ModelVersion, int]]
+    checks: int = 0  # checks answered last week (Monday to Sunday, UTC): a total only, so that none can be guessed
+    checks_right: int = 0
+    set_aside: bool = False  # an admin is to look at their annotations before they are used
+
+
+def tokens(person: Person) -> QuerySet[ApiToken]:
+    """Live tokens first, newest first."""
+    return person.tokens.select_related("project").order_by("revoked_at", "-id")
+
+
+def answers(project: Project, person: Person) -> QuerySet[Annotation]:
+    """What this person has said in a project and stands by: the last revision of each answer."""
+    mine = Annotation.objects.filter(project=project, annotator=person, assignment__current=F("pk"))
+    return mine.select_related("assignment__task__prompt", "assignment__project", "assignment__current", "task__prompt")
+
+
+def may_revise(annotation: Annotation) -> bool:
+    """Not in the training round, where what is right was told; a talk is revised within it."""
+    return not (annotation.withdrawn or annotation.task.training_round or annotation.kind == Kind.CONVERSATION)
+
+
+def revisable(project: Project, person: Person, key: str) -> Assignment:
+    """One's own answer, to be looked at again.
+
+    Raises:
+        NotFound: it is nobody's, somebody else's, or not to be changed at the desk.
+    """
+    try:
+        asked = uuid.UUID(key)
+    except ValueError:
+        raise NotFound from None
+    found = answers(project, person).filter(assignment__public_id=asked).first()
+    if found is None or not may_revise(found):
+        raise NotFound
+    return found.assignment
+
+
+def figures(person: Person) -> list[OwnFigures]:
+    """By project; those with nothing said in them are there too, with zeros."""
+    now = timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    standing = Annotation.objects.filter(annotator=person, withdrawn=False, revision=1)
+    counts: dict[int, dict[str, Any]] = {
+        row["project"]: dict(row)
+        for row in standing.values("project").annotate(
+            total=Count("id"),
+            today=Count("id", filter=Q(created_at__gte=midnight)),
+            this_week=Count("id", filter=Q(created_at__gte=now - timedelta(days=7))),
+            seconds=Sum("seconds"),
+            last_at=Max("created_at"),
+        )
+    }
+    projects = projects_for(Viewer(person)).filter(Q(memberships__person=person) | Q(pk__in=counts)).distinct()
+    return [_figures(person, project, counts.get(project.pk, {})) for project in projects.order_by("name")]
+
+
+def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFigures:
+    recent = sorted(
+        Annotation.objects.filter(annotator=person, project=project, seconds__gt=0)
+        .order_by("-id")
+        .values_list("seconds", flat=True)[:50]
+    )
+    checks = _checks_last_week(person, project) if counts else []
+    return OwnFigures(
+        project=project,
+        total=counts.get("total", 0),
+        today=counts.get("today", 0),
+        this_week=counts.get("this_week", 0),
+        seconds_median=recent[len(recent) // 2] if recent else None,
+        last_at=counts.get("last_at"),
+        trained=_trained(person, project) if counts else [],
+        checks=len(checks),
+        checks_right=sum(checks),
+        set_aside=exclusions.of_person(project, person) is not None,
+    )
+
+
+def _checks_last_week(person: Person, project: Project) -> list[bool]:
+    """Whether each check answered in the last whole week was right. The training round was told already."""
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = today - timedelta(days=today.weekday())
+    rows = Annotation.objects.filter(
+        annotator=person,
+        project=project,
+        revision=1,
+        created_at__gte=monday - timedelta(days=7),
+        created_at__lt=monday,
+        task__gold__isnull=False,
+        task__training_round=False,
+        assignment__current__isnull=False,
+    )
+    found = rows.values_list("assignment__current__payload", "task__gold")
+    judged = (project.names.right(said, gold or {}) for said, gold in found)
+    return [right for right in judged if right is not None]
+
+
+def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:
+    """The newest model versions that this person's annotations went into, and how many did."""
+    by_snapshot = dict(
+        SnapshotAnnotation.objects.filter(annotation__annotator=person, snapshot__project=project)
+        .values_list("snapshot")
+        .annotate(n=Count("id"))
+        .order_by("-snapshot")[:20]
+    )
+    versions = ModelVersion.objects.filter(project=project, run__snapshot__in=by_snapshot).select_related("run")
+    return [
+        (version, by_snapshot[version.run.snapshot_id])
+        for version in versions.order_by("-id")[:limit]
+        if version.run is not None and version.run.snapshot_id is not None
+    ]

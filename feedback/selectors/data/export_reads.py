@@ -1,0 +1,134 @@
+"""What an export reads, as plain rows by key: no read holds the database's past for minutes, and no objects are made
+that would cost more than the database."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+
+from feedback.formats.annotations.items import Who
+
+PROMPTS = """SELECT id, messages, source, external_id, metadata, provenance, family, split, "group", responses_wanted,
+    CAST(public_id AS text) FROM feedback_prompt
+    WHERE project_id = %s AND id > %s AND (state = 'ready' OR state = 'screened') ORDER BY id LIMIT %s"""
+TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority, gold, explanation, training_round,
+    external_id FROM feedback_task WHERE {among} ORDER BY id"""
+RESPONSES = """SELECT prompt_id, id, CAST(public_id AS text), text, state, model_name, model_version_id, author_id,
+    annotation_id, external_id FROM feedback_response WHERE {among} ORDER BY id"""
+PLACED = """SELECT task_id, response_id FROM feedback_taskresponse WHERE {among} ORDER BY task_id, position"""
+ANSWERS = """SELECT said.task_id, said.id, payload, shown, seconds, said.annotator_id, held.annotator_id, counted, late,
+    said.created_at, blind FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
+    WHERE {among} AND NOT withdrawn ORDER BY said.id"""
+THUMBS = """SELECT response.prompt_id, response_id, person_id, token_id, up, comment, thumb.created_at
+    FROM feedback_response response JOIN feedback_thumb thumb ON thumb.response_id = response.id
+    WHERE {among} ORDER BY thumb.id"""
+VERDICTS = """SELECT task_id, reviewer_id, payload, note, created_at FROM feedback_verdict WHERE {among}"""
+PEOPLE = """SELECT id, username, external_name, source, status FROM feedback_person WHERE {among}"""
+VERSIONS = """SELECT id, kind, number FROM feedback_modelversion WHERE {among}"""
+EDITED = "SELECT DISTINCT family FROM feedback_familykey WHERE project_id = %s"  # families of more than one opening
+OPENINGS = """SELECT messages FROM feedback_prompt WHERE project_id = %s AND substr(family, 1, 8) = substr(%s, 1, 8)
+    AND family = %s ORDER BY id LIMIT 20"""
+# What a project holds that no format has a place for, by why.
+BESIDE: dict[str, str] = {
+    "a prompt that the guard blocked": """SELECT count(*) FROM feedback_prompt
+        WHERE project_id = %s AND state = 'blocked'""",
+    "a prompt that waits for the guard": """SELECT count(*) FROM feedback_prompt
+        WHERE project_id = %s AND state = 'received'""",
+    "a response to a prompt that the guard blocked or has not seen": """SELECT count(*) FROM feedback_response one
+        JOIN feedback_prompt asked ON asked.id = one.prompt_id
+        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')""",
+    "a thumb on a response to such a prompt": """SELECT count(*) FROM feedback_prompt asked
+        JOIN feedback_response one ON one.prompt_id = asked.id JOIN feedback_thumb thumb ON thumb.response_id = one.id
+        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')""",
+    "an answer to a task on such a prompt": """SELECT count(*) FROM feedback_prompt asked
+        JOIN feedback_task task ON task.prompt_id = asked.id JOIN feedback_assignment held ON held.task_id = task.id
+        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')
+        AND held.current_id IS NOT NULL""",
+    "a verdict about a task on such a prompt": """SELECT count(*) FROM feedback_prompt asked
+        JOIN feedback_task task ON task.prompt_id = asked.id JOIN feedback_verdict said ON said.task_id = task.id
+        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')""",
+    "an earlier revision of an answer": """SELECT count(*) FROM feedback_annotation said
+        JOIN feedback_assignment held ON held.id = said.assignment_id
+        WHERE said.project_id = %s AND (held.current_id IS NULL OR held.current_id <> said.id)""",
+    "a task that somebody skipped": """SELECT count(*) FROM feedback_assignment
+        WHERE project_id = %s AND state = 'skipped'""",
+    "a flag on a task or answer": """SELECT count(*) FROM feedback_flag raised
+        JOIN feedback_assignment held ON held.id = raised.assignment_id WHERE held.project_id = %s""",
+    "a reviewer's decision about one answer": """SELECT count(*) FROM feedback_review review
+        JOIN feedback_annotation said ON said.id = review.annotation_id WHERE said.project_id = %s""",
+    "a prompt's place in a conversation": """SELECT count(*) FROM feedback_prompt
+        WHERE project_id = %s AND conversation_id IS NOT NULL""",
+    "an annotator's exclusion from snapshots": """SELECT count(*) FROM feedback_exclusion
+        WHERE project_id = %s AND lifted_at IS NULL""",
+}
+WITHDRAWN = "withdrawn"
+
+
+class People:
+    """Names by key, each read once. Those who have withdrawn have none."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, Who | None] = {}
+
+    def meet(self, keys: Iterable[int | None]) -> None:
+        new = {key: None for key in keys if key is not None and key not in self.names}
+        for key, username, external, source, status in among(PEOPLE, "id", new):
+            self.names[key] = None if status == WITHDRAWN else Who(username or external, source)
+
+    def __getitem__(self, key: int) -> Who | None:
+        return self.names[key]
+
+
+class Versions:
+    """Names of model versions by key, each read once."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+
+    def meet(self, keys: Iterable[int | None]) -> None:
+        new = {key: None for key in keys if key is not None and key not in self.names}
+        for key, kind, number in among(VERSIONS, "id", new):
+            self.names[key] = f"{kind} v{number}"
+
+
+def beside(project: int) -> dict[str, int]:
+    """How much of each kind no row of an export holds; kinds of which there is none are not named."""
+    counts = {why: int(ask(statement, project)[0][0]) for why, statement in BESIDE.items()}
+    return {why: count for why, count in counts.items() if count}
+
+
+def ask(statement: str, *given: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
+        return cursor.fetchall()
+
+
+def among(statement: str, column: str, keys: dict[int, Any]) -> list[Any]:
+    """Rows of these keys, which go as one value, however many they are.
+
+    PostgreSQL is told between which they lie as well: so many keys alone seem to it worth reading the whole table for.
+    """
+    if not keys:
+        return []
+    if connection.vendor == "sqlite":
+        condition = f"{column} IN (SELECT value FROM json_each(%s))"
+        return ask(statement.format(among=condition), json.dumps(list(keys)))
+    condition = f"{column} BETWEEN %s AND %s AND {column} = ANY(%s::bigint[])"
+    return ask(statement.format(among=condition), min(keys), max(keys), f"{{{','.join(map(str, keys))}}}")
+
+
+def decoded(stored: str | None) -> Any:
+    """JSON as it is stored: as text on both databases."""
+    return {} if stored == "{}" else None if stored is None else json.loads(stored)
+
+
+def dashed(name: str) -> str:
+    """A public id as payloads name it. SQLite keeps 32 digits."""
+    return name if len(name) > 32 else f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+
+
+def moment(stored: Any) -> datetime:
+    """A time as it is stored: SQLite's is text in UTC."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC) if isinstance(stored, str) else stored.astimezone(UTC)

@@ -1,0 +1,278 @@
+"""A project's prompts as items with all that belongs to them, oldest first. Constant memory, short reads.
+
+Whatever has no place in an item comes out as `LeftOut`, so that a row of the project is in the file or in its counts.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.formats.annotations.items import (
+    LETTERS,
+    PROMPT,
+    Candidate,
+    Decision,
+    Item,
+    LeftOut,
+    Opinion,
+    Said,
+    Who,
+    parts,
+)
+from feedback.models import Project
+from feedback.rules.collection import payloads
+from feedback.rules.data.splits import earlier_family_of, family_of, first_user_message
+from feedback.selectors.data import export_reads as reads
+from feedback.selectors.data.export_reads import among, dashed, decoded, moment
+
+CHUNK = 500
+HASHED = "sha256:"
+UNKNOWN = " (unknown)"
+WROTE = ("demonstration", "conversation")  # kinds whose answers may write a response
+
+
+@dataclass(slots=True)
+class Written:
+    """A response as it is stored."""
+
+    key: int
+    name: str
+    text: str
+    state: str
+    model: str
+    version: int | None
+    author: int | None
+    annotation: int | None
+    external_id: str | None
+
+
+@dataclass(slots=True)
+class Asked:
+    """A task being put together: its item, the keys of its responses, and of the annotations that became answers."""
+
+    item: Item
+    key: int
+    wanted: int | None
+    responses: list[int] = field(default_factory=list)
+    annotations: list[int] = field(default_factory=list)
+
+
+def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item | LeftOut]:
+    """Prompts with their responses, tasks, answers, thumbs and verdicts, in the order in which they came.
+
+    Args:
+        kinds: only tasks of these kinds, thumbs, or prompts; each by itself.
+    """
+    reading, after = _Reading(project), 0
+    while rows := reads.ask(reads.PROMPTS, project.pk, after, CHUNK):
+        after = rows[-1][0]
+        for one in reading.chunk(rows):
+            if not kinds:
+                yield one
+            elif isinstance(one, Item):
+                yield from (part for part in parts(one) if isinstance(part, Item) and part.kind in kinds)
+    if not kinds:
+        for why, count in reads.beside(project.pk).items():
+            yield from (LeftOut(why) for _ in range(count))
+
+
+class _Reading:
+    """What is kept from one chunk of prompts to the next."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.people, self.versions = reads.People(), reads.Versions()
+        self.edited = {family for (family,) in reads.ask(reads.EDITED, project.pk)}
+        self.left: list[LeftOut] = []
+
+    def chunk(self, rows: list[Any]) -> Iterator[Item | LeftOut]:
+        prompts = {row[0]: self._prompt(row) for row in rows}
+        responses = self._responses(prompts)
+        tasks = self._tasks(prompts)
+        thumbs = self._thumbs(prompts)
+        names = {one.key: dashed(one.name) for those in responses.values() for one in those}
+        self._answers({asked.key: asked for those in tasks.values() for asked in those}, names)
+        for key, item in prompts.items():
+            self._put_together(item, responses[key], tasks[key], thumbs[key])
+            yield item
+            yield from self.left
+            self.left.clear()
+
+    def _prompt(self, row: Any) -> Item:
+        _, messages, source, name, metadata, provenance, family, split, group, wanted, public_id = row
+        item = Item(PROMPT, decoded(messages), external_id=_told(name), source=source, metadata=decoded(metadata))
+        item.provenance, item.split, item.group, item.responses_wanted = decoded(provenance), split, group, wanted
+        item.id = dashed(public_id) if name is None else ""  # two prompts may be the same, word for word
+        if family in self.edited and family != family_of(self.project.split_salt, item.prompt):
+            item.family = self._opening(family, item.prompt)
+        return item
+
+    def _opening(self, family: str, messages: list[dict[str, str]]) -> str:
+        """The first message of a prompt's family, where its own words are others: it is an edit of that."""
+        salt = self.project.split_salt
+        if family == earlier_family_of(salt, messages):
+            return ""
+        for (found,) in reads.ask(reads.OPENINGS, self.project.pk, family, family):
+            first = decoded(found)
+            if family in (family_of(salt, first), earlier_family_of(salt, first)):
+                return first_user_message(first)
+        return ""
+
+    def _responses(self, prompts: dict[int, Item]) -> dict[int, list[Written]]:
+        found: dict[int, list[Written]] = {key: [] for key in prompts}
+        for prompt, *columns in among(reads.RESPONSES, "prompt_id", prompts):
+            found[prompt].append(Written(*columns))
+        every = [one for those in found.values() for one in those]
+        self.people.meet(one.author for one in every)
+        self.versions.meet(one.version for one in every)
+        return found
+
+    def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[Asked]]:
+        found: dict[int, list[Asked]] = {key: [] for key in prompts}
+        by_key: dict[int, Asked] = {}
+        rows = among(reads.TASKS, "prompt_id", prompts)
+        for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in rows:
+            item = Item(kind, prompts[prompt].prompt, gold=decoded(gold), explanation=why, ask=decoded(ask))
+            item.training_round, item.priority, item.external_id = bool(training), priority, _told(external_id)
+            item.state = state if state in ("withdrawn", "aside") else ""
+            item.wanted = wanted if state != "settled" and gold is None else None
+            by_key[key] = Asked(item, key, wanted if gold is None else None)
+            found[prompt].append(by_key[key])
+        for key, response in among(reads.PLACED, "task_id", by_key):
+            by_key[key].responses.append(response)
+        return found
+
+    def _thumbs(self, prompts: dict[int, Item]) -> dict[int, list[tuple[int, Opinion]]]:
+        """Thumbs by prompt: of each client the last on a response, which is the one that counts."""
+        rows = among(reads.THUMBS, "response.prompt_id", prompts)
+        self.people.meet(row[2] for row in rows)
+        last: dict[tuple[int, int, int | None], Any] = {}
+        for row in rows:
+            key = (row[1], row[2], row[3])
+            if last.pop(key, None) is not None:
+                self.left.append(LeftOut("an earlier thumb of the same client, whose last one counts"))
+            last[key] = row
+        clients: dict[tuple[int, int], int] = defaultdict(int)
+        found: dict[int, list[tuple[int, Opinion]]] = {key: [] for key in prompts}
+        for prompt, response, person, _, up, comment, at in last.values():
+            who = self.people[person]
+            if who is None:
+                self.left.append(LeftOut("a thumb of somebody who has withdrawn"))
+                continue
+            clients[response, person] += 1
+            if (number := clients[response, person]) > 1:  # with another token: both count
+                who = Who(f"{who.name} ({number})", who.source)
+            found[prompt].append((response, Opinion(0, who, bool(up), comment, moment(at))))
+        return found
+
+    def _put_together(
+        self, item: Item, written: list[Written], tasks: list[Asked], thumbs: list[tuple[int, Opinion]]
+    ) -> None:
+        """Fill `item`: flat where its one task shows all its responses, else with tasks that name theirs by place."""
+        by_annotation = {
+            key: (place, number)
+            for place, asked in enumerate(tasks)
+            if asked.item.kind in WROTE
+            for number, key in enumerate(asked.annotations)
+        }
+        used = {key for asked in tasks for key in asked.responses} | {response for response, _ in thumbs}
+        kept = [one for one in written if self._is_kept(one, one.key in used, by_annotation)]
+        place_of = {one.key: place for place, one in enumerate(kept)}
+        item.responses = [self._candidate(one, item.source, by_annotation) for one in kept]
+        for response, thumb in thumbs:
+            thumb.response = place_of[response]
+            item.thumbs.append(thumb)
+        is_flat = len(tasks) == 1 and tasks[0].responses == [one.key for one in kept]
+        if is_flat and not any(one.answer_of for one in item.responses):
+            _merge(item, tasks[0].item)
+        else:
+            item.tasks = [asked.item for asked in tasks]
+            for asked in tasks:
+                asked.item.placed = [place_of[key] for key in asked.responses]
+
+    def _answers(self, tasks: dict[int, Asked], names: dict[int, str]) -> None:
+        """Current answers, gold and verdicts of tasks by key, in letters of each task's own order."""
+        rows, decided = among(reads.ANSWERS, "held.task_id", tasks), among(reads.VERDICTS, "task_id", tasks)
+        self.people.meet(key for row in rows for key in row[5:7])
+        self.people.meet(row[1] for row in decided)
+        placed = {key: [names[response] for response in asked.responses] for key, asked in tasks.items()}
+        for task, key, payload, shown, seconds, annotator, holder, counted, late, at, blind in rows:
+            asked, order = tasks[task], placed[task]
+            who, by = self.people[holder], self.people[annotator]
+            if who is None or by is None:
+                self.left.append(LeftOut("an answer of somebody who has withdrawn"))
+                continue
+            letters = [LETTERS[order.index(name)] for name in decoded(shown) if name in order]
+            answer = _trimmed(payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), order))
+            said = Said(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
+            said.counted = bool(counted) or asked.wanted is None
+            said.blind = None if blind is None else bool(blind)
+            said.corrected_by = by if annotator != holder else None
+            asked.item.answers.append(said)
+            asked.annotations.append(key)
+        for task, reviewer, payload, note, at in decided:
+            asked, who = tasks[task], self.people[reviewer]
+            if who is None:
+                self.left.append(LeftOut("a verdict of somebody who has withdrawn"))
+                continue
+            answer = _trimmed(
+                payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), placed[task])
+            )
+            asked.item.verdict = Decision(who, answer, note, moment(at))
+        for key, asked in tasks.items():
+            item = asked.item
+            if item.gold is not None:
+                item.gold = _gold(item.kind, self.project.names.read(item.gold), placed[key])
+            if item.wanted is None and asked.wanted != sum(said.counted for said in item.answers):
+                item.wanted = asked.wanted
+
+    def _is_kept(self, one: Written, is_used: bool, by_annotation: dict[int, tuple[int, int]]) -> bool:
+        """Whether a response stands among the item's; what an answer wrote stands there only if something names it."""
+        if is_used:
+            return True
+        if one.annotation is not None:
+            if one.annotation not in by_annotation:
+                self.left.append(LeftOut("a response whose answer was revised or taken back"))
+            return False
+        if one.state != "ready":
+            self.left.append(LeftOut(f"a response that is {one.state}"))
+            return False
+        if one.author is not None and self.people[one.author] is None:
+            self.left.append(LeftOut("a response of somebody who has withdrawn"))
+            return False
+        return True
+
+    def _candidate(self, one: Written, source: str, by_annotation: dict[int, tuple[int, int]]) -> Candidate:
+        model = one.model or (self.versions.names[one.version] if one.version else "")
+        made = Candidate(one.text, "" if model == f"{source or 'import'}{UNKNOWN}" else model)
+        made.blocked, made.external_id = one.state == "blocked", one.external_id
+        if one.annotation is not None:
+            made.answer_of = by_annotation.get(one.annotation)
+        elif one.author is not None:
+            made.author = self.people[one.author]
+        return made
+
+
+def _merge(item: Item, task: Item) -> None:
+    """A prompt and its one task as one item."""
+    if task.external_id != item.external_id:
+        item.prompt_id = item.external_id or ""
+    item.kind, item.answers, item.gold, item.ask = task.kind, task.answers, task.gold, task.ask
+    item.explanation, item.training_round, item.priority = task.explanation, task.training_round, task.priority
+    item.external_id, item.wanted, item.state, item.verdict = task.external_id, task.wanted, task.state, task.verdict
+
+
+def _told(external_id: str | None) -> str | None:
+    """The id that somebody gave, not the hash that stands for none."""
+    return None if external_id is None or external_id.startswith(HASHED) else external_id
+
+
+def _trimmed(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if value not in ("", {})}
+
+
+def _gold(kind: str, gold: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The right answer in letters, with its tolerance if it has one."""
+    tolerance = {"tolerance": gold["tolerance"]} if gold.get("tolerance") else {}
+    return _trimmed(payloads.unresolve(kind, gold, names)) | tolerance

@@ -1,0 +1,198 @@
+"""A snapshot as its page shows it: what is in it, who, what used it, its first rows, and what differs from another."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from feedback.models import FROZEN_SPLITS, DatasetSnapshot, Job, Project, SnapshotAnnotation, Split, TrainingRun
+from feedback.rules.data.training_contract import REASONS
+from feedback.selectors.training.runs import as_text
+
+MOST_COMPARED = 200_000  # rows of one split; larger ones are compared by their annotations
+
+
+def snapshots_of(project: Project) -> QuerySet[DatasetSnapshot]:
+    return DatasetSnapshot.objects.filter(project=project).select_related("requested_by", "corpus")
+
+
+def freeze_job(snapshot: DatasetSnapshot) -> Job | None:
+    """The job that writes it; none when a training run writes it as its first step."""
+    jobs = Job.objects.filter(project=snapshot.project_id, kind=Job.Kind.FREEZE)
+    return jobs.filter(payload__snapshot=str(snapshot.public_id)).order_by("-pk").first()
+
+
+def runs_on(snapshot: DatasetSnapshot) -> list[TrainingRun]:
+    rows = TrainingRun.objects.filter(snapshot=snapshot).select_related("job", "model_version", "project")
+    return list(rows.order_by("-number")[:50])
+
+
+@dataclass(frozen=True)
+class Table:
+    """Counts by split (rows) and kind (columns)."""
+
+    kinds: list[str]
+    rows: list[tuple[str, list[int]]]
+    total: int
+
+
+def table(snapshot: DatasetSnapshot) -> Table:
+    counts = snapshot.counts
+    kinds = sorted({kind for split in counts.values() for kind in split})
+    rows = [(split, [counts.get(split, {}).get(kind, 0) for kind in kinds]) for split in map(str, FROZEN_SPLITS)]
+    return Table(kinds, rows, sum(sum(numbers) for _, numbers in rows))
+
+
+LEFT_OUT = {
+    "held_prompts": "pairs and demonstrations on prompts that the guard has blocked",
+    "unscreened_prompts": "pairs and demonstrations on prompts that the guard has not looked at yet",
+    "held_out_annotators": "rows of train that held-out annotators judged",
+    "excluded_annotators": "annotations of excluded annotators (see Quality)",
+    "links_splits": "rows whose family and group lie in two splits",
+    "evaluation": "documents that hold what evaluation asks",
+    "texts_to_label": "texts that were only to be labeled: no policy is to answer them",
+}
+
+
+def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
+    """What the snapshot does not hold and why, in words, with how many rows."""
+    told = dict(snapshot.manifest.get("left_out", {}))
+    told.pop("unfit", None)
+    rows = [(LEFT_OUT.get(name, name.replace("_", " ")), count) for name, count in told.items()]
+    unfit = snapshot.manifest.get("unfit", {})
+    return rows + [(f"rows that cannot be trained on: {REASONS.get(name, name)}", n) for name, n in unfit.items()]
+
+
+def weighed(snapshot: DatasetSnapshot) -> int:
+    """How many of its rows do not weigh as much as a comparison: those of rankings."""
+    return int(snapshot.manifest.get("files", {}).get("weights.jsonl", {}).get("rows", 0))
+
+
+@dataclass(frozen=True)
+class FirstRow:
+    kind: str
+    hash: str
+    count: int
+    prompt: str
+    parts: list[tuple[str, str]]
+
+
+def first_rows(snapshot: DatasetSnapshot, most: int = 4) -> list[FirstRow] | None:
+    """The first rows of each kind in the train file, decoded. None when the files are not on this machine."""
+    try:
+        rows: list[FirstRow] = []
+        seen: dict[str, int] = {}
+        for line in islice(_lines(snapshot, Split.TRAIN), 5_000):
+            kind = line["row"].get("kind", "")
+            if seen.get(kind, 0) < most // 2:
+                seen[kind] = seen.get(kind, 0) + 1
+                rows.append(_decoded(line))
+            if len(rows) >= 2 * most:
+                break
+        return rows
+    except OSError:
+        return None
+
+
+def _decoded(line: dict[str, Any]) -> FirstRow:
+    row = line["row"]
+    told = [("chosen", "chosen"), ("rejected", "rejected"), ("completion", "completion"), ("text", "text")]
+    parts = [(label, str(row[name])[:2000]) for name, label in told if name in row]
+    parts += [("strength", str(row["strength"]))] if "strength" in row else []
+    parts += [("label", "good" if row["label"] else "bad")] if "label" in row else []
+    return FirstRow(row.get("kind", ""), line["hash"], line["count"], as_text(row.get("prompt", "")), parts)
+
+
+def _lines(snapshot: DatasetSnapshot, split: str) -> Iterator[dict[str, Any]]:
+    path = Path(settings.DATA_DIR) / snapshot.path / f"{split}.jsonl"
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the second snapshot has beyond the first, and the other way round; rows None where they were not read."""
+
+    splits: list[tuple[str, int | None, int | None, int | None]]  # split, only in one, in both, only in other
+    annotations_only_one: int
+    annotations_both: int
+    annotations_only_other: int
+    policy: list[tuple[str, Any, Any]]
+    counts: list[tuple[str, str, int, int]]
+    added: list[FirstRow]
+    gone: list[FirstRow]
+
+
+def difference(one: DatasetSnapshot, other: DatasetSnapshot) -> Difference:
+    """Rows are compared by hash; the files are sorted by it, so both are read once, side by side."""
+    splits: list[tuple[str, int | None, int | None, int | None]] = []
+    added: list[FirstRow] = []
+    gone: list[FirstRow] = []
+    for split in map(str, FROZEN_SPLITS):
+        try:
+            splits.append((split, *_merged(one, other, split, added, gone)))
+        except (OSError, _TooLargeError):
+            splits.append((split, None, None, None))
+    both = SnapshotAnnotation.objects.filter(snapshot=one, annotation__snapshots__snapshot=other).count()
+    mine, theirs = one.members.count(), other.members.count()
+    counts = [
+        (split, kind, one.counts.get(split, {}).get(kind, 0), other.counts.get(split, {}).get(kind, 0))
+        for split in map(str, FROZEN_SPLITS)
+        for kind in sorted({*one.counts.get(split, {}), *other.counts.get(split, {})})
+    ]
+    names = sorted({*one.policy, *other.policy})
+    return Difference(
+        splits=splits,
+        annotations_only_one=mine - both,
+        annotations_both=both,
+        annotations_only_other=theirs - both,
+        policy=[(name, one.policy.get(name), other.policy.get(name)) for name in names],
+        counts=counts,
+        added=added[:3],
+        gone=gone[:3],
+    )
+
+
+class _TooLargeError(Exception):
+    """More rows than are read for a page."""
+
+
+def _merged(
+    one: DatasetSnapshot, other: DatasetSnapshot, split: str, added: list[FirstRow], gone: list[FirstRow]
+) -> tuple[int, int, int]:
+    for snapshot in (one, other):
+        if sum(snapshot.counts.get(split, {}).values()) > MOST_COMPARED:
+            raise _TooLargeError
+    left, right = _lines(one, split), _lines(other, split)
+    a, b = next(left, None), next(right, None)
+    only_one = same = only_other = 0
+    while a is not None or b is not None:
+        if a is not None and b is not None and a["hash"] == b["hash"]:
+            same += 1
+            a, b = next(left, None), next(right, None)
+        elif b is None or (a is not None and a["hash"] < b["hash"]):
+            assert a is not None
+            only_one += 1
+            if len(gone) < 3:
+                gone.append(_decoded(a))
+            a = next(left, None)
+        else:
+            only_other += 1
+            if len(added) < 3:
+                added.append(_decoded(b))
+            b = next(right, None)
+    return only_one, same, only_other
+
+
+def pick(project: Project, numbers: list[str]) -> list[DatasetSnapshot]:
+    """The project's frozen snapshots with these numbers, in the order given."""
+    wanted = [int(number) for number in numbers if number.isdigit() and len(number) < 10]
+    rows = snapshots_of(project).filter(Q(state=DatasetSnapshot.State.FROZEN), number__in=wanted)
+    found = {row.number: row for row in rows}
+    return [found[number] for number in wanted if number in found]

@@ -1,0 +1,99 @@
+"""The gate of a policy: what is known of it, and every finding that speaks against serving it."""
+
+from dataclasses import dataclass
+
+from feedback.models import Deployment, Evaluation, ModelVersion, Project
+from feedback.rules.evaluation import gate
+from feedback.rules.evaluation.gate import Case, Evaluated, Finding
+from feedback.rules.training import stage_settings
+from feedback.rules.training.stages import ALIGNMENT
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A policy before the gate.
+
+    Attributes:
+        serving: what serves now; None while nothing does.
+        evaluation: what the findings go by: the newest that compared with what serves, else the newest.
+        reward_model: what the candidate was trained to please.
+    """
+
+    candidate: ModelVersion
+    serving: ModelVersion | None
+    evaluation: Evaluation | None
+    reward_model: ModelVersion | None
+    findings: list[Finding]
+
+    @property
+    def blocking(self) -> list[Finding]:
+        return gate.blocking(self.findings)
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [one for one in self.findings if one.level == gate.WARN]
+
+    @property
+    def final(self) -> list[Finding]:
+        """Those that no reason overrides."""
+        return [one for one in self.findings if one.final]
+
+    @property
+    def first(self) -> bool:
+        """Nothing serves yet, so there is nothing to be worse than."""
+        return self.serving is None
+
+    @property
+    def serves(self) -> bool:
+        return self.serving is not None and self.serving.pk == self.candidate.pk
+
+
+def serving(project: Project) -> ModelVersion | None:
+    """The version that writes the project's responses now."""
+    rows = Deployment.objects.filter(project=project, until=None).select_related("model_version")
+    deployment = rows.order_by("-id").first()
+    return deployment.model_version if deployment else None
+
+
+def of(version: ModelVersion) -> Gate:
+    """The gate of a policy as it stands now. Five queries at most."""
+    serves = serving(version.project)
+    evaluation = _evaluation(version, serves)
+    run = version.run
+    pleased = run.reward_model if run is not None else None
+    budget = stage_settings.value(run.stage, "kl_budget", run.config) if run is not None else None
+    case = Case(
+        candidate=str(version),
+        serving=str(serves) if serves else "",
+        aligned=version.stage in ALIGNMENT,
+        optimized_for=str(pleased) if pleased else "",
+        kl_budget=float(budget or 0.0),
+        not_promotable=tuple(version.faults),
+        tainted=version.tainted_at is not None,
+        state=version.state,
+        evaluation=_measured(evaluation, serves) if evaluation else None,
+    )
+    return Gate(version, serves, evaluation, pleased, gate.findings(case))
+
+
+def of_reward_model(version: ModelVersion) -> list[Finding]:
+    """What speaks against relying on a reward model, by the newest evaluation that measured it."""
+    newest = Evaluation.objects.filter(run__reward_model=version).order_by("-pk").first()
+    return gate.of_reward_model(str(version), (newest.metrics.get("reward_model") or {}) if newest else {})
+
+
+def _evaluation(version: ModelVersion, serves: ModelVersion | None) -> Evaluation | None:
+    rows = version.evaluations.select_related("incumbent", "run__reward_model").order_by("-pk")
+    beside = rows.filter(incumbent=serves).first() if serves is not None else None
+    return beside or rows.first()
+
+
+def _measured(evaluation: Evaluation, serves: ModelVersion | None) -> Evaluated:
+    opponent, run = evaluation.incumbent, evaluation.run
+    judge = run.reward_model if run is not None else None
+    return Evaluated(
+        opponent=str(opponent) if opponent else "",
+        serves=opponent is not None and serves is not None and opponent.pk == serves.pk,
+        reward_model=str(judge) if judge else "",
+        metrics=evaluation.metrics,
+    )

@@ -1,0 +1,366 @@
+"""The numbers on the home page: the ring station by station, what happened, what needs a person.
+
+Counts over big tables are capped: a home page must cost the same at a million tasks.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from feedback import celery_app
+from feedback.models import (
+    Annotation,
+    Chain,
+    Concern,
+    Corpus,
+    Deployment,
+    Document,
+    Evaluation,
+    Event,
+    Job,
+    ModelVersion,
+    PreferencePair,
+    Project,
+    Prompt,
+    Response,
+    Schedule,
+    Stage,
+    Task,
+    TrainingRun,
+    WorkerProcess,
+)
+from feedback.models.prompts import NOT_READY, TO_COME
+from feedback.rules.training.stages import ALIGNMENT, GIVEN
+from feedback.selectors.evaluation import gate
+from feedback.selectors.training.stages import NAMES
+
+COUNT_TO = 10_000  # past this a count is shown as "10,000+"
+CONCERNS_COUNTED = 1000
+IDLE, WORKING, STUCK, DONE = "idle", "working", "stuck", "done"
+
+
+@dataclass(frozen=True)
+class Station:
+    """One place on the ring: its figure with a caption, its state, and the sentence that says where it is stuck."""
+
+    key: str
+    figure: str
+    caption: str
+    state: str = IDLE
+    stuck: str = ""
+    last: str = ""  # the last thing that really went through, in words
+    at: datetime | None = None
+    share: float | None = None  # progress of what is at work, 0 to 1
+    row: Any = None  # what the station links to, if one row stands for it
+
+
+@dataclass(frozen=True)
+class Ring:
+    stations: dict[str, Station]
+    serving: ModelVersion | None
+    missing_workers: list[str] = field(default_factory=list)
+
+
+def ring(project: Project) -> Ring:
+    """All stations of a project, in a fixed number of queries."""
+    missing = missing_queues()
+    serving = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()
+    runs = _newest_of_stages(TrainingRun.objects.filter(project=project).select_related("job"))
+    versions = _newest_of_stages(ModelVersion.objects.filter(project=project))
+    stages = ("tokenizer", "pretrain", "sft", "reward", "ppo", "mlm", "classify", "tag")
+    stations = [
+        _corpus(project),
+        *(_stage(stage, runs, versions, missing) for stage in stages),
+        _prompts(project),
+        _responses(project, missing),
+        _tasks(project),
+        _annotations(project),
+        _pairs(project),
+        _gate(project),
+        _serving(serving),
+    ]
+    return Ring(
+        stations={station.key: station for station in stations},
+        serving=serving.model_version if serving else None,
+        missing_workers=missing,
+    )
+
+
+def workers() -> QuerySet[WorkerProcess]:
+    """Workers that showed a sign of life within half a minute."""
+    alive = timezone.now() - timedelta(seconds=settings.SILENT_SECONDS)
+    return WorkerProcess.objects.filter(seen_at__gte=alive).select_related("job__project").order_by("queue", "name")
+
+
+def missing_queues() -> list[str]:
+    """Queues that no living worker serves."""
+    there = set(workers().values_list("queue", flat=True))
+    return [name for name in celery_app.QUEUES if name not in there]
+
+
+def events(project: Project, limit: int = 12) -> list[Event]:
+    return list(Event.objects.filter(project=project).select_related("actor").order_by("-id")[:limit])
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that waits for a person: a sentence, what to do, and the row it is about."""
+
+    kind: str  # failed_run, review, gate, workers, schedule
+    sentence: str
+    remedy: str
+    row: Any = None
+    at: datetime | None = None
+
+
+def needs_a_person(project: Project) -> list[Need]:
+    """Failed runs with their remedies, flags, candidates to decide on, schedules in trouble, missing workers."""
+    needs = [
+        Need(
+            "workers",
+            f"No worker serves the queue “{name}”.",
+            f"Start one: “make run” starts all workers, “celery -A workers.celery worker -Q {name}” this one.",
+        )
+        for name in missing_queues()
+    ]
+    recent = timezone.now() - timedelta(days=7)
+    failed = TrainingRun.objects.filter(project=project, job__status=Job.Status.FAILED, job__finished_at__gte=recent)
+    for run in failed.select_related("job").order_by("-id")[:5]:
+        if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
+            needs.append(
+                Need(
+                    "failed_run", f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}", run.job.remedy, run
+                )
+            )
+    needs += [_decision(version) for version in _undecided(project)[:3]]
+    if waiting := _waiting_for_review(project):
+        needs.append(Need("review", f"A reviewer is waited for: {waiting}.", "Decide, one key each."))
+    for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
+        needs.append(Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Look at it.", schedule))
+    return needs
+
+
+def _undecided(project: Project) -> QuerySet[ModelVersion]:
+    """Policies that were evaluated, or whose chain was told to ask for a decision, and nobody has decided; newest
+    first."""
+    later = ModelVersion.objects.filter(
+        kind=ModelVersion.Kind.POLICY,
+        run__chain=OuterRef("run__chain"),
+        run__position__gt=OuterRef("run__position"),
+    )
+    # What a chain made on the way to its last policy is not what it asks about.
+    asked = Q(~Exists(later), run__chain__promote=True) & ~Q(run__chain__state=Chain.State.ACTIVE)
+    evaluated = Exists(Evaluation.objects.filter(candidate=OuterRef("pk"), decision=""))
+    rows = ModelVersion.objects.filter(
+        asked | evaluated, project=project, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.CANDIDATE
+    )
+    return rows.select_related("project", "run__reward_model").order_by("-id")
+
+
+def _decision(version: ModelVersion) -> Need:
+    found = gate.of(version)
+    against = [one.sentence for one in found.blocking]
+    sentence = f"{str(version).capitalize()} waits for a decision."
+    if against:
+        sentence += f" {len(against)} finding{'s' * (len(against) > 1)} against it: {' '.join(against)}"
+    remedy = "Look at its page, then promote it with a reason, or reject it." if against else "Promote or reject it."
+    return Need("gate", sentence, remedy, version, version.created_at)
+
+
+def _waiting_for_review(project: Project) -> str:
+    """How much of what, in words: 2 flagged, 5 with answers that disagree."""
+    rows = Concern.objects.filter(project=project, closed_at=None).order_by("rank").values_list("reason", flat=True)
+    counts = Counter(rows[:CONCERNS_COUNTED])
+    return ", ".join(f"{count} {CONCERNS[reason]}" for reason, count in counts.items())
+
+
+# --- stations -----------------------------------------------------------------------------------
+
+
+def _corpus(project: Project) -> Station:
+    corpus = Corpus.objects.filter(project=project).order_by("-id").first()
+    if corpus is None:
+        return Station("corpus", "none", "no documents yet", stuck="Add a corpus to pretrain on.")
+    documents = _count(Document.objects.filter(corpus=corpus))
+    return Station("corpus", documents, "documents", DONE, at=corpus.created_at, last=corpus.name)
+
+
+def _newest_of_stages(rows: QuerySet[Any]) -> dict[str, Any]:
+    """The newest row of each station of training, which for alignment stands for several stages."""
+    newest = rows.order_by().values("stage").annotate(newest=Max("pk")).values("newest")
+    return {
+        Stage.PPO if row.stage in ALIGNMENT else row.stage: row for row in rows.filter(pk__in=newest).order_by("pk")
+    }
+
+
+def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: list[str]) -> Station:
+    """A stage of training: what it made last, or the run at work."""
+    run, version = runs.get(stage), versions.get(stage)
+    if run is None:
+        return Station(stage, "—", "not run yet")
+    job = run.job
+    if job.status in Job.ACTIVE:
+        share = job.step / job.steps if job.steps else None
+        stuck = "No worker serves the queue for training." if celery_app.TRAIN in missing else ""
+        caption = f"run {run.number} {job.status}"
+        figure = _percent(share) if share is not None else "…"
+        return Station(
+            stage, figure, caption, STUCK if stuck else WORKING, stuck, job.progress_text, share=share, row=run
+        )
+    if job.status == Job.Status.FAILED:
+        return Station(stage, "failed", f"run {run.number}", STUCK, job.error, at=job.finished_at, row=run)
+    if version is None:
+        return Station(stage, "—", f"run {run.number} {job.status}", row=run, at=job.finished_at)
+    figure, caption = _headline(stage, version.metrics)
+    return Station(
+        stage,
+        figure or str(version),
+        caption or "no figure measured",
+        DONE,
+        at=version.created_at,
+        last=str(version),
+        row=version,
+    )
+
+
+CONCERNS: dict[str, str] = {
+    Concern.Reason.FLAGGED: "flagged",
+    Concern.Reason.SKIPPED: "skipped by many",
+    Concern.Reason.DISAGREEMENT: "with answers that disagree",
+    Concern.Reason.UNRELIABLE: "of an annotator in doubt",
+    Concern.Reason.SAMPLE: "drawn by chance",
+}
+HEADLINES = {
+    "tokenizer": ("vocab_size", "{:,.0f}", "tokens in its vocabulary"),
+    "pretrain": ("selection_bits_per_byte", "{:.2f}", "bits per byte, held out"),
+    "sft": ("eos_rate", "{:.0%}", "of its answers end"),
+    "reward": ("selection_accuracy", "{:.0%}", "of held-out choices right"),
+    "ppo": ("kl", "{:.1f}", "nats from its start"),
+    "mlm": ("selection_masked_accuracy", "{:.0%}", "of hidden words guessed"),
+    "classify": ("macro_f1", "{:.0%}", "macro F1"),
+    "tag": ("f1", "{:.0%}", "F1 of spans"),
+}
+
+
+def _headline(stage: str, metrics: dict[str, Any]) -> tuple[str, str]:
+    name, shape, caption = HEADLINES[stage]
+    value = metrics.get(name, metrics.get(f"test_{name}", metrics.get(f"selection_{name}")))
+    baseline = (metrics.get("baseline") or {}).get(name)
+    if isinstance(value, int | float) and isinstance(baseline, int | float):
+        caption += f"; baseline {_shaped(shape, baseline)}" + (" is better" if baseline > value else "")
+    return (_shaped(shape, value), caption) if isinstance(value, int | float) else ("", "")
+
+
+def _shaped(shape: str, value: float) -> str:
+    return shape.format(value).replace("%", " %")
+
+
+def _percent(share: float) -> str:
+    return _shaped("{:.0%}", share)
+
+
+def _prompts(project: Project) -> Station:
+    waiting = Prompt.objects.filter(NOT_READY, project=project)
+    newest = Prompt.objects.filter(project=project).order_by("-id").first()
+    if newest is None:
+        return Station("prompts", "none", "no prompts yet", stuck="Submit prompts, by page or by REST.")
+    count = _count(waiting)
+    state = DONE if count == "0" else WORKING
+    return Station("prompts", count, "waiting for responses", state, at=newest.created_at, last=newest.text[:80])
+
+
+def _responses(project: Project, missing: list[str]) -> Station:
+    rows = Response.objects.filter(project=project)
+    waiting = _count(rows.filter(TO_COME))
+    newest = rows.filter(state=Response.State.READY).order_by("-id").first()
+    stuck = "No worker writes responses." if waiting != "0" and celery_app.GENERATE in missing else ""
+    state = STUCK if stuck else WORKING if waiting != "0" else DONE if newest else IDLE
+    return Station(
+        "responses",
+        waiting if waiting != "0" else _count(rows),
+        "being written" if waiting != "0" else "written",
+        state,
+        stuck,
+        last=newest.text[:80] if newest else "",
+        at=newest.created_at if newest else None,
+    )
+
+
+def _tasks(project: Project) -> Station:
+    free = _count(Task.objects.with_free_slots().filter(project=project))
+    stuck = "Nothing to judge: new responses make new tasks." if free == "0" else ""
+    return Station("tasks", free, "open", STUCK if stuck else WORKING, stuck)
+
+
+def _annotations(project: Project) -> Station:
+    rows = Annotation.objects.filter(project=project)
+    newest = rows.order_by("-id").first()
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    count = _count_since(today, rows)
+    return Station("annotations", count, "today", WORKING if newest else IDLE, at=newest.created_at if newest else None)
+
+
+def _pairs(project: Project) -> Station:
+    last = Chain.objects.filter(project=project, state=Chain.State.SUCCEEDED).order_by("-id").first()
+    pairs = PreferencePair.objects.standing().filter(project=project)
+    rule = (
+        Schedule.objects.filter(project=project, enabled=True, after_pairs__isnull=False)
+        .order_by("after_pairs")
+        .first()
+    )
+    caption = f"new pairs of {rule.after_pairs:,} for the next turn" if rule else "new pairs since the last training"
+    count = _count_since(last.created_at, pairs) if last else _count(pairs)
+    return Station("pairs", count, caption, IDLE if count == "0" else DONE, row=rule)
+
+
+def _gate(project: Project) -> Station:
+    """The policy that waits for a decision, and how much speaks against it; no figure says that one is better."""
+    version = _undecided(project).first()
+    if version is not None:
+        against = len(gate.of(version).blocking)
+        caption = f"{against} finding{'s' * (against != 1)} against it" if against else "nothing speaks against it"
+        return Station("gate", str(version), caption, WORKING, at=version.created_at, row=version)
+    policies = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY).select_related("run__chain")
+    newest = policies.order_by("-id").first()
+    if newest is None:
+        return Station("gate", "none", "no policy to decide on yet")
+    if newest.run is not None and newest.run.chain.state == Chain.State.ACTIVE:
+        return Station("gate", str(newest), "its chain is at work", WORKING, at=newest.created_at, row=newest)
+    if newest.state == ModelVersion.State.CANDIDATE:
+        stuck = "Run the evaluation stage, which compares it with what serves."
+        return Station("gate", str(newest), "not evaluated", STUCK, stuck, at=newest.created_at, row=newest)
+    return Station("gate", str(newest), newest.state, DONE, at=newest.created_at, row=newest)
+
+
+def _serving(deployment: Deployment | None) -> Station:
+    if deployment is None:
+        return Station("serving", "none", "no model serves yet", stuck="Train a model and promote it.")
+    version = deployment.model_version
+    return Station(
+        "serving",
+        str(version),
+        "from elsewhere" if version.stage == GIVEN else f"made by {NAMES[version.stage]}",
+        DONE,
+        at=deployment.since,
+        row=version,
+    )
+
+
+def _count(rows: QuerySet[Any]) -> str:
+    """Rows, counted up to COUNT_TO."""
+    return _figure(rows.order_by()[: COUNT_TO + 1].count())
+
+
+def _count_since(time: datetime, rows: QuerySet[Any]) -> str:
+    """Rows that came since then, among the newest: no index holds the time, so that older ones are not read."""
+    newest = rows.order_by("-id")[: COUNT_TO + 1]
+    return _figure(newest.aggregate(n=Count("pk", filter=Q(created_at__gt=time)))["n"])
+
+
+def _figure(number: int) -> str:
+    return f"{COUNT_TO:,}+" if number > COUNT_TO else f"{number:,}"

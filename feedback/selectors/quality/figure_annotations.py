@@ -1,0 +1,120 @@
+"""The answers behind a figure of the quality page: of one annotator or two, a kind, a week, or one of its checks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from feedback.models import Annotation, Assignment, Kind, Person, Project
+from feedback.rules.quality.gold import is_right
+from feedback.selectors.collection import listings
+from feedback.selectors.quality import judgments, quality
+from feedback.selectors.quality.judgments import Answer
+
+NEWEST = 5_000  # standing answers that a check is looked for among
+
+
+def _longer(row: Answer) -> bool:
+    if row.first is None or row.shown is None:
+        return False
+    one, other = row.shown
+    return one.characters > other.characters if row.first else other.characters > one.characters
+
+
+# name → (what such answers are, whether an answer is one)
+CHECKS: dict[str, tuple[str, Callable[[Answer], bool]]] = {
+    "gold": ("to checks whose right answer is known", lambda row: bool(row.gold)),
+    "gold_right": ("to checks, and right", lambda row: bool(row.gold) and is_right(row.payload, row.gold or {})),
+    "gold_wrong": (
+        "to checks, and not right",
+        lambda row: bool(row.gold) and not is_right(row.payload, row.gold or {}),
+    ),
+    "first": ("that prefer the response shown first", lambda row: row.first is True),
+    "second": ("that prefer the response shown second", lambda row: row.first is False),
+    "longer": ("that prefer the longer response", _longer),
+    "too_fast": ("given faster than anybody can read them", lambda row: row.too_fast),
+    "tie": ("that see no difference", lambda row: row.payload.get("outcome") == "tie"),
+    "both_bad": ("that call both responses bad", lambda row: row.payload.get("outcome") == "both_bad"),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which answers; everything that is not asked for is left open."""
+
+    annotator: Person | None = None
+    other: Person | None = None  # who answered the same tasks
+    kind: str = ""
+    week: date | None = None  # its Monday
+    check: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], who: Callable[[str], Person | None]) -> "Asked":
+        """From an address. What cannot be understood is left open; `who` finds a person by public id."""
+        try:
+            week = date.fromisoformat(query.get("week", ""))
+        except ValueError:
+            week = None
+        return cls(
+            annotator=who(query["annotator"]) if query.get("annotator") else None,
+            other=who(query["other"]) if query.get("other") else None,
+            kind=query["kind"] if query.get("kind") in Kind.values else "",
+            week=week - timedelta(days=week.weekday()) if week else None,
+            check=query["check"] if query.get("check") in CHECKS else "",
+        )
+
+    def __bool__(self) -> bool:
+        return any((self.annotator, self.other, self.kind, self.week, self.check))
+
+    @property
+    def query(self) -> str:
+        people = {"annotator": self.annotator, "other": self.other}
+        asked = {name: str(one.public_id) for name, one in people.items() if one}
+        asked |= {name: value for name, value in (("kind", self.kind), ("check", self.check)) if value}
+        return urlencode(asked | ({"week": self.week.isoformat()} if self.week else {}))
+
+    @property
+    def words(self) -> str:
+        """As the end of a sentence that begins "Answers"."""
+        parts = [f"by {self.annotator}"] if self.annotator else []
+        parts += [f"to tasks that {self.other} answered too"] if self.other else []
+        parts += [f"to tasks of the kind {self.kind}"] if self.kind else []
+        parts += [f"given in the week of {self.week.day} {self.week:%B %Y}"] if self.week else []
+        return " ".join(parts + ([CHECKS[self.check][0]] if self.check else []))
+
+
+def annotations(project: Project, asked: Asked) -> tuple[QuerySet[Annotation], QuerySet[Annotation] | None]:
+    """Rows that an index holds, and those of them that are wanted if that is fewer (for `paging.page_of`)."""
+    base = listings.annotations_of(project, asked.annotator)
+    wanted = base
+    if asked.kind:
+        wanted = wanted.filter(kind=asked.kind)
+    if asked.week:
+        begin = timezone.make_aware(datetime.combine(asked.week, time.min))
+        wanted = wanted.filter(created_at__gte=begin, created_at__lt=begin + timedelta(days=7))
+    if asked.other:
+        wanted = wanted.filter(task__in=standing(project).filter(annotator=asked.other).values("task"))
+    if asked.check:
+        wanted = wanted.filter(pk__in=_passing(project, asked))
+    return base, None if wanted is base else wanted
+
+
+def standing(project: Project) -> QuerySet[Assignment]:
+    return Assignment.objects.filter(state=Assignment.State.SUBMITTED, project=project, current__isnull=False)
+
+
+def _passing(project: Project, asked: Asked) -> list[int]:
+    """Of the newest standing answers those that the check means."""
+    rows = standing(project)
+    if asked.annotator:
+        rows = rows.filter(annotator=asked.annotator)
+    if asked.kind:
+        rows = rows.filter(current__kind=asked.kind)
+    newest = rows.order_by("-current_id").values_list("current_id", *quality.COLUMNS)[:NEWEST]
+    found = [(key, rest) for key, *rest in newest]
+    texts = judgments.Texts.of((rest for _, rest in found), quality.COLUMNS)
+    is_one = CHECKS[asked.check][1]
+    return [key for key, rest in found if is_one(Answer.of(rest, texts, project.names))]

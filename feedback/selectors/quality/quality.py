@@ -1,0 +1,324 @@
+"""How good the judgements are: agreement of a project, each annotator's habits, and what stands out in them."""
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from statistics import median
+
+from django.utils import timezone
+
+from feedback.models import Assignment, Event, Person, Project
+from feedback.rules.quality import findings as rules
+from feedback.rules.quality.agreement import Agreement
+from feedback.rules.quality.bias import Leanings
+from feedback.rules.quality.findings import Counted
+from feedback.rules.quality.reliability import Reliability
+from feedback.selectors.quality import judgments
+from feedback.selectors.quality.judgments import Answer, KindAgreement, PairAgreement
+
+NEWEST = 20_000  # answers looked at: the figures stay quick in a large project, and say so
+LARGE = 2_000  # from here on, what was computed is shown for a while before it is computed anew
+FRESH_SECONDS = 60.0
+COLUMNS = (  # what `Answer.of` reads
+    *("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order"),
+    *("current__seconds", "current__created_at", "task__gold", "task__training_round", "current__timed"),
+    "task__prompt_id",
+)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """One annotator in a project. Shares come with their 95 % interval; None where nothing was observed."""
+
+    person: Person
+    answers: int
+    median_seconds: float
+    first_share: float | None  # how often the response shown first was preferred; 0.5 without a bias
+    first_interval: tuple[float, float]
+    agreement: float | None  # with others on the same tasks
+    agreement_interval: tuple[float, float]
+    ties: int
+    both_bad: int
+    gold_right: int
+    gold_asked: int
+    too_fast: Counted = field(default_factory=lambda: Counted(0, 0))
+    reliability: Reliability | None = None
+    leanings: Leanings | None = None
+
+    @property
+    def key(self) -> str:
+        return str(self.person.public_id)
+
+    @property
+    def gold(self) -> Counted:
+        return Counted(self.gold_right, self.gold_asked)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that chance does not explain, in a sentence."""
+
+    person: Person
+    check: str
+    sentence: str
+    share: float
+    interval: tuple[float, float]
+    n: int
+    usual: float
+
+
+@dataclass(frozen=True)
+class TooFew:
+    """Who has not enough annotations for a check: `n` of `needed`."""
+
+    person: Person
+    n: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a check could look at: how many annotators have enough annotations for it, and who has too few."""
+
+    check: str
+    name: str
+    enough: int
+    too_few: list[TooFew]
+
+    @property
+    def most(self) -> TooFew | None:
+        """Who comes nearest among those with too few."""
+        return max(self.too_few, key=lambda one: one.n, default=None)
+
+
+CHECK_NAMES = {
+    "agreement": "Agreement",
+    "side": "Side",
+    "length": "Length",
+    "speed": "Speed against agreement",
+    "too_fast": "Pace",
+    "gold": "Gold tasks",
+}
+
+
+@dataclass(frozen=True)
+class Week:
+    start: date
+    answers: int
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class Quality:
+    agreement: Agreement
+    kinds: list[KindAgreement]
+    weeks: list[Week]
+    pairs: list[PairAgreement]
+    annotators: list[Habits]
+    findings: list[Finding]
+    looks: list[Look]
+    looked_at: int
+    truncated: bool
+    at: datetime
+
+    @property
+    def tested(self) -> list[Look]:
+        """Checks that have enough annotations of at least one annotator."""
+        return [look for look in self.looks if look.enough]
+
+    @property
+    def nearest(self) -> TooFew | None:
+        """Where every check has too few annotations: how far the furthest of them is."""
+        short = [look.most for look in self.looks if look.most is not None]
+        return max(short, key=lambda one: one.n, default=None)
+
+
+# --- computed once for many looks -----------------------------------------------------------------
+
+_kept: dict[uuid.UUID, tuple[tuple[int, int], float, Quality]] = {}
+_computing: dict[uuid.UUID, threading.Lock] = defaultdict(threading.Lock)
+
+
+def quality(project: Project) -> Quality:
+    """The figures over the newest answers, computed unless what is kept is still good."""
+    kept, good = at_hand(project)
+    if kept is not None and good:
+        return kept
+    with _computing[project.public_id]:
+        kept, good = at_hand(project)
+        if kept is None or not good:
+            stamp, kept = _stamp(project), _compute(project)
+            _kept[project.public_id] = (stamp, time.monotonic(), kept)
+    return kept
+
+
+def at_hand(project: Project) -> tuple[Quality | None, bool]:
+    """What this process has computed before, and whether it is still good.
+
+    It is until an answer or event comes; in a large project, where the figures take a second, for a minute at least.
+    A job would need a worker to show what needs none; so a page shows what is at hand and asks for the rest afterwards.
+    """
+    kept = _kept.get(project.public_id)
+    if kept is None:
+        return None, False
+    stamp, moment, found = kept
+    still_fresh = found.looked_at >= LARGE and time.monotonic() - moment < FRESH_SECONDS
+    return found, still_fresh or stamp == _stamp(project)
+
+
+def is_large(project: Project) -> bool:
+    """Whether the figures take longer than a page may."""
+    return project.annotations.all()[:LARGE].count() >= LARGE
+
+
+def _stamp(project: Project) -> tuple[int, int]:
+    """Changes with every answer, and with every event of the project: a review, a check made or taken back."""
+    newest = project.annotations.order_by("-pk").values_list("pk", flat=True).first() or 0
+    event = Event.objects.filter(project=project).order_by("-pk").values_list("pk", flat=True).first() or 0
+    return newest, event
+
+
+# --- computed --------------------------------------------------------------------------------------
+
+
+def _compute(project: Project) -> Quality:
+    answers = _answers(project)
+    people = Person.objects.in_bulk({answer.annotator for answer in answers})
+    seen = judgments.seen(answers)
+    habits = sorted(
+        (_habits(people[key], rows, seen[key]) for key, rows in judgments.by_annotator(answers).items()),
+        key=lambda one: (-one.answers, one.person.pk),
+    )
+    agreeing = judgments.agreement_with_others(answers)
+    habits = [
+        replace(one, agreement=counted.share, agreement_interval=counted.interval())
+        for one in habits
+        for counted in [agreeing[one.person.pk]]
+    ]
+    names = {one.person.pk: str(one.person) for one in habits}
+    return Quality(
+        agreement=judgments.comparison_agreement(answers),
+        kinds=judgments.by_kind(answers),
+        weeks=_weeks(answers),
+        pairs=judgments.by_pair(answers, people),
+        annotators=habits,
+        findings=[
+            Finding(
+                person=people[one.annotator],
+                check=one.check,
+                sentence=in_a_sentence(one, names[one.annotator]),
+                share=one.share,
+                interval=(one.low, one.high),
+                n=one.n,
+                usual=one.usual,
+            )
+            for one in rules.findings(seen)
+        ],
+        looks=_looks(seen, people),
+        looked_at=len(answers),
+        truncated=len(answers) >= NEWEST,
+        at=timezone.now(),
+    )
+
+
+def _answers(project: Project) -> list[Answer]:
+    """The newest standing answers, oldest first, with what is needed of their responses."""
+    standing = Assignment.objects.filter(
+        state=Assignment.State.SUBMITTED, project=project, current__isnull=False
+    ).order_by("-current_id")
+    rows = list(standing.values_list(*COLUMNS)[:NEWEST])
+    texts = judgments.Texts.of(rows, COLUMNS)
+    return [Answer.of(row, texts, project.names) for row in reversed(rows)]
+
+
+def _habits(person: Person, rows: list[Answer], seen: rules.Seen) -> Habits:
+    sided = [row.first for row in rows if row.first is not None]
+    outcomes = [row.payload.get("outcome") for row in rows]
+    first = Counted(sum(sided), len(sided))
+    return Habits(
+        person=person,
+        answers=len(rows),
+        median_seconds=median(row.seconds for row in rows),
+        first_share=first.share,
+        first_interval=first.interval(),
+        agreement=None,
+        agreement_interval=(0.0, 1.0),
+        ties=outcomes.count("tie"),
+        both_bad=outcomes.count("both_bad"),
+        gold_right=seen.gold.hits,
+        gold_asked=seen.gold.n,
+        too_fast=seen.too_fast,
+        reliability=seen.reliability,
+        leanings=seen.leanings,
+    )
+
+
+def _looks(seen: Mapping[int, rules.Seen], people: Mapping[int, Person]) -> list[Look]:
+    by_check: dict[str, list[rules.Look]] = defaultdict(list)
+    for look in rules.looks(seen):
+        by_check[look.check].append(look)
+    return [
+        Look(
+            check=check,
+            name=CHECK_NAMES[check],
+            enough=sum(one.enough for one in found),
+            too_few=[TooFew(people[one.annotator], one.n, one.needed) for one in found if not one.enough],
+        )
+        for check, found in by_check.items()
+    ]
+
+
+def _weeks(answers: list[Answer]) -> list[Week]:
+    """A task belongs to the week, from Monday, of its last answer."""
+    last: dict[int, date] = {}
+    here = timezone.get_current_timezone()
+    for answer in answers:  # oldest first
+        day = answer.at.astimezone(here).date()
+        last[answer.task] = day - timedelta(days=day.weekday())
+    weeks: dict[date, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        weeks[last[answer.task]].append(answer)
+    return [Week(start, len(rows), judgments.comparison_agreement(rows)) for start, rows in sorted(weeks.items())]
+
+
+def in_a_sentence(found: rules.Finding, name: str) -> str:
+    """A finding as a person would tell it."""
+    share, low, high = (f"{100 * value:.0f}" for value in (found.share, found.low, found.high))
+    figures = f"{share} % [{low}, {high}] of {found.n}"
+    usual = f"{100 * found.usual:.0f} %"
+    match found.check:
+        case "inverted":
+            return (
+                f"{name} agrees with the consensus of the others in {figures} answers, less than a coin would; "
+                f"{usual} is usual. Perhaps the question is read the other way round."
+            )
+        case "agreement":
+            return f"{name} agrees with the consensus of the others in {figures} answers; {usual} is usual here."
+        case "side":
+            side = "first" if found.share > found.usual else "second"
+            lean = found.share if side == "first" else 1 - found.share
+            ends = (found.low, found.high) if side == "first" else (1 - found.high, 1 - found.low)
+            return (
+                f"{name} picks the response shown {side} in {100 * lean:.0f} % "
+                f"[{100 * ends[0]:.0f}, {100 * ends[1]:.0f}] of {found.n} answers when the two are equally good, "
+                f"more than chance explains."
+            )
+        case "length":
+            way = "longer" if found.share > found.usual else "shorter"
+            return (
+                f"{name} is drawn to {way} responses: of two equally good ones the clearly longer is picked in "
+                f"{figures} answers; {usual} is usual here."
+            )
+        case "speed":
+            return (
+                f"{name} agrees less when answering fast: the odds rise with time taken beyond what chance explains, "
+                f"over {found.n} answers."
+            )
+        case "too_fast":
+            return f"{name} answered {figures} annotations faster than anybody can read them."
+        case _:
+            return f"{name} was right on {figures} gold tasks; a careful annotator here is on {usual} or more."

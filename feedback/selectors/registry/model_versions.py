@@ -1,0 +1,273 @@
+"""The registry as pages show it: the family tree, a version's report card, what served when, evaluations."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import QuerySet
+
+from feedback.models import Deployment, Evaluation, Job, ModelVersion, Project, Response
+from feedback.rules.training import run_figures
+from feedback.selectors.training.runs import as_text
+
+TREE = 200  # versions drawn: a project that trains every few minutes has thousands
+SAMPLES = 12
+MATRIX = 16  # classes; more do not fit a page
+BASELINE = "baseline"
+BY_CLASS = ("per_class", "confusion")
+DRAWN = {"reliability", "lengths", "by_annotator", "held_out_texts"}  # what the page of the evaluation draws
+DRAWN |= {"added", "checked"}  # and that of a model from elsewhere
+DRAWN |= {"kl_to"}  # which model KL is measured from: the label of KL says it, and the gate reads it
+
+
+@dataclass
+class Branch:
+    """A version with those that were trained from it, oldest first."""
+
+    version: ModelVersion
+    serving: bool
+    children: list["Branch"] = field(default_factory=list)
+
+
+def versions_of(project: Project, kind: str = "") -> QuerySet[ModelVersion]:
+    rows = ModelVersion.objects.filter(project=project).select_related(
+        "project", "parent", "run__snapshot", "run__reward_model", "run__job"
+    )
+    return rows.filter(kind=kind) if kind in ModelVersion.Kind.values else rows
+
+
+def family(project: Project, serving: ModelVersion | None) -> tuple[list[Branch], bool]:
+    """Roots of the newest `TREE` versions (reward models and policies), and whether older ones were left out.
+
+    A version whose parent is not drawn is a root itself.
+    """
+    rows = versions_of(project).exclude(kind=ModelVersion.Kind.TOKENIZER).order_by("-pk")
+    newest = list(rows[: TREE + 1])
+    drawn = sorted(newest[:TREE], key=lambda version: version.pk)
+    branches = {version.pk: Branch(version, serving is not None and version.pk == serving.pk) for version in drawn}
+    roots: list[Branch] = []
+    for version in drawn:
+        parent = branches.get(version.parent_id) if version.parent_id else None
+        (parent.children if parent else roots).append(branches[version.pk])
+    return roots, len(newest) > TREE
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure of a report card, with its interval where there is one."""
+
+    label: str
+    value: Any
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    share: bool = False
+    meaning: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        return isinstance(self.value, int | float) and not isinstance(self.value, bool)
+
+
+def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
+    """Metrics in groups: those at the top, and each nested group under its own name.
+
+    `x_low` and `x_high`, or {"value"|"rate"|"mean", "low", "high"}, become the interval of `x`.
+    """
+    groups: dict[str, list[Measured]] = defaultdict(list)
+    for name, value in metrics.items():
+        if name == BASELINE or name.endswith(BY_CLASS) or name in DRAWN:
+            continue  # drawn beside each other: see `beside_baseline` and `by_class`
+        if isinstance(value, dict):
+            title = name.replace("_", " ").capitalize()
+            middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
+            if "low" in value and middle is not None:
+                groups[""].append(_measured(run_figures.figure(name), middle, value.get("low"), value.get("high")))
+            else:
+                groups[title].extend(_group(value))
+        elif not name.endswith(("_low", "_high")) and value is not None:
+            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+            groups[""].append(_measured(run_figures.figure(name), value, low, high))
+    return [(title, groups[title]) for title in sorted(groups, key=bool) if groups[title]]
+
+
+def asked_for(project: Project, most: int = 5) -> list[Job]:
+    """Models from elsewhere that are on their way, or could not be taken, newest first."""
+    rows = Job.objects.filter(project=project, kind=Job.Kind.ADOPT).exclude(status=Job.Status.SUCCEEDED)
+    return list(rows.order_by("-id")[:most])
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A classifier or tagger beside the plain method that was trained on the same rows.
+
+    Attributes:
+        figure: what both are judged by, and on which split. ours, theirs: in [0, 1]; theirs None where there is none.
+        name: of the plain method. rows: [(label, ours, theirs)] of the other figures that both have.
+    """
+
+    figure: str
+    split: str
+    ours: float
+    theirs: float | None
+    name: str
+    rows: list[tuple[str, float, float]]
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the plain method is better."""
+        return self.theirs is not None and self.theirs > self.ours
+
+
+def beside_baseline(version: ModelVersion) -> Beside | None:
+    """The figures of a classifier or tagger with the baseline's, on test if there is one, else on selection."""
+    wanted = {ModelVersion.Kind.CLASSIFIER: "macro_f1", ModelVersion.Kind.TAGGER: "f1"}.get(version.kind)  # type: ignore[call-overload]
+    metrics, baseline = version.metrics, version.metrics.get(BASELINE) or {}
+    split = next((one for one in ("test", "selection") if f"{one}_{wanted}" in metrics), None)
+    if wanted is None or split is None:
+        return None
+    others = ("accuracy", "micro_f1", "precision", "recall", "exact_texts")
+    rows = [
+        (run_figures.figure(f"{split}_{name}", version.stage).label, metrics[f"{split}_{name}"], baseline[name])
+        for name in others
+        if f"{split}_{name}" in metrics and name in baseline
+    ]
+    label = {"macro_f1": "macro F1", "f1": "F1 of spans"}[wanted]
+    return Beside(label, split, metrics[f"{split}_{wanted}"], baseline.get(wanted), baseline.get("name", ""), rows)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Texts of one class that were given another or the same; `shade` from 0 to 4 is their share of the row."""
+
+    given: str
+    texts: int
+    shade: int
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """What a classifier or tagger does with each class.
+
+    Attributes:
+        rows: (class, precision, recall, f1, support, the baseline's f1 or None), most texts first.
+        matrix: (expected class, cells) where each text has one label and the classes fit a page.
+        confused: (expected, given, texts) of the commonest mistakes.
+    """
+
+    split: str
+    rows: list[tuple[str, float, float, float, int, float | None]]
+    matrix: list[tuple[str, list[Cell]]]
+    confused: list[tuple[str, str, int]]
+
+
+def by_class(version: ModelVersion) -> ByClass | None:
+    metrics = version.metrics
+    split = next((one for one in ("test", "selection") if f"{one}_per_class" in metrics), None)
+    if split is None:
+        return None
+    figures_of = metrics[f"{split}_per_class"]
+    names = sorted(figures_of, key=lambda name: (-figures_of[name]["support"], name))
+    theirs = (metrics.get(BASELINE) or {}).get("per_class") or {}
+    confusion = metrics.get(f"{split}_confusion") or {}
+    mistakes = [(one, ours, n) for one, given in confusion.items() for ours, n in given.items() if one != ours]
+    return ByClass(
+        split=split,
+        rows=[
+            (name, one["precision"], one["recall"], one["f1"], one["support"], (theirs.get(name) or {}).get("f1"))
+            for name in names
+            for one in [figures_of[name]]
+        ],
+        matrix=[(name, _cells(confusion.get(name, {}), names)) for name in names]
+        if confusion and len(names) <= MATRIX
+        else [],
+        confused=sorted(mistakes, key=lambda one: (-one[2], one))[:10],
+    )
+
+
+def _cells(given: dict[str, int], names: Sequence[str]) -> list[Cell]:
+    total = sum(given.values())
+    return [Cell(name, given.get(name, 0), min(4, given.get(name, 0) * 5 // total) if total else 0) for name in names]
+
+
+def _group(metrics: dict[str, Any]) -> list[Measured]:
+    found = []
+    for name, value in metrics.items():
+        if name.endswith(("_low", "_high")) or value is None or name in DRAWN:
+            continue
+        if isinstance(value, dict):
+            told = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
+            found.append(_measured(run_figures.evaluated(name, metrics), told))
+        else:
+            low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+            found.append(_measured(run_figures.evaluated(name, metrics), value, low, high))
+    return found
+
+
+def _measured(about: run_figures.Figure, value: Any, low: Any = None, high: Any = None) -> Measured:
+    return Measured(about.label, value, about.unit, low, high, about.share, about.meaning)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def evaluations_of(version: ModelVersion) -> list[Evaluation]:
+    rows = version.evaluations.select_related("incumbent", "run", "snapshot")
+    return list(rows.order_by("-pk")[:20])
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One prompt with the texts of candidate and incumbent, for people to look at."""
+
+    prompt: str
+    candidate: list[str]
+    incumbent: list[str]
+
+
+def side_by_side(evaluation: Evaluation) -> list[SideBySide]:
+    """Samples by prompt. Takes {"prompt", "model", "text"} rows, or {"prompt", "candidate", "incumbent"}."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for sample in evaluation.samples:
+        if not isinstance(sample, dict):
+            continue
+        texts = found.setdefault(as_text(sample.get("prompt", "")), {"candidate": [], "incumbent": []})
+        if sample.get("model") in texts:
+            texts[sample["model"]].append(str(sample.get("text", "")))
+        for name in ("candidate", "incumbent"):
+            value = sample.get(name)
+            if value is not None:
+                texts[name] += [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return [SideBySide(prompt, t["candidate"][:2], t["incumbent"][:2]) for prompt, t in list(found.items())[:SAMPLES]]
+
+
+def deployments_of(project: Project, most: int = 20) -> list[Deployment]:
+    rows = Deployment.objects.filter(project=project).select_related("model_version", "deployed_by")
+    return list(rows.order_by("-pk")[:most])
+
+
+def rolls_back_to(history: Sequence[Deployment]) -> ModelVersion | None:
+    """What a roll back would serve: the last version that served, was not rolled back from, and is still fit."""
+    unfit = (ModelVersion.State.REJECTED, ModelVersion.State.REVOKED)
+    present = history[0].model_version_id if history else None
+    spent = {deployment.model_version_id for deployment in history if deployment.rolled_back}
+    for deployment in history:
+        version = deployment.model_version
+        if version.pk == present or version.pk in spent or version.tainted_at or version.state in unfit:
+            continue
+        return version
+    return None
+
+
+def policies(project: Project, most: int = 50) -> list[ModelVersion]:
+    """Policies that can answer a prompt, newest first."""
+    rows = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY)
+    return list(rows.exclude(state=ModelVersion.State.REVOKED).order_by("-number")[:most])
+
+
+def written_by(version: ModelVersion, most: int = 5) -> list[Response]:
+    """The newest responses it wrote, in whatever project page asks."""
+    rows = Response.objects.filter(project=version.project_id, model_version=version, state=Response.State.READY)
+    return list(rows.select_related("prompt").order_by("-pk")[:most])

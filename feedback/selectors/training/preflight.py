@@ -1,0 +1,86 @@
+"""A preflight as its page shows it: each stage with its findings, what is learnt of its first rows, and its cost."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.models import Job
+from feedback.selectors.platform.health import span
+from feedback.selectors.training.stages import STAGES
+
+TITLES = {card.stage.value: card.title for card in STAGES}
+PARTS = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimiser": "optimiser",
+    "activations": "activations",
+    "states": "states that the critic holds",
+    "passes": "measuring",
+    "libraries": "libraries",
+}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One stage.
+
+    Attributes:
+        blocks, warns: findings, those that block first. rows: (split, kind, count).
+        memory: (what, bytes), largest last. share: of what is free, at most 1; None where it is not known.
+        takes: how long it is going to be, in words.
+    """
+
+    stage: str
+    title: str
+    blocks: list[dict[str, Any]]
+    warns: list[dict[str, Any]]
+    hash: str = ""
+    rows: list[tuple[str, str, int]] = field(default_factory=list)
+    learned: dict[str, Any] = field(default_factory=dict)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    balance: list[tuple[str, int]] = field(default_factory=list)
+    memory: list[tuple[str, int]] = field(default_factory=list)
+    total: int = 0
+    free: int = 0
+    where: str = ""
+    takes: str = ""
+    steps: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float | None:
+        return min(1.0, self.total / self.free) if self.free else None
+
+
+def stages(job: Job) -> list[Looked]:
+    """What a preflight found out, by stage; nothing until it has ended."""
+    return [_looked(told) for told in job.result.get("stages", [])]
+
+
+def _looked(told: dict[str, Any]) -> Looked:
+    by = {severity: [one for one in told["findings"] if one["severity"] == severity] for severity in ("block", "warn")}
+    memory, seconds = told["memory"], told["seconds"]
+    rows = [
+        (split, kind, count)
+        for split, kinds in told["snapshot"].get("rows", {}).items()
+        for kind, count in kinds.items()
+    ]
+    return Looked(
+        stage=told["stage"],
+        title=TITLES.get(told["stage"], told["stage"]),
+        blocks=by["block"],
+        warns=by["warn"],
+        hash=told["snapshot"].get("hash", ""),
+        rows=rows,
+        learned=told["learned"],
+        examples=told["examples"],
+        balance=list(told["balance"].items()),
+        memory=sorted(
+            ((name, memory[part]) for part, name in PARTS.items() if memory.get(part)), key=lambda one: one[1]
+        ),
+        total=memory.get("total", 0),
+        free=memory.get("free", 0),
+        where=memory.get("where", ""),
+        takes=f"{span(seconds['low'])} to {span(seconds['high'])}" if seconds else "",
+        steps=int(seconds.get("steps", 0)),
+        notes=told["notes"],
+    )

@@ -1,0 +1,123 @@
+"""What the queue asks of the database for every task that it gives, compiled once (`feedback.db.compiled_queries`)."""
+
+from typing import Any
+
+from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery, When
+
+from feedback.db.compiled_queries import Given, Select, Update
+from feedback.models import Assignment, Membership, Person, Project, QueueCursor, Response, Task
+from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in
+
+LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
+NOBODY = 0  # a key that no person has
+LAST = (1 << 63) - 1  # behind every queue key
+
+State = Assignment.State
+
+
+def unseen(tasks: QuerySet[Task], project: Any, annotator: Any, blind: Any) -> QuerySet[Task]:
+    """Those of a project that this annotator may still be given.
+
+    Args:
+        blind: the annotator once more, if they may read no authors but those of their own prompts; else `NOBODY`.
+    """
+    mine = Assignment.objects.filter(
+        task=OuterRef("pk"), annotator=annotator, state__in=[State.HELD, State.SUBMITTED, State.SKIPPED]
+    )
+    # A turn of a conversation is nobody's but its person's, who goes on with it in the conversation.
+    tasks = tasks.filter(project=project, prompt__conversation=None).exclude(Exists(mine))
+    # Nobody judges what they asked models for or wrote themselves; annotators nothing whose authors they may read.
+    tasks = tasks.exclude(prompt__created_by=annotator, prompt__responses_wanted__gt=0)
+    return tasks.exclude(authors_readable(blind, "prompt__")).exclude(has_a_hand_in(annotator))
+
+
+def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tuple[int, int]]:
+    """Keys and places of the first of them in a stretch of the queue."""
+    found = tasks.filter(queue_key__gt=after, queue_key__lte=upto).order_by("queue_key")
+    return found.values_list("pk", "queue_key")[:LOOK_AHEAD]
+
+
+def who(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
+    """The annotator's seat (None of a house admin without one), as far as the queue reads it, and cursors by kind."""
+    rows = WHO.all(project=project.pk, annotator=annotator.pk)
+    seats = [row[: len(SEAT)] for row in rows if row[0] is not None]
+    cursors = [QueueCursor(**dict(zip(CURSOR, row[len(SEAT) :], strict=True))) for row in rows if row[len(SEAT)]]
+    member = Membership(**dict(zip(SEAT, seats[0], strict=True))) if seats else None
+    return member, {cursor.kind: cursor for cursor in cursors}
+
+
+def _find(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
+    tasks = unseen(tasks, Given("project"), Given("annotator"), Given("blind"))
+    return stretch(tasks, Given("after"), Given("upto"))
+
+
+FIND = Select(lambda: _find(Task.objects.with_free_slots()))
+FIND_OF_KIND = Select(lambda: _find(Task.objects.with_free_slots().filter(kind=Given("kind"))))
+FIND_TRAINING = Select(lambda: _find(Task.objects.of_training_round()))
+
+
+def _first_free(skip_locked: bool) -> Any:
+    keys: Any = [Given(f"key{place}") for place in range(LOOK_AHEAD)]
+    tasks = Task.objects.filter(pk__in=keys, state=Task.State.OPEN, free_slots__gt=0)
+    return tasks.order_by("queue_key").select_for_update(skip_locked=skip_locked).values("pk")[:1]
+
+
+def _take(skip_locked: bool) -> Update:
+    """Takes a slot of the first that has one. Tasks without K have room for everybody."""
+    left = Case(When(annotations_wanted=None, then=F("free_slots")), default=F("free_slots") - 1)
+    return Update(lambda: Task.objects.filter(pk=Subquery(_first_free(skip_locked))), free_slots=left)
+
+
+TAKE = _take(skip_locked=True)  # what others are claiming this moment is passed over
+TAKE_WAITING = _take(skip_locked=False)
+TASK = Select(
+    lambda: (
+        Task.objects.select_related("prompt")
+        .filter(pk=Given("task"))
+        .annotate(
+            mine=Subquery(Assignment.objects.filter(task=OuterRef("pk"), annotator=Given("annotator")).values("pk"))
+        )
+    )
+)
+TEXTS = Select(
+    lambda: Response.objects.filter(placed__task=Given("task")).order_by("placed__position").values_list("pk", "text")
+)
+SEAT = ("role", "qualified", "daily_limit", "training")  # what the queue reads of a membership
+CURSOR = ("pk", "kind", "queue_key", "epoch", "check_last", "given")
+WHO = Select(  # one row for each cursor, or one without
+    lambda: (
+        Project.objects.order_by()
+        .annotate(
+            seat=FilteredRelation("memberships", condition=Q(memberships__person=Given("annotator"))),
+            cursor=FilteredRelation("queuecursor", condition=Q(queuecursor__annotator=Given("annotator"))),
+        )
+        .filter(pk=Given("project"))
+        .values_list(*(f"seat__{name}" for name in SEAT), *(f"cursor__{name}" for name in CURSOR))
+    )
+)
+HELD = Select(
+    lambda: (
+        Assignment.objects.select_related("task")
+        .filter(
+            project=Given("project"),
+            annotator=Given("annotator"),
+            state=State.HELD,
+            held_until__gt=Given("now"),
+            task__prompt__conversation=None,
+        )
+        .order_by("ahead", "pk")
+    )
+)
+SHOW = Update(
+    lambda: Assignment.objects.filter(pk=Given("assignment"), state=State.HELD),
+    ahead=False,
+    held_until=Given("until"),
+    shown_at=Given("shown"),
+)
+MOVE = Update(
+    lambda: QueueCursor.objects.filter(pk=Given("cursor"), given=Given("before")),
+    given=Given("given"),
+    check_last=Given("check"),
+    queue_key=Given("place"),
+    epoch=Given("epoch"),
+)

@@ -1,0 +1,77 @@
+"""Another name for a label or a dimension. What was said under the old name is read under the new one."""
+
+from typing import Any
+
+from django.db import transaction
+
+from feedback.errors import Conflict, Invalid, NotFound
+from feedback.models import Person, Project
+from feedback.rules.collection import dimensions, label_renames, label_schemes
+from feedback.rules.platform.known_names import unknown_name
+from feedback.services.platform import events
+
+
+def rename_label(*, by: Person, project: Project, scheme: str, old: str, new: str) -> Project:
+    """
+    Raises:
+        NotFound: the project has no such scheme or label.
+        Invalid: the new name cannot be one.
+        Conflict: another label has or had the new name; two labels are never merged, since nothing could part them.
+    """
+    with transaction.atomic():
+        locked = Project.objects.select_for_update().get(pk=project.pk)
+        if scheme not in locked.label_scheme:
+            raise NotFound(unknown_name(scheme, locked.label_scheme, "label scheme"), field="scheme")
+        changed: dict[str, Any] = dict(locked.label_scheme[scheme])
+        names = [label["name"] for label in changed["labels"]]
+        if not label_schemes.NAME.fullmatch(new):
+            raise Invalid("A name has small letters, digits, - and _, at most 40.", field="to")
+        aliases = locked.renames.get("labels", {})
+        aliases = aliases | {scheme: _renamed(names, aliases.get(scheme, {}), old, new, "label")}
+        changed["labels"] = [label | {"name": new} if label["name"] == old else label for label in changed["labels"]]
+        locked.label_scheme = locked.label_scheme | {scheme: changed}
+        locked.renames = locked.renames | {"labels": aliases}
+        locked.screening = _of_marker(locked.screening, scheme, old, new)
+        locked.save(update_fields=["label_scheme", "renames", "screening"])
+        events.record("label.renamed", locked, actor=by, project=locked, scheme=scheme, old=old, new=new)
+    project.refresh_from_db()
+    return project
+
+
+def rename_dimension(*, by: Person, project: Project, old: str, new: str) -> Project:
+    """
+    Raises:
+        NotFound, Invalid, Conflict: as for labels.
+    """
+    with transaction.atomic():
+        locked = Project.objects.select_for_update().get(pk=project.pk)
+        if wrong := dimensions.fault(new):
+            raise Invalid(wrong, field="to")
+        if twin := next((name for name in locked.dimensions if name != old and dimensions.alike(name, new)), None):
+            raise Conflict(f"There is a dimension {twin!r} already, and two are never merged.", field="to")
+        aliases = _renamed(locked.dimensions, locked.renames.get("dimensions", {}), old, new, "dimension")
+        locked.dimensions = [new if name == old else name for name in locked.dimensions]
+        locked.renames = locked.renames | {"dimensions": aliases}
+        locked.save(update_fields=["dimensions", "renames"])
+        events.record("dimension.renamed", locked, actor=by, project=locked, old=old, new=new)
+    project.refresh_from_db()
+    return project
+
+
+def _renamed(names: list[str], aliases: label_renames.Aliases, old: str, new: str, what: str) -> dict[str, str]:
+    if old not in names:
+        raise NotFound(unknown_name(old, names, what), field=what)
+    if new in names:
+        raise Conflict(f"There is a {what} {new!r} already, and two are never merged. Choose another name.", field="to")
+    if aliases.get(new, old) != old:
+        raise Conflict(f"{aliases[new]!r} was called {new!r} before. Choose another name.", field="to")
+    return label_renames.renamed(aliases, old, new)
+
+
+def _of_marker(screening: dict[str, Any], scheme: str, old: str, new: str) -> dict[str, Any]:
+    """The labels that the marker takes for personal data are named in the project's settings."""
+    marker = screening.get("marker") or {}
+    if marker.get("scheme") != scheme or old not in marker.get("personal", []):
+        return screening
+    personal = [new if label == old else label for label in marker["personal"]]
+    return screening | {"marker": marker | {"personal": personal}}

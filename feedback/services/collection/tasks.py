@@ -1,0 +1,253 @@
+"""Tasks: made from prompts and responses, changed, taken out of the queue and put back."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransition
+from feedback.models import Assignment, Kind, Person, Project, Prompt, Response, Task, TaskResponse
+from feedback.rules.collection.messages import last_turn_fault
+from feedback.rules.collection.pairing import PRIORITIES, queue_key
+from feedback.rules.data import texts
+from feedback.rules.data.content_hash import body_hash
+from feedback.selectors.screening import guard_models
+from feedback.services.collection import task_slots
+from feedback.services.platform import events
+from feedback.services.platform.closed_projects import refuse_when_closed
+from feedback.services.quality import concerns
+from feedback.services.quality import gold as gold_service
+from feedback.services.screening import arrivals
+
+# How many responses a task of each kind shows. None at all: it is about the prompt.
+RESPONSES_OF: dict[str, tuple[int, int]] = {
+    Kind.COMPARISON: (2, 2),
+    Kind.CONVERSATION: (2, 2),
+    Kind.RANKING: (2, 9),
+    Kind.RATING: (1, 1),
+    Kind.DEMONSTRATION: (0, 1),
+    Kind.CLASSIFICATION: (0, 1),
+    Kind.SPANS: (0, 1),
+}
+PROJECT_DEFAULT = object()
+
+
+def create_task(
+    *,
+    project: Project,
+    by: Person | None,
+    kind: str,
+    prompt: Prompt,
+    responses: list[Response],
+    annotations_wanted: Any = PROJECT_DEFAULT,
+    priority: int = 0,
+    gold: dict[str, Any] | None = None,
+    explanation: str = "",
+    training_round: bool = False,
+    ask: dict[str, Any] | None = None,
+    arm: str = "given",
+    propensity: float = 1.0,
+    external_id: str | None = None,
+    follows: bool = False,
+) -> tuple[Task, bool]:
+    """A task from given prompt and responses.
+
+    Args:
+        annotations_wanted: K; by default the project's. None (everybody may answer once) for gold tasks.
+        ask: more about the question: {"scheme": name} for classification and spans.
+        gold: the right answer, when the task is a check: an answer in letters, a for the first of `responses`, perhaps
+            with a tolerance.
+        explanation: why that is right.
+        training_round: whether new annotators begin with it, and are told.
+        follows: from responses that were asked for while the project was open. It may have been closed since: what was
+            written is not lost, and the task is given out once the project is open again.
+
+    Returns:
+        The task, and whether it is new (False: the same external_id and body came before).
+
+    Raises:
+        Invalid: the responses do not fit the kind or the prompt.
+        ExternalIdConflict: the external_id exists with another body.
+    """
+    if not follows:
+        refuse_when_closed(project, "tasks")
+    _check_prompt(prompt)
+    _check_responses(kind, prompt, responses)
+    _check_scheme(project, kind, ask or {})
+    if not 0 <= priority < PRIORITIES:
+        raise Invalid(f"The priority must lie between 0 and {PRIORITIES - 1}.", field="priority")
+    wanted = project.annotations_per_task if annotations_wanted is PROJECT_DEFAULT else annotations_wanted
+    if gold is not None:
+        wanted = None
+    elif training_round:
+        raise Invalid("A task of the training round needs its right answer.", field="gold")
+    if wanted is not None and not 1 <= wanted <= 100:
+        raise Invalid("Annotations wanted must lie between 1 and 100.", field="annotations_wanted")
+    names = [str(response.public_id) for response in responses]
+    digest = body_hash([kind, str(prompt.public_id), names, wanted, priority, gold, ask or {}])
+    if external_id is not None and (before := _same(project, external_id, digest)):
+        return before, False
+    public_id = uuid.uuid4()
+    if gold is not None:
+        gold = gold_service.checked(project, kind, prompt, responses, ask or {}, gold)
+    try:
+        with transaction.atomic():
+            task = Task.objects.create(
+                public_id=public_id,
+                project=project,
+                kind=kind,
+                prompt=prompt,
+                state=arrivals.task_state(prompt, responses),
+                annotations_wanted=wanted,
+                free_slots=wanted or 1,
+                priority=priority,
+                queue_key=queue_key(priority, public_id),
+                arm=arm,
+                propensity=propensity,
+                gold=gold,
+                explanation=explanation,
+                training_round=training_round,
+                ask=ask or {},
+                external_id=external_id,
+                body_hash=digest,
+                created_by=by,
+            )
+            TaskResponse.objects.bulk_create(
+                TaskResponse(task=task, response=response, position=place) for place, response in enumerate(responses)
+            )
+            if priority:
+                rewind_cursors(project)
+            if kind == Kind.SPANS and guard_models.of(project).marker:
+                arrivals.ask_worker(project)
+    except IntegrityError:
+        if external_id is not None and (before := _same(project, external_id, digest)):
+            return before, False
+        raise
+    return task, True
+
+
+def rewind_cursors(project: Project) -> None:
+    """Something came in that is to be given out before what cursors have passed."""
+    Project.objects.filter(pk=project.pk).update(queue_epoch=F("queue_epoch") + 1)
+
+
+def withdraw_task(*, by: Person, task: Task) -> Task:
+    """Out of the queue. Answers stay; whoever holds it may still send."""
+    with transaction.atomic():
+        if not Task.objects.filter(pk=task.pk).exclude(state=Task.State.WITHDRAWN).update(state=Task.State.WITHDRAWN):
+            raise InvalidTransition("The task is withdrawn already.")
+        concerns.close(task=task, by=by)
+        events.record("task.withdrawn", task, actor=by)
+    task.refresh_from_db()
+    return task
+
+
+def reopen_task(*, by: Person, task: Task) -> Task:
+    """Back into the queue, or settled at once when it has all it wants: one that was withdrawn, or set aside."""
+    with transaction.atomic():
+        locked = Task.objects.select_for_update().get(pk=task.pk)
+        if locked.state not in (Task.State.WITHDRAWN, Task.State.ASIDE):
+            raise InvalidTransition("Only a task that was withdrawn or set aside can be reopened.")
+        locked.state = arrivals.task_state(locked.prompt, list(locked.responses.all()))
+        if locked.state == Task.State.WITHDRAWN:
+            raise InvalidTransition("The guard blocked what it shows. Let that on first, on the prompt's page.")
+        locked.save(update_fields=["state"])
+        concerns.close(task=locked, by=by)
+        task_slots.settle(locked)
+        events.record("task.reopened", locked, actor=by)
+    task.refresh_from_db()
+    return task
+
+
+def change_task(*, by: Person, task: Task, annotations_wanted: int | None = None, priority: int | None = None) -> Task:
+    """How many answers it wants, and how soon. What was asked stays as it is: answers were given to it.
+
+    Raises:
+        Invalid: out of range, fewer than are held or answered already, or it is a check, which everybody may answer.
+    """
+    with transaction.atomic():
+        locked = Task.objects.select_for_update().get(pk=task.pk)
+        if priority is not None and not 0 <= priority < PRIORITIES:
+            raise Invalid(f"The priority must lie between 0 and {PRIORITIES - 1}.", field="priority")
+        if priority is not None and priority != locked.priority:
+            locked.priority, locked.queue_key = priority, queue_key(priority, locked.public_id)
+            rewind_cursors(locked.project)
+        if annotations_wanted not in (None, locked.annotations_wanted):
+            _change_wanted(locked, annotations_wanted)
+        locked.save(update_fields=["priority", "queue_key", "annotations_wanted", "free_slots", "state"])
+        task_slots.settle(locked)
+        events.record("task.changed", locked, actor=by)
+    task.refresh_from_db()
+    return task
+
+
+def _change_wanted(task: Task, wanted: Any) -> None:
+    if task.annotations_wanted is None:
+        raise Invalid("Everybody may answer a check once; it has no number.", field="annotations_wanted")
+    live = task.assignments.filter(state__in=Assignment.LIVE)
+    taken = [slot for slot in live.values_list("slot", flat=True) if slot is not None]
+    highest = max(taken, default=0)
+    if not max(1, highest) <= wanted <= 100:
+        raise Invalid(f"Between {max(1, highest)} (held or answered already) and 100.", field="annotations_wanted")
+    task.annotations_wanted, task.free_slots = wanted, wanted - len(taken)
+    if task.state == Task.State.SETTLED and task.free_slots:
+        task.state = Task.State.OPEN
+
+
+def _check_prompt(prompt: Prompt) -> None:
+    """Prompts from before this was asked at every way in may end otherwise; nothing is judged or trained on those."""
+    if wrong := last_turn_fault(prompt.messages):
+        raise Invalid(wrong, field="prompt")
+
+
+def check_distinct(kind: str, written: Sequence[str]) -> str:
+    """Why there is nothing to judge between these responses, or nothing.
+
+    Where some of those to be ranked are the same, whoever ranks them ties these. The two answers of a conversation's
+    turn may be alike: the turn goes on when its person says so.
+    """
+    if kind == Kind.RANKING and len({texts.as_stored(text) for text in written}) > 1:
+        return ""
+    twins = texts.twins(written) if kind in (Kind.COMPARISON, Kind.RANKING) else None
+    return texts.twins_sentence(twins) if twins else ""
+
+
+def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> None:
+    if kind not in Kind.values:
+        raise Invalid(f"The kind must be one of {', '.join(Kind.values)}.", field="kind")
+    fewest, most = RESPONSES_OF[kind]
+    if not fewest <= len(responses) <= most:
+        wanted = str(most) if fewest == most else f"{fewest} to {most}"
+        raise Invalid(f"A {kind} task has {wanted} responses; {len(responses)} were given.", field="responses")
+    if len({response.pk for response in responses}) != len(responses):
+        raise Invalid("A response stands twice in it.", field="responses")
+    if alike := check_distinct(kind, [response.text for response in responses]):
+        raise Invalid(alike, field="responses")
+    for response in responses:
+        if response.prompt_id != prompt.pk:
+            raise Invalid(f"Response {response.public_id} answers another prompt.", field="responses")
+        if response.state not in (Response.State.READY, Response.State.SCREENING):
+            raise Conflict(f"Response {response.public_id} is {response.state}, not ready.", field="responses")
+
+
+def _check_scheme(project: Project, kind: str, ask: dict[str, Any]) -> None:
+    unknown = sorted(set(ask) - {"scheme"})
+    if unknown:
+        raise Invalid(f"Unknown key {unknown[0]!r}; a task may ask for a scheme.", field="ask")
+    if kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+        if ask:
+            raise Invalid(f"A {kind} task has no label scheme.", field="ask")
+        return
+    fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind)
+    if ask.get("scheme") not in fitting:
+        choices = ", ".join(fitting) or "none yet: add one to the project"
+        raise Invalid(f"Name a label scheme of the project for {kind}: {choices}.", field="ask.scheme")
+
+
+def _same(project: Project, external_id: str, digest: str) -> Task | None:
+    before = Task.objects.filter(project=project, external_id=external_id).first()
+    if before is not None and before.body_hash != digest:
+        raise ExternalIdConflict(field="external_id")
+    return before

@@ -1,0 +1,330 @@
+"""Documents into a corpus, as a job: read, cleaned, counted; some hundred at a time. For workers.
+
+Each batch is one transaction: its documents and the place in the files up to which they go. Killed anywhere, the job
+goes on from that place, and what comes out is what would have come out. What is left out is told with its reason.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from feedback.errors import Invalid, NotFound
+from feedback.formats import reading, unpacking
+from feedback.formats.corpora import documents
+from feedback.formats.corpora.documents import ReadParquet, Row, UnreadableRow
+from feedback.formats.json_lines import json_line
+from feedback.formats.reading import Record
+from feedback.models import Corpus, Document, Job
+from feedback.rules.data import languages, near_duplicates, text_quality
+from feedback.rules.data.contamination import Evaluation
+from feedback.rules.data.content_hash import sha256
+from feedback.rules.data.diversity import Diversity
+from feedback.rules.data.near_duplicates import Neighbours
+from feedback.rules.screening import personal_data
+from feedback.selectors.data import corpora as asked
+from feedback.services.platform import jobs
+from feedback.services.platform.closed_projects import refuse_when_closed
+
+BATCH, BATCH_BYTES = 200, 4 * 2**20
+KEPT_TEXT = 500  # characters of what was left out that are kept
+CHUNK = 500
+DUPLICATE, NEAR, EVALUATION, UNREADABLE = "duplicate", "near_duplicate", "evaluation", "unreadable"
+
+
+@dataclass
+class Cursor:
+    """How far an upload is, and what became of what it has read. Kept in the job's result."""
+
+    file: int = 0
+    files: int = 0
+    offset: int = 0
+    line: int = 1
+    header: list[str] | None = None
+    unpacked: int = 0
+    read: int = 0
+    new: int = 0
+    characters: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    masked: dict[str, int] = field(default_factory=dict)
+    rejected_bytes: int = 0
+    done: bool = False
+
+
+@dataclass
+class Found:
+    """One record of a file: a document to be, or why it is left out."""
+
+    file: str
+    line: int
+    row: Row | None = None
+    reason: str = ""
+    detail: str = ""
+    of: str = ""
+    text_hash: str = ""
+    signature: bytes = b""
+    masked: Counter[str] = field(default_factory=Counter)
+    excerpt: str = ""
+
+
+def bring_in(job: Job, parquet: ReadParquet) -> Iterator[Cursor]:
+    """Carry an upload out; yields after every batch that was written.
+
+    Raises:
+        Invalid: what was uploaded is gone, or cannot be read at all.
+        InvalidTransition: the job is another attempt's by now; nothing of the last batch was written.
+    """
+    corpus = Corpus.objects.select_related("project").filter(public_id=job.payload["corpus"]).first()
+    if corpus is None:
+        raise NotFound("The corpus is gone.")
+    refuse_when_closed(corpus.project, "documents")
+    cursor = Cursor(**job.result) if job.result else Cursor()
+    if not cursor.done:
+        yield from _Upload(job, corpus, cursor, parquet).run()
+    for name in ("upload", "part", "unpacked"):  # what was masked must not stay readable beside it
+        (Path(settings.DATA_DIR) / job.payload["folder"] / name).unlink(missing_ok=True)
+
+
+class _Upload:
+    def __init__(self, job: Job, corpus: Corpus, cursor: Cursor, parquet: ReadParquet) -> None:
+        self.job, self.corpus, self.cursor, self.parquet = job, corpus, cursor, parquet
+        self.folder = Path(settings.DATA_DIR) / job.payload["folder"]
+        self.cleaning = job.payload["cleaning"]
+        self.limits = text_quality.Thresholds(**self.cleaning["thresholds"])
+        self.evaluation: Evaluation = asked.evaluation(corpus.project)
+        self.neighbours, self.known = Neighbours(), []  # type: Neighbours, list[UUID]
+        if self.cleaning["near_duplicates"]:
+            for public_id, sketch in asked.signatures(corpus):
+                self._met(public_id, sketch)
+
+    def run(self) -> Iterator[Cursor]:
+        files = self._files()
+        self.cursor.files = len(files)
+        batch: list[Found] = []
+        weight = 0
+        for place in range(self.cursor.file, len(files)):
+            name, problem = files[place]
+            for record, header in self._records(place, name, problem):
+                batch.append(self._looked_at(name, record))
+                weight += len(batch[-1].row.text) if batch[-1].row else 0
+                if len(batch) >= BATCH or weight >= BATCH_BYTES:
+                    self._commit(batch, file=place, offset=record.end, line=record.next_line, header=header)
+                    batch, weight = [], 0
+                    yield self.cursor
+            if len(batch) >= BATCH // 2 or place + 1 == len(files):
+                self._commit(batch, file=place + 1, offset=0, line=1, header=None)
+                batch, weight = [], 0
+                yield self.cursor
+        self._commit([], done=True)
+        yield self.cursor
+
+    def _files(self) -> list[tuple[str, str]]:
+        """Names of what is read, with what is wrong with a name. Kept, so that a later attempt counts them alike."""
+        kept = self.folder / "files.json"
+        if not kept.is_file():
+            names: list[tuple[str, str]]
+            if self.job.payload["root"]:
+                root = Path(settings.DATA_DIR) / self.job.payload["root"]
+                names = [(name, "") for name in documents.below(root)] if root.is_dir() else [(root.name, "")]
+            elif self._is_zip():
+                try:
+                    names = list(documents.members(self.folder / "upload"))
+                except reading.UnreadableFile as error:
+                    raise Invalid(str(error)) from None
+            elif (self.folder / "upload").is_file():
+                names = [(self.job.payload["name"], "")]
+            else:
+                raise Invalid("What was uploaded is gone from the disk. Upload it again.")
+            if not names:
+                raise Invalid("There is no file in it to read.")
+            aside = kept.with_suffix(".aside")
+            aside.write_text(json.dumps(names))
+            aside.replace(kept)
+        return [(name, problem) for name, problem in json.loads(kept.read_text())]
+
+    def _is_zip(self) -> bool:
+        upload = self.folder / "upload"
+        return upload.is_file() and self.job.payload["name"].lower().endswith(".zip")
+
+    def _records(self, place: int, name: str, problem: str) -> Iterator[tuple[Record, list[str] | None]]:
+        """Records of one file from where the cursor is, each with the header that a table needs to go on."""
+        here = self.cursor.file == place
+        offset, line = (self.cursor.offset, self.cursor.line) if here else (0, 1)
+        header = self.cursor.header if here else None
+        path: Path | None = None
+        plain = name[:-3] if name.lower().endswith(".gz") else name
+        kind = documents.type_of(plain)
+        if not problem and not kind:
+            problem = f"The end of its name says none of {', '.join(sorted(documents.TYPES))}; it was not read."
+        if not problem:
+            path, problem = self._plain(name)
+        if path is not None and not (problem and kind not in (documents.LINES, documents.TABLE)):
+            try:
+                for record in documents.records(path, kind, self.parquet, header=header, offset=offset, line=line):
+                    if kind == documents.TABLE and header is None and isinstance(record.value, dict):
+                        header = list(record.value)
+                    yield record, header
+                    offset, line = record.end, record.next_line
+            except reading.UnreadableFile as error:
+                problem = str(error)
+        if problem:
+            yield Record(line, offset, line, b"", error=problem), header
+
+    def _plain(self, name: str) -> tuple[Path | None, str]:
+        """The file unpacked, as far as it can be, and what was wrong with it."""
+        if self._is_zip():
+            upload = self.folder / "upload"
+            most = min(unpacking.MOST, max(unpacking.HARMLESS, unpacking.MOST_TIMES * upload.stat().st_size))
+            written, problem = documents.extract(upload, name, self.folder / "part", most - self.cursor.unpacked)
+            self.cursor.unpacked += written
+            path = self.folder / "part"
+        elif self.job.payload["root"]:
+            root = Path(settings.DATA_DIR) / self.job.payload["root"]
+            path, problem = (root / name if root.is_dir() else root), ""
+            if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+                return None, "It is no longer there."
+        else:
+            path, problem = self.folder / "upload", ""
+        if not problem and name.lower().endswith(".gz"):
+            problem = unpacking.unpack(path, self.folder / "unpacked")
+            path = self.folder / "unpacked"
+        return (path if path.is_file() else None), problem
+
+    def _looked_at(self, file: str, record: Record) -> Found:
+        """What can be said of a record without the tables."""
+        found = Found(file, record.line, excerpt=record.raw.decode(errors="replace")[:KEPT_TEXT])
+        try:
+            if record.error:
+                raise UnreadableRow("", record.error)
+            row = documents.row_of(record.value)
+            found.row = self._completed(file, record.line, row)
+        except UnreadableRow as error:
+            found.reason, found.detail = UNREADABLE, error.sentence
+            return found
+        text = text_quality.normalised(found.row.text)
+        if self.cleaning["mask"]:
+            text, what = personal_data.mask(text, self.cleaning["mask"])
+            found.masked.update(one.kind for one in what)
+        found.row = Row(text, found.row.name, found.row.source, found.row.kind, found.row.licence)
+        found.excerpt = text[:KEPT_TEXT]
+        fault = text_quality.fault(text, self.limits) if self.cleaning["quality"] else None
+        fault = fault or languages.fault(text, self.cleaning.get("languages", []))
+        if fault is None and not text.strip():
+            fault = text_quality.TOO_SHORT, "It is empty."
+        if fault:
+            found.reason, found.detail = fault
+        elif said := self.evaluation.in_text(text):
+            found.reason, found.detail = EVALUATION, f"It contains what a held-out prompt asks: “{said[:100]}”."
+        else:
+            found.text_hash = sha256(text)
+            found.signature = near_duplicates.signature(text)
+        return found
+
+    def _completed(self, file: str, line: int, row: Row) -> Row:
+        payload = self.job.payload
+        plain = documents.type_of(file.removesuffix(".gz"))
+        kind = row.kind or payload["kind"] or documents.USUAL_KIND[plain]
+        if kind not in Document.Kind.values:
+            raise UnreadableRow(
+                "kind", f"Its kind is {kind[:50]!r}; it must be one of {', '.join(Document.Kind.values)}."
+            )
+        many = plain in (documents.LINES, documents.TABLE, documents.PARQUET)
+        name = row.name or (f"{file} line {line}" if many else file)
+        source = row.source or payload["source"] or payload["name"]
+        cleaned = [one.replace("\x00", "") for one in (name, source, row.licence or payload["licence"] or "unknown")]
+        return Row(row.text, cleaned[0][-200:], cleaned[1][:200], kind, cleaned[2][:100])
+
+    def _commit(self, batch: list[Found], **place: Any) -> None:
+        """Documents and cursor in one transaction. `place` is where in the files the batch ends."""
+        moved = Cursor(**(asdict(self.cursor) | place))
+        good = self._sorted_out(batch)
+        left = Counter(moved.left_out) + Counter(one.reason for one in batch if one.reason)
+        masked = Counter(moved.masked)
+        for _, one in good:
+            masked.update(one.masked)
+        moved.read += len(batch)
+        moved.new += len(good)
+        moved.characters += sum(document.characters for document, _ in good)
+        moved.left_out, moved.masked = dict(sorted(left.items())), dict(sorted(masked.items()))
+        moved.rejected_bytes = self._tell([one for one in batch if one.reason])
+        with transaction.atomic():
+            refuse_when_closed(self.corpus.project, "documents", read_again=True)
+            Document.objects.bulk_create([document for document, _ in good])
+            jobs.keep(self.job, asdict(moved))
+        self.cursor = moved
+
+    def _sorted_out(self, batch: list[Found]) -> list[tuple[Document, Found]]:
+        """What is new in a batch, as rows to be; the rest learns what it duplicates."""
+        hashes = [one.text_hash for one in batch if one.text_hash]
+        there = asked.by_hash(self.corpus, hashes)
+        good = []
+        for one in batch:
+            if one.reason or one.row is None:
+                continue
+            if same := there.get(one.text_hash):
+                public_id, removed = same
+                one.reason, one.of = DUPLICATE, str(public_id)
+                one.detail = f"The same text as document {public_id}{', which was taken out' if removed else ''}."
+                continue
+            if self.cleaning["near_duplicates"] and (near := self.neighbours.nearest(one.signature)):
+                one.reason, one.of = NEAR, str(self.known[near[0]])
+                one.detail = f"{near[1]:.0%} the same five-word sequences as document {one.of}."
+                continue
+            document = Document(
+                public_id=uuid4(),
+                corpus=self.corpus,
+                text=one.row.text,
+                source=one.row.source,
+                document_kind=one.row.kind,
+                licence=one.row.licence,
+                text_hash=one.text_hash,
+                name=one.row.name,
+                characters=len(one.row.text),
+                signature=one.signature,
+                upload=self.job,
+            )
+            there[one.text_hash] = (document.public_id, False)
+            if self.cleaning["near_duplicates"]:
+                self._met(document.public_id, one.signature)
+            good.append((document, one))
+        return good
+
+    def _met(self, public_id: UUID, sketch: bytes) -> None:
+        self.neighbours.add(len(self.known), sketch)
+        self.known.append(public_id)
+
+    def _tell(self, refused: list[Found]) -> int:
+        """Append what was left out to its file; what an attempt wrote whose transaction did not commit goes first."""
+        if not refused:
+            return self.cursor.rejected_bytes
+        path = self.folder / "rejected.jsonl"
+        path.touch()
+        with path.open("r+b") as file:
+            file.truncate(self.cursor.rejected_bytes)
+            file.seek(self.cursor.rejected_bytes)
+            for one in refused:
+                row = {"file": one.file, "line": one.line, "reason": one.reason, "detail": one.detail, "of": one.of}
+                file.write(json_line(row | {"text": one.excerpt}).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+            return file.tell()
+
+
+def report(corpus: Corpus, going_on: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Look at every document and keep how diverse they are. `going_on` hears how many were read; may raise to leave."""
+    told = Diversity()
+    for number, row in enumerate(asked.texts(corpus), start=1):
+        text, source, kind, licence = row
+        told.add(text, kind=kind, source=source, licence=licence)
+        if going_on and number % CHUNK == 0:
+            going_on(number)
+    Corpus.objects.filter(pk=corpus.pk).update(report=told.report(), reported_at=timezone.now())
+    return {"documents": told.documents}

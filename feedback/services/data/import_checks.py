@@ -1,0 +1,337 @@
+"""Items of a file, checked by the rules of their kind before anything is written; `intake_rows` writes them.
+
+A row is known by its external id, or by the hash of what it says: the same item brought in twice is there once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.db.bulk_writer import as_json, digests_of, new_uuids
+from feedback.formats.annotations.items import PROMPT, THUMB, InvalidRow, Item, Who
+from feedback.models import (
+    Kind,
+    Project,
+    Prompt,
+    Response,
+    Split,
+    Task,
+)
+from feedback.rules.collection import label_schemes, payloads
+from feedback.rules.collection import messages as message_rules
+from feedback.rules.collection.kinds.question import PROMPT as ON_PROMPT
+from feedback.rules.collection.pairing import PRIORITIES
+from feedback.rules.data.content_hash import body_hash
+from feedback.rules.quality import gold as gold_rules
+from feedback.services.collection import tasks
+from feedback.services.data import import_people, splits
+from feedback.services.platform import people
+from feedback.services.screening import arrivals
+
+HASHED = "sha256:"  # begins the external ids that are hashes of the item, which exports leave out
+MOST_ANSWERS = 100
+MOST_RESPONSES = 32
+MOST_TEXT = 200_000
+MOST_SECONDS = 86_400
+MOST_TOGETHER = 2000  # responses of a prompt with all that belongs to it
+MOST_WANTED, MOST_COMMENT, MOST_EXPLANATION = 16, 5000, 5000
+KEYED: dict[str, Any] = {"task": Task, "prompt": Prompt, "response": Response}
+KINDS = (*Kind.values, PROMPT, THUMB)
+
+
+@dataclass(slots=True)
+class Part:
+    """A checked task of an item: its key, the places and public ids of what it shows, and what was resolved."""
+
+    item: Item
+    key: str
+    placed: Sequence[int]
+    names: list[str]
+    gold: dict[str, Any] | None = None
+    payloads: list[dict[str, Any]] = field(default_factory=list)
+    verdict: dict[str, Any] | None = None
+
+    def writes(self, number: int) -> bool:
+        """Whether the answer at this place writes a response of its own."""
+        if self.item.kind == Kind.DEMONSTRATION:
+            return True
+        return self.item.kind == Kind.CONVERSATION and "rewrite" in self.payloads[number]
+
+
+@dataclass(slots=True)
+class Ready:
+    """A checked item: its key, the hash of its content, the public ids of its responses, its tasks, texts to store.
+
+    `keys` are all the external ids that it takes, each with the name of its table.
+    """
+
+    item: Item
+    key: str
+    digest: str
+    newcomer: splits.Newcomer
+    prompt: str
+    metadata: str
+    provenance: str
+    names: list[str]
+    parts: list[Part]
+    keys: list[tuple[str, str]]
+    screening: str = '{"guard": null}'
+
+
+def ready(project: Project, item: Item) -> Ready:
+    """Check an item against the rules of its kind.
+
+    Raises:
+        InvalidRow: with the field and a sentence.
+    """
+    if item.kind not in KINDS:
+        raise InvalidRow("kind", f"It must be one of {', '.join(KINDS)}; got {item.kind!r}.")
+    try:
+        item.prompt = message_rules.checked(item.prompt)
+    except message_rules.InvalidMessages as error:
+        raise InvalidRow(error.field.replace("messages", "prompt", 1), error.sentence) from None
+    told = _personal(project, item) if project.screening else {}
+    _check_prompt(item)
+    import_people.thumbs(item)
+    for place, task in enumerate(item.tasks):
+        task.prompt, task.responses = item.prompt, [item.responses[one] for one in task.placed]
+        try:
+            _check_task(project, task)
+        except InvalidRow as error:
+            raise InvalidRow(f"tasks[{place}].{error.field}", error.sentence) from None
+    _check_task(project, item)
+    digest = body_hash(
+        [
+            item.kind, item.prompt, [[one.text, one.model] for one in item.responses],
+            [[one.annotator, one.source, one.answer, one.shown] for one in item.answers],
+            item.gold, item.ask, item.source, item.priority, item.wanted, _beside(item),
+            *([item.explanation, item.training_round] if item.explanation or item.training_round else []),
+            *([{"group": item.group}] if item.group else []),
+            *_more(item),
+        ]
+    )  # fmt: skip
+    new = splits.newcomer(project, item.prompt, group=item.group, opening=item.family, asked=item.split)
+    try:
+        metadata = as_json(item.metadata) if item.metadata else "{}"
+        provenance = as_json(item.provenance) if item.provenance else "{}"
+    except ValueError:
+        raise InvalidRow("metadata", "A number in it is beyond measure.") from None
+    names = new_uuids(len(item.responses))
+    given = item.external_id if item.prompt_id is None else item.prompt_id
+    key = given or HASHED + digest
+    parts = [_part(project, item, place, names, digest) for place in range(len(item.tasks) or _is_task(item))]
+    keys = [("prompt", key), *(("task", part.key) for part in parts if not part.key.startswith(HASHED))]
+    keys += [("response", one.external_id) for one in item.responses if one.external_id]
+    one = Ready(item, key, digest, new, as_json(item.prompt), metadata, provenance, names, parts, keys)
+    if told:
+        one.screening = as_json(told)
+    _check_written(item, parts)
+    return one
+
+
+def _part(project: Project, item: Item, place: int, names: list[str], digest: str) -> Part:
+    if not item.tasks:
+        part = Part(item, item.external_id or HASHED + digest, range(len(names)), names)
+        _resolve(project, part)
+        return part
+    task = item.tasks[place]
+    key = task.external_id or f"{HASHED}{digest}#{place + 1}"
+    part = Part(task, key, task.placed, [names[one] for one in task.placed])
+    try:
+        _resolve(project, part)
+    except InvalidRow as error:
+        raise InvalidRow(f"tasks[{place}].{error.field}", error.sentence) from None
+    return part
+
+
+def _is_task(item: Item) -> bool:
+    return item.kind not in (PROMPT, THUMB)
+
+
+def _more(item: Item) -> list[Any]:
+    """What only rows of a whole project have, as the hash of an item has it: nothing for any other row."""
+    if not (item.tasks or item.thumbs or item.verdict or item.state or item.id or item.prompt_id is not None):
+        return []
+    tasks = [
+        [
+            task.kind, task.placed, [[one.annotator, one.source, one.answer, one.shown] for one in task.answers],
+            task.gold, task.ask, task.external_id, task.state,
+            task.verdict and [task.verdict.answer, task.verdict.note],
+        ]
+        for task in item.tasks
+    ]  # fmt: skip
+    thumbs = [[one.response, one.person.name, one.person.source, one.up, one.comment] for one in item.thumbs]
+    return [{"tasks": tasks, "thumbs": thumbs, "state": item.state, "id": [item.id, item.prompt_id],
+             "verdict": item.verdict and [item.verdict.answer, item.verdict.note]}]  # fmt: skip
+
+
+def _check_prompt(item: Item) -> None:
+    """What a row has once, however many tasks it has."""
+    if item.tasks and item.kind != PROMPT:
+        raise InvalidRow("kind", f"A row with tasks is of kind {PROMPT}.")
+    texts = (
+        ("external_id", item.external_id or "", 200),
+        ("source", item.source, 100),
+        ("group", item.group, 200),
+        ("id", item.id, 100),
+    )
+    ids = [("responses.external_id", one.external_id, 200) for one in item.responses if one.external_id]
+    ids += [("tasks.external_id", task.external_id, 200) for task in item.tasks if task.external_id]
+    ids += [("prompt_external_id", item.prompt_id, 200)] if item.prompt_id else []
+    for name, value, most in (*texts, *ids, ("family", item.family, MOST_TEXT)):
+        if len(value) > most:
+            raise InvalidRow(name, f"It has {len(value)} characters; at most {most} are kept.")
+    taken = [name for name, *_ in ids]
+    if taken and len({(name, value) for name, value, _ in ids}) != len(ids):
+        raise InvalidRow(taken[0], "An external id stands twice in the row.")
+    if item.split and item.split not in Split.values:
+        raise InvalidRow("split", f"It must be one of {', '.join(Split.values)}; got {item.split!r}.")
+    if not 0 <= item.responses_wanted <= MOST_WANTED:
+        raise InvalidRow("responses_wanted", f"It must lie between 0 and {MOST_WANTED}.")
+    for place, thumb in enumerate(item.thumbs):
+        if len(thumb.comment) > MOST_COMMENT:
+            raise InvalidRow(f"thumbs[{place}].comment", f"It may have {MOST_COMMENT} characters.")
+    for who in import_people.of(item):
+        if not who.name or not who.source or len(who.name) > 200 or len(who.source) > 100:
+            raise InvalidRow("answers", "Every answer needs an annotator (at most 200 characters) and a source (100).")
+
+
+def _check_task(project: Project, item: Item) -> None:
+    _check_responses(item)
+    if not 0 <= item.priority < PRIORITIES:
+        raise InvalidRow("priority", f"It must lie between 0 and {PRIORITIES - 1}.")
+    if item.wanted is not None and not 1 <= item.wanted <= 100:
+        raise InvalidRow("annotations_wanted", "It must lie between 1 and 100.")
+    if item.gold is None and (item.training_round or item.explanation):
+        name = "training_round" if item.training_round else "explanation"
+        raise InvalidRow(name, "It goes with a right answer. Say under gold what is right.")
+    if len(item.explanation) > MOST_EXPLANATION:
+        sentence = f"It has {len(item.explanation)} characters; at most {MOST_EXPLANATION} are kept."
+        raise InvalidRow("explanation", sentence)
+    _check_scheme(project, item)
+
+
+def _check_written(item: Item, parts: list[Part]) -> None:
+    """Responses that say which answer wrote them name one that does, each another one."""
+    told = [one.answer_of for one in item.responses if one.answer_of is not None]
+    for task, answer in told:
+        if task >= len(parts) or answer >= len(parts[task].payloads) or not parts[task].writes(answer):
+            raise InvalidRow("responses", f"No answer at the places {task} and {answer} writes a response.")
+    if len(set(told)) != len(told):
+        raise InvalidRow("responses", "Two of them say that the same answer wrote them.")
+
+
+def _beside(item: Item) -> Any:
+    """Metadata and provenance as the hash of an item has them: as one, as long as they were kept in one place."""
+    if item.metadata.keys() & item.provenance.keys():
+        return [item.metadata, item.provenance]
+    return item.metadata | item.provenance
+
+
+class Known:
+    """What came before, and the people met so far."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.digests: dict[tuple[str, str], str] = {}
+        self.people: dict[Who, int] = {}
+
+    def look_up(self, batch: Sequence[Ready]) -> None:
+        """Forget the last batch and find this one's keys in their tables. One query each."""
+        self.digests = {}
+        keys: dict[str, list[str]] = {name: [] for name in KEYED}
+        for one in batch:
+            for table, key in one.keys:
+                keys[table].append(key)
+        for name, model in KEYED.items():
+            if keys[name]:
+                found = digests_of(model, self.project.pk, keys[name])
+                self.digests.update({(name, key): digest for key, digest in found.items()})
+
+    def meet(self, batch: Sequence[Ready]) -> None:
+        """Make the people who are new, in small transactions of their own."""
+        for one in batch:
+            for who in import_people.of(one.item):
+                if who not in self.people:
+                    self.people[who] = people.imported_person(source=who.source, name=who.name).pk
+
+
+def _personal(project: Project, item: Item) -> dict[str, Any]:
+    """What is told of personal data in the prompt, which is masked, noted or refused as the project says.
+
+    Raises:
+        InvalidRow: it is refused; or masking it would move what was marked in it.
+    """
+    arrival = arrivals.arrive(project, item.prompt)
+    found = ", ".join(arrival.told.get("personal", []))
+    if arrival.state == Prompt.State.BLOCKED:
+        raise InvalidRow("prompt", f"It holds personal data ({found}), which this project does not take.")
+    marked = any(one.kind == Kind.SPANS and (one.answers or one.gold) for one in item.tasks or [item])
+    if arrival.told.get("masked") and marked:
+        raise InvalidRow(
+            "prompt", f"It holds personal data ({found}); masking would displace its marks. Mask it first."
+        )
+    item.prompt = arrival.messages
+    return arrival.told
+
+
+def _check_responses(item: Item) -> None:
+    many = MOST_TOGETHER if item.tasks or item.thumbs else MOST_RESPONSES
+    fewest, most = {PROMPT: (0, many), THUMB: (1, 1)}.get(item.kind) or tasks.RESPONSES_OF[item.kind]
+    count = len(item.responses)
+    if not fewest <= count <= most:
+        wanted = str(most) if fewest == most else f"{fewest} to {most}"
+        raise InvalidRow("responses", f"A {item.kind} has {wanted} responses; there are {count}.")
+    for place, one in enumerate(item.responses):
+        if len(one.text) > MOST_TEXT:
+            raise InvalidRow(f"responses[{place}]", f"It is longer than {MOST_TEXT} characters.")
+    if alike := tasks.check_distinct(item.kind, [one.text for one in item.responses]):
+        raise InvalidRow("responses", alike)
+    if item.answers and item.kind == PROMPT:
+        raise InvalidRow("answers", "Just a prompt has no answers; say which kind of task it is.")
+    if len(item.answers) > MOST_ANSWERS:
+        raise InvalidRow("answers", f"There are {len(item.answers)}; at most {MOST_ANSWERS} are taken.")
+    people_met = [(said.source, said.annotator) for said in item.answers]
+    if len(set(people_met)) != len(people_met):
+        raise InvalidRow("answers", "One person answers it twice.")
+    if not all(0 <= said.seconds <= MOST_SECONDS for said in item.answers):
+        raise InvalidRow("answers", "The seconds spent on one must be a number, at most a day.")
+
+
+def _check_scheme(project: Project, item: Item) -> None:
+    if item.kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+        if item.ask:
+            raise InvalidRow("ask", f"A {item.kind} has no label scheme.")
+        return
+    fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == item.kind)
+    if set(item.ask) != {"scheme"} or item.ask["scheme"] not in fitting:
+        choices = ", ".join(fitting) or "none yet: add one to the project"
+        raise InvalidRow("ask.scheme", f"Name a label scheme of the project for {item.kind}: {choices}.")
+
+
+def _resolve(project: Project, one: Part) -> None:
+    """Letters into public ids, by the rules of the kind."""
+    item = one.item
+    if not item.answers and item.gold is None and item.verdict is None:
+        return
+    scheme = label_schemes.asked(project.label_scheme, item.ask)
+    texts = dict(zip(one.names, (response.text for response in item.responses), strict=True))
+    texts[ON_PROMPT] = next(turn["content"] for turn in reversed(item.prompt) if turn["role"] == "user")
+    if project.renames:
+        scheme_name = item.ask.get("scheme", "")
+        item.gold = project.names.read(item.gold, scheme_name) if isinstance(item.gold, dict) else item.gold
+        for said in item.answers:
+            said.answer = project.names.read(said.answer, scheme_name) if isinstance(said.answer, dict) else said.answer
+    question = payloads.Question(item.kind, one.names, texts, project.dimensions, scheme=scheme)
+    where = "gold"
+    try:
+        if item.gold is not None:
+            one.gold = gold_rules.checked(item.gold, question)
+        for place, said in enumerate(item.answers):
+            where = f"answers[{place}].answer"
+            one.payloads.append(payloads.resolve(said.answer, question))
+        if item.verdict is not None:
+            where = "verdict.answer"
+            one.verdict = payloads.resolve(item.verdict.answer, question)
+    except payloads.InvalidAnswer as error:
+        raise InvalidRow(f"{where}.{error.field}", error.sentence) from None

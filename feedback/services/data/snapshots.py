@@ -1,0 +1,299 @@
+"""Snapshots: what models are trained on, frozen under a content hash.
+
+A snapshot is asked for in a door and written by a worker: files aside first, renamed into place, then the row is moved
+from draft to frozen by a compare-and-set. Of two workers at once one wins; the other throws its copy away.
+"""
+
+import dataclasses
+import json
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from feedback import celery_app
+from feedback.errors import Invalid, InvalidTransition, SnapshotRevoked, SnapshotTooSmall
+from feedback.models import FROZEN_SPLITS, Corpus, DatasetSnapshot, Job, Person, Project, SnapshotAnnotation
+from feedback.rules.data.content_hash import SCHEMA, canonical, sha256, snapshot_hash
+from feedback.rules.data.training_contract import REASONS, fault
+from feedback.selectors.data import training_rows
+from feedback.selectors.data.training_queries import Policy
+from feedback.selectors.data.training_rows import TrainingRow
+from feedback.services.platform import events, jobs
+from feedback.services.quality import exclusions
+
+State = DatasetSnapshot.State
+PAIR_POLICIES = ("each", "consensus")
+CHUNK = 500
+
+
+def request_snapshot(
+    *,
+    project: Project,
+    by: Person | None,
+    purpose: str = DatasetSnapshot.Purpose.FEEDBACK,
+    policy: dict[str, Any] | None = None,
+    corpus: Corpus | None = None,
+    job: bool = True,
+) -> DatasetSnapshot:
+    """A draft, and (unless `job` is False) a job that freezes it.
+
+    Args:
+        policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators, accepted,
+            include_excluded; the
+            project's own policy fills the rest.
+
+    Raises:
+        Invalid: an unknown policy, or a corpus snapshot without a corpus.
+    """
+    chosen = _policy(project, policy or {})
+    on_corpus = purpose == DatasetSnapshot.Purpose.CORPUS
+    if on_corpus and corpus is None:
+        raise Invalid("Say which corpus.", field="corpus")
+    with transaction.atomic():
+        project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        number = (DatasetSnapshot.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
+        snapshot = DatasetSnapshot.objects.create(
+            project=project,
+            purpose=purpose,
+            corpus=corpus,
+            number=number,
+            policy={"hold_out": corpus.hold_out} if on_corpus and corpus else dataclasses.asdict(chosen),
+            requested_by=by,
+        )
+        if job:
+            jobs.create(
+                kind=Job.Kind.FREEZE,
+                queue_name=celery_app.DEFAULT,
+                project=project,
+                by=by,
+                payload={"snapshot": str(snapshot.public_id)},
+            )
+        events.record("snapshot.requested", snapshot, actor=by)
+    return snapshot
+
+
+def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
+    """Write the files and the hash. A frozen snapshot is returned as it is. For workers: it writes under DATA_DIR.
+
+    Raises:
+        SnapshotTooSmall: there is nothing to freeze; the snapshot is failed with that sentence.
+        SnapshotRevoked, InvalidTransition: it can no longer be frozen.
+    """
+    snapshot.refresh_from_db()
+    if snapshot.state == State.FROZEN:
+        return snapshot
+    if snapshot.state == State.REVOKED:
+        raise SnapshotRevoked
+    if snapshot.state == State.FAILED:
+        raise InvalidTransition(f"This snapshot failed: {snapshot.error} Freeze a new one.")
+    left_out: Counter[str] = Counter()
+    unfit: Counter[str] = Counter()
+    if snapshot.purpose == DatasetSnapshot.Purpose.FEEDBACK:
+        exclusions.exclude_careless(snapshot.project)
+    table = _table(_rows(snapshot, left_out), left_out, unfit)
+    if not any(table.values()):
+        sentence = "There is nothing to freeze yet: no answers, demonstrations or prompts. Collect some first."
+        if unfit:
+            reason, count = unfit.most_common(1)[0]
+            sentence = f"None of its rows can be trained on. Of {count} rows {REASONS[reason]}."
+        DatasetSnapshot.objects.filter(pk=snapshot.pk, state=State.DRAFT).update(state=State.FAILED, error=sentence)
+        raise SnapshotTooSmall(sentence)
+    content_hash = snapshot_hash({split: _repeated(entries) for split, entries in table.items()})
+    relative = f"snapshots/{content_hash[:16]}-{snapshot.public_id}"
+    aside = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
+    try:
+        manifest = _write(aside, snapshot, table, content_hash, left_out, unfit)
+        _move_to_frozen(snapshot, aside, relative, manifest, table)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    snapshot.refresh_from_db()
+    return snapshot
+
+
+def folder_of(snapshot: DatasetSnapshot) -> Path:
+    """Where a frozen snapshot's files are.
+
+    Raises:
+        SnapshotRevoked: its files were deleted.
+        InvalidTransition: it is not frozen yet.
+    """
+    if snapshot.state == State.REVOKED:
+        raise SnapshotRevoked
+    if snapshot.state != State.FROZEN:
+        raise InvalidTransition(f"The snapshot is {snapshot.state}; its rows can be read once it is frozen.")
+    return Path(settings.DATA_DIR) / snapshot.path
+
+
+class Entry:
+    """A distinct row: its canonical text, how often it occurs, what that weighs together, and the annotations it came
+    from."""
+
+    __slots__ = ("annotations", "count", "kind", "text", "weight")
+
+    def __init__(self, text: str, kind: str) -> None:
+        self.text, self.kind, self.count, self.weight = text, kind, 0, Fraction(0)
+        self.annotations: list[tuple[int, str]] = []
+
+
+Table = dict[str, dict[str, Entry]]
+
+
+def _policy(project: Project, given: dict[str, Any]) -> Policy:
+    known = {field.name for field in dataclasses.fields(Policy)}
+    merged = project.training_policy.get("snapshot", {}) | given
+    unknown = sorted(set(merged) - known)
+    if unknown:
+        raise Invalid(f"Unknown policy {unknown[0]!r}; choose from {sorted(known)}.", field="policy")
+    chosen = Policy(**merged)
+    if chosen.pairs not in PAIR_POLICIES:
+        raise Invalid(f"pairs must be one of {', '.join(PAIR_POLICIES)}.", field="policy.pairs")
+    if chosen.pairs != "each" and chosen.held_out_annotators:
+        sentence = "Annotators are held out of every answer's pairs (each); a consensus is nobody's own."
+        raise Invalid(sentence, field="policy.held_out_annotators")
+    return chosen
+
+
+def _rows(snapshot: DatasetSnapshot, left_out: Counter[str]) -> Iterable[TrainingRow]:
+    if snapshot.purpose == DatasetSnapshot.Purpose.CORPUS:
+        assert snapshot.corpus is not None
+        hold_out = snapshot.policy.get("hold_out", Corpus.HoldOut.SHARE)
+        return training_rows.corpus_rows(snapshot.corpus, hold_out, left_out)
+    return training_rows.feedback_rows(snapshot.project, Policy(**snapshot.policy), left_out)
+
+
+def _table(rows: Iterable[TrainingRow], left_out: Counter[str], unfit: Counter[str]) -> Table:
+    """Distinct rows by split and hash. Rows that the trainer would refuse are counted in `unfit`, by reason."""
+    table: Table = {split: {} for split in map(str, FROZEN_SPLITS)}
+    for row in rows:
+        if row.split not in table:
+            left_out["links_splits"] += 1
+            continue
+        text = canonical(row.row)
+        if reason := fault(json.loads(text)) or _unwritable(text):
+            unfit[reason] += 1
+            continue
+        entry = table[row.split].setdefault(sha256(text), Entry(text, row.row["kind"]))
+        entry.count += 1
+        entry.weight += row.weight
+        entry.annotations.extend(row.annotations)
+    if unfit:
+        left_out["unfit"] = unfit.total()
+    return table
+
+
+def _unwritable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape
+        return "encoding"
+    return ""
+
+
+def _repeated(entries: dict[str, Entry]) -> list[str]:
+    return [one for one, entry in entries.items() for _ in range(entry.count)]
+
+
+def _write(
+    aside: Path,
+    snapshot: DatasetSnapshot,
+    table: Table,
+    content_hash: str,
+    left_out: Counter[str],
+    unfit: Counter[str],
+) -> dict[str, Any]:
+    """Files and manifest, in a folder nobody reads yet. Returns the manifest."""
+    aside.mkdir(parents=True)
+    counts: dict[str, dict[str, int]] = {}
+    files: dict[str, dict[str, Any]] = {}
+    for split, entries in table.items():
+        lines = []
+        tally: dict[str, int] = {}
+        for one in sorted(entries):
+            entry = entries[one]
+            lines.append(f'{{"count":{entry.count},"hash":"{one}","row":{entry.text}}}\n')
+            tally[entry.kind] = tally.get(entry.kind, 0) + entry.count
+        counts[split] = dict(sorted(tally.items()))
+        text = "".join(lines)
+        (aside / f"{split}.jsonl").write_text(text, encoding="utf-8")
+        files[f"{split}.jsonl"] = {"sha256": sha256(text), "bytes": len(text.encode()), "rows": len(lines)}
+    with (aside / "lineage.jsonl").open("w", encoding="utf-8") as lineage:
+        for entries in table.values():
+            for one in sorted(entries):
+                if entries[one].annotations:
+                    ids = sorted({public_id for _, public_id in entries[one].annotations})
+                    lineage.write(json.dumps({"hash": one, "annotations": ids}) + "\n")
+    if weights := _weights(table):
+        (aside / "weights.jsonl").write_text(weights, encoding="utf-8")
+        told = {"sha256": sha256(weights), "bytes": len(weights.encode()), "rows": weights.count("\n")}
+        files["weights.jsonl"] = told
+    manifest = {
+        "schema": SCHEMA,
+        "hash": content_hash,
+        "purpose": snapshot.purpose,
+        "policy": snapshot.policy,
+        "counts": counts,
+        "left_out": dict(sorted(left_out.items())),
+        "unfit": dict(sorted(unfit.items())),
+        "files": files,
+    }
+    (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    return manifest
+
+
+def _weights(table: Table) -> str:
+    """Lines for the rows that weigh otherwise than one for each time they occur: hash, and a fraction in integers.
+
+    Apart from the rows, so that what they weigh is no part of the content hash.
+    """
+    total: dict[str, tuple[int, Fraction]] = {}
+    for entries in table.values():
+        for one, entry in entries.items():
+            count, weight = total.get(one, (0, Fraction(0)))
+            total[one] = (count + entry.count, weight + entry.weight)
+    each = {one: weight / count for one, (count, weight) in sorted(total.items()) if weight != count}
+    return "".join(
+        f'{{"hash":"{one}","weight":[{weight.numerator},{weight.denominator}]}}\n' for one, weight in each.items()
+    )
+
+
+def _move_to_frozen(
+    snapshot: DatasetSnapshot, aside: Path, relative: str, manifest: dict[str, Any], table: Table
+) -> None:
+    """Membership in short transactions first, then the folder, then the row: frozen means that all of it is there."""
+    keys = sorted({key for entries in table.values() for entry in entries.values() for key, _ in entry.annotations})
+    for start in range(0, len(keys), CHUNK):
+        SnapshotAnnotation.objects.bulk_create(
+            [SnapshotAnnotation(snapshot=snapshot, annotation_id=key) for key in keys[start : start + CHUNK]],
+            ignore_conflicts=True,
+        )
+    place = settings.DATA_DIR / relative
+    if not place.exists():
+        try:
+            aside.rename(place)
+        except OSError:
+            if not place.exists():
+                raise
+    # What stands in the place may be an earlier attempt's, killed before the row was moved: the row tells of that one.
+    text = (place / "manifest.json").read_text(encoding="utf-8")
+    manifest = json.loads(text)
+    with transaction.atomic():
+        DatasetSnapshot.objects.filter(pk=snapshot.pk, state=State.DRAFT).update(
+            state=State.FROZEN,
+            content_hash=manifest["hash"],
+            manifest=manifest,
+            manifest_sha256=sha256(text),
+            path=relative,
+            frozen_at=timezone.now(),
+        )
+        events.record("snapshot.frozen", snapshot, actor=snapshot.requested_by)
+    for left_behind in place.parent.glob(f".{snapshot.public_id}.*"):  # by an attempt that was killed
+        shutil.rmtree(left_behind, ignore_errors=True)

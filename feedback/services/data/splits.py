@@ -1,0 +1,151 @@
+"""Which split new prompts get: that of their oldest relative, by family or by group. For every way in.
+
+Rows that came before never move. Of two writers at once, the second sees what the first has written: on SQLite the
+write lock sees to it, on PostgreSQL a lock of the project, which only rows with a group hold alone. Rows without one
+need not wait for each other: what is no one's relative is placed by its own hash.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from feedback.db.bulk_writer import as_json
+from feedback.models import FamilyKey, Project
+from feedback.models.prompts import FAMILY_PREFIX
+from feedback.rules.data.splits import NO_SPLIT, Elder, Place, earlier_family_of, family_of, place_of
+
+LOCK = 0x73706C74  # a number of our own among PostgreSQL's advisory locks
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A prompt to be placed.
+
+    Attributes:
+        family: its key. others: keys under which older rows of it may be found. own: of its own words, if it is an
+            edit. group, asked: what a file or a client tells.
+    """
+
+    family: str
+    others: tuple[str, ...] = ()
+    own: str = ""
+    group: str = ""
+    asked: str = ""
+
+
+def newcomer(
+    project: Project, messages: list[dict[str, Any]], *, group: str = "", opening: str = "", asked: str = ""
+) -> Newcomer:
+    """A prompt as placement sees it.
+
+    Args:
+        opening: the first message of its family, where that is not its own: an edit stays with what it is an edit of.
+    """
+    first = [{"role": "user", "content": opening}] if opening else messages
+    family = family_of(project.split_salt, first)
+    earlier = family
+    if not all(message["content"].isascii() for message in first):
+        earlier = earlier_family_of(project.split_salt, first)
+    own = family_of(project.split_salt, messages) if opening else family
+    others = tuple(key for key in (earlier, own) if key != family)
+    return Newcomer(family, others, own if own != family else "", group, asked)
+
+
+def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
+    """The place of each row, in order; the ones before it in the batch count as older. Call in a transaction."""
+    if not rows:
+        return []
+    groups = {row.group for row in rows if row.group}
+    _lock(project, alone=bool(groups))
+    families = {key for row in rows for key in (row.family, *row.others)}
+    names = _other_names(project, families)
+    by_family = _elders(project, "prompt_by_family", families | set(names.values()))
+    by_group = _elders(project, "prompt_by_group", groups) if groups else {}
+    places = []
+    for row in rows:
+        keys = [row.family, *row.others]
+        keys += [names[key] for key in keys if key in names]
+        place = place_of(
+            family=row.family,
+            by_family=min((by_family[key] for key in keys if key in by_family), key=_age, default=None),
+            group=row.group,
+            by_group=by_group.get(row.group) if row.group else None,
+            salt=project.split_salt,
+            asked=row.asked,
+        )
+        places.append(place)
+        if place.split != NO_SPLIT:
+            newest = Elder(2**63, place.split)
+            by_family.setdefault(row.family, newest)
+            if row.group:
+                by_group.setdefault(row.group, newest)
+    if edits := {row.own: row.family for row in rows if row.own}:
+        made = [FamilyKey(project=project, key=own, family=family) for own, family in sorted(edits.items())]
+        FamilyKey.objects.bulk_create(made, ignore_conflicts=True)
+    return places
+
+
+def remember(project: Project, messages: list[dict[str, Any]], family: str) -> None:
+    """A prompt that stays in another's family: what has the same words from now on follows it."""
+    key = family_of(project.split_salt, messages)
+    if key != family:
+        made = [FamilyKey(project=project, key=key, family=family)]
+        FamilyKey.objects.bulk_create(made, ignore_conflicts=True)
+
+
+def _age(elder: Elder) -> int:
+    return elder.key
+
+
+def _lock(project: Project, *, alone: bool) -> None:
+    if connection.vendor == "postgresql":
+        name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {name}(%s, %s)", [LOCK, project.pk])
+
+
+# The oldest row of each key. Keys go as one value, however many they are, and each is looked up in the index: SQLite is
+# told which, since without statistics it would rather read all rows in the order that is asked for. PostgreSQL knows
+# SUBSTRING and SUBSTR as two functions, and an index of the one is none of the other.
+_OLDEST = "WHERE project_id = %s AND {same} AND split <> 'none' ORDER BY id LIMIT 1"
+_ELDERS = {
+    "sqlite": "SELECT wanted.value, elder.id, elder.split FROM json_each(%s) wanted JOIN feedback_prompt elder"
+    f" ON elder.id = (SELECT id FROM feedback_prompt INDEXED BY {{index}} {_OLDEST})",
+    "postgresql": "SELECT wanted.value, elder.id, elder.split FROM unnest(%s::text[]) AS wanted(value)"
+    f" CROSS JOIN LATERAL (SELECT id, split FROM feedback_prompt {_OLDEST}) AS elder",
+}
+_PREFIXED = "{cut}(family, 1, {n}) = {cut}(wanted.value, 1, {n}) AND family = wanted.value"
+_SAME = {
+    "prompt_by_family": {
+        "sqlite": _PREFIXED.format(cut="SUBSTR", n=FAMILY_PREFIX),
+        "postgresql": _PREFIXED.format(cut="SUBSTRING", n=FAMILY_PREFIX),
+    },
+    "prompt_by_group": dict.fromkeys(_ELDERS, '"group" > \'\' AND "group" = wanted.value'),
+}
+_KEYS = {"sqlite": "json_each(%s) wanted", "postgresql": "unnest(%s::text[]) AS wanted(value)"}
+
+
+def elders_statement(index: str) -> str:
+    """SQL for the oldest row of each of some keys (one parameter) in a project (the other), by this index."""
+    return _ELDERS[connection.vendor].format(index=index, same=_SAME[index][connection.vendor])
+
+
+_NAMES = """SELECT wanted.value, known.family FROM {keys} JOIN feedback_familykey known
+    ON known.project_id = %s AND known.key = wanted.value"""
+
+
+def _elders(project: Project, index: str, keys: Iterable[str]) -> dict[str, Elder]:
+    return {value: Elder(key, split) for value, key, split in _ask(elders_statement(index), keys, project)}
+
+
+def _other_names(project: Project, keys: Iterable[str]) -> dict[str, str]:
+    return dict(_ask(_NAMES.format(keys=_KEYS[connection.vendor]), keys, project))
+
+
+def _ask(statement: str, keys: Iterable[str], project: Project) -> list[Any]:
+    told = sorted(keys)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [as_json(told) if connection.vendor == "sqlite" else told, project.pk])
+        return cursor.fetchall()

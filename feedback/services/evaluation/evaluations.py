@@ -1,0 +1,155 @@
+"""What an evaluation is told besides its policy, whose judgements its reward model met right, and which of its prompts
+the policy has met in training.
+
+Rows name nobody, so the trainer cannot tell accuracy by annotator; the answers behind the rows can. An annotator is
+held out when nothing that they judged on training prompts was in what the reward model learned from: a snapshot held
+them out, or they came later.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+
+from feedback.models import Annotation, DatasetSnapshot, ModelVersion, Prompt, Split, Stage, TrainingRun
+from feedback.rules.data import contamination
+from feedback.rules.evaluation.intervals import clustered
+from feedback.services.data import snapshots
+
+CHUNK = 500
+LONGEST_LINE = 100  # steps back to the pretrained model
+JUDGED = ("comparison", "ranking", "rating", "conversation")
+Verdict = Mapping[str, Any]
+
+
+def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy of an evaluation's reward model by annotator, on the evaluation's held-out prompts.
+
+    Args:
+        verdicts: `hash` of a row, `prompt` that its pairs share, `right` 1, ½ or 0.
+        lineage: `hash` of a row and the public ids of its `annotations`.
+
+    Returns:
+        annotators: of each `annotator` (public id), `held_out`, `pairs`, `prompts`, `accuracy`, `low`,
+            `high` (None of too few prompts), most pairs first.
+        held_out, others: the same of both groups together, with how many `annotators` each has; None of nobody.
+        Nothing at all where rows are a consensus, which is nobody's own, or where it is not known who taught the model.
+    """
+    taught_by = run.reward_model.run.snapshot if run.reward_model is not None and run.reward_model.run else None
+    if run.snapshot is None or run.snapshot.policy.get("pairs") != "each" or taught_by is None:
+        return {}
+    told = {verdict["hash"]: verdict for verdict in verdicts}
+    rows = [(told[row["hash"]], row["annotations"]) for row in lineage if row["hash"] in told]
+    who = dict(_annotators([one for _, ids in rows for one in ids]))
+    known = {str(one) for one in _taught(taught_by).values_list("annotator__public_id", flat=True)}
+    said: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for verdict, ids in rows:
+        for annotator in {who[one] for one in ids if one in who}:
+            said[annotator][verdict["prompt"]].append(verdict["right"])
+    each = [{"annotator": one, "held_out": one not in known, **_figures([said[one]])} for one in said]
+    return {
+        "annotators": sorted(each, key=lambda one: (-one["pairs"], one["annotator"])),
+        "held_out": _group([said[one] for one in said if one not in known]),
+        "others": _group([said[one] for one in said if one in known]),
+    }
+
+
+def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | None]:
+    """The pretrained model that an evaluated policy's line began with, and the frozen texts whose held-out part it was
+    measured on; None of what is not there any more, or never was."""
+    version, steps = run.base_model, 0
+    while version is not None and version.stage != Stage.PRETRAIN and steps < LONGEST_LINE:
+        version, steps = version.parent, steps + 1
+    if version is None or version.stage != Stage.PRETRAIN or version.state == ModelVersion.State.REVOKED:
+        return None, None
+    texts = version.run.snapshot if version.run is not None else None
+    frozen = texts is not None and texts.state == DatasetSnapshot.State.FROZEN
+    return (version if version.pk != run.base_model_id else None), (texts if frozen else None)
+
+
+def contaminated(run: TrainingRun, asked: Iterable[Sequence[Mapping[str, str]]]) -> int | None:
+    """How many of the prompts that an evaluation asked stand in a corpus that its candidate's line was trained on.
+
+    A corpus leaves out what is held out at the time it is frozen, so only prompts that came later are looked for.
+
+    Args:
+        asked: messages of each prompt.
+
+    Returns:
+        None where prompts came later and the corpus is no longer there to be read.
+    """
+    texts = {message["content"] for messages in asked for message in messages if message["role"] == "user"}
+    met: set[str] = set()
+    for corpus in _corpora_of(run.base_model):
+        prompts = Prompt.objects.filter(project_id=run.project_id, created_at__gt=corpus.frozen_at)
+        later = {
+            message["content"]
+            for messages in prompts.exclude(split=Split.TRAIN).values_list("messages", flat=True).iterator(CHUNK)
+            for message in messages
+            if message["content"] in texts
+        } - met
+        if later and corpus.state != DatasetSnapshot.State.FROZEN:
+            return None
+        if later:
+            met |= _in_corpus(corpus, later)
+    return len(met)
+
+
+def _corpora_of(version: ModelVersion | None) -> Iterator[DatasetSnapshot]:
+    """Snapshots of corpora that a version and those it descends from were trained on."""
+    for _ in range(LONGEST_LINE):
+        if version is None:
+            return
+        snapshot = version.run.snapshot if version.run is not None else None
+        if snapshot is not None and snapshot.purpose == DatasetSnapshot.Purpose.CORPUS and snapshot.frozen_at:
+            yield snapshot
+        version = version.parent
+
+
+def _in_corpus(corpus: DatasetSnapshot, texts: set[str]) -> set[str]:
+    """Those of `texts` that stand in a document which trained. They are looked for together, then one by one."""
+    together = contamination.Evaluation(texts)
+    each = {text: contamination.Evaluation([text]) for text in texts}
+    found: set[str] = set()
+    with (snapshots.folder_of(corpus) / "train.jsonl").open(encoding="utf-8") as lines:
+        for line in lines:
+            document = json.loads(line)["row"].get("text", "")
+            if together.in_text(document):
+                found |= {text for text, one in each.items() if text not in found and one.in_text(document)}
+    return found
+
+
+def _annotators(ids: list[str]) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(ids), CHUNK):
+        rows = Annotation.objects.filter(public_id__in=ids[start : start + CHUNK])
+        for public_id, annotator in rows.values_list("public_id", "annotator__public_id"):
+            yield str(public_id), str(annotator)
+
+
+def _taught(snapshot: DatasetSnapshot) -> QuerySet[Annotation]:
+    """Judgements of training prompts in a snapshot."""
+    rows = Annotation.objects.filter(snapshots__snapshot=snapshot, kind__in=JUDGED)
+    return rows.filter(task__prompt__split=Split.TRAIN).order_by().distinct()
+
+
+def _group(people: list[dict[int, list[float]]]) -> dict[str, Any] | None:
+    return {"annotators": len(people), **_figures(people)} if people else None
+
+
+def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:
+    """Of everything that these people said, a prompt's pairs together whoever judged them."""
+    prompts: dict[int, list[float]] = defaultdict(list)
+    for one in people:
+        for prompt, right in one.items():
+            prompts[prompt] += right
+    values = [value for group in prompts.values() for value in group]
+    low, high = clustered(prompts.values())
+    return {
+        "pairs": len(values),
+        "accuracy": sum(values) / len(values),
+        "low": low,
+        "high": high,
+        "prompts": len(prompts),
+    }

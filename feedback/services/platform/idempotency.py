@@ -1,0 +1,106 @@
+"""A retry must not count twice: the first reply to a key is given again to its repeats."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from feedback.db.compiled_queries import Given, Update, insert
+from feedback.db.unit_of_work import Contended
+from feedback.errors import Conflict, DomainError, IdempotencyConflict
+from feedback.models import IdempotencyRecord, Person
+from feedback.rules.data.content_hash import body_hash
+
+IN_FLIGHT_SECONDS = 60
+ANSWERED = Update(
+    lambda: IdempotencyRecord.objects.filter(pk=Given("record")), status=Given("status"), reply=Given("reply")
+)
+
+
+class Repeated(Exception):
+    """There is a record of this key."""
+
+
+def once(
+    *, person: Person, route: str, key: str | None, body: Any, act: Callable[[], tuple[int, Any]]
+) -> tuple[int, Any]:
+    """Do `act` once for (person, route, key) and return its (status, reply); repeats get the first reply.
+
+    The record is claimed first, in its own statement, so that of two requests at once one acts and the other is
+    told to come again. If `act` raises, the claim is given up and a retry acts anew; what `act` did is then undone by
+    its own transaction.
+
+    Raises:
+        IdempotencyConflict: the key was used with another body.
+        Conflict: the first request with this key is still at work.
+    """
+    if not key:
+        return act()
+    record = IdempotencyRecord(person=person, route=route, key=key[:200], body_hash=body_hash(body))
+    if not insert(record, unless_there=True):
+        first = _first(record)
+        if first is not None and first.status is not None:
+            return first.status, first.reply
+        # Claimed and not answered: at work now, or its process was killed. After a while the claim is taken over.
+        now = timezone.now()
+        stale = now - timedelta(seconds=IN_FLIGHT_SECONDS)
+        claims = IdempotencyRecord.objects.filter(person=person, route=route, key=record.key, status=None)
+        if first is None or not claims.filter(created_at__lt=stale).update(created_at=now):
+            raise Conflict("The first request with this Idempotency-Key is still at work. Try again in a second.")
+        record, record.created_at = first, now
+    try:
+        status, reply = act()
+    except BaseException:
+        # Only one's own claim: who took so long that another took it over leaves it to them.
+        IdempotencyRecord.objects.filter(pk=record.pk, status=None, created_at=record.created_at).delete()
+        raise
+    ANSWERED(record=record.pk, status=status, reply=reply)
+    return status, reply
+
+
+def once_within(
+    *, person: Person, route: str, key: str | None, body: Any, act: Callable[[bool], tuple[int, Any]]
+) -> tuple[int, Any]:
+    """As `once`, where all that `act` does is in the database and soon done: it and its record are one transaction.
+
+    No claim is left by a process that is killed, and whoever repeats a request that is still at work waits for its end.
+
+    Args:
+        act: is told whether a transaction is open around it. Where it is Contended there, it acts again without.
+    """
+    if not key:
+        return act(False)
+    record = IdempotencyRecord(person=person, route=route, key=key[:200], body_hash=body_hash(body))
+    try:
+        with transaction.atomic():
+            record.status, record.reply = act(True)
+            if not insert(record, unless_there=True):
+                raise Repeated
+        return record.status, record.reply
+    except Contended:
+        pass
+    except (Repeated, DomainError):  # what a repeat is refused for, its first may have done
+        first = _first(record)
+        if first is None:
+            raise
+        if first.status is not None:
+            return first.status, first.reply
+    return once(person=person, route=route, key=key, body=body, act=lambda: act(False))
+
+
+def _first(record: IdempotencyRecord) -> IdempotencyRecord | None:
+    """What is there under the same key, and about the same."""
+    first = IdempotencyRecord.objects.filter(person=record.person, route=record.route, key=record.key).first()
+    if first is not None and first.body_hash != record.body_hash:
+        raise IdempotencyConflict
+    return first
+
+
+def forget_old() -> int:
+    """Drop records older than IDEMPOTENCY_DAYS, a few hundred at a time. Returns how many."""
+    limit = timezone.now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
+    old = list(IdempotencyRecord.objects.filter(created_at__lt=limit).values_list("pk", flat=True)[:500])
+    return IdempotencyRecord.objects.filter(pk__in=old).delete()[0] if old else 0

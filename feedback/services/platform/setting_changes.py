@@ -1,0 +1,80 @@
+"""What a change of a project's settings would take from under tasks that are open, and from gold answers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Q
+
+from feedback.errors import Conflict, Invalid
+from feedback.models import Kind, Person, Project, Task
+from feedback.services.platform import events
+
+LIVE = (Task.State.OPEN, Task.State.WAITING, Task.State.ASIDE)
+
+
+def refuse_what_is_needed(project: Project, changes: dict[str, Any]) -> None:
+    """
+    Raises:
+        Conflict: open tasks need a kind, scheme or dimension that would be gone or of another kind.
+    """
+    for field, what, tasks in _needed(project, changes):
+        if tasks.exists():
+            raise Conflict(f"Open tasks need {what}. Withdraw them first.", field=field)
+
+
+def withdraw_what_is_needed(by: Person, project: Project, changes: dict[str, Any]) -> int:
+    """Take those tasks out of the queue instead. Returns how many. Call inside a transaction."""
+    number = 0
+    for _, _, tasks in _needed(project, changes):
+        number += tasks.update(state=Task.State.WITHDRAWN)
+    if number:
+        events.record("tasks.withdrawn", project, actor=by, project=project, tasks=number)
+    return number
+
+
+def refuse_earlier_names(project: Project, changes: dict[str, Any]) -> None:
+    """
+    Raises:
+        Invalid: a name that a label or dimension had before is given to another one.
+    """
+    for name, scheme in (changes.get("label_scheme") or {}).items():
+        earlier = project.renames.get("labels", {}).get(name, {})
+        for place, label in enumerate(scheme.get("labels", [])):
+            if label["name"] in earlier:
+                sentence = f"{earlier[label['name']]!r} was called so before. Choose another name."
+                raise Invalid(sentence, field=f"label_scheme.{name}.labels[{place}].name")
+    earlier = project.renames.get("dimensions", {})
+    for dimension in changes.get("dimensions") or []:
+        if dimension in earlier:
+            raise Invalid(f"{earlier[dimension]!r} was called {dimension!r} before.", field="dimensions")
+
+
+def unfit_gold(project: Project) -> list[Task]:
+    """Gold tasks that name a label or dimension which the project no longer has, oldest first."""
+    names = project.names
+    kinds = (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING)
+    gold = Task.objects.filter(project=project, gold__isnull=False, kind__in=kinds).exclude(state=Task.State.WITHDRAWN)
+    return [task for task in gold.select_related("prompt").order_by("pk") if not names.fits(task.gold or {})]
+
+
+def set_unfit_gold_aside(project: Project) -> int:
+    """No annotator is asked what cannot be answered right. Returns how many tasks."""
+    keys = [task.pk for task in unfit_gold(project)]
+    return Task.objects.filter(pk__in=keys, state=Task.State.OPEN).update(state=Task.State.ASIDE)
+
+
+def _needed(project: Project, changes: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """(field, what goes, the open tasks that need it)."""
+    live = Task.objects.filter(project=project, state__in=LIVE)
+    if "kinds" in changes:
+        for kind in sorted(set(project.kinds) - set(changes["kinds"])):
+            yield "kinds", f"the kind {kind}", live.filter(kind=kind)
+    if "label_scheme" in changes:
+        for name, before in sorted(project.label_scheme.items()):
+            after = changes["label_scheme"].get(name)
+            if after is None or after.get("kind") != before.get("kind"):
+                yield f"label_scheme.{name}.kind", f"the label scheme {name}", live.filter(ask__scheme=name)
+    if "dimensions" in changes:
+        gone = sorted(set(project.dimensions) - set(changes["dimensions"]))
+        if gone:
+            yield "dimensions", f"the dimension {gone[0]}", live.filter(Q(kind=Kind.RATING))

@@ -1,0 +1,45 @@
+"""What a reviewer should look at, noted down where it arises: by the services that flag, skip, settle and take in."""
+
+from django.utils import timezone
+
+from feedback.models import Assignment, Concern, Kind, Person, Project, Task
+from feedback.rules.collection.consensus import disagree
+from feedback.rules.collection.queue_policy import QueuePolicy
+from feedback.rules.data.seeds import stable_seed
+
+SAMPLE_BITS = 32
+
+
+def raise_concern(reason: str, task: Task, assignment: Assignment | None = None) -> None:
+    """Once for each task, answer and reason, while it is open."""
+    concern = Concern(
+        project_id=task.project_id,
+        task=task,
+        assignment=assignment,
+        reason=reason,
+        rank=Concern.RANK[Concern.Reason(reason)],
+    )
+    Concern.objects.bulk_create([concern], ignore_conflicts=True)
+
+
+def raise_disagreement(task: Task) -> None:
+    """If the counted answers of a task that has just been settled differ in what matters."""
+    payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
+    said = list(payloads)
+    if task.kind in (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING):  # kinds whose answers use names
+        said = [task.project.names.read(payload) for payload in said]
+    if disagree(task.kind, said):
+        raise_concern(Concern.Reason.DISAGREEMENT, task)
+
+
+def draw_sample(project: Project, task: Task, assignment: Assignment) -> None:
+    """A share of answers is looked at whatever they say; which ones follows from their id, so nobody chooses."""
+    share = QueuePolicy.of(project.queue_policy).review_share
+    if share and stable_seed("review", assignment.public_id, bits=SAMPLE_BITS) < share * (1 << SAMPLE_BITS):
+        raise_concern(Concern.Reason.SAMPLE, task, assignment)
+
+
+def close(*, task: Task, by: Person, assignment: Assignment | None = None) -> int:
+    """Somebody decided: about one answer, or about the task as a whole."""
+    open_ones = Concern.objects.filter(task=task, assignment=assignment, closed_at=None)
+    return open_ones.update(closed_at=timezone.now(), closed_by=by)

@@ -1,0 +1,154 @@
+"""What reviewers decide: about one answer, about a task whose answers disagree, and that there is nothing to do.
+
+A decision is no annotation. Of two reviewers who decide about the same thing at once, the second one is told.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from feedback.errors import Conflict, Forbidden, Invalid
+from feedback.models import Annotation, Assignment, Concern, Person, Project, Review, Task, Verdict
+from feedback.rules.collection import payloads
+from feedback.selectors.quality.quality import quality
+from feedback.services.collection import annotations
+from feedback.services.collection.counted_annotations import close_pairs, take_out
+from feedback.services.collection.task_slots import lock
+from feedback.services.platform import events
+from feedback.services.quality import concerns
+from feedback.services.quality import gold as gold_service
+
+DOUBTED = ("agreement", "inverted", "gold")  # findings of the quality page that put somebody's answers in doubt
+MOST_DOUBTED = 10  # of one annotator, waiting at a time
+OWN = "Nobody reviews their own answer. Ask another reviewer."
+
+
+def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: Any = None) -> Review:
+    """A decision about an answer. `correct` puts the reviewer's answer in its place; `send_back` uncounts it, reopens
+    its slot, and asks its annotator to look again: they may do it again, or somebody else takes the place.
+
+    Raises:
+        Forbidden: it is the reviewer's own.
+        Invalid: unknown decision, a correction without an answer, or something sent back without a word why.
+        Conflict: the annotation is no longer the current one, or somebody else decided first.
+    """
+    if decision not in Review.Decision.values:
+        raise Invalid(f"The decision must be one of {', '.join(Review.Decision.values)}.", field="decision")
+    with transaction.atomic():
+        task, held = lock(annotation.assignment)
+        if by.pk in (held.annotator_id, annotation.annotator_id):
+            raise Forbidden(OWN)
+        _check_undecided(annotation)
+        if held.current_id != annotation.pk or held.state != Assignment.State.SUBMITTED:
+            raise Conflict("This answer was revised or taken back since. Load it again.")
+        row = Review.objects.create(annotation=annotation, reviewer=by, decision=decision, note=note)
+        if decision == Review.Decision.CORRECT:
+            if answer is None:
+                raise Invalid("A correction needs the reviewer's answer.", field="answer")
+            close_pairs(annotation)
+            held.current = annotations.append(task, held, answer, by, 0, "review", late=False)
+            held.save(update_fields=["current"])
+        elif decision == Review.Decision.SEND_BACK:
+            if not note.strip():
+                raise Invalid("Say in a few words what to look at again.", field="note")
+            take_out(task, held, Assignment.State.RELEASED)
+            Assignment.objects.filter(pk=held.pk).update(sent_back=note.strip()[:500])
+        concerns.close(task=task, by=by, assignment=held)
+        events.record("annotation.reviewed", row, actor=by, project=annotation.project, decision=decision)
+    return row
+
+
+def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
+    """What the answer to a task is, where annotators disagree. Theirs stay as they are; consensus takes this one.
+
+    Args:
+        answer: in letters of the task's own order.
+
+    Raises:
+        Forbidden: the reviewer answered the task.
+        Invalid: the answer does not fit.
+        Conflict: somebody else decided first, or there is no answer to decide about.
+    """
+    responses = [placed.response for placed in task.placed.select_related("response").order_by("position")]
+    question = gold_service.question(task.project, task.kind, task.prompt, responses, task.ask)
+    with transaction.atomic():
+        locked = Task.objects.select_for_update().get(pk=task.pk)
+        before = Verdict.objects.filter(task=locked).select_related("reviewer").first()
+        if before is not None:
+            raise Conflict(f"{before.reviewer} decided about this task at {before.created_at:%H:%M} UTC.")
+        said = Assignment.objects.filter(task=locked, state=Assignment.State.SUBMITTED)
+        if said.filter(annotator=by).exists():
+            raise Forbidden(OWN)
+        if not said.exists():
+            raise Conflict("Nobody has answered this task yet, so there is nothing to decide.")
+        try:
+            if isinstance(answer, dict):
+                answer = task.project.names.read(answer, task.ask.get("scheme", ""))
+            payload = payloads.resolve(answer, question)
+        except payloads.InvalidAnswer as error:
+            raise Invalid(error.sentence, field=error.field) from None
+        row = Verdict.objects.create(
+            project_id=locked.project_id, task=locked, reviewer=by, payload=payload, shown=question.shown, note=note
+        )
+        concerns.close(task=locked, by=by)
+        events.record("task.decided", row, actor=by, project=locked.project)
+    return row
+
+
+def dismiss(*, concern: Concern, by: Person) -> Concern:
+    """Looked at, and nothing is to be done. A task that was set aside stays so: withdraw it, or reopen it.
+
+    Raises:
+        Forbidden: it is about the reviewer's own answer.
+        Conflict: somebody else closed it first.
+    """
+    if concern.assignment is not None and concern.assignment.annotator_id == by.pk:
+        raise Forbidden(OWN)
+    if concern.reason == Concern.Reason.SKIPPED:
+        raise Conflict("So many skipped this task that it was set aside. Withdraw it, or reopen it.")
+    if not Concern.objects.filter(pk=concern.pk, closed_at=None).update(closed_at=timezone.now(), closed_by=by):
+        raise Conflict("Somebody else has looked at this first.")
+    events.record("concern.dismissed", concern, actor=by, project=concern.project)
+    concern.refresh_from_db()
+    return concern
+
+
+def doubt_unreliable(since: datetime) -> int:
+    """Where answers came in since then: whoever agrees too little with the others, or with what is known to be right.
+
+    Returns how many answers went to reviewers' queues. Harmless when two do it at once.
+    """
+    busy = Project.objects.filter(state=Project.State.OPEN).filter(
+        Exists(Annotation.objects.filter(project=OuterRef("pk"), created_at__gte=since))
+    )
+    count = 0
+    for project in busy:
+        found = {finding.person for finding in quality(project).findings if finding.check in DOUBTED}
+        count += sum(doubt(project=project, annotator=person) for person in sorted(found, key=lambda one: one.pk))
+    return count
+
+
+def doubt(*, project: Project, annotator: Person, most: int = MOST_DOUBTED) -> int:
+    """The newest answers of somebody who agrees little with the others go to the reviewer's queue, some at a time.
+
+    What was looked at once for this reason, or decided about, does not come again. Returns how many came.
+    """
+    mine = Assignment.objects.filter(project=project, annotator=annotator, counted=True, task__gold__isnull=True)
+    asked = Concern.objects.filter(assignment=OuterRef("pk"), reason=Concern.Reason.UNRELIABLE)
+    decided = Review.objects.filter(annotation=OuterRef("current"))
+    waiting = Concern.objects.filter(assignment__in=mine, reason=Concern.Reason.UNRELIABLE, closed_at=None).count()
+    fresh = mine.exclude(Exists(asked)).exclude(Exists(decided)).select_related("task").order_by("-pk")
+    found = list(fresh[: max(0, most - waiting)])
+    for assignment in found:
+        concerns.raise_concern(Concern.Reason.UNRELIABLE, assignment.task, assignment)
+    return len(found)
+
+
+def _check_undecided(annotation: Annotation) -> None:
+    before = Review.objects.filter(annotation=annotation).select_related("reviewer").first()
+    if before is not None:
+        done = {"accept": "accepted", "correct": "corrected", "send_back": "sent back"}[before.decision]
+        raise Conflict(f"{before.reviewer} {done} this answer at {before.created_at:%H:%M} UTC.")

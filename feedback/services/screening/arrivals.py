@@ -1,0 +1,74 @@
+"""What stands at the entrance: which guard and marker a project has, what arrives, and the knock for whoever scores."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback import celery_app
+from feedback.models import Job, Project, Prompt, Response, Task
+from feedback.rules.screening import personal_data
+from feedback.rules.screening.screening import BLOCK, MASK, OFF
+from feedback.selectors.screening.guard_models import of
+from feedback.services.platform import jobs
+
+PERSONAL_DATA = "personal data"  # in place of a class, when that is what blocked
+
+
+@dataclass
+class Arrival:
+    """What becomes of messages at the entrance.
+
+    Attributes:
+        messages: as they came, or masked.
+        state: blocked, received (a model looks at it first), or None: it passes at once.
+        told: for the prompt's `screening`.
+    """
+
+    messages: list[dict[str, str]]
+    state: str | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
+    """Look at what came in: personal data that has a form at once, the rest when the models have."""
+    setting = of(project)
+    arrival = Arrival(messages, told={"guard": None})
+    if setting.personal != OFF:
+        found = sorted({one.kind for message in messages for one in personal_data.find(message["content"])})
+        if found:
+            arrival.told["personal"] = found
+        if found and setting.personal == BLOCK:
+            arrival.state = Prompt.State.BLOCKED
+            arrival.told["blocked_by"] = PERSONAL_DATA
+        elif found and setting.personal == MASK:
+            arrival.told["masked"] = True
+            arrival.messages = [
+                message | {"content": personal_data.mask(message["content"])[0]} for message in messages
+            ]
+    if arrival.state is None and setting.holds_prompts:
+        arrival.state = Prompt.State.RECEIVED
+    return arrival
+
+
+def written_state(project: Project) -> str:
+    """The state of a response whose text has just come: ready, or looked at by the guard first."""
+    return Response.State.SCREENING if of(project).guard else Response.State.READY
+
+
+def task_state(prompt: Prompt, responses: list[Response]) -> str:
+    """Open, or waiting until the guard has looked at all that it shows.
+
+    What was blocked makes a task that is withdrawn from the beginning, so that it reaches nobody.
+    """
+    states = {response.state for response in responses}
+    if prompt.state == Prompt.State.BLOCKED or Response.State.BLOCKED in states:
+        return Task.State.WITHDRAWN
+    waits = prompt.state == Prompt.State.RECEIVED or Response.State.SCREENING in states
+    return Task.State.WAITING if waits else Task.State.OPEN
+
+
+def ask_worker(project: Project) -> Job | None:
+    """A job that scores whatever waits in the project, unless one is queued already. Call inside a transaction."""
+    queued = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status=Job.Status.QUEUED)
+    if queued.exists():
+        return None
+    return jobs.create(kind=Job.Kind.SCORE, queue_name=celery_app.GENERATE, project=project, by=None)

@@ -1,0 +1,291 @@
+"""What the guard and the marker said, and what follows: on it goes, or it stops here; an admin may let it on.
+
+A worker scores (it owns the models); here the rows move, each once, by a compare-and-set on its state. What cannot be
+scored waits and is tried again, so that a guard that is away loses nothing.
+"""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from feedback.errors import Invalid, InvalidTransition, NoServingModel
+from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
+from feedback.rules.screening import screening
+from feedback.rules.screening.screening import BLOCK, MASK, NEWEST, PASS, Guard
+from feedback.rules.training import policies
+from feedback.selectors.screening import guard_models
+from feedback.services.collection import generation
+from feedback.services.platform import events
+from feedback.services.screening import arrivals
+
+TRY_AGAIN_AFTER = timedelta(seconds=60)  # after a job that could not reach its model
+AWAY_AFTER = timedelta(minutes=10)  # without a job that scored, where something waits
+MOST_PASSED = 1000  # in one round of housekeeping
+Scores = dict[str, float]
+Spans = list[dict[str, Any]]
+
+
+def set_screening(*, by: Person, project: Project, **changes: Any) -> Project:
+    """Change guard, marker or what becomes of personal data; None takes a guard or marker away.
+
+    What waited for a guard that is gone passes with the next job.
+
+    Raises:
+        Invalid: a part has another shape, or names a model or a class that is not there.
+    """
+    setting = {**project.screening, **changes}
+    try:
+        screening.check(setting, project.label_scheme)
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
+    for name, kind in (("guard", ModelVersion.Kind.CLASSIFIER), ("marker", ModelVersion.Kind.TAGGER)):
+        if setting.get(name):
+            _check_model(project, name, kind, setting[name])
+    with transaction.atomic():
+        Project.objects.filter(pk=project.pk).update(screening=setting)
+        events.record("project.screening_changed", project, actor=by, project=project, parts=", ".join(sorted(changes)))
+        project.refresh_from_db()
+        if waits(project):
+            arrivals.ask_worker(project)
+    return project
+
+
+def waits(project: Project) -> bool:
+    """Whether something in the project is yet to be scored."""
+    return bool(waiting_prompts(project)[:1] or waiting_responses(project)[:1] or tasks_to_mark(project)[:1])
+
+
+def waiting_prompts(project: Project) -> Any:
+    return Prompt.objects.filter(project=project, state=Prompt.State.RECEIVED).order_by("pk")
+
+
+def waiting_responses(project: Project) -> Any:
+    rows = Response.objects.filter(project=project, state=Response.State.SCREENING)
+    return rows.select_related("prompt").order_by("pk")
+
+
+def tasks_to_mark(project: Project) -> Any:
+    """Open tasks of the marker's scheme that it has not looked at."""
+    marker = guard_models.of(project).marker
+    if marker is None:
+        return Task.objects.none()
+    standing = [Task.State.OPEN, Task.State.WAITING]
+    # Gold tasks among them: one without a suggestion where all others have one would be known for what it is.
+    rows = Task.objects.filter(project=project, kind=Kind.SPANS, state__in=standing, suggestion__isnull=True)
+    return rows.filter(ask__scheme=marker.scheme).select_related("prompt").order_by("pk")
+
+
+def settle_prompt(
+    prompt: Prompt, *, guard: Guard | None, version: ModelVersion | None, scores: Scores, spans: Spans
+) -> bool:
+    """A prompt's scores and personal spans: it goes on, masked if asked, or is blocked. False: it was settled before.
+
+    Args:
+        spans: what the marker found to be personal in the last user message.
+    """
+    setting = guard_models.of(prompt.project)
+    told = prompt.screening | _told(guard, version, scores)
+    messages = prompt.messages
+    if spans:
+        told["personal"] = sorted({*told.get("personal", []), *(span["label"] for span in spans)})
+        if setting.personal == BLOCK:
+            told["blocked_by"] = told.get("blocked_by") or arrivals.PERSONAL_DATA
+        elif setting.personal == MASK:
+            told["masked"] = True
+            messages = _masked(messages, spans)
+    with transaction.atomic():
+        waiting = Prompt.objects.filter(pk=prompt.pk, state=Prompt.State.RECEIVED)
+        if told.get("blocked_by"):
+            if not waiting.update(state=Prompt.State.BLOCKED, screening=told):
+                return False
+            _withdraw(Task.objects.filter(prompt=prompt))
+            events.record("prompt.blocked", prompt, actor=None, by=told["blocked_by"])
+            return True
+        if not waiting.update(state=Prompt.State.READY, screening=told, messages=messages):
+            return False
+        _go_on(prompt)
+    return True
+
+
+def settle_response(response: Response, *, guard: Guard | None, version: ModelVersion | None, scores: Scores) -> bool:
+    """A response's scores: it is ready, or blocked. False: it was settled before."""
+    told = response.screening | _told(guard, version, scores)
+    state = Response.State.BLOCKED if told.get("blocked_by") else Response.State.READY
+    with transaction.atomic():
+        waiting = Response.objects.filter(pk=response.pk, state=Response.State.SCREENING)
+        if not waiting.update(state=state, screening=told):
+            return False
+        if state == Response.State.BLOCKED:
+            _withdraw(Task.objects.filter(responses=response))
+            events.record("response.blocked", response, actor=None, by=told["blocked_by"])
+        _joined(response)
+    return True
+
+
+def suggest(task: Task, *, version: ModelVersion, spans: Spans) -> bool:
+    """The marker's spans, for the desk to begin with. Those of labels that the scheme lacks are left out."""
+    name = task.ask.get("scheme", "")
+    scheme = task.project.label_scheme.get(name, {})
+    spans = task.project.names.read({"spans": list(spans)}, name)["spans"]  # a marker may have learned earlier names
+    labels = {label["name"] for label in scheme.get("labels", [])}
+    kept = [{name: span[name] for name in ("start", "end", "label")} for span in spans if span["label"] in labels]
+    told = {"spans": kept, "model": str(version.public_id), "name": str(version)}
+    return bool(Task.objects.filter(pk=task.pk, suggestion__isnull=True).update(suggestion=told))
+
+
+def unblock_prompt(*, by: Person, prompt: Prompt, reason: str) -> Prompt:
+    """Let a blocked prompt on, after all.
+
+    Raises:
+        Invalid: no reason is given.
+        InvalidTransition: it is not blocked.
+    """
+    with transaction.atomic():
+        _unblock(by, prompt, reason, Prompt.State.READY)
+        _go_on(prompt)
+    prompt.refresh_from_db()
+    return prompt
+
+
+def unblock_response(*, by: Person, response: Response, reason: str) -> Response:
+    """Let a blocked response on, after all. Raises as `unblock_prompt`."""
+    with transaction.atomic():
+        _unblock(by, response, reason, Response.State.READY)
+        _joined(response)
+    response.refresh_from_db()
+    return response
+
+
+def pick_up() -> int:
+    """Housekeeping: projects where something waits and no job scores. After a failure they are tried again later, and
+    not at all while a model that they name is missing: approving or naming one asks anew."""
+    knocked, since = 0, timezone.now() - TRY_AGAIN_AFTER
+    for project in Project.objects.exclude(screening={}):
+        pass_unscreened(project)
+        scoring = Job.objects.filter(project=project, kind=Job.Kind.SCORE)
+        last = scoring.order_by("-id").first()
+        resting = last is not None and (
+            last.status in Job.ACTIVE or (last.status == Job.Status.FAILED and (last.finished_at or since) >= since)
+        )
+        if not resting and not guard_models.missing(project) and waits(project):
+            with transaction.atomic():
+                knocked += arrivals.ask_worker(project) is not None
+    return knocked
+
+
+def pass_unscreened(project: Project) -> int:
+    """Where the project says so and its guard has been away for `AWAY_AFTER`, what waits for it goes on unscreened.
+
+    Prompts that the marker must search for personal data are held all the same: what it would mask must not be stored.
+
+    Returns:
+        How many prompts and responses passed; each says so in its `screening`.
+    """
+    setting = guard_models.of(project)
+    if setting.guard is None or setting.guard.when_away != PASS or not _is_away(project):
+        return 0
+    passed = 0
+    rows = [*waiting_responses(project)[:MOST_PASSED]]
+    rows += [] if setting.marks_personal else waiting_prompts(project)[:MOST_PASSED]
+    for row in rows:
+        row.project = project
+        row.screening = row.screening | {"unscreened": True}
+        settle = settle_prompt if isinstance(row, Prompt) else settle_response
+        options: dict[str, Any] = {"spans": []} if isinstance(row, Prompt) else {}
+        passed += settle(row, guard=None, version=None, scores={}, **options)
+    if passed:
+        events.record("project.passed_unscreened", project, actor=None, project=project, count=passed)
+    return passed
+
+
+def _is_away(project: Project) -> bool:
+    """Whether no job has scored for `AWAY_AFTER`, although one was asked for that long ago."""
+    jobs = Job.objects.filter(project=project, kind=Job.Kind.SCORE).order_by("id")
+    scored = jobs.filter(status=Job.Status.SUCCEEDED).last()
+    first = jobs.filter(pk__gt=scored.pk if scored else 0).first()
+    return first is not None and first.created_at <= timezone.now() - AWAY_AFTER
+
+
+def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -> None:
+    try:
+        version = guard_models.model_of(
+            project, kind, part["model"] if part["model"] == NEWEST else str(UUID(part["model"]))
+        )
+    except ValueError:
+        version = None
+    if version is None:
+        missing = f"No {kind} is approved yet" if part["model"] == NEWEST else f"The project has no such {kind}"
+        raise Invalid(f"{missing}. Train one, look at its figures, and approve it.", field=f"screening.{name}.model")
+    if name == "guard" and (unknown := sorted(set(part["blocks"]) - set(guard_models.classes_of(version)))):
+        known = ", ".join(guard_models.classes_of(version))
+        raise Invalid(f"{version} does not know {unknown[0]!r}; it knows {known}.", field="screening.guard.blocks")
+
+
+def _told(guard: Guard | None, version: ModelVersion | None, scores: Scores) -> dict[str, Any]:
+    if guard is None or version is None:
+        return {"guard": None}
+    told: dict[str, Any] = {
+        "guard": str(version),
+        "model": str(version.public_id),
+        "scores": {name: round(score, 4) for name, score in scores.items()},
+        "at": timezone.now().isoformat(),
+    }
+    if blocked_by := guard.blocked_by(scores):
+        told["blocked_by"] = blocked_by
+    return told
+
+
+def _masked(messages: list[dict[str, str]], spans: Spans) -> list[dict[str, str]]:
+    """The last user message with its personal spans masked."""
+    last = max(place for place, message in enumerate(messages) if message["role"] == "user")
+    places = [(span["start"], span["end"], span["label"]) for span in spans]
+    content = screening.masked(messages[last]["content"], places)
+    return [*messages[:last], messages[last] | {"content": content}, *messages[last + 1 :]]
+
+
+def _unblock(by: Person, row: Any, reason: str, state: str) -> None:
+    if not reason.strip():
+        raise Invalid("Say why it may go on.", field="reason")
+    let = {"by": str(by), "reason": reason.strip()[:500], "at": timezone.now().isoformat()}
+    blocked = type(row).objects.filter(pk=row.pk, state="blocked")
+    if not blocked.update(state=state, screening=row.screening | {"unblocked": let}):
+        raise InvalidTransition("It is not blocked.")
+    events.record(f"{type(row).__name__.lower()}.unblocked", row, actor=by)
+
+
+def _go_on(prompt: Prompt) -> None:
+    """A prompt that passed: its responses are asked for, its tasks open. Call inside a transaction."""
+    prompt.refresh_from_db()
+    missing = prompt.responses_wanted - prompt.responses.count()
+    if missing > 0:
+        talk = prompt.conversation
+        try:
+            generation.request_responses(
+                prompt=prompt, count=missing, by=talk.person if talk else None, live=talk is not None
+            )
+            Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.SCREENED)
+        except NoServingModel:
+            pass  # what serves was rolled back to nothing since; more can be asked for on the prompt's page
+    _open(Task.objects.filter(prompt=prompt))
+
+
+def _joined(response: Response) -> None:
+    """A response that is settled: its tasks open if all is, and generated ones meet."""
+    _open(Task.objects.filter(responses=response))
+    if response.seed is not None:
+        generation.join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
+
+
+def _open(tasks: Any) -> None:
+    """Waiting tasks of which everything has passed."""
+    for task in tasks.filter(state=Task.State.WAITING).select_related("prompt"):
+        state = arrivals.task_state(task.prompt, list(task.responses.all()))
+        if state != Task.State.WAITING:
+            Task.objects.filter(pk=task.pk, state=Task.State.WAITING).update(state=state)
+
+
+def _withdraw(tasks: Any) -> None:
+    tasks.filter(state__in=[Task.State.WAITING, Task.State.OPEN]).update(state=Task.State.WITHDRAWN)

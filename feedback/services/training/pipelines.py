@@ -1,0 +1,357 @@
+"""Training: chains of stages, started by a button, a schedule or a client; one run after the other.
+
+A chain makes its next run when one has succeeded, in one transaction with a check that the place is empty, so an end
+that is told twice moves it on once. The database refuses a second active chain of the same stages in a project.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from feedback import celery_app
+from feedback.errors import ChainRunning, InvalidTransition
+from feedback.models import (
+    Chain,
+    Corpus,
+    DatasetSnapshot,
+    Evaluation,
+    Job,
+    ModelVersion,
+    Person,
+    Project,
+    RunAlarm,
+    RunPoint,
+    RunSamples,
+    Schedule,
+    TrainingRun,
+)
+from feedback.rules.training.stages import LABELLED, ON_TEXTS
+from feedback.selectors.evaluation import gate
+from feedback.services.platform import events, jobs
+from feedback.services.training import stage_inputs
+
+DEFAULT_PRESET, PRETRAINED_PRESET = "small", "pretrained"
+LOG_TAIL = 20_000  # characters
+
+
+def start_chain(
+    *,
+    project: Project,
+    by: Person | None,
+    stages: list[str],
+    config: dict[str, Any] | None = None,
+    seed: int = 0,
+    base_model: ModelVersion | None = None,
+    snapshot: DatasetSnapshot | None = None,
+    texts: str = "",
+    corpus: Corpus | None = None,
+    corpus_snapshot: DatasetSnapshot | None = None,
+    promote: bool = False,
+    schedule: Schedule | None = None,
+    due_key: str | None = None,
+    ignore_findings: list[str] | None = None,
+    looked_at: bool = False,
+) -> Chain:
+    """Start stages one after another, in the order of the ring.
+
+    Args:
+        config: settings by stage, {"ppo": {"kl_coef": 0.05}}; "preset" chooses the base values.
+        base_model: what every stage that it fits starts from, unless an earlier one of this chain made something; by
+            default the newest model that fits.
+        snapshot: a frozen snapshot of feedback; by default a new one is frozen when the first run starts.
+        texts: where tokenizer and pretraining read: `corpus` or `labelled` (the texts under labels and spans); by
+            default a corpus if there is one.
+        corpus: which one, by default the newest that holds documents. corpus_snapshot: a snapshot of it that is there.
+        promote: ask an admin to decide on the new policy when the chain has ended. Nothing is promoted by itself.
+        ignore_findings: names of preflight findings that do not block it. looked_at: a preflight of it has passed.
+
+    Raises:
+        Invalid: stages that are no chain, settings for a stage that is not in it, a base model that fits none of them.
+        NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: what it needs is not there; the sentence says what to do.
+        ChainRunning: one with the same stages is queued or running.
+    """
+    stage_inputs.refuse_unknown_findings(ignore_findings or [])
+    stages, config, texts = stage_inputs.settled(
+        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
+    )
+    try:
+        with transaction.atomic():
+            rows, read = snapshot, corpus_snapshot
+            if read is None:
+                rows, read = stage_inputs.drafts(project, by, stages, snapshot, texts, corpus)
+            chain = Chain.objects.create(
+                project=project,
+                stages=stages,
+                kind="+".join(stages),
+                config=config,
+                seed=seed,
+                base_model=base_model,
+                snapshot=rows,
+                corpus_snapshot=read,
+                promote=promote,
+                schedule=schedule,
+                due_key=due_key,
+                requested_by=by,
+                ignore_findings=ignore_findings or [],
+                looked_at=looked_at,
+            )
+            _start_run(chain, 0)
+            events.record("chain.started", chain, actor=by, stages=chain.kind)
+    except IntegrityError:
+        raise ChainRunning(stages=stages) from None
+    return chain
+
+
+def advance_chain(chain: Chain) -> None:
+    """Called when a run of the chain ended: start the next stage, or end the chain. Safe to call twice."""
+    with transaction.atomic():
+        chain = Chain.objects.select_for_update(of=("self",)).select_related("project").get(pk=chain.pk)
+        last = chain.runs.select_related("job").order_by("-position").first()
+        if chain.state != Chain.State.ACTIVE or last is None or not last.job.is_final:
+            return
+        if last.job.status == Job.Status.FAILED:
+            _end(chain, Chain.State.FAILED)
+        elif last.job.status == Job.Status.CANCELLED or last.job.cancel_requested_at is not None:
+            _end(chain, Chain.State.CANCELLED)  # perhaps it was through before it heard of it: nothing is to follow
+        elif last.position + 1 < len(chain.stages):
+            _start_run(chain, last.position + 1)
+        else:
+            _end(chain, Chain.State.SUCCEEDED)
+            if chain.promote:
+                _ask_an_admin(chain)
+
+
+def cancel_chain(*, by: Person, chain: Chain) -> None:
+    """Cancel what runs; the chain ends with it, also where that was through a moment before.
+
+    Raises:
+        InvalidTransition: the chain has ended.
+    """
+    with transaction.atomic():
+        chain = Chain.objects.select_for_update().get(pk=chain.pk)  # no next run begins meanwhile
+        last = chain.runs.select_related("job").order_by("-position").first()
+        if last is None or chain.state != Chain.State.ACTIVE:
+            raise InvalidTransition("The chain has ended; there is nothing to cancel.")
+        try:
+            jobs.request_cancel(by=by, job=last.job)
+        except InvalidTransition:
+            Job.objects.filter(pk=last.job_id).update(cancel_requested_at=timezone.now())
+            events.record("job.cancel_requested", last.job, actor=by)
+    advance_chain(chain)
+
+
+def cancel_run(*, by: Person, run: TrainingRun) -> None:
+    cancel_chain(by=by, chain=run.chain)
+
+
+def retry_run(*, by: Person, run: TrainingRun) -> TrainingRun:
+    """A failed or cancelled run again, from its last checkpoint, and the rest of its chain after it.
+
+    Raises:
+        InvalidTransition: it did not fail, or later runs of its chain exist; or it failed by its rows, which are frozen
+            and would fail it again.
+        ChainRunning: another chain of the same stages is at work.
+    """
+    if failed_by_rows(run):
+        raise InvalidTransition(
+            "It failed by the rows of its snapshot, which never change. Start again on a new snapshot."
+        )
+    try:
+        with transaction.atomic():
+            chain = Chain.objects.select_for_update().get(pk=run.chain_id)
+            if chain.runs.filter(position__gt=run.position).exists():
+                raise InvalidTransition("Later stages of its chain ran already. Start a new chain.")
+            Chain.objects.filter(pk=chain.pk).update(state=Chain.State.ACTIVE, finished_at=None)
+            jobs.retry(by=by, job=run.job)
+    except IntegrityError:
+        raise ChainRunning from None
+    run.refresh_from_db()
+    return run
+
+
+def failed_by_rows(run: TrainingRun) -> bool:
+    """Whether nothing but other rows can help."""
+    return run.job.status == Job.Status.FAILED and run.job.error_kind == Job.ErrorKind.DATA
+
+
+def start_again(*, by: Person, run: TrainingRun) -> Chain:
+    """A new chain of the stages from a failed or cancelled run on, with its settings, on a snapshot frozen anew.
+
+    What earlier stages of its chain have made is where it starts from, as the newest that fits.
+
+    Raises:
+        InvalidTransition: the run has not ended, or has ended well; or later stages of its chain ran already.
+        see `start_chain`.
+    """
+    run.job.refresh_from_db()
+    if run.job.status not in (Job.Status.FAILED, Job.Status.CANCELLED):
+        raise InvalidTransition("Only what failed or was cancelled starts again.")
+    chain = run.chain
+    if chain.runs.filter(position__gt=run.position).exists():
+        raise InvalidTransition("Later stages of its chain ran already. Start a new chain.")
+    stages = chain.stages[run.position :]
+    read = chain.corpus_snapshot
+    reads_texts = bool(set(stages) & ON_TEXTS)
+    return start_chain(
+        project=chain.project,
+        by=by,
+        stages=stages,
+        config={name: values for name, values in chain.config.items() if name in stages or name == "preset"},
+        seed=chain.seed,
+        base_model=chain.base_model if any(stage_inputs.fits(stage, chain.base_model) for stage in stages) else None,
+        texts=LABELLED if reads_texts and read is not None and read.corpus_id is None else "",
+        corpus=read.corpus if reads_texts and read is not None else None,
+        promote=chain.promote,
+        ignore_findings=chain.ignore_findings,
+    )
+
+
+class Point(NamedTuple):
+    """Figures of a run after `step`, reported `at` so many seconds since the epoch.
+
+    `minima` and `maxima` are empty where the figures are of one step alone.
+    """
+
+    step: int
+    at: float
+    metrics: dict[str, Any]
+    minima: dict[str, Any] = {}
+    maxima: dict[str, Any] = {}
+
+
+def record_points(
+    run: TrainingRun,
+    *,
+    points: Sequence[Point] | None = None,
+    samples: list[tuple[int, list[dict[str, Any]]]] | None = None,
+    alarms: list[tuple[int, str, str]] | None = None,
+    log_tail: str | None = None,
+) -> None:
+    """What a run reported: points, (step, samples), (step, name, sentence).
+
+    One short transaction. Written again by a resumed attempt, a step's later figures win.
+    """
+    with transaction.atomic():
+        RunPoint.objects.bulk_create(
+            [
+                RunPoint(
+                    run=run,
+                    step=point.step,
+                    at=_time(point.at),
+                    metrics=point.metrics,
+                    minima=point.minima,
+                    maxima=point.maxima,
+                )
+                for point in _last_of_each_step(points or [])
+            ],
+            update_conflicts=True,
+            unique_fields=["run", "step"],
+            update_fields=["at", "metrics", "minima", "maxima"],
+        )
+        for step, rows in samples or []:
+            RunSamples.objects.update_or_create(run=run, step=step, defaults={"samples": rows})
+        for step, name, text in alarms or []:
+            RunAlarm.objects.get_or_create(run=run, step=step, name=name, defaults={"text": text[:500]})
+        if log_tail is not None:
+            Job.objects.filter(pk=run.job_id).update(log_tail=log_tail[-LOG_TAIL:])
+
+
+def record_result(run: TrainingRun, metrics: dict[str, Any]) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(metrics=metrics)
+    run.metrics = metrics
+
+
+def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: list[dict[str, Any]]) -> Evaluation:
+    """What an evaluate run measured, kept with the version it measured."""
+    assert run.base_model_id is not None
+    evaluation, _ = Evaluation.objects.get_or_create(
+        run=run,
+        defaults={
+            "project_id": run.project_id,
+            "candidate_id": run.base_model_id,
+            "incumbent": run.incumbent,
+            "snapshot": run.snapshot,
+            "metrics": metrics,
+            "samples": samples,
+        },
+    )
+    return evaluation
+
+
+def settings_of_run(project: Project, stage: str, config: dict[str, Any], base: ModelVersion | None) -> dict[str, Any]:
+    """All that a run of the stage is told in a chain of this config, the preset first.
+
+    Args:
+        base: what the stage starts from. One that came pretrained bears smaller steps than the preset for small models
+            takes; it gets its own preset unless chain or project name another than that one.
+    """
+    preset = config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)
+    if not config.get("preset") and preset == DEFAULT_PRESET and stage_inputs.came_pretrained(base):
+        preset = PRETRAINED_PRESET
+    return {"preset": preset} | stage_inputs.settings_of(project, stage, config)
+
+
+def _start_run(chain: Chain, position: int) -> TrainingRun:
+    """The run at `position` with its job. Call while holding the chain's row, or before anybody sees it."""
+    stage = chain.stages[position]
+    project = chain.project
+    start = stage_inputs.start_of(chain, stage, stage_inputs.settings_of(project, stage, chain.config))
+    settings = settings_of_run(project, stage, chain.config, start.base)
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
+    number = (TrainingRun.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
+    job = jobs.create(kind=Job.Kind.TRAINING, queue_name=celery_app.TRAIN, project=project, by=chain.requested_by)
+    return TrainingRun.objects.create(
+        project=project,
+        job=job,
+        chain=chain,
+        position=position,
+        stage=stage,
+        number=number,
+        config=settings,
+        seed=chain.seed,
+        snapshot=chain.corpus_snapshot if stage in ON_TEXTS else chain.snapshot,
+        base_model=start.base,
+        reward_model=start.reward,
+        incumbent=start.incumbent,
+        guard=start.guard,
+        folder=f"runs/{job.public_id}",
+    )
+
+
+def _end(chain: Chain, state: str) -> None:
+    Chain.objects.filter(pk=chain.pk).update(state=state, finished_at=timezone.now())
+    events.record(f"chain.{state}", chain, actor=chain.requested_by, stages=chain.kind)
+
+
+def _ask_an_admin(chain: Chain) -> None:
+    """The policy that the chain made last waits for an admin: an event with the findings, and a line on the home page.
+
+    Nothing that the service can compute says that a policy is better; people's blind votes would, and there are none.
+    """
+    policies = ModelVersion.objects.filter(kind=ModelVersion.Kind.POLICY).select_related("project", "run__reward_model")
+    version = policies.filter(run__chain=chain).order_by("-run__position").first()
+    version = version or policies.filter(evaluations__run__chain=chain).first()  # it evaluated what was there
+    if version is None or version.state != ModelVersion.State.CANDIDATE or (found := gate.of(version)).serves:
+        return
+    against = ", ".join(one.name for one in found.blocking)
+    events.record("model.waits_for_decision", version, actor=chain.requested_by, against=against)
+
+
+def _last_of_each_step(points: Sequence[Point]) -> list[Point]:
+    """A step reported in several lines becomes one point with all their figures."""
+    merged: dict[int, Point] = {}
+    for point in points:
+        before = merged.get(point.step)
+        if before is not None:
+            figures = before.metrics | point.metrics
+            point = Point(point.step, point.at, figures, before.minima | point.minima, before.maxima | point.maxima)
+        merged[point.step] = point
+    return list(merged.values())
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=timezone.get_default_timezone())

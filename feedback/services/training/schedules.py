@@ -1,0 +1,162 @@
+"""What starts when: every T seconds, or after N new pairs. Each due time starts its chain exactly once."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from feedback.errors import ChainRunning, Conflict, DomainError, Invalid
+from feedback.models import Chain, Person, PreferencePair, Project, Schedule
+from feedback.rules.training import policies
+from feedback.services.platform import events
+from feedback.services.training import pipelines, stage_inputs
+
+log = logging.getLogger(__name__)
+
+SHORTEST_SECONDS = 60
+OUR_FAULT = "Something went wrong on our side; the worker's log has the details. It tries again when it is next due."
+
+
+def create_schedule(
+    *,
+    by: Person | None,
+    project: Project,
+    name: str,
+    stages: list[str],
+    every_seconds: int | None = None,
+    after_pairs: int | None = None,
+    config: dict[str, Any] | None = None,
+    promote: bool = False,
+) -> Schedule:
+    """A rule that starts a chain.
+
+    Raises:
+        Invalid: not exactly one of every_seconds (>= 60) and after_pairs (>= 1), or unknown stages.
+        Conflict: the name is taken.
+    """
+    if (every_seconds is None) == (after_pairs is None):
+        raise Invalid("Say either every how many seconds, or after how many new pairs.", field="every_seconds")
+    if every_seconds is not None and every_seconds < SHORTEST_SECONDS:
+        raise Invalid(f"At least {SHORTEST_SECONDS} seconds must lie between two starts.", field="every_seconds")
+    if after_pairs is not None and after_pairs < 1:
+        raise Invalid("At least one new pair must come first.", field="after_pairs")
+    stages = stage_inputs.ordered(stages)
+    try:
+        policies.check_config(config or {})
+    except policies.InvalidPolicy as error:
+        raise Invalid(error.sentence, field=error.field) from None
+    due = timezone.now() + timedelta(seconds=every_seconds) if every_seconds else None
+    try:
+        with transaction.atomic():
+            schedule = Schedule.objects.create(
+                project=project,
+                name=name,
+                stages=stages,
+                every_seconds=every_seconds,
+                after_pairs=after_pairs,
+                config=config or {},
+                promote=promote,
+                next_due_at=due,
+                pairs_at_last_start=pairs_so_far(project),
+                created_by=by,
+            )
+            events.record("schedule.created", schedule, actor=by)
+    except IntegrityError:
+        raise Conflict(f"There is a schedule named {name!r} already.", field="name") from None
+    return schedule
+
+
+def set_enabled(*, by: Person, schedule: Schedule, enabled: bool) -> Schedule:
+    """Switch on or off. Switched on, time and pairs count from now."""
+    changes: dict[str, Any] = {"enabled": enabled}
+    if enabled:
+        changes |= {"pairs_at_last_start": pairs_so_far(schedule.project), "trouble": ""}
+        if schedule.every_seconds:
+            changes["next_due_at"] = timezone.now() + timedelta(seconds=schedule.every_seconds)
+    with transaction.atomic():
+        Schedule.objects.filter(pk=schedule.pk).update(**changes)
+        events.record("schedule.enabled" if enabled else "schedule.disabled", schedule, actor=by)
+    schedule.refresh_from_db()
+    return schedule
+
+
+def delete_schedule(*, by: Person, schedule: Schedule) -> None:
+    with transaction.atomic():
+        events.record("schedule.deleted", schedule, actor=by)
+        schedule.delete()
+
+
+def start_due(now: datetime | None = None) -> list[Chain]:
+    """Start what is due. However many beats call it at once, each due time starts one chain.
+
+    The due time is moved on by a compare-and-set in the transaction that makes the chain; the chain carries the due
+    time as a unique key. A chain of the same stages still at work lets the due time pass until it has ended.
+    """
+    now = now or timezone.now()
+    started = []
+    for schedule in Schedule.objects.filter(enabled=True).select_related("project", "created_by"):
+        try:
+            if (key := _due_key(schedule, now)) is not None and (chain := _start(schedule, key, now)):
+                started.append(chain)
+        except Exception:  # one project's trouble is no reason to leave the others waiting
+            log.exception("schedule %s could not start", schedule.public_id)
+            _tell(schedule, OUR_FAULT)
+    return started
+
+
+def pairs_so_far(project: Project) -> int:
+    """Pairs ever written in the project; closed ones too, so that the count never falls."""
+    return PreferencePair.objects.filter(project=project).count()
+
+
+def _due_key(schedule: Schedule, now: datetime) -> str | None:
+    if schedule.every_seconds is not None:
+        due = schedule.next_due_at
+        return due.isoformat() if due is not None and due <= now else None
+    new = pairs_so_far(schedule.project) - schedule.pairs_at_last_start
+    assert schedule.after_pairs is not None
+    return f"pairs {schedule.pairs_at_last_start}" if new >= schedule.after_pairs else None
+
+
+def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
+    try:
+        with transaction.atomic():
+            mine = Schedule.objects.filter(pk=schedule.pk, enabled=True)
+            if schedule.every_seconds is not None:
+                # Due times that were missed (the machine slept) are not made up for.
+                missed = (now - schedule.next_due_at) // timedelta(seconds=schedule.every_seconds)  # type: ignore[operator]
+                step = timedelta(seconds=schedule.every_seconds * (missed + 1))
+                moved = mine.filter(next_due_at=schedule.next_due_at).update(
+                    next_due_at=F("next_due_at") + step, trouble=""
+                )
+            else:
+                moved = mine.filter(pairs_at_last_start=schedule.pairs_at_last_start).update(
+                    pairs_at_last_start=pairs_so_far(schedule.project), trouble=""
+                )
+            if not moved:
+                return None  # another beat was quicker
+            return pipelines.start_chain(
+                project=schedule.project,
+                by=schedule.created_by,
+                stages=schedule.stages,
+                config=schedule.config,
+                promote=schedule.promote,
+                schedule=schedule,
+                due_key=key,
+            )
+    except ChainRunning:
+        return None  # rolled back: still due, started when the present chain has ended
+    except DomainError as error:
+        _tell(schedule, error.sentence)
+        return None
+
+
+def _tell(schedule: Schedule, sentence: str) -> None:
+    """A schedule that cannot start says why, on its page; a timed one tries again at its next due time."""
+    changes: dict[str, Any] = {"trouble": sentence[:500]}
+    if schedule.every_seconds is not None:
+        changes["next_due_at"] = timezone.now() + timedelta(seconds=schedule.every_seconds)
+    Schedule.objects.filter(pk=schedule.pk).update(**changes)

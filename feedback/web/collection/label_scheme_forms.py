@@ -1,0 +1,89 @@
+"""Forms of the label schemes: the scheme's own fields, and a row for each label."""
+
+from typing import Any
+
+from django import forms
+from django.forms import formset_factory
+
+from feedback.rules.collection import label_schemes
+from feedback.web.named_rows import NamedRow
+from feedback.web.platform.admin_forms import PageForm
+
+KINDS = [
+    ("classification", "Classification: labels for the whole text"),
+    ("spans", "Spans: labels for stretches of it"),
+]
+
+
+class SchemeForm(PageForm):
+    """What is asked with these labels."""
+
+    title = forms.CharField(max_length=label_schemes.MOST_CHARACTERS["title"])
+    kind = forms.ChoiceField(choices=KINDS, widget=forms.RadioSelect, initial="classification")
+    question = forms.CharField(
+        required=False,
+        max_length=label_schemes.MOST_CHARACTERS["question"],
+        help_text="What annotators read above the labels: Where would you file this message?",
+    )
+    many = forms.BooleanField(
+        label="More than one may hold", required=False, help_text="Several labels at once; spans that overlap."
+    )
+
+    def scheme(self, name: str, labels: list[dict[str, Any]]) -> dict[str, Any]:
+        values = self.cleaned_data
+        return {"name": name, **{key: values[key] for key in ("title", "kind", "question", "many")}, "labels": labels}
+
+
+class NewSchemeForm(SchemeForm):
+    name = forms.SlugField(
+        label="Name in data", max_length=40, help_text="Small letters, digits and hyphens; it stays what it is."
+    )
+    field_order = ("name",)
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if name == "new" or not label_schemes.NAME.fullmatch(name):
+            raise forms.ValidationError("Small letters, digits and hyphens, and not the word new.")
+        return name
+
+
+class LabelForm(NamedRow):
+    """One label; a row without a name is none.
+
+    Attributes:
+        earlier: names that the label had before; annotations that use them are read under its present name.
+    """
+
+    earlier: list[str] = []
+
+    name = forms.CharField(label="Name in data", max_length=40, required=False)
+    title = forms.CharField(
+        label="Title on the desk", max_length=label_schemes.MOST_CHARACTERS["title"], required=False
+    )
+    definition = forms.CharField(
+        label="When to use it",
+        max_length=label_schemes.MOST_CHARACTERS["definition"],
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    key = forms.CharField(max_length=1, required=False, widget=forms.TextInput(attrs={"autocapitalize": "none"}))
+    colour = forms.ChoiceField(
+        label="Color", choices=[("", "by itself"), *((one, one) for one in label_schemes.COLOURS)], required=False
+    )
+    underline = forms.ChoiceField(
+        label="Line", choices=[("", "by itself"), *((one, one) for one in label_schemes.UNDERLINES)], required=False
+    )
+    badge = forms.CharField(max_length=3, required=False)
+
+    @staticmethod
+    def values_of(label: dict[str, Any]) -> dict[str, Any]:
+        values = {key: value for key, value in label.items() if key != "mark"} | (label.get("mark") or {})
+        return values | {"was": label["name"]}
+
+    def label(self) -> dict[str, Any]:
+        values = {key: value for key, value in self.cleaned_data.items() if value and key != "was"}
+        mark = {key: values.pop(key) for key in ("colour", "underline", "badge") if key in values}
+        return values | ({"mark": mark} if mark else {})
+
+
+LabelRows = formset_factory(LabelForm, extra=3, max_num=label_schemes.MOST_LABELS)

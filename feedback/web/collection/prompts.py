@@ -1,0 +1,117 @@
+"""Prompts: what models are asked. Find them, submit them, see what was answered."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError, Invalid
+from feedback.models import Project, Prompt
+from feedback.selectors.collection import listings
+from feedback.selectors.platform import access, health
+from feedback.selectors.platform.access import ADMIN
+from feedback.services.collection import prompts as prompt_services
+from feedback.services.registry import model_versions
+from feedback.web.htmx import page_or_partial
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.pagination import page_of
+from feedback.web.platform.admin_common import answers_to, same_project
+from feedback.web.platform.admin_forms import NewPromptsForm, PromptFilter, add_error
+
+MOST_MORE = 8
+
+
+@project_page(ADMIN)
+def prompts(request: HttpRequest, project: Project) -> HttpResponse:
+    form = PromptFilter(request.GET)
+    form.is_valid()
+    chosen = {name: value for name, value in form.cleaned_data.items() if value}
+    rows = listings.prompts_of(project)
+    page = page_of(rows, request.GET.get("after"), narrowed=listings.narrowed(rows, chosen))
+    context = {
+        "project": project,
+        "form": form,
+        "chosen": chosen,
+        "query": urlencode(chosen),
+        "page": page,
+        "rows": listings.with_figures(page.rows),
+        "sources": listings.recent_sources(project),
+    }
+    return render(request, "feedback/collection/prompts/list.html", context)
+
+
+@project_page(ADMIN)
+def new(request: HttpRequest, project: Project) -> HttpResponse:
+    """One prompt, or a paste of many. Sending the page twice stores nothing twice."""
+    serving = model_versions.serving(project)
+    if request.method == "POST":
+        form = NewPromptsForm(request.POST)
+        if form.is_valid():
+            try:
+                made = _submit(request, project, form)
+            except DomainError as error:
+                add_error(form, error)
+            else:
+                messages.success(request, f"{len(made)} prompt{'s' if len(made) != 1 else ''} submitted.")
+                if len(made) == 1:
+                    return redirect("prompt", project.slug, made[0].public_id)
+                return redirect("prompts", project.slug)
+    else:
+        wanted = project.responses_per_prompt if serving else 0
+        form = NewPromptsForm(initial={"responses_wanted": wanted, "key": NewPromptsForm.new_key()})
+    context = {"project": project, "form": form, "serving": serving, "there": health.queue_now("generate")}
+    return render(request, "feedback/collection/prompts/new.html", context, status=422 if form.errors else 200)
+
+
+def _submit(request: HttpRequest, project: Project, form: NewPromptsForm) -> list[Prompt]:
+    texts = form.texts()
+    made = []
+    for place, text in enumerate(texts):
+        try:
+            prompt, _ = prompt_services.submit_prompt(
+                project=project,
+                by=person(request),
+                messages=[{"role": "user", "content": text}],
+                source="page",
+                external_id=f"page:{form.cleaned_data['key']}:{place}",
+                responses_wanted=form.cleaned_data["responses_wanted"],
+                group=form.cleaned_data["group"].strip(),
+            )
+        except DomainError as error:
+            if len(texts) > 1:
+                error.sentence = f"Line {place + 1} of {len(texts)}: {error.sentence} The {place} before it are stored."
+            raise
+        made.append(prompt)
+    return made
+
+
+@project_page(ADMIN)
+def prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+    """A prompt with its responses; it polls until none is awaited."""
+    found = access.get_prompt(viewer(request), prompt_id, ADMIN)
+    same_project(found, project)
+    context = answers_to(project, found) | {
+        "tasks": listings.with_progress(list(listings.tasks_of(project).filter(prompt=found).order_by("pk")[:50])),
+        "serving": model_versions.serving(project),
+    }
+    return page_or_partial(request, "collection/prompts/prompt", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def more_responses(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+    """Ask the serving model again."""
+    found = access.get_prompt(viewer(request), prompt_id, ADMIN)
+    same_project(found, project)
+    try:
+        count = int(request.POST.get("count", ""))
+    except ValueError:
+        count = 0
+    if not 1 <= count <= MOST_MORE:
+        raise Invalid(f"Ask for 1 to {MOST_MORE} responses.", field="count")
+    prompt_services.want_more(prompt=found, by=person(request), count=count)
+    messages.success(request, f"{count} more asked for.")
+    return redirect("prompt", project.slug, found.public_id)

@@ -1,0 +1,156 @@
+"""Forms about who is given what: a project's queue, a member's part in it, and one task."""
+
+from typing import Any
+
+from django import forms
+
+from feedback.models import Kind, Membership, Project, Task
+from feedback.rules.collection.pairing import PRIORITIES
+from feedback.rules.collection.queue_policy import MOST_GOLD, MOST_WEIGHT, QueuePolicy
+from feedback.web.platform.admin_forms import PageForm
+
+MOST_GOLD_PERCENT = round(100 * MOST_GOLD)
+
+
+class QueuePolicyForm(PageForm):
+    """Percentages here are shares in the policy."""
+
+    gold_percent = forms.IntegerField(
+        label="Checks, percent of what is given",
+        min_value=0,
+        max_value=100,
+        help_text=f"0 to {MOST_GOLD_PERCENT}; 100 gives nothing but checks, to test somebody. Mixed in silently: never"
+        " two in a row, each once a person, in an order of their own.",
+    )
+    daily_limit = forms.IntegerField(
+        label="Answers a day, for each person",
+        required=False,
+        min_value=1,
+        max_value=100_000,
+        help_text="Empty: no limit. A day is one of UTC. Members may have limits of their own.",
+    )
+    training_tasks = forms.IntegerField(
+        label="Tasks of the training round",
+        min_value=0,
+        max_value=100,
+        help_text="How many new annotators answer before real work, each with what is right and why. 0: no round. Mark"
+        " tasks for it on their pages; those beyond this number are further chances.",
+    )
+    training_pass = forms.IntegerField(
+        label="Passed with, percent right", min_value=1, max_value=100, help_text="Of the last so many tasks."
+    )
+    skips_to_review = forms.IntegerField(
+        label="Skips until a reviewer looks",
+        min_value=0,
+        max_value=100,
+        help_text="A task that so many people skipped is set aside until a reviewer has looked. 0: never.",
+    )
+    review_percent = forms.IntegerField(
+        label="Answers that a reviewer looks at, percent",
+        min_value=0,
+        max_value=100,
+        help_text="Drawn by chance, whatever they say; beside what is flagged or disagrees.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for kind in Kind.values:
+            self.fields[f"weight_{kind}"] = forms.IntegerField(
+                label=kind.capitalize(), required=False, min_value=0, max_value=MOST_WEIGHT
+            )
+
+    def clean_gold_percent(self) -> int:
+        percent: int = self.cleaned_data["gold_percent"]
+        if MOST_GOLD_PERCENT < percent < 100:
+            raise forms.ValidationError(f"From 0 to {MOST_GOLD_PERCENT}, or 100 for nothing but checks.")
+        return percent
+
+    @property
+    def weights(self) -> list[Any]:
+        return [self[f"weight_{kind}"] for kind in Kind.values]
+
+    @staticmethod
+    def values_of(project: Project) -> dict[str, Any]:
+        policy = QueuePolicy.of(project.queue_policy)
+        values = {f"weight_{kind}": weight for kind, weight in policy.kind_weights.items()}
+        return values | {
+            "gold_percent": round(100 * policy.gold_share),
+            "review_percent": round(100 * policy.review_share),
+            **{name: getattr(policy, name) for name in ("daily_limit", "training_tasks", "training_pass")},
+            "skips_to_review": policy.skips_to_review,
+        }
+
+    def policy(self) -> dict[str, Any]:
+        """As `queue_policy` keeps it."""
+        said = dict(self.cleaned_data)
+        shares = {"gold_share": said.pop("gold_percent") / 100, "review_share": said.pop("review_percent") / 100}
+        weights = {kind: said.pop(f"weight_{kind}") for kind in Kind.values}
+        given = {kind: weight for kind, weight in weights.items() if weight is not None}
+        return said | shares | {"kind_weights": given}
+
+
+class MemberTermsForm(PageForm):
+    """What a member may do here."""
+
+    kinds = forms.MultipleChoiceField(
+        label="Kinds they are qualified for",
+        choices=[(kind, kind.capitalize()) for kind in Kind.values],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None ticked: all.",
+    )
+    schemes = forms.MultipleChoiceField(
+        label="Label schemes they are qualified for",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="For classification and spans. None ticked: all.",
+    )
+    daily_limit = forms.IntegerField(
+        label="Answers a day", required=False, min_value=1, max_value=100_000, help_text="Empty: the project's limit."
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = sorted(project.label_scheme)
+        self.fields["schemes"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+        if not names:
+            del self.fields["schemes"]
+
+    @staticmethod
+    def values_of(member: Membership) -> dict[str, Any]:
+        return {**member.qualified, "daily_limit": member.daily_limit}
+
+    def terms(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        qualified = {name: said[name] for name in ("kinds", "schemes") if said.get(name)}
+        return {"qualified": qualified, "daily_limit": said["daily_limit"]}
+
+
+class TaskForm(PageForm):
+    """How many answers a task wants, and how soon."""
+
+    annotations_wanted = forms.IntegerField(label="Annotations wanted", min_value=1, max_value=100)
+    priority = forms.IntegerField(min_value=0, max_value=PRIORITIES - 1, help_text="Higher is given out first.")
+
+    @classmethod
+    def of(cls, task: Task, data: Any = None) -> "TaskForm":
+        form = cls(data, initial={"annotations_wanted": task.annotations_wanted, "priority": task.priority})
+        if task.annotations_wanted is None:
+            del form.fields["annotations_wanted"]
+        return form
+
+
+class GoldForm(PageForm):
+    """Beside the right answer: why, how near is near enough, and whether new annotators begin with it."""
+
+    explanation = forms.CharField(
+        label="Why it is right",
+        required=False,
+        max_length=5000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Told in the training round. Markdown.",
+    )
+    tolerance = forms.IntegerField(required=False, min_value=0, help_text="How far off is still right.")
+    training_round = forms.BooleanField(
+        label="New annotators begin with it", required=False, help_text="They are told what is right after they answer."
+    )

@@ -1,0 +1,146 @@
+"""Tasks and what was said to them; annotations as reviewers see them."""
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.models import Kind, Project, Task
+from feedback.rules.collection.payloads import LETTERS
+from feedback.rules.quality.gold import CHECKED
+from feedback.selectors.collection import listings
+from feedback.selectors.platform import access
+from feedback.selectors.platform import members as member_selectors
+from feedback.selectors.platform.access import ADMIN, REVIEWER
+from feedback.selectors.quality import figure_annotations, reviews
+from feedback.selectors.registry import lineage
+from feedback.services.collection import tasks as task_services
+from feedback.web.collection.queue_policy_forms import TaskForm
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.pagination import page_of
+from feedback.web.platform.admin_common import same_project, task_here
+from feedback.web.platform.admin_forms import first_error
+
+
+@project_page(ADMIN)
+def tasks(request: HttpRequest, project: Project) -> HttpResponse:
+    state = request.GET.get("state", "")
+    page = page_of(listings.tasks_of(project, state), request.GET.get("after"))
+    context = {
+        "project": project,
+        "page": page,
+        "rows": listings.with_progress(page.rows),
+        "state": state if state in Task.State.values else "",
+        "states": Task.State.values,
+        "query": f"state={state}" if state in Task.State.values else "",
+    }
+    return render(request, "feedback/collection/tasks/list.html", context)
+
+
+@project_page(ADMIN)
+def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = task_here(request, project, task_id)
+    placed = found.placed.select_related("response__model_version", "response__author").order_by("position")
+    context = {
+        "project": project,
+        "task": found,
+        "progress": listings.with_progress([found])[0],
+        "responses": [(LETTERS[row.position].upper(), row.response) for row in placed],
+        "assignments": listings.assignments_of(found),
+        **_about(found),
+        "together": listings.together(found),
+    }
+    return render(request, "feedback/collection/tasks/task.html", context)
+
+
+def _about(task: Task) -> dict[str, Any]:
+    """What it is as a check, who skipped it and why, and what a reviewer decided."""
+    order = listings.response_order(task)
+    verdict = task.verdicts.select_related("reviewer").first()
+    return {
+        "form": TaskForm.of(task),
+        "skips": reviews.skips(task),
+        "right": listings.right_answer(task, order) if task.gold is not None else "",
+        "may_be_gold": task.kind in CHECKED,
+        "verdict": verdict,
+        "decided": listings.words_of(task.project.names.read(verdict.payload), order) if verdict else "",
+    }
+
+
+@require_POST
+@project_page(ADMIN)
+def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = task_here(request, project, task_id)
+    task_services.withdraw_task(by=person(request), task=found)
+    messages.success(request, "Withdrawn. Nobody is given this task any more; answers stay.")
+    return redirect("task", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = task_here(request, project, task_id)
+    found = task_services.reopen_task(by=person(request), task=found)
+    messages.success(request, f"The task is {found.state} again.")
+    return redirect("task", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    """How many answers it wants, and how soon."""
+    found = task_here(request, project, task_id)
+    form = TaskForm.of(found, request.POST)
+    if form.is_valid():
+        task_services.change_task(by=person(request), task=found, **form.cleaned_data)
+        messages.success(request, "Changed.")
+    else:
+        messages.error(request, first_error(form))
+    return redirect("task", project.slug, found.public_id)
+
+
+@project_page(REVIEWER)
+def annotations(request: HttpRequest, project: Project) -> HttpResponse:
+    """Newest first; those behind a figure when the address says which."""
+    asked = figure_annotations.Asked.of(request.GET, lambda key: member_selectors.who_annotated(project, _uuid(key)))
+    base, narrowed = figure_annotations.annotations(project, asked)
+    page = page_of(base, request.GET.get("after"), narrowed=narrowed)
+    context = {
+        "project": project,
+        "page": page,
+        "rows": listings.said(page.rows),
+        "asked": asked,
+        "kinds": Kind.values,
+        "checks": [(name, words) for name, (words, _) in figure_annotations.CHECKS.items()],
+        "newest": figure_annotations.NEWEST,
+        "query": asked.query,
+    }
+    return render(request, "feedback/collection/tasks/annotations.html", context)
+
+
+@project_page(REVIEWER)
+def annotation(request: HttpRequest, project: Project, annotation_id: Any) -> HttpResponse:
+    found = access.get_annotation(viewer(request), annotation_id)
+    same_project(found, project)
+    others = listings.annotations_of(project, task=found.task).exclude(assignment=found.assignment)
+    context = {
+        "project": project,
+        "annotation": found,
+        "said": listings.in_words(found, found.shown),
+        "revisions": listings.revisions(found),
+        "shown": listings.shown_responses(found),
+        "others": listings.in_order_of(found, [row for row in others if row.assignment.current_id == row.pk]),
+        "trained": lineage.of_annotation(found),
+        "is_admin": access.may(viewer(request), project, ADMIN),
+    }
+    return render(request, "feedback/collection/tasks/annotation.html", context)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

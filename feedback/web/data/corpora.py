@@ -1,0 +1,224 @@
+"""Data: corpora, what each is made of, what was left out and why, and their documents."""
+
+import json
+from itertools import islice
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from feedback.downloads import streamed
+from feedback.errors import Invalid, NotFound
+from feedback.models import Corpus, Document, Job, Project
+from feedback.rules.data.text_quality import BOUNDS, Thresholds
+from feedback.rules.screening import personal_data
+from feedback.selectors.data import corpora as asked
+from feedback.selectors.platform import access, health
+from feedback.selectors.platform.access import ADMIN
+from feedback.services.data import corpora as services
+from feedback.services.data import exports
+from feedback.web.htmx import page_or_partial
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.pagination import at_most, page_of
+from feedback.web.platform.admin_common import same_project
+
+SHOWN = 50  # of what was left out; the file has all
+UPLOADS = 20
+MOST_SHOWN = 20_000  # characters of a text
+PERSONAL = {
+    personal_data.EMAIL: "mail addresses",
+    personal_data.PHONE: "telephone numbers",
+    personal_data.IBAN: "bank accounts",
+    personal_data.CARD: "cards",
+    personal_data.IP: "IP addresses",
+    personal_data.NATIONAL_ID: "identity numbers",
+}
+LIMITS = {
+    "min_characters": "Fewest characters",
+    "max_symbols": "Most symbols, share",
+    "max_repeated": "Most repeated lines, share",
+    "min_word": "Shortest mean word",
+    "max_word": "Longest mean word",
+    "min_letters": "Fewest letters, share",
+}
+
+
+@project_page(ADMIN)
+def corpora(request: HttpRequest, project: Project) -> HttpResponse:
+    """The corpora of a project, and the form that opens another."""
+    if request.method == "POST":
+        corpus = services.open_corpus(
+            project=project,
+            by=person(request),
+            name=request.POST.get("name", ""),
+            description=request.POST.get("description", "").strip(),
+            hold_out=request.POST.get("hold_out", Corpus.HoldOut.SHARE),
+        )
+        return redirect("corpus", project.slug, corpus.public_id)
+    page = page_of(Corpus.objects.filter(project=project), request.GET.get("after"))
+    context = {"project": project, "page": page, "rows": page.rows, "hold_outs": HOLD_OUTS}
+    return page_or_partial(request, "data/corpora", context)
+
+
+HOLD_OUTS = [
+    (Corpus.HoldOut.SHARE.value, "one document in twenty"),
+    (Corpus.HoldOut.LAST_TENTH.value, "the last tenth of the characters"),
+]
+
+
+@project_page(ADMIN)
+def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+    """One corpus: what it is made of, what was left out; it polls while documents come in."""
+    found = _corpus(request, project, corpus_id)
+    uploads = list(asked.uploads(found)[:UPLOADS])
+    waiting = any(not job.is_final for job in uploads) or asked.reports_waiting(found).exists()
+    limits = Thresholds()
+    context = {
+        "project": project,
+        "corpus": found,
+        "report": found.report,
+        "uploads": uploads,
+        "left_out": asked.left_out(uploads),
+        "waiting": waiting,
+        "there": health.queue_now("default") if waiting else None,
+        "removed": at_most(asked.listed(found, removed=True)),
+        "kinds": Document.Kind.values,
+        "personal": PERSONAL.items(),
+        "limits": [(name, word, getattr(limits, name), *BOUNDS[name]) for name, word in LIMITS.items()],
+        "hold_outs": HOLD_OUTS,
+    }
+    return page_or_partial(request, "data/corpus", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def change(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+    given = {name: request.POST[name].strip() for name in ("name", "description", "hold_out") if name in request.POST}
+    services.update_corpus(corpus=_corpus(request, project, corpus_id), by=person(request), **given)
+    messages.success(request, "Saved. It holds from the next snapshot on.")
+    return redirect("corpus", project.slug, corpus_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def upload(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+    """Take a file, or the name of one on the server; a worker reads it."""
+    file: Any = request.FILES.get("file")
+    path = request.POST.get("path", "").strip()
+    if (file is None) == (not path):
+        raise Invalid("Choose a file, or name one in the inbox: one of the two.", field="file")
+    job = services.request_upload(
+        corpus=_corpus(request, project, corpus_id),
+        by=person(request),
+        name=file.name if file else path,
+        chunks=file.chunks() if file else None,
+        path=path,
+        source=request.POST.get("source", "").strip(),
+        kind=request.POST.get("kind", ""),
+        licence=request.POST.get("licence", "").strip(),
+        cleaning={
+            "quality": "quality" in request.POST,
+            "near_duplicates": "near_duplicates" in request.POST,
+            "languages": request.POST.get("languages", "").lower().replace(",", " ").split(),
+            "mask": request.POST.getlist("mask"),
+            "thresholds": {name: _number(name, request.POST[name]) for name in LIMITS if request.POST.get(name)},
+        },
+    )
+    messages.success(request, f"{job.payload['name']} was taken; a worker reads it.")
+    return redirect("corpus_upload", project.slug, job.public_id)
+
+
+@project_page(ADMIN)
+def one_upload(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+    """One upload; it polls while documents come in."""
+    job = _upload(request, project, job_id)
+    refused: list[dict[str, Any]] = []
+    if sum(job.result.get("left_out", {}).values()):
+        with services.rejected_file(job).open(encoding="utf-8") as lines:
+            refused = [json.loads(line) for line in islice(lines, SHOWN)]
+    corpus = Corpus.objects.filter(public_id=job.payload["corpus"]).first()
+    context = {"project": project, "corpus": corpus, "job": job, "life": health.life(job), "refused": refused}
+    return page_or_partial(request, "data/corpus_upload", context)
+
+
+@project_page(ADMIN)
+def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+    path = services.rejected_file(_upload(request, project, job_id))
+    reply = StreamingHttpResponse(exports.chunks_of(path), content_type="application/octet-stream")
+    reply["Content-Disposition"] = 'attachment; filename="left-out.jsonl"'
+    reply["Content-Length"] = str(path.stat().st_size)
+    return cast(HttpResponse, reply)
+
+
+@project_page(ADMIN)
+def download(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+    found = _corpus(request, project, corpus_id)
+    return cast(HttpResponse, streamed(asked.rows(found), f"{project.slug}-corpus.jsonl"))
+
+
+@require_POST
+@project_page(ADMIN)
+def report_again(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+    services.request_report(corpus=_corpus(request, project, corpus_id), by=person(request))
+    return redirect("corpus", project.slug, corpus_id)
+
+
+@project_page(ADMIN)
+def documents(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+    """Documents, newest first, those that stand or those that were taken out; some can be moved at once."""
+    found = _corpus(request, project, corpus_id)
+    removed = request.GET.get("removed") == "1"
+    if request.method == "POST":
+        ids = [_uuid(one) for one in request.POST.getlist("document")]
+        if "restore" in request.POST:
+            moved = services.restore_documents(corpus=found, by=person(request), ids=ids)
+            messages.success(request, f"{moved} put back.")
+            return redirect("documents", project.slug, corpus_id)
+        moved = services.remove_documents(
+            corpus=found, by=person(request), ids=ids, reason=request.POST.get("reason", "")
+        )
+        messages.success(request, f"{moved} taken out. They are under “Taken out” and can be put back.")
+        return redirect(request.get_full_path())
+    page = page_of(asked.listed(found, removed=removed), request.GET.get("after"))
+    context = {"project": project, "corpus": found, "page": page, "rows": page.rows, "removed": removed}
+    return page_or_partial(request, "data/documents", context | {"query": "removed=1" if removed else ""})
+
+
+@project_page(ADMIN)
+def document(request: HttpRequest, project: Project, document_id: Any) -> HttpResponse:
+    """One document with its text; long ones are cut here, the download has all."""
+    found = access.get_document(viewer(request), document_id)
+    same_project(found.corpus, project)
+    context = {"project": project, "corpus": found.corpus, "document": found, "most": MOST_SHOWN}
+    return page_or_partial(request, "data/document", context | {"text": found.text[:MOST_SHOWN]})
+
+
+def _corpus(request: HttpRequest, project: Project, key: Any) -> Corpus:
+    found = access.get_corpus(viewer(request), key)
+    same_project(found, project)
+    return found
+
+
+def _upload(request: HttpRequest, project: Project, key: Any) -> Job:
+    job = access.get_job(viewer(request), key)
+    same_project(job, project)
+    if job.kind != Job.Kind.CORPUS or job.payload.get("do") != services.UPLOAD:
+        raise NotFound
+    return job
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return int(text) if name == "min_characters" else float(text)
+    except ValueError:
+        raise Invalid(f"{LIMITS[name]} must be a number.", field=name) from None
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Invalid("Choose documents of the list.", field="document") from None

@@ -1,0 +1,75 @@
+"""How any text falls into tokens: characters, words, subwords and ids, of one tokenizer or two side by side."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+
+from feedback.models import ModelVersion, Project
+from feedback.selectors.data import tokenizers as asked
+from feedback.selectors.data.tokenizers import Fall, Piece
+from feedback.selectors.platform.access import ADMIN
+from feedback.web.htmx import page_or_partial
+from feedback.web.pages import project_page
+
+EXAMPLE = "Good morrow, cousin! The lighthouse keepers un-believably re-tied 1,024 knots. Größe, 東京, 🐙"
+MARKS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+SHADES = 4
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A token as it is drawn: what is not seen is marked, and neighbours differ in shade."""
+
+    piece: Piece
+    shade: int
+
+    @property
+    def text(self) -> str:
+        return "".join(MARKS.get(sign, sign) for sign in self.piece.text) or "∅"
+
+    @property
+    def ends_line(self) -> bool:
+        return "\n" in self.piece.text
+
+
+@dataclass(frozen=True)
+class Column:
+    fall: Fall
+    tokens: list[Shown]
+
+
+@project_page(ADMIN)
+def tokens(request: HttpRequest, project: Project) -> HttpResponse:
+    """The page, and (for htmx, while somebody types) its pictures alone."""
+    versions = asked.versions(project)
+    text = request.POST.get("text", EXAMPLE).replace("\r\n", "\n")
+    chosen = [_chosen(request, "one", versions, 0), _chosen(request, "other", versions, None)]
+    too_long = len(text) > asked.LONGEST
+    columns = [_column(asked.fall(version, text)) for version in chosen if version and not too_long]
+    context = {
+        "project": project,
+        "versions": versions,
+        "one": chosen[0],
+        "other": chosen[1],
+        "text": text,
+        "columns": columns,
+        "too_long": too_long,
+        "longest": asked.LONGEST,
+        "characters": len(text),
+        "bytes": len(text.encode()),
+        "words": len(text.split()),
+        "most": max((column.fall.bytes_per_token for column in columns), default=0),
+    }
+    return page_or_partial(request, "registry/tokens", context)
+
+
+def _chosen(request: HttpRequest, name: str, versions: list[ModelVersion], usual: int | None) -> ModelVersion | None:
+    key = request.POST.get(name, request.GET.get(name))
+    found = next((version for version in versions if str(version.public_id) == key), None)
+    if found or not versions or usual is None:
+        return found
+    return versions[usual]
+
+
+def _column(fall: Fall) -> Column:
+    return Column(fall, [Shown(piece, place % SHADES) for place, piece in enumerate(fall.pieces)])

@@ -1,0 +1,30 @@
+"""Paths of the pages of data: corpora, imports, exports, snapshots, preferences."""
+
+from django.urls import URLPattern, path
+
+from feedback.web.data import corpora, snapshots, tokenizers, transfers
+
+urlpatterns: list[URLPattern] = [
+    path("p/<slug:slug>/data/", snapshots.data, name="data"),
+    path("p/<slug:slug>/data/freeze/", snapshots.freeze, name="snapshot_freeze"),
+    path("p/<slug:slug>/data/compare/", snapshots.compare, name="snapshot_compare"),
+    path("p/<slug:slug>/data/snapshots/<uuid:snapshot_id>/", snapshots.snapshot, name="snapshot"),
+    path("p/<slug:slug>/data/imports/", transfers.imports, name="imports"),
+    path("p/<slug:slug>/data/imports/new/", transfers.bring_in, name="import_new"),
+    path("p/<slug:slug>/data/imports/<uuid:job_id>/", transfers.one_import, name="import"),
+    path("p/<slug:slug>/data/imports/<uuid:job_id>/rejected/", transfers.rejected, name="import_rejected"),
+    path("p/<slug:slug>/data/exports/", transfers.exports, name="exports"),
+    path("p/<slug:slug>/data/exports/new/", transfers.write_out, name="export_new"),
+    path("p/<slug:slug>/data/exports/<uuid:job_id>/file/", transfers.export_file, name="export_file"),
+    path("p/<slug:slug>/data/corpora/", corpora.corpora, name="corpora"),
+    path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/", corpora.corpus, name="corpus"),
+    path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/change/", corpora.change, name="corpus_change"),
+    path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/upload/", corpora.upload, name="corpus_add"),
+    path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/report/", corpora.report_again, name="corpus_report"),
+    path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/download/", corpora.download, name="corpus_download"),
+    path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/documents/", corpora.documents, name="documents"),
+    path("p/<slug:slug>/data/corpora/uploads/<uuid:job_id>/", corpora.one_upload, name="corpus_upload"),
+    path("p/<slug:slug>/data/corpora/uploads/<uuid:job_id>/left-out/", corpora.rejected, name="corpus_rejected"),
+    path("p/<slug:slug>/data/documents/<uuid:document_id>/", corpora.document, name="document"),
+    path("p/<slug:slug>/models/tokens/", tokenizers.tokens, name="tokens"),
+]

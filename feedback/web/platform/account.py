@@ -1,0 +1,135 @@
+"""Signing in and out, and what is one's own: tokens, theme, figures."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from feedback.errors import Busy, DomainError, NotFound, TooManyRequests
+from feedback.models import Project
+from feedback.selectors.collection import listings, my_work
+from feedback.selectors.platform import access
+from feedback.selectors.quality import reviews
+from feedback.services.platform import people
+from feedback.web.forms import SignInForm, TokenForm
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.pagination import page_of
+from feedback.web.platform import sign_in as sign_in_web
+
+WRONG = "That username and password do not match an account. Check both and try again."
+
+
+@never_cache
+@sensitive_post_parameters("password")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """One sentence for an unknown username and a wrong password, so that nobody learns who has an account."""
+    onward = _onward(request)
+    if request.user.is_authenticated:
+        return redirect(onward)
+    form = SignInForm(request.POST or None)
+    error, status, wait = "", 200, 0
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            username = form.cleaned_data["username"]
+            try:
+                who = sign_in_web.try_password(request, username, form.cleaned_data["password"])
+            except (TooManyRequests, Busy) as refused:
+                error, status, wait = refused.sentence, refused.status, refused.extra["retry_after"]
+            else:
+                if who is not None:
+                    login(request, who)
+                    reply = redirect(onward)
+                    sign_in_web.know_device(request, reply, who)
+                    return reply
+                error = WRONG
+    context = {"form": form, "error": error, "next": request.POST.get("next") or request.GET.get("next", "")}
+    page = render(request, "feedback/platform/account/sign_in.html", context, status=status)
+    if wait:
+        page["Retry-After"] = str(wait)
+    return page
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    messages.success(request, "You are signed out.")
+    return redirect("sign_in")
+
+
+@never_cache
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    return _account(request, TokenForm(projects=access.projects_for(viewer(request))))
+
+
+@never_cache
+@login_required
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """The secret is in this one reply and nowhere else: not in the session, not in the database."""
+    form = TokenForm(request.POST, projects=access.projects_for(viewer(request)))
+    if not form.is_valid():
+        return _account(request, form, status=422)
+    days = form.cleaned_data["days"]
+    try:
+        _, secret = people.create_token(
+            person=person(request),
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            project=form.cleaned_data["project"],
+            expires_at=timezone.now() + timedelta(days=days) if days else None,
+        )
+    except DomainError as error:
+        form.add_error(error.field if error.field in form.fields else None, error.sentence)
+        return _account(request, form, status=error.status)
+    fresh = TokenForm(projects=access.projects_for(viewer(request)))
+    return _account(request, fresh, secret=secret, status=201)
+
+
+@login_required
+@require_POST
+def revoke_token(request: HttpRequest, token_id: str) -> HttpResponse:
+    token = person(request).tokens.filter(public_id=token_id).first()
+    if token is None:
+        raise NotFound
+    people.revoke_token(by=person(request), token=token)
+    messages.success(request, f"The token “{token.name}” is revoked. Programs that use it are refused from now on.")
+    return redirect("account")
+
+
+def _account(request: HttpRequest, form: TokenForm, *, secret: str = "", status: int = 200) -> HttpResponse:
+    who = person(request)
+    context = {
+        "form": form,
+        "secret": secret,
+        "tokens": my_work.tokens(who),
+        "projects": my_work.figures(who),
+        "sent_back": reviews.sent_back_to(who),
+    }
+    return render(request, "feedback/platform/account/account.html", context, status=status)
+
+
+def _onward(request: HttpRequest) -> str:
+    """Where to go after signing in: the page that asked for it if it is ours, else home."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return target
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+@project_page()
+def answers(request: HttpRequest, project: Project) -> HttpResponse:
+    """One's own answers in a project, newest first, each with the way back to it."""
+    page = page_of(my_work.answers(project, person(request)), request.GET.get("after"))
+    rows = [(said, my_work.may_revise(said.annotation)) for said in listings.said(page.rows)]
+    return render(request, "feedback/platform/account/answers.html", {"project": project, "page": page, "rows": rows})

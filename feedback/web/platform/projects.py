@@ -1,0 +1,231 @@
+"""Projects: open one, set what it asks, say who works in it, and write what they are told."""
+
+import secrets
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError, Forbidden, NotFound
+from feedback.models import Membership, Person, Project
+from feedback.selectors.platform import members as member_selectors
+from feedback.selectors.platform.access import ADMIN, projects_for
+from feedback.services.collection import label_schemes
+from feedback.services.collection.generation import DEFAULT_SAMPLING
+from feedback.services.platform import people
+from feedback.services.platform import projects as project_services
+from feedback.web import named_rows
+from feedback.web.named_rows import DimensionRows
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.platform.admin_forms import (
+    GuidelinesForm,
+    MemberForm,
+    NewPersonForm,
+    NewProjectForm,
+    ProjectForm,
+    add_error,
+)
+
+STATE_WORDS = {
+    Project.State.OPEN: "Tasks are given out.",
+    Project.State.PAUSED: "No new tasks are given out; what is held may be sent.",
+    Project.State.CLOSED: "No new prompts, tasks or assignments.",
+}
+
+
+@login_required
+def projects(request: HttpRequest) -> HttpResponse:
+    """The projects that the viewer works in."""
+    return render(
+        request,
+        "feedback/platform/projects/list.html",
+        {"seats": member_selectors.seats(viewer(request), projects_for(viewer(request)))},
+    )
+
+
+@login_required
+def new(request: HttpRequest) -> HttpResponse:
+    if not person(request).is_house_admin:
+        raise Forbidden("Only a house admin opens projects. Ask whoever set this service up.")
+    if request.method == "POST":
+        form = NewProjectForm(request.POST)
+        if form.is_valid():
+            try:
+                project = project_services.open_project(by=person(request), **form.changes())
+            except DomainError as error:
+                add_error(form, error)
+            else:
+                messages.success(request, f"{project.name} is open. Next: guidelines, people, prompts.")
+                return redirect("project_guidelines", project.slug)
+    else:
+        defaults = {"kinds": ["comparison"], "annotations_per_task": 1, "responses_per_prompt": 2, "preset": "small"}
+        form = NewProjectForm(initial=DEFAULT_SAMPLING | defaults)
+    return render(request, "feedback/platform/projects/new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@project_page(ADMIN)
+def settings(request: HttpRequest, project: Project) -> HttpResponse:
+    form = ProjectForm(request.POST or None, initial=ProjectForm.values_of(project, DEFAULT_SAMPLING))
+    rows = DimensionRows(
+        request.POST or None,
+        initial=[{"name": name, "was": name} for name in project.dimensions],
+        prefix="dimension",
+    )
+    if request.method == "POST" and form.is_valid() and rows.is_valid():
+        try:
+            _save(request, project, form.changes(project), named_rows.filled(rows.forms))
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            messages.success(request, "Saved. What was asked before keeps the settings it was asked under.")
+            return redirect("project", project.slug)
+    wrong = bool(form.errors) or (request.method == "POST" and not rows.is_valid())
+    context = {
+        "project": project,
+        "form": form,
+        "dimension_rows": rows,
+        "states": [(state, Project.State(state).label, STATE_WORDS[Project.State(state)]) for state in Project.State],
+        "state_words": STATE_WORDS[Project.State(project.state)],
+    }
+    return render(request, "feedback/platform/projects/settings.html", context, status=422 if wrong else 200)
+
+
+def _save(request: HttpRequest, project: Project, changes: dict[str, Any], rows: list[Any]) -> None:
+    """The settings, and dimensions by rows: one whose name was changed is renamed, so that answers follow."""
+    with transaction.atomic():
+        for old, new in named_rows.renamed(rows, project.dimensions):
+            label_schemes.rename_dimension(by=person(request), project=project, old=old, new=new)
+        names = [row.cleaned_data["name"] for row in rows]
+        project_services.update_project(by=person(request), project=project, **changes, dimensions=names)
+
+
+@require_POST
+@project_page(ADMIN)
+def set_state(request: HttpRequest, project: Project) -> HttpResponse:
+    project = project_services.set_state(by=person(request), project=project, state=request.POST.get("state", ""))
+    messages.success(request, f"{project.name} is {project.state}. {STATE_WORDS[Project.State(project.state)]}")
+    return redirect("project", project.slug)
+
+
+@project_page(ADMIN)
+def guidelines(request: HttpRequest, project: Project) -> HttpResponse:
+    versions = list(project.guidelines.select_related("created_by"))
+    newest = versions[0] if versions else None
+    form = GuidelinesForm(request.POST or None, initial={"text": newest.text if newest else ""})
+    if request.method == "POST" and form.is_valid():
+        try:
+            version = project_services.publish_guidelines(
+                by=person(request), project=project, text=form.cleaned_data["text"]
+            )
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            if newest is not None and version.pk == newest.pk:
+                messages.info(request, "The text is the same as that of the newest version; nothing was published.")
+            else:
+                messages.success(request, f"Version {version.number} is published. Annotators see it from now on.")
+            return redirect("project_guidelines", project.slug)
+    context = {
+        "project": project,
+        "form": form,
+        "versions": versions,
+        "newest": newest,
+        "readers": member_selectors.readers(project, newest),
+    }
+    return render(request, "feedback/platform/projects/guidelines.html", context, status=422 if form.errors else 200)
+
+
+@project_page(ADMIN)
+def members(request: HttpRequest, project: Project) -> HttpResponse:
+    return _members(request, project)
+
+
+def _members(request: HttpRequest, project: Project, status: int = 200, **forms_and_more: Any) -> HttpResponse:
+    context = {
+        "project": project,
+        "members": member_selectors.members(project),
+        "roles": Membership.Role.choices,
+        "training_tasks": project.queue_policy.get("training_tasks", 0),
+        "add_form": MemberForm(),
+        "person_form": NewPersonForm(auto_id="new_%s"),
+    }
+    response = render(request, "feedback/platform/projects/members.html", context | forms_and_more, status=status)
+    if "password" in forms_and_more:
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+@project_page(ADMIN)
+def add_member(request: HttpRequest, project: Project) -> HttpResponse:
+    """Give somebody who can sign in already a role here."""
+    form = MemberForm(request.POST)
+    if form.is_valid():
+        found = member_selectors.by_username(form.cleaned_data["username"])
+        if found is None:
+            form.add_error("username", "Nobody is called that. Create the person below, or check the spelling.")
+        else:
+            try:
+                project_services.set_member(
+                    by=person(request), project=project, person=found, role=form.cleaned_data["role"]
+                )
+            except DomainError as error:
+                add_error(form, error)
+            else:
+                messages.success(request, f"{found} is {form.cleaned_data['role']} in {project.name} now.")
+                return redirect("project_members", project.slug)
+    return _members(request, project, 422, add_form=form)
+
+
+@require_POST
+@project_page(ADMIN)
+def create_person(request: HttpRequest, project: Project) -> HttpResponse:
+    """Somebody new, with a password that is shown this once."""
+    form = NewPersonForm(request.POST, auto_id="new_%s")
+    if form.is_valid():
+        password = secrets.token_urlsafe(12)
+        try:
+            made = people.create_person(
+                by=person(request),
+                username=form.cleaned_data["username"],
+                password=password,
+                display_name=form.cleaned_data["display_name"],
+            )
+            project_services.set_member(
+                by=person(request), project=project, person=made, role=form.cleaned_data["role"]
+            )
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            return _members(request, project, made=made, password=password)
+    return _members(request, project, 422, person_form=form)
+
+
+@require_POST
+@project_page(ADMIN)
+def set_role(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
+    member = _member(project, person_id)
+    role = request.POST.get("role", "")
+    project_services.set_member(by=person(request), project=project, person=member, role=role)
+    messages.success(request, f"{member} is {role} in {project.name} now.")
+    return redirect("project_members", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def remove_member(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
+    member = _member(project, person_id)
+    project_services.remove_member(by=person(request), project=project, person=member)
+    messages.success(request, f"{member} no longer sees {project.name}. Their answers stay.")
+    return redirect("project_members", project.slug)
+
+
+def _member(project: Project, person_id: Any) -> Person:
+    membership = member_selectors.membership(project, person_id)
+    if membership is None:
+        raise NotFound
+    return membership.person

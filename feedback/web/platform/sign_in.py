@@ -1,0 +1,124 @@
+"""Who may try a password now: guessing is slow, and nobody can lock an owner out of their own account.
+
+Wrong passwords are counted for a name together with the address they come from, so that others' guesses never keep the
+owner waiting elsewhere; and a browser that has signed in before has a count of its own, whatever its neighbors behind
+the same address do. Counts are shared between processes (`feedback.services.platform.allowance`).
+"""
+
+import logging
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import cast
+
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+
+from feedback.errors import Busy, TooManyRequests
+from feedback.models import Person
+from feedback.runtime.caller_address import caller_address
+from feedback.services.platform import events
+from feedback.services.platform.allowance import ledger
+
+log = logging.getLogger(__name__)
+
+HOUR = 3600
+IN_AN_HOUR = 4  # times what is allowed in a minute
+ALL_NAMES = 3  # times what is allowed for one name, for all names from one address
+TOO_MANY = "Too many attempts."
+DEVICE = "device"  # the cookie of a browser that has signed in before
+DEVICE_SECONDS = 365 * 86400
+SALT = "feedback.device"
+
+# A password takes a third of a second of a processor to check, so few are checked at once and few wait for that.
+checking = threading.Semaphore(1)
+places = threading.BoundedSemaphore(4)
+
+
+@dataclass(frozen=True)
+class Count:
+    key: str
+    limit: float
+    seconds: int
+
+
+def try_password(request: HttpRequest, username: str, password: str) -> Person | None:
+    """The person, or None where name and password do not match.
+
+    Raises:
+        TooManyRequests: too many were wrong; the password was not looked at.
+        Busy: many people are signing in at this moment.
+    """
+    counts = _counts(request, username)
+    wait = max(ledger.spend(count.key, 1, count.limit, count.seconds) for count in counts)
+    if wait:
+        log.warning("sign-in refused without a look: too many wrong passwords from %s", caller_address(request))
+        raise TooManyRequests(wait, TOO_MANY)
+    if not places.acquire(blocking=False):
+        raise Busy("Many people are signing in at this moment.")
+    try:
+        with checking:
+            who = cast(Person | None, authenticate(request, username=username, password=password))
+    finally:
+        places.release()
+    if who is not None:
+        for count in counts:  # only wrong ones count
+            ledger.spend(count.key, -1, count.limit, count.seconds)
+    _tell(request, who, username)
+    return who
+
+
+def know_device(request: HttpRequest, reply: HttpResponse, who: Person) -> None:
+    """Remember in the browser that this person has signed in there."""
+    name = who.get_username().lower()
+    if _device(request, name):
+        return
+    value = signing.dumps([name, secrets.token_urlsafe(12)], salt=SALT)
+    reply.set_cookie(
+        DEVICE,
+        value,
+        max_age=DEVICE_SECONDS,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+
+
+def _counts(request: HttpRequest, username: str) -> list[Count]:
+    limit = settings.SIGN_IN_ATTEMPTS_PER_MINUTE
+    name, address = username.lower(), caller_address(request)
+    device = _device(request, username)
+    if device:
+        return _both(f"sign-in:device:{device}", limit)
+    return [
+        *_both(f"sign-in:{address}:{name}", limit),
+        *_both(f"sign-in:{address}", limit * ALL_NAMES),
+    ]
+
+
+def _both(key: str, limit: int) -> list[Count]:
+    return [Count(key, limit, 60), Count(f"{key}:hour", limit * IN_AN_HOUR, HOUR)]
+
+
+def _device(request: HttpRequest, username: str) -> str:
+    """The browser's own mark, if this person has signed in there before."""
+    try:
+        name, mark = signing.loads(request.COOKIES.get(DEVICE, ""), salt=SALT, max_age=DEVICE_SECONDS)
+    except (signing.BadSignature, ValueError, TypeError):
+        return ""
+    return str(mark) if name == username.lower() else ""
+
+
+def _tell(request: HttpRequest, who: Person | None, username: str) -> None:
+    """Keep that it was tried, for people that exist: an unknown name may well be somebody's password."""
+    address = caller_address(request)
+    if who is not None:
+        events.record("sign_in.succeeded", who, actor=who, address=address)
+        log.info("person %s signed in from %s", who.public_id, address)
+        return
+    log.warning("a sign-in failed from %s", address)
+    meant = Person.objects.filter(username=username).first()
+    if meant is not None:
+        events.record("sign_in.failed", meant, actor=None, address=address)

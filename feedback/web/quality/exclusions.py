@@ -1,0 +1,40 @@
+"""What an admin does about an excluded annotator, from the quality page."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.defaultfilters import pluralize
+from django.views.decorators.http import require_POST
+
+from feedback.models import Project
+from feedback.selectors.platform import access
+from feedback.selectors.platform.access import ADMIN
+from feedback.services.quality import exclusions
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.platform.admin_common import same_project
+
+
+@require_POST
+@project_page(ADMIN)
+def lift(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
+    """Their annotations go into snapshots again."""
+    row = access.get_exclusion(viewer(request), key)
+    same_project(row, project)
+    exclusions.lift(by=person(request), exclusion=row)
+    messages.success(request, f"Lifted. Annotations of {row.person} go into snapshots again.")
+    return redirect("quality", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def reopen(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
+    """Others may fill the places that excluded annotations fill."""
+    row = access.get_exclusion(viewer(request), key)
+    same_project(row, project)
+    count = exclusions.reopen_tasks(by=person(request), exclusion=row)
+    messages.success(
+        request, f"{count} task{pluralize(count)} reopened. Others are given {'it' if count == 1 else 'them'} now."
+    )
+    return redirect("quality", project.slug)

@@ -1,0 +1,92 @@
+"""A task becomes a check: its right answer given on the desk's own card, or taken from what was said to it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError
+from feedback.models import Project
+from feedback.rules.collection.payloads import unresolve
+from feedback.rules.collection.preference import CLEAR
+from feedback.rules.quality.gold import TOLERANT
+from feedback.selectors.collection import desk, listings
+from feedback.selectors.platform.access import ADMIN
+from feedback.services.quality import gold as gold_services
+from feedback.web.collection.queue_policy_forms import GoldForm
+from feedback.web.collection.task_cards import card
+from feedback.web.pages import person, project_page
+from feedback.web.platform.admin_common import task_here
+from feedback.web.quality.reviews import answer_of
+
+
+@project_page(ADMIN)
+def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    """The desk's own card, on which the right answer is given."""
+    found = task_here(request, project, task_id)
+    known = found.gold or {}
+    form = GoldForm(
+        request.POST or None,
+        initial={
+            "explanation": found.explanation,
+            "training_round": found.training_round,
+            "tolerance": known.get("tolerance", 0),
+        },
+    )
+    own = desk.in_own_order(found)
+    seen = desk.payload(own)
+    error = ""
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            answer = answer_of(request, seen)
+            if said["tolerance"]:
+                answer = {**answer, "tolerance": said["tolerance"]}
+            gold_services.mark(
+                by=person(request),
+                task=found,
+                answer=answer,
+                explanation=said["explanation"],
+                training_round=said["training_round"],
+            )
+        except DomainError as wrong:
+            error = wrong.sentence
+        else:
+            messages.success(request, "It is a check now.")
+            return redirect("task", project.slug, found.public_id)
+    if known:
+        seen["answer"] = unresolve(found.kind, {"strength": CLEAR, **known}, listings.response_order(found))
+    shown = card(
+        request,
+        own,
+        seen=seen,
+        action=request.path,
+        ends="feedback/quality/_gold_end.html",
+        form=form,
+        tolerant=found.kind in TOLERANT,
+        project=project,
+        own=found,
+    )
+    context = {"project": project, "task": found, "card": shown, "error": error}
+    return render(request, "feedback/quality/gold.html", context, status=422 if error or form.errors else 200)
+
+
+@require_POST
+@project_page(ADMIN)
+def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    """What a reviewer decided, or most of its answers say, is right from now on."""
+    found = task_here(request, project, task_id)
+    gold_services.mark(by=person(request), task=found)
+    messages.success(request, "It is a check now; what its answers came to is right.")
+    return redirect("task", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def remove(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+    found = task_here(request, project, task_id)
+    gold_services.unmark(by=person(request), task=found)
+    messages.success(request, "It is an ordinary task again.")
+    return redirect("task", project.slug, found.public_id)

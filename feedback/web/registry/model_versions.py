@@ -1,0 +1,215 @@
+"""The registry: who was trained from whom, how good each version is, what serves, and the way back."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedback.errors import DomainError
+from feedback.models import ModelVersion, Project
+from feedback.selectors.evaluation import gate
+from feedback.selectors.platform import access, health
+from feedback.selectors.platform.access import ADMIN
+from feedback.selectors.registry import lineage, model_versions
+from feedback.selectors.screening import guard_models
+from feedback.services.collection import generation
+from feedback.services.collection import prompts as prompt_services
+from feedback.services.registry import external_models
+from feedback.services.registry import model_versions as model_version_services
+from feedback.web.htmx import page_or_partial
+from feedback.web.pages import person, project_page, viewer
+from feedback.web.pagination import page_of
+from feedback.web.platform.admin_common import answers_to, same_project
+from feedback.web.platform.admin_forms import PlaygroundForm, add_error
+
+PLAYGROUND = "playground"
+
+
+@project_page(ADMIN)
+def models(request: HttpRequest, project: Project) -> HttpResponse:
+    """What serves, the family, and every version in a table."""
+    serving = model_version_services.serving(project)
+    kind = request.GET.get("kind", "")
+    page = page_of(model_versions.versions_of(project, kind), request.GET.get("after"), size=30)
+    roots, cut = model_versions.family(project, serving)
+    history = model_versions.deployments_of(project)
+    context = {
+        "project": project,
+        "serving": serving,
+        "history": history,
+        "back_to": model_versions.rolls_back_to(history),
+        "roots": roots,
+        "cut": cut,
+        "page": page,
+        "rows": [(version, _headline(version)) for version in page.rows],
+        "kind": kind if kind in ModelVersion.Kind.values else "",
+        "kinds": ModelVersion.Kind.values,
+        "asked": model_versions.asked_for(project),
+        "query": f"kind={kind}" if kind in ModelVersion.Kind.values else "",
+    }
+    return render(request, "feedback/registry/list.html", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def given(request: HttpRequest, project: Project) -> HttpResponse:
+    """A model from elsewhere: a worker copies and verifies it."""
+    asked = {name: request.POST.get(name, "") for name in ("kind", "folder", "hub")}
+    try:
+        external_models.request_model(by=person(request), project=project, **asked)
+    except DomainError as error:
+        messages.error(request, error.sentence)
+    else:
+        messages.success(request, "Asked for. A worker copies and checks it; it stands among the versions then.")
+    return redirect("models", project.slug)
+
+
+def _headline(version: ModelVersion) -> model_versions.Measured | None:
+    """The one figure a table has room for: what its stage is judged by."""
+    read = ("test_macro_f1", "test_f1", "selection_macro_f1", "selection_f1", "selection_masked_loss")
+    wanted = (
+        *read,
+        "selection_accuracy",
+        "win_rate",
+        "score",
+        "selection_loss",
+        "selection_bits_per_byte",
+        "vocab_size",
+    )
+    name = next((name for name in wanted if isinstance(version.metrics.get(name), int | float)), None)
+    return model_versions.report_card({name: version.metrics[name]})[0][1][0] if name else None
+
+
+def _used_as(project: Project, version: ModelVersion) -> str:
+    """What the project uses it for now: guard, marker, or nothing."""
+    setting = guard_models.of(project)
+    for name, part in (("guard", setting.guard), ("marker", setting.marker)):
+        if part and guard_models.model_of(project, version.kind, part.model) == version:
+            return name
+    return ""
+
+
+@project_page(ADMIN)
+def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+    """One version: report card, evidence, where it comes from, and the buttons beside the evidence."""
+    found = access.get_model(viewer(request), model_id)
+    same_project(found, project)
+    serving = model_version_services.serving(project)
+    history = model_versions.deployments_of(project)
+    evaluations = model_versions.evaluations_of(found)
+    found_gate = gate.of(found) if found.kind == ModelVersion.Kind.POLICY else None
+    newest = found_gate.evaluation if found_gate else None
+    context = {
+        "project": project,
+        "model": found,
+        "serving": serving,
+        "serves": serving is not None and serving.pk == found.pk,
+        "back_to": model_versions.rolls_back_to(history),
+        "history": [row for row in history if row.model_version_id == found.pk],
+        "card": model_versions.report_card(found.metrics),
+        "beside": model_versions.beside_baseline(found),
+        "by_class": model_versions.by_class(found),
+        "used_as": _used_as(project, found),
+        "evaluations": [(row, model_versions.report_card(row.metrics)) for row in evaluations],
+        "evaluation": newest,
+        "gate": found_gate,
+        "doubts": gate.of_reward_model(found) if found.kind == ModelVersion.Kind.REWARD else [],
+        "longest_reason": model_version_services.LONGEST_REASON,
+        "samples": model_versions.side_by_side(newest) if newest else [],
+        "lineage": lineage.of_model(found),
+        "written": model_versions.written_by(found),
+    }
+    return render(request, "feedback/registry/model.html", context)
+
+
+@require_POST
+@project_page(ADMIN)
+def promote(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+    found = access.get_model(viewer(request), model_id)
+    same_project(found, project)
+    model_version_services.promote(
+        by=person(request),
+        model_version=found,
+        note=request.POST.get("note", "")[:500],
+        override_reason=request.POST.get("override_reason", ""),
+    )
+    messages.success(request, f"{found} serves {project.name} now: the next responses are its own.")
+    return redirect("model", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def roll_back(request: HttpRequest, project: Project) -> HttpResponse:
+    deployment = model_version_services.roll_back(by=person(request), project=project)
+    messages.success(request, f"Rolled back: {deployment.model_version} serves {project.name} again.")
+    return redirect("models", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def decide(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+    """Approve or reject a version. A rejected one is not trained from and cannot be promoted."""
+    found = access.get_model(viewer(request), model_id)
+    same_project(found, project)
+    found = model_version_services.decide(by=person(request), model_version=found, state=request.POST.get("state", ""))
+    messages.success(request, f"{found} is {found.state}.")
+    return redirect("model", project.slug, found.public_id)
+
+
+@project_page(ADMIN)
+def playground(request: HttpRequest, project: Project) -> HttpResponse:
+    """One prompt to two versions; both answers side by side on a page of their own."""
+    policies = model_versions.policies(project)
+    serving = model_version_services.serving(project)
+    form = PlaygroundForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return redirect("playground_answers", project.slug, _ask_two(request, project, form))
+        except DomainError as error:
+            add_error(form, error)
+    left = request.GET.get("left") or (str(serving.public_id) if serving else "")
+    others = [version for version in policies if str(version.public_id) != left]
+    context = {
+        "project": project,
+        "form": form,
+        "policies": policies,
+        "serving": serving,
+        "left": request.POST.get("left") or left,
+        "right": request.POST.get("right") or request.GET.get("right") or (str(others[0].public_id) if others else ""),
+        "there": health.queue_now("generate"),
+    }
+    return render(request, "feedback/registry/playground.html", context, status=422 if form.errors else 200)
+
+
+def _ask_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> Any:
+    """A prompt of the project, asked of both versions at once; it becomes no task."""
+    versions = []
+    for name in ("left", "right"):
+        version = access.get_model(viewer(request), form.cleaned_data[name])
+        same_project(version, project)
+        versions.append(version)
+    asked = form.cleaned_data["text"].strip()
+    with transaction.atomic():
+        prompt, _ = prompt_services.submit_prompt(
+            project=project,
+            by=person(request),
+            messages=[{"role": "user", "content": asked}],
+            source=PLAYGROUND,
+            responses_wanted=0,
+        )
+        for version in versions:
+            generation.request_responses(
+                prompt=prompt, count=1, by=person(request), model_version=version, make_tasks=False, live=True
+            )
+    return prompt.public_id
+
+
+@project_page(ADMIN)
+def playground_answers(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+    """Polls until both are there."""
+    found = access.get_prompt(viewer(request), prompt_id, ADMIN)
+    same_project(found, project)
+    return page_or_partial(request, "registry/answers", answers_to(project, found))

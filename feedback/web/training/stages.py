@@ -1,0 +1,206 @@
+"""The form of the Train page: stages on the ring, what they start with, and a few settings of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.forms import BoundField
+
+from feedback.errors import DomainError
+from feedback.models import Corpus, DatasetSnapshot, ModelVersion, Project
+from feedback.rules.training import stage_settings
+from feedback.rules.training.stages import LABELLED
+from feedback.rules.training.stages import STAGES as RULES
+from feedback.selectors.screening import guard_models
+from feedback.selectors.training import runs
+from feedback.selectors.training.stages import ALIGNING, GROUPS, STAGES, StageCard
+from feedback.web.platform.admin_forms import PRESETS, JSONObject, PageForm
+
+Choice = tuple[str, str]
+NOTHING = ModelVersion()  # knows no classes
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A stage in the form: whether it is ticked, its settings, and whether any of them was filled in."""
+
+    card: StageCard
+    ticked: bool
+    fields: list[BoundField]
+    told: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    short: str
+    stages: list[Offered]
+    one_of: bool  # chosen by radio
+
+    @property
+    def none_ticked(self) -> bool:
+        return not any(one.ticked for one in self.stages)
+
+
+class StagesField(forms.MultipleChoiceField):
+    """Ticked stages. Of the ways of alignment one is chosen by radio, and "none of them" comes as an empty value."""
+
+    def to_python(self, value: Any) -> list[str]:
+        return [name for name in super().to_python(value) if name]
+
+
+class StagesForm(PageForm):
+    """Stages on the ring, and what they start with."""
+
+    stages = StagesField(choices=[(card.stage.value, card.title) for card in STAGES])
+    preset = forms.ChoiceField(
+        required=False, help_text="Where settings start from: how large the models are and how long they learn."
+    )
+    base_model = forms.ChoiceField(
+        label="Start from",
+        required=False,
+        help_text="Every chosen stage that it fits starts from it, unless a stage before it made something newer.",
+    )
+    snapshot = forms.ChoiceField(required=False)
+    texts = forms.ChoiceField(
+        label="Texts to learn the language from",
+        required=False,
+        help_text="What tokenizer, pretraining and masked pretraining read.",
+    )
+    guard_label = forms.ChoiceField(
+        label="Reward for the guard's class",
+        required=False,
+        help_text="PPO, RLOO and GRPO also please the guard: its probability of this class is a term of the reward.",
+    )
+    guard_weight = forms.FloatField(
+        label="Weight of that term",
+        required=False,
+        min_value=-100,
+        max_value=100,
+        help_text="In the reward model's unit, standard deviations; negative to stay clear of the class. 1 if empty.",
+    )
+    seed = forms.IntegerField(
+        min_value=0, max_value=2**31 - 1, required=False, help_text="Same data, settings and seed: same model."
+    )
+    promote = forms.BooleanField(
+        label="Ask an admin to promote it",
+        required=False,
+        help_text="When the chain has ended, the new policy waits on the home page, with all that speaks against "
+        "serving it beside what serves now. Nothing is promoted by itself: only people can judge that it is better.",
+    )
+    config = JSONObject(
+        label="Any other setting",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
+        help_text='JSON by stage, for this chain only: {"ppo": {"lam": 0.9}}. /api/v1/stages/ lists all.',
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        usual = project.training_policy.get("preset", PRESETS[0][0])
+        self.choices("preset", [("", f"the project's: {usual}"), *PRESETS])
+        self.choices("base_model", [("", "the newest that fits"), *_models(project)])
+        self.choices("snapshot", [("", "freeze a new one"), *_snapshots(project)])
+        corpora = Corpus.objects.filter(project=project).order_by("-id")[:50]
+        named = [(str(corpus.public_id), f"the corpus {corpus.name}") for corpus in corpora]
+        self.choices(
+            "texts", [("", "the newest corpus if there is one"), *named, (LABELLED, "the texts that people labelled")]
+        )
+        guard = guard_models.term_model(project)
+        self.choices(
+            "guard_label", [("", "none"), *((name, name) for name in guard_models.classes_of(guard or NOTHING))]
+        )
+        for card in STAGES:
+            for key, label, meaning in card.settings:
+                self.fields[f"{card.stage.value}__{key}"] = _setting(project, card, key, label, meaning)
+
+    def choices(self, name: str, choices: list[Choice]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    def groups(self) -> Iterator[Group]:
+        ticked = self["stages"].value() or []
+        for name, (title, short) in GROUPS.items():
+            offered = []
+            for card in STAGES:
+                if card.group == name:
+                    fields = [self[f"{card.stage.value}__{key}"] for key, _, _ in card.settings]
+                    told = any(field.value() not in (None, "") or field.errors for field in fields)
+                    offered.append(Offered(card, card.stage.value in ticked, fields, told))
+            yield Group(title, short, offered, name == ALIGNING)
+
+    def clean(self) -> dict[str, Any]:
+        """Settings from fields and from JSON become one `config`."""
+        values = super().clean() or {}
+        config = {
+            stage: dict(told) if isinstance(told, dict) else told
+            for stage, told in (values.get("config") or {}).items()
+        }
+        if values.get("preset"):
+            config["preset"] = values["preset"]
+        for card in STAGES:
+            for key, _, _ in card.settings:
+                value = values.get(f"{card.stage.value}__{key}")
+                if value not in (None, ""):
+                    config.setdefault(card.stage.value, {})[key] = value
+        if label := values.get("guard_label"):
+            term = {"label": label, "weight": values.get("guard_weight") or 1.0}
+            sampling = [stage for stage in values.get("stages", []) if RULES[stage].reward]
+            if not sampling:
+                self.add_error("guard_label", "Choose PPO, RLOO or GRPO with it: the others have no such reward.")
+            for stage in sampling:
+                settings_of_stage = config.setdefault(stage, {})
+                settings_of_stage["terms"] = settings_of_stage.get("terms", {}) | {"guard": term}
+        return values | {"config": config}
+
+    def add_refusal(self, error: DomainError) -> None:
+        """What the service refused, beside the setting that it names."""
+        field = (error.field or "").removeprefix("config.").replace(".", "__")
+        field = "texts" if field == "corpus" else field
+        if field in self.fields:
+            self.add_error(field, error.sentence)
+        elif (error.field or "").startswith("config"):
+            self.add_error("config", f"{field.replace('__', '.')}: {error.sentence}")
+        else:
+            self.add_error(None, error.sentence)
+
+
+def _models(project: Project) -> list[Choice]:
+    takes = {kind for rule in RULES.values() for kind in rule.takes}
+    rows = ModelVersion.objects.filter(project=project, kind__in=takes, tainted_at=None)
+    rows = rows.exclude(state=ModelVersion.State.REVOKED).order_by("-id")[:50]
+    return [(str(row.public_id), f"{row}, {runs.made_in(row)}") for row in rows]
+
+
+def _snapshots(project: Project) -> list[Choice]:
+    rows = DatasetSnapshot.objects.filter(
+        project=project, purpose=DatasetSnapshot.Purpose.FEEDBACK, state=DatasetSnapshot.State.FROZEN
+    ).order_by("-number")[:20]
+    return [(str(row.public_id), f"snapshot {row.number}, {row.frozen_at:%Y-%m-%d %H:%M}") for row in rows]
+
+
+def _setting(project: Project, card: StageCard, key: str, label: str, meaning: str) -> forms.Field:
+    """A field for a setting, empty for the preset's value, which its help tells."""
+    told = stage_settings.of_stage(card.stage.value)[key]
+    if key == "scheme":
+        kind = "spans" if card.stage == "tag" else "classification"
+        names = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind]
+        choices = [("", "the only one"), *((name, name) for name in names)]
+        return forms.ChoiceField(label=label, required=False, choices=choices, help_text=meaning)
+    presets = stage_settings.presets()
+    values = {name: presets[name].get(card.stage.value, {}).get(key, told["default"]) for name, _ in PRESETS}
+    usual = ", ".join(f"{name} {'by size' if value is None else f'{value:g}'}" for name, value in values.items())
+    number = forms.IntegerField if told["type"] == "integer" else forms.FloatField
+    field: forms.Field = number(
+        label=label,
+        required=False,
+        min_value=told.get("low"),
+        max_value=told.get("high"),
+        help_text=f"{meaning} Presets: {usual}.",
+    )
+    field.widget.attrs["placeholder"] = "as preset"
+    if told["type"] == "number":
+        field.widget.attrs["step"] = "any"
+    return field

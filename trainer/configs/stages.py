@@ -1,0 +1,353 @@
+"""One typed config per stage. A wrong key or value is refused with its name, before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from trainer.configs.encoders import ClassifyConfig, EncoderShape, MLMConfig, TagConfig
+from trainer.configs.online import DEFAULT_TERMS, GRPOConfig, OnlineTraining, PPOConfig, RLOOConfig, Terms
+from trainer.configs.preference import DPOConfig, KTOConfig
+from trainer.configs.setting import Adapting, Checkpointing, setting
+from trainer.errors import ConfigInvalid
+
+PRESETS = Path(__file__).parent / "presets"
+
+# stage -> (inputs it needs, inputs it may have). A folder of another name is refused.
+INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "tokenizer": (frozenset({"snapshot"}), frozenset()),
+    "pretrain": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "mlm": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "classify": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "tag": (frozenset({"snapshot"}), frozenset({"tokenizer", "base_model"})),
+    "sft": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "reward": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "dpo": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "kto": (frozenset({"snapshot", "base_model"}), frozenset()),
+    "rloo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset({"guard"})),
+    "grpo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset({"guard"})),
+    "ppo": (frozenset({"snapshot", "base_model", "reward_model"}), frozenset({"guard"})),
+    "generate": (frozenset({"base_model", "prompts"}), frozenset({"reward_model", "guard"})),
+    "score": (frozenset({"reward_model", "responses"}), frozenset()),
+    "evaluate": (
+        frozenset({"snapshot"}),
+        frozenset({"base_model", "reward_model", "guard", "incumbent", "reference", "pretrained", "texts"}),
+    ),
+}
+# Stages that start from a tokenizer (a model from scratch) or go on from a base_model: one of the two is needed.
+FROM_EITHER = frozenset({"pretrain", "mlm", "classify", "tag"})
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """A byte-level tokenizer.
+
+    Attributes:
+        algorithm: "bpe" (merges by frequency), "unigram" (likeliest pieces) or "wordpiece" (longest piece first).
+        vocab_size: tokens in all, with the 256 bytes and the special tokens, 300 to 262,144.
+        min_frequency: a pair becomes a token only if it occurs so often, >= 1; not used by unigram.
+        max_document_chars: longer documents are cut when pieces are counted, >= 100.
+    """
+
+    algorithm: str = setting("bpe", choices=("bpe", "unigram", "wordpiece"))
+    vocab_size: int = setting(1024, low=300, high=262144)
+    min_frequency: int = setting(2, low=1)
+    max_document_chars: int = setting(100_000, low=100)
+
+
+@dataclass(frozen=True)
+class PretrainConfig(Checkpointing):
+    """Causal language modelling on packed blocks, from scratch or continued.
+
+    Attributes:
+        hidden_size, layers, heads, intermediate_size: the Llama-shaped model made from scratch; heads divides
+            hidden_size into even parts. Unused with `base_model`.
+        context_length: longest sequence the model is made for, tokens, 16 to 131,072.
+        block_size: tokens in one packed block, at most context_length.
+        batch_size: blocks in one step. accumulate: steps of backward to one of the optimiser.
+        steps: optimiser steps, >= 1.
+        learning_rate: peak, > 0, null by size, reached after warmup_ratio of the steps, then a cosine to a tenth of it.
+        weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
+        heldout_documents: documents of the selection split used for bits per byte, >= 1.
+        evaluations: how often bits per byte is measured on the way, >= 1.
+    """
+
+    hidden_size: int = setting(64, low=8, high=16384)
+    layers: int = setting(2, low=1, high=128)
+    heads: int = setting(4, low=1, high=128)
+    intermediate_size: int = setting(176, low=8, high=65536)
+    context_length: int = setting(256, low=16, high=131072)
+    block_size: int = setting(128, low=8, high=131072)
+    batch_size: int = setting(32, low=1)
+    accumulate: int = setting(1, low=1)
+    steps: int = setting(800, low=1)
+    learning_rate: float | None = setting(3e-3, above=0, high=1)
+    warmup_ratio: float = setting(0.05, low=0, high=0.5)
+    weight_decay: float = setting(0.01, low=0, high=1)
+    max_grad_norm: float = setting(1.0, above=0)
+    heldout_documents: int = setting(256, low=1)
+    evaluations: int = setting(4, low=1)
+
+
+@dataclass(frozen=True)
+class SFTConfig(Adapting):
+    """Imitation of demonstrations; the loss is on the completion and its end token only.
+
+    Attributes:
+        epochs: passes over the demonstrations, > 0.
+        batch_size: demonstrations in one step. accumulate: steps of backward to one of the optimiser.
+        learning_rate: peak, > 0, null by size; linear to zero after warmup_ratio of the steps.
+        weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
+        max_length: prompt and completion together, tokens; longer completions are cut, >= 8.
+        evaluations: how often the loss on the selection split is measured, >= 1.
+        choose_best: hand back the weights with the lowest loss on selection rather than the last ones.
+        samples: prompts that are answered as training goes, 0 to 16.
+    """
+
+    epochs: float = setting(3.0, above=0, high=1000)
+    batch_size: int = setting(32, low=1)
+    accumulate: int = setting(1, low=1)
+    learning_rate: float | None = setting(1e-3, above=0, high=1)
+    warmup_ratio: float = setting(0.05, low=0, high=0.5)
+    weight_decay: float = setting(0.0, low=0, high=1)
+    max_grad_norm: float = setting(1.0, above=0)
+    max_length: int = setting(256, low=8)
+    evaluations: int = setting(5, low=1)
+    choose_best: bool = setting(True)
+    samples: int = setting(4, low=0, high=16)
+
+
+@dataclass(frozen=True)
+class RewardConfig(Adapting):
+    """A scalar model of preference, Bradley-Terry.
+
+    Attributes:
+        epochs: passes over the pairs, > 0.
+        batch_size: pairs in one step; pairs that share a response of a prompt stay in one batch.
+        accumulate: steps of backward to one of the optimiser.
+        learning_rate: peak, > 0, null by size; cosine to zero after warmup_ratio of the steps.
+        weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
+        margin_scale: log-odds asked beyond zero of a pair of strength 3; strengths 0 to 3 ask for 0, 1/3, 2/3, 1
+            times it. 0 is off.
+        center_coef: weight of the penalty on (chosen + rejected reward) squared, >= 0; 0 is off.
+        max_length: prompt and completion together, tokens; longer pairs are left out and counted, >= 8.
+        evaluations: how often accuracy on the selection split is measured, >= 1.
+        patience: stop after so many measurements without a better selection loss; 0 never stops early.
+        normalise_samples: completions sampled from the base model to centre and scale on; 0 uses the training
+            completions instead.
+        heads: scalar heads on one trunk, each begun and fed differently; their spread is the uncertainty, >= 1.
+        bootstrap: how the heads of several are fed differently: "pairs" (each pair counts for a head as often as a
+            Poisson draw of mean 1 says, the same in every epoch) or "batches" (each head sits out half of the steps).
+        combine: what the reward is of several heads: their "mean", their "min", or "lower": mean - spread_coef x
+            spread. spread_coef: >= 0.
+    """
+
+    epochs: float = setting(2.0, above=0, high=1000)
+    batch_size: int = setting(64, low=1)
+    accumulate: int = setting(1, low=1)
+    learning_rate: float | None = setting(1e-3, above=0, high=1)
+    warmup_ratio: float = setting(0.05, low=0, high=0.5)
+    weight_decay: float = setting(0.01, low=0, high=1)
+    max_grad_norm: float = setting(1.0, above=0)
+    margin_scale: float = setting(0.0, low=0, high=20)
+    center_coef: float = setting(0.0, low=0, high=10)
+    max_length: int = setting(256, low=8)
+    evaluations: int = setting(10, low=1)
+    patience: int = setting(0, low=0)
+    normalise_samples: int = setting(256, low=0)
+    heads: int = setting(1, low=1, high=64)
+    bootstrap: str = setting("pairs", choices=("pairs", "batches"))
+    combine: str = setting("mean", choices=("mean", "min", "lower"))
+    spread_coef: float = setting(1.0, low=0)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Responses to a file of prompts.
+
+    Attributes:
+        max_new_tokens: longest completion, tokens, >= 1.
+        temperature: of sampling, >= 0; 0 is greedy. top_p: nucleus, in (0, 1]. top_k: 0 is off.
+        responses: responses to each prompt, >= 1.
+        best_of: completions drawn for each response, of which the one with the highest score is it; more than 1
+            needs a reward model or a guard. terms: what that score is made of.
+        batch_size: sequences decoded together, >= 1.
+    """
+
+    max_new_tokens: int = setting(64, low=1)
+    temperature: float = setting(1.0, low=0)
+    top_p: float = setting(1.0, above=0, high=1)
+    top_k: int = setting(0, low=0)
+    responses: int = setting(1, low=1)
+    best_of: int = setting(1, low=1, high=1024)
+    terms: Terms = DEFAULT_TERMS
+    batch_size: int = setting(64, low=1)
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Rewards of responses that exist.
+
+    Attributes:
+        batch_size: sequences scored together, >= 1.
+    """
+
+    batch_size: int = setting(64, low=1)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is measured, on which split.
+
+    Attributes:
+        split: "test", or "selection" when settings are being chosen.
+        responses: sampled to each prompt, >= 1. max_new_tokens, temperature: of sampling.
+        best_of, terms: as for `generate`, for candidate and incumbent alike.
+        batch_size: sequences handled together, >= 1.
+        max_prompts: at most so many prompts are answered, >= 1.
+        max_texts: at most so many held-out demonstrations, and documents, are read for perplexity; 0 is off.
+    """
+
+    split: str = setting("test", choices=("test", "selection"))
+    responses: int = setting(4, low=1)
+    best_of: int = setting(1, low=1, high=1024)
+    terms: Terms = DEFAULT_TERMS
+    max_new_tokens: int = setting(32, low=1)
+    temperature: float = setting(1.0, low=0)
+    batch_size: int = setting(64, low=1)
+    max_prompts: int = setting(500, low=1)
+    max_texts: int = setting(300, low=0)
+
+
+CONFIGS: dict[str, type] = {
+    "tokenizer": TokenizerConfig,
+    "pretrain": PretrainConfig,
+    "mlm": MLMConfig,
+    "classify": ClassifyConfig,
+    "tag": TagConfig,
+    "sft": SFTConfig,
+    "reward": RewardConfig,
+    "dpo": DPOConfig,
+    "kto": KTOConfig,
+    "rloo": RLOOConfig,
+    "grpo": GRPOConfig,
+    "ppo": PPOConfig,
+    "generate": GenerateConfig,
+    "score": ScoreConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+def parse(stage: str, values: dict[str, Any]) -> Any:
+    """The stage's config from a dict as in run.json.
+
+    The key `preset` names a file in trainer/configs/presets whose values stand wherever `values` has none of its own.
+
+    Raises:
+        ConfigInvalid: an unknown stage, key or preset, a value of the wrong type or out of range, by name.
+    """
+    if stage not in CONFIGS:
+        raise ConfigInvalid(f"Unknown stage {stage!r}.", remedy=f"Known stages: {', '.join(sorted(CONFIGS))}.")
+    if not isinstance(values, dict):
+        raise ConfigInvalid("`config` must be an object.")
+    values = dict(values)
+    if (preset := values.pop("preset", None)) is not None:
+        values = {**preset_values(stage, preset), **values}
+    config = filled(stage, CONFIGS[stage], values)
+    check_together(stage, config)
+    return config
+
+
+def filled(name: str, config_type: type, values: dict[str, Any]) -> Any:
+    """A config dataclass from a dict, each value checked; `name` is where it stands, such as "ppo" or "ppo.terms".
+
+    Raises:
+        ConfigInvalid: naming the key.
+    """
+    hints = typing.get_type_hints(config_type)
+    fields = {field.name: field for field in dataclasses.fields(config_type)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise ConfigInvalid(
+            f"Unknown config key for {name}: {', '.join(unknown)}.", remedy=f"Known keys: {', '.join(sorted(fields))}."
+        )
+    return config_type(
+        **{key: check(f"{name}.{key}", value, hints[key], fields[key].metadata) for key, value in values.items()}
+    )
+
+
+def preset_values(stage: str, preset: object) -> dict[str, Any]:
+    """Values of one stage in a preset file, which keeps a source beside each.
+
+    Raises:
+        ConfigInvalid: there is no such preset.
+    """
+    known = sorted(path.stem for path in PRESETS.glob("*.json"))
+    if preset not in known:
+        raise ConfigInvalid(f"Unknown preset {preset!r}.", remedy=f"Known presets: {', '.join(known)}.")
+    stages = json.loads((PRESETS / f"{preset}.json").read_text(encoding="utf-8"))
+    return {name: entry["value"] for name, entry in stages.get(stage, {}).items()}
+
+
+def check(name: str, value: Any, expected: Any, bounds: typing.Mapping[str, Any]) -> Any:
+    """One value, as its type, within its bounds. An integer is taken where a float is wanted, never the reverse.
+
+    Raises:
+        ConfigInvalid: naming the key.
+    """
+    kinds = typing.get_args(expected) if typing.get_origin(expected) in (Union, types.UnionType) else (expected,)
+    if value is None and type(None) in kinds:
+        return None
+    kind = next(k for k in kinds if k is not type(None))
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ConfigInvalid(f"`{name}` must be an object, not {value!r}.")
+        return filled(name, typing.cast(type, kind), value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigInvalid(f"`{name}` must be {kind.__name__}, not {value!r}.")
+    low, high, above, choices = (bounds.get(key) for key in ("low", "high", "above", "choices"))
+    if choices is not None and value not in choices:
+        raise ConfigInvalid(f"`{name}` is {value!r}; it must be one of {', '.join(choices)}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigInvalid(f"`{name}` is {value}; it must be a finite number.")
+    if low is not None and value < low:
+        raise ConfigInvalid(f"`{name}` is {value}; it must be at least {low}.")
+    if above is not None and value <= above:
+        raise ConfigInvalid(f"`{name}` is {value}; it must be greater than {above}.")
+    if high is not None and value > high:
+        raise ConfigInvalid(f"`{name}` is {value}; it must be at most {high}.")
+    return value
+
+
+def check_together(stage: str, config: Any) -> None:
+    """Rules between values of one config.
+
+    Raises:
+        ConfigInvalid: naming both keys.
+    """
+    if isinstance(config, PretrainConfig | EncoderShape) and config.hidden_size % (2 * config.heads):
+        raise ConfigInvalid(f"`{stage}.hidden_size` must be a multiple of 2 x `{stage}.heads` (rotary halves).")
+    if isinstance(config, MLMConfig | ClassifyConfig | TagConfig) and config.max_length > config.context_length:
+        raise ConfigInvalid(f"`{stage}.max_length` must be at most `{stage}.context_length`.")
+    if isinstance(config, PretrainConfig) and config.block_size > config.context_length:
+        raise ConfigInvalid(f"`{stage}.block_size` must be at most `{stage}.context_length`.")
+    if isinstance(config, PPOConfig) and config.rollout_batch % config.minibatches:
+        raise ConfigInvalid(f"`{stage}.minibatches` must divide `{stage}.rollout_batch`.")
+    if isinstance(config, OnlineTraining) and config.batch_size * config.accumulate % config.num_generations:
+        raise ConfigInvalid(f"`{stage}.num_generations` must divide `{stage}.batch_size` x `{stage}.accumulate`.")
+    terms: Terms | None = getattr(config, "terms", None)
+    if terms is not None and terms == Terms(None, None, None, None):
+        raise ConfigInvalid(f"`{stage}.terms` leaves nothing to score by.", remedy="Name one term at least.")
+    if terms is not None and terms.format is not None:
+        try:
+            re.compile(terms.format.pattern)
+        except re.error as error:
+            raise ConfigInvalid(f"`{stage}.terms.format.pattern` is no regular expression: {error}.") from error

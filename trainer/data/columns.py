@@ -1,0 +1,134 @@
+"""Rows -> what TRL and the models take. Here, and only here, a response becomes a *completion*.
+
+A sequence is always `prompt ids + completion ids`, the same in training, scoring and serving. Both are written as the
+model's own chat template writes them (see `chat_format`): a prompt ends where the answer begins, a completion with the
+token that ends a turn. They are encoded apart, so that a boundary never merges, and no text becomes a control token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainer.data.snapshot import ROLES, Demonstration, Document, Messages, Preference
+from trainer.modeling.chat_format import ChatFormat, chat_format
+from trainer.modeling.chat_templates import TemplateRefused
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Columns = dict[str, list[Any]]
+
+STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
+
+
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages]) -> list[list[int]]:
+    """Token ids of each prompt, ending where the assistant's answer begins; not padded.
+
+    Raises:
+        TemplateRefused: the model's chat template does not take one of them; `row` says which.
+    """
+    return chat_format(tokenizer).heads([list(prompt) for prompt in prompts]) if prompts else []
+
+
+def encode_completions(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str]) -> list[list[int]]:
+    """Token ids of each completion, last the token with which the chat template ends a turn."""
+    return chat_format(tokenizer).completions(completions) if completions else []
+
+
+def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
+    """Token ids of each document, the end token last.
+
+    A document of kind `conversation` whose every line begins with "system: ", "user: " or "assistant: " goes through
+    the chat template, so that pretraining already shows the turns that fine-tuning will use; one that the template does
+    not take is read as it is.
+    """
+    written = chat_format(tokenizer)
+    rows: list[list[int]] = []
+    for document in documents:
+        turns = document_turns(document)
+        rows.append(_conversation(written, turns) if turns is not None else [])
+    plain = [place for place, row in enumerate(rows) if not row]
+    for place, row in zip(plain, written.documents([documents[place].text for place in plain]), strict=True):
+        rows[place] = row
+    end = int(tokenizer.eos_token_id)
+    return [row if row and row[-1] == end else [*row, end] for row in rows]
+
+
+def _conversation(written: ChatFormat, turns: list[dict[str, str]]) -> list[int]:
+    try:
+        return written.conversations([turns])[0]
+    except TemplateRefused:
+        return []
+
+
+def document_turns(document: Document) -> list[dict[str, str]] | None:
+    """Messages of a document of kind `conversation`, None for any other or if a line names no speaker."""
+    if document.document_kind != "conversation":
+        return None
+    turns = []
+    for line in document.text.rstrip("\r\n").split("\n"):  # not splitlines: U+2028 ends no line of ours
+        role, colon, content = line.rstrip("\r").partition(": ")
+        if not colon or role not in ROLES:
+            return None
+        turns.append({"role": role, "content": content})
+    return turns or None
+
+
+def decode_completion(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> str:
+    """Text of a completion without its end. Control tokens elsewhere are spelled out: what is shown is what was
+    written. Bytes that are no UTF-8 become U+FFFD."""
+    return chat_format(tokenizer).decode(list(ids))
+
+
+def decode_document(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> str:
+    """Text of a document's ids, without any control token."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def sft_columns(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], max_length: int) -> Columns:
+    """TRL's prompt-completion columns: `input_ids` and `completion_mask` (1 counts in the loss), cut to max_length.
+
+    A row occurs `count` times. Rows whose prompt leaves no room for a single completion token are left out.
+    """
+    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
+    completions = encode_completions(tokenizer, [row.completion for row in rows])
+    columns: Columns = {"input_ids": [], "completion_mask": []}
+    for row, prompt, completion in zip(rows, prompts, completions, strict=True):
+        ids = (prompt + completion)[:max_length]
+        mask = ([0] * len(prompt) + [1] * len(completion))[:max_length]
+        if any(mask):
+            columns["input_ids"] += [ids] * row.count
+            columns["completion_mask"] += [mask] * row.count
+    return columns
+
+
+def preference_columns(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Preference], max_length: int, margin_scale: float = 0.0
+) -> Columns:
+    """TRL's preference columns: `chosen_ids`, `rejected_ids`, `margin` (log-odds, by strength), `weight` if unlike.
+
+    A row occurs `count` times. Pairs longer than max_length are left out: a cut answer is not what was judged.
+    """
+    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
+    chosen = encode_completions(tokenizer, [row.chosen for row in rows])
+    rejected = encode_completions(tokenizer, [row.rejected for row in rows])
+    columns: Columns = {"chosen_ids": [], "rejected_ids": [], "margin": [], "row": []}
+    for number, (row, prompt, yes, no) in enumerate(zip(rows, prompts, chosen, rejected, strict=True)):
+        if len(prompt) + max(len(yes), len(no)) > max_length:
+            continue
+        margin = STRENGTH_MARGINS[min(max(row.strength, 0), 3)] * margin_scale
+        for _ in range(row.count):
+            columns["chosen_ids"].append(prompt + yes)
+            columns["rejected_ids"].append(prompt + no)
+            columns["margin"].append(margin)
+            columns["row"].append(number)
+    with_weights(columns, [rows[number].weight for number in columns["row"]])
+    return columns
+
+
+def with_weights(columns: Columns, weights: Sequence[float]) -> None:
+    """Add `weight`, of mean 1 over the columns, unless all rows weigh the same: then the loss is the plain one."""
+    if weights and min(weights) != max(weights):
+        mean = sum(weights) / len(weights)
+        columns["weight"] = [weight / mean for weight in weights]

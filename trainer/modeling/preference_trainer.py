@@ -1,0 +1,163 @@
+"""TRL's DPOTrainer and KTOTrainer on planned batches of rows that are tokenised already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from trl import DPOConfig as TRLDPOConfig
+from trl import DPOTrainer as TRLDPOTrainer
+from trl import KTOConfig as TRLKTOConfig
+from trl import KTOTrainer as TRLKTOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
+
+from trainer.data.columns import Columns
+from trainer.recipes.preference import dpo_loss, kto_loss
+from trainer.run.context import RunContext
+from trainer.run.loop import Hook, common_arguments, plan_batches
+from trainer.run.run_trainer import RunFolderTrainer
+
+
+class AsGiven:
+    """Mixed into a TRL trainer, left of it: takes the rows as they are encoded, instead of encoding text its way."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+        return dataset
+
+
+class DPOTrainer(RunFolderTrainer, AsGiven, TRLDPOTrainer):
+    """TRL's trainer on planned batches of pairs."""
+
+
+class KTOTrainer(RunFolderTrainer, AsGiven, TRLKTOTrainer):
+    """TRL's trainer on planned batches of single responses."""
+
+
+class LogRatios:
+    """Mixed into a TRL trainer, left of it, where rows weigh unlike: TRL's losses take no weights."""
+
+    def log_ratios(self: Any, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        """log pi / pi_ref of whole completions, nats, (B,), and the mixture-of-experts loss if the model has one."""
+        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+        shown = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "use_cache": False}
+        length = labels.size(1) - 1
+        more = {"output_router_logits": True} if self.aux_loss_enabled else {}
+        outputs = model(**shown, **more, labels=labels, fused_lm_head=True)
+        with torch.no_grad():
+            reference = self.ref_model(**shown, labels=labels, fused_lm_head=True)
+        ratio = (outputs.log_probs[:, -length:] - reference.log_probs[:, -length:]).sum(dim=1)
+        return ratio, self.router_aux_loss_coef * outputs.aux_loss if self.aux_loss_enabled else None
+
+
+class WeightedDPOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLDPOTrainer):
+    """`preference.dpo_loss` in place of TRL's: with a weight for each pair, and with label smoothing, which TRL's
+    sigmoid loss takes and passes over."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        ratio, extra = self.log_ratios(model, inputs)
+        chosen, rejected = ratio.chunk(2)  # (B,) each
+        smoothing: float = self.args.label_smoothing  # type: ignore[attr-defined]
+        loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs.get("weight"))
+        gap = (chosen - rejected).detach()
+        told = self._metrics["train"]
+        told["rewards/chosen"].append(self.beta * float(chosen.detach().mean()))
+        told["rewards/rejected"].append(self.beta * float(rejected.detach().mean()))
+        told["rewards/accuracies"].append(float((gap > 0).float().mean()))
+        told["rewards/margins"].append(self.beta * float(gap.mean()))
+        return loss if extra is None else loss + extra
+
+
+class WeightedKTOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLKTOTrainer):
+    """`preference.kto_loss` with a weight for each response, in place of TRL's."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        inputs, weight = dict(inputs), inputs["weight"]
+        del inputs["weight"]
+        with torch.no_grad():
+            kl = (self._compute_kl_logps(model, inputs) - self._compute_kl_logps(self.ref_model, inputs)).mean()
+        kl = self.accelerator.gather_for_metrics(kl).mean().clamp(min=0)
+        ratio, extra = self.log_ratios(model, inputs)
+        label = torch.as_tensor(inputs["label"], dtype=torch.bool, device=ratio.device)
+        sides = (self.desirable_weight, self.undesirable_weight)
+        loss = kto_loss(ratio, label, kl, self.beta, *sides, weight)
+        self._metrics["train"]["kl"].append(float(kl))
+        for name, side in (("chosen", label), ("rejected", ~label)):
+            if side.any():
+                self._metrics["train"][f"rewards/{name}"].append(self.beta * float(ratio.detach()[side].mean()))
+        return loss if extra is None else loss + extra
+
+
+class WithWeights:
+    """A collator, with each row's weight, (B,), beside what it makes."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+        if hasattr(collate, "matched"):
+            self.matched = collate.matched
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        weights = torch.tensor([row["weight"] for row in rows])
+        return {**self.collate(rows), "weight": weights}
+
+
+class Mismatched:
+    """TRL's collator, after each prompt was also given the completion of its neighbour in the batch, for the KL term.
+
+    TRL makes these before training, which fixes the batches; here they follow from the batch, whatever it is.
+    """
+
+    def __init__(self, pad_id: int) -> None:
+        self.collate = DataCollatorForUnpairedPreference(pad_token_id=pad_id)
+
+    def matched(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows with their neighbour's completion; called on a whole batch before it is cut into pieces."""
+        answers = [row["completion_ids"] for row in rows]
+        others = answers[-1:] + answers[:-1]
+        return [{**row, "KL_completion_ids": other} for row, other in zip(rows, others, strict=True)]
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        return self.collate(rows if "KL_completion_ids" in rows[0] else self.matched(rows))
+
+
+def make_trainer(context: RunContext, model: Any, reference: Any, tokenizer: Any, columns: Columns, hook: Hook) -> Any:
+    """The trainer of the run's stage, `dpo` or `kto`, ready to go."""
+    config = context.config
+    settings = common_arguments(context) | {
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulate,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": config.warmup_ratio,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "beta": config.beta,
+        "max_length": None,  # rows too long are left out, and counted, in preference.py
+        "gradient_checkpointing": False,
+    }
+    shared: dict[str, Any] = {
+        "model": model,
+        "ref_model": reference,
+        "processing_class": tokenizer,
+        "train_dataset": Dataset.from_dict(columns),
+        "callbacks": [hook],
+    }
+    trainer: Any
+    weigh = "weight" in columns
+    if context.stage == "dpo":
+        kind: Any = WeightedDPOTrainer if weigh or config.label_smoothing else DPOTrainer
+        if weigh:
+            shared["data_collator"] = WithWeights(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
+        trainer = kind(args=TRLDPOConfig(**settings, label_smoothing=config.label_smoothing), **shared)
+    else:
+        sides = {"desirable_weight": config.desirable_weight, "undesirable_weight": config.undesirable_weight}
+        kind, collate = (WeightedKTOTrainer if weigh else KTOTrainer), Mismatched(tokenizer.pad_token_id)
+        shared["data_collator"] = WithWeights(collate) if weigh else collate
+        trainer = kind(args=TRLKTOConfig(**settings, **sides), **shared)
+    count = len(columns["prompt_ids"])
+    batches = plan_batches([[n] for n in range(count)], config.batch_size, config.epochs, context.seed, context.stage)
+    # A batch of one has no neighbour to take a mismatched completion from.
+    trainer.batches = [batch for batch in batches if len(batch) > 1] if context.stage == "kto" else batches
+    return trainer

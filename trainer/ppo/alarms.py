@@ -1,0 +1,162 @@
+"""When a PPO run is going wrong, told from its figures alone: the alarms of the reference, section 5.9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.configs.online import PPOConfig
+
+Figures = Mapping[str, float]
+
+LOOKS_IN_A_ROW = 3  # a better score beside a worse floor, so often, is over-optimisation and no chance
+# KL is judged by means of so many iterations: one completion that the reference finds next to impossible moves a whole
+# rollout's, and one bad update is often taken back by the next (seed 4 of the proof: 1.8, 9.9, 2.1 nats).
+KL_ITERATIONS = 5
+SLOPE_SHARE = 0.25  # of the KL budget, spent within so many iterations
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something amiss.
+
+    Attributes:
+        name: steady, for machines. text: a sentence saying what was seen.
+        stops: whether going on makes it worse, rather than only slower or harder to judge.
+        fails: whether the run has learnt nothing and will not, so that it must not succeed.
+        remedy: what to do about a run that fails.
+    """
+
+    name: str
+    text: str
+    stops: bool = True
+    fails: bool = False
+    remedy: str = ""
+
+
+ENDS_AT_LEAST = 0.5  # of the first rollout's completions; with fewer most of the reward is the penalty for no end
+FLAT_IN_A_ROW = 3  # rollouts of one reward after which a run that has learnt something ends
+LONGER = "Raise max_new_tokens, or train the base model on demonstrations that end sooner."
+OTHER_REWARD = "Look at the reward model's scores of different answers, and at the terms of the reward."
+
+
+def is_flat(deviation: float, mean: float) -> bool:
+    """Whether rewards of this standard deviation are all the same but for rounding."""
+    return deviation <= 1e-6 * max(1.0, abs(mean))
+
+
+def of_first_rollout(eos_rate: float, deviation: float, score: float, most: int) -> list[Alarm]:
+    """What shows at the first rollout already that nothing will be learnt.
+
+    Args:
+        eos_rate: share of completions that ended by themselves. deviation, score: of their scores, and their mean.
+        most: tokens of a completion at most.
+    """
+    if eos_rate < ENDS_AT_LEAST:
+        told = f"Only {eos_rate:.0%} of the first completions end by themselves within {most} tokens."
+        return [Alarm("no_ends", told, fails=True, remedy=LONGER)]
+    if is_flat(deviation, score):
+        told = f"Every completion of the first rollout gets the same score, {score:.2f}, so there is nothing to learn."
+        return [Alarm("flat_reward", told, fails=True, remedy=OTHER_REWARD)]
+    return []
+
+
+def alarms(history: Sequence[Figures], config: PPOConfig, usual_spread: float = 0.0) -> list[Alarm]:
+    """What is amiss after the last of the iterations in `history`.
+
+    Args:
+        history: figures of each iteration; those with a look at the selection prompts have `selection_…` too.
+        config: for the KL budget.
+        usual_spread: of the reward model's heads on the SFT policy's completions; 0 when it has one head.
+    """
+    now, first = history[-1], history[0]
+    looks = [entry for entry in history if "selection_reward" in entry]
+    at_look = bool(looks) and looks[-1] is now
+    found = [*of_rollouts(now, first, len(history)), *of_kl(history, config), *of_rewards(history, config)]
+    if at_look:
+        found += of_looks(looks)
+    spread = now.get("reward_spread", 0.0)
+    if usual_spread and spread > 2 * usual_spread:
+        found.append(
+            Alarm(
+                "reward_spread",
+                f"The reward model's heads are {spread / usual_spread:.1f} times as far apart as on the SFT policy's "
+                "completions; its rewards mean little here.",
+            )
+        )
+    return found
+
+
+def of_rollouts(now: Figures, first: Figures, count: int) -> list[Alarm]:
+    """What the last rollout and its updates show."""
+    found = []
+    if now["entropy"] < 0.3 * first["entropy"]:
+        told = f"Entropy fell from {first['entropy']:.2f} to {now['entropy']:.2f} nats per token."
+        found.append(Alarm("entropy", told))
+    if count > 5 and now["eos_rate"] < min(0.9, first["eos_rate"]):
+        found.append(Alarm("eos_rate", f"Only {now['eos_rate']:.0%} of completions end by themselves."))
+    if now["clip_fraction"] > 0.3:
+        told = f"The clip stopped {now['clip_fraction']:.0%} of tokens; the steps are too large."
+        found.append(Alarm("clip_fraction", told, stops=False))
+    if count >= 20 and now["explained_variance"] < min(0.0, first["explained_variance"]):
+        told = f"After {count} iterations the critic foresees less than it did untrained, and less than a constant."
+        found.append(Alarm("explained_variance", told, stops=False))
+    return found
+
+
+def of_rewards(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
+    """Whether rewards tell completions apart."""
+    now = history[-1]
+    if len(history) == 1:
+        return of_first_rollout(now["eos_rate"], now["score_deviation"], now["score"], config.max_new_tokens)
+    found = []
+    if now["eos_rate"] == 0:
+        found.append(Alarm("no_ends", "No completion of a rollout ends by itself: all get the same penalty."))
+    last = history[-FLAT_IN_A_ROW:]
+    if len(last) == FLAT_IN_A_ROW and all(is_flat(one["score_deviation"], one["score"]) for one in last):
+        told = f"In {FLAT_IN_A_ROW} rollouts in a row every completion got the same score; nothing is learnt any more."
+        found.append(Alarm("flat_reward", told))
+    return found
+
+
+def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
+    """What KL shows beside its budget; nothing without one."""
+    budget = config.kl_budget
+    if not budget:
+        return []
+    found = []
+    kl = fmean(one.get("selection_kl", one["kl"]) for one in history[-KL_ITERATIONS:])
+    if kl > budget:
+        told = f"KL to the reference is {kl:.1f} nats per completion of late; the budget is {budget:g}."
+        found.append(Alarm("kl_budget", told))
+    if len(history) >= 2 * KL_ITERATIONS:
+        late, early = (history[-KL_ITERATIONS:], history[-2 * KL_ITERATIONS : -KL_ITERATIONS])
+        rise = fmean(one["kl"] for one in late) - fmean(one["kl"] for one in early)
+        if rise > SLOPE_SHARE * budget:
+            told = f"KL rose by {rise:.1f} nats in {KL_ITERATIONS} iterations; the budget of all is {budget:g}."
+            found.append(Alarm("kl_slope", told, stops=False))
+    return found
+
+
+def of_looks(looks: Sequence[Figures]) -> list[Alarm]:
+    """What the answers to the selection prompts show, the last beside the first."""
+    now, first = looks[-1], looks[0]
+    found = []
+    if now["selection_repetition"] > max(0.1, 2 * first["selection_repetition"]):
+        told = f"{now['selection_repetition']:.0%} of 4-grams repeat earlier ones in the same completion."
+        found.append(Alarm("repetition", told))
+    if now["selection_length"] > 1.5 * first["selection_length"]:
+        told = f"Completions grew from {first['selection_length']:.0f} to {now['selection_length']:.0f} tokens."
+        found.append(Alarm("length", told, stops=False))
+    last = looks[-LOOKS_IN_A_ROW - 1 :]
+    if len(last) > LOOKS_IN_A_ROW and "selection_reward_floor" in now:
+        steps = list(pairwise(last))
+        better = all(b["selection_score"] > a["selection_score"] for a, b in steps)
+        if better and all(b["selection_reward_floor"] < a["selection_reward_floor"] for a, b in steps):
+            told = f"At {LOOKS_IN_A_ROW} looks in a row the score rose and the reward of the least pleased head fell."
+            found.append(Alarm("over_optimised", told))
+    return found

@@ -1,0 +1,421 @@
+"""What a run would meet, looked at before it starts: its rows, what of them is learnt, and what it will cost.
+
+`python -m trainer RUN_FOLDER --preflight` writes preflight.json and trains nothing. Findings of severity "block" would
+waste the run or make its outcome worthless; a run that is told to (`"preflight": true` in run.json) fails by the first
+of them before anything is loaded for training. Inputs that an earlier stage has yet to make may be missing: what
+depends on them is left for the run's own check.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.configs import learning_rates
+from trainer.configs import stages as configs
+from trainer.data.snapshot import SPLITS, Preference, Snapshot, open_snapshot
+from trainer.errors import ConfigInvalid, DataUnusable, TrainerError
+from trainer.modeling.template_check import refused_rows, template_faults
+from trainer.preflight import rows as reading
+from trainer.preflight import setting_checks as checks
+from trainer.preflight.memory_estimate import critic_share, estimate, free_memory, shape_of, size
+from trainer.preflight.rows import Lesson, Line
+from trainer.run.microbatching import rows_at_once
+from trainer.run.run_folder import open_inputs
+
+SHOWN_ROWS, SHOWN_TOKENS, SHOWN_LINES = 3, 300, 20
+FEW_OF_A_CLASS = 8
+CUT_SHARE = 0.05
+LONGER_SHARE = 0.7
+REPEATED_SHARE = 0.05  # of held-out labelled texts that are trained on, too
+ENOUGH_PAIRS = 20  # selection pairs below which a reward model's accuracy says nothing
+START_SECONDS = 6.0
+TEXTS = ("tokenizer", "pretrain", "mlm")
+REFUSING = ("no_system_message", "one_question_only")  # told by the rows that are refused, where there are any
+UNLEARNT = ("generate", "evaluate", "score", "best_of_n")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the run that a person should know.
+
+    Attributes:
+        name: steady, for programs. severity: "block" or "warn". kind: as of a failure, "data" or "config".
+        sentence, remedy: what is the matter, and what to do. lines: of train.jsonl unless the sentence names another.
+    """
+
+    name: str
+    severity: Literal["block", "warn"]
+    kind: Literal["data", "config"]
+    sentence: str
+    remedy: str
+    lines: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Preflight:
+    """What is told of a run; as preflight.json with `as_json`."""
+
+    stage: str
+    findings: list[Finding] = field(default_factory=list)
+    snapshot: dict[str, Any] = field(default_factory=dict)
+    learned: dict[str, Any] = field(default_factory=dict)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    balance: dict[str, int] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def say(self, name: str, severity: Any, kind: Any, sentence: str, remedy: str, lines: Sequence[int] = ()) -> None:
+        self.findings.append(Finding(name, severity, kind, sentence, remedy, list(lines)[:SHOWN_LINES]))
+
+    def block(self, name: str, sentence: str, remedy: str, lines: Sequence[int] = (), kind: str = "data") -> None:
+        self.say(name, "block", kind, sentence, remedy, lines)
+
+    def warn(self, name: str, sentence: str, remedy: str, lines: Sequence[int] = (), kind: str = "data") -> None:
+        self.say(name, "warn", kind, sentence, remedy, lines)
+
+    @property
+    def blocking(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "block"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"schema": 1, "ok": not self.blocking, **asdict(self)}
+
+
+def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
+    """Look at a run folder; a wrong config or a broken input is a finding, too."""
+    found = Preflight(str(run["stage"]))
+    try:
+        config = configs.parse(run["stage"], run.get("config") or {})
+        entries = run.get("inputs") or {}
+        needed, optional = configs.INPUTS[run["stage"]]
+        if unknown := sorted(set(entries) - needed - optional):
+            raise ConfigInvalid(f"Unknown input for {run['stage']}: {', '.join(unknown)}.")
+        paths = open_inputs(folder, entries)
+        if "base_model" in paths or "tokenizer" in paths or getattr(config, "learning_rate", 0.0) is not None:
+            config = learning_rates.resolved(str(run["stage"]), config, paths)
+        check(found, config, paths, int(run.get("seed", 0)))
+    except TrainerError as error:
+        kind = "config" if error.kind == "config" else "data"
+        found.block("unusable", error.message, error.remedy or "Correct it, and look again.", kind=kind)
+    return found
+
+
+def refuse(found: Preflight, ignored: Sequence[str] = ()) -> None:
+    """Fail by the first blocking finding that is not to be ignored, by its name.
+
+    Raises:
+        DataUnusable, ConfigInvalid: with its sentence and remedy.
+    """
+    for finding in found.blocking:
+        if finding.name in ignored:
+            continue
+        failure = ConfigInvalid if finding.kind == "config" else DataUnusable
+        raise failure(finding.sentence, remedy=finding.remedy)
+
+
+def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -> None:
+    """Everything that can be known of a run from its config and inputs.
+
+    Raises:
+        TrainerError: an input cannot be read at all.
+    """
+    stage = found.stage
+    if stage in UNLEARNT or "snapshot" not in paths:
+        found.notes.append("Nothing is learnt in this stage, so there is nothing to look at beforehand.")
+        return
+    snapshot = open_snapshot(paths["snapshot"])
+    splits = {split: reading.read_lines(snapshot, split) for split in SPLITS}
+    found.snapshot = {"hash": snapshot.hash, "rows": snapshot.manifest.get("counts", {})}
+    for split, read in splits.items():
+        if read.broken:
+            told = f"{len(read.broken)} lines of {split}.jsonl cannot be read; the first: {read.broken[0]}"
+            found.block("schema", told, "Freeze the snapshot again from rows that have what their kind needs.")
+        if not read.whole:
+            found.notes.append(f"Only the first {reading.MOST_LINES:,} lines of {split}.jsonl were looked at.")
+    lines = reading.trained_on(stage, splits["train"].lines)
+    if not lines:
+        found.block("no_rows", f"The snapshot has no rows that {stage} learns from.", "Collect or import some.")
+        return
+    check_splits(found, {split: read.lines for split, read in splits.items()}, stage)
+    check_rows(found, lines)
+    tokenizer = load_any_tokenizer(stage, paths)
+    if tokenizer is None and stage != "tokenizer":
+        found.notes.append(
+            "The model it starts from is made by an earlier stage of the chain; what is learnt of each row and what it "
+            "costs are looked at when this stage begins."
+        )
+        return
+    if tokenizer is not None and stage in ("sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo"):
+        lines = check_template(found, tokenizer, lines, reading.trained_on(stage, splits["selection"].lines))
+        if not lines:
+            return
+    context = context_of(config, paths)
+    lessons = reading.lessons(stage, tokenizer, config, lines, context)
+    check_lessons(found, lessons, config)
+    if tokenizer is not None:
+        found.examples = examples(first_batch(stage, lessons, config, seed), tokenizer)
+    checks.check_learning_rate(found, config, paths)
+    checks.check_answer_length(found, config, tokenizer, splits["train"].lines)
+    checks.check_reward_head(found, paths)
+    if "reward_model" in paths:
+        check_reward_model(found, config, paths["reward_model"], snapshot)
+    elif "reward_model" in configs.INPUTS[stage][0]:
+        found.notes.append("The reward model is made by an earlier stage; whether it is good enough is looked at then.")
+    check_cost(found, config, paths, lessons)
+
+
+def check_template(found: Preflight, tokenizer: Any, lines: Sequence[Line], held: Sequence[Line]) -> list[Line]:
+    """What the model's chat template makes of the rows, held-out ones too; returns those of `lines` that it takes."""
+    for fault in template_faults(tokenizer):
+        if fault.severity == "block":
+            found.block("chat_template", fault.sentence, fault.remedy, kind="config")
+            return []
+        if fault.name not in REFUSING:
+            found.warn(fault.name, fault.sentence, fault.remedy, kind="config")
+    taken: list[Line] = []
+    for split, rows in (("train", lines), ("selection", held)):
+        refused = refused_rows(tokenizer, [line.row.prompt for line in rows])
+        for reason in dict.fromkeys(refused.values()):
+            numbers = [rows[place].number for place, why in refused.items() if why == reason]
+            told = f"The model's chat template does not take {len(numbers)} of {len(rows)} rows: {reason}."
+            remedy = "Leave these rows out of the snapshot, or start from a model that takes them."
+            more = "" if split == "train" else f" Lines of {split}.jsonl are named."
+            found.block("chat_template", told, remedy + more, numbers)
+        taken += [line for place, line in enumerate(rows) if place not in refused and split == "train"]
+    return taken
+
+
+def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> Any:
+    """The tokenizer that the stage would use; None when there is none yet.
+
+    Raises:
+        ConfigInvalid: it is of no use for the stage.
+    """
+    path = paths.get("base_model") or paths.get("tokenizer")
+    if path is None:
+        return None
+    if stage in ("mlm", "classify", "tag"):
+        from trainer.modeling.encoders import load_encoder_tokenizer
+
+        return load_encoder_tokenizer(path)
+    from trainer.modeling.loading import load_tokenizer
+
+    return load_tokenizer(path)
+
+
+def context_of(config: Any, paths: Mapping[str, Path]) -> int:
+    """Longest sequence that the model is made for, tokens."""
+    if "base_model" in paths:
+        return shape_of(paths["base_model"]).context
+    return int(getattr(config, "context_length", 2**31))
+
+
+# --- rows ------------------------------------------------------------------------------------------------
+
+
+def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: str) -> None:
+    """Evaluation is never trained on."""
+    for split in ("selection", "test"):
+        exact, near = reading.leaks(splits["train"], splits[split])
+        if exact:
+            told = f"{len(exact)} rows of {split}.jsonl ask word for word what train.jsonl asks."
+            remedy = f"Freeze the snapshot again: a prompt belongs in one split. Lines of {split}.jsonl are named."
+            # Documents repeat one another in part; so may labelled texts, such as a reply given to several prompts.
+            asked = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
+            worthless = bool(asked & set(exact)) or len(exact) > REPEATED_SHARE * len(splits[split])
+            (found.block if worthless and stage not in TEXTS else found.warn)("contamination", told, remedy, exact)
+        if near and stage not in TEXTS:
+            found.warn(
+                "near_contamination",
+                f"{len(near)} rows of {split}.jsonl ask nearly what train.jsonl asks (four of five word triples).",
+                f"Look at them: figures on {split} may be too good. Lines of {split}.jsonl are named.",
+                near,
+            )
+    if not any(reading.trained_on(stage, splits["selection"])):
+        told = "There are no held-out rows of this kind, so the last weights are kept whatever they are worth."
+        found.warn("no_selection", told, "Collect answers to prompts of the selection split.")
+
+
+def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
+    """Doubles, contradictions, balance."""
+    stage = found.stage
+    doubled = [line.number for line in lines if line.row.count > 1]
+    many = sum(line.row.count - 1 for line in lines)
+    if doubled and many > 0.2 * sum(line.row.count for line in lines):
+        told = f"{many} of the rows repeat another one exactly, and count as often as they occur."
+        found.warn(
+            "duplicates", told, "That is as it should be for answers of several people; look at imports else.", doubled
+        )
+    if (both := reading.contradictions(lines)) > 0.1 * len(lines):
+        told = f"{both} pairs are preferred one way round and the other; people disagree on them."
+        found.warn("contradictions", told, "Freeze a snapshot of consensus answers, or expect a lower accuracy.")
+    found.balance = reading.balance(stage, lines)
+    classes = {name: count for name, count in found.balance.items() if not name.startswith("strength ")}
+    there = [name for name, count in classes.items() if count]
+    if classes and len(there) < (1 if stage == "tag" else 2):
+        told = f"All rows are of one class ({there[0] if there else 'none'}), so there is nothing to tell apart."
+        found.block("one_class", told, "Collect rows of another class.")
+    elif rare := [name for name, count in classes.items() if count < FEW_OF_A_CLASS]:
+        told = f"Fewer than {FEW_OF_A_CLASS} rows of {', '.join(rare[:5])}{' and others' if len(rare) > 5 else ''}."
+        found.warn("class_balance", told, "Collect more of them, or leave the class out.")
+    longer = reading.longer_preferred(lines)
+    if longer is not None and len(lines) >= ENOUGH_PAIRS and longer > LONGER_SHARE:
+        told = f"The longer answer was preferred in {longer:.0%} of the pairs; length alone may be learnt."
+        found.warn("length", told, "Read the evaluation's length-controlled figures, or add shorter good answers.")
+
+
+def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> None:
+    """Rows that would train on nothing, silently, and what is cut."""
+    empty = [lesson for lesson in lessons if lesson.nothing]
+    rows = sum(lesson.line.row.count for lesson in lessons)
+    useless = sum(lesson.line.row.count for lesson in empty)
+    learnt = sum(lesson.learnt for lesson in lessons if not lesson.nothing)
+    found.learned = {"rows": rows, "nothing": useless, "tokens": learnt, "longest": max(x.longest for x in lessons)}
+    if empty:
+        why = ", ".join(sorted({lesson.nothing for lesson in empty}))
+        told = f"{useless} of {rows} rows would train on nothing: {why}."
+        remedy = "Raise max_length, or mend the rows." if hasattr(config, "max_length") else "Mend the rows."
+        say = found.block if useless == rows else found.warn
+        say("learns_nothing", told, remedy, [lesson.line.number for lesson in empty])
+    cut = [lesson for lesson in lessons if lesson.cut and not lesson.nothing]
+    if len(cut) > CUT_SHARE * len(lessons):
+        told = f"{len(cut)} of {len(lessons)} rows are cut at max_length ({config.max_length} tokens)"
+        end = ", so their end is never learnt." if found.stage == "sft" else "."
+        found.warn("cut", told + end, "Raise max_length.", [lesson.line.number for lesson in cut])
+
+
+def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -> list[Lesson]:
+    """The first rows of the first batch, in the order that the run will draw where that is planned by rows alone."""
+    kept = [lesson for lesson in lessons if not lesson.nothing] or list(lessons)
+    if stage in ("sft", "dpo", "kto"):
+        from trainer.run.loop import plan_batches
+
+        places = [lesson for lesson in kept for _ in range(lesson.line.row.count)]
+        epoch = min(1.0, float(config.epochs))
+        batch = plan_batches([[n] for n in range(len(places))], config.batch_size, epoch, seed, stage)[0]
+        kept = [places[number] for number in batch]
+    return kept[:SHOWN_ROWS]
+
+
+def examples(batch: Sequence[Lesson], tokenizer: Any) -> list[dict[str, Any]]:
+    """Rows decoded, token by token, each with whether it is learnt."""
+    shown = []
+    for lesson in batch:
+        sequences = []
+        for name, ids, mask in lesson.sequences:
+            tokens = reading.pieces(tokenizer, ids[:SHOWN_TOKENS], mask[:SHOWN_TOKENS])
+            sequences.append({"name": name, "tokens": tokens, "more": max(0, len(ids) - SHOWN_TOKENS)})
+        shown.append({"line": lesson.line.number, "sequences": sequences, "told": lesson.told})
+    return shown
+
+
+# --- the reward model, and the cost ----------------------------------------------------------------------
+
+
+def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snapshot) -> None:
+    """Whether the reward model is good enough to be trained against, by the selection split's preferences."""
+    import torch
+
+    from trainer.modeling.reward_model import load_reward
+
+    floor = float(getattr(config, "reward_floor", 0.0))
+    pairs = list(snapshot.rows("selection", Preference))[:500]
+    if not floor:
+        return
+    if len(pairs) < ENOUGH_PAIRS:
+        told = f"There are {len(pairs)} selection pairs, too few to tell whether the reward model is good enough."
+        found.warn("reward_floor", told, f"Judge prompts of the selection split until there are {ENOUGH_PAIRS} pairs.")
+        return
+    reward = load_reward(path)
+    prompts = [row.prompt for row in pairs]
+    with torch.no_grad():
+        gap = reward.score(prompts, [row.chosen for row in pairs]) - reward.score(
+            prompts, [row.rejected for row in pairs]
+        )
+    accuracy = float(((gap > 0).float() + 0.5 * (gap == 0).float()).mean())
+    found.notes.append(f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs.")
+    if accuracy < floor:
+        found.block(
+            "reward_floor",
+            f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs; {floor:.0%} is the least to "
+            "train a policy against.",
+            "Collect more comparisons and train the reward model again, or lower reward_floor if you know why.",
+        )
+
+
+def check_cost(found: Preflight, config: Any, paths: Mapping[str, Path], lessons: Sequence[Lesson]) -> None:
+    """Memory against what this machine has, and time by the speed it shows now."""
+    stage = found.stage
+    if stage == "tokenizer":
+        return
+    length = found.learned["longest"] + int(getattr(config, "max_new_tokens", 0))
+    if stage == "pretrain":
+        length = int(config.block_size)
+    need = estimate(stage, config, paths, length=max(length, 1))
+    have, where = free_memory()
+    rows = rows_at_once(stage, config)
+    found.memory = {**need.as_json(), "free": have, "where": where, "rows_at_once": rows}
+    least = estimate(stage, config, paths, length=max(length, 1), rows=1)
+    if least.total > have:
+        told = f"Even one row at once needs about {size(least.total)}; {where} has {size(have)} free."
+        found.block("memory", told, "Use a smaller base model, lora, shorter texts or a larger machine.", kind="config")
+    elif need.total > have:
+        told = f"{rows} rows at once need about {size(need.total)}; {where} has {size(have)} free."
+        found.warn(
+            "memory", told, "The run will go on with fewer at once by itself; a smaller batch_size saves the tries."
+        )
+    critic = 0.0
+    if stage == "ppo":
+        critic = critic_share(config, shape_of(paths.get("reward_model") or paths["base_model"]).layers)
+    rounds, work = rounds_of(stage, config, lessons, need.sequences * need.length, critic)
+    seconds = START_SECONDS + work * need.parameters / speed()
+    found.seconds = {"low": seconds / 2, "high": seconds * 2, "steps": rounds}
+
+
+def rounds_of(
+    stage: str, config: Any, lessons: Sequence[Lesson], at_once: int, critic: float = 0.0
+) -> tuple[int, float]:
+    """Optimiser steps of a run, and its work: floating-point operations for each parameter.
+
+    Two a token forward and four backward (Kaplan et al. 2020, section 2.1); `critic` is how much of a second model of
+    the same size PPO trains beside the policy.
+    """
+    kept = [lesson for lesson in lessons if not lesson.nothing]
+    rows = sum(lesson.line.row.count for lesson in kept)
+    tokens = sum(len(ids) * lesson.line.row.count for lesson in kept for _, ids, _ in lesson.sequences)
+    if stage in ("pretrain", "mlm"):
+        return config.steps, 6.0 * config.steps * config.accumulate * at_once
+    if stage in ("ppo", "rloo", "grpo"):
+        rollout = config.rollout_batch if stage == "ppo" else config.batch_size * config.accumulate
+        times = config.iterations if stage == "ppo" else config.steps
+        length = tokens / max(rows, 1) + config.max_new_tokens
+        passes = 12 * (1 + critic) * config.ppo_epochs if stage == "ppo" else 6
+        steps = times * (config.ppo_epochs * config.minibatches if stage == "ppo" else 1)
+        return steps, times * rollout * length * (10.0 + passes)
+    batch = config.batch_size * config.accumulate
+    references = 2.0 if stage in ("dpo", "kto") else 0.0
+    return max(1, round(config.epochs * rows / batch)), config.epochs * tokens * (6.0 + references)
+
+
+def speed(seconds: float = 0.1) -> float:
+    """Floating-point operations a second that training reaches here: a product of matrices', and a quarter of it.
+
+    On CPUs by this process's own seconds, so that what else the machine does now has no part in it.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    side, clock = (4096, time.perf_counter) if device == "cuda" else (256, time.process_time)
+    one = torch.rand(side, side, device=device)
+    started, times = clock(), 0
+    while clock() - started < seconds:
+        one @ one
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times += 1
+    return 0.25 * times * 2 * side**3 / (clock() - started)

@@ -1,0 +1,83 @@
+"""What preflight asks of settings: whether the model's size bears them, and whether anything is learnt with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.configs import learning_rates
+from trainer.data.columns import encode_completions
+from trainer.data.snapshot import Demonstration, Preference
+from trainer.preflight.rows import Line
+
+if TYPE_CHECKING:
+    from trainer.preflight.preflight import Preflight
+
+SAMPLED = ("ppo", "rloo", "grpo")
+MOST_ANSWERS = 2000  # that are measured
+HALF, MOST = 0.5, 0.9  # quantiles of their lengths
+
+
+def check_learning_rate(found: Preflight, config: Any, paths: Mapping[str, Path]) -> None:
+    """A rate that small models need ruins a large one in its first steps."""
+    rate = getattr(config, "learning_rate", None)
+    if rate is None:
+        return
+    lora = getattr(config, "lora", None) is not None
+    size = learning_rates.parameters_of_start(config, paths)
+    usual = learning_rates.usual_rate(found.stage, size, lora)
+    if usual is None or rate < learning_rates.TOO_HIGH * usual:
+        return
+    told = (
+        f"The learning rate {rate:g} is {rate / usual:,.0f} times what is usual for {count_of(size)} parameters"
+        f"{' with adapters' if lora else ''}, which is about {usual:.1g}."
+    )
+    remedy = f"Set learning_rate to {usual:.1g}, or to null for the usual one, or choose the preset pretrained."
+    (found.block if rate >= learning_rates.FAR_TOO_HIGH * usual else found.warn)(
+        "learning_rate", told, remedy, kind="config"
+    )
+
+
+def check_answer_length(found: Preflight, config: Any, tokenizer: Any, lines: Sequence[Line]) -> None:
+    """Answers as long as people's must fit into max_new_tokens, or all that is sampled is cut and gets one reward."""
+    if found.stage not in SAMPLED or tokenizer is None:
+        return
+    rows = [line.row for line in lines]
+    texts = [row.completion for row in rows if isinstance(row, Demonstration)]
+    of = "demonstrations"
+    if not texts:
+        texts, of = [row.chosen for row in rows if isinstance(row, Preference)], "preferred answers"
+    if not texts:
+        return
+    lengths = sorted(len(ids) for ids in encode_completions(tokenizer, texts[:MOST_ANSWERS]))
+    half, most = lengths[int(HALF * (len(lengths) - 1))], lengths[int(MOST * (len(lengths) - 1))]
+    remedy = f"Set max_new_tokens to {most} or more."
+    if half > config.max_new_tokens:
+        told = f"Half of the {of} are longer than max_new_tokens ({config.max_new_tokens}); they have {half} tokens."
+        found.block("answer_length", told, remedy, kind="config")
+    elif most > config.max_new_tokens:
+        told = f"A tenth of the {of} have {most} tokens or more, and max_new_tokens is {config.max_new_tokens}."
+        found.warn("answer_length", told, remedy, kind="config")
+
+
+def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
+    """A reward model is made from the policy's family: better known before the policy is trained."""
+    if found.stage not in ("sft", "reward", "pretrain") or "base_model" not in paths:
+        return
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(str(paths["base_model"]), local_files_only=True)
+    if type(config) in AutoModelForSequenceClassification._model_mapping:
+        return
+    told = f"No reward model can be made from a {config.model_type} model: its family has no head for scores."
+    remedy = "Choose a base model of another family, or train the policy by DPO or KTO, which need no reward model."
+    (found.block if found.stage == "reward" else found.warn)("reward_head", told, remedy, kind="config")
+
+
+def count_of(parameters: int) -> str:
+    """A number of parameters for people."""
+    for unit, size in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
+        if parameters >= size:
+            return f"{parameters / size:.3g} {unit}"
+    return str(parameters)

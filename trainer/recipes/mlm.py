@@ -1,0 +1,190 @@
+"""Masked language modelling of an encoder, from scratch or continued: a share of the tokens is to be guessed.
+
+As in Devlin et al. 2019, section 3.1, without next-sentence prediction; masks are drawn anew at each visit (Liu et al.
+2019). It learns from documents, and from the texts under classification and spans rows, whose labels it does not read,
+so that an encoder can be pretrained on a classifier's own texts. Long texts are read in windows. What is reported is
+the loss on held-out texts whose masks never change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.data.snapshot import Snapshot, open_snapshot
+from trainer.errors import DataUnusable
+from trainer.modeling.encoders import (
+    IGNORED,
+    Encoded,
+    encode_texts,
+    load_encoder_tokenizer,
+    logits_of,
+    make_encoder,
+    mask_tokens,
+    ordinary_tokens,
+    pad,
+    room,
+    windows,
+)
+from trainer.modeling.loading import parameters
+from trainer.modeling.passes import masked_logits, measuring
+from trainer.run.context import RunContext, StageResult
+from trainer.run.microbatching import in_batches
+from trainer.run.progress import Sample
+from trainer.run.seeds import seed_everything, stable_seed
+
+HELD_OUT_EVERY = 20  # without texts in the selection split, one train text of so many is kept out of training
+SHOWN_TOKENS = 40
+SAMPLE_SHARE = 0.15
+
+Masked = tuple[list[int], list[int]]
+
+
+def run(context: RunContext) -> StageResult:
+    """Train to `steps`, or go on, and hand back an encoder with its tokenizer."""
+    from trainer.modeling.encoder_trainer import Visits, make_trainer, plan_visits
+    from trainer.run.finalizing import HandingBack
+    from trainer.run.loop import Hook, go, prove
+
+    config = context.config
+    base = context.inputs.get("base_model")
+    tokenizer = load_encoder_tokenizer(base or context.inputs["tokenizer"])
+    seed_everything(context.seed, "mlm")
+    context.report.state("loading the base model" if base else "making the model")
+    model: Any = make_encoder("MaskedLM", base, config, tokenizer)
+
+    context.report.state("reading the texts")
+    train, heldout = texts(open_snapshot(context.inputs["snapshot"]))
+    length = room(model, config.max_length)
+    rows = [window for text in encode_texts(tokenizer, train) for _, window in windows(text, length, overlap=0)]
+    kept_out = [window for text in encode_texts(tokenizer, heldout) for _, window in windows(text, length, overlap=0)]
+    rows, kept_out = ([row for row in some if not all(row.is_special)] for some in (rows, kept_out))
+    kept_out = spread(kept_out, config.heldout_documents)
+    if not rows or not kept_out:
+        raise DataUnusable("The texts of the snapshot are empty.", remedy="Freeze a snapshot of texts.")
+    mask_id: int = tokenizer.mask_token_id
+    ordinary = ordinary_tokens(tokenizer)
+
+    def masked(row: Encoded, generator: torch.Generator, share: float = config.mask_share) -> Masked:
+        return mask_tokens(row, mask_id, ordinary, share, generator)
+
+    def look(number: int, generator: torch.Generator) -> dict[str, Any]:
+        ids, labels = masked(rows[number], generator)
+        return {"ids": ids, "labels": labels}
+
+    fixed = torch.Generator().manual_seed(stable_seed(context.seed, "mlm", "held out"))
+    questions = [masked(row, fixed) for row in kept_out]
+    hook = Hook(
+        context,
+        sample=fillings(tokenizer, kept_out[: config.samples]) if config.samples else None,
+        measure=lambda model: masked_figures(model, questions, tokenizer.pad_token_id),
+        evaluations=config.evaluations,
+    )
+    wanted = config.steps * config.accumulate
+    epochs = math.ceil(wanted / math.ceil(len(rows) / config.batch_size))
+    batches = plan_visits([len(row.ids) for row in rows], config.batch_size, epochs, context.seed, "mlm")[:wanted]
+    visits = Visits(len(rows), look, context.seed, "mlm")
+    trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
+    context.report.state("training")
+    steps = go(trainer, context, hook)
+
+    back = HandingBack(context, model, tokenizer, steps)
+    back.metrics |= hook.figures_at(None) | {
+        "steps": steps,
+        "parameters": parameters(model),
+        "train_documents": len(train),
+        "train_tokens": sum(len(row.ids) for row in rows),
+        "epochs": wanted * config.batch_size / len(rows),
+    }
+    back.save()
+    prove(back, hook, None)
+    return back.result("encoder")
+
+
+def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    """Texts to train on, as often as they occur, and texts held out for measuring.
+
+    Raises:
+        DataUnusable: there are too few.
+    """
+    train = [text for text, count in snapshot.texts("train") for _ in range(count)]
+    heldout = [text for text, _ in snapshot.texts("selection")]
+    if not heldout:
+        heldout = train[::HELD_OUT_EVERY]
+        train = [text for number, text in enumerate(train) if number % HELD_OUT_EVERY]
+    if not train or not heldout:
+        raise DataUnusable("The snapshot has no texts to train on.", remedy="Freeze a corpus snapshot.")
+    return train, heldout
+
+
+def spread(rows: Sequence[Encoded], most: int) -> list[Encoded]:
+    """At most `most` of the rows, evenly over all of them: of a book, not its first pages alone."""
+    return [rows[number * len(rows) // most] for number in range(most)] if len(rows) > most else list(rows)
+
+
+def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict[str, float]:
+    """How well picked tokens are guessed.
+
+    Returns:
+        selection_masked_loss: nats a picked token. selection_masked_accuracy: share guessed right.
+    """
+    nats, right = torch.zeros(len(questions)), torch.zeros(len(questions))
+
+    def apply(numbers: list[int]) -> None:
+        ids, labels = pad([questions[n][0] for n in numbers], pad_id), pad([questions[n][1] for n in numbers], IGNORED)
+        is_token = pad([[1] * len(questions[n][0]) for n in numbers], 0)
+        ids, labels, is_token = ids.to(model.device), labels.to(model.device), is_token.to(model.device)
+        is_asked = labels != IGNORED
+        rows = torch.tensor(numbers)[torch.nonzero(is_asked)[:, 0].cpu()]  # the question that each token asked is of
+        nats[numbers] = right[numbers] = 0.0
+        for some, logits in masked_logits(model, is_asked, input_ids=ids, attention_mask=is_token):
+            truth = labels[is_asked][some]
+            loss = nn.functional.cross_entropy(logits.float(), truth, reduction="none")
+            nats.index_add_(0, rows[some.cpu()], loss.cpu())
+            right.index_add_(0, rows[some.cpu()], (logits.argmax(-1) == truth).float().cpu())
+
+    with measuring(model):
+        in_batches([len(ids) for ids, _ in questions], apply)
+    asked = max(1, sum(label != IGNORED for _, labels in questions for label in labels))
+    return {
+        "selection_masked_loss": float(nats.sum()) / asked,
+        "selection_masked_accuracy": float(right.sum()) / asked,
+    }
+
+
+def fillings(tokenizer: Any, rows: Sequence[Encoded]) -> Callable[[Any], list[Sample]]:
+    """A sampler: openings of held-out texts with every seventh token masked, and what the model puts there in [ ]."""
+    shown = [row.cut(0, SHOWN_TOKENS) for row in rows]
+    every = round(1 / SAMPLE_SHARE)
+    gaps = [
+        {place for place, special in enumerate(row.is_special) if not special and place % every == every // 2}
+        or {next(place for place, special in enumerate(row.is_special) if not special)}
+        for row in shown
+    ]
+    asked = [
+        [tokenizer.mask_token_id if place in gap else token for place, token in enumerate(row.ids)]
+        for row, gap in zip(shown, gaps, strict=True)
+    ]
+
+    def sample(model: Any) -> list[Sample]:
+        samples = []
+        for row, gap, ids, logits in zip(
+            shown, gaps, asked, logits_of(model, asked, tokenizer.pad_token_id), strict=True
+        ):
+            guesses = logits.argmax(-1).tolist()
+            pieces = [
+                f"[{tokenizer.decode([guesses[place]])}]" if place in gap else tokenizer.decode([token])
+                for place, token in enumerate(row.ids)
+                if not row.is_special[place]
+            ]
+            prompt = tokenizer.decode(
+                [token for token, special in zip(ids, row.is_special, strict=True) if not special]
+            )
+            samples.append({"prompt": str(prompt), "text": "".join(pieces)})
+        return samples
+
+    return sample

@@ -1,0 +1,280 @@
+"""Proximal policy optimisation of the SFT policy against a score, the reward model's above all, held near its start.
+
+As in Ouyang et al. 2022, section 3.5, step 3: KL enters the reward, token by token; the critic starts as the reward
+model; one rollout, a few clipped epochs on it. Unlike them: no pretraining mix; the critic keeps its own learning rate
+and gradient clipping; and the weights handed back are those with the highest reward (score - kl_coef x KL) on the
+prompts of the selection split among those within `kl_budget`, since over-optimisation grows with the KL spent (Gao et
+al. 2023). Only prompts of the train split are trained on. `ppo_math` has the formulas, `ppo_trainer` the machinery,
+`ppo_alarms` what ends a run that goes wrong. Each look at the selection prompts leaves its answers in
+`looks/step-N.jsonl` for a better judge than the score.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from trainer.data.columns import decode_completion, encode_prompts
+from trainer.data.snapshot import Messages, open_snapshot
+from trainer.errors import DataUnusable, NothingToLearn, OutOfMemory, RunDiverged, StopRequested
+from trainer.modeling.loading import load_policy, load_tokenizer, parameters
+from trainer.modeling.lora import Base, adapt
+from trainer.modeling.reward_scoring import load_judge, load_terms
+from trainer.ppo.alarms import Alarm, alarms
+from trainer.ppo.critics import make_critic, remove_critic
+from trainer.ppo.rollouts import Rollout, context_room, distinct_prompts, fitting, fitting_pairs, repetition
+from trainer.ppo.trainer import PPOTrainer
+from trainer.recipes.generate import write_lines
+from trainer.run.checkpoints import checkpoint_step, newest_checkpoint
+from trainer.run.context import RunContext, StageResult
+from trainer.run.finalizing import HandingBack
+from trainer.run.loop import agreed, keep_best, load_best, release
+from trainer.run.progress import Ticker
+from trainer.run.seeds import seed_everything, stable_seed
+
+LOOKS = "looks"
+CRITIC = "critic."  # what its parts are called in the policy
+
+Figures = dict[str, float]
+
+
+def run(context: RunContext) -> StageResult:
+    """Improve the base model against the reward model on the train split's prompts and hand back a policy."""
+    config = context.config
+    base = context.inputs["base_model"]
+    tokenizer = load_tokenizer(base)
+    tokenizer.padding_side = "left"
+    seed_everything(context.seed, "ppo")
+    context.report.state("loading the policy, its reference and the reward model")
+    policy: Any = adapt(load_policy(base, tokenizer), config.lora)
+    reference: Any = Base(policy) if config.lora else load_policy(base, tokenizer)
+    reward = load_judge(context.inputs["reward_model"], tokenizer)
+    judge = load_terms(context.inputs, config.terms, tokenizer, "ppo", reward)
+
+    context.report.state("reading the prompts")
+    snapshot = open_snapshot(context.inputs["snapshot"])
+    room = context_room(policy, config.max_new_tokens)
+    prompts, left_out = fitting(encode_prompts(tokenizer, distinct_prompts(snapshot, "train")), room)
+    if not prompts:
+        raise DataUnusable(
+            "The snapshot has no prompts to train on.", remedy="Collect prompts, or lower max_new_tokens."
+        )
+    watched = distinct_prompts(snapshot, "selection") or distinct_prompts(snapshot, "train")
+    watch = Watch(context, *fitting_pairs(watched, encode_prompts(tokenizer, watched), room), reward.usual_spread)
+    trainer = PPOTrainer(
+        policy,
+        reference,
+        make_critic(config, policy, reward, context.report.state),
+        judge,
+        tokenizer,
+        prompts,
+        config,
+        context.seed,
+        context.checkpoints,
+        watch.after_iteration,
+    )
+    watch.trainer = trainer
+    newest = newest_checkpoint(context.checkpoints)
+    if newest is not None:
+        context.report.state(f"going on from step {checkpoint_step(newest)}")
+    elif context.report.path is not None:
+        shutil.rmtree(context.folder / LOOKS, ignore_errors=True)
+    context.report.state("training")
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if watch.interrupted:
+        raise StopRequested
+
+    release(trainer)
+    chosen, last = watch.chosen(), int(watch.history[-1]["iteration"])
+    back = HandingBack(context, policy, tokenizer, last)
+    if chosen != last and back.restore(lambda: load_best(context, chosen, policy, CRITIC)) is None:
+        chosen = last
+    # Before the model is saved, since it takes critic and reference, and as much memory as each look before it did.
+    back.prove(watch.seen(chosen), watch.selection_figures)
+    remove_critic(policy)
+    back.metrics = {
+        **watch.summary(),
+        "chosen_iteration": chosen,
+        "train_prompts": len(prompts),
+        "left_out": left_out,
+        "parameters": parameters(policy),
+    }
+    back.save()
+    return back.result()
+
+
+class Watch:
+    """Looks after a PPO run: figures, samples, alarms, which weights to keep, when to checkpoint and stop.
+
+    What it remembers lies in the trainer's history, one entry an iteration, which checkpoints bring back.
+
+    Args:
+        context: the run.
+        prompts: of the selection split, as messages, and `prompt_ids` the same as token ids. At every look the same
+            seeds are used, so that what changes is the policy.
+        usual_spread: of the reward model's heads on the SFT policy's completions; 0 when it has one.
+    """
+
+    trainer: PPOTrainer
+
+    def __init__(
+        self,
+        context: RunContext,
+        prompts: Sequence[Messages],
+        prompt_ids: Sequence[list[int]],
+        usual_spread: float = 0.0,
+    ) -> None:
+        self.context, self.config = context, context.config
+        self.prompts = prompts
+        self.prompt_ids = list(prompt_ids)
+        self.usual_spread = usual_spread
+        self.checkpoint_due = Ticker(context.config.checkpoint_seconds)
+        self.checkpoint_due.due()
+        self.interrupted = False
+        self.sounded: set[str] | None = None
+
+    @property
+    def history(self) -> list[Figures]:
+        """Figures of every iteration so far."""
+        return self.trainer.history
+
+    def after_iteration(self, iteration: int, figures: Figures) -> None:
+        """Called by the trainer when an iteration has ended; adds what a look at the selection prompts shows."""
+        config, trainer = self.config, self.trainer
+        last = iteration >= config.iterations
+        if config.evaluate_every and (iteration % config.evaluate_every == 0 or iteration == 1 or last):
+            try:
+                figures |= self.look(iteration)
+            except OutOfMemory as error:
+                told = f"The selection prompts could not be answered: {error.message} Training goes on without that."
+                self.context.report.alarm(iteration, "not_measured", told)
+        improved = self.is_best(figures)
+        if improved:
+            keep_best(self.context, trainer.policy, iteration, CRITIC)
+        self.context.report.metrics(
+            iteration, config.iterations, {k: v for k, v in figures.items() if k != "iteration"}
+        )
+        trainer.wants_stop = self.sound_alarms(iteration) and config.stop_on_alarm
+        due, stop = agreed(
+            self.checkpoint_due.due() or bool(config.checkpoint_steps and iteration % config.checkpoint_steps == 0),
+            self.context.should_stop(),
+            device=trainer.args.device,
+        )
+        if stop and not last and not trainer.wants_stop:
+            self.interrupted = trainer.wants_stop = True
+        trainer.wants_checkpoint = (due or stop or improved) and not last
+
+    def look(self, iteration: int) -> Figures:
+        """Answer the selection prompts with the present policy; reports samples, returns figures."""
+        if not self.prompt_ids:
+            return {}
+        trainer, count = self.trainer, self.config.watched_completions
+        rows, rollout = self.answered()
+        completions = [rollout.completion(n) for n in range(count)]
+        kl = (rollout.log_probs - rollout.ref_log_probs).sum(dim=1)
+        lines: list[dict[str, Any]] = [
+            {
+                "prompt": list(self.prompts[row]),
+                "text": decode_completion(trainer.tokenizer, completions[n]),
+                "tokens": len(completions[n]),
+                "finish_reason": "stop" if bool(rollout.has_eos[n]) else "length",
+                "reward": round(float(rollout.scores[n]), 4),
+                "kl": round(float(kl[n]), 4),
+            }
+            for n, row in enumerate(rows)
+        ]
+        if self.context.report.path is not None:
+            (self.context.folder / LOOKS).mkdir(exist_ok=True)
+            write_lines(self.context.folder / LOOKS / f"step-{iteration}.jsonl", lines)
+        shown = [
+            {"prompt": self.prompts[n][-1]["content"], "text": lines[n]["text"], "reward": round(lines[n]["reward"], 3)}
+            for n in range(min(self.config.samples, len(self.prompt_ids), count))
+        ]
+        if shown:
+            self.context.report.samples(iteration, shown)
+        return self.figures_of(rollout)
+
+    def answered(self) -> tuple[list[int], Rollout]:
+        """Answers to the selection prompts and which prompt each belongs to, always with the same seeds."""
+        count = self.config.watched_completions
+        rows = [n % len(self.prompt_ids) for n in range(count)]
+        seeds = [stable_seed(self.context.seed, "watch", n) for n in range(count)]
+        return rows, self.trainer.collect([self.prompt_ids[row] for row in rows], seeds)
+
+    def selection_figures(self) -> Figures:
+        """What a look would show now, without leaving anything behind."""
+        return self.figures_of(self.answered()[1])
+
+    def figures_of(self, rollout: Rollout) -> Figures:
+        """Figures of answers to the selection prompts."""
+        names = ("score", "kl", "reward", "entropy", "eos_rate", "length")
+        figures = self.trainer.describe(rollout)
+        kept = [name for name in figures if name in names or name.startswith("reward_")]
+        completions = [rollout.completion(n) for n in range(len(rollout.scores))]
+        return {f"selection_{name}": figures[name] for name in kept} | {"selection_repetition": repetition(completions)}
+
+    def seen(self, iteration: int) -> Figures:
+        """What the look after an iteration showed; empty where there was none."""
+        entry = next((one for one in self.history if one["iteration"] == iteration), {})
+        return {name: value for name, value in entry.items() if name.startswith("selection_")}
+
+    def is_best(self, figures: Figures) -> bool:
+        """Whether this iteration's weights are the ones to hand back if nothing better comes."""
+        if "selection_reward" not in figures or not self.within_budget(figures):
+            return False
+        rivals = [e["selection_reward"] for e in self.history[:-1] if "selection_reward" in e and self.within_budget(e)]
+        return all(figures["selection_reward"] > rival for rival in rivals)
+
+    def within_budget(self, figures: Figures) -> bool:
+        return not self.config.kl_budget or figures["selection_kl"] <= self.config.kl_budget
+
+    def chosen(self) -> int:
+        """The iteration whose weights are handed back: the best look within the budget, the last one without any."""
+        best = [e for e in self.history if "selection_reward" in e and self.within_budget(e)]
+        if not best or not self.config.choose_best:
+            return int(self.history[-1]["iteration"])
+        return int(max(best, key=lambda e: e["selection_reward"])["iteration"])
+
+    def sound_alarms(self, iteration: int) -> bool:
+        """Each alarm once, with a sentence saying what was seen. Returns whether one of them calls for a stop.
+
+        Raises:
+            RunDiverged: KL is negative beyond chance.
+            NothingToLearn: the first rollout shows that there is nothing to learn from.
+        """
+        if self.sounded is None:  # of a run that went on: what sounded before it was left
+            past = [self.history[:count] for count in range(1, len(self.history))]
+            self.sounded = {one.name for history in past for one in self.alarms(history)}
+        now = self.alarms(self.history)
+        for alarm in now:
+            if alarm.name not in self.sounded:
+                self.sounded.add(alarm.name)
+                self.context.report.alarm(iteration, alarm.name, alarm.text)
+        if self.history[-1]["kl"] < -0.5:
+            raise RunDiverged(
+                f"KL to the reference is {self.history[-1]['kl']:.2f} nats per completion; it cannot be negative.",
+                step=iteration,
+                remedy="Sampling and log-probs disagree; this is a fault of the trainer.",
+            )
+        failing = next((alarm for alarm in now if alarm.fails), None)
+        if failing is not None and self.config.stop_on_alarm:
+            raise NothingToLearn(failing.text, step=iteration, remedy=failing.remedy)
+        return any(alarm.stops for alarm in now)
+
+    def alarms(self, history: Sequence[Figures]) -> list[Alarm]:
+        return alarms(history, self.config, self.usual_spread)
+
+    def summary(self) -> dict[str, Any]:
+        """Figures for result.json: of the last iteration, and of the selection prompts at first and at best."""
+        last, looks = self.history[-1], [e for e in self.history if "selection_reward" in e]
+        figures: dict[str, Any] = {
+            k: v for k, v in last.items() if not k.startswith("selection_") and not k.endswith("seconds")
+        }
+        figures["seconds_per_iteration"] = sum(e["seconds"] for e in self.history) / len(self.history)
+        figures["alarms"] = sorted(self.sounded or ())
+        figures["stopped_early"] = last["iteration"] < self.config.iterations
+        if looks:
+            best = max(filter(self.within_budget, looks), key=lambda e: e["selection_reward"], default=looks[-1])
+            figures |= {k: v for k, v in best.items() if k.startswith("selection_")}
+        return figures

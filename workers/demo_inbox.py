@@ -1,0 +1,116 @@
+"""The second demo project: a small inbox to sort and mark, and requests whose answers are ranked, rated and written.
+
+The messages stand in `demo/inbox.json`; people and places in them are invented.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from feedback.models import Kind, Person, Project, Task
+from feedback.services.collection import prompts, tasks
+from feedback.services.platform import projects
+from workers.demo import labels
+
+SLUG = "inbox"
+SOURCE = "inbox"
+# Decides the splits: with this one eight of the 46 texts are test prompts and nine selection ones, some of each kind.
+SALT = "inbox 1576"
+FILE = Path(__file__).parent / "demo" / "inbox.json"
+KINDS = [Kind.CLASSIFICATION, Kind.SPANS, Kind.RANKING, Kind.RATING, Kind.DEMONSTRATION]
+GUIDELINES = """\
+# Sorting the inbox
+
+Read the whole message first. Choose what its **sender** meant it to be, not what you would do with it.
+
+- **Folder**: a message about a job is work even between friends; an offer is a promotion even from a friend.
+- **Names, places, dates**: mark the words and nothing around them. *Ms Ilse Brandt* is one name; *the manager* is none.
+- **Ranking and rating**: an answer is good when the person who asked could send it as it is.
+- **Writing**: as short as it can be, and kind.
+
+In doubt, skip and say why; that helps more than a guess.
+"""
+
+
+def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
+    """The project with its people and tasks. What is there already stays as it is."""
+    project = Project.objects.filter(slug=SLUG).first()
+    if project is None:
+        project = projects.open_project(
+            by=admin,
+            name="Inbox",
+            slug=SLUG,
+            kinds=[kind.value for kind in KINDS],
+            description="Short messages to file and to mark, and a few answers to rank, to rate and to write better.",
+            dimensions=["helpful", "kind"],
+            label_scheme={scheme.name: dataclasses.asdict(scheme) for scheme in labels.SCHEMES},
+        )
+        Project.objects.filter(pk=project.pk).update(split_salt=SALT)
+        project.refresh_from_db()
+    for person, role in members:
+        projects.set_member(by=admin, project=project, person=person, role=role)
+    projects.publish_guidelines(by=admin, project=project, text=GUIDELINES)
+    told = json.loads(FILE.read_text(encoding="utf-8"))
+    there = set(Task.objects.filter(project=project).values_list("external_id", flat=True))
+    for message in told["messages"]:
+        _message(project, admin, message, there)
+    for place, request in enumerate(told["requests"]):
+        _request(project, admin, request, place, there)
+    return project
+
+
+def _message(project: Project, admin: Person, message: dict[str, Any], there: set[str | None]) -> None:
+    """Spans or a topic where the message offers some; a folder or its tone otherwise.
+
+    Messages that name the same people and places are of one group: a tagger that has seen a name in training has not
+    found it in a test.
+    """
+    asked = message["ask"]
+    schemes = {"names": [labels.SPANS, labels.FOLDER], "topic": [labels.TOPIC, labels.TONE], "folder": [labels.FOLDER]}
+    for scheme in schemes[asked]:
+        key = f"inbox-{message['key']}-{scheme.name}"
+        if key not in there:
+            prompt = _prompt(project, admin, message["key"], message["text"], message.get("group", ""))
+            tasks.create_task(
+                project=project,
+                by=admin,
+                kind=scheme.kind,
+                prompt=prompt,
+                responses=[],
+                ask={"scheme": scheme.name},
+                external_id=key,
+            )
+
+
+def _request(project: Project, admin: Person, request: dict[str, Any], place: int, there: set[str | None]) -> None:
+    """One ranking of all its answers, one rating, and something to write: from nothing, or from an answer."""
+    prompt = _prompt(project, admin, request["key"], request["prompt"])
+    answers = [
+        prompts.add_response(
+            prompt=prompt, by=None, text=text, model_name="handwritten", external_id=f"inbox-{request['key']}-{number}"
+        )[0]
+        for number, text in enumerate(request["responses"])
+    ]
+    shown = {
+        Kind.RANKING: answers,
+        Kind.RATING: [answers[place % len(answers)]],
+        Kind.DEMONSTRATION: [answers[1]] if place % 2 else [],
+    }
+    for kind, responses in shown.items():
+        key = f"inbox-{request['key']}-{kind.value}"
+        if key not in there:
+            tasks.create_task(project=project, by=admin, kind=kind, prompt=prompt, responses=responses, external_id=key)
+
+
+def _prompt(project: Project, admin: Person, key: str, text: str, group: str = "") -> Any:
+    prompt, _ = prompts.submit_prompt(
+        project=project,
+        by=admin,
+        messages=[{"role": "user", "content": text}],
+        source=SOURCE,
+        external_id=f"inbox-{key}",
+        responses_wanted=0,
+        group=group,
+    )
+    return prompt

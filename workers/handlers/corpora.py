@@ -1,0 +1,135 @@
+"""Jobs about corpora: documents brought in, the report on them, the demo's corpus with the training that follows."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from feedback.errors import ChainRunning, InvalidTransition
+from feedback.models import Corpus, Document, Job, Project, Prompt, Split
+from feedback.rules.data.content_hash import sha256
+from feedback.services.data import corpora as services
+from feedback.services.data import corpus_import
+from feedback.services.data.corpus_import import Cursor
+from feedback.services.platform import jobs
+from feedback.services.training import pipelines
+from workers.demo import corpus as demo_corpus
+from workers.job_context import Lost, Outcome, PutBack, Work
+
+CHUNK = 400  # documents in one write transaction: a few milliseconds on SQLite
+WAIT_SECONDS = 1.0
+ROWS = 500  # of a Parquet file held at once
+
+
+def carry_out(work: Work) -> Outcome:
+    """An upload, a report, or (a payload without either) the demo's corpus."""
+    asked = {services.UPLOAD: bring_in, services.REPORT: report}
+    do = asked.get(work.job.payload.get("do", ""))
+    return do(work) if do else Outcome(dict(demo(work.job)))
+
+
+def bring_in(work: Work) -> Outcome:
+    """Bring in what the payload names. One upload of a corpus at a time: each must know what the others brought."""
+    payload = work.job.payload
+    others = Job.objects.filter(kind=Job.Kind.CORPUS, status=Job.Status.RUNNING).exclude(pk=work.job.pk)
+    others = others.filter(payload__corpus=payload["corpus"], payload__do=services.UPLOAD)
+    if others.filter(Q(started_at__lt=work.job.started_at) | Q(started_at=work.job.started_at, pk__lt=work.job.pk)):
+        work.pause(WAIT_SECONDS)
+        raise PutBack("It waits for the upload before it.")
+    try:
+        for cursor in corpus_import.bring_in(work.job, parquet_rows):
+            _tell(work, cursor)
+            if not cursor.done:
+                work.check()
+    except InvalidTransition:
+        raise Lost from None
+    work.job.refresh_from_db(fields=["result"])
+    corpus = Corpus.objects.get(public_id=payload["corpus"])
+    return Outcome(work.job.result, record=lambda: services.request_report(corpus=corpus, by=work.job.requested_by))
+
+
+def report(work: Work) -> Outcome:
+    """Look at all documents of the corpus and keep how diverse they are."""
+    corpus = Corpus.objects.get(public_id=work.job.payload["corpus"])
+
+    def going_on(documents: int) -> None:
+        work.say(f"{documents:,} documents looked at")
+        work.check()
+
+    return Outcome(corpus_import.report(corpus, going_on))
+
+
+def parquet_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a Parquet file from row `start` on, with their number.
+
+    Raises:
+        UnreadableFile: it is no Parquet file.
+    """
+    import pyarrow  # not before it is needed: it takes half a second and 60 MB
+    from pyarrow import parquet
+
+    from feedback.formats.reading import UnreadableFile
+
+    try:
+        number = 0
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
+            if number + batch.num_rows > start:
+                for place, row in enumerate(batch.to_pylist(), start=number):
+                    if place >= start:
+                        yield place, row
+            number += batch.num_rows
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
+        raise UnreadableFile(f"It cannot be read as Parquet: {str(error)[:200]}") from None
+
+
+def _tell(work: Work, cursor: Cursor) -> None:
+    left = sum(cursor.left_out.values())
+    text = f"{cursor.read:,} documents read: {cursor.new:,} new, {left:,} left out"
+    work.say(text, step=cursor.file, steps=max(1, cursor.files))
+
+
+def demo(job: Job) -> dict[str, int]:
+    """Write the demo's documents, then start the stages that the payload asks for.
+
+    Safe to repeat: a document is known by its text's hash, and a chain that runs already is left alone. Documents that
+    touch what evaluation asks are never written.
+    """
+    project = job.project
+    assert project is not None
+    corpus, _ = Corpus.objects.get_or_create(
+        project=project, name="Support desk corpus", defaults={"description": "Written for the demo, of mixed quality."}
+    )
+    held_out = _evaluation_texts(project)
+    documents = demo_corpus.documents(0, exclude=held_out)
+    written = 0
+    for start in range(0, len(documents), CHUNK):
+        if jobs.beat(job, step=start, steps=len(documents), text="writing documents").lost:
+            return {"documents": written}
+        with transaction.atomic():
+            Document.objects.bulk_create(
+                [
+                    Document(
+                        corpus=corpus,
+                        text_hash=sha256(document.text),
+                        characters=len(document.text),
+                        **document.row(),
+                    )
+                    for document in documents[start : start + CHUNK]
+                ],
+                ignore_conflicts=True,
+            )
+        written += len(documents[start : start + CHUNK])
+    services.request_report(corpus=corpus, by=job.requested_by)
+    stages = job.payload.get("then")
+    if stages:
+        with suppress(ChainRunning):  # this job came twice
+            pipelines.start_chain(project=project, by=job.requested_by, stages=stages)
+    return {"documents": written}
+
+
+def _evaluation_texts(project: Project) -> set[str]:
+    held_out = Prompt.objects.filter(project=project).exclude(split=Split.TRAIN)
+    return {prompt.text for prompt in held_out.iterator(chunk_size=CHUNK)}

@@ -1,0 +1,195 @@
+"""Models from elsewhere: copied beside our own, checked, described by a manifest, and registered.
+
+Safe to repeat: the copy is made aside and renamed into a folder named by the job; a second delivery finds it there.
+Only safetensors and plain text are taken, never pickles and never code.
+"""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from feedback.models import Job, ModelVersion
+from feedback.rules.training.stages import GIVEN
+from feedback.services.data import tokenizers
+from feedback.services.registry import external_models
+from workers.job_context import JobFailed, Outcome, Work
+
+TAKEN = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+HOURS = 6 * 3600.0  # what fetching or copying a large file may take
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+IMPORTING = threading.Lock()  # its modules load when they are first asked for, which threads must not do at once
+LONGEST_TRIAL, LOOK_EVERY = 900.0, 0.2  # seconds by the clock, beside the kernel's own bounds
+
+
+def carry_out(work: Work) -> Outcome:
+    """Copy, check, describe. The row is written with the job's end."""
+    asked = work.job.payload
+    relative = f"models/given-{work.job.public_id}"
+    place = settings.DATA_DIR / relative
+    if not place.is_dir():
+        aside = place.with_name(f".{place.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            source = from_hub(work, asked, aside) if asked["hub"] else from_folder(asked["folder"])
+            if source != aside:
+                copy(work, source, aside)
+            described(aside, asked, tried(work, aside, asked["kind"]))
+            aside.rename(place)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    manifest, sha256 = verified(place)
+    metrics = {
+        "source": asked["hub"] or asked["folder"],
+        "bytes": sum(one["bytes"] for one in manifest["files"].values()),
+        "added": manifest["config"]["added"],
+        "checked": manifest["config"]["checked"],
+    }
+
+    def record() -> ModelVersion:
+        tokenizers.keep(place)
+        return external_models.adopt(
+            job=work.job,
+            kind=asked["kind"],
+            path=relative,
+            manifest=manifest,
+            manifest_sha256=sha256,
+            metrics=metrics,
+        )
+
+    return Outcome({"path": relative}, record)
+
+
+def from_folder(named: str) -> Path:
+    """The folder, if it lies where models may be taken from; links that lead out of there count as outside."""
+    roots = [settings.DATA_DIR / "models", *settings.MODEL_FOLDERS]
+    folder = (roots[0] / named).resolve()
+    if not any(folder.is_relative_to(root.resolve()) and folder != root.resolve() for root in roots):
+        raise JobFailed(
+            Job.ErrorKind.CONFIG,
+            f"{named} lies outside the folders that models are taken from.",
+            "Put it below models/ in the data folder, or have its place added to MODEL_FOLDERS.",
+        )
+    if not folder.is_dir():
+        raise JobFailed(Job.ErrorKind.DATA, f"There is no folder {named}.", "Check the path on the server.")
+    return folder
+
+
+def from_hub(work: Work, asked: dict[str, Any], aside: Path) -> Path:
+    """Fetch into `aside`."""
+    with IMPORTING:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    work.say(f"fetching {asked['hub']}")
+    try:
+        with work.long_step(HOURS):
+            snapshot_download(
+                asked["hub"], revision=asked["revision"] or None, local_dir=aside, allow_patterns=list(TAKEN)
+            )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise JobFailed(
+            Job.ErrorKind.CONFIG,
+            f"{asked['hub']} cannot be fetched: {str(error).splitlines()[0][:200]}",
+            "Check the id and whether this machine reaches the hub; or fetch it elsewhere and name the folder.",
+        ) from error
+    shutil.rmtree(aside / ".cache", ignore_errors=True)
+    return aside
+
+
+def copy(work: Work, source: Path, aside: Path) -> None:
+    """Files directly in the folder that may be taken. A link is followed only within it."""
+    for pattern in TAKEN:
+        for file in sorted(source.glob(pattern)):
+            work.check()
+            if file.resolve().is_relative_to(source) and file.is_file():
+                work.say(f"copying {file.name}")
+                with work.long_step(HOURS):
+                    shutil.copyfile(file, aside / file.name)
+    if not any(aside.iterdir()):
+        held = "only pickled weights" if any(any(source.glob(one)) for one in PICKLES) else "no model"
+        raise JobFailed(Job.ErrorKind.DATA, f"The folder holds {held}.", "Save it as safetensors (save_pretrained).")
+
+
+def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
+    """Let the trainer make the copy ready and try it, in a process that is ended when it takes too long or too much:
+    a model from elsewhere brings programs of its own, its chat template for one.
+
+    Returns:
+        What was added in words, and the faults that do not stand in the way; see `trainer.preflight.adopt`.
+
+    Raises:
+        JobFailed: it cannot be used, in words; or it was ended.
+    """
+    work.say("trying the model")
+    answer, log = folder / ".answer", folder / ".log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainer.preflight.adopt", str(folder), kind, str(answer), str(os.getpid())],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        )
+    try:
+        for _ in range(int(LONGEST_TRIAL / LOOK_EVERY)):
+            work.check()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_EVERY)
+                break
+        told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if process.returncode == 0 else {}
+        if process.returncode not in (0, None):
+            logging.getLogger(__name__).warning("trying a model ended with %s: %s", process.returncode, _end_of(log))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for left in (answer, log):
+            left.unlink(missing_ok=True)
+    if "failed" in told:
+        raise JobFailed(Job.ErrorKind.DATA, told["failed"]["sentence"], told["failed"]["remedy"])
+    if not told:
+        raise JobFailed(
+            Job.ErrorKind.DATA,
+            "It was tried and had to be stopped: it computes without an end, needs too much memory, or crashes.",
+            "Look at its chat template and its size; the worker's log has more.",
+        )
+    return told
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+def described(folder: Path, asked: dict[str, Any], told: dict[str, Any]) -> None:
+    """A manifest that says where it is from, what was added, and what was found when it was tried."""
+    from trainer.run.checkpoints import MANIFEST, write_manifest
+
+    (folder / MANIFEST).unlink(missing_ok=True)
+    source = {name: asked[name] for name in ("folder", "hub", "revision") if asked[name]}
+    source |= {"added": told["added"], "checked": told["faults"]}
+    write_manifest(folder, kind=asked["kind"], run={"stage": GIVEN}, config=source, inputs={})
+
+
+def verified(place: Path) -> tuple[dict[str, Any], str]:
+    """The manifest and its hash, every file compared with it."""
+    from trainer.errors import TrainerError
+    from trainer.run.checkpoints import MANIFEST, file_sha256, open_model
+
+    sha256 = file_sha256(place / MANIFEST)
+    try:
+        return open_model(place, sha256), sha256
+    except TrainerError as error:
+        raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error

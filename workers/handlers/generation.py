@@ -1,0 +1,298 @@
+"""Generation jobs: whatever responses of a project are queued, in batches, by the model each was asked of.
+
+A batch looks up several times a second: where somebody waits in front of a response (a live job), it stands still, that
+job is carried out in between, and the batch goes on with the next token.
+
+Safe to repeat: each response is claimed and finished by a compare-and-set, and its seed is in its row, so a response
+that was being written when the worker was killed is written again, the same.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from feedback import streaming
+from feedback.models import Job, ModelVersion, Response
+from feedback.rules.data.seeds import stable_seed
+from feedback.selectors.screening import guard_models
+from feedback.services.collection import completions, generation
+from feedback.streaming import Pen
+from workers.job_context import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
+
+if TYPE_CHECKING:
+    from trainer.modeling.remote_generation import RemoteGenerator
+    from trainer.modeling.reward_model import RewardModel
+    from trainer.recipes.generate import Generated, Generator
+
+log = logging.getLogger(__name__)
+BATCH = 32  # what a kill can cost at most
+REMOTE_TRIES = 6  # of a server that is away, with 1, 2, 4, … seconds between
+SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
+CHOICE = ("best_of", "judge")
+LOADING = 1800.0  # seconds that a large model may take from a slow disk
+LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
+NOBODY_WAITED = "Nobody waited for it any more, so it was not written to its end. Ask again."
+pen = Pen()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a response has no text: a sentence, and a code where asking again cannot help."""
+
+    sentence: str
+    code: str = ""
+
+
+class NobodyWaits(Exception):
+    """The readers of a live job's responses have left, and nobody can ask for them again."""
+
+
+class ModelUnusable(JobFailed):
+    """The model that some responses were asked of cannot write them. Those of other models can be written."""
+
+
+def carry_out(work: Work) -> Outcome:
+    """Write queued responses until there are none. What one model or one prompt cannot do costs no other a response.
+
+    Raises:
+        JobFailed: a server elsewhere stays away; or nothing was written, for the reason that the first model has.
+    """
+    written = failed = 0
+    unusable: ModelUnusable | None = None
+    while batch := generation.claim_batch(work.job, limit=BATCH):
+        for _, group in groupby(batch, key=_made_alike):
+            responses = list(group)
+            work.check()
+            let_live_ones_by(work)
+            work.say(f"writing responses; {written} done")
+            try:
+                outcomes = _texts(work, responses)
+            except ModelUnusable as error:
+                unusable = unusable or error
+                outcomes = [Failure(error.sentence)] * len(responses)
+            for response, outcome in zip(responses, outcomes, strict=True):
+                if isinstance(outcome, Failure):
+                    generation.fail_response(response, outcome.sentence, outcome.code)
+                    failed += 1
+                else:
+                    written += generation.finish_response(
+                        response,
+                        text=storable(outcome.text),
+                        finish_reason=outcome.finish_reason,
+                        tokens=outcome.tokens,
+                        prompt_tokens=outcome.prompt_tokens or None,
+                    )
+            pen.end([response.public_id for response in responses])
+    if unusable is not None and not written:
+        raise unusable
+    return Outcome({"written": written, "failed": failed})
+
+
+def storable(text: str) -> str:
+    """NUL is the one character that PostgreSQL cannot store, and bytes can spell it."""
+    return text.replace("\x00", "")
+
+
+def let_live_ones_by(work: Work) -> None:
+    """Carry out what somebody waits for, unless this job is of that kind itself."""
+    if not work.job.payload.get(generation.LIVE):
+        for key in generation.live_jobs():
+            work.aside(key)
+
+
+class Telling:
+    """Passes pieces on to whoever reads along, and looks up from the work now and then."""
+
+    def __init__(self, work: Work, responses: Sequence[Response]) -> None:
+        self.work = work
+        self.ids = [response.public_id for response in responses]
+        self.pieces: dict[UUID, str] = defaultdict(str)
+        self.looked_up = time.monotonic()
+        # Nobody reads what the guard has not seen, or what may not be chosen: then the whole text comes at the end.
+        chosen = responses[0].sampling.get("best_of", 1) > 1
+        self.aloud = not chosen and not guard_models.of(responses[0].project).guard
+        live = bool(work.job.payload.get(generation.LIVE))
+        self.may_be_left = live and all(completions.may_be_left(response) for response in responses)
+        pen.begin(self.ids)
+
+    def text(self, index: int, piece: str) -> None:
+        if self.aloud:
+            self.pieces[self.ids[index]] += storable(piece)
+
+    def step(self) -> None:
+        if self.pieces:
+            pen.go_on(self.pieces)
+            self.pieces.clear()
+        self.work.say()
+        if time.monotonic() - self.looked_up > LOOK_UP_EVERY:
+            self.work.check()
+            let_live_ones_by(self.work)
+            if self.may_be_left and self._left():
+                raise NobodyWaits
+            self.looked_up = time.monotonic()
+
+    def _left(self) -> bool:
+        """Whether nobody has read for a while. Who asked has as long to begin, counted from when the job began."""
+        began = self.work.job.started_at
+        late = began is not None and (timezone.now() - began).total_seconds() > streaming.GONE_AFTER
+        return late and pen.is_read(self.ids) is False
+
+
+def _made_alike(response: Response) -> tuple[Any, ...]:
+    return (response.model_version_id, *(str(response.sampling.get(key)) for key in (*SAMPLING_KEYS, *CHOICE)))
+
+
+def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failure]":
+    """For each response its text, or why there is none. A batch that fails is tried again one by one, so that what is
+    wrong with one prompt is told of that one.
+
+    Raises:
+        ModelUnusable: the model cannot be loaded.
+        JobFailed: the server stays away.
+    """
+    version = responses[0].model_version
+    generator = _remote() if settings.GENERATION_URL and version is None else _local(work, version)
+    outcomes = _tried(work, generator, responses)
+    if len(responses) == 1 or not isinstance(outcomes, Failure):
+        return [outcomes] if isinstance(outcomes, Failure) else list(outcomes)
+    found: list[Generated | Failure] = []
+    for response in responses:
+        work.check()
+        one = _tried(work, generator, [response])
+        found += [one] if isinstance(one, Failure) else one
+    return found
+
+
+def _tried(
+    work: Work, generator: "Generator | RemoteGenerator", responses: Sequence[Response]
+) -> "list[Generated] | Failure":
+    """What was written, or what stood in the way of it."""
+    from trainer.errors import DataUnusable, PromptTooLong
+
+    try:
+        return _generate(work, generator, responses)
+    except NobodyWaits:
+        return Failure(NOBODY_WAITED)
+    except PromptTooLong as error:
+        return Failure(error.message, "context_length_exceeded")
+    except DataUnusable as error:
+        return Failure(error.message, "prompt_unusable")
+    except (Cancelled, Lost, PutBack, JobFailed, DatabaseError, OSError, MemoryError):
+        raise  # about the job or the machine, not about a prompt
+    except Exception:
+        log.exception("job %s: %s responses could not be written at once", work.job.pk, len(responses))
+        return Failure(OUR_FAULT)
+
+
+def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: Sequence[Response]) -> "list[Generated]":
+    from trainer.errors import DataUnusable, TrainerError
+
+    sampling = {key: value for key in SAMPLING_KEYS if (value := responses[0].sampling.get(key)) is not None}
+    drawn = [(response, number) for response in responses for number in range(response.sampling.get("best_of", 1))]
+    for attempt in range(REMOTE_TRIES):
+        try:
+            made = generator.generate(
+                [response.prompt.messages for response, _ in drawn],
+                seeds=[_seed(response, number) for response, number in drawn],
+                batch_size=BATCH,
+                reader=Telling(work, responses),
+                **sampling,
+            )
+            return made if len(made) == len(responses) else _best(work, responses, made)
+        except DataUnusable:
+            raise
+        except TrainerError as error:  # only a server far away fails like this
+            if attempt + 1 == REMOTE_TRIES:
+                raise JobFailed(Job.ErrorKind.INTERNAL, error.message, error.remedy) from error
+            work.say(f"{error.message}; trying again")
+            work.pause(2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _seed(response: Response, number: int) -> int:
+    """The seed of one of the completions behind a response; the first has its own, so that fewer are among more."""
+    seed = response.seed or 0
+    return seed if number == 0 else stable_seed("best of", seed, number, bits=generation.SEED_BITS)
+
+
+def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]") -> "list[Generated]":
+    """Of what was drawn for each response, as many for each, what its reward model scores highest.
+
+    Raises:
+        ModelUnusable: the reward model was revoked, or its folder is not what the registry says.
+    """
+    from trainer.errors import TrainerError
+    from trainer.recipes.best_of_n import best_place
+
+    judge = ModelVersion.objects.get(public_id=responses[0].sampling["judge"])
+    if judge.state == ModelVersion.State.REVOKED:
+        raise ModelUnusable(Job.ErrorKind.DATA, f"{judge}, which was to choose the best, was revoked.", "Ask again.")
+    work.say(f"choosing by {judge}")
+    n = len(made) // len(responses)
+    prompts = [tuple(response.prompt.messages) for response in responses for _ in range(n)]
+    try:
+        scores = _judge(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
+    except TrainerError as error:
+        raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
+    ended = [one.finish_reason == "stop" for one in made]
+    return [
+        made[start + best_place(ended[start : start + n], scores[start : start + n])]
+        for start in range(0, len(made), n)
+    ]
+
+
+def _local(work: Work, version: ModelVersion | None) -> "Generator":
+    """The generator of a version, kept in this process until another is asked for.
+
+    Raises:
+        ModelUnusable: it was revoked, or its folder is not what the registry says.
+    """
+    from trainer.errors import TrainerError
+
+    if version is None:
+        raise ModelUnusable(
+            Job.ErrorKind.CONFIG,
+            "No model was named for these responses.",
+            "Train and promote a policy, or set GENERATION_URL.",
+        )
+    if version.state == ModelVersion.State.REVOKED:
+        raise ModelUnusable(Job.ErrorKind.DATA, f"{version} was revoked.", "Promote another version, then ask again.")
+    work.say(f"loading {version}")
+    try:
+        with work.long_step(LOADING):
+            return _loaded(version.path, version.manifest_sha256)
+    except TrainerError as error:
+        raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
+
+
+@lru_cache(maxsize=2)  # one of a batch, and one of a talk that comes between
+def _loaded(path: str, manifest_sha256: str) -> "Generator":
+    from trainer.recipes.generate import Generator
+
+    return Generator(settings.DATA_DIR / path, manifest_sha256)
+
+
+@lru_cache(maxsize=1)
+def _judge(path: str, manifest_sha256: str) -> "RewardModel":
+    from trainer.modeling.reward_model import load_reward
+    from trainer.run.checkpoints import open_model
+
+    open_model(settings.DATA_DIR / path, manifest_sha256)
+    return load_reward(settings.DATA_DIR / path)
+
+
+@lru_cache(maxsize=1)
+def _remote() -> "RemoteGenerator":
+    from trainer.modeling.remote_generation import RemoteGenerator
+
+    return RemoteGenerator(settings.GENERATION_URL, settings.GENERATION_MODEL, settings.GENERATION_API_KEY)

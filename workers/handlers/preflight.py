@@ -1,0 +1,98 @@
+"""Preflight jobs: each stage of a chain looked at by `python -m trainer FOLDER --preflight`, none of it trained.
+
+Safe to repeat: a snapshot that is frozen stays as it is, and the folders are the job's own and go when it has ended.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from feedback.models import DatasetSnapshot, Job, ModelVersion
+from feedback.services.data import snapshots
+from feedback.services.training import preflight
+from feedback.services.training.preflight import Planned
+from trainer.configs.stages import INPUTS
+from trainer.run.checkpoints import write_json
+from workers.handlers import training
+from workers.handlers.snapshots import FREEZING
+from workers.job_context import JobFailed, Outcome, Work
+
+LOOK_SECONDS = 0.1
+
+
+def carry_out(work: Work) -> Outcome:
+    """Freeze what the chain would train on, then look at each of its stages."""
+    plan = preflight.planned(work.job)
+    for snapshot in {planned.snapshot for planned in plan if planned.snapshot is not None}:
+        if snapshot.state == DatasetSnapshot.State.DRAFT:
+            work.say(f"freezing snapshot {snapshot.number}")
+            with work.long_step(FREEZING):
+                snapshots.freeze(snapshot)
+    work.say("looking at " + ", ".join(planned.stage for planned in plan))
+    root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
+    try:
+        told = look(work, plan, root, work.job.payload["seed"])
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return Outcome({"ok": not preflight.blocking(told, work.job.payload.get("ignore", [])), "stages": told})
+
+
+def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[str, Any]]:
+    """What the trainer finds out about each stage, in one process, since loading its libraries takes longest.
+
+    Raises:
+        JobFailed: it left without a word.
+    """
+    folders = [root / planned.stage for planned in plan]
+    for planned, folder in zip(plan, folders, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        run = {"schema": 1, "run": str(work.job.public_id), "attempt": 1, "stage": planned.stage}
+        run |= {"seed": seed, "config": planned.config, "inputs": inputs_of(planned)}
+        write_json(folder / "run.json", run)
+    with (root / "log").open("wb") as output:
+        child = subprocess.Popen(
+            [*training.TRAINER, *map(str, folders), "--parent", str(os.getpid()), "--preflight"],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TRAINER_NICE": "10", **os.environ},
+        )
+    try:
+        while child.poll() is None:
+            work.check()
+            time.sleep(LOOK_SECONDS)
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+    try:
+        return [json.loads((folder / "preflight.json").read_text(encoding="utf-8")) for folder in folders]
+    except (OSError, ValueError) as error:
+        said = (root / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = said[-1] if said else f"exit code {child.returncode}"
+        sentence = f"Looking at the chain ended without a result: {last}"
+        raise JobFailed(Job.ErrorKind.INTERNAL, sentence, "Look again.") from error
+
+
+def inputs_of(planned: Planned) -> dict[str, dict[str, str]]:
+    """What is there for the stage, by the trainer's names for it; the rest is made by the chain itself."""
+    base, known = planned.start.base, frozenset[str]().union(*INPUTS[planned.stage])
+    as_tokenizer = base is not None and base.kind == ModelVersion.Kind.TOKENIZER
+    start = planned.start
+    named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": start.reward, "guard": start.guard}
+    inputs = {}
+    if planned.snapshot is not None and "snapshot" in known:
+        path = snapshots.folder_of(planned.snapshot)
+        inputs["snapshot"] = {"path": str(path), "manifest_sha256": planned.snapshot.manifest_sha256}
+    for name, version in named.items():
+        if version is not None and name in known:
+            path = settings.DATA_DIR / version.path
+            inputs[name] = {"path": str(path), "manifest_sha256": version.manifest_sha256}
+    return inputs

@@ -1,0 +1,111 @@
+"""Following a trainer: its progress.jsonl and log become rows, at most one write a second per run.
+
+Read from the start at each attempt, since an earlier worker may have died between a line and its row; a row written
+again is the same row.
+"""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.db import DatabaseError
+
+from feedback.models import TrainingRun
+from feedback.services.training import pipelines
+from workers.job_context import Work
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS = 1.0
+LINES_PER_WRITE = 200  # keeps the transaction short however much there is to catch up with
+LOG_BYTES = 20_000
+
+
+class Follower:
+    """What was read of one run's folder and is not written yet."""
+
+    def __init__(self, run: TrainingRun, folder: Path, work: Work) -> None:
+        self.run, self.folder, self.work = run, folder, work
+        self.read_to = 0
+        self.waiting: list[dict[str, Any]] = []
+        self.log_size = -1
+        self.last_write = 0.0
+
+    def look(self) -> None:
+        """Read what is new; write it if a second has gone by since the last time."""
+        self._read()
+        if time.monotonic() - self.last_write >= WRITE_SECONDS:
+            self._write()
+
+    def finish(self) -> None:
+        """Write all that is left: the child has ended."""
+        self._read()
+        while self.waiting or self._log_grew():
+            if not self._write():
+                return
+
+    def _read(self) -> None:
+        try:
+            with (self.folder / "progress.jsonl").open("rb") as file:
+                file.seek(self.read_to)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]  # the trainer may be in the middle of a line
+        self.read_to += len(whole)
+        for line in whole.splitlines():
+            try:
+                entry = json.loads(line.replace(b"\\u0000", b""))  # PostgreSQL cannot store it
+            except ValueError:
+                continue  # half a line that a kill left behind; the trainer has ended it
+            self.waiting.append(entry)
+            if entry["kind"] in ("metrics", "step"):
+                self.work.say(step=entry["step"], steps=entry["of"])
+            elif entry["kind"] == "state":
+                self.work.say(entry["text"])
+
+    def _write(self) -> bool:
+        """One transaction. A database that is away for a moment gets the same lines at the next."""
+        part = self.waiting[:LINES_PER_WRITE]
+        if not part and not self._log_grew():
+            return True
+        size, tail = self._log_tail()
+        try:
+            pipelines.record_points(
+                self.run,
+                points=[
+                    pipelines.Point(e["step"], e["t"], e["metrics"], e.get("min", {}), e.get("max", {}))
+                    for e in part
+                    if e["kind"] == "metrics"
+                ],
+                samples=[(e["step"], e["samples"]) for e in part if e["kind"] == "samples"],
+                alarms=[(e["step"], e["name"], e["text"]) for e in part if e["kind"] == "alarm"],
+                log_tail=tail,
+            )
+        except DatabaseError as error:
+            log.warning("the progress of run %s waits: %s", self.run.pk, error)
+            self.last_write = time.monotonic()
+            return False
+        del self.waiting[: len(part)]
+        self.log_size = size
+        self.last_write = time.monotonic()
+        return True
+
+    def _log_grew(self) -> bool:
+        return self._log_path().is_file() and self._log_path().stat().st_size != self.log_size
+
+    def _log_tail(self) -> tuple[int, str | None]:
+        try:
+            with self._log_path().open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - LOG_BYTES))
+                # NUL is the one character that PostgreSQL cannot store.
+                return size, file.read().decode(errors="replace").replace("\x00", "\ufffd")
+        except FileNotFoundError:
+            return -1, None
+
+    def _log_path(self) -> Path:
+        return self.folder / "trainer.log"

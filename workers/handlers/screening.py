@@ -1,0 +1,117 @@
+"""Scoring jobs: the guard reads what waits at the entrance and what models wrote, the marker marks spans beforehand.
+
+Safe to repeat: nothing is claimed. Rows that wait are read, scored, and moved by a compare-and-set; two jobs at once
+only compute twice. Scored rows stay scored when a later batch fails, and the rest waits for the next job.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from feedback.models import Job, ModelVersion, Project, Prompt, Task
+from feedback.selectors.screening import guard_models
+from feedback.services.screening import screening
+from workers.job_context import JobFailed, Outcome, Work
+
+if TYPE_CHECKING:
+    from trainer.recipes.classify import Classifier
+    from trainer.recipes.tag import Tagger
+
+BATCH = 32
+WAITS = "Until then what came in waits; nothing of it is lost. Approve or name another version, or take it away."
+
+
+def carry_out(work: Work) -> Outcome:
+    """Score until nothing waits."""
+    assert work.job.project_id is not None
+    project = Project.objects.get(pk=work.job.project_id)
+    done = {"prompts": 0, "responses": 0, "tasks": 0}
+    while prompts := list(screening.waiting_prompts(project)[:BATCH]):
+        work.check()
+        done["prompts"] += _prompts(work, project, prompts)
+    while responses := list(screening.waiting_responses(project)[:BATCH]):
+        work.check()
+        guard, version, scores = _guarded(work, project, [response.text for response in responses])
+        for response, told in zip(responses, scores, strict=True):
+            done["responses"] += screening.settle_response(response, guard=guard, version=version, scores=told)
+    while tasks := list(screening.tasks_to_mark(project)[:BATCH]):
+        work.check()
+        done["tasks"] += _tasks(work, project, tasks)
+    return Outcome(done)
+
+
+def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
+    texts = [prompt.text for prompt in prompts]
+    guard, version, scores = _guarded(work, project, texts)
+    marker = guard_models.of(project).marks_personal
+    found: list[list[dict[str, Any]]] = [[] for _ in texts]
+    if marker is not None:
+        tagger = _tagger(work, _model(project, ModelVersion.Kind.TAGGER, marker.model))
+        found = [[span for span in spans if span["label"] in marker.personal] for spans in tagger.spans(texts)]
+    settled = 0
+    for prompt, told, spans in zip(prompts, scores, found, strict=True):
+        prompt.project = project
+        settled += screening.settle_prompt(prompt, guard=guard, version=version, scores=told, spans=spans)
+    return settled
+
+
+def _guarded(work: Work, project: Project, texts: list[str]) -> tuple[Any, ModelVersion | None, list[dict[str, float]]]:
+    """(guard, its version, scores of each text); without a guard everything passes unscored."""
+    guard = guard_models.of(project).guard
+    if guard is None:
+        return None, None, [{} for _ in texts]
+    version = _model(project, ModelVersion.Kind.CLASSIFIER, guard.model)
+    return guard, version, _classifier(work, version).scores(texts)
+
+
+def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
+    marker = guard_models.of(project).marker
+    assert marker is not None
+    version = _model(project, ModelVersion.Kind.TAGGER, marker.model)
+    about = [task.responses.first() for task in tasks]
+    texts = [one.text if one else task.prompt.text for task, one in zip(tasks, about, strict=True)]
+    marked = 0
+    for task, spans in zip(tasks, _tagger(work, version).spans(texts), strict=True):
+        task.project = project
+        marked += screening.suggest(task, version=version, spans=spans)
+    return marked
+
+
+def _model(project: Project, kind: str, wanted: str) -> ModelVersion:
+    version = guard_models.model_of(project, kind, wanted)
+    if version is None:
+        raise JobFailed(Job.ErrorKind.CONFIG, f"The {kind} that this project names is gone or was refused.", WAITS)
+    return version
+
+
+def _classifier(work: Work, version: ModelVersion) -> "Classifier":
+    loaded: Classifier = _load(work, version)
+    return loaded
+
+
+def _tagger(work: Work, version: ModelVersion) -> "Tagger":
+    loaded: Tagger = _load(work, version)
+    return loaded
+
+
+def _load(work: Work, version: ModelVersion) -> Any:
+    from trainer.errors import TrainerError
+
+    work.say(f"scoring with {version}")
+    try:
+        return _loaded(version.kind, version.path, version.manifest_sha256)
+    except TrainerError as error:
+        raise JobFailed(Job.ErrorKind.DATA, error.message, WAITS) from error
+
+
+@lru_cache(maxsize=4)
+def _loaded(kind: str, path: str, manifest_sha256: str) -> Any:
+    from trainer.recipes.classify import Classifier
+    from trainer.recipes.tag import Tagger
+    from trainer.run.checkpoints import open_model
+
+    folder = settings.DATA_DIR / path
+    open_model(folder, manifest_sha256)
+    return Classifier(folder) if kind == ModelVersion.Kind.CLASSIFIER else Tagger(folder)

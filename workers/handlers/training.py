@@ -1,0 +1,323 @@
+"""Training jobs: one stage in a child process, `python -m trainer RUN_FOLDER`.
+
+Safe to repeat: there is one folder per run whatever the attempt, the trainer holds a lock on it and goes on from its
+newest checkpoint, and a result is taken only when it carries this attempt's number.
+"""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingRun
+from feedback.rules.training.stages import ALIGNMENT
+from feedback.services.data import snapshots, tokenizers
+from feedback.services.evaluation import evaluations
+from feedback.services.registry import model_versions
+from feedback.services.training import pipelines as services
+from trainer.configs.stages import INPUTS, parse
+from trainer.errors import TrainerError
+from trainer.preflight import memory_estimate
+from trainer.run import microbatching
+from trainer.run.checkpoints import open_model, write_json
+from workers.handlers.progress_tailer import Follower
+from workers.job_context import Cancelled, JobFailed, Lost, Outcome, PutBack, Work
+
+log = logging.getLogger(__name__)
+
+ENDED, FAILED, STOPPED, LOCKED, AGAIN = 0, 2, 3, 4, 5  # the trainer's exit codes
+TRAINER = (sys.executable, "-m", "trainer")
+LOOK_SECONDS = 0.5
+LOCK_TRIES, LOCK_SECONDS = 20, 1.0  # an orphan of an earlier attempt dies within a second or two
+KILLS_WITHOUT_PROGRESS = 3
+EVALUATION_SAMPLES = 20
+ENDED_IT = "Something ended it from outside. See the run's log and the machine's, then retry: it goes on from there."
+NO_ROOM = 2**20  # bytes
+MAKE_ROOM = "Free some disk space, then retry: the run goes on from its last checkpoint."
+# Stages that several processes can share; see trainer/run/launch.py.
+IN_PARALLEL = ("pretrain", "mlm", "classify", "tag", "sft", "reward", "dpo", "kto", "rloo", "grpo", "ppo")
+
+
+def carry_out(work: Work) -> Outcome:
+    """Prepare the run folder, run the trainer to its end, and say what came of it."""
+    run = TrainingRun.objects.select_related(
+        "project", "chain", "job", "snapshot", "base_model", "reward_model", "guard", "incumbent", "base_model__parent"
+    ).get(job=work.job)
+    folder = settings.DATA_DIR / run.folder
+    prepare(work, run, folder)
+    follower = Follower(run, folder, work)
+    run_to_its_end(work, follower, folder)
+    result = read_result(folder, work.job.attempt)
+    if not result["ok"]:
+        error = result["error"]
+        if error.get("step") is not None:
+            work.say(step=error["step"])
+            work.beat()
+        raise JobFailed(error["kind"], error["message"], error.get("remedy", ""))
+    return outcome(run, folder, result)
+
+
+def prepare(work: Work, run: TrainingRun, folder: Path) -> None:
+    """Freeze the snapshot if nobody has yet, and write run.json with absolute paths.
+
+    The trainer verifies every input against the hash named here before it loads any of it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if run.snapshot is not None and run.snapshot.state == DatasetSnapshot.State.DRAFT:
+        work.say(f"freezing snapshot {run.snapshot.number}")
+        snapshots.freeze(run.snapshot)
+    write_json(
+        folder / "run.json",
+        {
+            "schema": 1,
+            "run": str(run.public_id),
+            "attempt": work.job.attempt,
+            "stage": run.stage,
+            "seed": run.seed,
+            "config": run.config,
+            "inputs": inputs_of(run),
+            "preflight": True,
+            "ignore_findings": run.chain.ignore_findings,
+        },
+    )
+
+
+def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
+    """What the stage reads, by the trainer's names for it."""
+    base = run.base_model
+    candidates: dict[str, ModelVersion | None] = {
+        "base_model": base if base is None or base.kind != ModelVersion.Kind.TOKENIZER else None,
+        "tokenizer": base if base is not None and base.kind == ModelVersion.Kind.TOKENIZER else None,
+        "reward_model": run.reward_model,
+        "guard": run.guard,
+        "incumbent": run.incumbent,
+        # KL is told relative to the policy that alignment started from.
+        "reference": base.parent if base is not None and base.stage in ALIGNMENT else None,
+    }
+    needed, optional = INPUTS[run.stage]
+    inputs = {}
+    if "pretrained" in optional:
+        candidates["pretrained"], texts = evaluations.beginning(run)
+        if texts is not None:
+            inputs["texts"] = {"path": str(snapshots.folder_of(texts)), "manifest_sha256": texts.manifest_sha256}
+    if run.snapshot is not None:
+        path = snapshots.folder_of(run.snapshot)
+        inputs["snapshot"] = {"path": str(path), "manifest_sha256": run.snapshot.manifest_sha256}
+    for name, version in candidates.items():
+        if version is not None and name in needed | optional:
+            if version.state == ModelVersion.State.REVOKED:
+                raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Start a new chain without it.")
+            path = settings.DATA_DIR / version.path
+            inputs[name] = {"path": str(path), "manifest_sha256": version.manifest_sha256}
+    return inputs
+
+
+def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
+    """Run the trainer until result.json is written; started again when something kills it.
+
+    Raises:
+        Cancelled, Lost, PutBack: there was a reason to stop it, and it has stopped.
+        JobFailed: it is killed again and again at the same step, or another holds the folder.
+    """
+    kills, locks, step_of_last_kill = 0, 0, -1
+    while True:
+        killed_before = killed_for_memory()
+        code = one_child(work, follower, folder)
+        if code in (ENDED, FAILED):
+            return
+        if code == STOPPED:
+            raise PutBack("The trainer was stopped and has written a checkpoint; it goes on from there.")
+        if code == LOCKED:
+            locks += 1
+            if locks > LOCK_TRIES:
+                raise JobFailed(
+                    Job.ErrorKind.INTERNAL, "Another trainer holds the run's folder.", "End it, then retry."
+                )
+            work.pause(LOCK_SECONDS)
+        elif code == AGAIN:
+            work.say("memory ran out in one of several processes; all begin again with less at once")
+        elif code == -signal.SIGKILL and killed_for_memory() > killed_before:
+            with_less_at_once(follower, folder)
+        elif code < 0:
+            kills = kills + 1 if (work.step or 0) <= step_of_last_kill else 1
+            step_of_last_kill = max(step_of_last_kill, work.step or 0)
+            name = signal.Signals(-code).name
+            log.warning("the trainer in %s was ended by %s", folder, name)
+            if kills >= KILLS_WITHOUT_PROGRESS:
+                where = f"at step {work.step} of {work.steps}" if work.steps else "before its first step"
+                kind = Job.ErrorKind.LOST_WORKER if code == -signal.SIGKILL else Job.ErrorKind.INTERNAL
+                raise JobFailed(kind, f"The trainer was ended by {name} {where}, {kills} times in a row.", ENDED_IT)
+            work.say(f"the trainer was ended by {name}; going on from its checkpoint")
+            work.pause(1)
+        else:
+            raise JobFailed(Job.ErrorKind.INTERNAL, f"The trainer left with exit code {code}.", "See the run's log.")
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has ended on this machine for lack of memory; 0 where it does not say."""
+    try:
+        told = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(told.get("oom_kill", 0))
+
+
+def with_less_at_once(follower: Follower, folder: Path) -> None:
+    """After the kernel ended the trainer for lack of memory: the same batch in smaller pieces from now on.
+
+    Raises:
+        JobFailed: it was a single row at once already.
+    """
+    run = follower.run
+    config = parse(run.stage, run.config)
+    rows = microbatching.rows_at_once(run.stage, config)
+    smaller = microbatching.halve(folder / "checkpoints", rows)
+    if smaller is None:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["inputs"]
+        paths = {name: Path(entry["path"]) for name, entry in told.items()}
+        sentence = "Memory ran out with a single row at once, and the kernel ended the trainer."
+        raise JobFailed(Job.ErrorKind.OUT_OF_MEMORY, sentence, memory_estimate.too_large(run.stage, config, paths))
+    text = f"Memory ran out and the kernel ended the trainer. Going on with {smaller} rows at once"
+    step = follower.work.step or 0
+    services.record_points(
+        run, alarms=[(step, f"out_of_memory_{smaller}", f"{text}; a batch of {rows} stays the same.")]
+    )
+    follower.work.say(text)
+
+
+def one_child(work: Work, follower: Follower, folder: Path) -> int:
+    """Start the trainer once and follow it until it ends. Returns its exit code, negative for a signal."""
+    with (folder / "trainer.log").open("ab") as output:
+        child = subprocess.Popen(
+            # It asks the kernel to die with this process, so it must be started from a thread that lasts: the pool's.
+            [*TRAINER, str(folder), "--parent", str(os.getpid()), *several(follower.run.stage)],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TRAINER_NICE": "10", **os.environ},
+        )
+    try:
+        while child.poll() is None:
+            follower.look()
+            work.check()
+            time.sleep(LOOK_SECONDS)
+    except Lost:
+        child.kill()
+        raise
+    except (Cancelled, PutBack):
+        end_gently(child)
+        raise
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        if not work.lost.is_set():
+            follower.finish()
+    return child.returncode
+
+
+def several(stage: str) -> list[str]:
+    """What starts a trainer as several processes, where this worker's settings ask for that and the stage can."""
+    if not settings.TRAINER_LAUNCH or stage not in IN_PARALLEL:
+        return []
+    return ["--launch", settings.TRAINER_LAUNCH, "--processes", str(settings.TRAINER_PROCESSES)]
+
+
+def end_gently(child: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM lets it write a checkpoint; who does not leave in time is killed, and the last checkpoint stands."""
+    child.terminate()
+    try:
+        child.wait(settings.CANCEL_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def read_result(folder: Path, attempt: int) -> dict[str, Any]:
+    """result.json of this attempt.
+
+    Raises:
+        JobFailed: there is none, or it is another attempt's.
+    """
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        if shutil.disk_usage(folder).free < NO_ROOM:
+            sentence, remedy = "The disk is so full that the trainer could not even write what happened.", MAKE_ROOM
+            raise JobFailed(Job.ErrorKind.DISK_FULL, sentence, remedy) from error
+        raise JobFailed(
+            Job.ErrorKind.INTERNAL, f"The trainer left without a result: {error}.", "See the run's log."
+        ) from error
+    if result["attempt"] != attempt:
+        raise JobFailed(
+            Job.ErrorKind.INTERNAL,
+            f"The result is of attempt {result['attempt']}, and this is attempt {attempt}.",
+            "Retry the run.",
+        )
+    return result
+
+
+def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
+    """What to write once the job is known to be ours still. Reading and hashing come first, outside the transaction."""
+    metrics: dict[str, Any] = result["metrics"]
+    made = result.get("model")
+    manifest: dict[str, Any] = {}
+    if made is not None:
+        try:
+            manifest = open_model(folder / made["path"], made["manifest_sha256"])
+        except TrainerError as error:
+            raise JobFailed(Job.ErrorKind.INTERNAL, error.message, "Retry the run.") from error
+    samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
+    if run.stage == Stage.EVALUATE and (folder / "responses.jsonl").is_file():
+        asked = (line["prompt"] for line in lines_of(folder / "responses.jsonl") if line["model"] == "candidate")
+        metrics["contaminated_prompts"] = evaluations.contaminated(run, asked)
+    if run.snapshot is not None and (folder / "pairs.jsonl").is_file():
+        lineage = snapshots.folder_of(run.snapshot) / "lineage.jsonl"
+        if told := evaluations.by_annotator(run, lines_of(folder / "pairs.jsonl"), lines_of(lineage)):
+            metrics["reward_model"]["by_annotator"] = told
+
+    def record() -> None:
+        services.record_result(run, metrics)
+        if made is not None:
+            tokenizers.keep(folder / made["path"])
+            model_versions.register(
+                run=run,
+                kind=manifest["kind"],
+                path=f"{run.folder}/{made['path']}",
+                manifest=manifest,
+                manifest_sha256=made["manifest_sha256"],
+                metrics=metrics,
+            )
+        elif run.stage == Stage.EVALUATE and run.base_model is not None:
+            services.record_evaluation(run, metrics=metrics, samples=samples)
+
+    return Outcome({"metrics": metrics}, record)
+
+
+def read_samples(path: Path) -> list[dict[str, Any]]:
+    """The first responses of candidate and incumbent to the same prompts, side by side for people to look at."""
+    if not path.is_file():
+        return []
+    by_prompt: dict[str, dict[str, Any]] = {}
+    for row in lines_of(path):
+        key = json.dumps(row["prompt"], sort_keys=True)
+        if key not in by_prompt and len(by_prompt) >= EVALUATION_SAMPLES:
+            continue
+        by_prompt.setdefault(key, {"prompt": row["prompt"]}).setdefault(row["model"], row["text"])
+    return list(by_prompt.values())
+
+
+def lines_of(path: Path) -> Iterator[Any]:
+    """The values of a JSON Lines file."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)

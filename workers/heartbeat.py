@@ -1,0 +1,106 @@
+"""A worker says that it is there, and nothing of it outlives it.
+
+The row is written by the worker itself, straight into the database: a page tells the truth about workers even when
+the broker is away.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+from billiard import active_children
+from celery import signals
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from feedback import celery_app
+from feedback.models import Job, WorkerProcess
+from feedback.runtime.process_guard import die_with_parent
+from workers.job_context import stopping
+
+log = logging.getLogger(__name__)
+
+SEEN_EVERY_SECONDS = 5
+STOP_SIGNAL = signal.SIGUSR2  # from the main process to its pool: put your work back and come to an end
+
+
+class _Me:
+    """This worker, set before the pool is forked so that its children know it too."""
+
+    name = ""
+    pid = 0
+
+
+def name() -> str:
+    """The worker's name, such as train@host; outside of a worker, the host and process."""
+    return _Me.name or f"{socket.gethostname()}:{os.getpid()}"
+
+
+def show_job(job: Job | None) -> None:
+    """What this worker is at, for the pages. With several jobs at once the row shows the one begun last."""
+    if _Me.name:
+        WorkerProcess.objects.filter(name=_Me.name).update(job=job)
+
+
+@signals.celeryd_after_setup.connect
+def _know_thyself(sender: str, **_: Any) -> None:
+    _Me.name, _Me.pid = sender, os.getpid()
+
+
+@signals.worker_process_init.connect
+def _tie_to_parent(**_: Any) -> None:
+    """In a pool child, right after the fork."""
+    die_with_parent(_Me.pid)
+    signal.signal(STOP_SIGNAL, lambda *_: stopping.set())
+
+
+@signals.worker_ready.connect
+def _say_so(sender: Any, **_: Any) -> None:
+    queues = ",".join(sorted(sender.app.amqp.queues.consume_from))[:16]
+    threading.Thread(target=_keep_saying_so, args=(queues,), name="presence", daemon=True).start()
+    if celery_app.DEFAULT in queues:
+        celery_app.knock(celery_app.SWEEP)  # what was queued while nobody was here need not wait for the clock
+
+
+@signals.worker_shutting_down.connect
+def _wind_up(**_: Any) -> None:
+    """A warm shutdown waits for the jobs at hand; they are told, so that it need not wait for a training run."""
+    stopping.set()
+    for child in active_children():
+        try:
+            os.kill(child.pid, STOP_SIGNAL)
+        except ProcessLookupError:
+            continue
+
+
+@signals.worker_shutdown.connect
+def _take_leave(**_: Any) -> None:
+    try:
+        WorkerProcess.objects.filter(name=_Me.name, pid=os.getpid()).delete()
+    except DatabaseError as error:
+        log.warning("could not sign off: %s", error)
+
+
+def _keep_saying_so(queues: str) -> None:
+    started = timezone.now()
+    while True:
+        try:
+            WorkerProcess.objects.update_or_create(
+                name=_Me.name,
+                defaults={
+                    "queue": queues,
+                    "pid": _Me.pid,
+                    "host": socket.gethostname()[:200],
+                    "started_at": started,
+                    "seen_at": timezone.now(),
+                },
+            )
+        except DatabaseError as error:
+            log.warning("could not say that this worker is here: %s", error)
+            connection.close()
+        if stopping.wait(SEEN_EVERY_SECONDS):
+            connection.close()
+            return
