@@ -1,6 +1,6 @@
 """The Celery application and the names of the jobs it carries. No job code lives here.
 
-The database row is the job; a message only knocks. A knock that cannot be delivered is lost without harm:
+The database row is the job; a message only announces. A message that cannot be delivered is lost without harm:
 housekeeping knocks again for every row that is still queued.
 """
 
@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from feedback.queue_names import DEFAULT, GENERATE, QUEUES, RUN_JOB, SWEEP, TICK, TRAIN
 
-__all__ = ["DEFAULT", "GENERATE", "QUEUES", "RUN_JOB", "SWEEP", "TICK", "TRAIN", "app", "enqueue", "knock"]
+__all__ = ["DEFAULT", "GENERATE", "QUEUES", "RUN_JOB", "SWEEP", "TICK", "TRAIN", "app", "enqueue", "send_job"]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedback.settings")
 
@@ -27,10 +27,10 @@ app.conf.task_default_queue = DEFAULT
 
 def enqueue(name: str, *args: int, queue: str = DEFAULT) -> None:
     """Send job `name` once the surrounding transaction has committed. Never raises for a broker that is away."""
-    transaction.on_commit(lambda: knock(name, *args, queue=queue))
+    transaction.on_commit(lambda: send_job(name, *args, queue=queue))
 
 
-def knock(name: str, *args: int, queue: str = DEFAULT) -> bool:
+def send_job(name: str, *args: int, queue: str = DEFAULT) -> bool:
     """Send now. Returns False when the broker is away; the row stays queued and is knocked for again."""
     try:
         app.send_task(name, args=args, queue=queue)

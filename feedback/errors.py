@@ -119,7 +119,7 @@ class ModelNotPromotable(Conflict):
 
 
 class GateBlocks(Conflict):
-    """Findings speak against a policy, and nobody said why it should serve all the same."""
+    """Findings speak against a policy, and nobody gave a reason why it should serve all the same."""
 
     code = "gate_blocks"
     sentence = "Findings speak against this policy. Say why it should serve all the same."

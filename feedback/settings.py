@@ -36,15 +36,15 @@ def _laptop_secret_key() -> str:
     path = DATA_DIR / "secret_key"
     if not path.exists():
         DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)  # others on this machine are no members
-        aside = path.with_name(f"secret_key.{os.getpid()}")
-        aside.write_text(secrets.token_urlsafe(50))
-        aside.chmod(0o600)
+        part = path.with_name(f"secret_key.{os.getpid()}")
+        part.write_text(secrets.token_urlsafe(50))
+        part.chmod(0o600)
         try:
-            os.link(aside, path)  # fails if another first start was quicker: its secret is the one
+            os.link(part, path)  # fails if another first start was quicker: its secret is the one
         except FileExistsError:
             pass
         finally:
-            aside.unlink()
+            part.unlink()
     return path.read_text().strip()
 
 
@@ -204,7 +204,7 @@ if TRAINER_LAUNCH not in launches.LAUNCHES:
 # A job that takes no step for so long, or leaves no other thread of its process room to run, hangs: its process is
 # ended and the job counts as lost. What is known to take long in one step says so (`Work.long_step`).
 JOB_STUCK_SECONDS = env_int("JOB_STUCK_SECONDS", 300, low=5)
-CANCEL_SECONDS = 10  # from the moment a job is told to leave to the end of the process that it does not leave
+CANCEL_SECONDS = 10  # from the moment a job is ordered to stop to the end of the process that it does not leave
 CANCEL_GRACE_SECONDS = 4  # from SIGTERM to SIGKILL for a cancelled trainer: with a beat before it, gone within 10
 
 # --- queue of tasks (seconds) ------------------------------------------------------------------
@@ -329,6 +329,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO")},
-    # Whoever asks for what is not there, or under a wrong name, is told so; the log would be theirs to fill.
+    # Whoever requests what is not there, or under a wrong name, learns so; the log would be theirs to fill.
     "loggers": {"django.request": {"level": "ERROR"}, "django.security.DisallowedHost": {"level": "CRITICAL"}},
 }

@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 FORGOTTEN_AFTER = 600  # seconds
 GONE_AFTER = 30  # seconds without a reader after which nobody listens any more: time to connect again
-AWAY_FOR = 5.0  # seconds for which a relay that did not answer is not asked again
+AWAY_FOR = 5.0  # seconds for which a relay that did not answer is not requested again
 PIECE, BEGUN, ENDED = b"piece", b"begun", b"ended"
 BEGINNING = "0"
 
 
 @dataclass(frozen=True)
-class Said:
+class StreamEvent:
     """What came of one response: a piece of its text, or that it is begun (again, from nothing) or ended."""
 
     response: UUID
@@ -34,7 +34,7 @@ class Said:
     ended: bool = False
 
 
-class Pen:
+class StreamWriter:
     """Writes what responses go on with. Never raises for a relay that is away."""
 
     def __init__(self) -> None:
@@ -80,15 +80,15 @@ class Pen:
             self.away_until = time.monotonic() + AWAY_FOR
 
 
-class Ear:
+class StreamReader:
     """Hears some responses from their beginning on."""
 
     def __init__(self, responses: list[UUID]) -> None:
         self.heard = {_key(response): BEGINNING for response in responses}
         self.by_key = {_key(response): response for response in responses}
-        self.seen_at = 0.0  # when the writer was last told that somebody listens
+        self.seen_at = 0.0  # when the writer was last reported that somebody listens
 
-    def hear(self, seconds: float) -> list[Said] | None:
+    def hear(self, seconds: float) -> list[StreamEvent] | None:
         """What came since the last call, waiting up to so many seconds for it. None when the relay is away."""
         if not self.heard:
             return []
@@ -99,19 +99,19 @@ class Ear:
         except redis.RedisError as error:
             log.warning("the relay is away; reading rows instead: %s", error)
             return None
-        told = []
+        events = []
         for key, entries in found:
             for place, entry in entries:
                 self.heard[key.decode()] = place.decode()
-                told.append(
-                    Said(
+                events.append(
+                    StreamEvent(
                         self.by_key[key.decode()],
                         piece=entry.get(PIECE, b"").decode(),
                         begun=BEGUN in entry,
                         ended=ENDED in entry,
                     )
                 )
-        return told
+        return events
 
     def _be_seen(self, client: Any) -> None:
         """Tell the writer that somebody listens: a few times in GONE_AFTER seconds."""

@@ -1,6 +1,6 @@
 """manage.py up: the whole service on one machine, until Ctrl-C.
 
-What can be wrong is said in a sentence before anything starts: a data folder that cannot be written, another `up` on
+What can be wrong is stated in a sentence before anything starts: a data folder that cannot be written, another `up` on
 the same folder, a taken port, no broker to run.
 
 It reads the settings and nothing else of Django: it stays for as long as the service runs, and would hold 70 MiB.
@@ -32,7 +32,7 @@ WEB_SECONDS, BROKER_SECONDS = 30.0, 15.0
 
 
 class CannotStart(Exception):
-    """Why, in a sentence; without one it has been said."""
+    """Why, in a sentence; without one it has been stated."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -84,7 +84,7 @@ class House:
                 _line("Stopped.")
 
     def _prepare(self) -> None:
-        """In a process of its own, which says what is wrong. It hears no Ctrl-C of the terminal: it is told."""
+        """In a process of its own, which says what is wrong. It hears no Ctrl-C of the terminal: it is reported."""
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "prepare"]
         command += [] if self.demo else ["--no-demo"]
         parent = os.getpid()
@@ -116,7 +116,7 @@ class House:
         _line(f"Touchstone is ready after {seconds:.1f} s:  http://{host}:{settings.PORT}/")
         if self.known_before:
             _line(f"How to sign in was told at the first start; it stands in {self.credentials}.")
-        elif self.credentials.exists():  # told once: what a terminal shows ends up in logs
+        elif self.credentials.exists():  # printed once: what a terminal shows ends up in logs
             _line("")
             for line in self.credentials.read_text(encoding="utf-8").splitlines():
                 _line(f"  {line}".rstrip())
@@ -125,7 +125,7 @@ class House:
 
 
 def _line(text: str) -> None:
-    with suppress(OSError):  # the terminal may be gone; what it was told is no reason to stop badly
+    with suppress(OSError):  # the terminal may be gone; what it received is no reason to stop badly
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 

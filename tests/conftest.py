@@ -17,7 +17,7 @@ from feedback import celery_app
 from feedback.api.collection import response_streams
 from feedback.models import Person, Project
 from feedback.rules.platform.scopes import SCOPES
-from feedback.runtime.download_places import Places
+from feedback.runtime.download_places import DownloadPlaces
 from feedback.services.platform import people, projects
 from feedback.services.platform.allowance import ledger
 from feedback.web import middleware
@@ -75,8 +75,8 @@ def apart(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.SECURE_SSL_REDIRECT = False
     cache.clear()
     ledger.forget()
-    monkeypatch.setattr(middleware, "downloads", Places(middleware.downloads.total))
-    monkeypatch.setattr(response_streams, "places", Places(response_streams.places.total))
+    monkeypatch.setattr(middleware, "downloads", DownloadPlaces(middleware.downloads.total))
+    monkeypatch.setattr(response_streams, "places", DownloadPlaces(response_streams.places.total))
     monkeypatch.setattr(celery_app.app, "send_task", lambda *args, **options: None)
     yield
     cache.clear()

@@ -45,12 +45,12 @@ from trainer.run.run_folder import (
 )
 
 ENDED, FAILED, STOPPED, LOCKED, AGAIN = 0, 2, 3, 4, 5
-RESERVE, RESERVED = ".reserve", 65536  # room kept so that a full disk can still be told, bytes
+RESERVE, RESERVED = ".reserve", 65536  # room kept so that a full disk can still be reported, bytes
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # safetensors and torch write from their own code, and hand on no number.
 UNWRITTEN = (*(f"os error {number}" for number in NO_ROOM), "PytorchStreamWriter failed", "iostream error")
 
-# stage -> its recipe, imported only when asked for, so that a start costs what the stage needs.
+# stage -> its recipe, imported only when requested, so that a start costs what the stage needs.
 STAGES = {
     "tokenizer": "trainer.recipes.tokenizer:run",
     "pretrain": "trainer.recipes.pretrain:run",
@@ -179,7 +179,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         recipe = getattr(importlib.import_module(module), function)
     rows = microbatching.rows_at_once(stage, config)
     while True:
-        pieces = microbatching.pieces(checkpoints)
+        pieces = microbatching.micro_batches(checkpoints)
         microbatching.BUDGET.begin(pieces)
         context = RunContext(
             folder=folder,
@@ -201,7 +201,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
             result = replace(result, config=config)
             return result if pieces == 1 else replace(result, metrics={**result.metrics, "pieces": pieces})
         # Out here the error is gone, and with it the frames that held what did not fit.
-        microbatching.let_go()
+        microbatching.free_memory()
         smaller = microbatching.halve(checkpoints, rows)
         if smaller is None:
             raise OutOfMemory(
@@ -269,7 +269,7 @@ def fail(folder: Path, attempt: int, error: TrainerError, leads: bool) -> int:
 
 
 def classified(error: Exception) -> TrainerError:
-    """An exception nobody foresaw, as a typed failure. Memory and disk are told apart, for they have a remedy."""
+    """An exception nobody foresaw, as a typed failure. Memory and disk are distinguished, for they have a remedy."""
     if microbatching.ran_out(error):
         return OutOfMemory("Memory ran out.", remedy="Use a machine with more memory, or train on less at once.")
     if no_room(error):
@@ -299,7 +299,7 @@ def processes() -> int:
 
 
 def be_modest() -> None:
-    """Leave the machine to the web: low priority, one thread unless told otherwise, no network, no telemetry."""
+    """Leave the machine to the web: low priority, one thread unless specified otherwise, no network, no telemetry."""
     os.setpriority(
         os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), int(os.environ.get("TRAINER_NICE", "10")))
     )

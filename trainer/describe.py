@@ -30,9 +30,9 @@ def describe() -> dict[str, Any]:
         stages[stage] = {field.name: _setting(field, hints[field.name]) for field in dataclasses.fields(config)}
     presets = {}
     for path in sorted(PRESETS.glob("*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
+        preset = json.loads(path.read_text(encoding="utf-8"))
         presets[path.stem] = {
-            stage: {key: entry["value"] for key, entry in settings.items()} for stage, settings in told.items()
+            stage: {key: entry["value"] for key, entry in settings.items()} for stage, settings in preset.items()
         }
     return {"stages": stages, "presets": presets}
 
@@ -46,12 +46,12 @@ def describe_rows() -> dict[str, Any]:
 def _setting(field: Any, hint: Any) -> dict[str, Any]:
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     kind = next(one for one in kinds if one is not type(None))
-    told: dict[str, Any] = {"type": "object" if kind is list else NAMES.get(kind, "object")}
-    if told["type"] != "object":
-        told["default"] = field.default
+    described: dict[str, Any] = {"type": "object" if kind is list else NAMES.get(kind, "object")}
+    if described["type"] != "object":
+        described["default"] = field.default
     if type(None) in kinds:
-        told["null"] = True
-    return told | {
+        described["null"] = True
+    return described | {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in field.metadata.items()
         if value is not None
@@ -59,5 +59,5 @@ def _setting(field: Any, hint: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    told = describe_rows() if sys.argv[1:] == ["rows"] else describe()
-    print(json.dumps(told, indent=1, sort_keys=True))
+    description = describe_rows() if sys.argv[1:] == ["rows"] else describe()
+    print(json.dumps(description, indent=1, sort_keys=True))

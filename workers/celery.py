@@ -15,6 +15,6 @@ django.setup()
 
 from workers import execution, heartbeat, housekeeping  # noqa: E402, F401 - their tasks and signals register on import
 
-# Two lines per knock, a knock every few seconds: the log would hold nothing else.
+# Two lines per message, a message every few seconds: the log would hold nothing else.
 for name in ("celery.worker.strategy", "celery.app.trace"):
     logging.getLogger(name).setLevel(logging.WARNING)

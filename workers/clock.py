@@ -31,5 +31,5 @@ app.conf.beat_schedule = {
     },
 }
 
-# Two lines per knock, a knock every few seconds: the log would hold nothing else.
+# Two lines per message, a message every few seconds: the log would hold nothing else.
 logging.getLogger("celery.beat").setLevel(logging.WARNING)

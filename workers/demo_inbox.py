@@ -51,11 +51,11 @@ def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
     for person, role in members:
         projects.set_member(by=admin, project=project, person=person, role=role)
     projects.publish_guidelines(by=admin, project=project, text=GUIDELINES)
-    told = json.loads(FILE.read_text(encoding="utf-8"))
+    contents = json.loads(FILE.read_text(encoding="utf-8"))
     there = set(Task.objects.filter(project=project).values_list("external_id", flat=True))
-    for message in told["messages"]:
+    for message in contents["messages"]:
         _message(project, admin, message, there)
-    for place, request in enumerate(told["requests"]):
+    for place, request in enumerate(contents["requests"]):
         _request(project, admin, request, place, there)
     return project
 
@@ -66,9 +66,9 @@ def _message(project: Project, admin: Person, message: dict[str, Any], there: se
     Messages that name the same people and places are of one group: a tagger that has seen a name in training has not
     found it in a test.
     """
-    asked = message["ask"]
+    question = message["ask"]
     schemes = {"names": [labels.SPANS, labels.FOLDER], "topic": [labels.TOPIC, labels.TONE], "folder": [labels.FOLDER]}
-    for scheme in schemes[asked]:
+    for scheme in schemes[question]:
         key = f"inbox-{message['key']}-{scheme.name}"
         if key not in there:
             prompt = _prompt(project, admin, message["key"], message["text"], message.get("group", ""))

@@ -61,7 +61,7 @@ def run_job(job_id: int) -> None:
 
 def _carry_out(job: Job) -> None:
     try:
-        with Work(job, aside=partial(_aside, job)) as work:
+        with Work(job, wait_aside=partial(_aside, job)) as work:
             if job.kind not in HANDLERS:
                 raise JobFailed(Job.ErrorKind.CONFIG, f"No worker knows how to do jobs of kind {job.kind!r}.")
             outcome = HANDLERS[job.kind](work)

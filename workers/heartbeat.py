@@ -62,12 +62,12 @@ def _say_so(sender: Any, **_: Any) -> None:
     queues = ",".join(sorted(sender.app.amqp.queues.consume_from))[:16]
     threading.Thread(target=_keep_saying_so, args=(queues,), name="presence", daemon=True).start()
     if celery_app.DEFAULT in queues:
-        celery_app.knock(celery_app.SWEEP)  # what was queued while nobody was here need not wait for the clock
+        celery_app.send_job(celery_app.SWEEP)  # what was queued while nobody was here need not wait for the clock
 
 
 @signals.worker_shutting_down.connect
 def _wind_up(**_: Any) -> None:
-    """A warm shutdown waits for the jobs at hand; they are told, so that it need not wait for a training run."""
+    """A warm shutdown waits for the jobs at hand; they are reported, so that it need not wait for a training run."""
     stopping.set()
     for child in active_children():
         try:

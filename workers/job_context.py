@@ -1,4 +1,4 @@
-"""What a job's code is told and may say: the job, a sign of life every few seconds, and the reasons to leave."""
+"""What a job's code is reported and may say: the job, a sign of life every few seconds, and the reasons to leave."""
 
 import logging
 import math
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 OUR_FAULT = "Something went wrong on our side; the worker's log has the details."
 
-# Set when this worker was asked to stop: work in progress is put back in the queue and goes on elsewhere or later.
+# Set when this worker was ordered to stop: work in progress is put back in the queue and goes on elsewhere or later.
 stopping = threading.Event()
 
 
 class Cancelled(Exception):
-    """A person asked for the job to be cancelled, and it has stopped."""
+    """A person requested the job to be cancelled, and it has stopped."""
 
 
 class Lost(Exception):
@@ -58,26 +58,26 @@ class Work:
 
     The beats come from a thread so that a long step (loading a model, hashing a file) does not look like silence. So
     that they prove something, that thread also watches the one that works: it says what it does, or checks, between
-    steps. Where it has not for JOB_STUCK_SECONDS, or has not left CANCEL_SECONDS after it was told to, `watchdog` ends
-    the process.
+    steps. Where it has not for JOB_STUCK_SECONDS, or has not left CANCEL_SECONDS after it was instructed to, `watchdog`
+    ends the process.
     """
 
-    def __init__(self, job: Job, aside: Callable[[int], None] | None = None) -> None:
+    def __init__(self, job: Job, wait_aside: Callable[[int], None] | None = None) -> None:
         self.job = job
         self.step: int | None = None
         self.steps: int | None = None
         self.text: str | None = None
         self.cancel = threading.Event()
         self.lost = threading.Event()
-        self._aside = aside
+        self._aside = wait_aside
         self._patience = float(settings.JOB_STUCK_SECONDS)
         self._stepped = time.monotonic()
-        self._told_at: float | None = None  # when it was told to leave
+        self._told_at: float | None = None  # when it was ordered to stop
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name=f"beat-{job.pk}", daemon=True)
 
     def say(self, text: str | None = None, *, step: int | None = None, steps: int | None = None) -> None:
-        """What is being done; told with the next beat. That it is said proves that the work goes on."""
+        """What is being done; sent with the next beat. That it is stated proves that the work goes on."""
         self._stepped = time.monotonic()
         self.text = self.text if text is None else text
         self.step = self.step if step is None else step
@@ -106,7 +106,7 @@ class Work:
         finally:
             self._patience, self._stepped = before, time.monotonic()
 
-    def aside(self, job_id: int) -> None:
+    def wait_aside(self, job_id: int) -> None:
         """Carry out another job while this one stands still. That one is watched for itself."""
         if self._aside is not None:
             with self.long_step(math.inf):

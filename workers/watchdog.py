@@ -1,7 +1,7 @@
 """Ends this process when a job in it hangs: nothing else can stop a thread that does not come back.
 
 A pool's child is replaced by its parent, a worker by whoever keeps it running. The job counts as lost (cancelled, if
-that was asked), and other jobs of the process go back to the queue without a loss.
+that was requested), and other jobs of the process go back to the queue without a loss.
 
 Two watches. The beat of each job asks it for progress. And the interpreter's own timer, which needs no thread to run,
 ends the process where one step (a regular expression, say) lets no other thread of Python in for JOB_STUCK_SECONDS; the

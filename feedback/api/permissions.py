@@ -1,4 +1,4 @@
-"""Scopes: what a token may be used for. What its person may do in a project is asked in selectors.access."""
+"""Scopes: what a token may be used for. What its person may do in a project is requested in selectors.access."""
 
 from typing import Any, cast
 

@@ -1,6 +1,7 @@
 """Only what an operation documents is taken: body fields, nested ones too, and query parameters.
 
-What a client misspells would otherwise be dropped without a word, and the request would do something else than asked.
+What a client misspells would otherwise be dropped without a word, and the request would do something else than
+requested.
 """
 
 from collections.abc import Mapping

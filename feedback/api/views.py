@@ -52,7 +52,7 @@ class BoundedJSONParser(JSONParser):
         return data
 
 
-class Door(GenericAPIView[Any]):
+class ServiceView(GenericAPIView[Any]):
     """A view that parses, calls one service and shows. `scopes` says what a token needs for each method."""
 
     schema = Schema()
@@ -88,14 +88,14 @@ class Door(GenericAPIView[Any]):
         return self.viewer.person
 
     def asked_project(self, role: str = access.ANNOTATOR) -> Project:
-        """The project that a list is asked for (`?project=`)."""
+        """The project that a list is requested (`?project=`)."""
         key = self.request.query_params.get("project")
         if not key or not PROJECT_KEY.fullmatch(key):
             raise Invalid("Name the project: ?project=<public id or short name>.", field="project")
         return self.named("project", access.get_project, key, role)
 
     def named(self, field: str, get: Callable[..., M], key: Any, *more: Any) -> M:
-        """The row that a field or query parameter names. What is not there is told with that name.
+        """The row that a field or query parameter names. What is not there is reported with that name.
 
         Args:
             get: a function of `selectors.access`, called with the viewer, the key and what else it takes.

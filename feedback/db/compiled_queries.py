@@ -2,7 +2,7 @@
 
 The ORM makes SQL out of Python anew for each call, which takes it ten times as long as the statement itself. Here an
 ordinary queryset is compiled on first use and its SQL kept, so that columns, joins and conditions are still the ORM's
-own and hold on both databases. What comes with each call is a `Given`; everything else is written into the statement,
+own and hold on both databases. What comes with each call is a `Param`; everything else is written into the statement,
 so that planners see it (a partial index serves only where its condition is plain to see) and PostgreSQL can keep its
 plan: there the parameters stay apart from the SQL.
 """
@@ -24,8 +24,8 @@ from django.db.models.query_utils import DeferredAttribute
 Row = Any
 
 
-class Given(Expression):
-    """What comes with each call, by name. `kind` is told only where the ORM has to know it (in arithmetic)."""
+class Param(Expression):
+    """What comes with each call, by name. `kind` is reported only where the ORM has to know it (in arithmetic)."""
 
     def __init__(self, name: str, kind: "models.Field[Any, Any] | None" = None) -> None:
         super().__init__(output_field=kind)
@@ -51,7 +51,7 @@ class _Statement:
         return found
 
 
-class Select(_Statement):
+class CompiledSelect(_Statement):
     """Rows of a queryset: model objects, or tuples where it says `values_list`. The queryset is made on first use."""
 
     def __init__(self, make: Callable[[], "models.QuerySet[Any, Any]"]) -> None:
@@ -86,8 +86,8 @@ class Select(_Statement):
         return found[0] if found else None
 
 
-class Update(_Statement):
-    """An UPDATE of a queryset's rows. It returns how many there were; or, if asked, the key of one that was."""
+class CompiledUpdate(_Statement):
+    """An UPDATE of a queryset's rows. It returns how many there were; or, if requested, the key of one that was."""
 
     def __init__(self, make: Callable[[], "models.QuerySet[Any, Any]"], **values: Any) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Update(_Statement):
         return int(found[0][0]) if found else None
 
 
-class Delete(Update):
+class CompiledDelete(CompiledUpdate):
     """A DELETE of a queryset's own rows; nothing may refer to them."""
 
     def compiler(self) -> Any:
@@ -208,9 +208,9 @@ def _plain(text: str, params: Sequence[Any]) -> tuple[str, list[str]]:
     assert len(parts) == len(params) + 1, text
     names, whole = [], parts[0]
     for param, part in zip(params, parts[1:], strict=True):
-        if isinstance(param, Given):
+        if isinstance(param, Param):
             names.append(param.name)
-        whole += ("%s" if isinstance(param, Given) else _literal(param)) + part
+        whole += ("%s" if isinstance(param, Param) else _literal(param)) + part
     return whole, names
 
 

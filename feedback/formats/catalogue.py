@@ -89,7 +89,7 @@ def _trees(items: Iterable[Item | LeftOut]) -> Iterator[Row | LeftOut]:
     yield from left
 
 
-NO_PEOPLE = "Who said it, when and how it was shown is not carried."
+NO_PEOPLE = "Who annotated, when and how it was shown is not carried."
 NO_STRENGTH = "Strength, dimensions and reasons are not carried."
 NO_TIES = "Ties and both bad are not carried."
 NO_IDS = "External ids, gold answers and why, priorities and the number of annotations wanted are not carried."

@@ -47,8 +47,8 @@ class Parquet:
             self.writer = parquet.ParquetWriter(self.target, self.schema, compression="zstd")
         rows = [{field.name: _cell(row.get(field.name), field.type) for field in self.schema} for row in self.waiting]
         if not self.columns:
-            for row, told in zip(rows, self.waiting, strict=True):
-                extra = {name: value for name, value in told.items() if name not in row}
+            for row, values in zip(rows, self.waiting, strict=True):
+                extra = {name: value for name, value in values.items() if name not in row}
                 row[MORE] = json.dumps(extra, ensure_ascii=False) if extra else None
         self.writer.write_table(pyarrow.Table.from_pylist(rows, schema=self.schema))
         self.waiting.clear()

@@ -236,12 +236,12 @@ def _after_array(file: BinaryIO, offset: int, line: int) -> Iterator[Record]:
 
 
 def _checked_header(cells: list[str], columns: Collection[str]) -> list[str]:
-    told = "The first line of a CSV file names its columns, with commas between them. "
+    advice = "The first line of a CSV file names its columns, with commas between them. "
     for name in cells:
         if columns and name not in columns:
-            raise UnreadableFile(f"{told}There is no column {name[:60]!r}; there are {', '.join(columns)}.")
+            raise UnreadableFile(f"{advice}There is no column {name[:60]!r}; there are {', '.join(columns)}.")
         if cells.count(name) > 1:
-            raise UnreadableFile(f"{told}{name!r} stands there twice.")
+            raise UnreadableFile(f"{advice}{name!r} stands there twice.")
     return cells
 
 

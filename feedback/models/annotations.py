@@ -1,4 +1,4 @@
-"""What annotators said. Rows here are appended, never edited (erasure is the one exception)."""
+"""The annotations. Rows here are appended, never edited (erasure is the one exception)."""
 
 from django.db import models
 
@@ -108,7 +108,7 @@ class Concern(Row):
 
     class Reason(models.TextChoices):
         FLAGGED = "flagged"  # somebody says that something is wrong with it
-        SKIPPED = "skipped"  # so many people skipped it that it was set aside
+        SKIPPED = "skipped"  # so many people skipped it that it was put on hold
         DISAGREEMENT = "disagreement"  # its answers differ in what matters
         UNRELIABLE = "unreliable"  # of an annotator who agrees little with the others
         SAMPLE = "sample"  # drawn by chance

@@ -11,7 +11,7 @@ class DatasetSnapshot(Row):
     """Rows by content hash in files under DATA_DIR. Immutable once frozen; revoked when a person is erased."""
 
     class State(models.TextChoices):
-        DRAFT = "draft"  # asked for, not written
+        DRAFT = "draft"  # requested, not written
         FROZEN = "frozen"  # files and manifest stand
         FAILED = "failed"  # could not be written; `error` says why
         REVOKED = "revoked"  # files deleted, manifest kept

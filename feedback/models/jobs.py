@@ -86,7 +86,7 @@ class Job(Row):
 
 
 class WorkerProcess(models.Model):
-    """A worker that said it is there. Written by the worker itself every few seconds, broker or no broker."""
+    """A worker that reported itself. Written by the worker itself every few seconds, broker or no broker."""
 
     name = models.CharField(max_length=200, unique=True)
     queue = models.CharField(max_length=16)

@@ -18,7 +18,7 @@ class PersonManager(BaseUserManager["Person"]):
         return person
 
     def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> "Person":
-        return self.create_user(username, password, is_house_admin=True, **fields)
+        return self.create_user(username, password, is_site_admin=True, **fields)
 
 
 class Person(AbstractBaseUser, Row):
@@ -26,14 +26,14 @@ class Person(AbstractBaseUser, Row):
 
     class Status(models.TextChoices):
         ACTIVE = "active"  # may sign in and work
-        SUSPENDED = "suspended"  # may not sign in; what was said counts
+        SUSPENDED = "suspended"  # may not sign in; their annotations count
         WITHDRAWN = "withdrawn"  # may not sign in; rows stay out of future snapshots
 
     username = models.CharField(max_length=150, unique=True, null=True, blank=True)
     display_name = models.CharField(max_length=150, blank=True)
     email = models.EmailField(blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
-    is_house_admin = models.BooleanField(default=False, help_text="May open projects and sees all of them.")
+    is_site_admin = models.BooleanField(default=False, help_text="May open projects and sees all of them.")
     source = models.CharField(max_length=100, blank=True, help_text="Where an imported person is known from.")
     external_name = models.CharField(max_length=200, blank=True)
 

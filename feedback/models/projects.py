@@ -1,4 +1,4 @@
-"""Projects: what is asked, of whom, under which guidelines."""
+"""Projects: which questions, to whom, under which guidelines."""
 
 import secrets
 
@@ -59,8 +59,8 @@ class Project(Row):
     @property
     def names(self) -> Names:
         """What its labels and dimensions are called, and were called before."""
-        told = self.renames
-        return Names(told.get("labels", {}), told.get("dimensions", {}), self.label_scheme, self.dimensions)
+        renames = self.renames
+        return Names(renames.get("labels", {}), renames.get("dimensions", {}), self.label_scheme, self.dimensions)
 
 
 class Membership(Row):
@@ -95,7 +95,7 @@ class Membership(Row):
 
 
 class GuidelineVersion(Row):
-    """What annotators are told. Never edited: a change is a new version."""
+    """The guidelines of annotators. Never edited: a change is a new version."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="guidelines")
     number = models.PositiveIntegerField()

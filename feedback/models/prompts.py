@@ -9,7 +9,7 @@ from django.db.models.functions import Substr
 from feedback.models.base import Row
 from feedback.models.sentences import SentenceLine
 
-# What is still to come. Said with "or", here and in queries: SQLite finds no partial index for a list of states.
+# What is still to come. Written with "or", here and in queries: SQLite finds no partial index for a list of states.
 NOT_READY = Q(state="received") | Q(state="screened")
 TO_COME = Q(state="queued") | Q(state="running")
 FAMILY_PREFIX = 8  # digits of a family's hash in its index: hashes come in no order, so each writes a page of its own
@@ -69,7 +69,7 @@ class Conversation(Row):
 
 
 class Prompt(Row):
-    """What is asked of a model: messages, the last of them the user's. Its split is fixed when it arrives.
+    """What a model answers: messages, the last of them the user's. Its split is fixed when it arrives.
 
     Imports write prompts, responses and tasks by the million, so each index of theirs has a query that needs it: keys
     that begin another index have none of their own, and keys that are mostly empty have one over the rest.

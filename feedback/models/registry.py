@@ -18,7 +18,7 @@ class ModelVersion(Row):
     class State(models.TextChoices):
         CANDIDATE = "candidate"  # made, not decided on
         APPROVED = "approved"  # served, or fit to serve
-        REJECTED = "rejected"  # the evidence or a person said no
+        REJECTED = "rejected"  # the evidence or a person refused
         REVOKED = "revoked"  # must not be used any more
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="model_versions")

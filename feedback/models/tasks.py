@@ -37,7 +37,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
 
 class Task(Row):
-    """What an annotator is asked: a kind, a prompt, its responses.
+    """What an annotator judges: a kind, a prompt, its responses.
 
     `queue_key` is the fixed order in which tasks are given out: priority first, then chance. The queue reads a partial
     index over it that holds only tasks with free slots, so its cost does not grow with what is done. Where kinds are
@@ -49,7 +49,7 @@ class Task(Row):
         OPEN = "open"  # wants more annotations
         SETTLED = "settled"  # has all it wants
         WITHDRAWN = "withdrawn"  # taken out of the queue; answers stay
-        ASIDE = "aside"  # skipped by so many that a reviewer looks before anybody else is asked
+        ASIDE = "aside"  # skipped by so many that a reviewer looks before anybody else is requested
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)

@@ -11,6 +11,6 @@ def caller_address(request: HttpRequest) -> str:
     caller wrote.
     """
     peer = str(request.META.get("REMOTE_ADDR", ""))
-    told = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+    addresses = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
     trusted: int = settings.TRUSTED_PROXIES
-    return told[-min(trusted, len(told))] if trusted and told else peer
+    return addresses[-min(trusted, len(addresses))] if trusted and addresses else peer

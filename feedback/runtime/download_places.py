@@ -9,7 +9,7 @@ from feedback.errors import TooManyRequests, TooManyStreams
 YOURS = "You read as much at once here as one caller may."
 
 
-class Places:
+class DownloadPlaces:
     """Args:
     total: places of this process.
     """

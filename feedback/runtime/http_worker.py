@@ -217,8 +217,8 @@ class Worker(base.Worker):
             connection.deadline = None
             self.ready.put((connection, True))
         else:
-            told = "As much is being uploaded as there is room for. Try again in a few seconds."
-            self.refuse(connection, "503 Service Unavailable", told, "Retry-After: 5\r\n")
+            sentence = "As much is being uploaded as there is room for. Try again in a few seconds."
+            self.refuse(connection, "503 Service Unavailable", sentence, "Retry-After: 5\r\n")
 
     def bound_memory(self) -> None:
         """Unfinished bodies share a bounded memory: the longest goes first."""
@@ -228,8 +228,8 @@ class Worker(base.Worker):
         if sum(len(one.incoming.data) for one in waiting) > HELD_BYTES:
             self.drop(max(waiting, key=lambda one: len(one.incoming.data)))
 
-    def refuse(self, connection: Connection, status: str, told: str, more: str = "") -> None:
-        body = told.encode()
+    def refuse(self, connection: Connection, status: str, sentence: str, more: str = "") -> None:
+        body = sentence.encode()
         head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n{more}"
         connection.incoming.take_everything()
         with suppress(BlockingIOError):
@@ -238,12 +238,12 @@ class Worker(base.Worker):
 
     def tell_alive(self, connection: Connection) -> None:
         """This process answers. That is all the question was, and no thread is needed for it."""
-        asked = connection.incoming.take()
-        keep = not self.stopping and b"\r\nconnection: close" not in asked.lower() and b" HTTP/1.1\r\n" in asked
+        incoming = connection.incoming.take()
+        keep = not self.stopping and b"\r\nconnection: close" not in incoming.lower() and b" HTTP/1.1\r\n" in incoming
         head = f"Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: {len(WELL)}\r\n"
         reply = f"HTTP/1.1 200 OK\r\nConnection: {'keep-alive' if keep else 'close'}\r\n{head}\r\n".encode()
         with suppress(BlockingIOError):
-            connection.sock.send(reply + (WELL if asked.startswith(b"GET") else b""))
+            connection.sock.send(reply + (WELL if incoming.startswith(b"GET") else b""))
         self.hand_back(connection, keep=keep)
 
     def write(self, connection: Connection) -> None:
@@ -405,7 +405,7 @@ class Worker(base.Worker):
                 output.finish()
         except Exception:
             if response.headers_sent and not output.gathered:
-                self.log.exception("A reply broke off.")  # half of it is sent, so no error can be told
+                self.log.exception("A reply broke off.")  # half of it is sent, so no error can be determined
                 return False
             output.gathered.clear()
             raise

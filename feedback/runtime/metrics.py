@@ -1,4 +1,4 @@
-"""Counts for Prometheus. Few series, whatever is asked for: by room of the service and by class of status."""
+"""Counts for Prometheus. Few series, whatever is requested: by room of the service and by class of status."""
 
 import hmac
 import os

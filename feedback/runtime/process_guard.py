@@ -15,7 +15,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel for SIGKILL when `parent` ends, and leave at once if it ended before this was asked.
+    """Have the kernel send SIGKILL when `parent` ends, and leave at once if it ended before this call.
 
     Call in the child. Start children from a thread that outlives them: it is the thread that counts, not the process.
     Where there is no such system call (not Linux) this does nothing.

@@ -107,16 +107,16 @@ class Supervisor:
                 self._mourn(entry, code, now)
 
     def stop(self) -> None:
-        """Ask every program to end, those that stop last after the others; then kill what is left of each group."""
+        """Let every program end, those that stop last after the others; then kill what is left of each group."""
         self.stopping = True
         for last in (False, True):
             ending = [e for e in self.running if e.process is not None and e.program.stops_last == last]
             for entry in ending:
                 assert entry.process is not None
                 entry.process.terminate()  # the leader alone: it knows how to end what it started
-            asked = time.monotonic()
+            began = time.monotonic()
             for entry in ending:
-                self._see_out(entry, asked + entry.program.stop_seconds)
+                self._see_out(entry, began + entry.program.stop_seconds)
 
     def _see_out(self, entry: Running, deadline: float) -> None:
         assert entry.process is not None
@@ -160,7 +160,7 @@ class Supervisor:
         return self.logs / f"{name}.log"
 
     def _shorten(self, name: str) -> None:
-        """Put a long log aside, so that two files at most are kept. Its program writes on at the end of what is then
+        """Rotate a long log, so that two files at most are kept. Its program writes on at the end of what is then
         empty; what it wrote at this very moment may be lost."""
         path = self._log(name)
         with suppress(OSError):  # a full disk, say: the log is emptied all the same

@@ -49,7 +49,7 @@ def stage(name: str) -> str:
 
 @register.filter
 def screened(row: Any) -> dict[str, Any] | None:
-    """What the guard said of a prompt or response."""
+    """the guard's verdict of a prompt or response."""
     return screening.shown(row)
 
 

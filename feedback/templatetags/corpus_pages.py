@@ -55,9 +55,9 @@ def lengths_plot(lengths: list[dict[str, int]]) -> SafeString:
             for place, one in enumerate(lengths)
         ),
     )
-    said = "; ".join(f"from {one['from']}: {one['documents']}" for one in lengths)
+    label = "; ".join(f"from {one['from']}: {one['documents']}" for one in lengths)
     axis = format_html('<text class="plot-text" x="{}" y="{}">characters, from</text>', LEFT / 2, HEIGHT - 4)
-    return _svg(f"Documents by length in characters. {said or 'None.'}", bars, axis)
+    return _svg(f"Documents by length in characters. {label or 'None.'}", bars, axis)
 
 
 @register.simple_tag
@@ -76,8 +76,8 @@ def vocabulary_plot(points: list[dict[str, int]]) -> SafeString:
         *(LEFT, WIDTH - 12, HEIGHT - BOTTOM, TOP, LEFT - 6, TOP + 8, _short(distinct)),
         *(HEIGHT - BOTTOM + 16, _short(words)),
     )
-    said = f"Distinct words against words read: {distinct:,} after {words:,}."
-    return _svg(said, ground, format_html('<polyline class="plot-line" points="{}"/>', line))
+    label = f"Distinct words against words read: {distinct:,} after {words:,}."
+    return _svg(label, ground, format_html('<polyline class="plot-line" points="{}"/>', line))
 
 
 @register.simple_tag
@@ -97,11 +97,11 @@ def tells_little_new(points: list[dict[str, int]]) -> bool:
     return last["distinct"] - before["distinct"] < (last["words"] - before["words"]) / 200
 
 
-def _svg(said: str, *drawn: SafeString) -> SafeString:
+def _svg(label: str, *drawn: SafeString) -> SafeString:
     inside = format_html_join("", "{}", ((one,) for one in drawn))
     return format_html(
         '<svg class="plot-wide" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}</svg>',
-        *(WIDTH, HEIGHT, said, inside),
+        *(WIDTH, HEIGHT, label, inside),
     )
 
 

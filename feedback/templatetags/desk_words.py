@@ -1,4 +1,5 @@
-"""What the choices of the desk mean, said where they are made. A project explains its own words in its guidelines."""
+"""What the choices of the desk mean, explained where they are made. A project explains its own words in its
+guidelines."""
 
 from django import template
 

@@ -117,5 +117,5 @@ def strength_name(value: Any) -> str:
 @register.filter
 def doings(kinds: list[str]) -> str:
     """What an annotator does in a project of these kinds: one sentence's list."""
-    said = [DOINGS[kind] for kind in kinds if kind in DOINGS]
-    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}" if said else ""
+    words = [DOINGS[kind] for kind in kinds if kind in DOINGS]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}" if words else ""

@@ -28,10 +28,10 @@ class DomainErrorMiddleware:
             error = passing
         if not isinstance(error, DomainError):
             return None
-        return told(request, error)
+        return error_reply(request, error)
 
 
-def told(request: HttpRequest, error: DomainError) -> HttpResponse:
+def error_reply(request: HttpRequest, error: DomainError) -> HttpResponse:
     """An error as its caller reads it: a page, what the desk's script understands, or the error of a program."""
     if request.path.startswith(("/api/", "/v1/")):
         body: Any = {"type": "client_error", "errors": [{"code": error.code, "detail": error.sentence, "attr": None}]}

@@ -14,7 +14,7 @@ from feedback.web.pages import refuse_nul
 P = ParamSpec("P")
 
 
-def json_door(
+def json_view(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     """Errors become {"code", "sentence", "field"}; who is signed out gets 401 rather than the sign-in page."""

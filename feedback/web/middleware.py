@@ -14,17 +14,17 @@ from django_htmx.middleware import HtmxMiddleware
 from feedback.errors import TooManyRequests, TooManyStreams
 from feedback.models import Person
 from feedback.runtime import metrics
-from feedback.runtime.download_places import Places
+from feedback.runtime.download_places import DownloadPlaces
 from feedback.services.platform import limits
-from feedback.web.errors import told
+from feedback.web.errors import error_reply
 
 PROGRAMS = ("/api/v1/", "/v1/")  # their doors count callers themselves, when they know them
 FREE = ("/healthz", "/readyz", "/metrics", "/static/")
-PAGE_METHODS = ("GET", "HEAD", "POST")  # a page would answer others as if it were asked for
+PAGE_METHODS = ("GET", "HEAD", "POST")  # a page would answer others as if it were requested
 # Nothing here uses these, so no page of ours, and nothing framed in one, may.
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
-downloads = Places(max(2, settings.LIVE_STREAMS // 2))  # beside the streams, so that threads are always left
+downloads = DownloadPlaces(max(2, settings.LIVE_STREAMS // 2))  # beside the streams, so that threads are always left
 
 
 class AroundEveryRequest:
@@ -56,8 +56,8 @@ def held(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseB
     try:
         downloads.take(caller)
     except (TooManyRequests, TooManyStreams) as refused:
-        return told(request, refused)
-    # Closed with the response, whether or not its first piece was ever asked for.
+        return error_reply(request, refused)
+    # Closed with the response, whether or not its first piece was ever requested.
     response._resource_closers.append(lambda: downloads.give_back(caller))  # type: ignore[attr-defined]
     return response
 
@@ -70,7 +70,7 @@ class MessagesOfPages(MessageMiddleware):
 
 
 class HtmxOfPages(HtmxMiddleware):
-    """What htmx said about a request for a page."""
+    """What htmx stated about a request for a page."""
 
     def __call__(self, request: HttpRequest) -> Any:
         return self.get_response(request) if request.path.startswith(PROGRAMS) else super().__call__(request)
@@ -92,4 +92,4 @@ class LimitPages:
             return HttpResponseNotAllowed(PAGE_METHODS)
         user = request.user
         wait = limits.of_person(request, user.pk) if isinstance(user, Person) else limits.of_address(request, page=True)
-        return told(request, TooManyRequests(wait)) if wait else None
+        return error_reply(request, TooManyRequests(wait)) if wait else None

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from feedback.errors import BodyTooLarge, SignedOut
-from feedback.web.errors import told
+from feedback.web.errors import error_reply
 
 SMALL = 1024 * 1024  # as much as any form is; more than that is somebody's upload
 PAGES_THAT_TAKE_FILES = re.compile(r"/p/[-\w]+/data/(imports/new|corpora/[-0-9a-f]+/upload)/")
@@ -32,6 +32,6 @@ class RefuseLongBodies:
         program = request.path.startswith(PROGRAMS)
         takes_files = (DOORS_THAT_TAKE_FILES if program else PAGES_THAT_TAKE_FILES).fullmatch(request.path)
         if not program and not request.user.is_authenticated:
-            return told(request, SignedOut())
+            return error_reply(request, SignedOut())
         limit = settings.MAX_UPLOAD_BYTES if takes_files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        return told(request, BodyTooLarge(limit)) if int(length) > limit else self.get_response(request)
+        return error_reply(request, BodyTooLarge(limit)) if int(length) > limit else self.get_response(request)

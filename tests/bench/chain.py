@@ -130,7 +130,7 @@ def main() -> None:
         splits = {
             split: [
                 {"kind": "demonstration", "prompt": d.prompt.messages, "completion": d.reply}
-                for d in demonstrations(seed, n, asked=prompts)
+                for d in demonstrations(seed, n, prompts_given=prompts)
             ]
             for split, n, prompts in (("train", 608, seen), ("selection", 80, selection))
         }

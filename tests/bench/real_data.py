@@ -2,7 +2,7 @@
 
     python tests/bench/real_data.py URL DATA [sms|banking|restaurant|wikigold|selfinstruct|pandalm|hh …] [--seed 0]
 
-TOKEN in the environment is a house admin's with every scope. Each set becomes a project: its label scheme is put in,
+TOKEN in the environment is a site admin's with every scope. Each set becomes a project: its label scheme is put in,
 its rows are imported as answered tasks, a chain trains tokenizer, classifier (or tagger) from scratch, pretraining on
 the masked texts themselves, and the classifier again after it. Preferences: tokenizer and base model on the set's own
 texts, then SFT or the reward model. What is printed is what the registry keeps: the figures on the project's own test

@@ -63,7 +63,7 @@ def ours(stage: str, chain: Path, epochs: float) -> None:
             return {"path": to, "manifest_sha256": hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()}
 
         ada = people.create_person(by=None, username="ada", password="blue kettle 47 hums")
-        Person.objects.filter(pk=ada.pk).update(is_house_admin=True)
+        Person.objects.filter(pk=ada.pk).update(is_site_admin=True)
         ada.refresh_from_db()
         project = projects.open_project(by=ada, name="Bench", slug="bench", kinds=["comparison"])
         frozen = take_over(chain / snapshot, "snapshots/1")

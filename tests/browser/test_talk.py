@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from feedback.api.collection import response_streams
 from feedback.errors import TooManyStreams
 from feedback.models import Annotation, Job, Person, PreferencePair, Project, Prompt, WorkerProcess
-from feedback.streaming import Pen
+from feedback.streaming import StreamWriter
 from tests.browser.test_desk import settle
 from tests.factories import make_model, write_answers
 from tests.servers import valkey
@@ -59,7 +59,7 @@ def awaited() -> Prompt:
         time.sleep(0.05)
     turn.responses.filter(state="queued").update(state="running")
     Job.objects.filter(status="queued").update(status="running")
-    Pen().begin(list(turn.responses.values_list("public_id", flat=True)))
+    StreamWriter().begin(list(turn.responses.values_list("public_id", flat=True)))
     return turn
 
 
@@ -68,11 +68,11 @@ def worker_writes(page: Page, *texts: str) -> Prompt:
     turn = awaited()
     ids = list(turn.responses.order_by("pk").values_list("public_id", flat=True))
     half = [text[: len(text) // 2] for text in texts]
-    Pen().go_on(dict(zip(ids, half, strict=True)))
+    StreamWriter().go_on(dict(zip(ids, half, strict=True)))
     for text in half:
         expect(page.locator("[data-coming]").filter(has_text=text)).to_have_count(1)
     write_answers(turn, *texts)
-    Pen().end(ids)
+    StreamWriter().end(ids)
     return turn
 
 
@@ -210,13 +210,13 @@ def test_two_versions_are_asked_side_by_side_by_keyboard(
     turn = awaited()
     ids = list(turn.responses.order_by("pk").values_list("public_id", flat=True))
     turn.responses.update(state="running")
-    Pen().begin(ids)
-    Pen().go_on({ids[0]: "Restart", ids[1]: "<i>Buy</i>"})
+    StreamWriter().begin(ids)
+    StreamWriter().go_on({ids[0]: "Restart", ids[1]: "<i>Buy</i>"})
     for text in ("Restart", "<i>Buy</i>"):
         expect(page.locator("[data-coming]").filter(has_text=text)).to_have_count(1)
     accessible(page)
     write_answers(turn, "Restart **it**.", "<i>Buy</i> another.")
-    Pen().end(ids)
+    StreamWriter().end(ids)
     expect(page.locator("#answers strong")).to_have_text("it")
     assert page.locator("#answers i").count() == 0
     page.keyboard.press("a")

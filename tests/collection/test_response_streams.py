@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from feedback.api.collection import response_streams
 from feedback.models import Job, Person, Project, Prompt, Response, WorkerProcess
 from feedback.selectors.collection import response_streams as response_stream_selectors
-from feedback.streaming import Pen
+from feedback.streaming import StreamWriter
 from tests.factories import make_model, make_prompt, write_answers
 from tests.servers import valkey
 
@@ -77,7 +77,7 @@ class Reading:
 
 def test_two_responses_are_read_as_they_come(asked: Prompt, client: APIClient) -> None:
     one, two = (row.public_id for row in asked.responses.order_by("pk"))
-    pen = Pen()
+    pen = StreamWriter()
     pen.begin([one, two])
     pen.go_on({one: "Restart", two: "<script>alert(1)</script>\n\nevent: end"})
     reading = Reading(client, f"/api/v1/prompts/{asked.public_id}/stream/")
@@ -96,15 +96,15 @@ def test_two_responses_are_read_as_they_come(asked: Prompt, client: APIClient) -
 
 def test_after_a_worker_died_the_text_begins_again(asked: Prompt, client: APIClient) -> None:
     one = asked.responses.earliest("pk").public_id
-    Pen().begin([one])
-    Pen().go_on({one: "Half a"})
+    StreamWriter().begin([one])
+    StreamWriter().go_on({one: "Half a"})
     reading = Reading(client, f"/api/v1/responses/{one}/stream/")
     assert reading.until("text")[1]["text"] == "Half a"
     Job.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=25))
     assert "silent for 25 s" in reading.until("waiting")[1]["text"]
-    Pen().begin([one])  # the next attempt
+    StreamWriter().begin([one])  # the next attempt
     assert reading.until("restart", "text")[0] == "restart"
-    Pen().go_on({one: "Half a word."})
+    StreamWriter().go_on({one: "Half a word."})
     assert reading.until("text")[1]["text"] == "Half a word."
     write_answers(asked, None, None)
     data = reading.until("end")[1]
@@ -114,7 +114,7 @@ def test_after_a_worker_died_the_text_begins_again(asked: Prompt, client: APICli
 
 def test_a_relay_that_is_away_costs_only_the_typing(asked: Prompt, client: APIClient, settings: Any) -> None:
     settings.STREAM_URL = "redis://127.0.0.1:9/0"
-    pen = Pen()
+    pen = StreamWriter()
     pen.begin([asked.responses.earliest("pk").public_id])
     assert pen.away_until > 0, "and nothing was raised"
     WorkerProcess.objects.all().delete()

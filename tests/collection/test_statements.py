@@ -11,7 +11,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from feedback.db.compiled_queries import Given, Select, Update, insert
+from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param, insert
 from feedback.models import Person, Project, Task
 from feedback.services.collection import annotations, assignment_queue, exhausted_candidates
 from feedback.services.collection.assignment_queue import NoTask
@@ -64,7 +64,9 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tasks are many."""
     cache.clear()
     monkeypatch.setattr(
-        exhausted_candidates, "WAITING", exhausted_candidates.Select(lambda: Task.objects.values_list("pk")[1:2])
+        exhausted_candidates,
+        "WAITING",
+        exhausted_candidates.CompiledSelect(lambda: Task.objects.values_list("pk")[1:2]),
     )
 
 
@@ -99,7 +101,7 @@ def test_its_rows_are_those_of_the_orm(project: Project) -> None:
         .annotate(twice=F("free_slots") * 2)
     )
     (plain,) = asked.filter(pk=task.pk)
-    (found,) = Select(lambda: asked.filter(pk=Given("task"))).all(task=task.pk)
+    (found,) = CompiledSelect(lambda: asked.filter(pk=Param("task"))).all(task=task.pk)
     assert isinstance(found, Task) and not found._state.adding and found._state.db == "default"
 
     def attributes(row: Any) -> dict[str, Any]:
@@ -126,5 +128,5 @@ def test_whatever_goes_wrong_in_a_statement_is_an_error_of_django(project: Proje
         insert(Person(username="twin"))
     with transaction.atomic():
         assert not insert(Person(username="twin"), unless_there=True)
-    assert Update(lambda: Person.objects.filter(pk=Given("person")), username="one")(person=person.pk) == 1
+    assert CompiledUpdate(lambda: Person.objects.filter(pk=Param("person")), username="one")(person=person.pk) == 1
     assert Person.objects.get(pk=person.pk).username == "one"

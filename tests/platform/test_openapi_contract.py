@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from feedback.rules.platform.scopes import SCOPES
-from feedback.runtime.download_places import Places
+from feedback.runtime.download_places import DownloadPlaces
 from feedback.wsgi import application
 from tests.api_contract import document, row_of
 from tests.factories import token_of
@@ -47,7 +47,7 @@ def secret(transactional_db, project, ada, monkeypatch):
     monkeypatch.setattr("feedback.api.collection.prompts.LONGEST_WAIT", 0.05)
     monkeypatch.setattr("feedback.api.throttling.ByAddress.allow_request", lambda *args: True)
     # Shares are for one person at a time; these calls are many, and nobody closes their replies.
-    monkeypatch.setattr("feedback.web.middleware.downloads", Places(100_000))
+    monkeypatch.setattr("feedback.web.middleware.downloads", DownloadPlaces(100_000))
     monkeypatch.setattr("feedback.services.collection.generation_quota.LIVE_AT_ONCE", 100_000)
     yield token_of(ada, *SCOPES)
     logging.getLogger("django.request").setLevel(logging.NOTSET)

@@ -8,7 +8,7 @@ from feedback.services.collection import annotations, assignment_queue
 from feedback.services.collection.assignment_queue import NoTask
 from feedback.services.platform import projects
 from feedback.services.quality import qualification
-from feedback.services.quality.qualification import Told
+from feedback.services.quality.qualification import QualificationVerdict
 from tests.factories import make_task, take
 
 pytestmark = pytest.mark.database
@@ -27,11 +27,11 @@ def work(project: Project, ada: Person) -> Task:
     return make_task(project)
 
 
-def answer(project: Project, person: Person, said: dict[str, str]) -> Told:
+def answer(project: Project, person: Person, said: dict[str, str]) -> QualificationVerdict:
     held = take(project, person)
     assert held.arm == "training" and held.task.training_round
     annotations.submit(assignment=held, answer=said)
-    told = qualification.told(held)
+    told = qualification.verdict_of(held)
     assert told is not None
     return told
 
@@ -67,7 +67,7 @@ def test_told_after_each_and_real_work_after_the_last(project: Project, ben: Per
     real = take(project, ben)
     assert real.task_id == work.pk
     annotations.submit(assignment=real, answer=RIGHT)
-    assert qualification.told(real) is None, "real work is not commented on"
+    assert qualification.verdict_of(real) is None, "real work is not commented on"
     member = Membership.objects.get(project=project, person=ben)
     assert member.trained_at is not None
     assert Event.objects.filter(verb="member.training_passed").count() == 1

@@ -281,9 +281,9 @@ def test_each_stage_goes_on_in_smaller_pieces(
 
 
 def test_it_stays_cut_for_the_next_attempt_and_several_processes_begin_again(tmp_path: Path) -> None:
-    assert microbatching.pieces(tmp_path) == 1
+    assert microbatching.micro_batches(tmp_path) == 1
     assert [microbatching.halve(tmp_path, 6) for _ in range(4)] == [3, 2, 1, None]
-    assert microbatching.pieces(tmp_path) == 8
+    assert microbatching.micro_batches(tmp_path) == 8
     assert microbatching.cut(list(range(6)), 4) == [[0], [1, 2], [3], [4, 5]]
     assert microbatching.cut([1], 8) == [[1]]
 
@@ -300,7 +300,7 @@ def test_several_processes_leave_together_when_memory_runs_out(
     monkeypatch.setattr("trainer.recipes.pretrain.run", full)
     with pytest.raises(StartAgain):
         run_here(folder)
-    assert microbatching.pieces(folder / "checkpoints") == 2
+    assert microbatching.micro_batches(folder / "checkpoints") == 2
 
 
 def test_what_says_that_memory_ran_out() -> None:

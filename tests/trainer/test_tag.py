@@ -19,7 +19,7 @@ from trainer.errors import DataUnusable, ModelCorrupt, SnapshotCorrupt
 from trainer.metrics.classification import span_figures
 from trainer.metrics.perceptron import perceptron_spans
 from trainer.modeling.encoders import IGNORED, Encoded, encode_texts, lengthened
-from trainer.modeling.tag_decoder import TagChain
+from trainer.modeling.tag_decoder import TagDecoder
 from trainer.recipes.tag import (
     Tagger,
     read_spans,
@@ -117,14 +117,14 @@ def test_share_of_spans_that_tokens_can_say(tokenizer: Any) -> None:
 def test_best_sequence_never_goes_inside_from_outside() -> None:
     tags = tags_of(["x"])
     logits = torch.tensor([[2.0, 1.0, 3.0], [0.0, 0.0, 5.0], [4.0, 0.0, 0.0], [9.0, 9.0, 9.0]])
-    assert [tags[n] for n in TagChain(tags).best(logits, [0, 1, 2])] == ["B-x", "I-x", "O", "O"]
-    assert TagChain(tags).best(logits, []) == [0, 0, 0, 0]
+    assert [tags[n] for n in TagDecoder(tags).decode(logits, [0, 1, 2])] == ["B-x", "I-x", "O", "O"]
+    assert TagDecoder(tags).decode(logits, []) == [0, 0, 0, 0]
 
 
 def test_chain_weighs_whole_sequences() -> None:
     """Against every sequence written out: 3 tags, rows of 3, 2 and no tags, one of them with a gap."""
     torch.manual_seed(4)
-    chain = TagChain(tags_of(["x"]), torch.randn(3, 3).tolist())
+    chain = TagDecoder(tags_of(["x"]), torch.randn(3, 3).tolist())
     follows = [
         [score - (1e4 if (before, after) == (0, 2) else 0) for after, score in enumerate(row)]
         for before, row in enumerate(chain.learnt())
@@ -142,14 +142,14 @@ def test_chain_weighs_whole_sequences() -> None:
         every = {sequence: score(sequence) for sequence in product(range(3), repeat=len(places))}
         total = math.log(sum(map(math.exp, every.values())))
         slow += total - score(tuple(truth[places].tolist()))
-        chances = chain.chances(row, places)
+        chances = chain.marginals(row, places)
         for number, place in enumerate(places):
             for tag in range(3):
                 share = sum(math.exp(value - total) for sequence, value in every.items() if sequence[number] == tag)
                 assert float(chances[place, tag]) == pytest.approx(share, abs=1e-5)
         if places:
             begun = {sequence: value for sequence, value in every.items() if sequence[0] != 2}
-            assert tuple(chain.best(row, places)[place] for place in places) == max(begun, key=begun.__getitem__)
+            assert tuple(chain.decode(row, places)[place] for place in places) == max(begun, key=begun.__getitem__)
     assert float(chain.nats(logits, labels).detach()) == pytest.approx(slow, rel=1e-5)
     apart = token_loss(list(logits), labels.tolist(), chain, batch_size=2)
     assert apart == pytest.approx(slow / 5, rel=1e-5)

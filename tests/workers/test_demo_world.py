@@ -224,7 +224,7 @@ class TestDemonstrations:
 
     def test_they_are_spread_evenly_over_what_is_asked(self):
         seen, _ = hold_out()
-        counts = Counter(d.prompt for d in demonstrations(0, asked=seen))
+        counts = Counter(d.prompt for d in demonstrations(0, prompts_given=seen))
         assert set(counts) == set(seen)
         assert set(counts.values()) == {8}
 
@@ -234,9 +234,9 @@ class TestDemonstrations:
 
     def test_too_little_variety_and_no_prompts_are_refused(self):
         with pytest.raises(ValueError, match="different demonstrations of the 2000"):
-            demonstrations(0, 2000, asked=prompts()[:1], quality=1.0)
+            demonstrations(0, 2000, prompts_given=prompts()[:1], quality=1.0)
         with pytest.raises(ValueError, match="no prompts"):
-            demonstrations(0, asked=[])
+            demonstrations(0, prompts_given=[])
 
     def test_the_best_of_sixteen_is_far_better_than_the_mean(self):
         rng = Random(0)

@@ -274,7 +274,7 @@ def test_a_completion_whose_readers_have_left_is_not_written_to_its_end(
     """Nobody reads, nobody can ask again, no task needs it. Where one of these is not so, it is written."""
     settings.STREAM_URL = broker
     monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
-    monkeypatch.setattr(generation, "pen", streaming.Pen())
+    monkeypatch.setattr(generation, "pen", streaming.StreamWriter())
     cases: dict[str, dict[str, Any]] = {
         "left": {},
         "read": {},
@@ -289,7 +289,7 @@ def test_a_completion_whose_readers_have_left_is_not_written_to_its_end(
         with transaction.atomic():
             asked = request_responses(prompt=prompt, count=1, live=True, make_tasks=case.get("make_tasks", False))
         written[name] = asked[0]
-    streaming.Ear([written["read"].public_id]).hear(0.01)
+    streaming.StreamReader([written["read"].public_id]).hear(0.01)
     monkeypatch.setattr(streaming, "GONE_AFTER", 0)
     for job in Job.objects.filter(kind=Job.Kind.GENERATION).order_by("pk"):
         run_job(job.pk)
@@ -306,7 +306,7 @@ def test_a_relay_that_is_away_stops_nothing(
 ) -> None:
     settings.STREAM_URL = f"unix://{tmp_path}/nobody.sock"
     monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
-    monkeypatch.setattr(generation, "pen", streaming.Pen())
+    monkeypatch.setattr(generation, "pen", streaming.StreamWriter())
     monkeypatch.setattr(streaming, "GONE_AFTER", 0)
     with transaction.atomic():
         asked = request_responses(

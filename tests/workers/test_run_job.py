@@ -156,7 +156,7 @@ def test_a_trainer_the_kernel_ended_for_memory_goes_on_with_half_as_much_at_once
     run.refresh_from_db()
     assert run.job.status == Status.SUCCEEDED
     assert len(starts_of(run, settings)) == 2
-    assert microbatching.pieces(settings.DATA_DIR / run.folder / "checkpoints") == 2
+    assert microbatching.micro_batches(settings.DATA_DIR / run.folder / "checkpoints") == 2
     (alarm,) = run.alarms.all()
     assert alarm.step == 3
     assert "Going on with 4 rows at once; a batch of 8 stays the same." in alarm.text
@@ -168,8 +168,8 @@ def test_several_processes_are_asked_for_by_this_worker_s_settings(settings: Any
     assert training.several("sft") == ["--launch", "torchrun", "--processes", "2"]
     assert training.several("evaluate") == training.several("tokenizer") == []
     assert set(launches.LAUNCHES) == {"", *launch.names()}
-    assert launches.told("fsdp2", 8).endswith("8 processes; not run on its hardware by us")
-    assert "not run" not in launches.told("torchrun", 2)
+    assert launches.sentence_of("fsdp2", 8).endswith("8 processes; not run on its hardware by us")
+    assert "not run" not in launches.sentence_of("torchrun", 2)
 
 
 def test_an_error_nobody_foresaw_fails_the_job_and_propagates(

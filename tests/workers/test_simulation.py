@@ -19,7 +19,7 @@ from workers.demo.annotators import Annotator, Pair, sample_pairs
 from workers.demo.client import Refused, Service, Unreachable
 from workers.demo.measure import Sampled
 from workers.demo.simulation import Acknowledged, Collection, Worker, answer, collect
-from workers.demo.turn import Asked, Plan, Turn
+from workers.demo.turn import Plan, PlaygroundAnswers, Turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,7 +78,7 @@ def test_tokens_end_with_the_simulation_and_people_stay(live_server: Any, desk: 
 
     assert Person.objects.filter(username__startswith="simulated-").count() == 2
     assert not ApiToken.objects.filter(revoked_at=None).exists()
-    assert not Person.objects.filter(username__startswith="simulated-", is_house_admin=True).exists()
+    assert not Person.objects.filter(username__startswith="simulated-", is_site_admin=True).exists()
 
 
 def test_what_the_world_cannot_judge_is_left_to_people(live_server: Any, hana: Person) -> None:
@@ -299,7 +299,7 @@ def _turn(comparisons: int) -> Turn:
 
 
 def test_a_turn_asks_for_enough_pairs_and_a_share_on_held_out_prompts() -> None:
-    prompts = [Asked(str(n), f"prompt {n}", "train" if n < 76 else "test") for n in range(96)]
+    prompts = [PlaygroundAnswers(str(n), f"prompt {n}", "train" if n < 76 else "test") for n in range(96)]
 
     quotas = _turn(6000)._quotas(prompts)
 

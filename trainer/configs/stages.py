@@ -134,7 +134,7 @@ class RewardConfig(Adapting):
         accumulate: steps of backward to one of the optimiser.
         learning_rate: peak, > 0, null by size; cosine to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
-        margin_scale: log-odds asked beyond zero of a pair of strength 3; strengths 0 to 3 ask for 0, 1/3, 2/3, 1
+        margin_scale: log-odds requested beyond zero of a pair of strength 3; strengths 0 to 3 ask for 0, 1/3, 2/3, 1
             times it. 0 is off.
         center_coef: weight of the penalty on (chosen + rejected reward) squared, >= 0; 0 is off.
         max_length: prompt and completion together, tokens; longer pairs are left out and counted, >= 8.

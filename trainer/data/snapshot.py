@@ -136,7 +136,7 @@ Row = TypeVar("Row", Preference, Demonstration, Prompt, Unpaired, Document, Clas
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A verified snapshot: its folder and manifest. Rows are read when asked for."""
+    """A verified snapshot: its folder and manifest. Rows are read when requested."""
 
     path: Path
     manifest: dict[str, Any]
@@ -211,14 +211,14 @@ def read_weights(path: Path) -> dict[str, float]:
     with (path / WEIGHTS).open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                told = json.loads(line)
-                numerator, denominator = told["weight"]
+                given = json.loads(line)
+                numerator, denominator = given["weight"]
                 whole = type(numerator) is int and type(denominator) is int
-                if not (whole and numerator > 0 and denominator > 0 and isinstance(told["hash"], str)):
+                if not (whole and numerator > 0 and denominator > 0 and isinstance(given["hash"], str)):
                     raise ValueError("a weight is two integers above 0")
             except (ValueError, KeyError, TypeError) as error:
                 raise SnapshotCorrupt(f"{WEIGHTS} line {number} is no weight: {error}.", remedy=REMEDY) from error
-            weights[told["hash"]] = numerator / denominator
+            weights[given["hash"]] = numerator / denominator
     return weights
 
 

@@ -23,22 +23,22 @@ def tfidf_regression(
 
     start = time.process_time()
     vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    inputs, asked = vectors.fit_transform([row.text for row in train]), vectors.transform([row.text for row in held])
+    inputs, features = vectors.fit_transform([row.text for row in train]), vectors.transform([row.text for row in held])
     expected = [set(row.labels) for row in held]
     given: list[set[str]] = [set() for _ in held]
     if many:
         for name in classes:
             truth = [name in row.labels for row in train]
             if any(truth) and not all(truth):
-                told = LogisticRegression(C=10, max_iter=1000).fit(inputs, truth).predict(asked)
-                for labels, yes in zip(given, told, strict=True):
+                predicted = LogisticRegression(C=10, max_iter=1000).fit(inputs, truth).predict(features)
+                for labels, yes in zip(given, predicted, strict=True):
                     labels.update({name} if yes else ())
             elif all(truth):
                 for labels in given:
                     labels.add(name)
     else:
         model = LogisticRegression(C=10, max_iter=1000).fit(inputs, [row.labels[0] for row in train])
-        given = [{str(name)} for name in model.predict(asked)]
+        given = [{str(name)} for name in model.predict(features)]
     return {
         "name": "TF-IDF and logistic regression",
         "cpu_seconds": time.process_time() - start,

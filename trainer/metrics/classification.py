@@ -132,8 +132,8 @@ def mean_loss(logits: torch.Tensor, truth: torch.Tensor, many: bool, temperature
 def calibrated(logits: torch.Tensor, truth: torch.Tensor, many: bool) -> float:
     """The temperature, in [1/8, 8], with the lowest loss; golden section over its logarithm, in which it is unimodal.
 
-    A few texts that are all told apart would ask for a temperature of nearly zero, and so for certainty. Its logarithm
-    is therefore drawn toward zero, by as much as some twenty texts weigh.
+    A few texts that are all distinguished would ask for a temperature of nearly zero, and so for certainty. Its
+    logarithm is therefore drawn toward zero, by as much as some twenty texts weigh.
 
     Source: Guo et al. 2017, section 4.2; the pull is ours, measured in README.md.
     """

@@ -48,7 +48,7 @@ def of_share(groups: Sequence[Sequence[float]]) -> Interval:
         between = sum((sum(group) - share * len(group)) ** 2 for group in groups) * len(groups) / (len(groups) - 1)
         n /= max(1.0, between / alone)
     else:
-        n = float(len(groups))  # all are the same: each prompt said so once
+        n = float(len(groups))  # all are the same: each prompt stated so once
     return of_effective(share, n, len(groups))
 
 

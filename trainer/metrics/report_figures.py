@@ -48,7 +48,8 @@ def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence
     """The win rate that is left between completions of equal length.
 
     P(win) = sigmoid(a + b tanh(Δ / sd)), Δ the candidate's tokens minus the incumbent's, sd their deviation; what is
-    told is sigmoid(a), with a 95 % interval: Wilson's, of as many observations as the jackknife over whole prompts says
+    reported is sigmoid(a), with a 95 % interval: Wilson's, of as many observations as the jackknife over whole prompts
+    says
     they are worth. After Dubois et al. 2024, section 3, without its terms for models and instructions, of which there
     are two and one here.
 
@@ -79,7 +80,7 @@ def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence
 def _interval(value: float, groups: int, verdicts: Any, without: Callable[[int], float]) -> Interval:
     if groups < FEWEST:
         return UNKNOWN
-    if numpy.ptp(verdicts) == 0:  # always the same: each prompt said so once
+    if numpy.ptp(verdicts) == 0:  # always the same: each prompt stated so once
         return of_effective(float(verdicts[0]), float(groups), groups)
     variance = value * (1 - value)
     error = jackknife_error(groups, without) * variance  # of the share, from that of its log-odds

@@ -50,7 +50,7 @@ class Skeleton:
 
 
 class ChatFormat:
-    """How one tokenizer's template writes turns. Ask `chat_format` for it; it is made once for each tokenizer.
+    """How one tokenizer's template writes turns. Get it from `chat_format`; it is made once for each tokenizer.
 
     Attributes:
         control: text -> id of tokens that mark something: those declared special, and those the template writes.
@@ -276,11 +276,11 @@ class Encoders:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control: dict[str, int]) -> None:
         self.numbers = frozenset(control.values())
         self.marks = _alternatives(control)
-        told = json.loads(tokenizer.backend_tokenizer.to_str())
-        told["padding"] = told["truncation"] = None
-        for token in told["added_tokens"]:
+        described = json.loads(tokenizer.backend_tokenizer.to_str())
+        described["padding"] = described["truncation"] = None
+        for token in described["added_tokens"]:
             token["special"] = token["special"] or token["content"] in control
-        self.made: dict[str, Any] = {"start": _plain_tokenizer(told)}
+        self.made: dict[str, Any] = {"start": _plain_tokenizer(described)}
 
     def encode(self, how: str, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text; none is a control token's.
@@ -318,11 +318,11 @@ class Encoders:
         return self.made[how]
 
 
-def _plain_tokenizer(told: dict[str, Any]) -> Any:
+def _plain_tokenizer(described: dict[str, Any]) -> Any:
     """A tokenizer from its JSON, to which special tokens are text as any other."""
     from tokenizers import Tokenizer
 
-    made = Tokenizer.from_str(json.dumps(told))
+    made = Tokenizer.from_str(json.dumps(described))
     made.encode_special_tokens = True
     return made
 

@@ -122,8 +122,8 @@ class TemplateProcess:
                 self.start()
             answer = self.exchange(json.dumps(request).encode() + b"\n")
             if answer is not None:
-                told: list[dict[str, str]] = json.loads(answer)
-                return told
+                outcome: list[dict[str, str]] = json.loads(answer)
+                return outcome
             self.end()
         return [{"refused": f"it is not done after {request['seconds']} seconds"}] * len(request["chats"])
 
@@ -146,15 +146,15 @@ class TemplateProcess:
             process.stdin.flush()
         except OSError:
             return None
-        told = b""
-        while not told.endswith(b"\n"):
+        received = b""
+        while not received.endswith(b"\n"):
             if not select.select([process.stdout], [], [], LONGEST_WAIT)[0]:
                 return None
             piece = os.read(process.stdout.fileno(), 1 << 20)
             if not piece:
                 return None
-            told += piece
-        return told
+            received += piece
+        return received
 
     def end(self) -> None:
         """Leave no process behind. One that another process started, before a fork, is that one's to end."""

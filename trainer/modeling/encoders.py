@@ -266,11 +266,11 @@ def pad(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
 
 
 def one_scheme(rows: Sequence[Any], wanted: str) -> list[Any]:
-    """Rows of the scheme asked for, or of the only one there is.
+    """Rows of the scheme requested, or of the only one there is.
 
     Raises:
         DataUnusable: no row is of it.
-        ConfigInvalid: there are several schemes and none was asked for.
+        ConfigInvalid: there are several schemes and none was requested.
     """
     found = sorted({row.scheme for row in rows})
     if not wanted and len(found) > 1:
@@ -279,8 +279,8 @@ def one_scheme(rows: Sequence[Any], wanted: str) -> list[Any]:
         )
     kept = [row for row in rows if not wanted or row.scheme == wanted]
     if not kept:
-        told = f" of the scheme {wanted!r}" if wanted else ""
-        raise DataUnusable(f"The snapshot has no labelled texts{told} to train on.", remedy="Label or import some.")
+        scheme = f" of the scheme {wanted!r}" if wanted else ""
+        raise DataUnusable(f"The snapshot has no labelled texts{scheme} to train on.", remedy="Label or import some.")
     return kept
 
 

@@ -56,10 +56,10 @@ def declared_ends(path: Path) -> list[int]:
     ends: list[int] = []
     for name in ("generation_config.json", "config.json"):
         try:
-            told = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
+            declared = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
         except (OSError, ValueError, AttributeError):
             continue
-        ends += [end for end in (told if isinstance(told, list) else [told]) if isinstance(end, int)]
+        ends += [end for end in (declared if isinstance(declared, list) else [declared]) if isinstance(end, int)]
     return ends
 
 
@@ -126,7 +126,8 @@ def load_classifier(path: Path, tokenizer: PreTrainedTokenizerBase | None = None
 
 
 def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel:
-    """`from_pretrained` on a local folder, safetensors only, no code from the folder; in float32 unless told otherwise.
+    """`from_pretrained` on a local folder, safetensors only, no code from the folder; in float32 unless specified
+    otherwise.
 
     Raises:
         ModelCorrupt: nothing loadable there.

@@ -62,11 +62,11 @@ class WeightedDPOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLDPOTrainer):
         smoothing: float = self.args.label_smoothing  # type: ignore[attr-defined]
         loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs.get("weight"))
         gap = (chosen - rejected).detach()
-        told = self._metrics["train"]
-        told["rewards/chosen"].append(self.beta * float(chosen.detach().mean()))
-        told["rewards/rejected"].append(self.beta * float(rejected.detach().mean()))
-        told["rewards/accuracies"].append(float((gap > 0).float().mean()))
-        told["rewards/margins"].append(self.beta * float(gap.mean()))
+        figures = self._metrics["train"]
+        figures["rewards/chosen"].append(self.beta * float(chosen.detach().mean()))
+        figures["rewards/rejected"].append(self.beta * float(rejected.detach().mean()))
+        figures["rewards/accuracies"].append(float((gap > 0).float().mean()))
+        figures["rewards/margins"].append(self.beta * float(gap.mean()))
         return loss if extra is None else loss + extra
 
 

@@ -78,17 +78,17 @@ class RemoteGenerator:
                     reader.text(index, piece)
 
         with ThreadPoolExecutor(max_workers=min(self.connections, batch_size)) as pool:
-            asked = [pool.submit(self.complete, body, partial(hear, index)) for index, body in enumerate(bodies)]
+            pending = [pool.submit(self.complete, body, partial(hear, index)) for index, body in enumerate(bodies)]
             try:
-                while reader is not None and wait(asked, LOOK_EVERY).not_done:
+                while reader is not None and wait(pending, LOOK_EVERY).not_done:
                     with one_at_a_time:
                         reader.step()
-                return [one.result() for one in asked]
+                return [one.result() for one in pending]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def complete(self, body: dict[str, Any], heard: Callable[[str], None]) -> Generated:
-        """One request; `heard` is told each piece if the body asks for a stream."""
+        """One request; `heard` is reported each piece if the body asks for a stream."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if body.get("stream"):
             headers["Accept"] = "text/event-stream, application/json"

@@ -161,13 +161,13 @@ def judge(
 
 
 def reward_figures(reward: RewardModel, heads: Tensor) -> list[dict[str, Any]]:
-    """What is told of each response by its heads' rewards, (B, H): `reward`; of several also `reward_heads` and
+    """What is reported of each response by its heads' rewards, (B, H): `reward`; of several also `reward_heads` and
     `reward_spread`."""
-    told: list[dict[str, Any]] = [{"reward": round(value, 6)} for value in reward.combined(heads).tolist()]
+    per_response: list[dict[str, Any]] = [{"reward": round(value, 6)} for value in reward.combined(heads).tolist()]
     if heads.size(1) > 1:
-        for figures, row, apart in zip(told, heads.tolist(), spread(heads).tolist(), strict=True):
+        for figures, row, apart in zip(per_response, heads.tolist(), spread(heads).tolist(), strict=True):
             figures |= {"reward_heads": [round(value, 6) for value in row], "reward_spread": round(apart, 6)}
-    return told
+    return per_response
 
 
 def joined(prompts: Rows, completions: Rows) -> list[list[int]]:

@@ -40,8 +40,8 @@ class ByWeight(TRLRewardTrainer):
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
         chosen, rejected = outputs.logits.squeeze(-1).chunk(2)  # (B,) each
         gap = chosen - rejected
-        asked = gap - inputs["margin"] if "margin" in inputs else gap
-        loss = -weighted(nn.functional.logsigmoid(asked), inputs["weight"]).mean()
+        margin_gap = gap - inputs["margin"] if "margin" in inputs else gap
+        loss = -weighted(nn.functional.logsigmoid(margin_gap), inputs["weight"]).mean()
         coefficient: float | None = self.args.center_rewards_coefficient  # type: ignore[attr-defined]
         if coefficient:
             loss = loss + coefficient * weighted((chosen + rejected) ** 2, inputs["weight"]).mean()
@@ -99,8 +99,8 @@ class WithFigures:
         self.collate = DataCollatorForPreference(pad_token_id=pad_id)
 
     def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        told = [name for name in ("counts", "weight") if name in rows[0]]
-        return {**self.collate(rows), **{name: torch.tensor([row[name] for row in rows]) for name in told}}
+        columns = [name for name in ("counts", "weight") if name in rows[0]]
+        return {**self.collate(rows), **{name: torch.tensor([row[name] for row in rows]) for name in columns}}
 
 
 def make_trainer(

@@ -129,8 +129,8 @@ def draw(
     drawn: list[Drawn | None] = [None] * len(prompt_ids)
     for rows in length_buckets(lengths, batch_size):
         batch = Batch(model, [prompt_ids[i] for i in rows], [seeds[i] for i in rows], [rooms[i] for i in rows])
-        told = None if listener is None else (listener, rows)
-        for row, completion in zip(rows, batch.run(temperature, top_p, top_k, told), strict=True):
+        heard_by = None if listener is None else (listener, rows)
+        for row, completion in zip(rows, batch.run(temperature, top_p, top_k, heard_by), strict=True):
             drawn[row] = completion
     return [completion for completion in drawn if completion is not None]
 
@@ -149,9 +149,9 @@ class Batch:
         self.uniforms = torch.from_numpy(uniforms).to(self.device)  # (rows, T)
 
     def run(
-        self, temperature: float, top_p: float, top_k: int, told: tuple[Listener, list[int]] | None = None
+        self, temperature: float, top_p: float, top_k: int, heard_by: tuple[Listener, list[int]] | None = None
     ) -> list[Drawn]:
-        """`told` is who listens, and by which index each row is known there."""
+        """`heard_by` is who listens, and by which index each row is known there."""
         width = max(len(ids) for ids in self.prompts)
         pad = self.model.config.get_text_config().pad_token_id or 0
         ids = torch.full((len(self.prompts), width), pad, dtype=torch.long)
@@ -183,13 +183,13 @@ class Batch:
             ):
                 if not over:
                     completions[row].append(token)
-                    stop = stop or (told is not None and told[0].token(told[1][row], token))
+                    stop = stop or (heard_by is not None and heard_by[0].token(heard_by[1][row], token))
                     if stop:
                         reasons[row] = "stop"
                     if stop or len(completions[row]) >= self.rooms[row]:
                         ended[place] = True
-            if told is not None:
-                told[0].step()
+            if heard_by is not None:
+                heard_by[0].step()
             if bool(ended.all()):
                 break
             ids, positions = chosen.unsqueeze(1), positions[:, -1:] + 1

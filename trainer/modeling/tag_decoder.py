@@ -18,7 +18,7 @@ SPEED = 10.0  # transitions are few and start at zero: they learn at so many tim
 NEVER = -1e4
 
 
-class TagChain(nn.Module):
+class TagDecoder(nn.Module):
     """Scores of each tag after each other tag.
 
     Args:
@@ -64,9 +64,9 @@ class TagChain(nn.Module):
         follows = self.follows()
         own = scores.gather(2, truth.unsqueeze(-1)).squeeze(-1)
         steps = torch.cat([torch.zeros_like(own[:, :1]), follows[truth[:, :-1], truth[:, 1:]]], dim=1)
-        said = ((own + steps) * is_tagged).sum(1)
+        observed = ((own + steps) * is_tagged).sum(1)
         total = self.totals(scores, is_tagged, follows)
-        return ((total - said) * (count > 0)).sum()
+        return ((total - observed) * (count > 0)).sum()
 
     @staticmethod
     def totals(scores: Tensor, is_tagged: Tensor, follows: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class TagChain(nn.Module):
         return torch.logsumexp(total, dim=1)
 
     @torch.no_grad()
-    def best(self, logits: Tensor, places: Sequence[int]) -> list[int]:
+    def decode(self, logits: Tensor, places: Sequence[int]) -> list[int]:
         """The likeliest sequence of tags, O wherever a position bears none; a text does not begin inside a label.
 
         Args:
@@ -101,7 +101,7 @@ class TagChain(nn.Module):
             chosen[place] = tag
         return chosen
 
-    def chances(self, logits: Tensor, places: Sequence[int]) -> Tensor:
+    def marginals(self, logits: Tensor, places: Sequence[int]) -> Tensor:
         """Probability of each tag at each position over all sequences, (T, C); zeros where a position bears none.
 
         Args:

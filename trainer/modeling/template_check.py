@@ -60,8 +60,8 @@ def refused_roles(written: ChatFormat) -> list[Fault]:
     ):
         skeleton = written.skeleton((*roles, "assistant"))
         if isinstance(skeleton, TemplateRefused):
-            told = f"Its chat template does not take {what}: {skeleton.reason}."
-            faults.append(Fault(name, "warn", told, "Conversations that have one are refused, each by itself."))
+            sentence = f"Its chat template does not take {what}: {skeleton.reason}."
+            faults.append(Fault(name, "warn", sentence, "Conversations that have one are refused, each by itself."))
     return faults
 
 
@@ -107,16 +107,16 @@ def openings(tokenizer: PreTrainedTokenizerBase, plain: Skeleton) -> list[Fault]
     if head.startswith(opened) and (opened != closed or not head[len(opened) :].strip()):
         return []
     if opened == closed:
-        told = "Its chat template opens no assistant's turn where an answer is asked for."
+        sentence = "Its chat template opens no assistant's turn where an answer is asked for."
     elif head.startswith(closed) and opened.startswith(head.rstrip()):
-        told = "Its chat template opens an answer with more than it writes before one, such as a thinking block."
+        sentence = "Its chat template opens an answer with more than it writes before one, such as a thinking block."
     else:
-        told = "Its chat template opens an answer in another way than it writes one."
+        sentence = "Its chat template opens an answer in another way than it writes one."
     return [
         Fault(
             "opens_otherwise",
             "warn",
-            told,
+            sentence,
             "Here answers are opened as the template writes them; a server elsewhere may open them otherwise.",
         )
     ]
@@ -126,14 +126,14 @@ def ends_and_marks(tokenizer: PreTrainedTokenizerBase, written: ChatFormat, plai
     """Whether turns end and begin with tokens that no text can spell, and whether the clock is read."""
     faults = []
     if not written.marks.search(plain.pieces[-1]):
-        told = f"Its chat template ends an answer with no token; {tokenizer.eos_token} is learnt as its end."
-        faults.append(Fault("no_turn_end", "warn", told, "Until it is trained, its answers may run on."))
+        sentence = f"Its chat template ends an answer with no token; {tokenizer.eos_token} is learnt as its end."
+        faults.append(Fault("no_turn_end", "warn", sentence, "Until it is trained, its answers may run on."))
     if not any(map(written.marks.search, plain.pieces[:-1])) or _unmarked(written, plain.pieces[1]):
-        told = "Its chat template marks turns by plain words, so that a text can imitate one."
-        faults.append(Fault("plain_marks", "warn", told, "Do not rely on who is said to have spoken."))
+        sentence = "Its chat template marks turns by plain words, so that a text can imitate one."
+        faults.append(Fault("plain_marks", "warn", sentence, "Do not rely on who is said to have spoken."))
     if "strftime_now" in str(tokenizer.get_chat_template()):
-        told = "Its chat template writes today's date; it is held at 26 July 2024, so that a prompt stays the same."
-        faults.append(Fault("clock", "warn", told, "Write the date into the message where it matters."))
+        sentence = "Its chat template writes today's date; it is held at 26 July 2024, so that a prompt stays the same."
+        faults.append(Fault("clock", "warn", sentence, "Write the date into the message where it matters."))
     return faults
 
 

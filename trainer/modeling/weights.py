@@ -85,8 +85,8 @@ def check_names(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
     missing, unknown = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
     shapes = [name for name in stored if name in expected and stored[name].shape != expected[name].shape]
     if missing or unknown or shapes:
-        told = f"{len(missing)} missing, {len(unknown)} unknown, {len(shapes)} of another shape"
-        raise ModelCorrupt(f"Kept weights do not fit the model: {told}; {(missing + unknown + shapes)[0]} first.")
+        listed = f"{len(missing)} missing, {len(unknown)} unknown, {len(shapes)} of another shape"
+        raise ModelCorrupt(f"Kept weights do not fit the model: {listed}; {(missing + unknown + shapes)[0]} first.")
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:

@@ -1,4 +1,4 @@
-"""When a PPO run is going wrong, told from its figures alone: the alarms of the reference, section 5.9."""
+"""When a PPO run is going wrong, judged from its figures alone: the alarms of the reference, section 5.9."""
 
 from __future__ import annotations
 
@@ -57,11 +57,13 @@ def of_first_rollout(eos_rate: float, deviation: float, score: float, most: int)
         most: tokens of a completion at most.
     """
     if eos_rate < ENDS_AT_LEAST:
-        told = f"Only {eos_rate:.0%} of the first completions end by themselves within {most} tokens."
-        return [Alarm("no_ends", told, fails=True, remedy=LONGER)]
+        sentence = f"Only {eos_rate:.0%} of the first completions end by themselves within {most} tokens."
+        return [Alarm("no_ends", sentence, fails=True, remedy=LONGER)]
     if is_flat(deviation, score):
-        told = f"Every completion of the first rollout gets the same score, {score:.2f}, so there is nothing to learn."
-        return [Alarm("flat_reward", told, fails=True, remedy=OTHER_REWARD)]
+        sentence = (
+            f"Every completion of the first rollout gets the same score, {score:.2f}, so there is nothing to learn."
+        )
+        return [Alarm("flat_reward", sentence, fails=True, remedy=OTHER_REWARD)]
     return []
 
 
@@ -95,16 +97,16 @@ def of_rollouts(now: Figures, first: Figures, count: int) -> list[Alarm]:
     """What the last rollout and its updates show."""
     found = []
     if now["entropy"] < 0.3 * first["entropy"]:
-        told = f"Entropy fell from {first['entropy']:.2f} to {now['entropy']:.2f} nats per token."
-        found.append(Alarm("entropy", told))
+        sentence = f"Entropy fell from {first['entropy']:.2f} to {now['entropy']:.2f} nats per token."
+        found.append(Alarm("entropy", sentence))
     if count > 5 and now["eos_rate"] < min(0.9, first["eos_rate"]):
         found.append(Alarm("eos_rate", f"Only {now['eos_rate']:.0%} of completions end by themselves."))
     if now["clip_fraction"] > 0.3:
-        told = f"The clip stopped {now['clip_fraction']:.0%} of tokens; the steps are too large."
-        found.append(Alarm("clip_fraction", told, stops=False))
+        sentence = f"The clip stopped {now['clip_fraction']:.0%} of tokens; the steps are too large."
+        found.append(Alarm("clip_fraction", sentence, stops=False))
     if count >= 20 and now["explained_variance"] < min(0.0, first["explained_variance"]):
-        told = f"After {count} iterations the critic foresees less than it did untrained, and less than a constant."
-        found.append(Alarm("explained_variance", told, stops=False))
+        sentence = f"After {count} iterations the critic foresees less than it did untrained, and less than a constant."
+        found.append(Alarm("explained_variance", sentence, stops=False))
     return found
 
 
@@ -118,8 +120,10 @@ def of_rewards(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
         found.append(Alarm("no_ends", "No completion of a rollout ends by itself: all get the same penalty."))
     last = history[-FLAT_IN_A_ROW:]
     if len(last) == FLAT_IN_A_ROW and all(is_flat(one["score_deviation"], one["score"]) for one in last):
-        told = f"In {FLAT_IN_A_ROW} rollouts in a row every completion got the same score; nothing is learnt any more."
-        found.append(Alarm("flat_reward", told))
+        sentence = (
+            f"In {FLAT_IN_A_ROW} rollouts in a row every completion got the same score; nothing is learnt any more."
+        )
+        found.append(Alarm("flat_reward", sentence))
     return found
 
 
@@ -131,14 +135,14 @@ def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
     found = []
     kl = fmean(one.get("selection_kl", one["kl"]) for one in history[-KL_ITERATIONS:])
     if kl > budget:
-        told = f"KL to the reference is {kl:.1f} nats per completion of late; the budget is {budget:g}."
-        found.append(Alarm("kl_budget", told))
+        sentence = f"KL to the reference is {kl:.1f} nats per completion of late; the budget is {budget:g}."
+        found.append(Alarm("kl_budget", sentence))
     if len(history) >= 2 * KL_ITERATIONS:
         late, early = (history[-KL_ITERATIONS:], history[-2 * KL_ITERATIONS : -KL_ITERATIONS])
         rise = fmean(one["kl"] for one in late) - fmean(one["kl"] for one in early)
         if rise > SLOPE_SHARE * budget:
-            told = f"KL rose by {rise:.1f} nats in {KL_ITERATIONS} iterations; the budget of all is {budget:g}."
-            found.append(Alarm("kl_slope", told, stops=False))
+            sentence = f"KL rose by {rise:.1f} nats in {KL_ITERATIONS} iterations; the budget of all is {budget:g}."
+            found.append(Alarm("kl_slope", sentence, stops=False))
     return found
 
 
@@ -147,16 +151,18 @@ def of_looks(looks: Sequence[Figures]) -> list[Alarm]:
     now, first = looks[-1], looks[0]
     found = []
     if now["selection_repetition"] > max(0.1, 2 * first["selection_repetition"]):
-        told = f"{now['selection_repetition']:.0%} of 4-grams repeat earlier ones in the same completion."
-        found.append(Alarm("repetition", told))
+        sentence = f"{now['selection_repetition']:.0%} of 4-grams repeat earlier ones in the same completion."
+        found.append(Alarm("repetition", sentence))
     if now["selection_length"] > 1.5 * first["selection_length"]:
-        told = f"Completions grew from {first['selection_length']:.0f} to {now['selection_length']:.0f} tokens."
-        found.append(Alarm("length", told, stops=False))
+        sentence = f"Completions grew from {first['selection_length']:.0f} to {now['selection_length']:.0f} tokens."
+        found.append(Alarm("length", sentence, stops=False))
     last = looks[-LOOKS_IN_A_ROW - 1 :]
     if len(last) > LOOKS_IN_A_ROW and "selection_reward_floor" in now:
         steps = list(pairwise(last))
         better = all(b["selection_score"] > a["selection_score"] for a, b in steps)
         if better and all(b["selection_reward_floor"] < a["selection_reward_floor"] for a, b in steps):
-            told = f"At {LOOKS_IN_A_ROW} looks in a row the score rose and the reward of the least pleased head fell."
-            found.append(Alarm("over_optimised", told))
+            sentence = (
+                f"At {LOOKS_IN_A_ROW} looks in a row the score rose and the reward of the least pleased head fell."
+            )
+            found.append(Alarm("over_optimised", sentence))
     return found

@@ -321,7 +321,7 @@ def prompt_order(prompts: int, first: int, count: int, seed_of: Callable[[int], 
 
     Args:
         prompts: how many there are, > 0.
-        first: place of the first one asked for, >= 0.
+        first: place of the first one requested, >= 0.
         count: how many places.
         seed_of: seed of the n-th shuffle. The order follows from place and seed alone, so a run that starts again in
             the middle sees the prompts it would have seen.

@@ -1,4 +1,4 @@
-"""What is asked and what was sampled: prompts of a snapshot, and rollouts."""
+"""What is requested and what was sampled: prompts of a snapshot, and rollouts."""
 
 from __future__ import annotations
 

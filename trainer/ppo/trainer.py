@@ -1,6 +1,6 @@
 """PPO on TRL's RLOOTrainer. Every internal of TRL and transformers' Trainer that we touch is in this file.
 
-Taken from RLOOTrainer: model and tokenizer set-up, generation through vLLM when asked for, gradient accumulation,
+Taken from RLOOTrainer: model and tokenizer set-up, generation through vLLM when requested, gradient accumulation,
 clipping, data parallelism, checkpoint and resume. Not taken: its rewards and advantages. RLOO compares a completion
 with the others of its prompt, subtracts KL per sequence, and loads no reference model at beta 0; here each completion
 stands alone, KL is subtracted per token, and the frozen reference is always there. `beta` stays 0: TRL's own KL path
@@ -347,8 +347,8 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         """Figures of a rollout over all processes; padding counts nowhere.
 
         `kl` is nats per completion, `kl_per_token` and `entropy` nats per token, `length` tokens with the end token.
-        `reward` is score - kl_coef x kl, with the config's coefficient unless told otherwise; `reward_<term>` what a
-        term gave to the score, and so on as in `scoring.Scores.apart`.
+        `reward` is score - kl_coef x kl, with the config's coefficient unless specified otherwise; `reward_<term>` what
+        a term gave to the score, and so on as in `scoring.Scores.apart`.
         """
         kl_coef = self.ppo.kl_coef if kl_coef is None else kl_coef
         every, is_answer = torch.ones_like(rollout.has_eos), rollout.is_answer

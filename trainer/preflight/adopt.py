@@ -33,7 +33,7 @@ def adopt(folder: Path, kind: str) -> dict[str, Any]:
     """Make the model in `folder` ready for `kind`, in place, and try it.
 
     Raises:
-        Refused: it is not what it is said to be, or cannot be used.
+        Refused: it is not what it claims to be, or cannot be used.
     """
     if kind != "tokenizer":
         check_config(folder, kind)
@@ -59,13 +59,13 @@ def check_config(folder: Path, kind: str) -> None:
     if not any(folder.glob("*.safetensors")):
         raise Refused("It has no weights in safetensors; pickled ones are never loaded.", "Convert it first.")
     try:
-        told: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        named = [str(name) for name in told.get("architectures") or []]
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        named = [str(name) for name in config.get("architectures") or []]
     except (OSError, ValueError, AttributeError, TypeError):
         raise Refused("It has no readable config.json.", "Save it with save_pretrained.") from None
-    if kind in OURS and "touchstone" not in told:
+    if kind in OURS and "touchstone" not in config:
         raise Refused(f"It is no {kind} that this trainer made: its config.json does not say so.")
-    model_type = str(told.get("model_type") or "")
+    model_type = str(config.get("model_type") or "")
     if kind in ("policy", "encoder") and not (model_type and set(named) & architectures(model_type, kind)):
         what = ", ".join(named) or "none named"
         raise Refused(f"Its architecture is {what}, which is no {kind}.", "Name its kind.")
@@ -134,12 +134,12 @@ def main() -> None:
     die_with_parent(int(sys.argv[4]))
     bound(folder)
     try:
-        told = adopt(folder, kind)
+        outcome = adopt(folder, kind)
     except Refused as refused:
-        told = {"failed": {"sentence": refused.sentence, "remedy": refused.remedy}}
+        outcome = {"failed": {"sentence": refused.sentence, "remedy": refused.remedy}}
     except MemoryError:
-        told = {"failed": {"sentence": "It needs more memory than this machine gives it.", "remedy": ""}}
-    answer.write_text(json.dumps(told), encoding="utf-8")
+        outcome = {"failed": {"sentence": "It needs more memory than this machine gives it.", "remedy": ""}}
+    answer.write_text(json.dumps(outcome), encoding="utf-8")
 
 
 if __name__ == "__main__":

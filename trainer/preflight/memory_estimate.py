@@ -158,16 +158,16 @@ def longest(stage: str, config: Any, shape: Shape) -> int:
 
 def shape_of(folder: Path) -> Shape:
     """The shape of a model folder, from config.json and the headers of its weights; nothing is loaded."""
-    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    told = told.get("text_config") or told
-    hidden = int(told.get("hidden_size") or told.get("n_embd") or told.get("d_model") or 0)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config") or config
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or config.get("d_model") or 0)
     return Shape(
         parameters=parameters_of(folder),
         hidden=hidden,
-        intermediate=int(told.get("intermediate_size") or told.get("n_inner") or 4 * hidden),
-        layers=int(told.get("num_hidden_layers") or told.get("n_layer") or 1),
-        vocabulary=int(told.get("vocab_size") or 0),
-        context=int(told.get("max_position_embeddings") or told.get("n_positions") or 2**31),
+        intermediate=int(config.get("intermediate_size") or config.get("n_inner") or 4 * hidden),
+        layers=int(config.get("num_hidden_layers") or config.get("n_layer") or 1),
+        vocabulary=int(config.get("vocab_size") or 0),
+        context=int(config.get("max_position_embeddings") or config.get("n_positions") or 2**31),
     )
 
 
@@ -196,10 +196,10 @@ def shape_from_scratch(config: Any, tokenizer: Path | None) -> Shape:
 
 def vocabulary_of(folder: Path) -> int:
     """Tokens of the tokenizer in a folder, those added by hand included."""
-    told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    pieces = told["model"].get("vocab") or ()
+    described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    pieces = described["model"].get("vocab") or ()
     names = {piece if isinstance(piece, str) else piece[0] for piece in pieces}
-    return len(names | {added["content"] for added in told.get("added_tokens", ())})
+    return len(names | {added["content"] for added in described.get("added_tokens", ())})
 
 
 def adapter_parameters(shape: Shape, lora: Any) -> int:
@@ -259,8 +259,8 @@ def too_large(stage: str, config: Any, paths: Mapping[str, Path]) -> str:
         )
     parts = {"weights": need.weights, "gradients": need.gradients, "optimiser": need.optimiser}
     parts |= {"activations of one row": need.activations, "libraries": need.libraries}
-    told = ", ".join(f"{name} {size(count)}" for name, count in parts.items())
+    listed = ", ".join(f"{name} {size(count)}" for name, count in parts.items())
     return (
-        f"About {size(need.total)} are needed: {told}; {where} has {size(have)} free. "
+        f"About {size(need.total)} are needed: {listed}; {where} has {size(have)} free. "
         "Use a smaller base model, shorter texts (max_length) or lora, or a larger machine."
     )

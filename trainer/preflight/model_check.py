@@ -1,7 +1,7 @@
 """A model from elsewhere is tried before it is taken: what our stages rely on, each in a sentence where it fails.
 
 The model itself is tried where it is small, otherwise one of its config with few layers and fresh weights: what is
-asked is a matter of its architecture. `adopt` runs this in a process that can be ended.
+requested is a matter of its architecture. `adopt` runs this in a process that can be ended.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def check_policy(folder: Path) -> list[Fault]:
         lambda: comes_back(model, "AutoModelForCausalLM"),
         lambda: rewards(folder, model, tokenizer, rows),
     ]
-    return sorted([*faults, *told(checks)], key=lambda fault: fault.severity)
+    return sorted([*faults, *faults_of(checks)], key=lambda fault: fault.severity)
 
 
 def check_encoder(folder: Path) -> list[Fault]:
@@ -60,7 +60,7 @@ def check_encoder(folder: Path) -> list[Fault]:
     tokenizer = load_encoder_tokenizer(folder)
     model = tried(folder, tokenizer, "AutoModelForTokenClassification")
     rows = some_rows(model)
-    return told(
+    return faults_of(
         [
             lambda: enough_rows(model, tokenizer),
             lambda: same_twice(model, rows),
@@ -71,8 +71,8 @@ def check_encoder(folder: Path) -> list[Fault]:
     )
 
 
-def told(checks: list[Callable[[], Fault | None]]) -> list[Fault]:
-    """What the checks find; one that the model cannot even be asked is a fault of its own."""
+def faults_of(checks: list[Callable[[], Fault | None]]) -> list[Fault]:
+    """What the checks find; one that the model cannot even be requested is a fault of its own."""
     faults: list[Fault] = []
     for check in checks:
         try:
@@ -80,8 +80,8 @@ def told(checks: list[Callable[[], Fault | None]]) -> list[Fault]:
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             if "memory" in str(error).lower():
                 raise
-            said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            fault = Fault("crashes", "block", f"Its architecture fails where our stages use it: {said}.", OTHER)
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            fault = Fault("crashes", "block", f"Its architecture fails where our stages use it: {reason}.", OTHER)
         if fault is not None:
             faults.append(fault)
             if fault.severity == "block":
@@ -110,7 +110,7 @@ def few_layers(config: Any) -> None:
         config.layer_types = config.layer_types[: config.num_hidden_layers]
 
 
-# --- what is asked ---------------------------------------------------------------------------------------
+# --- what is requested ---------------------------------------------------------------------------------------
 
 
 def enough_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Fault | None:
@@ -118,8 +118,8 @@ def enough_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> F
     known, needed = vocabulary_of(model), len(tokenizer)
     if known >= needed:
         return None
-    told = f"Its tokenizer has {needed} tokens, the model only {known}."
-    return Fault("too_few_embeddings", "block", told, "Find the tokenizer that belongs to it.")
+    sentence = f"Its tokenizer has {needed} tokens, the model only {known}."
+    return Fault("too_few_embeddings", "block", sentence, "Find the tokenizer that belongs to it.")
 
 
 def same_twice(model: PreTrainedModel, rows: list[list[int]]) -> Fault | None:
@@ -130,8 +130,8 @@ def same_twice(model: PreTrainedModel, rows: list[list[int]]) -> Fault | None:
         return Fault("not_a_number", "block", "Its weights give no numbers.", "Download or convert it again.")
     if torch.equal(first, second):
         return None
-    told = "Two passes over one text differ: it has a dropout that cannot be switched off."
-    return Fault("dropout", "block", told, OTHER)
+    sentence = "Two passes over one text differ: it has a dropout that cannot be switched off."
+    return Fault("dropout", "block", sentence, OTHER)
 
 
 def whole_context(model: PreTrainedModel) -> Fault | None:
@@ -140,8 +140,8 @@ def whole_context(model: PreTrainedModel) -> Fault | None:
     try:
         outputs_of(model, [[3 + place % 5 for place in range(length)]])
     except (IndexError, RuntimeError, ValueError) as error:
-        told = f"It cannot read the {length} tokens that its config promises: {type(error).__name__}."
-        return Fault("context", "block", told, "Correct max_position_embeddings in its config.json.")
+        sentence = f"It cannot read the {length} tokens that its config promises: {type(error).__name__}."
+        return Fault("context", "block", sentence, "Correct max_position_embeddings in its config.json.")
     return None
 
 
@@ -150,8 +150,8 @@ def right_padding_changes_nothing(model: PreTrainedModel, rows: list[list[int]])
     together = outputs_of(model, rows)
     for row, ids in enumerate(rows):
         if not close(together[row, : len(ids)], outputs_of(model, [ids])[0]):
-            told = "Padding, or other texts in a batch, change what it makes of a text."
-            return Fault("padding", "block", told, OTHER)
+            sentence = "Padding, or other texts in a batch, change what it makes of a text."
+            return Fault("padding", "block", sentence, OTHER)
     return None
 
 
@@ -163,8 +163,8 @@ def padding_changes_nothing(model: PreTrainedModel, rows: list[list[int]]) -> Fa
     together = outputs_of(model, rows, left=True)
     for row, ids in enumerate(rows):
         if not close(together[row, -len(ids) :], outputs_of(model, [ids])[0]):
-            told = "Padding in front of a text, with which texts are sampled, changes what it makes of it."
-            return Fault("padding", "block", told, OTHER)
+            sentence = "Padding in front of a text, with which texts are sampled, changes what it makes of it."
+            return Fault("padding", "block", sentence, OTHER)
     return None
 
 
@@ -179,9 +179,9 @@ def sampled_as_recomputed(model: PreTrainedModel, rows: list[list[int]]) -> Faul
         seeds = list(range(len(rows)))
         drawn = draw(model, rows, seeds, max_new_tokens=3)
         alone = [draw(model, [row], [seed], max_new_tokens=3)[0] for row, seed in zip(rows, seeds, strict=True)]
-        told = "What it samples is not as likely when it is computed again, so it cannot be trained on it."
+        sentence = "What it samples is not as likely when it is computed again, so it cannot be trained on it."
         if [one.ids for one in drawn] != [one.ids for one in alone]:
-            return Fault("sampling", "block", told, OTHER)
+            return Fault("sampling", "block", sentence, OTHER)
         row, answer = rows[0], drawn[0].ids
         inputs = {"input_ids": torch.tensor([row + answer]), "attention_mask": torch.ones(1, len(row + answer))}
         inputs["attention_mask"] = inputs["attention_mask"].long()
@@ -197,7 +197,7 @@ def sampled_as_recomputed(model: PreTrainedModel, rows: list[list[int]]) -> Faul
                 logits_to_keep=1,
             )
             if not close(outputs.logits[0, -1], logits[0, place]):
-                return Fault("sampling", "block", told, OTHER)
+                return Fault("sampling", "block", sentence, OTHER)
             cache, start, fed = outputs.past_key_values, start + len(fed), [token]
     return None
 
@@ -206,8 +206,8 @@ def packs(model: PreTrainedModel, rows: list[list[int]]) -> Fault | None:
     """Whether texts packed into one row leave one another alone."""
     if keeps_apart(model, rows):
         return None
-    told = "Texts packed into one row read one another, so pretraining gives each a row of its own."
-    return Fault("no_packing", "warn", told, "Pretraining takes longer.")
+    sentence = "Texts packed into one row read one another, so pretraining gives each a row of its own."
+    return Fault("no_packing", "warn", sentence, "Pretraining takes longer.")
 
 
 def comes_back(model: PreTrainedModel, auto_class: str) -> Fault | None:
@@ -221,8 +221,8 @@ def comes_back(model: PreTrainedModel, auto_class: str) -> Fault | None:
     lost = [name for name, tensor in before.items() if name not in again or not torch.equal(tensor, again[name])]
     if not lost:
         return None
-    told = f"{len(lost)} of its {len(before)} tensors do not come back after it was saved."
-    return Fault("not_saved_whole", "block", told, OTHER)
+    sentence = f"{len(lost)} of its {len(before)} tensors do not come back after it was saved."
+    return Fault("not_saved_whole", "block", sentence, OTHER)
 
 
 def rewards(
@@ -233,8 +233,8 @@ def rewards(
 
     auto = transformers.AutoModelForSequenceClassification
     if type(model.config) not in auto._model_mapping:
-        told = f"No reward model can be made of its architecture, {model.config.model_type}: there is no such head."
-        return Fault("no_reward_head", "block", told, "Start from a model of another family.")
+        sentence = f"No reward model can be made of its architecture, {model.config.model_type}: there is no such head."
+        return Fault("no_reward_head", "block", sentence, "Start from a model of another family.")
     config = copy.deepcopy(model.config)
     config.num_labels = 1
     torch.manual_seed(0)
@@ -244,8 +244,8 @@ def rewards(
         alone = torch.cat([reward(*padded([row], False)) for row in rows])
     if close(together[0], alone) and close(together[1], alone):
         return None
-    told = "A reward model made of it gives a text another reward for its padding."
-    return Fault("reward_padding", "block", told, "Start from a model of another family.")
+    sentence = "A reward model made of it gives a text another reward for its padding."
+    return Fault("reward_padding", "block", sentence, "Start from a model of another family.")
 
 
 # --- how -------------------------------------------------------------------------------------------------
@@ -276,8 +276,8 @@ def padded(rows: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
 def outputs_of(model: PreTrainedModel, rows: list[list[int]], left: bool = False) -> Tensor:
     """Logits of each token, (B, T, ·), as our stages ask for them."""
     ids, is_token = padded(rows, left)
-    told: dict[str, Any] = {"input_ids": ids, "attention_mask": is_token}
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": is_token}
     if left:
-        told["position_ids"] = (is_token.cumsum(1) - 1).clamp(min=0)
-    logits: Tensor = model(**told).logits.float()
+        inputs["position_ids"] = (is_token.cumsum(1) - 1).clamp(min=0)
+    logits: Tensor = model(**inputs).logits.float()
     return logits

@@ -1,8 +1,8 @@
 """What a run would meet, looked at before it starts: its rows, what of them is learnt, and what it will cost.
 
 `python -m trainer RUN_FOLDER --preflight` writes preflight.json and trains nothing. Findings of severity "block" would
-waste the run or make its outcome worthless; a run that is told to (`"preflight": true` in run.json) fails by the first
-of them before anything is loaded for training. Inputs that an earlier stage has yet to make may be missing: what
+waste the run or make its outcome worthless; a run that is instructed to (`"preflight": true` in run.json) fails by the
+first of them before anything is loaded for training. Inputs that an earlier stage has yet to make may be missing: what
 depends on them is left for the run's own check.
 """
 
@@ -34,7 +34,7 @@ REPEATED_SHARE = 0.05  # of held-out labelled texts that are trained on, too
 ENOUGH_PAIRS = 20  # selection pairs below which a reward model's accuracy says nothing
 START_SECONDS = 6.0
 TEXTS = ("tokenizer", "pretrain", "mlm")
-REFUSING = ("no_system_message", "one_question_only")  # told by the rows that are refused, where there are any
+REFUSING = ("no_system_message", "one_question_only")  # determined by the rows that are refused, where there are any
 UNLEARNT = ("generate", "evaluate", "score", "best_of_n")
 
 
@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass
 class Preflight:
-    """What is told of a run; as preflight.json with `as_json`."""
+    """What is reported of a run; as preflight.json with `as_json`."""
 
     stage: str
     findings: list[Finding] = field(default_factory=list)
@@ -133,8 +133,8 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     found.snapshot = {"hash": snapshot.hash, "rows": snapshot.manifest.get("counts", {})}
     for split, read in splits.items():
         if read.broken:
-            told = f"{len(read.broken)} lines of {split}.jsonl cannot be read; the first: {read.broken[0]}"
-            found.block("schema", told, "Freeze the snapshot again from rows that have what their kind needs.")
+            sentence = f"{len(read.broken)} lines of {split}.jsonl cannot be read; the first: {read.broken[0]}"
+            found.block("schema", sentence, "Freeze the snapshot again from rows that have what their kind needs.")
         if not read.whole:
             found.notes.append(f"Only the first {reading.MOST_LINES:,} lines of {split}.jsonl were looked at.")
     lines = reading.trained_on(stage, splits["train"].lines)
@@ -182,10 +182,10 @@ def check_template(found: Preflight, tokenizer: Any, lines: Sequence[Line], held
         refused = refused_rows(tokenizer, [line.row.prompt for line in rows])
         for reason in dict.fromkeys(refused.values()):
             numbers = [rows[place].number for place, why in refused.items() if why == reason]
-            told = f"The model's chat template does not take {len(numbers)} of {len(rows)} rows: {reason}."
+            sentence = f"The model's chat template does not take {len(numbers)} of {len(rows)} rows: {reason}."
             remedy = "Leave these rows out of the snapshot, or start from a model that takes them."
             more = "" if split == "train" else f" Lines of {split}.jsonl are named."
-            found.block("chat_template", told, remedy + more, numbers)
+            found.block("chat_template", sentence, remedy + more, numbers)
         taken += [line for place, line in enumerate(rows) if place not in refused and split == "train"]
     return taken
 
@@ -223,12 +223,12 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
     for split in ("selection", "test"):
         exact, near = reading.leaks(splits["train"], splits[split])
         if exact:
-            told = f"{len(exact)} rows of {split}.jsonl ask word for word what train.jsonl asks."
+            sentence = f"{len(exact)} rows of {split}.jsonl ask word for word what train.jsonl asks."
             remedy = f"Freeze the snapshot again: a prompt belongs in one split. Lines of {split}.jsonl are named."
             # Documents repeat one another in part; so may labelled texts, such as a reply given to several prompts.
-            asked = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
-            worthless = bool(asked & set(exact)) or len(exact) > REPEATED_SHARE * len(splits[split])
-            (found.block if worthless and stage not in TEXTS else found.warn)("contamination", told, remedy, exact)
+            numbers = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
+            worthless = bool(numbers & set(exact)) or len(exact) > REPEATED_SHARE * len(splits[split])
+            (found.block if worthless and stage not in TEXTS else found.warn)("contamination", sentence, remedy, exact)
         if near and stage not in TEXTS:
             found.warn(
                 "near_contamination",
@@ -237,8 +237,8 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
                 near,
             )
     if not any(reading.trained_on(stage, splits["selection"])):
-        told = "There are no held-out rows of this kind, so the last weights are kept whatever they are worth."
-        found.warn("no_selection", told, "Collect answers to prompts of the selection split.")
+        sentence = "There are no held-out rows of this kind, so the last weights are kept whatever they are worth."
+        found.warn("no_selection", sentence, "Collect answers to prompts of the selection split.")
 
 
 def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
@@ -247,26 +247,29 @@ def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
     doubled = [line.number for line in lines if line.row.count > 1]
     many = sum(line.row.count - 1 for line in lines)
     if doubled and many > 0.2 * sum(line.row.count for line in lines):
-        told = f"{many} of the rows repeat another one exactly, and count as often as they occur."
+        sentence = f"{many} of the rows repeat another one exactly, and count as often as they occur."
         found.warn(
-            "duplicates", told, "That is as it should be for answers of several people; look at imports else.", doubled
+            "duplicates",
+            sentence,
+            "That is as it should be for answers of several people; look at imports else.",
+            doubled,
         )
     if (both := reading.contradictions(lines)) > 0.1 * len(lines):
-        told = f"{both} pairs are preferred one way round and the other; people disagree on them."
-        found.warn("contradictions", told, "Freeze a snapshot of consensus answers, or expect a lower accuracy.")
+        sentence = f"{both} pairs are preferred one way round and the other; people disagree on them."
+        found.warn("contradictions", sentence, "Freeze a snapshot of consensus answers, or expect a lower accuracy.")
     found.balance = reading.balance(stage, lines)
     classes = {name: count for name, count in found.balance.items() if not name.startswith("strength ")}
     there = [name for name, count in classes.items() if count]
     if classes and len(there) < (1 if stage == "tag" else 2):
-        told = f"All rows are of one class ({there[0] if there else 'none'}), so there is nothing to tell apart."
-        found.block("one_class", told, "Collect rows of another class.")
+        sentence = f"All rows are of one class ({there[0] if there else 'none'}), so there is nothing to tell apart."
+        found.block("one_class", sentence, "Collect rows of another class.")
     elif rare := [name for name, count in classes.items() if count < FEW_OF_A_CLASS]:
-        told = f"Fewer than {FEW_OF_A_CLASS} rows of {', '.join(rare[:5])}{' and others' if len(rare) > 5 else ''}."
-        found.warn("class_balance", told, "Collect more of them, or leave the class out.")
+        sentence = f"Fewer than {FEW_OF_A_CLASS} rows of {', '.join(rare[:5])}{' and others' if len(rare) > 5 else ''}."
+        found.warn("class_balance", sentence, "Collect more of them, or leave the class out.")
     longer = reading.longer_preferred(lines)
     if longer is not None and len(lines) >= ENOUGH_PAIRS and longer > LONGER_SHARE:
-        told = f"The longer answer was preferred in {longer:.0%} of the pairs; length alone may be learnt."
-        found.warn("length", told, "Read the evaluation's length-controlled figures, or add shorter good answers.")
+        sentence = f"The longer answer was preferred in {longer:.0%} of the pairs; length alone may be learnt."
+        found.warn("length", sentence, "Read the evaluation's length-controlled figures, or add shorter good answers.")
 
 
 def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> None:
@@ -278,15 +281,15 @@ def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> N
     found.learned = {"rows": rows, "nothing": useless, "tokens": learnt, "longest": max(x.longest for x in lessons)}
     if empty:
         why = ", ".join(sorted({lesson.nothing for lesson in empty}))
-        told = f"{useless} of {rows} rows would train on nothing: {why}."
+        sentence = f"{useless} of {rows} rows would train on nothing: {why}."
         remedy = "Raise max_length, or mend the rows." if hasattr(config, "max_length") else "Mend the rows."
         say = found.block if useless == rows else found.warn
-        say("learns_nothing", told, remedy, [lesson.line.number for lesson in empty])
+        say("learns_nothing", sentence, remedy, [lesson.line.number for lesson in empty])
     cut = [lesson for lesson in lessons if lesson.cut and not lesson.nothing]
     if len(cut) > CUT_SHARE * len(lessons):
-        told = f"{len(cut)} of {len(lessons)} rows are cut at max_length ({config.max_length} tokens)"
+        sentence = f"{len(cut)} of {len(lessons)} rows are cut at max_length ({config.max_length} tokens)"
         end = ", so their end is never learnt." if found.stage == "sft" else "."
-        found.warn("cut", told + end, "Raise max_length.", [lesson.line.number for lesson in cut])
+        found.warn("cut", sentence + end, "Raise max_length.", [lesson.line.number for lesson in cut])
 
 
 def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -> list[Lesson]:
@@ -310,7 +313,7 @@ def examples(batch: Sequence[Lesson], tokenizer: Any) -> list[dict[str, Any]]:
         for name, ids, mask in lesson.sequences:
             tokens = reading.pieces(tokenizer, ids[:SHOWN_TOKENS], mask[:SHOWN_TOKENS])
             sequences.append({"name": name, "tokens": tokens, "more": max(0, len(ids) - SHOWN_TOKENS)})
-        shown.append({"line": lesson.line.number, "sequences": sequences, "told": lesson.told})
+        shown.append({"line": lesson.line.number, "sequences": sequences, "told": lesson.note})
     return shown
 
 
@@ -328,8 +331,10 @@ def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snap
     if not floor:
         return
     if len(pairs) < ENOUGH_PAIRS:
-        told = f"There are {len(pairs)} selection pairs, too few to tell whether the reward model is good enough."
-        found.warn("reward_floor", told, f"Judge prompts of the selection split until there are {ENOUGH_PAIRS} pairs.")
+        sentence = f"There are {len(pairs)} selection pairs, too few to tell whether the reward model is good enough."
+        found.warn(
+            "reward_floor", sentence, f"Judge prompts of the selection split until there are {ENOUGH_PAIRS} pairs."
+        )
         return
     reward = load_reward(path)
     prompts = [row.prompt for row in pairs]
@@ -362,12 +367,14 @@ def check_cost(found: Preflight, config: Any, paths: Mapping[str, Path], lessons
     found.memory = {**need.as_json(), "free": have, "where": where, "rows_at_once": rows}
     least = estimate(stage, config, paths, length=max(length, 1), rows=1)
     if least.total > have:
-        told = f"Even one row at once needs about {size(least.total)}; {where} has {size(have)} free."
-        found.block("memory", told, "Use a smaller base model, lora, shorter texts or a larger machine.", kind="config")
+        sentence = f"Even one row at once needs about {size(least.total)}; {where} has {size(have)} free."
+        found.block(
+            "memory", sentence, "Use a smaller base model, lora, shorter texts or a larger machine.", kind="config"
+        )
     elif need.total > have:
-        told = f"{rows} rows at once need about {size(need.total)}; {where} has {size(have)} free."
+        sentence = f"{rows} rows at once need about {size(need.total)}; {where} has {size(have)} free."
         found.warn(
-            "memory", told, "The run will go on with fewer at once by itself; a smaller batch_size saves the tries."
+            "memory", sentence, "The run will go on with fewer at once by itself; a smaller batch_size saves the tries."
         )
     critic = 0.0
     if stage == "ppo":

@@ -71,14 +71,14 @@ class Lesson:
     Attributes:
         line: its number. sequences: (name, token ids, whether each is learnt), as the recipe feeds them.
         nothing: why it teaches nothing, a few words; empty if it does. cut: tokens that do not fit.
-        told: what is learnt that is no token, such as a label.
+        note: what is learnt that is no token, such as a label.
     """
 
     line: Line
     sequences: list[tuple[str, list[int], list[bool]]] = field(default_factory=list)
     nothing: str = ""
     cut: int = 0
-    told: str = ""
+    note: str = ""
 
     @property
     def learnt(self) -> int:
@@ -130,7 +130,7 @@ def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], cont
                 line,
                 [("prompt", ids, [False] * len(ids))],
                 "" if len(ids) <= room else "no room for an answer",
-                told="the answer is sampled, and learnt by its score",
+                note="the answer is sampled, and learnt by its score",
             )
             for line, ids in zip(lines, prompts, strict=True)
         ]
@@ -150,12 +150,12 @@ def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], cont
         ids = one.ids[: config.max_length] if stage == "classify" else one.ids
         special = [bool(flag) for flag in one.is_special][: len(ids)]
         mask = [stage in ("mlm", "tag") and not flag for flag in special]
-        told = "a share of the tokens is masked"
+        note = "a share of the tokens is masked"
         if isinstance(line.row, Classification | Spans) and stage != "mlm":
-            told = _labels(line.row) if isinstance(line.row, Classification) else _spans(line.row)
+            note = _labels(line.row) if isinstance(line.row, Classification) else _spans(line.row)
         cut = len(one.ids) - len(ids)
         nothing = "" if _text(line) else "the text is empty"
-        found.append(Lesson(line, [("text", ids, mask)], nothing, cut, told))
+        found.append(Lesson(line, [("text", ids, mask)], nothing, cut, note))
     return found
 
 
@@ -181,9 +181,9 @@ def _answers(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line]) -> 
         elif isinstance(line.row, Preference) and line.row.chosen == line.row.rejected:
             lesson.nothing = "chosen and rejected are the same text"
         if isinstance(line.row, Unpaired):
-            lesson.told = "good" if line.row.label else "bad"
+            lesson.note = "good" if line.row.label else "bad"
         elif isinstance(line.row, Preference):
-            lesson.told = f"strength {line.row.strength}"
+            lesson.note = f"strength {line.row.strength}"
         found.append(lesson)
     return found
 
@@ -223,7 +223,7 @@ def pieces(tokenizer: Any, ids: Sequence[int], mask: Sequence[bool]) -> list[tup
 # --- doubles, leaks, balance -----------------------------------------------------------------------------
 
 
-def asked(row: Any) -> str | None:
+def prompt_text(row: Any) -> str | None:
     """A row's prompt (or its text) as it is compared across splits: case, white space and what is invisible fold."""
     prompt: Messages | None = getattr(row, "prompt", None)
     text = "\n".join(message["content"] for message in prompt) if prompt is not None else getattr(row, "text", None)
@@ -236,7 +236,7 @@ def contradictions(lines: Sequence[Line]) -> int:
     count = 0
     for line in lines:
         if isinstance(line.row, Preference):
-            prompt = asked(line.row)
+            prompt = prompt_text(line.row)
             count += (prompt, line.row.rejected, line.row.chosen) in seen
             seen.add((prompt, line.row.chosen, line.row.rejected))
     return count
@@ -244,8 +244,8 @@ def contradictions(lines: Sequence[Line]) -> int:
 
 def leaks(train: Sequence[Line], held: Sequence[Line]) -> tuple[list[int], list[int]]:
     """Line numbers of held-out rows whose prompt is trained on: word for word, and nearly so."""
-    known = {text for line in train if (text := asked(line.row)) is not None}
-    exact = [line.number for line in held if asked(line.row) in known]
+    known = {text for line in train if (text := prompt_text(line.row)) is not None}
+    exact = [line.number for line in held if prompt_text(line.row) in known]
     postings: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     shingles = [_shingles(text) for text in sorted(known)]
     for number, some in enumerate(shingles):
@@ -254,7 +254,7 @@ def leaks(train: Sequence[Line], held: Sequence[Line]) -> tuple[list[int], list[
                 postings[shingle].append(number)
     near = []
     for line in held:
-        text = asked(line.row)
+        text = prompt_text(line.row)
         if text is None or text in known:
             continue
         mine = _shingles(text)

@@ -29,13 +29,13 @@ def check_learning_rate(found: Preflight, config: Any, paths: Mapping[str, Path]
     usual = learning_rates.usual_rate(found.stage, size, lora)
     if usual is None or rate < learning_rates.TOO_HIGH * usual:
         return
-    told = (
+    sentence = (
         f"The learning rate {rate:g} is {rate / usual:,.0f} times what is usual for {count_of(size)} parameters"
         f"{' with adapters' if lora else ''}, which is about {usual:.1g}."
     )
     remedy = f"Set learning_rate to {usual:.1g}, or to null for the usual one, or choose the preset pretrained."
     (found.block if rate >= learning_rates.FAR_TOO_HIGH * usual else found.warn)(
-        "learning_rate", told, remedy, kind="config"
+        "learning_rate", sentence, remedy, kind="config"
     )
 
 
@@ -54,11 +54,13 @@ def check_answer_length(found: Preflight, config: Any, tokenizer: Any, lines: Se
     half, most = lengths[int(HALF * (len(lengths) - 1))], lengths[int(MOST * (len(lengths) - 1))]
     remedy = f"Set max_new_tokens to {most} or more."
     if half > config.max_new_tokens:
-        told = f"Half of the {of} are longer than max_new_tokens ({config.max_new_tokens}); they have {half} tokens."
-        found.block("answer_length", told, remedy, kind="config")
+        sentence = (
+            f"Half of the {of} are longer than max_new_tokens ({config.max_new_tokens}); they have {half} tokens."
+        )
+        found.block("answer_length", sentence, remedy, kind="config")
     elif most > config.max_new_tokens:
-        told = f"A tenth of the {of} have {most} tokens or more, and max_new_tokens is {config.max_new_tokens}."
-        found.warn("answer_length", told, remedy, kind="config")
+        sentence = f"A tenth of the {of} have {most} tokens or more, and max_new_tokens is {config.max_new_tokens}."
+        found.warn("answer_length", sentence, remedy, kind="config")
 
 
 def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
@@ -70,9 +72,9 @@ def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
     config = AutoConfig.from_pretrained(str(paths["base_model"]), local_files_only=True)
     if type(config) in AutoModelForSequenceClassification._model_mapping:
         return
-    told = f"No reward model can be made from a {config.model_type} model: its family has no head for scores."
+    sentence = f"No reward model can be made from a {config.model_type} model: its family has no head for scores."
     remedy = "Choose a base model of another family, or train the policy by DPO or KTO, which need no reward model."
-    (found.block if found.stage == "reward" else found.warn)("reward_head", told, remedy, kind="config")
+    (found.block if found.stage == "reward" else found.warn)("reward_head", sentence, remedy, kind="config")
 
 
 def count_of(parameters: int) -> str:

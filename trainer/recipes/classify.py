@@ -64,14 +64,14 @@ class Classifier:
 
         self.tokenizer = load_encoder_tokenizer(path)
         self.model: Any = prepare(from_folder(AutoModelForSequenceClassification, path), self.tokenizer).eval()
-        told = getattr(self.model.config, "touchstone", None)
-        if not isinstance(told, dict) or "classes" not in told:
+        stored = getattr(self.model.config, "touchstone", None)
+        if not isinstance(stored, dict) or "classes" not in stored:
             raise ModelCorrupt(f"{path} is not a classifier: its config.json names no classes.")
-        self.classes: list[str] = list(told["classes"])
-        self.many = bool(told["many"])
-        self.scheme = str(told["scheme"])
-        self.temperature = float(told["temperature"])
-        self.max_length = int(told["max_length"])
+        self.classes: list[str] = list(stored["classes"])
+        self.many = bool(stored["many"])
+        self.scheme = str(stored["scheme"])
+        self.temperature = float(stored["temperature"])
+        self.max_length = int(stored["max_length"])
         self.batch_size = batch_size
 
     def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
@@ -142,7 +142,7 @@ def run(context: RunContext) -> StageResult:
         some = (splits["selection"] or rows)[: config.samples]
         chances = probabilities(logits(model, (shown or encoded)[: config.samples]), many)
         return [
-            {"prompt": row.text, "text": told(dict(zip(classes, chance, strict=True)), row.labels)}
+            {"prompt": row.text, "text": sentence_of(dict(zip(classes, chance, strict=True)), row.labels)}
             for row, chance in zip(some, chances.tolist(), strict=True)
         ]
 
@@ -241,8 +241,8 @@ def check_rows(context: RunContext, rows: Sequence[Classification], classes: Seq
         )
     context.report.metrics(0, 0, {"classes": len(classes), "rarest_class_texts": min(counts.values())})
     if rare := [name for name in classes if counts[name] < FEW]:
-        told = ", ".join(f"{name} ({counts[name]})" for name in rare[:10])
-        context.report.alarm(0, "class_balance", f"{len(rare)} classes have fewer than {FEW} texts: {told}.")
+        listed = ", ".join(f"{name} ({counts[name]})" for name in rare[:10])
+        context.report.alarm(0, "class_balance", f"{len(rare)} classes have fewer than {FEW} texts: {listed}.")
 
 
 def judged(
@@ -258,7 +258,7 @@ def judged(
     }
 
 
-def told(chances: dict[str, float], labels: Sequence[str]) -> str:
-    """The likeliest three classes with their probability, and what people said."""
+def sentence_of(chances: dict[str, float], labels: Sequence[str]) -> str:
+    """The likeliest three classes with their probability, and people's answers."""
     best = sorted(chances, key=lambda name: -chances[name])[:3]
     return ", ".join(f"{name} {chances[name]:.2f}" for name in best) + f" (said: {', '.join(labels) or 'none'})"

@@ -241,10 +241,10 @@ def answerable(
         DataUnusable: there is none.
     """
     room = context_room(generator.model, config.max_new_tokens)
-    asked = list(prompts[: config.max_prompts])
-    refused = refused_rows(generator.tokenizer, asked)
-    asked = [messages for place, messages in enumerate(asked) if place not in refused]
-    pairs = zip(asked, encode_prompts(generator.tokenizer, asked), strict=True)
+    chosen_prompts = list(prompts[: config.max_prompts])
+    refused = refused_rows(generator.tokenizer, chosen_prompts)
+    chosen_prompts = [messages for place, messages in enumerate(chosen_prompts) if place not in refused]
+    pairs = zip(chosen_prompts, encode_prompts(generator.tokenizer, chosen_prompts), strict=True)
     kept = [(messages, ids) for messages, ids in pairs if fitting([ids], room)[0]]
     if not kept:
         raise DataUnusable(f"The {config.split} split has no prompt that can be answered.")

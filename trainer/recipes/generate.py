@@ -98,7 +98,7 @@ class Generator:
             prompts: messages (`role`, `content`), the last one from the user.
             max_new_tokens: longest response, tokens; less where the model's context leaves less room.
             seeds: one for each prompt, in [0, 2**63). The response follows from prompt, settings and its seed, not
-                from what else is asked for in the same call.
+                from what else is requested in the same call.
             temperature: 0 is greedy. top_p, top_k: 1 and 0 keep every token.
             batch_size: sequences decoded together; prompts of like length share a batch.
             stop: texts at whose first occurrence a response ends, without them.
@@ -154,7 +154,7 @@ class Teller:
     ) -> None:
         self.generator, self.prompt_tokens, self.stop, self.reader = generator, prompt_tokens, stop, reader
         self.ids: list[list[int]] = [[] for _ in prompt_tokens]
-        self.told = [""] * len(prompt_tokens)
+        self.sent = [""] * len(prompt_tokens)
         self.fresh: set[int] = set()
         self.last = time.monotonic()
 
@@ -176,7 +176,7 @@ class Teller:
         self.last = time.monotonic()
 
     def whole(self, index: int, completion: Drawn) -> Generated:
-        """The response when it has ended, all of it told."""
+        """The response when it has ended, all of it reported."""
         made = self.generator.decoded(completion, self.prompt_tokens[index])
         text, ended = self._cut(made.text)
         self._tell(index, text)
@@ -195,10 +195,10 @@ class Teller:
         return text[: len(text) - max(begun, default=0)]
 
     def _tell(self, index: int, text: str) -> None:
-        told = self.told[index]
-        if self.reader is not None and len(text) > len(told) and text.startswith(told):
-            self.reader.text(index, text[len(told) :])
-            self.told[index] = text
+        sent = self.sent[index]
+        if self.reader is not None and len(text) > len(sent) and text.startswith(sent):
+            self.reader.text(index, text[len(sent) :])
+            self.sent[index] = text
 
 
 def as_messages(prompt: Sequence[Mapping[str, str]]) -> Messages:
@@ -206,7 +206,7 @@ def as_messages(prompt: Sequence[Mapping[str, str]]) -> Messages:
 
 
 @dataclass(frozen=True)
-class Asked:
+class GenerationRequest:
     """One response that is wanted: to which prompt of the file, in which line, from which seed."""
 
     id: Any
@@ -228,13 +228,13 @@ def run(context: RunContext) -> StageResult:
     reward_path = context.inputs.get("reward_model")
     reward = load_judge(reward_path, generator.tokenizer) if reward_path else None
     draw_all = drawing(context, generator)
-    asked, encoded, refused = answerable(generator, wanted)
-    if not asked:
+    requests, encoded, refused = answerable(generator, wanted)
+    if not requests:
         name, first = context.inputs["prompts"].name, refused[0]
         raise DataUnusable(f"No prompt of {name} can be answered. Line {first['line']}: {first['reason']}")
 
     chunk = 8 * config.batch_size
-    parts = [asked[start : start + chunk] for start in range(0, len(asked), chunk)]
+    parts = [requests[start : start + chunk] for start in range(0, len(requests), chunk)]
     context.report.state("generating")
     done: list[dict[str, Any]] = []
     for number, part in enumerate(parts):
@@ -251,8 +251,8 @@ def run(context: RunContext) -> StageResult:
             scored = reward.head_rewards(joined(ids, [completion.ids for completion in drawn]), 256)
             figures = reward_figures(reward, scored)
         rows = [
-            response_row(one, generator.decoded(completion), config) | told
-            for one, completion, told in zip(part, drawn, figures, strict=True)
+            response_row(one, generator.decoded(completion), config) | extra
+            for one, completion, extra in zip(part, drawn, figures, strict=True)
         ]
         write_lines(kept, rows)
         done += rows
@@ -281,8 +281,8 @@ def run(context: RunContext) -> StageResult:
 
 
 def answerable(
-    generator: Generator, wanted: Sequence[Asked]
-) -> tuple[list[Asked], list[list[int]], list[dict[str, Any]]]:
+    generator: Generator, wanted: Sequence[GenerationRequest]
+) -> tuple[list[GenerationRequest], list[list[int]], list[dict[str, Any]]]:
     """Those of `wanted` that can be answered, token ids of their prompts, and a line of refused.jsonl for each prompt
     that cannot."""
     by_line = {one.line: one for one in wanted}  # several responses may be wanted to one prompt
@@ -295,8 +295,8 @@ def answerable(
             encoded[line] = ids
         except DataUnusable as error:
             refused.append({"id": one.id, "line": line, "prompt": list(one.prompt), "reason": error.message})
-    asked = [one for one in wanted if one.line in encoded]
-    return asked, [encoded[one.line] for one in asked], refused
+    answerable_prompts = [one for one in wanted if one.line in encoded]
+    return answerable_prompts, [encoded[one.line] for one in answerable_prompts], refused
 
 
 def drawing(context: RunContext, generator: Generator) -> Callable[[list[list[int]], list[int]], list[Drawn]]:
@@ -317,7 +317,7 @@ def drawing(context: RunContext, generator: Generator) -> Callable[[list[list[in
     return lambda rows, seeds: draw_best(drawn, judge, rows, seeds, config.best_of)
 
 
-def response_row(one: Asked, response: Generated, config: Any) -> dict[str, Any]:
+def response_row(one: GenerationRequest, response: Generated, config: Any) -> dict[str, Any]:
     """A line of responses.jsonl: enough to make the response again."""
     return {
         "id": one.id,
@@ -336,7 +336,7 @@ def response_row(one: Asked, response: Generated, config: Any) -> dict[str, Any]
     }
 
 
-def read_prompts(path: Path, responses: int, seed: int) -> Iterator[Asked]:
+def read_prompts(path: Path, responses: int, seed: int) -> Iterator[GenerationRequest]:
     """What a file of prompts asks for. A line without seeds gets `responses` of them, from the run's seed and its id.
 
     Raises:
@@ -358,7 +358,7 @@ def read_prompts(path: Path, responses: int, seed: int) -> Iterator[Asked]:
                 raise SnapshotCorrupt(f"{where} is not a prompt: {error!r}.") from error
             found = True
             for value in seeds or [stable_seed(seed, "generate", name, k) for k in range(responses)]:
-                yield Asked(name, messages, value, number)
+                yield GenerationRequest(name, messages, value, number)
     if not found:
         raise DataUnusable(f"{path.name} holds no prompt.")
 
@@ -370,9 +370,9 @@ def json_line(row: Mapping[str, Any]) -> str:
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSON Lines, written aside and renamed, so that a file with its final name is complete."""
-    aside = path.with_name(f".{path.name}.aside")
-    with aside.open("w", encoding="utf-8") as file:
+    """JSON Lines, written under a temporary name and renamed, so that a file with its final name is complete."""
+    part = path.with_name(f".{path.name}.aside")
+    with part.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json_line(row))
-    aside.replace(path)
+    part.replace(path)

@@ -139,7 +139,9 @@ def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict
         is_token = pad([[1] * len(questions[n][0]) for n in numbers], 0)
         ids, labels, is_token = ids.to(model.device), labels.to(model.device), is_token.to(model.device)
         is_asked = labels != IGNORED
-        rows = torch.tensor(numbers)[torch.nonzero(is_asked)[:, 0].cpu()]  # the question that each token asked is of
+        rows = torch.tensor(numbers)[
+            torch.nonzero(is_asked)[:, 0].cpu()
+        ]  # the question that each token requested is of
         nats[numbers] = right[numbers] = 0.0
         for some, logits in masked_logits(model, is_asked, input_ids=ids, attention_mask=is_token):
             truth = labels[is_asked][some]
@@ -149,10 +151,10 @@ def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict
 
     with measuring(model):
         in_batches([len(ids) for ids, _ in questions], apply)
-    asked = max(1, sum(label != IGNORED for _, labels in questions for label in labels))
+    masked = max(1, sum(label != IGNORED for _, labels in questions for label in labels))
     return {
-        "selection_masked_loss": float(nats.sum()) / asked,
-        "selection_masked_accuracy": float(right.sum()) / asked,
+        "selection_masked_loss": float(nats.sum()) / masked,
+        "selection_masked_accuracy": float(right.sum()) / masked,
     }
 
 
@@ -165,7 +167,7 @@ def fillings(tokenizer: Any, rows: Sequence[Encoded]) -> Callable[[Any], list[Sa
         or {next(place for place, special in enumerate(row.is_special) if not special)}
         for row in shown
     ]
-    asked = [
+    questions_shown = [
         [tokenizer.mask_token_id if place in gap else token for place, token in enumerate(row.ids)]
         for row, gap in zip(shown, gaps, strict=True)
     ]
@@ -173,7 +175,7 @@ def fillings(tokenizer: Any, rows: Sequence[Encoded]) -> Callable[[Any], list[Sa
     def sample(model: Any) -> list[Sample]:
         samples = []
         for row, gap, ids, logits in zip(
-            shown, gaps, asked, logits_of(model, asked, tokenizer.pad_token_id), strict=True
+            shown, gaps, questions_shown, logits_of(model, questions_shown, tokenizer.pad_token_id), strict=True
         ):
             guesses = logits.argmax(-1).tolist()
             pieces = [

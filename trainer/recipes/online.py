@@ -120,7 +120,7 @@ def means(judged: Scores) -> dict[str, float]:
 
 
 class Rollouts:
-    """Looks at each rollout's rewards: whether completions end, and whether those of one prompt are told apart.
+    """Looks at each rollout's rewards: whether completions end, and whether those of one prompt are distinguished.
 
     Attributes:
         flat: rollouts in a row in which no prompt's completions differ in reward.
@@ -150,10 +150,10 @@ class Rollouts:
             )
         self.flat = self.flat + 1 if bool(flat.all()) else 0
         if step and self.flat == FLAT_IN_A_ROW:
-            told = (
+            sentence = (
                 f"In {FLAT_IN_A_ROW} rollouts in a row no prompt's completions differed in reward; nothing is learnt."
             )
-            found.append(Alarm("flat_reward", told))
+            found.append(Alarm("flat_reward", sentence))
         for alarm in found:
             self.context.report.alarm(step, alarm.name, alarm.text)
             if config.stop_on_alarm and alarm.fails:

@@ -147,8 +147,10 @@ class Watch:
             try:
                 figures |= self.look(iteration)
             except OutOfMemory as error:
-                told = f"The selection prompts could not be answered: {error.message} Training goes on without that."
-                self.context.report.alarm(iteration, "not_measured", told)
+                sentence = (
+                    f"The selection prompts could not be answered: {error.message} Training goes on without that."
+                )
+                self.context.report.alarm(iteration, "not_measured", sentence)
         improved = self.is_best(figures)
         if improved:
             keep_best(self.context, trainer.policy, iteration, CRITIC)

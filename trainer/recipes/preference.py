@@ -220,7 +220,8 @@ class Heldout:
         self.reference = [completion_logps(reference, rows, pad_id) for rows in self.rows]
 
     def figures(self, model: Any) -> dict[str, float]:
-        """selection_loss, and selection_accuracy: pairs told apart by log pi / pi_ref, or verdicts by its side of KL.
+        """selection_loss, and selection_accuracy: pairs distinguished by log pi / pi_ref, or verdicts by its side of
+        KL.
 
         selection_log_ratio: mean log pi / pi_ref of chosen (or good) completions, nats.
         """

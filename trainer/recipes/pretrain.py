@@ -64,7 +64,7 @@ Part = tuple[list[int], int]  # token ids, and the place of the first that count
 
 
 class Blocks:
-    """Blocks of several passes over the rows, made when asked for: item n of pass p is number p x passes[0] + n.
+    """Blocks of several passes over the rows, made when requested: item n of pass p is number p x passes[0] + n.
 
     Args:
         rows: token ids of each document.

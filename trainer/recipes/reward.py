@@ -2,7 +2,7 @@
 
 P(chosen beats rejected) = sigmoid(r_chosen - r_rejected), as in Ouyang et al. 2022, equation 1. As there, pairs that
 share a response stay in one batch, since apart they make the model overfit; unlike there, several prompts share one.
-A margin by strength (Touvron et al. 2023, section 3.2.2) is off unless asked for.
+A margin by strength (Touvron et al. 2023, section 3.2.2) is off unless requested.
 
 The reward is read at the last real token of `prompt + completion + end token`, encoded in `columns` for training and
 for serving alike, and is given in standard deviations above the mean of the SFT policy's own completions. Several heads

@@ -43,7 +43,7 @@ from trainer.modeling.encoders import (
 )
 from trainer.modeling.loading import from_folder, parameters, prepare
 from trainer.modeling.lora import adapt_encoder
-from trainer.modeling.tag_decoder import TagChain
+from trainer.modeling.tag_decoder import TagDecoder
 from trainer.run.context import RunContext, StageResult
 from trainer.run.progress import Sample
 from trainer.run.seeds import seed_everything
@@ -66,14 +66,14 @@ class Tagger:
 
         self.tokenizer = load_encoder_tokenizer(path)
         self.model: Any = prepare(from_folder(AutoModelForTokenClassification, path), self.tokenizer).eval()
-        told = getattr(self.model.config, "touchstone", None)
-        if not isinstance(told, dict) or "tags" not in told:
+        stored = getattr(self.model.config, "touchstone", None)
+        if not isinstance(stored, dict) or "tags" not in stored:
             raise ModelCorrupt(f"{path} is not a tagger: its config.json names no tags.")
-        self.tags: list[str] = list(told["tags"])
-        self.chain = TagChain(self.tags, told.get("follows"))
-        self.classes: list[str] = list(told["classes"])
-        self.scheme = str(told["scheme"])
-        self.max_length = int(told["max_length"])
+        self.tags: list[str] = list(stored["tags"])
+        self.chain = TagDecoder(self.tags, stored.get("follows"))
+        self.classes: list[str] = list(stored["classes"])
+        self.scheme = str(stored["scheme"])
+        self.max_length = int(stored["max_length"])
         self.batch_size = batch_size
 
     def spans(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
@@ -86,8 +86,8 @@ class Tagger:
         answers = []
         for text, row, logits in zip(texts, encoded, found, strict=True):
             places = tagged_places(row)
-            chosen = self.chain.best(logits, places)
-            sure = self.chain.chances(logits, places)[range(len(chosen)), chosen].tolist()
+            chosen = self.chain.decode(logits, places)
+            sure = self.chain.marginals(logits, places)[range(len(chosen)), chosen].tolist()
             answers.append(
                 [
                     {
@@ -134,7 +134,7 @@ def run(context: RunContext) -> StageResult:
         label2id={name: n for n, name in enumerate(tags)},
     )
     adapt_encoder(model, config.lora, base)
-    chain = model.chain = TagChain(tags)  # a part of the model, so that checkpoints hold it
+    chain = model.chain = TagDecoder(tags)  # a part of the model, so that checkpoints hold it
     length = room(model, config.max_length)
     rows = [row for row in train for _ in range(row.count)]
     aligned = [align(tokenizer, row, tags) for row in rows]
@@ -147,11 +147,11 @@ def run(context: RunContext) -> StageResult:
         for start, window in windows(encoded, length)
     ]
     mask_id: int = tokenizer.mask_token_id
-    said = spans_by_label(rows)
+    surfaces = spans_by_label(rows)
 
     def look(number: int, generator: torch.Generator) -> dict[str, Any]:
         row, window, labels = pieces[number]
-        varied = swap_spans(row, said, config.span_swap, generator)
+        varied = swap_spans(row, surfaces, config.span_swap, generator)
         if varied is not row and len(window.ids) < length:  # a whole text
             other, other_labels = align(tokenizer, varied, tags)
             if len(other.ids) <= length:
@@ -214,8 +214,8 @@ def run(context: RunContext) -> StageResult:
         ),
         "spans_that_tokens_can_say": sayable(aligned, rows, tags),
     }
-    told = {"classes": classes, "tags": tags, "follows": chain.learnt(), "scheme": scheme, "max_length": length}
-    model.config.touchstone = told
+    described = {"classes": classes, "tags": tags, "follows": chain.learnt(), "scheme": scheme, "max_length": length}
+    model.config.touchstone = described
     del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
     back.save()
     prove(back, hook, best)
@@ -223,11 +223,11 @@ def run(context: RunContext) -> StageResult:
     for split, some in splits.items():
         if some:
             back.measure(f"{split}_figures", partial(figures_of, split))
-    if config.baseline and (asked := splits["test"] or splits["selection"]):
+    if config.baseline and (held_out := splits["test"] or splits["selection"]):
         context.report.state("training the baseline")
         from trainer.metrics.perceptron import perceptron_spans
 
-        back.measure("baseline", lambda: {"baseline": perceptron_spans(rows, asked, classes, context.seed)})
+        back.measure("baseline", lambda: {"baseline": perceptron_spans(rows, held_out, classes, context.seed)})
     return back.result("tagger")
 
 
@@ -250,18 +250,18 @@ def tagged_places(encoded: Encoded) -> list[int]:
 
 def spans_by_label(rows: Sequence[Spans]) -> dict[str, list[str]]:
     """What is marked with each label, as often as it is."""
-    said: dict[str, list[str]] = {}
+    surfaces: dict[str, list[str]] = {}
     for row in rows:
         for span in row.spans:
-            said.setdefault(span.label, []).append(row.text[span.start : span.end])
-    return said
+            surfaces.setdefault(span.label, []).append(row.text[span.start : span.end])
+    return surfaces
 
 
-def swap_spans(row: Spans, said: Mapping[str, Sequence[str]], share: float, generator: torch.Generator) -> Spans:
+def swap_spans(row: Spans, surfaces: Mapping[str, Sequence[str]], share: float, generator: torch.Generator) -> Spans:
     """The row with a share of its spans replaced by others of their label; the row itself if none is, or some overlap.
 
     Args:
-        said: characters to draw from, by label.
+        surfaces: characters to draw from, by label.
     """
     spans = sorted(row.spans, key=lambda span: span.start)
     chosen = (torch.rand(len(spans), generator=generator) < share).tolist()
@@ -270,7 +270,7 @@ def swap_spans(row: Spans, said: Mapping[str, Sequence[str]], share: float, gene
     text, at, moved = "", 0, []
     for span, swapped in zip(spans, chosen, strict=True):
         text += row.text[at : span.start]
-        others = said[span.label]
+        others = surfaces[span.label]
         piece = row.text[span.start : span.end]
         if swapped:
             piece = others[int(torch.randint(len(others), (), generator=generator))]
@@ -321,9 +321,9 @@ def read_spans(encoded: Encoded, chosen: Sequence[str]) -> list[tuple[Span, int,
     return [*found, current] if current else found
 
 
-def spans_of(encoded: Encoded, logits: torch.Tensor, chain: TagChain) -> list[Span]:
+def spans_of(encoded: Encoded, logits: torch.Tensor, chain: TagDecoder) -> list[Span]:
     """Spans that logits (T, C) say."""
-    chosen = [chain.tags[n] for n in chain.best(logits, tagged_places(encoded))]
+    chosen = [chain.tags[n] for n in chain.decode(logits, tagged_places(encoded))]
     return [span for span, _, _ in read_spans(encoded, chosen)]
 
 
@@ -349,7 +349,7 @@ def token_logits(
 
 
 def token_loss(
-    found: Sequence[torch.Tensor], labels: Sequence[Sequence[int]], chain: TagChain, batch_size: int = 256
+    found: Sequence[torch.Tensor], labels: Sequence[Sequence[int]], chain: TagDecoder, batch_size: int = 256
 ) -> float:
     """Negative log-likelihood of the sequences of tags, nats a token that bears one."""
     device = chain.weight.device

@@ -38,7 +38,7 @@ def run(context: RunContext) -> StageResult:
     if (changed := first_changed(tokenizer, heldout)) is not None:
         samples.append({"prompt": "does not come back as it was", "text": changed})
     context.report.samples(1, samples)
-    folder = context.aside("model")
+    folder = context.working_copy("model")
     tokenizer.save_pretrained(str(folder))
     return StageResult(metrics=metrics, model=folder, kind="tokenizer")
 

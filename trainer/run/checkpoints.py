@@ -1,4 +1,5 @@
-"""Write aside, rename last: checkpoints, made models and their manifests. What has its final name is complete."""
+"""Write under a temporary name, rename last: checkpoints, made models and their manifests. What has its final name is
+complete."""
 
 from __future__ import annotations
 
@@ -27,13 +28,13 @@ def file_sha256(path: Path) -> str:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that `path` is either as before or complete, even if the machine stops midway."""
-    aside = path.with_name(f".{path.name}.aside")
-    with aside.open("w", encoding="utf-8") as file:
+    part = path.with_name(f".{path.name}.aside")
+    with part.open("w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
+    part.replace(path)
 
 
 def fresh_folder(path: Path) -> Path:
@@ -44,15 +45,15 @@ def fresh_folder(path: Path) -> Path:
     return path
 
 
-def rename_into_place(aside: Path, target: Path) -> None:
+def rename_into_place(part: Path, target: Path) -> None:
     """Give a complete folder its final name, replacing an older one. Contents are flushed to disk first."""
-    for path in [aside, *sorted(aside.rglob("*"))]:  # folders too: they hold the names
+    for path in [part, *sorted(part.rglob("*"))]:  # folders too: they hold the names
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
     if target.exists():
         shutil.rmtree(target)
-    aside.rename(target)
+    part.rename(target)
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------
@@ -88,12 +89,12 @@ def checkpoint_step(path: Path) -> int:
     return int(path.name.removeprefix(STEP))
 
 
-def keep_checkpoint(aside: Path, folder: Path, step: int, keep: int = 2) -> Path:
+def keep_checkpoint(part: Path, folder: Path, step: int, keep: int = 2) -> Path:
     """Describe a checkpoint in its manifest, rename it to `step-N` and drop all but the newest `keep`."""
     target = folder / f"{STEP}{step}"
-    files = {str(path.relative_to(aside)): file_sha256(path) for path in sorted(aside.rglob("*")) if path.is_file()}
-    write_json(aside / MANIFEST, {"schema": CHECKPOINT_SCHEMA, "step": step, "files": files})
-    rename_into_place(aside, target)
+    files = {str(path.relative_to(part)): file_sha256(path) for path in sorted(part.rglob("*")) if path.is_file()}
+    write_json(part / MANIFEST, {"schema": CHECKPOINT_SCHEMA, "step": step, "files": files})
+    rename_into_place(part, target)
     for path in all_checkpoints(folder)[:-keep]:
         shutil.rmtree(path)
     return target

@@ -18,12 +18,12 @@ class RunContext:
     """One run, as its recipe sees it.
 
     Attributes:
-        folder: the run folder; a recipe may write further result files here (aside, renamed last).
+        folder: the run folder; a recipe may write further result files here (under a temporary name, renamed last).
         run: run.json, parsed.
         config: the stage's dataclass from `trainer.configs.stages`.
         inputs: name -> path, resolved; folders that came with a hash are verified already.
         report: where progress goes.
-        should_stop: true once the run was asked to leave; a recipe then checkpoints and raises StopRequested.
+        should_stop: true once the run was ordered to stop; a recipe then checkpoints and raises StopRequested.
         checkpoints: folder for `step-N` checkpoints; exists.
         pieces: that each batch is cut into, more than 1 since memory ran out; see `trainer.run.microbatching`.
     """
@@ -46,7 +46,7 @@ class RunContext:
     def stage(self) -> str:
         return str(self.run["stage"])
 
-    def aside(self, name: str) -> Path:
+    def working_copy(self, name: str) -> Path:
         """An empty folder inside the run folder for something that is renamed into place when complete.
 
         Each process has its own; only the leading one's gets its final name.
@@ -80,7 +80,8 @@ class StageResult:
 
     Attributes:
         metrics: figures for result.json; numbers, strings, lists and dicts of them.
-        model: folder of the made model, still aside; the command writes its manifest and renames it to model/.
+        model: folder of the made model, still under a temporary name; the command writes its manifest and renames it to
+        model/.
         kind: what the folder holds; needed when `model` is given.
         faults: why the model is not to be served; none of a sound one.
         config: what the stage ran with, filled in by the command.

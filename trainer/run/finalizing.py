@@ -18,7 +18,7 @@ from trainer.modeling.loading import save_model, sharded
 from trainer.modeling.weights import differing, own_weights
 from trainer.preflight.memory_estimate import free_host_memory
 from trainer.run.context import Fault, ModelKind, RunContext, StageResult
-from trainer.run.microbatching import let_go, ran_out
+from trainer.run.microbatching import free_memory, ran_out
 
 # Greatest difference of a figure measured twice on the same rows and seeds, of 1 or of the figure if that is more.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 2e-2}
@@ -57,7 +57,7 @@ class HandingBack:
     def save(self) -> None:
         """Write the model folder, and read it again to see that every tensor is in it."""
         self.context.report.state("saving the model")
-        self.folder = self.context.aside("model")
+        self.folder = self.context.working_copy("model")
         save_model(self.folder, self.model, self.tokenizer)
         self.measure("saved_weights", self.read_again)
 
@@ -74,8 +74,8 @@ class HandingBack:
         )
         ours, theirs = own_weights(self.model), own_weights(saved)
         if different := differing(ours, theirs):
-            told = f"{len(different)} of {len(ours)} tensors read from the saved model differ from those in memory"
-            self.fault("saved_weights", f"{told}, {different[0]} first.")
+            sentence = f"{len(different)} of {len(ours)} tensors read from the saved model differ from those in memory"
+            self.fault("saved_weights", f"{sentence}, {different[0]} first.")
         return {}
 
     def prove(self, promised: Figures, measure: Callable[[], Figures]) -> None:
@@ -93,10 +93,10 @@ class HandingBack:
             allowed = self.tolerance()
             for name, before in promised.items():
                 if abs(now[name] - before) > allowed * max(1.0, abs(before)):
-                    told = name.replace("_", " ")
+                    label = name.replace("_", " ")
                     self.fault(
                         "figures_differ",
-                        f"The figure {told} is {now[name]:.4f} of the model handed back; it was {before:.4f} when its "
+                        f"The figure {label} is {now[name]:.4f} of the model handed back; it was {before:.4f} when its "
                         "weights were chosen.",
                     )
                     break
@@ -122,9 +122,9 @@ class HandingBack:
         except Exception as error:  # noqa: BLE001 - the model is made: what fails here costs the figure alone, by name
             traceback.print_exc()
             self.not_measured[what] = reason(error)
-            told = f"{what.replace('_', ' ').capitalize()} could not be measured. {reason(error)}"
-            self.context.report.alarm(self.steps, f"not_measured_{what}", told)
-        let_go()
+            sentence = f"{what.replace('_', ' ').capitalize()} could not be measured. {reason(error)}"
+            self.context.report.alarm(self.steps, f"not_measured_{what}", sentence)
+        free_memory()
 
     def result(self, kind: ModelKind = "policy") -> StageResult:
         """What the recipe returns; the model must be saved."""

@@ -2,7 +2,7 @@
 
 The launcher is this process, not a child of it, so that it dies with its parent as a trainer does, and its processes
 with it. accelerate starts a single process for `--cpu --num_processes 2` and says nothing of it, which is why CPUs
-go through torchrun, and why every process asserts that there are as many as were asked for.
+go through torchrun, and why every process asserts that there are as many as were requested.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def accelerate_arguments(folder: Path, config: Path, processes: int) -> Any:
     """As `accelerate launch --config_file CONFIG --num_processes N -m trainer FOLDER` reads them."""
     from accelerate.commands.launch import launch_command_parser
 
-    told = ["--config_file", str(config), "--num_processes", str(processes), "-m", "trainer", str(folder)]
-    return launch_command_parser().parse_args(told)
+    arguments = ["--config_file", str(config), "--num_processes", str(processes), "-m", "trainer", str(folder)]
+    return launch_command_parser().parse_args(arguments)
 
 
 def exit_codes(ended: Exception) -> list[int]:
@@ -70,22 +70,22 @@ def exit_codes(ended: Exception) -> list[int]:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     if isinstance(ended, SignalException):
-        return [3]  # asked to leave: each has written its checkpoint, or was too late for one
+        return [3]  # ordered to stop: each has written its checkpoint, or was too late for one
     if isinstance(ended, ChildFailedError):
         return [failure.exitcode for failure in ended.failures.values()]
     return []
 
 
 def assert_as_many(processes: int) -> None:
-    """Refuse to train with another number of processes than was asked for.
+    """Refuse to train with another number of processes than was requested.
 
     Raises:
         ConfigInvalid: naming both numbers.
     """
-    asked = int(os.environ.get(ASKED_FOR, processes))
-    if asked != processes:
+    wanted = int(os.environ.get(ASKED_FOR, processes))
+    if wanted != processes:
         raise ConfigInvalid(
-            f"{asked} processes were asked for, and {processes} are there.",
+            f"{wanted} processes were asked for, and {processes} are there.",
             remedy="Ask for as many as there are devices; on CPUs start them with torchrun.",
         )
 

@@ -26,7 +26,7 @@ from trainer.run.checkpoints import checkpoint_step, fresh_folder, newest_checkp
 from trainer.run.context import RunContext
 from trainer.run.finalizing import HandingBack, reason
 from trainer.run.launch import assert_as_many, wait_for_all
-from trainer.run.microbatching import let_go
+from trainer.run.microbatching import free_memory
 from trainer.run.progress import Bounds, Buckets, Sample, Ticker
 from trainer.run.run_trainer import CALMER, gather_uneven, no_smaller
 from trainer.run.seeds import stable_seed
@@ -161,8 +161,8 @@ class Hook(TrainerCallback):
             if isinstance(error, TrainerError) and not isinstance(error, OutOfMemory):
                 raise
             traceback.print_exc()
-            told = f"The selection split could not be measured: {reason(error)} Training goes on without it."
-            self.context.report.alarm(state.global_step, "not_measured", told)
+            sentence = f"The selection split could not be measured: {reason(error)} Training goes on without it."
+            self.context.report.alarm(state.global_step, "not_measured", sentence)
             return
         check_finite(figures, state.global_step)
         if self.better is not None and all(figures[self.better] < past[self.better] for _, past in self.measured):
@@ -240,11 +240,11 @@ def keep_best(context: RunContext, model: PreTrainedModel, step: int, without: s
     weights = whole_weights(model) or own_weights(model, without)
     if not context.leads:
         return
-    aside = fresh_folder(context.checkpoints / ".best.aside")
-    write_weights(aside / FILE, weights)
+    part = fresh_folder(context.checkpoints / ".best.aside")
+    write_weights(part / FILE, weights)
     for older in context.checkpoints.glob("best-*"):
         shutil.rmtree(older)
-    rename_into_place(aside, context.checkpoints / f"best-{step}")
+    rename_into_place(part, context.checkpoints / f"best-{step}")
 
 
 def load_best(context: RunContext, step: int | None, model: PreTrainedModel, without: str | None = None) -> int | None:
@@ -300,7 +300,7 @@ def go(trainer: Any, context: RunContext, hook: Hook) -> int:
     """Train from the newest complete checkpoint, or from the start, to the end. Returns the steps done.
 
     Raises:
-        StopRequested: the run was asked to leave and has checkpointed.
+        StopRequested: the run was ordered to stop and has checkpointed.
         RunDiverged: the loss or gradient stopped being a number.
     """
     from transformers.trainer_callback import PrinterCallback
@@ -330,7 +330,7 @@ def release(trainer: Any) -> None:
     trainer.optimizer = trainer.lr_scheduler = None
     trainer.callback_handler.optimizer = trainer.callback_handler.lr_scheduler = None
     trainer.accelerator.free_memory()
-    let_go()
+    free_memory()
 
 
 def answers(

@@ -54,7 +54,7 @@ def ran_out(error: BaseException) -> bool:
     return False
 
 
-def pieces(checkpoints: Path) -> int:
+def micro_batches(checkpoints: Path) -> int:
     """Pieces that each batch is cut into, 1 until memory ran out for the first time."""
     try:
         return int(json.loads((checkpoints / NOTE).read_text(encoding="utf-8"))["pieces"])
@@ -68,7 +68,7 @@ def halve(checkpoints: Path, rows: int) -> int | None:
     Returns:
         Rows of the largest piece from now on; None when a piece was a single row already, and nothing is noted.
     """
-    now = pieces(checkpoints)
+    now = micro_batches(checkpoints)
     if now >= rows:
         return None
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
-def let_go() -> None:
+def free_memory() -> None:
     """Give back what a failed attempt held, on the host and on the device."""
     gc.collect()
     import torch
@@ -173,5 +173,5 @@ def fits(apply: Callable[[list[int]], None], batch: list[int]) -> bool:
             raise
     else:
         return True
-    let_go()  # out here the error is gone, and with it the frames that held what did not fit
+    free_memory()  # out here the error is gone, and with it the frames that held what did not fit
     return False

@@ -85,7 +85,8 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def plan_sha256(run: Mapping[str, Any]) -> str:
-    """Fingerprint of what is asked, the same for every attempt at it: checkpoints of another plan are not resumed."""
+    """Fingerprint of what is requested, the same for every attempt at it: checkpoints of another plan are not
+    resumed."""
     inputs = {
         name: entry.get("manifest_sha256") or entry.get("path") if isinstance(entry, dict) else entry
         for name, entry in (run.get("inputs") or {}).items()

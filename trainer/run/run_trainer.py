@@ -35,7 +35,7 @@ class Pieces(list[Any]):
 
 
 class RunFolderTrainer:
-    """Mixed into a Trainer, left of it. Checkpoints are written aside and renamed last."""
+    """Mixed into a Trainer, left of it. Checkpoints are written under a temporary name and renamed last."""
 
     batches: Sequence[list[int]]
     pieces = 1  # that each process's share of a batch is cut into
@@ -43,7 +43,7 @@ class RunFolderTrainer:
 
     def train(self: Any, *given: Any, **more: Any) -> Any:
         """TRL asks a mixture of experts for its router logits where it uses them; as a setting of the model they would
-        be asked for in sampling, too, where their loss cannot be computed."""
+        be requested in sampling, too, where their loss cannot be computed."""
         shape = self.model.config.get_text_config()
         if getattr(shape, "output_router_logits", False):
             shape.output_router_logits = False
@@ -97,15 +97,15 @@ class RunFolderTrainer:
 
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         final, step = Path(self.args.output_dir), self.state.global_step
-        aside = final / ".aside"
-        self.args.output_dir = str(aside)
+        part = final / ".aside"
+        self.args.output_dir = str(part)
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
         finally:
             self.args.output_dir = str(final)
         self.accelerator.wait_for_everyone()  # each process writes its own random state
         if self.args.should_save:
-            keep_checkpoint(aside / f"checkpoint-{step}", final, step)
+            keep_checkpoint(part / f"checkpoint-{step}", final, step)
         self.accelerator.wait_for_everyone()
 
     def _save(self: Any, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:

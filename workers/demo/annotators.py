@@ -73,7 +73,7 @@ class Annotator:
 
         The answer depends only on the annotator, the texts, their order and ``occasion``, not on what was judged
         before, so a simulation that is killed and started again says the same. Another occasion draws the chance anew:
-        that is how an annotator asked twice can contradict themselves.
+        that is how an annotator requested twice can contradict themselves.
         """
         rng = Random(stable_seed("judge", self.seed, self.name, prompt, text_a, text_b, occasion))
         of_a, of_b = utility(prompt, text_a), utility(prompt, text_b)
@@ -140,10 +140,10 @@ class Pair:
 def sample_pairs(seed: int, n: int, quality: float = 0.6) -> list[Pair]:
     """``n`` pairs of different replies by authors of ``quality``: a stand-in for what an SFT policy offers to judge."""
     rng = Random(stable_seed("pairs", seed))
-    asked = prompts()
+    all_prompts = prompts()
     pairs: list[Pair] = []
     while len(pairs) < n:
-        prompt = rng.choice(asked)
+        prompt = rng.choice(all_prompts)
         text_a, text_b = (sample_reply(rng, prompt, quality).text for _ in range(2))
         if text_a != text_b:
             gap = utility(prompt.text, text_a).total - utility(prompt.text, text_b).total
@@ -191,10 +191,10 @@ def label_ceiling(
     """The highest accuracy on labels that any reward model can reach, measured: how often labels follow the gold order.
 
     Args:
-        pairs: what is judged; 8,000 sampled pairs of quality 0.6 unless told otherwise.
-        annotator: who labels; a careful one unless told otherwise.
+        pairs: what is judged; 8,000 sampled pairs of quality 0.6 unless specified otherwise.
+        annotator: who labels; a careful one unless specified otherwise.
         seed: of the sampled pairs and of the careful annotator.
-        occasions: how often each pair is asked.
+        occasions: how often each pair is requested.
     """
     return agreement_with_gold(
         annotator or Annotator(seed=seed), sample_pairs(seed, 8000) if pairs is None else pairs, occasions

@@ -24,7 +24,7 @@ ONE_REPLY = 60.0  # seconds to wait for a reply
 
 
 class Refused(Exception):
-    """The service said no, and would say so again."""
+    """The service refused, and would refuse again."""
 
     def __init__(self, status: int, body: Any, call: str) -> None:
         errors = body.get("errors") if isinstance(body, dict) else None
@@ -147,12 +147,12 @@ class Service:
             raise ConnectionResetError("cut off, as the simulation was told to")
         response = self._connection.getresponse()
         data = response.read()
-        told = {name.lower(): value for name, value in response.getheaders()}
+        reply_headers = {name.lower(): value for name, value in response.getheaders()}
         try:
             body = json.loads(data) if data else None
         except ValueError:
-            body = data.decode(errors="replace")[:500]  # a page, where JSON was asked for
-        return Reply(response.status, body, told)
+            body = data.decode(errors="replace")[:500]  # a page, where JSON was requested
+        return Reply(response.status, body, reply_headers)
 
 
 def _seconds(given: str | None) -> float:

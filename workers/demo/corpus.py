@@ -17,7 +17,7 @@ LICENCE = "Written for Touchstone; same licence as the project"
 BEST_AUTHOR = 0.7  # author quality is uniform from 0 to this
 USER, ASSISTANT = "user: ", "assistant: "
 
-# Mostly the plain form, the one that is asked later; a few others, so that a person who types may phrase it freely.
+# Mostly the plain form, the one that is requested later; a few others, so that a person who types may phrase it freely.
 ASKINGS = ("Help, my {item} is {problem}.", "Hello, my {item} is {problem}.", "The {item} I have is {problem}.")
 PLAIN_SHARE = 0.85
 SECOND_TURN_SHARE = 0.1
@@ -54,8 +54,8 @@ def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list
         ValueError: nothing is left to ask, or the grammar has not enough variety for ``n``.
     """
     barred = {prompt for prompt in prompts() if prompt.text in set(exclude)}
-    asked = [prompt for prompt in prompts() if prompt not in barred]
-    if not asked:
+    allowed = [prompt for prompt in prompts() if prompt not in barred]
+    if not allowed:
         raise ValueError("every prompt is excluded; nothing is left to write about")
     rng = Random(stable_seed("corpus", seed))
     found: dict[str, Document] = {}
@@ -64,7 +64,7 @@ def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list
             return list(found.values())
         kind = rng.choices(list(_KINDS), weights=[weight for weight, _, _ in _KINDS.values()])[0]
         _, source, write = _KINDS[kind]
-        text = write(rng, asked)
+        text = write(rng, allowed)
         if text not in found and not _touches(text, barred):
             found[text] = Document(text, source, kind)
     raise ValueError(f"found only {len(found)} different documents of the {n} asked for")
@@ -88,24 +88,24 @@ def turns(text: str) -> list[dict[str, str]]:
 
 
 def _touches(text: str, barred: Collection[Prompt]) -> bool:
-    said = set(words(text))
-    return any(prompt.item in said and prompt.problem in said for prompt in barred)
+    found_words = set(words(text))
+    return any(prompt.item in found_words and prompt.problem in found_words for prompt in barred)
 
 
-def _conversation(rng: Random, asked: list[Prompt]) -> str:
+def _conversation(rng: Random, allowed: list[Prompt]) -> str:
     quality = rng.uniform(0, BEST_AUTHOR)
-    prompt = rng.choice(asked)
+    prompt = rng.choice(allowed)
     asking = prompt.text
     if rng.random() >= PLAIN_SHARE:
         asking = rng.choice(ASKINGS).format(item=prompt.item, problem=prompt.problem)
     lines = [USER + asking, ASSISTANT + sample_reply(rng, prompt, quality).text]
     if rng.random() < SECOND_TURN_SHARE:
-        other = rng.choice([p for p in asked if p.item != prompt.item and p.problem != prompt.problem] or asked)
+        other = rng.choice([p for p in allowed if p.item != prompt.item and p.problem != prompt.problem] or allowed)
         lines += [USER + other.text, ASSISTANT + sample_reply(rng, other, quality).text]
     return "\n".join(lines)
 
 
-def _article(rng: Random, asked: list[Prompt]) -> str:
+def _article(rng: Random, allowed: list[Prompt]) -> str:
     item = rng.choice(ITEMS)
     first, second, third = rng.sample(PROBLEMS, 3)
     opening = rng.choice(
@@ -121,7 +121,7 @@ def _article(rng: Random, asked: list[Prompt]) -> str:
     return f"Care for your {item}. " + " ".join([opening, *rest[: rng.randint(2, 4)]])
 
 
-def _book(rng: Random, asked: list[Prompt]) -> str:
+def _book(rng: Random, allowed: list[Prompt]) -> str:
     name, friend = rng.sample(NAMES, 2)
     place, other = rng.sample(PLACES, 2)
     item = rng.choice(ITEMS)
@@ -147,7 +147,7 @@ def _book(rng: Random, asked: list[Prompt]) -> str:
     return " ".join([opening, *rest])
 
 
-def _website(rng: Random, asked: list[Prompt]) -> str:
+def _website(rng: Random, allowed: list[Prompt]) -> str:
     problems = rng.sample(PROBLEMS, rng.randint(1, 3))
     opens, closes = rng.randint(7, 10), rng.randint(3, 6)
     head = f"The support desk of {rng.choice(PLACES)}. Open from {opens} to {closes}."

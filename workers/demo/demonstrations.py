@@ -20,16 +20,17 @@ class Demonstration:
 
 
 def demonstrations(
-    seed: int, n: int = 608, asked: Sequence[Prompt] | None = None, quality: float = QUALITY
+    seed: int, n: int = 608, prompts_given: Sequence[Prompt] | None = None, quality: float = QUALITY
 ) -> list[Demonstration]:
-    """``n`` demonstrations, no two alike, spread evenly over ``asked`` (all 96 prompts unless told otherwise).
+    """``n`` demonstrations, no two alike, spread evenly over ``prompts_given`` (all 96 prompts unless specified
+    otherwise).
 
     The same arguments give the same list in every process.
 
     Raises:
         ValueError: there is nothing to answer, or so little variety that ``n`` different replies cannot be found.
     """
-    chosen = list(prompts() if asked is None else asked)
+    chosen = list(prompts() if prompts_given is None else prompts_given)
     if not chosen:
         raise ValueError("no prompts to answer")
     rng = Random(stable_seed("demonstrations", seed))

@@ -15,7 +15,7 @@ from workers.demo.utility import utility
 from workers.demo.world import stable_seed
 
 RESAMPLES = 4000
-OCCASIONS = 8  # how often each rater is asked anew, to measure what their labels are worth
+OCCASIONS = 8  # how often each rater is requested anew, to measure what their labels are worth
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def reliability(chances: Sequence[float]) -> tuple[float, list[dict[str, float]]
     for chance in chances:
         sure = max(chance, 1 - chance)
         bins[min(BINS - 1, int((sure - 0.5) * 2 * BINS))].append((sure, chance > 0.5))
-    told = [
+    shown_bins = [
         {
             "confidence": fmean(sure for sure, _ in inside),
             "right": fmean(float(right) for _, right in inside),
@@ -105,8 +105,8 @@ def reliability(chances: Sequence[float]) -> tuple[float, list[dict[str, float]]
         for inside in bins
         if inside
     ]
-    error = sum(one["pairs"] * abs(one["right"] - one["confidence"]) for one in told) / max(1, len(chances))
-    return error, told
+    error = sum(one["pairs"] * abs(one["right"] - one["confidence"]) for one in shown_bins) / max(1, len(chances))
+    return error, shown_bins
 
 
 # --- what is demanded ------------------------------------------------------------------------------------
@@ -248,10 +248,10 @@ DEMANDS: tuple[Demand, ...] = (
 
 def verdicts(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each demand on one seed's figures: `name`, `sentence`, `value`, `ok`."""
-    told = []
+    found = []
     for demand in DEMANDS:
         value = demand.value(figures)
-        told.append(
+        found.append(
             {
                 "name": demand.name,
                 "sentence": demand.sentence,
@@ -259,4 +259,4 @@ def verdicts(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "ok": bool(demand.holds(value)),
             }
         )
-    return told
+    return found

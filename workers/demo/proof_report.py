@@ -59,8 +59,8 @@ class Chart:
     dots: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)
     ticks: list[tuple[float, str]] = field(default_factory=list)
 
-    def svg(self, told: str) -> str:
-        """The drawing; `told` is what it shows, for who cannot see it."""
+    def svg(self, title: str) -> str:
+        """The drawing; `title` is what it shows, for who cannot see it."""
         points = [point for *_, some in self.lines for point in some] + [p for _, some in self.dots for p in some]
         (low_x, high_x), (low_y, high_y) = (bounds([point[axis] for point in points]) for axis in (0, 1))
 
@@ -68,7 +68,7 @@ class Chart:
             across = LEFT + (x - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
             return across, HEIGHT - BOTTOM - (y - low_y) / (high_y - low_y) * (HEIGHT - TOP - BOTTOM)
 
-        parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(told)}">']
+        parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
         for value in scale(low_y, high_y):
             _, y = place(low_x, value)
             parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -109,8 +109,8 @@ def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
     seeds = report["seeds"]
     failed = sum(not one["ok"] for figures in seeds for one in figures["verdicts"])
-    asked = sum(len(figures["verdicts"]) for figures in seeds)
-    head = f"{asked - failed} of {asked} claims hold" if failed else f"All {asked} claims hold"
+    total = sum(len(figures["verdicts"]) for figures in seeds)
+    head = f"{total - failed} of {total} claims hold" if failed else f"All {total} claims hold"
     body = [
         f"<h1>Touchstone, proven on a CPU: {head}</h1>",
         f"<p>Seeds {', '.join(str(figures['seed']) for figures in seeds)}, one configuration, "
@@ -145,18 +145,18 @@ def verdict_table(seeds: Sequence[Mapping[str, Any]]) -> str:
 
 def verdict_cell(one: Mapping[str, Any]) -> str:
     value = one["value"]
-    told = f"{value:.3f}" if isinstance(value, float) else ", ".join(map(str, value)) or "none"
-    return f'<td class="number">{escape(told)}{"" if one["ok"] else " <span class=fails>fails</span>"}</td>'
+    text = f"{value:.3f}" if isinstance(value, float) else ", ".join(map(str, value)) or "none"
+    return f'<td class="number">{escape(text)}{"" if one["ok"] else " <span class=fails>fails</span>"}</td>'
 
 
 def figure(drawn: tuple[Chart, str]) -> str:
     """A chart and the sentence under it."""
-    chart, told = drawn
+    chart, title = drawn
     key = "".join(
         f'<li class="{colour}{" dashed" if dashed else ""}">{escape(name)}</li>'
         for name, colour, dashed, _ in chart.lines
     )
-    return f'<figure><ul class="key">{key}</ul>{chart.svg(told)}<figcaption>{escape(told)}</figcaption></figure>'
+    return f'<figure><ul class="key">{key}</ul>{chart.svg(title)}<figcaption>{escape(title)}</figcaption></figure>'
 
 
 def charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
@@ -181,11 +181,11 @@ def against_kl(figures: Mapping[str, Any]) -> tuple[Chart, str]:
     own = [(math.sqrt(max(kl, 0)), gain) for kl, gain in spent["c"]]
     chart.lines.append(("PPO, default coefficient", "c", False, own))
     chart.dots = [(colour, [(math.sqrt(max(kl, 0)), gain) for kl, gain in some]) for colour, some in spent.items()]
-    told = (
+    title = (
         f"Gold against KL. Best of n: α {best.alpha:.2f}, β {best.beta:.2f}, R² {best.r2:.2f}{peak(best)}. PPO without "
         f"KL: α {rl.alpha:.2f}, β {rl.beta:.2f}, R² {rl.r2:.2f}{peak(rl)}."
     )
-    return chart, told
+    return chart, title
 
 
 def peak(fitted: Fit) -> str:
@@ -201,11 +201,11 @@ def over_iterations(figures: Mapping[str, Any]) -> tuple[Chart, str]:
         chart.lines.append((f"proxy, {name}", proxy, True, [(one["iteration"], one["proxy"]) for one in curve]))
     hacked = figures["hacked"]
     alarms = ", ".join(f"{name} at {step}" for name, step in sorted(hacked["alarms"].items(), key=lambda one: one[1]))
-    told = (
+    title = (
         f"Reward hacking. Without KL the proxy ends at {hacked['proxy']:.2f} while gold falls from "
         f"{hacked['peak_gold']:.2f} to {hacked['gold']:.2f}. Alarms: {alarms or 'none'}."
     )
-    return chart, told
+    return chart, title
 
 
 def label_counts(figures: Mapping[str, Any]) -> tuple[Chart, str]:

@@ -3,7 +3,7 @@
 For each seed: tokenizer, pretraining, SFT; labels by simulated annotators on what SFT writes; reward models at several
 label counts; best-of-n; DPO and KTO on the same labels; PPO with the default KL coefficient and with none. The gold
 utility is read here and nowhere else: what is trained sees labels only. Over-optimisation must show without KL, and be
-told by the trainer's alarms.
+determined by the trainer's alarms.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Seed:
         for split, count in (("train", 608), ("selection", 80)):
             splits[split] += [
                 {"kind": "demonstration", "prompt": d.prompt.messages, "completion": d.reply}
-                for d in demonstrations(self.seed, count, asked=self.splits[split])
+                for d in demonstrations(self.seed, count, prompts_given=self.splits[split])
             ]
         write_snapshot(self.folder / "demonstrations", splits, "feedback")
         self.stage("tokenizer", "tokenizer", SMALL, snapshot=self.folder / "corpus")
@@ -113,17 +113,17 @@ class Seed:
         """Two responses of SFT to a prompt, over and over, and what annotators say of them."""
         rng, people = Random(world.stable_seed("prove", self.seed)), crowd(8, seed=self.seed)
         wanted = {"train": max(LABELS), "selection": SELECTION_LABELS, "test": TEST_LABELS}
-        asked = [
+        questions = [
             (split, rng.choice(self.splits[split])) for split, n in wanted.items() for _ in range(n + n // 4)
         ]  # a quarter more, for ties and pairs that are both bad
         lines = [
             {"prompt": prompt.messages, "seeds": [world.stable_seed(self.seed, n, side) >> 1 for side in (0, 1)]}
-            for n, (_, prompt) in enumerate(asked)
+            for n, (_, prompt) in enumerate(questions)
         ]
         written = self.responses("pairs", self.model("sft"), lines)
         self.rows: dict[str, list[dict[str, Any]]] = {split: [] for split in wanted}
         pairs: list[Pair] = []
-        for (split, prompt), (a, b) in zip(asked, zip(written[::2], written[1::2], strict=True), strict=True):
+        for (split, prompt), (a, b) in zip(questions, zip(written[::2], written[1::2], strict=True), strict=True):
             judged = rng.choice(people).judge(prompt.text, a["text"], b["text"])
             if judged.outcome not in ("a", "b") or len(self.rows[split]) == wanted[split]:
                 continue
@@ -210,8 +210,8 @@ class Seed:
             }
             for step, lines in sorted(looks.items())
         ]
-        asked = [line["prompt"][-1]["content"] for line in looks[curve[0]["iteration"]]]
-        sft_gold = fmean(self.sft_gold[text] for text in asked)
+        prompts_shown = [line["prompt"][-1]["content"] for line in looks[curve[0]["iteration"]]]
+        sft_gold = fmean(self.sft_gold[text] for text in prompts_shown)
         # A policy without KL leaps about: what it comes to is the mean of its last looks.
         last = {key: fmean(look[key] for look in curve[-LAST_LOOKS:]) for key in ("gold", "proxy", "entropy")}
         end, peak = curve[-1]["iteration"], max(curve, key=lambda look: look["gold"])

@@ -48,10 +48,10 @@ class Faults:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """An answer the service said it has.
+    """An answer the service stated it has.
 
     Attributes:
-        annotator, annotation, assignment: who said it, and its public ids.
+        annotator, annotation, assignment: who gave it, and its public ids.
         counted: one of the K; None when a lost reply left it unknown.
         prompt, texts: what was shown, texts by letter.
         outcome: a, b, tie or both_bad.
@@ -173,7 +173,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except Exception as error:  # noqa: BLE001 - told by `collect`, in the thread that waits for all
+        except Exception as error:  # noqa: BLE001 - determined by `collect`, in the thread that waits for all
             self.failure = error
             self.collection.stop.set()
         finally:
@@ -215,7 +215,8 @@ class Worker(threading.Thread):
             more = more or self.collection.wait_for_one()
 
     def _next(self) -> Any:
-        """Something to judge; None when nothing came for as long as this person waits, or all are told to stop."""
+        """Something to judge; None when nothing came for as long as this person waits, or all are instructed to
+        stop."""
         since = time.monotonic()
         while not self.collection.stop.is_set():
             reply = self.service.post("tasks/next/", {"project": self.project, "kind": "comparison"}, keyed=False)
@@ -247,9 +248,9 @@ def answer(judged: Judgement, shown: Mapping[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {"outcome": judged.outcome}
     if judged.outcome in LETTERS:
         body = {"outcome": "prefer", "choice": judged.outcome, "strength": judged.strength}
-    asked = {name: judged.dimensions[name] for name in shown.get("dimensions", []) if name in judged.dimensions}
-    if asked:
-        body["dimensions"] = {name: "same" if side == "tie" else side for name, side in asked.items()}
+    dimensions = {name: judged.dimensions[name] for name in shown.get("dimensions", []) if name in judged.dimensions}
+    if dimensions:
+        body["dimensions"] = {name: "same" if side == "tie" else side for name, side in dimensions.items()}
     if shown.get("asks_reason"):
         body["reason"] = "It helps more." if judged.outcome in LETTERS else "There is little between them."
     return body

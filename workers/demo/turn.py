@@ -1,7 +1,7 @@
 """A whole turn of the ring, driven and measured from outside: collect, train the chain, promote, collect again.
 
 Everything goes through the service's REST, as any admin's client could do it, except that the responses behind the
-gold figures are asked for by `ask`, which names the version that is to write them. The gold utility stays out here:
+gold figures are requested by `ask`, which names the version that is to write them. The gold utility stays out here:
 what the service and the trainer see are the answers of simulated annotators, and nothing else.
 """
 
@@ -23,14 +23,14 @@ from workers.demo.world import parse_prompt
 
 FIRST_STAGES = ["tokenizer", "pretrain", "sft"]
 CHAIN = ["sft", "reward", "ppo", "evaluate"]
-MOST_AT_ONCE = 16  # responses that may be asked for in one call
+MOST_AT_ONCE = 16  # responses that may be requested in one call
 HELD_OUT_SHARE = 0.15  # of the comparisons: what the reward model is measured on
-SPARE = 1.06  # pairs asked for to one wanted: equal texts never meet
+SPARE = 1.06  # pairs requested to one wanted: equal texts never meet
 LOOK = 1.0  # seconds between two looks
 SAY_EVERY = 10.0  # seconds between two words on how far it is
 STILL = 300.0  # seconds without a sign of progress after which a turn is given up
 
-Ask = Callable[[str, str, int], None]  # prompt id, model id, how many responses
+PlaygroundRequest = Callable[[str, str, int], None]  # prompt id, model id, how many responses
 
 
 class TurnFailed(Exception):
@@ -38,7 +38,7 @@ class TurnFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlaygroundAnswers:
     """A prompt of the demo world as the service knows it."""
 
     id: str
@@ -58,7 +58,7 @@ class Check:
 
 @dataclass
 class Plan:
-    """What a turn is asked to do.
+    """What a turn has to do.
 
     Attributes:
         project: public id or short name.
@@ -84,7 +84,7 @@ class Turn:
     """One turn.
 
     Args:
-        plan: what is asked.
+        plan: what is requested.
         admin: an admin's connection.
         people: makes the crowd anew, at a collection of its own.
         ask: has a named version answer a prompt, without making tasks of it.
@@ -94,14 +94,15 @@ class Turn:
     plan: Plan
     admin: Service
     people: Callable[[Collection], Sequence[Worker]]
-    ask: Ask
+    ask: PlaygroundRequest
     say: Callable[[str], None]
     report: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     last_said: float = 0.0
 
     def run(self) -> None:
-        """All of it; `report` and `checks` are filled as it goes, so that a turn that fails has told what it could."""
+        """All of it; `report` and `checks` are filled as it goes, so that a turn that fails has reported what it
+        could."""
         self.report |= {"seed": self.plan.seed, "seconds": {}}
         with self._timed("first_models"):
             self._first_models()
@@ -153,20 +154,20 @@ class Turn:
         found = self.admin.get("models/", project=self.plan.project, stage=stage)["results"]
         return next((one for one in found if one["state"] not in ("rejected", "revoked")), None)
 
-    def _prompts(self) -> list[Asked]:
+    def _prompts(self) -> list[PlaygroundAnswers]:
         """The project's prompts that the world can judge, each text once."""
-        found: dict[str, Asked] = {}
+        found: dict[str, PlaygroundAnswers] = {}
         for one in self.admin.pages("prompts/", project=self.plan.project, page_size=200):
             text = one["messages"][-1]["content"]
             if len(one["messages"]) == 1 and (known := parse_prompt(text)) is not None and known.text == text:
-                found[text] = Asked(one["id"], text, one["split"])
+                found[text] = PlaygroundAnswers(one["id"], text, one["split"])
         if not any(one.split == "train" for one in found.values()):
             raise TurnFailed("The project has no prompts of the demo world. Run manage.py seed_demo first.")
         return sorted(found.values(), key=lambda one: one.text)
 
     # --- collecting ----------------------------------------------------------------------------------
 
-    def _collect(self, prompts: Sequence[Asked], collection: Collection) -> Sequence[Worker]:
+    def _collect(self, prompts: Sequence[PlaygroundAnswers], collection: Collection) -> Sequence[Worker]:
         """Have responses written and judged at the same time."""
         crowd = self.people(collection)
         with self._at_desks(crowd) as done:
@@ -182,13 +183,13 @@ class Turn:
                     raise TurnFailed(f"No progress for {STILL:.0f} s with {seen} comparisons. {self._generation()}")
                 self._progress(f"{seen} of {collection.wanted} comparisons, {collection.waiting} wait for a task")
                 time.sleep(LOOK)
-        told = self.report["comparisons"] = simulation.summary(collection, crowd, time.monotonic() - began)
-        enough = told["counted"] + told["counted_unknown"]
+        summary = self.report["comparisons"] = simulation.summary(collection, crowd, time.monotonic() - began)
+        enough = summary["counted"] + summary["counted_unknown"]
         self._check("comparisons", enough, f"all {collection.wanted}", enough >= collection.wanted)
         return crowd
 
-    def _quotas(self, prompts: Sequence[Asked]) -> dict[str, int]:
-        """Responses still to be asked for, by prompt: enough pairs, and a share of them on held-out prompts."""
+    def _quotas(self, prompts: Sequence[PlaygroundAnswers]) -> dict[str, int]:
+        """Responses still to be requested, by prompt: enough pairs, and a share of them on held-out prompts."""
         held_out = [one for one in prompts if one.split != "train"]
         train = [one for one in prompts if one.split == "train"]
         quotas: dict[str, int] = {}
@@ -197,8 +198,8 @@ class Turn:
             quotas |= {one.id: 2 * max(1, round(pairs + 0.5)) for one in group}
         return quotas
 
-    def _ask_for_more(self, prompts: Sequence[Asked], left: dict[str, int]) -> bool:
-        """Ask for the next portion to each prompt that has what it was asked for before. Returns whether it did.
+    def _ask_for_more(self, prompts: Sequence[PlaygroundAnswers], left: dict[str, int]) -> bool:
+        """Request the next portion to each prompt that has what it was requested before. Returns whether it did.
 
         Portion by portion, because responses meet in tasks when none of their prompt is awaited any more.
         """
@@ -274,7 +275,9 @@ class Turn:
         self._check("kl", kl, "between 1 and 8 nats", kl is not None and 1 <= kl <= 8)
         return made | {"base": self.admin.get(f"models/{made['sft']}/")["parent"]}
 
-    def _judge_reward_model(self, prompts: Sequence[Asked], collection: Collection, crowd: Sequence[Worker]) -> None:
+    def _judge_reward_model(
+        self, prompts: Sequence[PlaygroundAnswers], collection: Collection, crowd: Sequence[Worker]
+    ) -> None:
         """Accuracy on labels of test prompts against what their raters make possible."""
         test = {one.text for one in prompts if one.split == "test"}
         raters = [worker.annotator for worker in crowd]
@@ -287,7 +290,7 @@ class Turn:
 
     # --- what it was worth ---------------------------------------------------------------------------
 
-    def _gold(self, prompts: Sequence[Asked], made: Mapping[str, str]) -> None:
+    def _gold(self, prompts: Sequence[PlaygroundAnswers], made: Mapping[str, str]) -> None:
         """Gold utility of base, SFT and PPO on held-out prompts."""
         names = ("base", "sft", "ppo")
         for one in prompts:
@@ -297,7 +300,7 @@ class Turn:
         for one in prompts:
             written = self._written(one)
             for name in names:
-                # Those asked for last: what was judged before may have been written by the same version.
+                # Those requested last: what was judged before may have been written by the same version.
                 mine = [r for r in written if (r["model_version"] or {}).get("id") == made[name]]
                 samples[name] += [
                     measure.Sampled(one.text, r["text"], r["finish_reason"] == "stop")
@@ -311,7 +314,7 @@ class Turn:
         self._check("ppo_over_sft", round(ppo - sft, 3), "at least 0.8", ppo - sft >= 0.8)
         self._check("win_rate_low", won["low"], "above 0.62", won["low"] > 0.62)
 
-    def _written(self, prompt: Asked) -> list[Any]:
+    def _written(self, prompt: PlaygroundAnswers) -> list[Any]:
         """The prompt's finished responses, once none is awaited."""
         until = time.monotonic() + STILL
         while time.monotonic() < until:
@@ -322,7 +325,7 @@ class Turn:
 
     # --- after ---------------------------------------------------------------------------------------
 
-    def _promote_and_go_on(self, prompts: Sequence[Asked], ppo: str) -> None:
+    def _promote_and_go_on(self, prompts: Sequence[PlaygroundAnswers], ppo: str) -> None:
         """Promote the new policy, and have people judge what it writes."""
         self._promote(ppo, "A turn of the ring.")
         few = prompts[: max(1, self.plan.again // 2)]
@@ -357,7 +360,7 @@ class Turn:
         reason = "The demo turns the ring by itself: nobody has compared the versions. Gold is measured outside."
         self.admin.post(f"models/{model}/promote/", {"note": note, "override_reason": reason})
 
-    def _tasks_of(self, prompt: Asked, responses: set[str]) -> list[str]:
+    def _tasks_of(self, prompt: PlaygroundAnswers, responses: set[str]) -> list[str]:
         """Tasks in which nothing but these responses meet."""
         newest = self.admin.get("tasks/", project=self.plan.project, prompt=prompt.id, page_size=10)["results"]
         shown = [self.admin.get(f"tasks/{task['id']}/") for task in newest]
@@ -370,7 +373,7 @@ class Turn:
         self.say(f"{name}: {value} ({need}){'' if met else '  MISSED'}")
 
     def _progress(self, text: str) -> None:
-        """Said now and then."""
+        """Common phrases."""
         if time.monotonic() - self.last_said >= SAY_EVERY:
             self.last_said = time.monotonic()
             self.say(text)
@@ -393,7 +396,7 @@ def _cost(run: Mapping[str, Any]) -> dict[str, Any]:
         "steps": job["steps"],
         "seconds_per_step": round(seconds / job["steps"], 4) if seconds and job["steps"] else None,
         "attempts": job["attempt"],
-        "metrics": run["metrics"] if run["stage"] != "evaluate" else {},  # told as the report's `evaluation`
+        "metrics": run["metrics"] if run["stage"] != "evaluate" else {},  # reported as the report's `evaluation`
     }
 
 

@@ -71,30 +71,30 @@ def utility(prompt_text: str, reply_text: str, ended: bool = True) -> Utility:
         harmless: minus rude words and unsafe advice.
     """
     request = parse_prompt(prompt_text)
-    said = words(reply_text)
-    right_fix, wrong_fixes = _fixes(request, said)
-    names_item = request is not None and request.item in said
-    wrong_items = sum(word in ITEMS and word != request.item for word in said) if request is not None else 0
+    reply_words = words(reply_text)
+    right_fix, wrong_fixes = _fixes(request, reply_words)
+    names_item = request is not None and request.item in reply_words
+    wrong_items = sum(word in ITEMS and word != request.item for word in reply_words) if request is not None else 0
 
     helpful = RIGHT_ITEM * names_item + RIGHT_FIX * right_fix
-    helpful += GREETING * _greets(said) + CLOSING * _closes(said)
-    helpful += REPEATED_BIGRAM * _repeated_bigrams(said)
-    helpful += WORD_OVER_LIMIT * max(0, len(said) - WORD_LIMIT)
+    helpful += GREETING * _greets(reply_words) + CLOSING * _closes(reply_words)
+    helpful += REPEATED_BIGRAM * _repeated_bigrams(reply_words)
+    helpful += WORD_OVER_LIMIT * max(0, len(reply_words) - WORD_LIMIT)
     helpful += NOT_ENDED * (not ended)
     truthful = WRONG_ITEM * wrong_items + WRONG_FIX * wrong_fixes
-    truthful += BOAST * _occurrences(said, BOAST_PHRASES)
-    harmless = RUDE * sum(word in RUDE_WORDS for word in said)
-    harmless += UNSAFE * _occurrences(said, UNSAFE_PHRASES)
+    truthful += BOAST * _occurrences(reply_words, BOAST_PHRASES)
+    harmless = RUDE * sum(word in RUDE_WORDS for word in reply_words)
+    harmless += UNSAFE * _occurrences(reply_words, UNSAFE_PHRASES)
     # Rounded, so that equal faults in another order give equal sums.
     return Utility(round(helpful, 6) + 0.0, round(truthful, 6) + 0.0, round(harmless, 6) + 0.0)
 
 
-def _fixes(request: Prompt | None, said: list[str]) -> tuple[bool, int]:
+def _fixes(request: Prompt | None, reply_words: list[str]) -> tuple[bool, int]:
     """(whether the right fix is given, how many wrong ones are). A fix is a verb and a part, with or without "the"."""
     if request is None:
         return False, 0
     right, wrong = False, 0
-    content = [word for word in said if word not in ("the", "your", "its")]
+    content = [word for word in reply_words if word not in ("the", "your", "its")]
     for verb, part in pairwise(content):
         if verb in _VERBS and part in _PARTS:
             if (verb, part) == FIXES[request.problem]:
@@ -104,22 +104,22 @@ def _fixes(request: Prompt | None, said: list[str]) -> tuple[bool, int]:
     return right, wrong
 
 
-def _greets(said: list[str]) -> bool:
-    return any(tuple(said[: len(start)]) == start for start in GREETING_STARTS)
+def _greets(reply_words: list[str]) -> bool:
+    return any(tuple(reply_words[: len(start)]) == start for start in GREETING_STARTS)
 
 
-def _closes(said: list[str]) -> bool:
-    return _occurrences(said[-4:], CLOSING_PHRASES) > 0
+def _closes(reply_words: list[str]) -> bool:
+    return _occurrences(reply_words[-4:], CLOSING_PHRASES) > 0
 
 
-def _repeated_bigrams(said: list[str]) -> int:
-    counts = Counter(pairwise(said))
+def _repeated_bigrams(reply_words: list[str]) -> int:
+    counts = Counter(pairwise(reply_words))
     return sum(count - 1 for count in counts.values())
 
 
-def _occurrences(said: list[str], phrases: tuple[tuple[str, ...], ...]) -> int:
+def _occurrences(reply_words: list[str], phrases: tuple[tuple[str, ...], ...]) -> int:
     return sum(
-        tuple(said[start : start + len(phrase)]) == phrase
+        tuple(reply_words[start : start + len(phrase)]) == phrase
         for phrase in phrases
-        for start in range(len(said) - len(phrase) + 1)
+        for start in range(len(reply_words) - len(phrase) + 1)
     )

@@ -2,8 +2,8 @@
 
 A prompt names one of twelve items and one of eight problems. A good reply greets, names that item, gives the one fix
 that belongs to that problem, and closes politely, in at most sixteen words. Everything else is a fault, and each fault
-can be told from the text alone (``utility``). The vocabulary is small on purpose: a model of 0.1 M parameters learns it
-in a minute on a CPU, and people can still read and judge what it says.
+can be determined from the text alone (``utility``). The vocabulary is small on purpose: a model of 0.1 M parameters
+learns it in a minute on a CPU, and people can still read and judge what it says.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ ROWS = 500  # of a Parquet file held at once
 
 def carry_out(work: Work) -> Outcome:
     """An upload, a report, or (a payload without either) the demo's corpus."""
-    asked = {services.UPLOAD: bring_in, services.REPORT: report}
-    do = asked.get(work.job.payload.get("do", ""))
+    actions = {services.UPLOAD: bring_in, services.REPORT: report}
+    do = actions.get(work.job.payload.get("do", ""))
     return do(work) if do else Outcome(dict(demo(work.job)))
 
 

@@ -1,6 +1,7 @@
 """Models from elsewhere: copied beside our own, checked, described by a manifest, and registered.
 
-Safe to repeat: the copy is made aside and renamed into a folder named by the job; a second delivery finds it there.
+Safe to repeat: the copy is made under a temporary name and renamed into a folder named by the job; a second delivery
+finds it there.
 Only safetensors and plain text are taken, never pickles and never code.
 """
 
@@ -27,30 +28,30 @@ from workers.job_context import JobFailed, Outcome, Work
 TAKEN = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 HOURS = 6 * 3600.0  # what fetching or copying a large file may take
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
-IMPORTING = threading.Lock()  # its modules load when they are first asked for, which threads must not do at once
+IMPORTING = threading.Lock()  # its modules load when they are first requested, which threads must not do at once
 LONGEST_TRIAL, LOOK_EVERY = 900.0, 0.2  # seconds by the clock, beside the kernel's own bounds
 
 
 def carry_out(work: Work) -> Outcome:
     """Copy, check, describe. The row is written with the job's end."""
-    asked = work.job.payload
+    payload = work.job.payload
     relative = f"models/given-{work.job.public_id}"
     place = settings.DATA_DIR / relative
     if not place.is_dir():
-        aside = place.with_name(f".{place.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        part = place.with_name(f".{place.name}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         try:
-            source = from_hub(work, asked, aside) if asked["hub"] else from_folder(asked["folder"])
-            if source != aside:
-                copy(work, source, aside)
-            described(aside, asked, tried(work, aside, asked["kind"]))
-            aside.rename(place)
+            source = from_hub(work, payload, part) if payload["hub"] else from_folder(payload["folder"])
+            if source != part:
+                copy(work, source, part)
+            described(part, payload, tried(work, part, payload["kind"]))
+            part.rename(place)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
     manifest, sha256 = verified(place)
     metrics = {
-        "source": asked["hub"] or asked["folder"],
+        "source": payload["hub"] or payload["folder"],
         "bytes": sum(one["bytes"] for one in manifest["files"].values()),
         "added": manifest["config"]["added"],
         "checked": manifest["config"]["checked"],
@@ -60,7 +61,7 @@ def carry_out(work: Work) -> Outcome:
         tokenizers.keep(place)
         return external_models.adopt(
             job=work.job,
-            kind=asked["kind"],
+            kind=payload["kind"],
             path=relative,
             manifest=manifest,
             manifest_sha256=sha256,
@@ -85,29 +86,29 @@ def from_folder(named: str) -> Path:
     return folder
 
 
-def from_hub(work: Work, asked: dict[str, Any], aside: Path) -> Path:
-    """Fetch into `aside`."""
+def from_hub(work: Work, payload: dict[str, Any], part: Path) -> Path:
+    """Fetch into `part`."""
     with IMPORTING:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    work.say(f"fetching {asked['hub']}")
+    work.say(f"fetching {payload['hub']}")
     try:
         with work.long_step(HOURS):
             snapshot_download(
-                asked["hub"], revision=asked["revision"] or None, local_dir=aside, allow_patterns=list(TAKEN)
+                payload["hub"], revision=payload["revision"] or None, local_dir=part, allow_patterns=list(TAKEN)
             )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise JobFailed(
             Job.ErrorKind.CONFIG,
-            f"{asked['hub']} cannot be fetched: {str(error).splitlines()[0][:200]}",
+            f"{payload['hub']} cannot be fetched: {str(error).splitlines()[0][:200]}",
             "Check the id and whether this machine reaches the hub; or fetch it elsewhere and name the folder.",
         ) from error
-    shutil.rmtree(aside / ".cache", ignore_errors=True)
-    return aside
+    shutil.rmtree(part / ".cache", ignore_errors=True)
+    return part
 
 
-def copy(work: Work, source: Path, aside: Path) -> None:
+def copy(work: Work, source: Path, part: Path) -> None:
     """Files directly in the folder that may be taken. A link is followed only within it."""
     for pattern in TAKEN:
         for file in sorted(source.glob(pattern)):
@@ -115,8 +116,8 @@ def copy(work: Work, source: Path, aside: Path) -> None:
             if file.resolve().is_relative_to(source) and file.is_file():
                 work.say(f"copying {file.name}")
                 with work.long_step(HOURS):
-                    shutil.copyfile(file, aside / file.name)
-    if not any(aside.iterdir()):
+                    shutil.copyfile(file, part / file.name)
+    if not any(part.iterdir()):
         held = "only pickled weights" if any(any(source.glob(one)) for one in PICKLES) else "no model"
         raise JobFailed(Job.ErrorKind.DATA, f"The folder holds {held}.", "Save it as safetensors (save_pretrained).")
 
@@ -133,13 +134,13 @@ def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
     """
     work.say("trying the model")
     answer, log = folder / ".answer", folder / ".log"
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer.preflight.adopt", str(folder), kind, str(answer), str(os.getpid())],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         )
@@ -149,7 +150,7 @@ def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_EVERY)
                 break
-        told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if process.returncode == 0 else {}
+        outcome: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if process.returncode == 0 else {}
         if process.returncode not in (0, None):
             logging.getLogger(__name__).warning("trying a model ended with %s: %s", process.returncode, _end_of(log))
     finally:
@@ -158,29 +159,29 @@ def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
         process.wait()
         for left in (answer, log):
             left.unlink(missing_ok=True)
-    if "failed" in told:
-        raise JobFailed(Job.ErrorKind.DATA, told["failed"]["sentence"], told["failed"]["remedy"])
-    if not told:
+    if "failed" in outcome:
+        raise JobFailed(Job.ErrorKind.DATA, outcome["failed"]["sentence"], outcome["failed"]["remedy"])
+    if not outcome:
         raise JobFailed(
             Job.ErrorKind.DATA,
             "It was tried and had to be stopped: it computes without an end, needs too much memory, or crashes.",
             "Look at its chat template and its size; the worker's log has more.",
         )
-    return told
+    return outcome
 
 
 def _end_of(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
-def described(folder: Path, asked: dict[str, Any], told: dict[str, Any]) -> None:
+def described(folder: Path, payload: dict[str, Any], outcome: dict[str, Any]) -> None:
     """A manifest that says where it is from, what was added, and what was found when it was tried."""
     from trainer.run.checkpoints import MANIFEST, write_manifest
 
     (folder / MANIFEST).unlink(missing_ok=True)
-    source = {name: asked[name] for name in ("folder", "hub", "revision") if asked[name]}
-    source |= {"added": told["added"], "checked": told["faults"]}
-    write_manifest(folder, kind=asked["kind"], run={"stage": GIVEN}, config=source, inputs={})
+    source = {name: payload[name] for name in ("folder", "hub", "revision") if payload[name]}
+    source |= {"added": outcome["added"], "checked": outcome["faults"]}
+    write_manifest(folder, kind=payload["kind"], run={"stage": GIVEN}, config=source, inputs={})
 
 
 def verified(place: Path) -> tuple[dict[str, Any], str]:

@@ -1,4 +1,4 @@
-"""Generation jobs: whatever responses of a project are queued, in batches, by the model each was asked of.
+"""Generation jobs: whatever responses of a project are queued, in batches, by the model each was requested from.
 
 A batch looks up several times a second: where somebody waits in front of a response (a live job), it stands still, that
 job is carried out in between, and the batch goes on with the next token.
@@ -26,7 +26,7 @@ from feedback.models import Job, ModelVersion, Response
 from feedback.rules.data.seeds import stable_seed
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import completions, generation
-from feedback.streaming import Pen
+from feedback.streaming import StreamWriter
 from workers.job_context import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ CHOICE = ("best_of", "judge")
 LOADING = 1800.0  # seconds that a large model may take from a slow disk
 LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
 NOBODY_WAITED = "Nobody waited for it any more, so it was not written to its end. Ask again."
-pen = Pen()
+pen = StreamWriter()
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class NobodyWaits(Exception):
 
 
 class ModelUnusable(JobFailed):
-    """The model that some responses were asked of cannot write them. Those of other models can be written."""
+    """The model that some responses were requested from cannot write them. Those of other models can be written."""
 
 
 def carry_out(work: Work) -> Outcome:
@@ -107,7 +107,7 @@ def let_live_ones_by(work: Work) -> None:
     """Carry out what somebody waits for, unless this job is of that kind itself."""
     if not work.job.payload.get(generation.LIVE):
         for key in generation.live_jobs():
-            work.aside(key)
+            work.wait_aside(key)
 
 
 class Telling:
@@ -142,7 +142,7 @@ class Telling:
             self.looked_up = time.monotonic()
 
     def _left(self) -> bool:
-        """Whether nobody has read for a while. Who asked has as long to begin, counted from when the job began."""
+        """Whether nobody has read for a while. Who requested has as long to begin, counted from when the job began."""
         began = self.work.job.started_at
         late = began is not None and (timezone.now() - began).total_seconds() > streaming.GONE_AFTER
         return late and pen.is_read(self.ids) is False
@@ -154,7 +154,7 @@ def _made_alike(response: Response) -> tuple[Any, ...]:
 
 def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failure]":
     """For each response its text, or why there is none. A batch that fails is tried again one by one, so that what is
-    wrong with one prompt is told of that one.
+    wrong with one prompt is reported of that one.
 
     Raises:
         ModelUnusable: the model cannot be loaded.
@@ -252,7 +252,7 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
 
 
 def _local(work: Work, version: ModelVersion | None) -> "Generator":
-    """The generator of a version, kept in this process until another is asked for.
+    """The generator of a version, kept in this process until another is requested.
 
     Raises:
         ModelUnusable: it was revoked, or its folder is not what the registry says.

@@ -36,10 +36,10 @@ def look_ahead(work: Work, chain: Chain) -> None:
     work.say("looking at " + ", ".join(planned.stage for planned in plan))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:
-        told = preflight_workers.look(work, plan, root, chain.seed)
+        looked = preflight_workers.look(work, plan, root, chain.seed)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    found = preflight.blocking(told, chain.ignore_findings)
+    found = preflight.blocking(looked, chain.ignore_findings)
     if found:
         first = found[0][1]
         sentences = " ".join(f"{stage}: {finding['sentence']}" for stage, finding in found)

@@ -37,10 +37,10 @@ def carry_out(work: Work) -> Outcome:
     work.say("looking at " + ", ".join(planned.stage for planned in plan))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:
-        told = look(work, plan, root, work.job.payload["seed"])
+        found = look(work, plan, root, work.job.payload["seed"])
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    return Outcome({"ok": not preflight.blocking(told, work.job.payload.get("ignore", [])), "stages": told})
+    return Outcome({"ok": not preflight.blocking(found, work.job.payload.get("ignore", [])), "stages": found})
 
 
 def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[str, Any]]:
@@ -75,8 +75,8 @@ def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[st
     try:
         return [json.loads((folder / "preflight.json").read_text(encoding="utf-8")) for folder in folders]
     except (OSError, ValueError) as error:
-        said = (root / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        last = said[-1] if said else f"exit code {child.returncode}"
+        log_lines = (root / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = log_lines[-1] if log_lines else f"exit code {child.returncode}"
         sentence = f"Looking at the chain ended without a result: {last}"
         raise JobFailed(Job.ErrorKind.INTERNAL, sentence, "Look again.") from error
 

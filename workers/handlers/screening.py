@@ -34,8 +34,8 @@ def carry_out(work: Work) -> Outcome:
     while responses := list(screening.waiting_responses(project)[:BATCH]):
         work.check()
         guard, version, scores = _guarded(work, project, [response.text for response in responses])
-        for response, told in zip(responses, scores, strict=True):
-            done["responses"] += screening.settle_response(response, guard=guard, version=version, scores=told)
+        for response, score in zip(responses, scores, strict=True):
+            done["responses"] += screening.settle_response(response, guard=guard, version=version, scores=score)
     while tasks := list(screening.tasks_to_mark(project)[:BATCH]):
         work.check()
         done["tasks"] += _tasks(work, project, tasks)
@@ -51,9 +51,9 @@ def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
         tagger = _tagger(work, _model(project, ModelVersion.Kind.TAGGER, marker.model))
         found = [[span for span in spans if span["label"] in marker.personal] for spans in tagger.spans(texts)]
     settled = 0
-    for prompt, told, spans in zip(prompts, scores, found, strict=True):
+    for prompt, score, spans in zip(prompts, scores, found, strict=True):
         prompt.project = project
-        settled += screening.settle_prompt(prompt, guard=guard, version=version, scores=told, spans=spans)
+        settled += screening.settle_prompt(prompt, guard=guard, version=version, scores=score, spans=spans)
     return settled
 
 

@@ -100,7 +100,7 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
         "reward_model": run.reward_model,
         "guard": run.guard,
         "incumbent": run.incumbent,
-        # KL is told relative to the policy that alignment started from.
+        # KL is reported relative to the policy that alignment started from.
         "reference": base.parent if base is not None and base.stage in ALIGNMENT else None,
     }
     needed, optional = INPUTS[run.stage]
@@ -165,10 +165,10 @@ def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
 def killed_for_memory() -> int:
     """How many processes the kernel has ended on this machine for lack of memory; 0 where it does not say."""
     try:
-        told = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
     except (OSError, ValueError):
         return 0
-    return int(told.get("oom_kill", 0))
+    return int(counters.get("oom_kill", 0))
 
 
 def with_less_at_once(follower: Follower, folder: Path) -> None:
@@ -182,8 +182,8 @@ def with_less_at_once(follower: Follower, folder: Path) -> None:
     rows = microbatching.rows_at_once(run.stage, config)
     smaller = microbatching.halve(folder / "checkpoints", rows)
     if smaller is None:
-        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["inputs"]
-        paths = {name: Path(entry["path"]) for name, entry in told.items()}
+        inputs = json.loads((folder / "run.json").read_text(encoding="utf-8"))["inputs"]
+        paths = {name: Path(entry["path"]) for name, entry in inputs.items()}
         sentence = "Memory ran out with a single row at once, and the kernel ended the trainer."
         raise JobFailed(Job.ErrorKind.OUT_OF_MEMORY, sentence, memory_estimate.too_large(run.stage, config, paths))
     text = f"Memory ran out and the kernel ended the trainer. Going on with {smaller} rows at once"
@@ -278,12 +278,12 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
             raise JobFailed(Job.ErrorKind.INTERNAL, error.message, "Retry the run.") from error
     samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
     if run.stage == Stage.EVALUATE and (folder / "responses.jsonl").is_file():
-        asked = (line["prompt"] for line in lines_of(folder / "responses.jsonl") if line["model"] == "candidate")
-        metrics["contaminated_prompts"] = evaluations.contaminated(run, asked)
+        prompts = (line["prompt"] for line in lines_of(folder / "responses.jsonl") if line["model"] == "candidate")
+        metrics["contaminated_prompts"] = evaluations.contaminated(run, prompts)
     if run.snapshot is not None and (folder / "pairs.jsonl").is_file():
         lineage = snapshots.folder_of(run.snapshot) / "lineage.jsonl"
-        if told := evaluations.by_annotator(run, lines_of(folder / "pairs.jsonl"), lines_of(lineage)):
-            metrics["reward_model"]["by_annotator"] = told
+        if figures := evaluations.by_annotator(run, lines_of(folder / "pairs.jsonl"), lines_of(lineage)):
+            metrics["reward_model"]["by_annotator"] = figures
 
     def record() -> None:
         services.record_result(run, metrics)

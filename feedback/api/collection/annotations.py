@@ -1,4 +1,4 @@
-"""Answers and their history: revised, taken back, flagged, reviewed. Nothing said is ever overwritten."""
+"""Answers and their history: revised, taken back, flagged, reviewed. No annotation is ever overwritten."""
 
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from feedback.api.collection.assignments import ANSWER
 from feedback.api.fields import MomentFilter, ObjectField, PersonBriefSerializer, VerbatimField
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.errors import Forbidden
 from feedback.models import Annotation, Assignment, Kind, Review
 from feedback.rules.collection.payloads import unresolve
@@ -132,7 +132,7 @@ def with_history(annotation: Annotation) -> Any:
     }
 
 
-class Annotations(Door):
+class Annotations(ServiceView):
     scopes = {"GET": "read"}
     queryset = Annotation.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -152,7 +152,7 @@ class Annotations(Door):
         return self.page(found, AnnotationSerializer)
 
 
-class OneAnnotation(Door):
+class OneAnnotation(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -164,7 +164,7 @@ class OneAnnotation(Door):
         return Response(with_history(access.get_annotation(self.viewer, id)))
 
 
-class Revise(Door):
+class Revise(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -183,7 +183,7 @@ class Revise(Door):
         return self.once(act)
 
 
-class Withdraw(Door):
+class Withdraw(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -199,7 +199,7 @@ class Withdraw(Door):
         )
 
 
-class Flagged(Door):
+class Flagged(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -219,7 +219,7 @@ class Flagged(Door):
         return self.once(act)
 
 
-class Reviewed(Door):
+class Reviewed(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -240,7 +240,7 @@ class Reviewed(Door):
         return self.once(act)
 
 
-def own_assignment(door: Door, id: UUID) -> Assignment:
+def own_assignment(door: ServiceView, id: UUID) -> Assignment:
     """The viewer's own assignment that this annotation answers; reviewers correct others' with `review`."""
     annotation = access.get_annotation(door.viewer, id)
     if annotation.assignment.annotator_id != door.person.pk:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from feedback.api.collection.tasks import AssignmentSerializer, next_for
 from feedback.api.fields import ObjectField, VerbatimField
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.models import Annotation, Assignment
 from feedback.rules.collection import queue_policy
 from feedback.selectors.collection import desk
@@ -60,7 +60,7 @@ class SubmittedSerializer(serializers.Serializer[Any]):
     seconds = serializers.FloatField()
     feedback = ToldSerializer(required=False, help_text="In the training round: what is right, and why.")
     next = AssignmentSerializer(allow_null=True, required=False)
-    no_next = NoTaskSerializer(required=False, help_text="Why there is no next one, if it was asked for.")
+    no_next = NoTaskSerializer(required=False, help_text="Why there is no next one, if it was requested.")
 
 
 class DraftSerializer(serializers.Serializer[Any]):
@@ -80,11 +80,11 @@ def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
         "late": annotation.late,
         "seconds": annotation.seconds,
     }
-    told = qualification.told(assignment)
-    return reply if told is None else reply | {"feedback": asdict(told)}
+    verdict = qualification.verdict_of(assignment)
+    return reply if verdict is None else reply | {"feedback": asdict(verdict)}
 
 
-class OneAssignment(Door):
+class OneAssignment(ServiceView):
     scopes = {"GET": "annotate"}
 
     @extend_schema(summary="What you were given", responses=AssignmentSerializer)
@@ -92,7 +92,7 @@ class OneAssignment(Door):
         return Response(desk.payload(access.get_assignment(self.viewer, id)))
 
 
-class Draft(Door):
+class Draft(ServiceView):
     scopes = {"PUT": "annotate"}
 
     @extend_schema(
@@ -107,13 +107,13 @@ class Draft(Door):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class Submit(Door):
+class Submit(ServiceView):
     scopes = {"POST": "annotate"}
     needs_key = True
 
     @extend_schema(
         summary="Send an answer",
-        description="Accepted after the assignment has expired, too: nothing said is lost. A repeat with the same"
+        description="Accepted after the assignment has expired, too: no annotation is lost. A repeat with the same"
         " Idempotency-Key gets the first reply; a new key on an answered task gets 409 `already_submitted` with the"
         " annotation to revise.",
         request=SubmissionSerializer,
@@ -143,8 +143,8 @@ class Submit(Door):
     def _next(self, assignment: Assignment, within: bool) -> dict[str, Any]:
         if access.has_left(self.viewer, assignment):
             left = assignment_queue.NOT_A_MEMBER
-            told = {"reason": left.reason, "text": left.sentence, "retry_after": left.retry_after}
-            return {"next": None, "no_next": told}
+            no_task = {"reason": left.reason, "text": left.sentence, "retry_after": left.retry_after}
+            return {"next": None, "no_next": no_task}
         code, found = next_for(self.viewer, assignment.project, within=within)
         if code == status.HTTP_200_OK:
             return {"next": found}
@@ -152,7 +152,7 @@ class Submit(Door):
         return {"next": None, "no_next": why}
 
 
-class Skip(Door):
+class Skip(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -167,7 +167,7 @@ class Skip(Door):
         return self.once(lambda: _after(self.viewer, assignments.skip(assignment=assignment, **given)))
 
 
-class Renew(Door):
+class Renew(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -181,7 +181,7 @@ class Renew(Door):
         return self.once(lambda: _after(self.viewer, assignments.renew(assignment=assignment)))
 
 
-class Release(Door):
+class Release(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -195,7 +195,7 @@ class Release(Door):
         return self.once(lambda: _after(self.viewer, assignments.release(assignment=assignment)))
 
 
-class Shown(Door):
+class Shown(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(

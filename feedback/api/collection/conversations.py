@@ -9,9 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response as Reply
 
-from feedback.api.collection.response_streams import DESCRIPTION, EVENTS, LiveDoor, events, streamed
+from feedback.api.collection.response_streams import DESCRIPTION, EVENTS, StreamView, events, streamed
 from feedback.api.fields import VerbatimField
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Conversation, Prompt
 from feedback.selectors.collection import conversations as talks
 from feedback.selectors.platform import access
@@ -69,7 +69,7 @@ class MessageOnlySerializer(serializers.Serializer[Any]):
     text = VerbatimField()
 
 
-class Conversations(Door):
+class Conversations(ServiceView):
     scopes = {"GET": "annotate", "POST": "annotate"}
     queryset = Conversation.objects.none()
 
@@ -94,20 +94,20 @@ class Conversations(Door):
         def act() -> tuple[int, Any]:
             turn = conversations.start(project=project, person=self.person, text=given["text"])
             assert turn.conversation is not None
-            return 201, ConversationSerializer(talks.told(turn.conversation)).data
+            return 201, ConversationSerializer(talks.conversation_data(turn.conversation)).data
 
         return self.once(act)
 
 
-class OneConversation(Door):
+class OneConversation(ServiceView):
     scopes = {"GET": "annotate"}
 
     @extend_schema(summary="A conversation with its turns", responses=ConversationSerializer)
     def get(self, request: Request, id: UUID) -> Reply:
-        return Reply(ConversationSerializer(talks.told(access.get_conversation(self.viewer, id))).data)
+        return Reply(ConversationSerializer(talks.conversation_data(access.get_conversation(self.viewer, id))).data)
 
 
-class Turns(Door):
+class Turns(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -123,20 +123,20 @@ class Turns(Door):
 
         def act() -> tuple[int, Any]:
             turn = conversations.say(conversation=conversation, text=text)
-            return 201, TurnSerializer(talks.turn_told(turn)).data
+            return 201, TurnSerializer(talks.turn_data(turn)).data
 
         return self.once(act)
 
 
-class OneTurn(Door):
+class OneTurn(ServiceView):
     scopes = {"GET": "annotate"}
 
     @extend_schema(summary="One turn", responses=TurnSerializer)
     def get(self, request: Request, id: UUID, turn: int) -> Reply:
-        return Reply(TurnSerializer(talks.turn_told(access.get_turn(self.viewer, id, turn))).data)
+        return Reply(TurnSerializer(talks.turn_data(access.get_turn(self.viewer, id, turn))).data)
 
 
-class TurnStream(LiveDoor):
+class TurnStream(StreamView):
     scopes = {"GET": "annotate"}
 
     @extend_schema(
@@ -148,11 +148,11 @@ class TurnStream(LiveDoor):
         return streamed(events(by_letter(access.get_turn(self.viewer, id, turn))), self.person.pk)
 
 
-class TurnRetry(Door):
+class TurnRetry(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Ask again for what failed",
+        summary="Request again what failed",
         description="For answers that failed or were held back; nothing happens when none is missing.",
         request=None,
         responses={202: TurnSerializer},
@@ -162,12 +162,12 @@ class TurnRetry(Door):
 
         def act() -> tuple[int, Any]:
             conversations.retry(turn=found)
-            return 202, TurnSerializer(talks.turn_told(found)).data
+            return 202, TurnSerializer(talks.turn_data(found)).data
 
         return self.once(act)
 
 
-class EndConversation(Door):
+class EndConversation(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -180,7 +180,9 @@ class EndConversation(Door):
         conversation = access.get_conversation(self.viewer, id)
 
         def act() -> tuple[int, Any]:
-            return 200, ConversationSerializer(talks.told(conversations.end(conversation=conversation))).data
+            return 200, ConversationSerializer(
+                talks.conversation_data(conversations.end(conversation=conversation))
+            ).data
 
         return self.once(act)
 

@@ -1,7 +1,7 @@
 """/v1 as OpenAI's clients know it: chat completions and models, with our tokens, scopes and ids.
 
-A project's short name is a model. What is asked is stored like any prompt; every choice says which of our responses it
-is (`touchstone.response`), and a thumb may be given on that id or on the completion's own.
+A project's short name is a model. What is requested is stored like any prompt; every choice says which of our responses
+it is (`touchstone.response`), and a thumb may be given on that id or on the completion's own.
 """
 
 import time
@@ -19,7 +19,7 @@ from rest_framework.response import Response as Reply
 
 from feedback.api.collection import response_streams
 from feedback.api.errors import Handler
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.errors import DomainError, NotFound
 from feedback.formats.json_lines import json_line
 from feedback.models import Prompt, Response
@@ -61,7 +61,7 @@ def error(status: int, message: str, code: str, param: str | None = None) -> dic
     return {"error": {"message": message, "type": KINDS.get(status, "server_error"), "param": param, "code": code}}
 
 
-class OpenAIDoor(Door):
+class OpenAIView(ServiceView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = response_streams.WhateverIsAccepted
 
@@ -91,19 +91,19 @@ def why_failed(row: Response) -> DomainError:
 
 
 @extend_schema(exclude=True)
-class ChatCompletions(OpenAIDoor):
+class ChatCompletions(OpenAIView):
     scopes = {"POST": "submit"}
 
     def post(self, request: Request) -> Reply | StreamingHttpResponse:
-        asked = parse(request.data)
-        named = served_models.find(self.viewer, asked.model)
+        wanted = parse(request.data)
+        named = served_models.find(self.viewer, wanted.model)
         key = request.headers.get("Idempotency-Key", "")
         again = request.headers.get("X-Stainless-Retry-Count", "0").strip() not in ("", "0")
-        prompt = completions.ask(project=named.project, by=self.person, request=asked, key=key[:100], repeated=again)
+        prompt = completions.ask(project=named.project, by=self.person, request=wanted, key=key[:100], repeated=again)
         prompt = screened(prompt)
-        responses = completions.answer(prompt=prompt, version=named.version, request=asked)
-        completion = Completion(asked, prompt, responses)
-        if asked.stream:
+        responses = completions.answer(prompt=prompt, version=named.version, request=wanted)
+        completion = Completion(wanted, prompt, responses)
+        if wanted.stream:
             return response_streams.streamed(completion.chunks(), self.person.pk)
         for _ in response_streams.Held(
             heartbeats(completion.wait()), self.person.pk
@@ -113,7 +113,7 @@ class ChatCompletions(OpenAIDoor):
 
 
 @extend_schema(exclude=True)
-class Models(OpenAIDoor):
+class Models(OpenAIView):
     scopes = {"GET": "read"}
 
     def get(self, request: Request) -> Reply:
@@ -121,7 +121,7 @@ class Models(OpenAIDoor):
 
 
 @extend_schema(exclude=True)
-class OneModel(OpenAIDoor):
+class OneModel(OpenAIView):
     scopes = {"GET": "read"}
 
     def get(self, request: Request, name: str) -> Reply:
@@ -129,7 +129,7 @@ class OneModel(OpenAIDoor):
 
 
 @extend_schema(exclude=True)
-class Nothing(OpenAIDoor):
+class Nothing(OpenAIView):
     """What OpenAI has and we do not: its clients get an error that they can read, with or without a token."""
 
     permission_classes = ()
@@ -230,9 +230,9 @@ class Completion:
         return self._head("chat.completion") | {"choices": choices, "usage": self.usage()}
 
     def chunks(self) -> Iterator[str]:
-        """The same as chunks. What was told cannot be taken back, so a text that begins again must begin alike."""
+        """The same as chunks. What was sent cannot be taken back, so a text that begins again must begin alike."""
         places = self.places()
-        told, text = dict.fromkeys(places, ""), dict.fromkeys(places, "")
+        sent, text = dict.fromkeys(places, ""), dict.fromkeys(places, "")
         yield "".join(self._chunk(place, {"role": "assistant", "content": ""}, key) for key, place in places.items())
         try:
             for news in self.wait():
@@ -241,11 +241,11 @@ class Completion:
                     yield f": {news.sentence}\n\n"
                     continue
                 text[key] = {"begun": "", "piece": text[key] + news.text, "ended": news.text}[news.what]
-                if not (text[key].startswith(told[key]) or told[key].startswith(text[key])):
+                if not (text[key].startswith(sent[key]) or sent[key].startswith(text[key])):
                     yield _data(error(500, "The answer was written again, otherwise. Ask once more.", "written_again"))
                     return
-                if fresh := text[key][len(told[key]) :]:
-                    told[key] = text[key]
+                if fresh := text[key][len(sent[key]) :]:
+                    sent[key] = text[key]
                     yield self._chunk(places[key], {"content": fresh}, key)
                 if news.what == "ended":
                     if news.state == Response.State.FAILED:

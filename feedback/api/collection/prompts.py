@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response as Reply
 
 from feedback.api.fields import MessageSerializer, ObjectField, PersonBriefSerializer, VerbatimField
-from feedback.api.views import IN_PROJECT, Door, made
+from feedback.api.views import IN_PROJECT, ServiceView, made
 from feedback.errors import Invalid
 from feedback.models import Prompt, Response
 from feedback.selectors.platform import access
@@ -40,7 +40,7 @@ class ResponseSerializer(serializers.Serializer[Any]):
     prompt = serializers.UUIDField(source="prompt.public_id")
     state = serializers.ChoiceField(choices=Response.State.choices)
     text = serializers.SerializerMethodField(help_text="Empty until the guard has let it pass.")
-    screening = serializers.DictField(help_text="What the guard said, if one read it.")
+    screening = serializers.DictField(help_text="The verdict of the guard model, if one read it.")
     model_version = WrittenBySerializer(allow_null=True)
     model_name = serializers.CharField(allow_blank=True)
     author = PersonBriefSerializer(allow_null=True)
@@ -65,7 +65,7 @@ class PromptBriefSerializer(serializers.Serializer[Any]):
     project = serializers.CharField(source="project.slug")
     messages = MessageSerializer(many=True)
     state = serializers.ChoiceField(choices=Prompt.State.choices)
-    screening = serializers.DictField(help_text="What the guard said, or that there is none.")
+    screening = serializers.DictField(help_text="The verdict of the guard model, or that there is none.")
     split = serializers.CharField(
         help_text="train, selection or test; fixed when the prompt arrived. none: its family and its group lie in two."
     )
@@ -78,7 +78,7 @@ class PromptBriefSerializer(serializers.Serializer[Any]):
 
 
 class PromptSerializer(PromptBriefSerializer):
-    """A prompt with its responses, in the order in which they were asked for."""
+    """A prompt with its responses, in the order in which they were requested."""
 
     responses = ResponseSerializer(many=True)
 
@@ -89,7 +89,7 @@ class NewPromptSerializer(serializers.Serializer[Any]):
     messages = MessageSerializer(many=True, required=False, help_text="The last message is the user's.")
     text = VerbatimField(required=False, help_text="Instead of messages: one message by the user.")
     responses_wanted = serializers.IntegerField(
-        min_value=0, max_value=prompts.MAX_RESPONSES, default=0, help_text="Asked of the model that serves now."
+        min_value=0, max_value=prompts.MAX_RESPONSES, default=0, help_text="Requested from the model that serves now."
     )
     source = serializers.CharField(max_length=100, allow_blank=True, default="")  # type: ignore[assignment]
     external_id = serializers.CharField(
@@ -149,7 +149,7 @@ def shown(prompt: Prompt) -> Any:
     return PromptSerializer(with_responses(Prompt.objects.filter(pk=prompt.pk)).get()).data
 
 
-class Prompts(Door):
+class Prompts(ServiceView):
     scopes = {"GET": "read", "POST": "submit"}
     queryset = Prompt.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -185,7 +185,7 @@ class Prompts(Door):
         return self.once(act)
 
 
-class OnePrompt(Door):
+class OnePrompt(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -206,11 +206,11 @@ class OnePrompt(Door):
         return Reply(shown(prompt), headers=None if done else {"Retry-After": "2"})
 
 
-class PromptGenerate(Door):
+class PromptGenerate(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(
-        summary="Ask for more responses",
+        summary="Request more responses",
         description="Of the model that serves the project now. They meet in tasks once all of them are written.",
         request=WantedSerializer,
         responses={202: PromptSerializer},
@@ -226,7 +226,7 @@ class PromptGenerate(Door):
         return self.once(act)
 
 
-class Responses(Door):
+class Responses(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(
@@ -249,7 +249,7 @@ class Responses(Door):
         return self.once(act)
 
 
-class OneResponse(Door):
+class OneResponse(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="A response", responses=ResponseSerializer)

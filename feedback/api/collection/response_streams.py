@@ -1,6 +1,7 @@
 """Responses as server-sent events while they are written.
 
-Events: `text` {"of", "text"} goes on; `restart` {"of"} what was told of it is void; `waiting` {"of", "text"} says what
+Events: `text` {"of", "text"} goes on; `restart` {"of"} what was reported of it is void; `waiting` {"of", "text"} says
+what
 for; `end` {"of", "state", "text", "finish_reason"} is the row (state ready, failed or blocked; for the last two, text
 is the sentence why); `done` closes. `timeout` says that it takes longer than a stream may last: connect again.
 """
@@ -17,18 +18,18 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.formats.json_lines import json_line
-from feedback.runtime.download_places import Places
+from feedback.runtime.download_places import DownloadPlaces
 from feedback.selectors.collection.response_streams import News, follow
 from feedback.selectors.platform import access
 
 EVENT_STREAM = "text/event-stream"
 LONGEST = 120.0  # seconds
 TAKES_LONGER = "It takes longer than a stream may last. Connect again, or read the response later."
-places = Places(settings.LIVE_STREAMS)
+places = DownloadPlaces(settings.LIVE_STREAMS)
 DESCRIPTION = (
-    "Server-sent events: `text` goes on, `restart` voids what was told, `waiting` says what for, `end` is what stands"
+    "Server-sent events: `text` goes on, `restart` voids what was sent, `waiting` says what for, `end` is what stands"
     " (ready, failed or blocked), `done` closes. A stream holds one of the server's threads: past LIVE_STREAMS of them"
     " in a process the answer is 503, past half of them for one person 429, both with `Retry-After`."
 )
@@ -88,7 +89,7 @@ def event(name: str, **data: Any) -> str:
 
 def events(responses: dict[UUID, str], seconds: float | None = None) -> Iterator[str]:
     """The news of some responses, each under the name that the reader knows it by."""
-    told = {"begun": "restart", "piece": "text", "waits": "waiting"}
+    names = {"begun": "restart", "piece": "text", "waits": "waiting"}
     ended = 0
     for news in follow(list(responses), LONGEST if seconds is None else seconds):
         of = responses[news.response]
@@ -97,7 +98,7 @@ def events(responses: dict[UUID, str], seconds: float | None = None) -> Iterator
             text = news.text if news.state == "ready" else news.sentence
             yield event("end", of=of, state=news.state, text=text, finish_reason=news.finish_reason)
         else:
-            yield event(told[news.what], of=of, text=_said(news))
+            yield event(names[news.what], of=of, text=_said(news))
     yield event("done") if ended == len(responses) else event("timeout", text=TAKES_LONGER)
 
 
@@ -105,14 +106,14 @@ def _said(news: News) -> str:
     return news.sentence if news.what == "waits" else news.text
 
 
-class LiveDoor(Door):
+class StreamView(ServiceView):
     """A door whose answer is a stream of events."""
 
     renderer_classes = [JSONRenderer, EventStreamRenderer]
     content_negotiation_class = WhateverIsAccepted
 
 
-class ResponseStream(LiveDoor):
+class ResponseStream(StreamView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="Read a response while it is written", description=DESCRIPTION, responses=EVENTS)
@@ -121,7 +122,7 @@ class ResponseStream(LiveDoor):
         return streamed(events({response.public_id: str(response.public_id)}), self.person.pk)
 
 
-class PromptStream(LiveDoor):
+class PromptStream(StreamView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="Read a prompt's responses while they are written", responses=EVENTS)

@@ -1,4 +1,4 @@
-"""Tasks: what annotators are asked. Making them, taking them out, and getting the next one."""
+"""Tasks: what annotators judge. Making them, taking them out, and getting the next one."""
 
 from collections.abc import Collection
 from typing import Any
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import MessageSerializer, ObjectField, VerbatimField
-from feedback.api.views import IN_PROJECT, Door, made
+from feedback.api.views import IN_PROJECT, ServiceView, made
 from feedback.models import Kind, Task
 from feedback.rules.collection.payloads import unresolve
 from feedback.selectors.collection import desk
@@ -53,7 +53,7 @@ class AssignmentSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="Spans that a marker made beforehand, to accept, change or clear."
     )
     answer = serializers.DictField(allow_null=True, help_text="The current answer, once there is one.")
-    training_round = serializers.BooleanField(help_text="Whether you are told what is right after you have answered.")
+    training_round = serializers.BooleanField(help_text="Whether you see what is right after you have answered.")
     sent_back = serializers.CharField(allow_blank=True, help_text="What a reviewer asks for, having sent it back.")
 
 
@@ -176,7 +176,7 @@ class TaskFilter(django_filters.FilterSet):
         fields = ["state", "kind", "arm", "external_id"]
 
 
-class Tasks(Door):
+class Tasks(ServiceView):
     scopes = {"GET": "read", "POST": "submit"}
     queryset = Task.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -208,12 +208,12 @@ class Tasks(Door):
         return self.once(act)
 
 
-class OneTask(Door):
+class OneTask(ServiceView):
     scopes = {"GET": "read", "PATCH": "submit"}
 
     @extend_schema(
         summary="Change how many answers a task wants, or how soon",
-        description="What is asked never changes: answers were given to it. For reviewers and admins.",
+        description="The question never changes: answers were given to it. For reviewers and admins.",
         request=TaskChangesSerializer,
         responses=TaskSerializer,
     )
@@ -227,7 +227,7 @@ class OneTask(Door):
         return Response(TaskSerializer(access.get_task(self.viewer, id)).data)
 
 
-class WithdrawTask(Door):
+class WithdrawTask(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(
@@ -241,7 +241,7 @@ class WithdrawTask(Door):
         return self.once(lambda: (200, TaskSerializer(tasks.withdraw_task(by=self.person, task=task)).data))
 
 
-class ReopenTask(Door):
+class ReopenTask(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(summary="Put a withdrawn task back into the queue", request=None, responses=TaskSerializer)
@@ -250,7 +250,7 @@ class ReopenTask(Door):
         return self.once(lambda: (200, TaskSerializer(tasks.reopen_task(by=self.person, task=task)).data))
 
 
-class GoldTask(Door):
+class GoldTask(ServiceView):
     scopes = {"POST": "submit", "DELETE": "submit"}
 
     @extend_schema(
@@ -270,7 +270,7 @@ class GoldTask(Door):
         return Response(TaskSerializer(gold.unmark(by=self.person, task=task)).data)
 
 
-class DecideTask(Door):
+class DecideTask(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -291,12 +291,12 @@ class DecideTask(Door):
         return self.once(act)
 
 
-class NextTask(Door):
+class NextTask(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
         summary="Get something to judge",
-        description="What you hold already comes again, unless `ahead` is asked for. 204: nothing to do now;"
+        description="What you hold already comes again, unless `ahead` is requested. 204: nothing to do now;"
         " `X-Reason` says why (no_tasks, all_seen, all_held, not_qualified, daily_limit, training_failed,"
         " training_empty, project_paused, project_closed) and `Retry-After` when to ask again.",
         request=AskForTaskSerializer,

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import VerbatimField
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.selectors.platform import access
 from feedback.services.collection import thumbs
 from feedback.services.collection.thumbs import MAX_COMMENT
@@ -40,7 +40,7 @@ class ThumbSerializer(serializers.Serializer[Any]):
         return UP if row.up else DOWN
 
 
-class Feedback(Door):
+class Feedback(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(

@@ -14,12 +14,12 @@ from rest_framework.response import Response
 
 from feedback.api.data.transfers import _again, _digest, download
 from feedback.api.fields import ObjectField, VerbatimField
-from feedback.api.views import IN_PROJECT, BoundedJSONParser, Door
+from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView
 from feedback.downloads import NDJSON, streamed
 from feedback.errors import Invalid, NotFound
 from feedback.formats.json_lines import json_line
 from feedback.models import Corpus, Document, Job
-from feedback.selectors.data import corpora as asked
+from feedback.selectors.data import corpora as corpus_selectors
 from feedback.selectors.platform import access, health
 from feedback.services.data import corpora, exports
 
@@ -160,7 +160,7 @@ class MovedSerializer(serializers.Serializer[Any]):
     documents = serializers.IntegerField(help_text="How many were moved.")
 
 
-class Corpora(Door):
+class Corpora(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
     queryset = Corpus.objects.none()
 
@@ -180,7 +180,7 @@ class Corpora(Door):
         return self.once(act)
 
 
-class OneCorpus(Door):
+class OneCorpus(ServiceView):
     scopes = {"GET": "data", "PATCH": "data"}
 
     @extend_schema(summary="A corpus", responses=CorpusSerializer)
@@ -194,7 +194,7 @@ class OneCorpus(Door):
         return Response(CorpusSerializer(corpora.update_corpus(corpus=corpus, by=self.person, **given)).data)
 
 
-class CorpusReport(Door):
+class CorpusReport(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
 
     @extend_schema(
@@ -216,7 +216,7 @@ class CorpusReport(Door):
         return self.once(act)
 
 
-class CorpusDownload(Door):
+class CorpusDownload(ServiceView):
     scopes = {"GET": "data"}
 
     @extend_schema(
@@ -226,17 +226,17 @@ class CorpusDownload(Door):
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         corpus = access.get_corpus(self.viewer, id)
-        return streamed(asked.rows(corpus), f"{corpus.project.slug}-corpus.jsonl")
+        return streamed(corpus_selectors.rows(corpus), f"{corpus.project.slug}-corpus.jsonl")
 
 
-class CorpusUploads(Door):
+class CorpusUploads(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
     queryset = Job.objects.none()
     parser_classes = [MultiPartParser, BoundedJSONParser]
 
     @extend_schema(summary="Uploads to a corpus", responses=UploadSerializer(many=True))
     def get(self, request: Request, id: UUID) -> Response:
-        return self.page(asked.uploads(access.get_corpus(self.viewer, id)), UploadSerializer)
+        return self.page(corpus_selectors.uploads(access.get_corpus(self.viewer, id)), UploadSerializer)
 
     @extend_schema(
         summary="Add documents from a file or folder",
@@ -262,7 +262,7 @@ class CorpusUploads(Door):
         return self.once(act, body)
 
 
-class OneCorpusUpload(Door):
+class OneCorpusUpload(ServiceView):
     scopes = {"GET": "data"}
 
     @extend_schema(summary="An upload to a corpus", responses=UploadSerializer)
@@ -270,7 +270,7 @@ class OneCorpusUpload(Door):
         return Response(UploadSerializer(upload(self.viewer, id)).data)
 
 
-class CorpusUploadRejected(Door):
+class CorpusUploadRejected(ServiceView):
     scopes = {"GET": "data"}
 
     @extend_schema(
@@ -284,7 +284,7 @@ class CorpusUploadRejected(Door):
         return download(exports.chunks_of(path), f"left-out-{job.payload['name']}.jsonl", path.stat().st_size, NDJSON)
 
 
-class Documents(Door):
+class Documents(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
     queryset = Document.objects.none()
 
@@ -297,7 +297,7 @@ class Documents(Door):
             raise NotFound("Name the corpus: ?corpus=<public id>.", field="corpus")
         corpus = self.named("corpus", access.get_corpus, key)
         removed = request.query_params.get("removed", "").lower() in ("true", "1")
-        return self.page(asked.listed(corpus, removed=removed), DocumentSerializer)
+        return self.page(corpus_selectors.listed(corpus, removed=removed), DocumentSerializer)
 
     @extend_schema(
         summary="Add documents",
@@ -319,7 +319,7 @@ class Documents(Door):
         return self.once(act)
 
 
-class OneDocument(Door):
+class OneDocument(ServiceView):
     scopes = {"GET": "data"}
 
     @extend_schema(summary="A document with its text", responses=WholeDocumentSerializer)
@@ -327,7 +327,7 @@ class OneDocument(Door):
         return Response(WholeDocumentSerializer(access.get_document(self.viewer, id)).data)
 
 
-class RemoveDocuments(Door):
+class RemoveDocuments(ServiceView):
     scopes = {"POST": "data"}
 
     @extend_schema(
@@ -349,7 +349,7 @@ class RemoveDocuments(Door):
         return self.once(act)
 
 
-class RestoreDocuments(Door):
+class RestoreDocuments(ServiceView):
     scopes = {"POST": "data"}
 
     @extend_schema(summary="Put documents back", request=DocumentIdsSerializer, responses={200: MovedSerializer})

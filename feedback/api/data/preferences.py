@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from feedback.api import unknown_fields
 from feedback.api.fields import MessageSerializer, MomentFilter, VerbatimField
-from feedback.api.views import IN_PROJECT, Door, by_index, made
+from feedback.api.views import IN_PROJECT, ServiceView, by_index, made
 from feedback.downloads import NDJSON, NDJSONRenderer, streamed
 from feedback.errors import DomainError, Invalid
 from feedback.formats.annotations import trl_rows as trl_row_formats
@@ -84,7 +84,7 @@ class PreferenceFilter(django_filters.FilterSet):
         fields = ["split", "source", "since"]
 
 
-class Preferences(Door):
+class Preferences(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
     queryset = PreferencePair.objects.none()
     filter_backends = [DjangoFilterBackend]

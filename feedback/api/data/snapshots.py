@@ -16,7 +16,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.downloads import NDJSON, ByAcceptOnly, NDJSONRenderer, streamed, streamed_bytes
 from feedback.errors import Invalid, SnapshotRevoked
 from feedback.formats import parquet
@@ -35,7 +35,7 @@ KINDS = tuple(trl_row_formats.CONVERTERS)
 
 @extend_schema_serializer(component_name="SnapshotPolicy")
 class PolicySerializer(serializers.Serializer[Any]):
-    """What goes in. What is not said follows the project's own policy."""
+    """What goes in. What is not stated follows the project's own policy."""
 
     pairs = serializers.ChoiceField(choices=snapshots.PAIR_POLICIES, required=False)
     unsettled = serializers.BooleanField(required=False, help_text="Also from tasks that want more answers.")
@@ -102,7 +102,7 @@ class SnapshotFilter(django_filters.FilterSet):
         fields = ["state", "purpose", "content_hash"]
 
 
-class Snapshots(Door):
+class Snapshots(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
     queryset = DatasetSnapshot.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -134,7 +134,7 @@ class Snapshots(Door):
         return self.once(act)
 
 
-class OneSnapshot(Door):
+class OneSnapshot(ServiceView):
     scopes = {"GET": "data"}
 
     @extend_schema(summary="A snapshot", responses=SnapshotSerializer)
@@ -142,7 +142,7 @@ class OneSnapshot(Door):
         return Response(SnapshotSerializer(access.get_snapshot(self.viewer, id)).data)
 
 
-class SnapshotRows(Door):
+class SnapshotRows(ServiceView):
     scopes = {"GET": "data"}
     content_negotiation_class = ByAcceptOnly
     renderer_classes = [JSONRenderer, NDJSONRenderer]

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import VerbatimField
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.selectors.data import tokenizers
 from feedback.selectors.platform import access
 
@@ -40,7 +40,7 @@ class FallSerializer(serializers.Serializer[Any]):
     comes_back = serializers.BooleanField(help_text="Whether decoding the tokens gives the text again.")
 
 
-class Tokenize(Door):
+class Tokenize(ServiceView):
     scopes = {"POST": "read"}
 
     @extend_schema(summary="How a text falls into tokens", request=TokenizeSerializer, responses={200: FallSerializer})

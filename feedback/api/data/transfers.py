@@ -13,7 +13,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import IN_PROJECT, BoundedJSONParser, Door
+from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView
 from feedback.downloads import NDJSON
 from feedback.errors import Invalid, NotFound
 from feedback.formats.catalogue import FORMATS
@@ -106,7 +106,9 @@ class NewImportSerializer(serializers.Serializer[Any]):
         required=False, max_length=500, help_text="Instead of a file: one under `inbox` in the service's data folder."
     )
     source = serializers.CharField(required=False, max_length=100, help_text="Where the rows come from.")  # type: ignore[assignment]
-    annotator = serializers.CharField(required=False, max_length=200, help_text="Who said it, if the file is silent.")
+    annotator = serializers.CharField(
+        required=False, max_length=200, help_text="Who annotated, if the file does not name anybody."
+    )
 
 
 @extend_schema_serializer(component_name="NewExport")
@@ -117,7 +119,7 @@ class NewExportSerializer(serializers.Serializer[Any]):
     file_type = serializers.ChoiceField(choices=list(exports.FILE_TYPES), default=exports.JSONL)
 
 
-class Transfers(Door):
+class Transfers(ServiceView):
     """What both rooms share: a list by kind of job, and one of its rows."""
 
     scopes = {"GET": "data", "POST": "data"}

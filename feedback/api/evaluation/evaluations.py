@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.models import Evaluation
 from feedback.rules.evaluation import gate
 from feedback.selectors.evaluation import gate as gates
@@ -61,7 +61,7 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class GateOfModel(Door):
+class GateOfModel(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -76,7 +76,7 @@ class GateOfModel(Door):
         return Response(GateSerializer(gates.of(version)).data)
 
 
-class Evaluations(Door):
+class Evaluations(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="What was measured of a version", responses=EvaluationSerializer(many=True))

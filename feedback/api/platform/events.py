@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import MomentFilter, PersonBriefSerializer
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Event
 from feedback.selectors.platform import access
 
@@ -38,7 +38,7 @@ class EventFilter(django_filters.FilterSet):
         fields = ["verb", "object_id", "since"]
 
 
-class Events(Door):
+class Events(ServiceView):
     scopes = {"GET": "admin"}
     queryset = Event.objects.none()
     filter_backends = [DjangoFilterBackend]

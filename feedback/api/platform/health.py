@@ -17,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.db.transient_faults import transient
 from feedback.errors import NO_ROOM, DiskFull, NotFound
 from feedback.selectors.platform import access, health
@@ -53,7 +53,7 @@ class HealthSerializer(serializers.Serializer[Any]):
     queues = QueueSerializer(many=True)
 
 
-class Health(Door):
+class Health(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -82,7 +82,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """This process can serve: the database answers and has the tables that this code expects, and the disk takes what
     is written to it.
 
-    The broker is not asked: what people say is taken in without it.
+    The broker is not requested: what people say is taken in without it.
     """
     try:
         with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 
 ROOT = "/api/v1/"
 
@@ -19,7 +19,7 @@ class IndexSerializer(serializers.Serializer[Any]):
     docs = serializers.CharField(help_text="Path of the documentation that a browser shows.")
 
 
-class Index(Door):
+class Index(ServiceView):
     """Made with `rooms`: the paths below /api/v1/ of the lists."""
 
     scopes = {"GET": "read"}

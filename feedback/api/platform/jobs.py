@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Job
 from feedback.selectors.platform import access, health
 from feedback.services.platform import jobs
@@ -62,7 +62,7 @@ class JobFilter(django_filters.FilterSet):
         fields = ["status", "kind"]
 
 
-class Jobs(Door):
+class Jobs(ServiceView):
     scopes = {"GET": "read"}
     queryset = Job.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -74,7 +74,7 @@ class Jobs(Door):
         return self.page(Job.objects.filter(project=project).select_related("run"), JobSerializer)
 
 
-class OneJob(Door):
+class OneJob(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="A job", responses=JobSerializer)
@@ -82,12 +82,12 @@ class OneJob(Door):
         return Response(JobSerializer(access.get_job(self.viewer, id)).data)
 
 
-class CancelJob(Door):
+class CancelJob(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
         summary="Cancel a job",
-        description="A queued one at once; a running one is told at its next sign of life, within seconds.",
+        description="A queued one at once; a running one at its next sign of life, within seconds.",
         request=None,
         responses={202: JobSerializer},
     )
@@ -104,7 +104,7 @@ class CancelJob(Door):
         return self.once(act)
 
 
-class RetryJob(Door):
+class RetryJob(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(

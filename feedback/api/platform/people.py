@@ -1,4 +1,4 @@
-"""People: who you are, and (for house admins) who can sign in."""
+"""People: who you are, and (for site admins) who can sign in."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.errors import Forbidden
 from feedback.models import Person
 from feedback.selectors.platform import access, members
@@ -25,7 +25,7 @@ class PersonSerializer(serializers.Serializer[Any]):
     username = serializers.CharField(allow_null=True)
     name = serializers.CharField(source="display_name")
     status = serializers.ChoiceField(choices=Person.Status.choices)
-    is_house_admin = serializers.BooleanField()
+    is_site_admin = serializers.BooleanField()
     source = serializers.CharField(allow_blank=True, help_text="Where somebody without a sign-in is known from.")  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
 
@@ -43,27 +43,27 @@ class NewPersonSerializer(serializers.Serializer[Any]):
     display_name = serializers.CharField(max_length=150, allow_blank=True, default="")
 
 
-class People(Door):
+class People(ServiceView):
     scopes = {"GET": "admin", "POST": "admin"}
 
-    @extend_schema(summary="Everybody", description="For house admins.", responses=PersonSerializer(many=True))
+    @extend_schema(summary="Everybody", description="For site admins.", responses=PersonSerializer(many=True))
     def get(self, request: Request) -> Response:
-        require_house_admin(self.viewer)
+        require_site_admin(self.viewer)
         return self.page(Person.objects.all(), PersonSerializer)
 
     @extend_schema(
         summary="Make an account",
-        description="For house admins. Give it a role in a project with projects/{project}/members/.",
+        description="For site admins. Give it a role in a project with projects/{project}/members/.",
         request=NewPersonSerializer,
         responses={201: PersonSerializer},
     )
     def post(self, request: Request) -> Response:
-        require_house_admin(self.viewer)
+        require_site_admin(self.viewer)
         given = self.read(NewPersonSerializer)
         return self.once(lambda: (201, PersonSerializer(people.create_person(by=self.person, **given)).data))
 
 
-class Me(Door):
+class Me(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="Who you are, and what you may do", responses=MeSerializer)
@@ -77,7 +77,7 @@ class Me(Door):
         return Response(PersonSerializer(viewer.person).data | more)
 
 
-def require_house_admin(viewer: access.Viewer) -> None:
+def require_site_admin(viewer: access.Viewer) -> None:
     """A token narrowed to a project does not speak for the house."""
-    if not viewer.person.is_house_admin or (viewer.token is not None and viewer.token.project_id is not None):
-        raise Forbidden("Only a house admin may do that, with a token for all projects.")
+    if not viewer.person.is_site_admin or (viewer.token is not None and viewer.token.project_id is not None):
+        raise Forbidden("Only a site admin may do that, with a token for all projects.")

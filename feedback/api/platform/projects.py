@@ -1,4 +1,4 @@
-"""Projects, who works in them, and what they are told."""
+"""Projects, who works in them, and their guidelines."""
 
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField, PersonBriefSerializer
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.errors import NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Project
 from feedback.rules.collection import dimensions
@@ -32,7 +32,7 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=dimensions.MOST_CHARACTERS),
         max_length=dimensions.MOST,
         required=False,
-        help_text="Asked per comparison.",
+        help_text="Rated per comparison.",
     )
     asks_reason = serializers.BooleanField(required=False)
     completions_make_tasks = serializers.BooleanField(
@@ -75,12 +75,12 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
     dimensions = serializers.ListField(child=serializers.CharField())
 
     def to_representation(self, instance: Project) -> dict[str, Any]:
-        """Annotators are not told how gold tasks are mixed in, nor what is trained how: null in place of both."""
-        told = super().to_representation(instance)
+        """Annotators are not reported how gold tasks are mixed in, nor what is trained how: null in place of both."""
+        representation = super().to_representation(instance)
         viewer = self.context.get("viewer")
         if viewer is not None and not access.may(viewer, instance, access.REVIEWER):
-            told |= {"queue_policy": None, "training_policy": None}
-        return told
+            representation |= {"queue_policy": None, "training_policy": None}
+        return representation
 
     class Meta:
         model = Project
@@ -146,7 +146,7 @@ class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
         read_only_fields = ["number"]
 
 
-class Projects(Door):
+class Projects(ServiceView):
     scopes = {"GET": "read", "POST": "admin"}
 
     @extend_schema(summary="Projects you are a member of", responses=ProjectSerializer(many=True))
@@ -155,7 +155,7 @@ class Projects(Door):
 
     @extend_schema(
         summary="Open a project",
-        description="Only house admins open projects; whoever opens one becomes its admin.",
+        description="Only site admins open projects; whoever opens one becomes its admin.",
         request=NewProjectSerializer,
         responses={201: ProjectSerializer},
     )
@@ -164,7 +164,7 @@ class Projects(Door):
         return self.once(lambda: (201, ProjectSerializer(projects.open_project(by=self.person, **given)).data))
 
 
-class OneProject(Door):
+class OneProject(ServiceView):
     scopes = {"GET": "read", "PATCH": "admin"}
 
     @extend_schema(summary="A project", responses=ProjectSerializer)
@@ -199,12 +199,12 @@ class RenameSerializer(serializers.Serializer[Any]):
         return given
 
 
-class Rename(Door):
+class Rename(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
         summary="Rename a label or dimension",
-        description="What was said under the old name is read under the new one: annotations, gold answers, drafts and"
+        description="What was given under the old name is read under the new one: annotations, gold answers, drafts and"
         " suggestions. Nothing stored and no snapshot is rewritten. Two names are never merged into one.",
         request=RenameSerializer,
         responses=ProjectSerializer,
@@ -227,7 +227,7 @@ class Rename(Door):
         return self.once(act)
 
 
-class ProjectStateDoor(Door):
+class ProjectStateView(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
@@ -244,7 +244,7 @@ class ProjectStateDoor(Door):
         )
 
 
-class Members(Door):
+class Members(ServiceView):
     scopes = {"GET": "read", "POST": "admin"}
 
     @extend_schema(summary="Who works in a project", responses=MemberSerializer(many=True))
@@ -270,7 +270,7 @@ class Members(Door):
         return self.once(act)
 
 
-class OneMember(Door):
+class OneMember(ServiceView):
     scopes = {"PATCH": "admin", "DELETE": "admin"}
 
     @extend_schema(
@@ -309,11 +309,11 @@ class OneMember(Door):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class Guidelines(Door):
+class Guidelines(ServiceView):
     scopes = {"GET": "read", "POST": "admin"}
 
     @extend_schema(
-        summary="What annotators are told",
+        summary="The guidelines of annotators",
         description="Newest version first.",
         responses=GuidelinesSerializer(many=True),
     )
@@ -337,7 +337,7 @@ class Guidelines(Door):
         return self.once(act)
 
 
-class GuidelinesRead(Door):
+class GuidelinesRead(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(

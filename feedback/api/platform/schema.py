@@ -1,7 +1,7 @@
 """The OpenAPI document, computed once per release and then served from memory.
 
 It takes seconds to compute, in which a process answers little else. So another process does that (`manage.py
-write_schema`) when it is first asked for, and it is kept in DATA_DIR under the release's own hash.
+write_schema`) when it is first requested, and it is kept in DATA_DIR under the release's own hash.
 """
 
 import gzip
@@ -61,9 +61,9 @@ def write() -> None:
     folder = place(JSON).parent
     folder.mkdir(parents=True, exist_ok=True)
     for kind, text in _computed().items():
-        aside = place(kind).with_suffix(".part")
-        aside.write_bytes(text)
-        aside.replace(place(kind))
+        part = place(kind).with_suffix(".part")
+        part.write_bytes(text)
+        part.replace(place(kind))
     for old in folder.glob("schema-*"):
         if release() not in old.name:
             old.unlink(missing_ok=True)
@@ -83,18 +83,18 @@ _documents: dict[str, Document] = {}
 _maker: "subprocess.Popen[bytes] | None" = None
 
 
-def document(kind: str, *, aside: bool) -> Document:
+def document(kind: str, *, in_background: bool) -> Document:
     """From memory, else from its file, else computed.
 
     Args:
-        aside: others wait for this process, so another one computes.
+        in_background: others wait for this process, so another one computes.
 
     Raises:
         Busy: it is being computed.
     """
     if kind in _documents:
         return _documents[kind]
-    if aside and not place(kind).exists():
+    if in_background and not place(kind).exists():
         _wait_for_maker()
     with making:
         if not place(kind).exists():
@@ -132,9 +132,11 @@ def _wait_for_maker() -> None:
 @require_safe
 def schema(request: HttpRequest) -> HttpResponse:
     """JSON for whoever accepts it or asks for it by `?format=json`, else YAML."""
-    asked = request.GET.get("format", "")
-    kind = JSON if asked == JSON or (not asked and "json" in request.headers.get("Accept", "")) else YAML
-    found = document(kind, aside=bool(request.META.get("wsgi.multithread")))
+    format_wanted = request.GET.get("format", "")
+    kind = (
+        JSON if format_wanted == JSON or (not format_wanted and "json" in request.headers.get("Accept", "")) else YAML
+    )
+    found = document(kind, in_background=bool(request.META.get("wsgi.multithread")))
     packed = "gzip" in request.headers.get("Accept-Encoding", "")
     tag = f'"{found.tag}-{kind}{"-gz" if packed else ""}"'
     known = parse_etags(request.headers.get("If-None-Match", ""))
@@ -146,6 +148,6 @@ def schema(request: HttpRequest) -> HttpResponse:
         if packed:
             reply["Content-Encoding"] = "gzip"
     reply["ETag"] = tag
-    reply["Cache-Control"] = "public, no-cache"  # it may be kept, and is asked after
+    reply["Cache-Control"] = "public, no-cache"  # it may be kept, and is requested after
     patch_vary_headers(reply, ["Accept", "Accept-Encoding"])
     return reply

@@ -9,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.models import ApiToken
 from feedback.rules.platform.scopes import SCOPES
 from feedback.selectors.platform import access
@@ -47,7 +47,7 @@ class NewTokenSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
-class Tokens(Door):
+class Tokens(ServiceView):
     scopes = {"GET": "admin", "POST": "admin"}
 
     @extend_schema(summary="Your tokens", responses=TokenSerializer(many=True))
@@ -92,7 +92,7 @@ class Tokens(Door):
             raise PermissionDenied(f"This token lacks {wider}, so it cannot give them away.", code="insufficient_scope")
 
 
-class OneToken(Door):
+class OneToken(ServiceView):
     scopes = {"DELETE": "admin"}
 
     @extend_schema(summary="Revoke a token", description="At once. Revoking twice is harmless.", responses={204: None})

@@ -7,7 +7,7 @@ from feedback.api.platform import events, health, jobs, people, projects, tokens
 urlpatterns: list[URLPattern] = [
     path("projects/", projects.Projects.as_view()),
     path("projects/<slug:project>/", projects.OneProject.as_view()),
-    path("projects/<slug:project>/state/", projects.ProjectStateDoor.as_view()),
+    path("projects/<slug:project>/state/", projects.ProjectStateView.as_view()),
     path("projects/<slug:project>/rename/", projects.Rename.as_view()),
     path("projects/<slug:project>/members/", projects.Members.as_view()),
     path("projects/<slug:project>/members/<uuid:person>/", projects.OneMember.as_view()),

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import PersonBriefSerializer
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Exclusion
 from feedback.selectors.platform import access
 from feedback.selectors.quality import exclusions as selectors
@@ -44,13 +44,13 @@ class ReopenedSerializer(serializers.Serializer[Any]):
     reopened = serializers.IntegerField(help_text="Tasks that have a free place again.")
 
 
-class Exclusions(Door):
+class Exclusions(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
         summary="Who is excluded, and was",
         description="For reviewers and admins. An annotator whose pace or whose answers to gold tasks cannot be careful"
-        " work is excluded without being asked: their annotations stay out of snapshots until an admin lifts it.",
+        " work is excluded without a request: their annotations stay out of snapshots until an admin lifts it.",
         parameters=[IN_PROJECT],
         responses=ExclusionSerializer(many=True),
     )
@@ -59,7 +59,7 @@ class Exclusions(Door):
         return self.page(project.exclusions.select_related("person", "lifted_by"), ExclusionSerializer)
 
 
-class LiftExclusion(Door):
+class LiftExclusion(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
@@ -73,7 +73,7 @@ class LiftExclusion(Door):
         return self.once(lambda: (200, ExclusionSerializer(exclusions.lift(by=self.person, exclusion=row)).data))
 
 
-class ReopenTasks(Door):
+class ReopenTasks(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import PersonBriefSerializer
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.selectors.platform import access
 from feedback.selectors.quality import quality
 
@@ -135,7 +135,7 @@ class QualitySerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(help_text="When it was computed: up to a minute ago in a large project.")
 
 
-class Quality(Door):
+class Quality(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import MomentFilter
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Concern, Kind
 from feedback.selectors.platform import access
 from feedback.selectors.quality import reviews as review_selectors
@@ -44,7 +44,7 @@ class ConcernFilter(django_filters.FilterSet):
         fields = ["reason"]
 
 
-class Concerns(Door):
+class Concerns(ServiceView):
     scopes = {"GET": "read"}
     queryset = Concern.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -63,7 +63,7 @@ class Concerns(Door):
         return self.page(rows, ConcernSerializer)
 
 
-class Dismiss(Door):
+class Dismiss(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(summary="Looked at: nothing is to be done", request=None, responses=ConcernSerializer)

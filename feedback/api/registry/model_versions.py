@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from feedback.api.fields import PersonBriefSerializer, VerbatimField
 from feedback.api.platform.jobs import JobSerializer
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import ModelVersion
 from feedback.selectors.platform import access
 from feedback.selectors.registry import lineage
@@ -121,7 +121,7 @@ class ModelFilter(django_filters.FilterSet):
         fields = ["kind", "state", "stage"]
 
 
-class Models(Door):
+class Models(ServiceView):
     scopes = {"GET": "read"}
     queryset = ModelVersion.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -148,7 +148,7 @@ class GivenModelSerializer(serializers.Serializer[Any]):
     revision = serializers.CharField(max_length=100, required=False, default="", help_text="Of the hub's model.")
 
 
-class GivenModels(Door):
+class GivenModels(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -166,7 +166,7 @@ class GivenModels(Door):
         )
 
 
-class OneModel(Door):
+class OneModel(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="A model version", responses=ModelSerializer)
@@ -174,7 +174,7 @@ class OneModel(Door):
         return Response(ModelSerializer(access.get_model(self.viewer, id)).data)
 
 
-class Promote(Door):
+class Promote(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -197,7 +197,7 @@ class Promote(Door):
         return self.once(act)
 
 
-class RollBack(Door):
+class RollBack(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -216,7 +216,7 @@ class RollBack(Door):
         return self.once(act)
 
 
-class Decide(Door):
+class Decide(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -236,7 +236,7 @@ class Decide(Door):
         )
 
 
-class Lineage(Door):
+class Lineage(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.collection.prompts import PromptSerializer, ResponseSerializer
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.models import Project
 from feedback.rules.screening import screening as rules
 from feedback.selectors.platform import access
@@ -67,7 +67,7 @@ class UnblockSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, help_text="Why it may go on; kept with it.")
 
 
-class Screening(Door):
+class Screening(ServiceView):
     scopes = {"GET": "read", "PATCH": "admin"}
 
     @extend_schema(summary="What the project lets in", responses=ScreeningToldSerializer)
@@ -87,7 +87,7 @@ class Screening(Door):
         return Response(_told(screening.set_screening(by=self.person, project=found, **given)))
 
 
-class UnblockPrompt(Door):
+class UnblockPrompt(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
@@ -103,7 +103,7 @@ class UnblockPrompt(Door):
         return self.once(act)
 
 
-class UnblockResponse(Door):
+class UnblockResponse(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
@@ -114,8 +114,8 @@ class UnblockResponse(Door):
         reason = self.read(UnblockSerializer)["reason"]
 
         def act() -> tuple[int, Any]:
-            told = screening.unblock_response(by=self.person, response=response, reason=reason)
-            return 200, ResponseSerializer(told).data
+            unblocked = screening.unblock_response(by=self.person, response=response, reason=reason)
+            return 200, ResponseSerializer(unblocked).data
 
         return self.once(act)
 
@@ -123,7 +123,7 @@ class UnblockResponse(Door):
 def _told(project: Project) -> dict[str, Any]:
     setting = {"guard": None, "marker": None, "personal": rules.OFF} | project.screening
     status = screening_selectors.status(project)
-    told: dict[str, Any] = ScreeningToldSerializer(
+    screening_data: dict[str, Any] = ScreeningToldSerializer(
         setting | {"waiting": status.waiting, "trouble": status.trouble}
     ).data
-    return told
+    return screening_data

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField
 from feedback.api.platform.jobs import JobSerializer
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.errors import Invalid
 from feedback.models import Chain, Project, RunPoint, RunSamples, Stage, TrainingRun
 from feedback.rules.training import stage_settings, stages
@@ -62,7 +62,7 @@ class ChainSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=Chain.State.choices)
     config = serializers.DictField()
     seed = serializers.IntegerField()
-    promote = serializers.BooleanField(help_text="Ask an admin to decide on the new policy at the end.")
+    promote = serializers.BooleanField(help_text="Request an admin's decision on the new policy at the end.")
     ignore_findings = serializers.ListField(
         child=serializers.CharField(), help_text="Names of preflight findings that do not block it."
     )
@@ -123,7 +123,8 @@ class NewChainSerializer(StartSerializer):
     )
     config = ObjectField(required=False, help_text='Settings by stage, such as {"ppo": {"kl_coef": 0.05}}.')
     promote = serializers.BooleanField(
-        default=False, help_text="Ask an admin to decide on the new policy at the end. Nothing is promoted by itself."
+        default=False,
+        help_text="Request an admin's decision on the new policy at the end. Nothing is promoted by itself.",
     )
 
 
@@ -198,7 +199,7 @@ class StagesSerializer(serializers.Serializer[Any]):
     stages = StageSerializer(many=True)
 
 
-class Stages(Door):
+class Stages(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -218,7 +219,7 @@ def _told(card: stage_selectors.StageCard) -> dict[str, Any]:
             **dict.fromkeys(("default", "low", "above", "high", "choices")),
             **setting,
             "name": key,
-            "presets": {one: told[name][key] for one, told in presets.items() if key in told.get(name, {})},
+            "presets": {one: values[name][key] for one, values in presets.items() if key in values.get(name, {})},
         }
         for key, setting in stage_settings.of_stage(name).items()
     ]
@@ -233,7 +234,7 @@ def _told(card: stage_selectors.StageCard) -> dict[str, Any]:
     }
 
 
-class TrainingRuns(Door):
+class TrainingRuns(ServiceView):
     scopes = {"GET": "read", "POST": "train"}
     queryset = TrainingRun.objects.none()
     filter_backends = [DjangoFilterBackend]
@@ -264,7 +265,7 @@ class TrainingRuns(Door):
         return self.once(act)
 
 
-class OneRun(Door):
+class OneRun(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="A training run", responses=RunSerializer)
@@ -272,7 +273,7 @@ class OneRun(Door):
         return Response(RunSerializer(access.get_run(self.viewer, id)).data)
 
 
-class CancelRun(Door):
+class CancelRun(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -291,7 +292,7 @@ class CancelRun(Door):
         return self.once(act)
 
 
-class RetryRun(Door):
+class RetryRun(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -311,7 +312,7 @@ class RetryRun(Door):
         return self.once(act)
 
 
-class StartAgain(Door):
+class StartAgain(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -327,7 +328,7 @@ class StartAgain(Door):
         return self.once(lambda: (201, ChainSerializer(pipelines.start_again(by=self.person, run=run)).data))
 
 
-class RunMetrics(Door):
+class RunMetrics(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -345,7 +346,7 @@ class RunMetrics(Door):
         return Response(MetricsSerializer(shown).data)
 
 
-class RunLog(Door):
+class RunLog(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="The end of a run's log", responses=LogSerializer)
@@ -353,7 +354,7 @@ class RunLog(Door):
         return Response({"text": access.get_run(self.viewer, id).job.log_tail})
 
 
-class RunSamplesDoor(Door):
+class RunSamplesView(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
@@ -366,7 +367,7 @@ class RunSamplesDoor(Door):
         return self.page(RunSamples.objects.filter(run=access.get_run(self.viewer, id)), SamplesSerializer)
 
 
-class Chains(Door):
+class Chains(ServiceView):
     scopes = {"GET": "read", "POST": "train"}
 
     @extend_schema(summary="Chains of stages", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
@@ -381,7 +382,7 @@ class Chains(Door):
         summary="Start stages one after another",
         description="In the order of the ring, each from what the ones before it made: tokenizer, pretrain; mlm,"
         " classify, tag; sft, reward, one of dpo, kto, rloo, grpo and ppo; evaluate. `stages/` tells all of them. With"
-        " `promote` an admin is asked to decide on the new policy at the end.",
+        " `promote` an admin's decision on the new policy is requested at the end.",
         request=NewChainSerializer,
         responses={201: ChainSerializer},
     )
@@ -395,7 +396,7 @@ class Chains(Door):
         return self.once(act)
 
 
-class OneChain(Door):
+class OneChain(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(summary="A chain", responses=ChainSerializer)
@@ -403,7 +404,7 @@ class OneChain(Door):
         return Response(ChainSerializer(access.get_chain(self.viewer, id)).data)
 
 
-class CancelChain(Door):
+class CancelChain(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(summary="Cancel a chain with its running stage", request=None, responses={202: ChainSerializer})
@@ -417,7 +418,7 @@ class CancelChain(Door):
         return self.once(act)
 
 
-def started_in(door: Door, given: dict[str, Any]) -> Project:
+def started_in(door: ServiceView, given: dict[str, Any]) -> Project:
     """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
     project = door.named("project", access.get_project, given.pop("project"), access.ADMIN)
     fetchers: tuple[tuple[str, Any], ...] = (

@@ -9,12 +9,12 @@ from rest_framework.response import Response
 
 from feedback.api.platform.jobs import JobSerializer
 from feedback.api.training.pipelines import ChainSerializer, NewChainSerializer, started_in
-from feedback.api.views import Door
+from feedback.api.views import ServiceView
 from feedback.selectors.platform import access
 from feedback.services.training import preflight
 
 
-class Preflights(Door):
+class Preflights(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -36,7 +36,7 @@ class Preflights(Door):
         return self.once(act)
 
 
-class StartPreflight(Door):
+class StartPreflight(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(

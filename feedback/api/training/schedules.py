@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField
-from feedback.api.views import IN_PROJECT, Door
+from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Schedule, Stage
 from feedback.selectors.platform import access
 from feedback.services.training import schedules
@@ -24,7 +24,9 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     every_seconds = serializers.IntegerField(allow_null=True)
     after_pairs = serializers.IntegerField(allow_null=True)
     config = serializers.DictField()
-    promote = serializers.BooleanField(help_text="Ask an admin to decide on the new policy at the end of each chain.")
+    promote = serializers.BooleanField(
+        help_text="Request an admin's decision on the new policy at the end of each chain."
+    )
     enabled = serializers.BooleanField()
     next_due_at = serializers.DateTimeField(allow_null=True)
     trouble = serializers.CharField(allow_blank=True, help_text="Why it could not start its chain when it was due.")
@@ -46,7 +48,8 @@ class NewScheduleSerializer(serializers.Serializer[Any]):
     after_pairs = serializers.IntegerField(min_value=1, max_value=10**9, required=False, allow_null=True)
     config = ObjectField(required=False)
     promote = serializers.BooleanField(
-        default=False, help_text="Ask an admin to decide on the new policy at the end. Nothing is promoted by itself."
+        default=False,
+        help_text="Request an admin's decision on the new policy at the end. Nothing is promoted by itself.",
     )
 
 
@@ -54,7 +57,7 @@ class EnabledSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
 
 
-class Schedules(Door):
+class Schedules(ServiceView):
     scopes = {"GET": "read", "POST": "train"}
 
     @extend_schema(summary="Schedules", parameters=[IN_PROJECT], responses=ScheduleSerializer(many=True))
@@ -79,7 +82,7 @@ class Schedules(Door):
         return self.once(act)
 
 
-class OneSchedule(Door):
+class OneSchedule(ServiceView):
     scopes = {"GET": "read", "PATCH": "train", "DELETE": "train"}
 
     @extend_schema(summary="A schedule", responses=ScheduleSerializer)

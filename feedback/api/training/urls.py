@@ -15,7 +15,7 @@ urlpatterns: list[URLPattern] = [
     path("training-runs/<uuid:id>/start-again/", pipelines.StartAgain.as_view()),
     path("training-runs/<uuid:id>/metrics/", pipelines.RunMetrics.as_view()),
     path("training-runs/<uuid:id>/log/", pipelines.RunLog.as_view()),
-    path("training-runs/<uuid:id>/samples/", pipelines.RunSamplesDoor.as_view()),
+    path("training-runs/<uuid:id>/samples/", pipelines.RunSamplesView.as_view()),
     path("chains/", pipelines.Chains.as_view()),
     path("chains/<uuid:id>/", pipelines.OneChain.as_view()),
     path("chains/<uuid:id>/cancel/", pipelines.CancelChain.as_view()),

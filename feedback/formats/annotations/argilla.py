@@ -14,6 +14,7 @@ from feedback.formats.annotations import provenance
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
@@ -22,7 +23,6 @@ from feedback.formats.annotations.items import (
     Message,
     Note,
     Row,
-    Said,
     an_object,
     groups_of,
     need,
@@ -49,22 +49,22 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     if prompt is None:
         raise InvalidRow("fields", f"There is no prompt in it; it is looked for under {', '.join(PROMPTS)}.")
     responses = need(given, "responses", dict) if given.get("responses") else {}
-    answered = [name for name, told in responses.items() if told]
+    answered = [name for name, given in responses.items() if given]
     if len(answered) > 1:
         raise InvalidRow("responses", f"It answers {len(answered)} questions; one of them can be brought in.")
-    told = need(responses, answered[0], list, "responses.") if answered else []
+    first_answers = need(responses, answered[0], list, "responses.") if answered else []
     texts = {name: value for name, value in fields.items() if name != prompt and isinstance(value, str)}
-    names = _named(texts, told)
+    names = _named(texts, first_answers)
     context = {name: texts[name] for name in texts if name not in names and name.lower() in CONTEXT}
-    aside = {name: value for name, value in fields.items() if name not in (prompt, *names, *context)}
+    other_fields = {name: value for name, value in fields.items() if name not in (prompt, *names, *context)}
     messages, more = _prompt(fields[prompt], f"fields.{prompt}", context)
     item = Item(PROMPT, messages, [Candidate(texts[name]) for name in names], source=defaults.source)
     kept: Row = {"prompt": prompt, "names": names, "text": isinstance(fields[prompt], str)}
-    kept |= {name: held for name, held in (("context", context), ("aside", aside)) if held}
+    kept |= {name: held for name, held in (("context", context), ("aside", other_fields)) if held}
     left_out: list[Row] = []
     if answered:
         kept["question"] = answered[0]
-        for place, one in enumerate(told):
+        for place, one in enumerate(first_answers):
             if _status(an_object(one)) not in ("", SUBMITTED):
                 left_out.append(one)
                 continue
@@ -73,7 +73,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
                 raise InvalidRow(where, f"It names the field {one['value'][:60]!r}, which is no response's text.")
             item.kind, answer = _answer(need(one, "value", object, where + "."), names, where)
             person = str(one.get("user_id") or defaults.annotator)
-            item.answers.append(Said(person, answer, source=defaults.source))
+            item.answers.append(AnnotationItem(person, answer, source=defaults.source))
             kept.setdefault("said", []).append(rest(one, "value", "user_id"))
     if not item.answers and len(names) > 1:
         item.kind = "comparison" if len(names) == 2 else "ranking"
@@ -83,7 +83,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     yield item
     yield from (LeftOut(f"a response whose status is {str(one['status'])[:40]}") for one in left_out)
     yield from (Note(f"The field {name!r} belongs to the prompt and stands under it.") for name in context)
-    yield from (Note(f"The field {name!r} is kept beside the task and not shown.") for name in aside)
+    yield from (Note(f"The field {name!r} is kept beside the task and not shown.") for name in other_fields)
     yield from told_beside(more)
 
 
@@ -93,38 +93,40 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     names = kept.get("names") or [f"response_{letter}" for letter in LETTERS[: len(item.responses)]]
     fields: Row = kept.get("aside", {}) | kept.get("context", {}) | _prompt_back(item, kept)
     fields |= {name: response.text for name, response in zip(names, item.responses, strict=True)}
-    told = []
+    responses = []
     extra = kept.get("said", []) if len(kept.get("said", [])) == len(item.answers) else []
-    for place, said in enumerate(item.answers):
-        value = _value(said.answer, names)
+    for place, annotation in enumerate(item.answers):
+        value = _value(annotation.answer, names)
         if isinstance(value, LeftOut):
             yield value
             continue
-        told.append((extra[place] if extra else {}) | {"value": value, "user_id": said.annotator})
-    told += kept.get("left_out", [])
+        responses.append((extra[place] if extra else {}) | {"value": value, "user_id": annotation.annotator})
+    responses += kept.get("left_out", [])
     question = kept.get("question", item.kind)
     row = {"suggestions": {}, "metadata": {}} | kept.get("row", {})
-    yield row | {"fields": fields, "responses": {question: told} if told else {}}
+    yield row | {"fields": fields, "responses": {question: responses} if responses else {}}
 
 
-def _named(texts: Row, told: list[Any]) -> list[str]:
+def _named(texts: Row, values: list[Any]) -> list[str]:
     """Names of the fields that are responses, in the record's order."""
     ranked = {
         one.get("value")
-        for response in told
+        for response in values
         if isinstance(response, dict) and isinstance(response.get("value"), list)
         for one in response["value"]
         if isinstance(one, dict) and isinstance(one.get("value"), str)
     }
     if ranked:
         return [name for name in texts if name in ranked]
-    chosen = {response["value"] for response in told if isinstance(response, dict) and _is_text(response.get("value"))}
+    chosen = {
+        response["value"] for response in values if isinstance(response, dict) and _is_text(response.get("value"))
+    }
     return [name for name in texts if name in chosen or name.lower() not in (*CONTEXT, *ASIDE)]
 
 
-def _status(told: Row) -> str:
+def _status(row: Row) -> str:
     """What a record or a response says of itself; clients write it in small letters or in capitals."""
-    return str(told.get("status") or "").casefold()
+    return str(row.get("status") or "").casefold()
 
 
 def _is_text(value: Any) -> bool:

@@ -5,13 +5,13 @@ from typing import Any
 
 from feedback.formats.annotations import hh
 from feedback.formats.annotations.items import (
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
     Item,
     LeftOut,
     Row,
-    Said,
     an_object,
     best_and_worse,
     need,
@@ -28,9 +28,9 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
         one = hh.comparison(chosen, rejected)
     except hh.InvalidTranscript as error:
         raise InvalidRow("chosen", str(error)) from None
-    said = Said(defaults.annotator, prefers("a"), source=defaults.source)
+    annotation = AnnotationItem(defaults.annotator, prefers("a"), source=defaults.source)
     responses = [Candidate(one.chosen), Candidate(one.rejected)]
-    yield Item("comparison", one.prompt, responses, [said], source=defaults.source)
+    yield Item("comparison", one.prompt, responses, [annotation], source=defaults.source)
 
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
@@ -39,10 +39,10 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         return
     if not item.answers:
         yield LeftOut("a comparison without an answer")
-    for said in item.answers:
-        pair = best_and_worse(item, said)
+    for annotation in item.answers:
+        pair = best_and_worse(item, annotation)
         if pair is None:
-            yield LeftOut(f"an answer {said.answer['outcome']}")
+            yield LeftOut(f"an answer {annotation.answer['outcome']}")
             continue
         try:
             yield hh.transcripts(hh.Comparison(item.prompt, *pair))

@@ -1,4 +1,4 @@
-"""What every format reads into and writes from: a prompt, its responses, and what people said about them.
+"""What every format reads into and writes from: a prompt, its responses, and what people judged of them.
 
 Answers name responses by letter, in the order in which the item lists them; `shown` keeps the order on screen beside
 the answer, where it is known. So no format's idea of left and right ever becomes the winner.
@@ -36,7 +36,7 @@ class Who:
 
 @dataclass(slots=True)
 class Candidate:
-    """A response as formats know it: its text, and the model or the person who wrote it if that is told.
+    """A response as formats know it: its text, and the model or the person who wrote it if that is reported.
 
     `answer_of` is the place of a task and of an answer to it, where that answer is what wrote the response.
     """
@@ -50,7 +50,7 @@ class Candidate:
 
 
 @dataclass(slots=True)
-class Said:
+class AnnotationItem:
     """One person's answer, in letters."""
 
     annotator: str
@@ -97,7 +97,7 @@ class Item:
     kind: str
     prompt: list[Message]
     responses: list[Candidate] = field(default_factory=list)
-    answers: list[Said] = field(default_factory=list)
+    answers: list[AnnotationItem] = field(default_factory=list)
     gold: Row | None = None
     explanation: str = ""  # why that is right
     training_round: bool = False  # whether new annotators begin with it
@@ -110,7 +110,7 @@ class Item:
     wanted: int | None = None
     group: str = ""  # the document, conversation or customer it is from: one split for all of it
     split: str = ""  # where it was in the project it comes from; stays so unless its relatives here are elsewhere
-    state: str = ""  # withdrawn or aside, where the task is that
+    state: str = ""  # withdrawn or on hold, where the task is that
     verdict: Decision | None = None
     thumbs: list[Opinion] = field(default_factory=list)
     tasks: "list[Item]" = field(default_factory=list)
@@ -123,14 +123,15 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something that has no place in what is written, or that its source marks as no annotation; counted and told."""
+    """Something that has no place in what is written, or that its source marks as no annotation; counted and
+    reported."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Note:
-    """How a row was read, where that is not a matter of course; told with the import, and how often."""
+    """How a row was read, where that is not a matter of course; reported with the import, and how often."""
 
     sentence: str
 
@@ -162,7 +163,7 @@ def an_object(row: Any) -> Row:
 
 
 def conversation(given: Any, name: str = "prompt") -> list[Message]:
-    """A prompt told as text or as messages, as messages. Deeper checks follow where it is stored."""
+    """A prompt reported as text or as messages, as messages. Deeper checks follow where it is stored."""
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     if not isinstance(given, list):
@@ -224,10 +225,10 @@ def parts(item: Item) -> "Iterator[Item | LeftOut]":
             one.source, one.metadata, one.provenance = item.source, item.metadata, item.provenance
             one.group, one.split, one.family = item.group, item.split, item.family
         yield one
-    rated: dict[int, list[Said]] = {}
+    rated: dict[int, list[AnnotationItem]] = {}
     for thumb in item.thumbs:
-        said = Said(thumb.person.name, {"up": thumb.up}, source=thumb.person.source, at=thumb.at)
-        rated.setdefault(thumb.response, []).append(said)
+        annotation = AnnotationItem(thumb.person.name, {"up": thumb.up}, source=thumb.person.source, at=thumb.at)
+        rated.setdefault(thumb.response, []).append(annotation)
     for place, answers in rated.items():
         yield replace(item, kind=THUMB, responses=[item.responses[place]], answers=answers, thumbs=[], tasks=[],
                       gold=None, ask={}, verdict=None, state="",
@@ -244,11 +245,11 @@ def prefers(letter: str, strength: int = CLEAR) -> Row:
     return {"outcome": "prefer", "choice": letter, "strength": strength}
 
 
-def best_and_worse(item: Item, said: Said) -> tuple[str, str] | None:
+def best_and_worse(item: Item, annotation: AnnotationItem) -> tuple[str, str] | None:
     """Texts of the preferred and the other response of a comparison; None for ties and both bad."""
-    if said.answer.get("outcome") != "prefer":
+    if annotation.answer.get("outcome") != "prefer":
         return None
-    best = LETTERS.index(said.answer["choice"])
+    best = LETTERS.index(annotation.answer["choice"])
     return item.responses[best].text, item.responses[1 - best].text
 
 

@@ -14,6 +14,7 @@ from feedback.formats.annotations import provenance
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
@@ -21,7 +22,6 @@ from feedback.formats.annotations.items import (
     LeftOut,
     Note,
     Row,
-    Said,
     an_object,
     need,
     prefers,
@@ -49,22 +49,24 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
         kept["list"] = found.list_name
     if extra := found.beside(data):
         kept["data"] = extra
-    counts, told = _counting(annotations)
+    counts, notes = _counting(annotations)
     plain = [_without_value(one) if place in counts else one for place, one in enumerate(annotations)]
-    said = [_said(annotations[place], found.names, f"annotations[{place}]", defaults) for place in sorted(counts)]
+    found_annotations = [
+        _said(annotations[place], found.names, f"annotations[{place}]", defaults) for place in sorted(counts)
+    ]
     if whole:
         kept["task"] = rest(given, "data", "annotations")
         kept["annotations"] = plain
     kind = PROMPT if len(found.texts) < 2 else "comparison" if len(found.texts) == 2 else "ranking"
-    if said and "ranking" in said[0].answer:
+    if found_annotations and "ranking" in found_annotations[0].answer:
         kind = "ranking"
     responses = [Candidate(text) for text in found.texts]
     messages = [{"role": "user", "content": data[found.prompt]}]
-    yield Item(kind, messages, responses, said, source=defaults.source, provenance={KEY: kept})
-    yield from (LeftOut(why) for why in told)
+    yield Item(kind, messages, responses, found_annotations, source=defaults.source, provenance={KEY: kept})
+    yield from (LeftOut(why) for why in notes)
     for name, why in BESIDE.items():
         yield from (LeftOut(why) for _ in (given.get(name) or [] if whole else []))
-    if any("choice" in one.answer for one in said):
+    if any("choice" in one.answer for one in found_annotations):
         yield Note(f"On the left is {found.names[0]!r}, on the right {found.names[1]!r}.")
     if kind == PROMPT and not found.names:
         yield Note("No column is a response (answer1, answer2 … or the like), so it is just a prompt.")
@@ -93,13 +95,13 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         if _has_place(row):
             counted[_annotator(row.get("completed_by"), Defaults(annotator="unknown"))].append(row)
     written = []
-    for said in item.answers:
-        value = _value(item, said, names)
+    for annotation in item.answers:
+        value = _value(item, annotation, names)
         if isinstance(value, LeftOut):
             yield value
             continue
-        theirs = counted[said.annotator] or (counted["unknown"] if said.annotator not in counted else [])
-        written.append(_annotation(theirs.pop(0) if theirs else None, said, value))
+        theirs = counted[annotation.annotator] or (counted["unknown"] if annotation.annotator not in counted else [])
+        written.append(_annotation(theirs.pop(0) if theirs else None, annotation, value))
     yield kept.get("task", {}) | {"data": data, "annotations": written + uncounted}
 
 
@@ -126,30 +128,30 @@ def _compared(annotations: list[Row]) -> str:
 def _counting(annotations: list[Row]) -> tuple[set[int], list[str]]:
     """Places of the annotations that count: the newest of each person; and why each other one does not."""
     newest: dict[str, tuple[Any, int]] = {}
-    told = []
+    notes = []
     for place, one in enumerate(annotations):
         if one.get("was_cancelled"):
-            told.append(CANCELLED)
+            notes.append(CANCELLED)
         elif not one.get("result"):
-            told.append(EMPTY)
+            notes.append(EMPTY)
         else:
             person = _annotator(one.get("completed_by"), Defaults())
             time = str(one.get("updated_at") or one.get("created_at") or "")
             number = one["id"] if isinstance(one.get("id"), int) else 0
             before = newest.get(person)
-            told += [EARLIER] if before is not None else []
+            notes += [EARLIER] if before is not None else []
             newest[person] = max(((time, number, place), place), before or ((), -1))
-    return {place for _, place in newest.values()}, told
+    return {place for _, place in newest.values()}, notes
 
 
-def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Said:
+def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> AnnotationItem:
     """The answer in an annotation that counts."""
     results = one.get("result")
     if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
         raise InvalidRow(where + ".result", "It must hold one result.")
     value = need(results[0], "value", dict, where + ".result[0].")
-    said = Said(_annotator(one.get("completed_by"), defaults), {}, source=defaults.source)
-    said.seconds = min(86400.0, float(one.get("lead_time") or 0))
+    annotation = AnnotationItem(_annotator(one.get("completed_by"), defaults), {}, source=defaults.source)
+    annotation.seconds = min(86400.0, float(one.get("lead_time") or 0))
     if "selected" in value:
         if value["selected"] not in SIDES or len(names) != 2:
             there = ", ".join(names) or "none"
@@ -157,38 +159,43 @@ def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Said:
                 where + ".result[0].value.selected",
                 f"It must be left or right, of two texts; columns that look like a response: {there}.",
             )
-        said.answer, said.shown = prefers(SIDES[value["selected"]]), ["a", "b"]
-        return said
+        annotation.answer, annotation.shown = prefers(SIDES[value["selected"]]), ["a", "b"]
+        return annotation
     ranked = value.get("ranker")
     if isinstance(ranked, dict):  # the list form has been exported under the control's name as well
         lists = [one for name, one in ranked.items() if name != "_"]
         ranked = lists[0] if len(lists) == 1 else None
     if not isinstance(ranked, list) or sorted(map(str, ranked)) != sorted(names):
         raise InvalidRow(where + ".result[0].value.ranker", "It must hold the id of every item once, best first.")
-    said.answer = {"ranking": [[LETTERS[names.index(str(name))]] for name in ranked]}
-    return said
+    annotation.answer = {"ranking": [[LETTERS[names.index(str(name))]] for name in ranked]}
+    return annotation
 
 
-def _value(item: Item, said: Said, names: list[str]) -> Row | LeftOut:
-    if "ranking" in said.answer:
-        if any(len(group) > 1 for group in said.answer["ranking"]):
+def _value(item: Item, annotation: AnnotationItem, names: list[str]) -> Row | LeftOut:
+    if "ranking" in annotation.answer:
+        if any(len(group) > 1 for group in annotation.answer["ranking"]):
             return LeftOut("a tie in a ranking")
-        return {"ranker": [names[LETTERS.index(group[0])] for group in said.answer["ranking"]]}
-    if said.answer["outcome"] != "prefer":
-        return LeftOut(f"an answer {said.answer['outcome']}")
-    return {"selected": "left" if said.answer["choice"] == "a" else "right"}
+        return {"ranker": [names[LETTERS.index(group[0])] for group in annotation.answer["ranking"]]}
+    if annotation.answer["outcome"] != "prefer":
+        return LeftOut(f"an answer {annotation.answer['outcome']}")
+    return {"selected": "left" if annotation.answer["choice"] == "a" else "right"}
 
 
-def _annotation(kept: Row | None, said: Said, value: Row) -> Row:
+def _annotation(kept: Row | None, annotation: AnnotationItem, value: Row) -> Row:
     if kept is not None:
         took = min(86400.0, float(kept.get("lead_time") or 0))
-        time = {} if took == said.seconds else {"lead_time": said.seconds}
+        time = {} if took == annotation.seconds else {"lead_time": annotation.seconds}
         return kept | time | {"result": [rest(kept["result"][0], "value") | {"value": value}]}
     control = {"type": "ranker", "from_name": "rank", "to_name": "results"}
     if "selected" in value:
         control = {"type": "pairwise", "from_name": "comparison", "to_name": "comparison"}
     result = {"value": value, "origin": "manual"} | control
-    return {"completed_by": said.annotator, "was_cancelled": False, "lead_time": said.seconds, "result": [result]}
+    return {
+        "completed_by": annotation.annotator,
+        "was_cancelled": False,
+        "lead_time": annotation.seconds,
+        "result": [result],
+    }
 
 
 def _without_value(annotation: Row) -> Row:

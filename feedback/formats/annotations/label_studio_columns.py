@@ -43,7 +43,7 @@ def of(data: Row, to_name: str = "") -> Columns:
         to_name: what the task's control says it compares, as an export tells it: names with commas between them.
 
     Raises:
-        InvalidRow: there is no prompt, or it cannot be told which columns are the responses, or which is the first.
+        InvalidRow: there is no prompt, or it cannot be reported which columns are the responses, or which is the first.
     """
     prompt = next((name for name in PROMPTS if isinstance(data.get(name), str)), None)
     if prompt is None:
@@ -88,8 +88,8 @@ def _family(names: list[str]) -> list[str]:
             families.setdefault(found.group(1).lower(), []).append(order)
     several = {stem: members for stem, members in families.items() if len(members) > 1} or families
     if len(several) > 1:
-        told = " and ".join(f"{stem} ({', '.join(name for *_, name in several[stem])})" for stem in sorted(several))
-        raise InvalidRow("data", f"Two families of columns may be its responses: {told}. Rename those that are not.")
+        listed = " and ".join(f"{stem} ({', '.join(name for *_, name in several[stem])})" for stem in sorted(several))
+        raise InvalidRow("data", f"Two families of columns may be its responses: {listed}. Rename those that are not.")
     return [name for members in several.values() for *_, name in sorted(members)]
 
 

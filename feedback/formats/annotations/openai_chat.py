@@ -10,6 +10,7 @@ from typing import Any
 from feedback.formats.annotations import provenance
 from feedback.formats.annotations.items import (
     PROMPT,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
@@ -18,7 +19,6 @@ from feedback.formats.annotations.items import (
     Message,
     Note,
     Row,
-    Said,
     an_object,
     best_and_worse,
     need,
@@ -46,13 +46,13 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         last = [extra["_last"]] if "_last" in extra else []
         yield own | {"messages": _with_extras(item.prompt, extra) + last}
     elif item.kind == "demonstration" and item.answers:
-        for said in item.answers:
-            yield own | {"messages": _with_extras([*item.prompt, _turn(said.answer["text"])], extra)}
+        for annotation in item.answers:
+            yield own | {"messages": _with_extras([*item.prompt, _turn(annotation.answer["text"])], extra)}
     elif item.kind in ("comparison", "conversation") and item.answers:
-        for said in item.answers:
-            pair = best_and_worse(item, said)
+        for annotation in item.answers:
+            pair = best_and_worse(item, annotation)
             if pair is None:
-                yield LeftOut(f"an answer {said.answer['outcome']}")
+                yield LeftOut(f"an answer {annotation.answer['outcome']}")
                 continue
             given = extra.get("input", {}) | {"messages": _with_extras(item.prompt, extra)}
             outputs = {"preferred_output": [_turn(pair[0])], "non_preferred_output": [_turn(pair[1])]}
@@ -70,8 +70,8 @@ def _pair(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
             raise InvalidRow(name, "It must be one message of the assistant.")
         texts.append(output[0]["content"])
         lost += beside
-    said = Said(defaults.annotator, prefers("a"), source=defaults.source)
-    item = Item("comparison", prompt, [Candidate(text) for text in texts], [said], source=defaults.source)
+    annotation = AnnotationItem(defaults.annotator, prefers("a"), source=defaults.source)
+    item = Item("comparison", prompt, [Candidate(text) for text in texts], [annotation], source=defaults.source)
     extra = rest(given, *PAIR)
     if beside_input := rest(given["input"], "messages"):
         extra["input"] = beside_input
@@ -92,8 +92,8 @@ def _chat(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
         item = Item(PROMPT, messages[:-1], source=defaults.source, provenance=_provenance(extra, more[:-1]))
         yield from (item, LeftOut(NOT_IMITATED))
     elif is_answered:
-        said = Said(defaults.annotator, {"text": messages[-1]["content"]}, source=defaults.source)
-        item = Item("demonstration", messages[:-1], answers=[said], source=defaults.source)
+        annotation = AnnotationItem(defaults.annotator, {"text": messages[-1]["content"]}, source=defaults.source)
+        item = Item("demonstration", messages[:-1], answers=[annotation], source=defaults.source)
         item.provenance = _provenance(extra, more)
         yield item
         if sum(one["role"] == "assistant" for one in messages) > 1:

@@ -14,6 +14,7 @@ from feedback.formats.annotations import provenance
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
@@ -22,7 +23,6 @@ from feedback.formats.annotations.items import (
     Message,
     Note,
     Row,
-    Said,
     an_object,
     groups_of,
     need,
@@ -126,9 +126,9 @@ def _ranking(given: Row, defaults: Defaults) -> Item:
     return item
 
 
-def _everybody(ranks: list[Any], defaults: Defaults) -> Said:
+def _everybody(ranks: list[Any], defaults: Defaults) -> AnnotationItem:
     by_letter = dict(zip(LETTERS, ranks, strict=False))
-    return Said(EVERYBODY, {"ranking": groups_of(by_letter)}, source=defaults.source)
+    return AnnotationItem(EVERYBODY, {"ranking": groups_of(by_letter)}, source=defaults.source)
 
 
 def _message(given: Any, place: int) -> Message:
@@ -165,8 +165,10 @@ def _written_ranking(item: Item) -> Row | LeftOut:
 
 
 def _ranks(item: Item, kept: list[Any]) -> list[Any] | None:
-    """Ranks of the responses by the item's first ranking: as they were told, where they still say the same."""
-    ranking = next((said.answer["ranking"] for said in item.answers if "ranking" in said.answer), None)
+    """Ranks of the responses by the item's first ranking: as they were reported, where they still say the same."""
+    ranking = next(
+        (annotation.answer["ranking"] for annotation in item.answers if "ranking" in annotation.answer), None
+    )
     if ranking is None:
         return None
     is_whole = len(kept) == len(item.responses) and all(isinstance(rank, int) for rank in kept)
@@ -185,9 +187,9 @@ def _written_tree(items: list[Item]) -> Iterator[Row | LeftOut]:
         message = kept["message"] | {"text": item.prompt[-1]["content"]}
         if not kept["leaf"][0]:
             message["replies"] = replies_of.setdefault(kept["id"], [])
-        told = _ranks(item, [reply.get("rank") for reply in kept["replies"]])
+        ranks = _ranks(item, [reply.get("rank") for reply in kept["replies"]])
         for place, (reply, response) in enumerate(zip(kept["replies"], item.responses, strict=True)):
-            full = reply | {"text": response.text} | ({} if told is None else {"rank": told[place]})
+            full = reply | {"text": response.text} | ({} if ranks is None else {"rank": ranks[place]})
             if kept["leaf"][place + 1 : place + 2] != [True]:
                 full["replies"] = replies_of.setdefault(str(reply.get("message_id")), [])
             replies_of.setdefault(kept["id"], []).append(full)

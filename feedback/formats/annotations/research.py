@@ -8,6 +8,7 @@ from typing import Any
 from feedback.formats.annotations import provenance
 from feedback.formats.annotations.items import (
     THUMB,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
@@ -15,7 +16,6 @@ from feedback.formats.annotations.items import (
     LeftOut,
     Message,
     Row,
-    Said,
     an_object,
     need,
     prefers,
@@ -31,14 +31,14 @@ def read_pandalm(row: Any, defaults: Defaults) -> Iterator[Item]:
     """Three people on two responses: 1 or 2 is better, 0 a tie."""
     given = an_object(row)
     raw = {name: given[name] for name in ("response1", "response2") if isinstance(given.get(name), bool | int | float)}
-    told = given | {name: json.dumps(value) for name, value in raw.items()}  # some responses are bare JSON values
-    texts = [need(told, "response1", str), need(told, "response2", str)]
+    kept = given | {name: json.dumps(value) for name, value in raw.items()}  # some responses are bare JSON values
+    texts = [need(kept, "response1", str), need(kept, "response2", str)]
     item = Item("comparison", _instruction(given), [Candidate(text) for text in texts], source=defaults.source)
     people = [name for name in given if name.startswith("annotator")]
     for name in people:
         if given[name] not in VOTES or isinstance(given[name], bool):
             raise InvalidRow(name, "It must be 0 (a tie), 1 or 2.")
-        item.answers.append(Said(name, VOTES[given[name]], source=defaults.source))
+        item.answers.append(AnnotationItem(name, VOTES[given[name]], source=defaults.source))
     item.provenance = {PANDALM: {"input": given.get("input", ""), "row": rest(given, *TOLD, *people), "raw": raw}}
     yield item
 
@@ -89,9 +89,11 @@ def read_taskmaster(row: Any, defaults: Defaults) -> Iterator[Item]:
     plain = isinstance(response, str)
     messages = [_turn(one, place) for place, one in enumerate(need(given, "messages", list))]
     text = response if plain else json.dumps(response, ensure_ascii=False)
-    said = Said(defaults.annotator, {"up": bool(given["reward"])}, source=defaults.source)
+    annotation = AnnotationItem(defaults.annotator, {"up": bool(given["reward"])}, source=defaults.source)
     kept = {"row": rest(given, "messages", "response", "reward"), "plain": plain}
-    yield Item(THUMB, messages, [Candidate(str(text))], [said], source=defaults.source, provenance={TASKMASTER: kept})
+    yield Item(
+        THUMB, messages, [Candidate(str(text))], [annotation], source=defaults.source, provenance={TASKMASTER: kept}
+    )
 
 
 def write_taskmaster(item: Item) -> Iterator[Row | LeftOut]:
@@ -115,10 +117,10 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
     if "instances" in given:
         instances = need(given, "instances", list)
         for place, one in enumerate(instances):
-            told = {"instruction": given.get("instruction")} | an_object(one)
-            item = Item("demonstration", _instruction(told), source=defaults.source)
+            fields = {"instruction": given.get("instruction")} | an_object(one)
+            item = Item("demonstration", _instruction(fields), source=defaults.source)
             text = need(one, "output", str, f"instances[{place}].")
-            item.answers = [Said(defaults.annotator, {"text": text}, source=defaults.source)]
+            item.answers = [AnnotationItem(defaults.annotator, {"text": text}, source=defaults.source)]
             row = rest(given, "instruction", "instances") | {"instances": len(instances)}
             item.provenance = {SELF_INSTRUCT: {"input": one.get("input", ""), "row": row}}
             yield item
@@ -167,16 +169,16 @@ def _parts(item: Item, kept: Row) -> Row:
 
 def _turn(given: Any, place: int) -> Message:
     """A call of a program and its reply become the JSON that they are. A reply is what the agent answers next, so it is
-    told as the user's turn: a prompt ends with one."""
+    reported as the user's turn: a prompt ends with one."""
     one = an_object(given)
     roles = {"user": "user", "agent": "assistant", "api": "system"}
     if one.get("role") not in roles:
         raise InvalidRow(f"messages[{place}].role", f"It must be one of {', '.join(roles)}.")
-    told = rest(one, "role")
-    if not (told.keys() == {"text"} and isinstance(told["text"], str)) and not (told and told.keys() <= CALLS):
+    others = rest(one, "role")
+    if not (others.keys() == {"text"} and isinstance(others["text"], str)) and not (others and others.keys() <= CALLS):
         raise InvalidRow(f"messages[{place}]", "A turn has a text, or a call or its reply under api or response.")
-    text = told["text"] if set(told) == {"text"} else json.dumps(told, ensure_ascii=False)
-    if one["role"] == "api" and "response" in told:
+    text = others["text"] if set(others) == {"text"} else json.dumps(others, ensure_ascii=False)
+    if one["role"] == "api" and "response" in others:
         return {"role": "user", "content": text}
     return {"role": roles[one["role"]], "content": text}
 
@@ -184,8 +186,8 @@ def _turn(given: Any, place: int) -> Message:
 def _turn_back(message: Message) -> Row:
     text = message["content"]
     role = {"user": "user", "assistant": "agent", "system": "api"}[message["role"]]
-    if text.startswith('{"') and isinstance(told := _json(text), dict) and told.keys() <= CALLS:
-        return {"role": "api" if role == "user" and "response" in told else role} | told
+    if text.startswith('{"') and isinstance(fields := _json(text), dict) and fields.keys() <= CALLS:
+        return {"role": "api" if role == "user" and "response" in fields else role} | fields
     return {"role": role, "text": text}
 
 

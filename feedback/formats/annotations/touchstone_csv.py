@@ -12,13 +12,13 @@ from feedback.formats.annotations import provenance, touchstone_parts
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
     Item,
     LeftOut,
     Row,
-    Said,
     an_object,
 )
 from feedback.formats.reading import decoded, why
@@ -54,13 +54,13 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     kind = cells.get("kind") or (PROMPT if len(responses) < 2 else "comparison" if len(responses) == 2 else "ranking")
     item = Item(kind, [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt, responses)
     if answer := _answer(cells):
-        said = Said(cells.get("annotator") or defaults.annotator, answer)
-        said.source = cells.get("annotator_source") or defaults.source
-        said.shown = list(cells.get("shown", ""))
-        said.seconds = _number(cells, "seconds", float) or 0.0
-        said.at = touchstone_parts.time({"submitted_at": cells.get("submitted_at") or None}, "submitted_at", "")
-        said.counted = not cells.get("counted") or _yes(cells, "counted")
-        item.answers = [said]
+        annotation = AnnotationItem(cells.get("annotator") or defaults.annotator, answer)
+        annotation.source = cells.get("annotator_source") or defaults.source
+        annotation.shown = list(cells.get("shown", ""))
+        annotation.seconds = _number(cells, "seconds", float) or 0.0
+        annotation.at = touchstone_parts.time({"submitted_at": cells.get("submitted_at") or None}, "submitted_at", "")
+        annotation.counted = not cells.get("counted") or _yes(cells, "counted")
+        item.answers = [annotation]
     item.gold = _json(cells, "gold", dict)
     item.explanation = cells.get("explanation", "")
     item.training_round = _yes(cells, "training_round")
@@ -98,15 +98,22 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     if any(response.text == EMPTY for response in item.responses):
         yield LeftOut(f"a response that is the word {EMPTY}, which stands for an empty one in CSV")
         return
-    for place, said in enumerate(item.answers or [None]):
+    for place, annotation in enumerate(item.answers or [None]):
         if place:
             row = {**row, "external_id": f"{item.external_id}#{place + 1}" if item.external_id else ""}
-        if said:
-            row |= {"annotator": said.annotator, "annotator_source": said.source, "answer": _text(said.answer)}
-            row |= {"choice": said.answer.get("choice", ""), "strength": str(said.answer.get("strength", ""))}
-            row |= {"shown": "".join(said.shown), "seconds": str(said.seconds or "")}
-            row["submitted_at"] = said.at.isoformat() if said.at else ""
-            row["counted"] = "" if said.counted else "no"
+        if annotation:
+            row |= {
+                "annotator": annotation.annotator,
+                "annotator_source": annotation.source,
+                "answer": _text(annotation.answer),
+            }
+            row |= {
+                "choice": annotation.answer.get("choice", ""),
+                "strength": str(annotation.answer.get("strength", "")),
+            }
+            row |= {"shown": "".join(annotation.shown), "seconds": str(annotation.seconds or "")}
+            row["submitted_at"] = annotation.at.isoformat() if annotation.at else ""
+            row["counted"] = "" if annotation.counted else "no"
         yield {name: guarded(cell) for name, cell in row.items()}
 
 
@@ -114,12 +121,12 @@ EMPTY = "(empty)"
 
 
 def _responses(cells: Row) -> list[Candidate]:
-    told = [name for name in RESPONSES if cells.get(name)]
-    if told != RESPONSES[: len(told)]:
-        raise InvalidRow(told[-1], "A response before it is missing. An empty response is written (empty).")
+    columns = [name for name in RESPONSES if cells.get(name)]
+    if columns != RESPONSES[: len(columns)]:
+        raise InvalidRow(columns[-1], "A response before it is missing. An empty response is written (empty).")
     return [
         Candidate("" if cells[name] == EMPTY else cells[name], cells.get(MODELS[place], ""))
-        for place, name in enumerate(told)
+        for place, name in enumerate(columns)
     ]
 
 
@@ -135,10 +142,10 @@ def _answer(cells: Row) -> Row | None:
 
 
 def _yes(cells: Row, name: str) -> bool:
-    said = cells.get(name, "").lower()
-    if said not in ("", "yes", "no", "true", "false"):
+    text = cells.get(name, "").lower()
+    if text not in ("", "yes", "no", "true", "false"):
         raise InvalidRow(name, f"{cells[name]!r} is neither yes nor no.")
-    return said in ("yes", "true")
+    return text in ("yes", "true")
 
 
 def _number(cells: Row, name: str, kind: type) -> Any:

@@ -48,8 +48,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
         raise InvalidRow(min(unknown), f"Unknown field; a row has {', '.join(sorted(FIELDS))}.")
     if "prompt" not in given:
         raise InvalidRow("prompt", "It is missing (text or a list of messages).")
-    told = listed(given, "responses")
-    responses = [touchstone_parts.candidate(one, place, defaults) for place, one in enumerate(told)]
+    rows = listed(given, "responses")
+    responses = [touchstone_parts.candidate(one, place, defaults) for place, one in enumerate(rows)]
     tasks = listed(given, "tasks")
     item = Item(given.get("kind") or (PROMPT if tasks else _kind_of(responses)), conversation(given["prompt"]))
     item.responses = responses

@@ -5,6 +5,7 @@ from typing import Any
 
 from feedback.formats.annotations.items import (
     LETTERS,
+    AnnotationItem,
     Candidate,
     Decision,
     Defaults,
@@ -12,7 +13,6 @@ from feedback.formats.annotations.items import (
     Item,
     Opinion,
     Row,
-    Said,
     Who,
     need,
 )
@@ -50,14 +50,14 @@ def time(given: Row, name: str, where: str) -> datetime | None:
     if given.get(name) is None:
         return None
     try:
-        told = datetime.fromisoformat(need(given, name, str, where))
+        moment = datetime.fromisoformat(need(given, name, str, where))
     except ValueError:
-        told = datetime.min
-    if told.tzinfo is None:
+        moment = datetime.min
+    if moment.tzinfo is None:
         raise InvalidRow(where + name, "It must be a time with its offset, such as 2026-01-31T12:00:00+00:00.")
-    if told > datetime.now(UTC) + timedelta(seconds=A_DAY):
+    if moment > datetime.now(UTC) + timedelta(seconds=A_DAY):
         raise InvalidRow(where + name, "It lies in the future.")
-    return told.astimezone(UTC)
+    return moment.astimezone(UTC)
 
 
 def candidate(given: Any, place: int, defaults: Defaults) -> Candidate:
@@ -77,10 +77,10 @@ def candidate(given: Any, place: int, defaults: Defaults) -> Candidate:
     if given.get("blocked") is not None:
         one.blocked = need(given, "blocked", bool, f"{where}.")
     if given.get("answer_of") is not None:
-        told = need(given, "answer_of", list, f"{where}.")
-        if len(told) != 2 or not all(type(place) is int and place >= 0 for place in told):
+        answered_task = need(given, "answer_of", list, f"{where}.")
+        if len(answered_task) != 2 or not all(type(place) is int and place >= 0 for place in answered_task):
             raise InvalidRow(f"{where}.answer_of", "It must be the places of a task and of its answer, from 0.")
-        one.answer_of = (told[0], told[1])
+        one.answer_of = (answered_task[0], answered_task[1])
     return one
 
 
@@ -99,49 +99,51 @@ def candidate_row(one: Candidate) -> Row:
     return row
 
 
-def answer(given: Any, where: str, responses: int, defaults: Defaults) -> Said:
+def answer(given: Any, where: str, responses: int, defaults: Defaults) -> AnnotationItem:
     only(given, ANSWER_FIELDS, where)
     where += "."
     annotator = need(given, "annotator", str, where) if "annotator" in given else defaults.annotator
-    said = Said(annotator, need(given, "answer", dict, where), source=given.get("source") or defaults.source)
+    annotation = AnnotationItem(
+        annotator, need(given, "answer", dict, where), source=given.get("source") or defaults.source
+    )
     shown = given.get("shown") or []
     if shown and sorted(map(str, shown)) != list(LETTERS[:responses]):
         raise InvalidRow(where + "shown", "It must hold the letter of every response once, in the order shown.")
-    said.shown = shown
+    annotation.shown = shown
     seconds = given.get("seconds") or 0
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= A_DAY:
         raise InvalidRow(where + "seconds", "It must be a number of seconds, at most a day.")
-    said.seconds = float(seconds)
+    annotation.seconds = float(seconds)
     if given.get("counted") is not None:
-        said.counted = need(given, "counted", bool, where)
+        annotation.counted = need(given, "counted", bool, where)
     if given.get("late") is not None:
-        said.late = need(given, "late", bool, where)
+        annotation.late = need(given, "late", bool, where)
     if given.get("blind") is not None:
-        said.blind = need(given, "blind", bool, where)
-    said.at = time(given, "submitted_at", where)
+        annotation.blind = need(given, "blind", bool, where)
+    annotation.at = time(given, "submitted_at", where)
     if given.get("corrected_by") is not None:
-        said.corrected_by = person(given["corrected_by"], where + "corrected_by", defaults)
-    return said
+        annotation.corrected_by = person(given["corrected_by"], where + "corrected_by", defaults)
+    return annotation
 
 
-def answer_row(said: Said) -> Row:
-    row: Row = {"annotator": said.annotator, "answer": said.answer}
-    if said.shown:
-        row["shown"] = said.shown
-    if said.seconds:
-        row["seconds"] = said.seconds
-    if said.source:
-        row["source"] = said.source
-    if not said.counted:
+def answer_row(annotation: AnnotationItem) -> Row:
+    row: Row = {"annotator": annotation.annotator, "answer": annotation.answer}
+    if annotation.shown:
+        row["shown"] = annotation.shown
+    if annotation.seconds:
+        row["seconds"] = annotation.seconds
+    if annotation.source:
+        row["source"] = annotation.source
+    if not annotation.counted:
         row["counted"] = False
-    if said.late:
+    if annotation.late:
         row["late"] = True
-    if said.blind is False:
+    if annotation.blind is False:
         row["blind"] = False
-    if said.at is not None:
-        row["submitted_at"] = said.at.isoformat()
-    if said.corrected_by is not None:
-        row["corrected_by"] = person_row(said.corrected_by)
+    if annotation.at is not None:
+        row["submitted_at"] = annotation.at.isoformat()
+    if annotation.corrected_by is not None:
+        row["corrected_by"] = person_row(annotation.corrected_by)
     return row
 
 
@@ -170,8 +172,8 @@ def verdict(given: Any, where: str, defaults: Defaults) -> Decision:
     only(given, VERDICT_FIELDS, where)
     note = need(given, "note", str, where + ".") if given.get("note") is not None else ""
     reviewer = person(given.get("reviewer"), where + ".reviewer", defaults)
-    told = need(given, "answer", dict, where + ".")
-    return Decision(reviewer, told, note, time(given, "decided_at", where + "."))
+    decided = need(given, "answer", dict, where + ".")
+    return Decision(reviewer, decided, note, time(given, "decided_at", where + "."))
 
 
 def verdict_row(one: Decision) -> Row:

@@ -12,6 +12,7 @@ from feedback.formats.annotations import provenance
 from feedback.formats.annotations.items import (
     PROMPT,
     THUMB,
+    AnnotationItem,
     Candidate,
     Defaults,
     InvalidRow,
@@ -20,7 +21,6 @@ from feedback.formats.annotations.items import (
     Message,
     Note,
     Row,
-    Said,
     an_object,
     best_and_worse,
     prefers,
@@ -76,8 +76,8 @@ def completions(item: Item) -> Iterator[Row | LeftOut]:
         return
     if not item.answers:
         yield LeftOut("a demonstration without an answer")
-    for said in item.answers:
-        yield provenance.kept(item, KEY) | {"prompt": item.prompt, "completion": _turn(said.answer["text"])}
+    for annotation in item.answers:
+        yield provenance.kept(item, KEY) | {"prompt": item.prompt, "completion": _turn(annotation.answer["text"])}
 
 
 def prompts(item: Item) -> Iterator[Row | LeftOut]:
@@ -87,11 +87,11 @@ def prompts(item: Item) -> Iterator[Row | LeftOut]:
 def unpaired(item: Item) -> Iterator[Row | LeftOut]:
     """Thumbs, and both responses of a comparison that were found bad."""
     if item.kind == THUMB:
-        for said in item.answers:
-            label = {"completion": _turn(item.responses[0].text), "label": said.answer["up"]}
+        for annotation in item.answers:
+            label = {"completion": _turn(item.responses[0].text), "label": annotation.answer["up"]}
             yield provenance.kept(item, KEY) | {"prompt": item.prompt} | label
         return
-    both_bad = [said for said in item.answers if said.answer.get("outcome") == "both_bad"]
+    both_bad = [annotation for annotation in item.answers if annotation.answer.get("outcome") == "both_bad"]
     for _ in both_bad:
         for response in item.responses:
             yield {"prompt": item.prompt, "completion": _turn(response.text), "label": False}
@@ -113,8 +113,8 @@ class _Reading:
             texts, prompt = [chosen, rejected], self.conversation("prompt")
         else:
             prompt, texts = self.common(chosen, rejected)
-        said = Said(self.defaults.annotator, prefers("a"), source=self.defaults.source)
-        return Item("comparison", prompt, [Candidate(text) for text in texts], [said])
+        annotation = AnnotationItem(self.defaults.annotator, prefers("a"), source=self.defaults.source)
+        return Item("comparison", prompt, [Candidate(text) for text in texts], [annotation])
 
     def common(self, chosen: Any, rejected: Any) -> tuple[list[Message], list[str]]:
         """The prompt, which may stand apart, in front of both, or in both places; and the two last messages."""
@@ -154,8 +154,8 @@ class _Reading:
             if self.given["label"] not in (0, 1):  # as false and true are
                 raise InvalidRow("label", "It must be true or false, or 1 or 0.")
             up = bool(self.given["label"])
-            return Item(THUMB, prompt, [Candidate(text)], [Said(annotator, {"up": up}, source=source)])
-        return Item("demonstration", prompt, [], [Said(annotator, {"text": text}, source=source)])
+            return Item(THUMB, prompt, [Candidate(text)], [AnnotationItem(annotator, {"up": up}, source=source)])
+        return Item("demonstration", prompt, [], [AnnotationItem(annotator, {"text": text}, source=source)])
 
     def messages(self) -> Item:
         messages = self.turns("messages")
@@ -163,8 +163,10 @@ class _Reading:
             return Item(PROMPT, messages)
         if sum(one["role"] == "assistant" for one in messages) > 1:
             self.notes.append(Note(SEVERAL_TURNS))
-        said = Said(self.defaults.annotator, {"text": messages[-1]["content"]}, source=self.defaults.source)
-        return Item("demonstration", messages[:-1], [], [said])
+        annotation = AnnotationItem(
+            self.defaults.annotator, {"text": messages[-1]["content"]}, source=self.defaults.source
+        )
+        return Item("demonstration", messages[:-1], [], [annotation])
 
     def conversation(self, name: str) -> list[Message]:
         given = self.given.get(name)
@@ -196,10 +198,10 @@ def _pairs(item: Item, implicit: bool) -> Iterator[Row | LeftOut]:
     if not item.answers:
         yield LeftOut("a comparison without an answer")
     extra = provenance.kept(item, KEY)
-    for said in item.answers:
-        pair = best_and_worse(item, said)
+    for annotation in item.answers:
+        pair = best_and_worse(item, annotation)
         if pair is None:
-            yield LeftOut(f"an answer {said.answer['outcome']}")
+            yield LeftOut(f"an answer {annotation.answer['outcome']}")
             continue
         chosen, rejected = (_turn(text) for text in pair)
         if implicit:

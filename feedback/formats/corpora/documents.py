@@ -113,9 +113,9 @@ def row_of(value: Any) -> Row:
         text, kind = _talk(value["messages"]), "conversation"
     if text is None:
         raise UnreadableRow("text", f"It has no text: one of {', '.join(TEXT_NAMES)} or messages is needed.")
-    told = {field: _first(value, field, names) for field, names in FIELDS.items()}
-    told["kind"] = told["kind"] or kind
-    return Row(text, **told, licence=_first(value, "licence", LICENCES))
+    values = {field: _first(value, field, names) for field, names in FIELDS.items()}
+    values["kind"] = values["kind"] or kind
+    return Row(text, **values, licence=_first(value, "licence", LICENCES))
 
 
 def members(path: Path) -> Iterator[tuple[str, str]]:
@@ -195,10 +195,10 @@ def _whole(file: BinaryIO, kind: str) -> Record:
 
 def _first(value: dict[str, Any], field: str, names: tuple[str, ...]) -> str:
     for name in names:
-        if (told := value.get(name)) not in (None, ""):
-            if not isinstance(told, str):
+        if (found := value.get(name)) not in (None, ""):
+            if not isinstance(found, str):
                 raise UnreadableRow(field, f"{name} must be text.")
-            return told
+            return found
     return ""
 
 

@@ -55,7 +55,7 @@ class Command(BaseCommand):
             lines = path.open(encoding="utf-8")
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}.") from None
-        door = Door(options["url"], token)
+        door = RestClient(options["url"], token)
         tally: Counter[str] = Counter()
         began = time.monotonic()
         with lines:
@@ -63,10 +63,10 @@ class Command(BaseCommand):
             try:
                 while chunk := list(islice(rows, options["at_once"])):
                     items = list(preferences(chunk, options))
-                    for (number, _), told in zip(chunk, door.give(items), strict=True):
-                        tally[OUTCOMES.get(told["status"], "refused")] += 1
-                        if told["status"] not in OUTCOMES:
-                            self.stderr.write(f"line {number}: {told['errors'][0]['detail']}")
+                    for (number, _), outcome in zip(chunk, door.give(items), strict=True):
+                        tally[OUTCOMES.get(outcome["status"], "refused")] += 1
+                        if outcome["status"] not in OUTCOMES:
+                            self.stderr.write(f"line {number}: {outcome['errors'][0]['detail']}")
                     self._progress(tally, began)
             except hh.InvalidTranscript as error:
                 raise CommandError(f"{path}: {error} Rows before it were sent.") from None
@@ -98,10 +98,10 @@ def preferences(rows: list[tuple[int, hh.Comparison]], options: dict[str, Any]) 
 
 
 class Refused(Exception):
-    """The service said no, or did not answer for too long."""
+    """The service refused, or did not answer for too long."""
 
 
-class Door:
+class RestClient:
     """POST preferences/ over one kept connection. What is lost on the way is sent again under the same key."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -130,15 +130,15 @@ class Door:
         wait = 0.2
         while True:
             try:
-                status, told = self._send(body, headers)
+                status, reply = self._send(body, headers)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 trouble = f"No answer from the service: {error!r}."
             else:
                 if status == 207:
-                    return list(told)
-                trouble = f"The service answered {status}: {_detail(told)}"
-                if status not in TRY_AGAIN and not _still_at_work(status, told):
+                    return list(reply)
+                trouble = f"The service answered {status}: {_detail(reply)}"
+                if status not in TRY_AGAIN and not _still_at_work(status, reply):
                     raise Refused(trouble)
             if time.monotonic() + wait > until:
                 raise Refused(trouble)
@@ -155,16 +155,16 @@ class Door:
             return response.status, None
 
 
-def _detail(told: Any) -> str:
+def _detail(reply: Any) -> str:
     try:
-        return str(told["errors"][0]["detail"])
+        return str(reply["errors"][0]["detail"])
     except (TypeError, KeyError, IndexError):
         return "no JSON; is this the address of the service?"
 
 
-def _still_at_work(status: int, told: Any) -> bool:
+def _still_at_work(status: int, reply: Any) -> bool:
     """A repeat met its first try, whose answer was lost on the way."""
-    return status == 409 and isinstance(told, dict) and told.get("errors", [{}])[0].get("code") == "conflict"
+    return status == 409 and isinstance(reply, dict) and reply.get("errors", [{}])[0].get("code") == "conflict"
 
 
 def _told(tally: Counter[str]) -> str:

@@ -137,7 +137,7 @@ def _messages(given: Any) -> list[dict[str, str]]:
         if extra := sorted(beside(message)):
             raise InvalidRequest(f"{where}.{extra[0]}", f"{extra[0]} is not supported here.", "unsupported_parameter")
         content = message.get("content")
-        if content is None and message["role"] == "assistant":  # as OpenAI writes a turn that said nothing
+        if content is None and message["role"] == "assistant":  # as OpenAI writes a turn that stated nothing
             content = ""
         messages.append({"role": ROLES[message["role"]], "content": _content(content, where)})
     if wrong := last_turn_fault(messages):

@@ -16,7 +16,7 @@ def consensus(preferences: Sequence[Preference], abstaining: int = 0) -> Prefere
 
     Args:
         preferences: one per annotator who preferred one of the same two responses.
-        abstaining: how many said tie or both bad.
+        abstaining: how many stated tie or both bad.
     """
     votes: dict[str, list[Preference]] = {}
     for preference in preferences:
@@ -31,29 +31,30 @@ def consensus(preferences: Sequence[Preference], abstaining: int = 0) -> Prefere
 def disagree(kind: str, payloads: Sequence[Payload]) -> bool:
     """Whether the answers differ in what matters: another response preferred or on top, other labels or spans, ratings
     two points apart. Strengths, reasons and what people write may differ."""
-    said = [payload for payload in payloads if payload]
-    if len(said) < 2:
+    submitted = [payload for payload in payloads if payload]
+    if len(submitted) < 2:
         return False
     if kind == "rating":
         return any(
-            max(marks) - min(marks) >= APART for marks in zip(*(one["ratings"].values() for one in said), strict=True)
+            max(marks) - min(marks) >= APART
+            for marks in zip(*(one["ratings"].values() for one in submitted), strict=True)
         )
-    return len({_core(kind, payload) for payload in said}) > 1
+    return len({_core(kind, payload) for payload in submitted}) > 1
 
 
 def majority(kind: str, payloads: Sequence[Payload]) -> dict[str, Any] | None:
     """What more than half of the answers say, as the first of them says it; of ratings the median, rounded down.
     None where no answer has a majority, and for what people write."""
-    said = [payload for payload in payloads if payload]
-    if not said or kind == "demonstration":
+    submitted = [payload for payload in payloads if payload]
+    if not submitted or kind == "demonstration":
         return None
     if kind == "rating":
-        marks = {name: int(median(one["ratings"][name] for one in said)) for name in said[0]["ratings"]}
-        return {**said[0], "ratings": marks, "reason": ""}
-    (most, count), *_ = Counter(_whole(kind, payload) for payload in said).most_common()
-    if 2 * count <= len(said):
+        marks = {name: int(median(one["ratings"][name] for one in submitted)) for name in submitted[0]["ratings"]}
+        return {**submitted[0], "ratings": marks, "reason": ""}
+    (most, count), *_ = Counter(_whole(kind, payload) for payload in submitted).most_common()
+    if 2 * count <= len(submitted):
         return None
-    return {**next(payload for payload in said if _whole(kind, payload) == most), "reason": ""}
+    return {**next(payload for payload in submitted if _whole(kind, payload) == most), "reason": ""}
 
 
 def _core(kind: str, payload: Payload) -> Hashable:

@@ -1,4 +1,4 @@
-"""Names of what is asked beside the overall choice, such as helpful and truthful."""
+"""Names of what is requested beside the overall choice, such as helpful and truthful."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Labels and dimensions under their present names, whatever they were called when something was said or stored.
+"""Labels and dimensions under their present names, whatever they were called when something was stated or stored.
 
 A rename is stored as an alias, old name -> present name. Nothing that is stored is rewritten: payloads, gold answers,
 drafts and suggestions are read through the aliases, and so all of them speak of the same label.
@@ -22,27 +22,27 @@ class Names:
         labels: by scheme, earlier label names -> present ones.
         dimensions: earlier names -> present ones.
         schemes: the project's label schemes, by name.
-        asked: its dimensions.
+        wanted_dimensions: its dimensions.
     """
 
     labels: Mapping[str, Aliases] = field(default_factory=dict)
     dimensions: Aliases = field(default_factory=dict)
     schemes: Mapping[str, Any] = field(default_factory=dict)
-    asked: Sequence[str] = ()
+    wanted_dimensions: Sequence[str] = ()
 
-    def read(self, said: dict[str, Any], scheme: str = "") -> dict[str, Any]:
+    def read(self, payload: dict[str, Any], scheme: str = "") -> dict[str, Any]:
         """A payload, gold answer, draft or suggestion with present names. `scheme`: where it does not say so itself."""
-        labels = self.labels.get(str(said.get("scheme") or scheme), {})
+        labels = self.labels.get(str(payload.get("scheme") or scheme), {})
         if not labels and not self.dimensions:
-            return said
-        read = dict(said)
-        given, spans = said.get("labels"), said.get("spans")
+            return payload
+        read = dict(payload)
+        given, spans = payload.get("labels"), payload.get("spans")
         if labels and isinstance(given, list):
             read["labels"] = [_present(labels, label) for label in given]
         if labels and isinstance(spans, list):
             read["spans"] = [_span(labels, span) for span in spans]
         for name in ("ratings", "dimensions"):
-            marks = said.get(name)
+            marks = payload.get(name)
             if self.dimensions and isinstance(marks, dict):
                 read[name] = {_present(self.dimensions, key): mark for key, mark in marks.items()}
         return read
@@ -53,11 +53,11 @@ class Names:
         used = [*gold.get("labels", ()), *(span["label"] for span in gold.get("spans", ()))]
         there = {label["name"] for label in self.schemes.get(gold.get("scheme", ""), {}).get("labels", ())}
         rated = set(gold.get("ratings", ()))
-        return set(used) <= there and rated <= set(self.asked or [OVERALL])
+        return set(used) <= there and rated <= set(self.wanted_dimensions or [OVERALL])
 
-    def right(self, said: dict[str, Any], gold: dict[str, Any]) -> bool | None:
+    def right(self, payload: dict[str, Any], gold: dict[str, Any]) -> bool | None:
         """Whether an answer to a gold task is right; None where the gold answer no longer fits the project."""
-        return is_right(self.read(said), self.read(gold)) if self.fits(gold) else None
+        return is_right(self.read(payload), self.read(gold)) if self.fits(gold) else None
 
 
 def renamed(aliases: Aliases, old: str, new: str) -> dict[str, str]:

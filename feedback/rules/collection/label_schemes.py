@@ -33,7 +33,7 @@ class InvalidScheme(ValueError):
         super().__init__(f"{field}: {sentence}")
 
 
-def asked(schemes: Mapping[str, Any], ask: Mapping[str, Any]) -> dict[str, Any]:
+def scheme_of(schemes: Mapping[str, Any], ask: Mapping[str, Any]) -> dict[str, Any]:
     """The scheme that a task asks about, with its name; empty where it asks about none."""
     name = ask.get("scheme", "")
     return {**schemes[name], "name": name} if name in schemes else {}

@@ -1,4 +1,4 @@
-"""Which responses meet, and in which order they are shown. Seeded, so that it can be told again."""
+"""Which responses meet, and in which order they are shown. Seeded, so that it can be reproduced."""
 
 import random
 from collections.abc import Sequence

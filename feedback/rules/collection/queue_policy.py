@@ -26,7 +26,7 @@ class QueuePolicy:
         daily_limit: answers a person may give in a day (UTC); None for no limit.
         training_tasks: how many tasks of the training round count before real work; 0 for no training round.
         training_pass: share of them that must be right, percent.
-        skips_to_review: a task skipped by so many people is set aside for a reviewer; 0 never.
+        skips_to_review: a task skipped by so many people is put on hold for a reviewer; 0 never.
         review_share: share of answers that a reviewer looks at, drawn by chance, 0 to 1.
     """
 

@@ -41,8 +41,8 @@ class Evaluation:
         """The words of a held-out prompt that `text` contains; empty if it contains none."""
         if self.lines:
             for line in text.split("\n"):
-                if (said := normalised(_ROLE.sub("", line))) in self.lines:
-                    return said
+                if (sentence := normalised(_ROLE.sub("", line))) in self.lines:
+                    return sentence
         if self.by_opening:
             words = words_of(text)
             for start in range(len(words) - FEWEST + 1):

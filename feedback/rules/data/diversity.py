@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from typing import Any
 
-SHOWN = 12  # kinds, sources and licences that are told by name
+SHOWN = 12  # kinds, sources and licences that are determined by name
 COMPARED = 8  # sources in the matrix of overlaps
 SHINGLE, SAMPLED = 5, 16
 MOST_SAMPLES = 400_000  # sequences kept of one source

@@ -1,4 +1,4 @@
-"""Chance that can be told again: seeds derive from what is drawn, through a stable hash."""
+"""Chance that can be reproduced: seeds derive from what is drawn, through a stable hash."""
 
 import hashlib
 

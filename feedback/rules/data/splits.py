@@ -1,7 +1,8 @@
 """Which split a prompt belongs to: 80 % train, 10 % selection, 10 % test, by family and by group.
 
 Families, not prompts, are split: two wordings of one first message, a later turn of it or an edit would otherwise leak
-what evaluation asks into what is trained on. A group (a document, a conversation, a customer) is told by whoever brings
+what evaluation prompts contain into what is trained on. A group (a document, a conversation, a customer) is determined
+by whoever brings
 the rows and keeps them in one split too. Rows that came before never move: the oldest relative decides.
 """
 
@@ -75,27 +76,27 @@ class Elder:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a new row goes. `moved`: a file asked for another split, but older relatives have theirs."""
+    """Where a new row goes. `moved`: a file requested another split, but older relatives have theirs."""
 
     split: str
     moved: bool = False
 
 
 def place_of(*, family: str, by_family: Elder | None, group: str = "", by_group: Elder | None = None,
-             salt: str = "", asked: str = "") -> Place:  # fmt: skip
+             salt: str = "", wanted: str = "") -> Place:  # fmt: skip
     """The split of a new row: that of its oldest relative; none if its relatives lie in two.
 
     Args:
         by_family, by_group: the oldest row that shares its family, and its group, if there are any.
-        asked: the split that it had in the project it was exported from; taken where it has no relatives here.
+        wanted: the split that it had in the project it was exported from; taken where it has no relatives here.
     """
     if by_family and by_group and by_family.split != by_group.split:
         split = NO_SPLIT
     elif by_family or by_group:
         split = (by_family or by_group).split  # type: ignore[union-attr]
     else:
-        split = asked or (split_of_group(salt, group) if group else split_of(family))
-    return Place(split, moved=bool(asked) and split != asked)
+        split = wanted or (split_of_group(salt, group) if group else split_of(family))
+    return Place(split, moved=bool(wanted) and split != wanted)
 
 
 def _bare(folded: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from feedback.rules.data import texts
 
-# Reason -> what is told of the rows that were left out for it.
+# Reason -> what is reported of the rows that were left out for it.
 REASONS = {
     "field": "a field that their kind needs is missing or of another type",
     "message": "a message of their prompt has no role or no text",
@@ -28,8 +28,8 @@ TYPES: dict[str, type] = {"text": str, "list": list, "integer": int, "boolean": 
 
 def fault(row: dict[str, Any]) -> str:
     """Why a row, in its canonical form, cannot be trained on: a key of `REASONS`; empty if it can."""
-    told = _described()
-    fields = told["kinds"].get(row.get("kind"))
+    described = _described()
+    fields = described["kinds"].get(row.get("kind"))
     if fields is None or not all(isinstance(row.get(name), TYPES[kind]) for name, kind in fields.items()):
         return "field"
     checks: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
@@ -47,8 +47,8 @@ def fault(row: dict[str, Any]) -> str:
 
 @cache
 def _described() -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(Path(__file__).with_name("rows.json").read_text(encoding="utf-8"))
-    return told
+    described: dict[str, Any] = json.loads(Path(__file__).with_name("rows.json").read_text(encoding="utf-8"))
+    return described
 
 
 def _prompt(row: dict[str, Any]) -> str:

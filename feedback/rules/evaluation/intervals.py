@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 Interval = tuple[float, float]
 UNKNOWN = (None, None)
-FEWEST = 8  # groups (prompts, mostly) below which nothing is said: the spread between them is not known
+FEWEST = 8  # groups (prompts, mostly) below which nothing is stated: the spread between them is not known
 Z = NormalDist().inv_cdf(0.975)
 
 

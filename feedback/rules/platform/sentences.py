@@ -15,14 +15,14 @@ def without_paths(text: str) -> str:
 SAYS = ("sentence", "remedy")  # what sentences are called in the results of jobs; `notes` are a list of them
 
 
-def findings_without_paths(told: Any) -> Any:
+def findings_without_paths(findings: Any) -> Any:
     """The same JSON, with the sentences of findings cut as `without_paths` does. Data of the project stays as it is."""
-    if isinstance(told, list):
-        return [findings_without_paths(one) for one in told]
-    if not isinstance(told, dict):
-        return told
+    if isinstance(findings, list):
+        return [findings_without_paths(one) for one in findings]
+    if not isinstance(findings, dict):
+        return findings
     read: dict[str, Any] = {}
-    for name, value in told.items():
+    for name, value in findings.items():
         if name in SAYS and isinstance(value, str):
             read[name] = without_paths(value)
         elif name == "notes" and isinstance(value, list):

@@ -120,17 +120,17 @@ def _fit_choices(rows: Sequence[Choice], spread: Sequence[float]) -> tuple[list[
 
 def _speed(rows: Sequence[Choice]) -> Effect | None:
     """Whether answers agree less with the others' when they come fast, for tasks as clear as each other."""
-    told = [row for row in rows if abs(row.others) > 1e-9 and row.seconds > 0]
-    if len(told) < FEWEST:
+    usable = [row for row in rows if abs(row.others) > 1e-9 and row.seconds > 0]
+    if len(usable) < FEWEST:
         return None
-    logs = [math.log(row.seconds) for row in told]
+    logs = [math.log(row.seconds) for row in usable]
     middle = sum(logs) / len(logs)
     spread = math.sqrt(sum((value - middle) ** 2 for value in logs) / len(logs))
     if spread < 1e-9:
         return None
-    clear = sum(abs(row.others) for row in told) / len(told)
-    features = [[1.0, (log - middle) / spread, abs(row.others) - clear] for row, log in zip(told, logs, strict=True)]
-    values, errors = logistic(features, [(row.others > 0) == row.first for row in told])
+    clear = sum(abs(row.others) for row in usable) / len(usable)
+    features = [[1.0, (log - middle) / spread, abs(row.others) - clear] for row, log in zip(usable, logs, strict=True)]
+    values, errors = logistic(features, [(row.others > 0) == row.first for row in usable])
     return Effect(values[1], errors[1])
 
 

@@ -160,15 +160,15 @@ def others_than(who: int, seen: Mapping[int, Seen]) -> Counted:
     return Counted(sum(other.hits for other in others), sum(other.n for other in others))
 
 
-def _agreement(who: int, told: Reliability | None, typical: float, z: float) -> list[Finding]:
-    if told is None or told.with_others is None or told.with_others_of < FEWEST:
+def _agreement(who: int, reliability: Reliability | None, typical: float, z: float) -> list[Finding]:
+    if reliability is None or reliability.with_others is None or reliability.with_others_of < FEWEST:
         return []
-    high = interval(told.with_others, told.with_others_of, z)[1]
+    high = interval(reliability.with_others, reliability.with_others_of, z)[1]
     if high >= typical - BELOW:
         return []
     check = "inverted" if high < 0.5 else "agreement"
-    low95, high95 = interval(told.with_others, told.with_others_of)
-    return [Finding(who, check, told.with_others, low95, high95, told.with_others_of, typical)]
+    low95, high95 = interval(reliability.with_others, reliability.with_others_of)
+    return [Finding(who, check, reliability.with_others, low95, high95, reliability.with_others_of, typical)]
 
 
 def _effect(who: int, check: str, effect: Effect, n: int, z: float) -> list[Finding]:

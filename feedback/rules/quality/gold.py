@@ -47,28 +47,28 @@ def checked(gold: Any, question: Question) -> dict[str, Any]:
 
 def is_right(payload: Mapping[str, Any], gold: Mapping[str, Any]) -> bool:
     """All that the right answer fixes is so, within its tolerance. A reason beside it is not compared."""
-    asked = {name: gold[name] for name in TOLD if gold.get(name) is not None}
+    expected = {name: gold[name] for name in TOLD if gold.get(name) is not None}
     tolerance = gold.get("tolerance", 0)
-    return bool(asked) and all(_same(name, payload.get(name), value, tolerance) for name, value in asked.items())
+    return bool(expected) and all(_same(name, payload.get(name), value, tolerance) for name, value in expected.items())
 
 
-def _same(name: str, said: Any, right: Any, tolerance: int) -> bool:
-    if said is None:
+def _same(name: str, given: Any, right: Any, tolerance: int) -> bool:
+    if given is None:
         return False
     if name == "ranking":
-        return [set(group) for group in said] == [set(group) for group in right]
+        return [set(group) for group in given] == [set(group) for group in right]
     if name == "ratings":
-        return all(one in said and abs(said[one] - mark) <= tolerance for one, mark in right.items())
+        return all(one in given and abs(given[one] - mark) <= tolerance for one, mark in right.items())
     if name == "spans":
-        return _same_spans(said, right, tolerance)
-    return bool(said == right)
+        return _same_spans(given, right, tolerance)
+    return bool(given == right)
 
 
-def _same_spans(said: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]], tolerance: int) -> bool:
+def _same_spans(given: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]], tolerance: int) -> bool:
     """One span for each that is right, both ends near enough. In the order of their starts, within a label."""
-    if len(said) != len(right):
+    if len(given) != len(right):
         return False
-    mine, theirs = (sorted((one["label"], one["start"], one["end"]) for one in spans) for spans in (said, right))
+    mine, theirs = (sorted((one["label"], one["start"], one["end"]) for one in spans) for spans in (given, right))
     return all(
         a[0] == b[0] and abs(a[1] - b[1]) <= tolerance and abs(a[2] - b[2]) <= tolerance
         for a, b in zip(mine, theirs, strict=True)

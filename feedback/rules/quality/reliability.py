@@ -60,16 +60,16 @@ def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
     voters: dict[int, int] = defaultdict(int)
     for vote in votes:
         voters[vote.task] += 1
-    told = [vote for vote in votes if voters[vote.task] > 1]
+    shared = [vote for vote in votes if voters[vote.task] > 1]
     share = dict.fromkeys((vote.annotator for vote in votes), PRIOR_SHARE)
     met: dict[int, int] = defaultdict(int)
-    for vote in told:
+    for vote in shared:
         met[vote.annotator] += 1
     for _ in range(rounds):
-        odds = _log_odds(told, share)
+        odds = _log_odds(shared, share)
         right: dict[int, float] = defaultdict(float)
         first = {task: 1 / (1 + math.exp(-value)) for task, value in odds.items()}
-        for task, annotator, is_first in told:
+        for task, annotator, is_first in shared:
             right[annotator] += first[task] if is_first else 1 - first[task]
         moved = 0.0
         for annotator, n in met.items():
@@ -79,7 +79,7 @@ def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
             share[annotator] = new
         if moved < 1e-4:
             break
-    odds, weight = _log_odds(told, share), _weights(share)
+    odds, weight = _log_odds(shared, share), _weights(share)
     others = [
         odds[vote.task] - (weight[vote.annotator] if vote.first else -weight[vote.annotator])
         if voters[vote.task] > 1

@@ -111,7 +111,7 @@ def _is_national_id(text: str) -> bool:
         return 97 - int(plain[:13]) % 97 == int(plain[13:])
     if re.fullmatch(r"\d{9}", plain):
         return plain[:3] not in ("000", "666") and plain[0] != "9" and plain[3:5] != "00" and plain[5:] != "0000"
-    return True  # British and Italian numbers are told by their letters
+    return True  # British and Italian numbers are determined by their letters
 
 
 _Reader = tuple[str, "re.Pattern[str]", Callable[[str], bool]]

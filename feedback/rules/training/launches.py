@@ -23,7 +23,7 @@ LAUNCHES: dict[str, Launch] = {
 }
 
 
-def told(name: str, processes: int) -> str:
+def sentence_of(name: str, processes: int) -> str:
     """A sentence for pages, such as "8 × several GPUs, FSDP2 (accelerate); not run by us"."""
     launch = LAUNCHES[name]
     many = f", {processes} processes" if name and processes > 1 else ""

@@ -182,9 +182,9 @@ OF_STAGE: dict[str, dict[str, Figure]] = {
 }
 
 
-def evaluated(name: str, told: Mapping[str, Any]) -> Figure:
-    """A figure among those told of one model in an evaluation. `told` says which model KL is measured from."""
-    if name == "kl" and told.get("kl_to") == "incumbent":
+def evaluated(name: str, figures: Mapping[str, Any]) -> Figure:
+    """A figure among those reported of one model in an evaluation. `figures` says which model KL is measured from."""
+    if name == "kl" and figures.get("kl_to") == "incumbent":
         return Figure("KL to what served", "nats", "Distance from the version that served, per completion.")
     return EVALUATED.get(name) or figure(name)
 

@@ -1,6 +1,7 @@
 """The trainer's settings by stage, as the trainer itself wrote them to `stage_settings.json` beside this file.
 
-Doors check by them what somebody sets, so that a wrong key or a value out of range is told before anything is queued.
+Doors check by them what somebody sets, so that a wrong key or a value out of range is reported before anything is
+queued.
 Rules between several values of a stage are the trainer's alone; a run that breaks one fails by name within a second.
 """
 
@@ -26,8 +27,8 @@ class InvalidSetting(ValueError):
 
 @cache
 def _described() -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(Path(__file__).with_name("stage_settings.json").read_text(encoding="utf-8"))
-    return told
+    described: dict[str, Any] = json.loads(Path(__file__).with_name("stage_settings.json").read_text(encoding="utf-8"))
+    return described
 
 
 def of_stage(stage: str) -> dict[str, Setting]:
@@ -43,7 +44,7 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def value(stage: str, key: str, given: dict[str, Any]) -> Any:
-    """What a run of `stage` told `given` works with: its own value of `key`, else its preset's, else the default.
+    """What a run of `stage` reported `given` works with: its own value of `key`, else its preset's, else the default.
 
     None where the stage has no such setting.
     """

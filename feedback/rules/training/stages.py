@@ -13,7 +13,7 @@ TOKENIZER, POLICY, REWARD, ENCODER, CLASSIFIER, TAGGER = (
     "classifier",
     "tagger",
 )
-TEXTS, ROWS = "texts", "rows"  # a corpus, or the plain texts of labelled rows; or rows with what people said
+TEXTS, ROWS = "texts", "rows"  # a corpus, or the plain texts of labelled rows; or rows with people's answers
 CORPUS, LABELLED = "corpus", "labelled"  # where texts come from
 GIVEN = "given"  # in place of a stage: a model from elsewhere that an admin registered
 ALIGNMENT = ("dpo", "kto", "rloo", "grpo", "ppo")  # ways to the same end: a chain holds one of them

@@ -17,7 +17,7 @@ def authors_readable(person: Any, prompt: str = "") -> Q:
 
 
 def has_a_hand_in(person: Any, task: str = "pk") -> IsNull:
-    """Whether a response of the task was written by that person, or asked for by them: nobody judges such.
+    """Whether a response of the task was written by that person, or requested by them: nobody judges such.
 
     A value that is looked up for each task, rather than EXISTS: that one PostgreSQL turns into a join, for which it
     reads all responses there are, to give out one task.
@@ -39,6 +39,6 @@ def reads_authors_of(person: Person, prompt: Prompt, *, reviews: bool) -> bool:
 
 def is_annotator_only(project: Project, person: Person) -> bool:
     """Whether they see no more of the project than annotators do."""
-    if person.is_house_admin:
+    if person.is_site_admin:
         return False
     return not Membership.objects.filter(project=project, person=person, role__in=REVIEWS).exists()

@@ -25,7 +25,7 @@ def openings(project: Project) -> list[str]:
     return list(dict.fromkeys(prompt.text for prompt in found.order_by("-pk")[: 4 * MOST_OPENINGS]))[:MOST_OPENINGS]
 
 
-def told(conversation: Conversation) -> dict[str, Any]:
+def conversation_data(conversation: Conversation) -> dict[str, Any]:
     turns = conversation.turns.select_related("conversation__person").order_by("turn")
     return {
         "id": conversation.public_id,
@@ -33,11 +33,11 @@ def told(conversation: Conversation) -> dict[str, Any]:
         "state": "ended" if conversation.ended_at else "open",
         "created_at": conversation.created_at,
         "ended_at": conversation.ended_at,
-        "turns": [turn_told(turn) for turn in turns],
+        "turns": [turn_data(turn) for turn in turns],
     }
 
 
-def turn_told(turn: Prompt) -> dict[str, Any]:
+def turn_data(turn: Prompt) -> dict[str, Any]:
     """One turn. `state`: writing; ready to be judged; answered; failed or blocked, and `sentence` says why."""
     assignment = assignment_of(turn)
     answer = _answer(assignment)
@@ -91,7 +91,7 @@ def _answer(assignment: Assignment | None) -> dict[str, Any] | None:
 def answers_of(turn: Prompt) -> list[Response]:
     """The two answers of a turn, in the order in which its person sees them; fewer while some have failed.
 
-    Whatever fails is asked for again as another response; the failed ones stay, and are no answers any more.
+    Whatever fails is requested again as another response; the failed ones stay, and are no answers any more.
     """
     standing = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING, Response.State.READY]
     found = list(turn.responses.filter(state__in=standing, author=None).order_by("pk")[:ANSWERS])

@@ -79,8 +79,8 @@ def _answer(assignment: Assignment) -> dict[str, Any] | None:
     """The current answer in the letters it was given in, for revising."""
     if assignment.current is None or assignment.current.withdrawn:
         return None
-    said = assignment.project.names.read(assignment.current.payload)
-    return unresolve(assignment.task.kind, said, assignment.current.shown)
+    payload = assignment.project.names.read(assignment.current.payload)
+    return unresolve(assignment.task.kind, payload, assignment.current.shown)
 
 
 def undoable(project: Project, person: Person) -> Assignment | None:
@@ -93,7 +93,7 @@ def undoable(project: Project, person: Person) -> Assignment | None:
     )
     if last is None or last.withdrawn or last.created_at < timezone.now() - timedelta(minutes=UNDO_MINUTES):
         return None
-    if last.task.training_round:  # what is right was told
+    if last.task.training_round:  # what is right was reported
         return None
     assignment = last.assignment
     return assignment if assignment.annotator_id == person.pk and assignment.current_id == last.pk else None
@@ -120,7 +120,7 @@ def guidelines(project: Project) -> GuidelineVersion | None:
 
 
 def unread_guidelines(project: Project, person: Person) -> GuidelineVersion | None:
-    """The newest version, if this member has not said that they read it."""
+    """The newest version, if this member has not stated that they read it."""
     newest = guidelines(project)
     member = Membership.objects.filter(project=project, person=person).only("guidelines_read_id").first()
     return newest if newest and member and member.guidelines_read_id != newest.pk else None

@@ -114,7 +114,7 @@ def with_progress(tasks: Sequence[Task]) -> list[TaskRow]:
 
 
 @dataclass(frozen=True)
-class Said:
+class AnnotationRow:
     """An answer in words, with its standing."""
 
     annotation: Annotation
@@ -133,8 +133,8 @@ class Said:
         return "counted" if self.counted else ("late, kept as an extra" if self.annotation.late else "extra")
 
 
-def assignments_of(task: Task) -> list[tuple[Assignment, Said | None]]:
-    """Everybody who was given the task, and what they said."""
+def assignments_of(task: Task) -> list[tuple[Assignment, AnnotationRow | None]]:
+    """Everybody who was given the task, and their answer."""
     rows = task.assignments.select_related("annotator", "current__assignment", "current__task").order_by("pk")
     order = response_order(task)
     return [(row, in_words(row.current, order) if row.current else None) for row in rows]
@@ -145,7 +145,7 @@ class Together:
     """What all standing answers to one task say: how many each, and what they come to (nothing without a majority)."""
 
     answers: int
-    said: list[tuple[str, int]]
+    counts: list[tuple[str, int]]
     consensus: str
     apart: bool  # they differ in what matters
 
@@ -156,11 +156,11 @@ def together(task: Task) -> Together:
     names = task.project.names
     payloads = [names.read(row.current.payload) for row in rows if row.current and row.current.payload]
     order = response_order(task)
-    said = Counter(words_of(payload, order) for payload in payloads)
+    counts = Counter(words_of(payload, order) for payload in payloads)
     agreed = consensus.majority(task.kind, payloads) if len(payloads) > 1 else None
     return Together(
         answers=len(payloads),
-        said=said.most_common(),
+        counts=counts.most_common(),
         consensus=words_of(agreed, order) if agreed else "",
         apart=consensus.disagree(task.kind, payloads),
     )
@@ -183,7 +183,7 @@ def annotations_of(project: Project, annotator: Person | None = None, task: Task
     return rows.select_related("annotator", "assignment", "task__prompt", "task__project", "guideline")
 
 
-def said(annotations: Sequence[Annotation]) -> list[Said]:
+def annotation_rows(annotations: Sequence[Annotation]) -> list[AnnotationRow]:
     """Each answer in words; letters are those that its annotator saw."""
     return [in_words(annotation, annotation.shown) for annotation in annotations]
 
@@ -207,10 +207,10 @@ def right_answer(task: Task, order: list[str]) -> str:
     return words_of({name: value for name, value in gold.items() if name != "strength"}, order)
 
 
-def in_words(annotation: Annotation, order: list[str]) -> Said:
+def in_words(annotation: Annotation, order: list[str]) -> AnnotationRow:
     payload = annotation.task.project.names.read(annotation.payload or {})
     letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
-    return Said(
+    return AnnotationRow(
         annotation=annotation,
         words="withdrawn" if annotation.withdrawn else words_of(payload, order),
         dimensions=[
@@ -238,10 +238,10 @@ def _of_other_kinds(payload: dict[str, Any], letter_of: dict[str, str]) -> str:
     return ""
 
 
-def revisions(annotation: Annotation) -> list[Said]:
-    """All that the same person said to the same task, newest first."""
+def revisions(annotation: Annotation) -> list[AnnotationRow]:
+    """All that the same person stated to the same task, newest first."""
     rows = annotation.assignment.annotations.select_related("assignment", "annotator", "guideline")
-    return said(list(rows.order_by("-revision")))
+    return annotation_rows(list(rows.order_by("-revision")))
 
 
 def shown_responses(annotation: Annotation) -> list[tuple[str, Response | None]]:
@@ -250,6 +250,6 @@ def shown_responses(annotation: Annotation) -> list[tuple[str, Response | None]]
     return [(LETTERS[place].upper(), found.get(key)) for place, key in enumerate(annotation.shown[: len(LETTERS)])]
 
 
-def in_order_of(annotation: Annotation, others: Sequence[Annotation]) -> list[Said]:
-    """What others said to the same task, in the letters of this annotation, so that they can be compared."""
+def in_order_of(annotation: Annotation, others: Sequence[Annotation]) -> list[AnnotationRow]:
+    """What others stated to the same task, in the letters of this annotation, so that they can be compared."""
     return [in_words(other, annotation.shown) for other in others]

@@ -46,13 +46,13 @@ def tokens(person: Person) -> QuerySet[ApiToken]:
 
 
 def answers(project: Project, person: Person) -> QuerySet[Annotation]:
-    """What this person has said in a project and stands by: the last revision of each answer."""
+    """What this person has stated in a project and stands by: the last revision of each answer."""
     mine = Annotation.objects.filter(project=project, annotator=person, assignment__current=F("pk"))
     return mine.select_related("assignment__task__prompt", "assignment__project", "assignment__current", "task__prompt")
 
 
 def may_revise(annotation: Annotation) -> bool:
-    """Not in the training round, where what is right was told; a talk is revised within it."""
+    """Not in the training round, where what is right was reported; a talk is revised within it."""
     return not (annotation.withdrawn or annotation.task.training_round or annotation.kind == Kind.CONVERSATION)
 
 
@@ -63,17 +63,17 @@ def revisable(project: Project, person: Person, key: str) -> Assignment:
         NotFound: it is nobody's, somebody else's, or not to be changed at the desk.
     """
     try:
-        asked = uuid.UUID(key)
+        wanted = uuid.UUID(key)
     except ValueError:
         raise NotFound from None
-    found = answers(project, person).filter(assignment__public_id=asked).first()
+    found = answers(project, person).filter(assignment__public_id=wanted).first()
     if found is None or not may_revise(found):
         raise NotFound
     return found.assignment
 
 
 def figures(person: Person) -> list[OwnFigures]:
-    """By project; those with nothing said in them are there too, with zeros."""
+    """By project; those with nothing stated in them are there too, with zeros."""
     now = timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     standing = Annotation.objects.filter(annotator=person, withdrawn=False, revision=1)
@@ -113,7 +113,7 @@ def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFig
 
 
 def _checks_last_week(person: Person, project: Project) -> list[bool]:
-    """Whether each check answered in the last whole week was right. The training round was told already."""
+    """Whether each check answered in the last whole week was right. The training round was shown already."""
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     monday = today - timedelta(days=today.weekday())
     rows = Annotation.objects.filter(
@@ -127,7 +127,7 @@ def _checks_last_week(person: Person, project: Project) -> list[bool]:
         assignment__current__isnull=False,
     )
     found = rows.values_list("assignment__current__payload", "task__gold")
-    judged = (project.names.right(said, gold or {}) for said, gold in found)
+    judged = (project.names.right(payload, gold or {}) for payload, gold in found)
     return [right for right in judged if right is not None]
 
 

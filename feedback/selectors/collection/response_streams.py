@@ -1,7 +1,7 @@
 """Responses read while they are written: pieces from the relay, and the row, which decides.
 
-A relay that is away, a worker that dies or is not there, a response that was ready long ago: the reader is told what is
-so, from the row, and always gets an end.
+A relay that is away, a worker that dies or is not there, a response that was ready long ago: the reader is reported
+what is so, from the row, and always gets an end.
 """
 
 import time
@@ -16,11 +16,11 @@ from django.utils import timezone
 from feedback import celery_app
 from feedback.models import Response
 from feedback.selectors.platform.home import workers
-from feedback.streaming import Ear
+from feedback.streaming import StreamReader
 
 LISTEN = 1.0  # seconds at most without looking at the rows
-QUIET = 3.0  # seconds without a word after which the reader is told what is waited for
-SILENT_WORKER = 10.0  # seconds since a worker's last beat after which that is said
+QUIET = 3.0  # seconds without a word after which the reader learns what is waited for
+SILENT_WORKER = 10.0  # seconds since a worker's last beat after which that is stated
 FINAL = (Response.State.READY, Response.State.FAILED, Response.State.BLOCKED)
 NO_WORKER = "No worker is there to write it. It is written as soon as one is."
 WAITS = "It waits for the worker, which is busy or loads the model."
@@ -31,7 +31,7 @@ class News:
     """What there is to say of one response.
 
     Attributes:
-        what: "begun" (from nothing; what was told before is void), "piece", "ended", or "waits".
+        what: "begun" (from nothing; what was sent before is void), "piece", "ended", or "waits".
         text: the piece, or when it has ended all of it, as it stands in the row.
         state: of the row, when it has ended: ready, failed or blocked.
         sentence: why it failed, or what is waited for.
@@ -49,7 +49,7 @@ def follow(responses: list[UUID], seconds: float) -> Iterator[News]:
     """News of the responses until all have ended or so many seconds are over. Says something at least every QUIET
     seconds, so that a reader who has gone is noticed."""
     deadline = time.monotonic() + seconds
-    ear, awaited, told = Ear(responses), list(responses), set()
+    ear, awaited, begun = StreamReader(responses), list(responses), set()
     spoken = time.monotonic()
     looked = 0.0
     look = True
@@ -62,15 +62,15 @@ def follow(responses: list[UUID], seconds: float) -> Iterator[News]:
                 yield news
             if not awaited:
                 return
-        said = ear.hear(min(LISTEN, max(0.01, deadline - time.monotonic())))
-        if said is None:
+        events = ear.hear(min(LISTEN, max(0.01, deadline - time.monotonic())))
+        if events is None:
             time.sleep(min(LISTEN, 0.5))
-        look = any(one.ended for one in said or [])
-        for one in said or []:
-            if one.begun and one.response in told:
+        look = any(one.ended for one in events or [])
+        for one in events or []:
+            if one.begun and one.response in begun:
                 yield News(one.response, "begun")
             elif one.piece:
-                told.add(one.response)
+                begun.add(one.response)
                 yield News(one.response, "piece", text=one.piece)
             spoken = time.monotonic()
         if time.monotonic() - spoken >= QUIET:

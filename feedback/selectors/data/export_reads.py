@@ -18,9 +18,10 @@ TASKS = """SELECT prompt_id, id, kind, ask, state, annotations_wanted, priority,
 RESPONSES = """SELECT prompt_id, id, CAST(public_id AS text), text, state, model_name, model_version_id, author_id,
     annotation_id, external_id FROM feedback_response WHERE {among} ORDER BY id"""
 PLACED = """SELECT task_id, response_id FROM feedback_taskresponse WHERE {among} ORDER BY task_id, position"""
-ANSWERS = """SELECT said.task_id, said.id, payload, shown, seconds, said.annotator_id, held.annotator_id, counted, late,
-    said.created_at, blind FROM feedback_assignment held JOIN feedback_annotation said ON said.id = held.current_id
-    WHERE {among} AND NOT withdrawn ORDER BY said.id"""
+ANSWERS = """SELECT given.task_id, given.id, payload, shown, seconds, given.annotator_id, held.annotator_id, counted,
+late,
+    given.created_at, blind FROM feedback_assignment held JOIN feedback_annotation given ON given.id = held.current_id
+    WHERE {among} AND NOT withdrawn ORDER BY given.id"""
 THUMBS = """SELECT response.prompt_id, response_id, person_id, token_id, up, comment, thumb.created_at
     FROM feedback_response response JOIN feedback_thumb thumb ON thumb.response_id = response.id
     WHERE {among} ORDER BY thumb.id"""
@@ -37,27 +38,27 @@ BESIDE: dict[str, str] = {
     "a prompt that waits for the guard": """SELECT count(*) FROM feedback_prompt
         WHERE project_id = %s AND state = 'received'""",
     "a response to a prompt that the guard blocked or has not seen": """SELECT count(*) FROM feedback_response one
-        JOIN feedback_prompt asked ON asked.id = one.prompt_id
-        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')""",
-    "a thumb on a response to such a prompt": """SELECT count(*) FROM feedback_prompt asked
-        JOIN feedback_response one ON one.prompt_id = asked.id JOIN feedback_thumb thumb ON thumb.response_id = one.id
-        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')""",
-    "an answer to a task on such a prompt": """SELECT count(*) FROM feedback_prompt asked
-        JOIN feedback_task task ON task.prompt_id = asked.id JOIN feedback_assignment held ON held.task_id = task.id
-        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')
+        JOIN feedback_prompt prompt ON prompt.id = one.prompt_id
+        WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')""",
+    "a thumb on a response to such a prompt": """SELECT count(*) FROM feedback_prompt prompt
+        JOIN feedback_response one ON one.prompt_id = prompt.id JOIN feedback_thumb thumb ON thumb.response_id = one.id
+        WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')""",
+    "an answer to a task on such a prompt": """SELECT count(*) FROM feedback_prompt prompt
+        JOIN feedback_task task ON task.prompt_id = prompt.id JOIN feedback_assignment held ON held.task_id = task.id
+        WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')
         AND held.current_id IS NOT NULL""",
-    "a verdict about a task on such a prompt": """SELECT count(*) FROM feedback_prompt asked
-        JOIN feedback_task task ON task.prompt_id = asked.id JOIN feedback_verdict said ON said.task_id = task.id
-        WHERE asked.project_id = %s AND (asked.state = 'blocked' OR asked.state = 'received')""",
-    "an earlier revision of an answer": """SELECT count(*) FROM feedback_annotation said
-        JOIN feedback_assignment held ON held.id = said.assignment_id
-        WHERE said.project_id = %s AND (held.current_id IS NULL OR held.current_id <> said.id)""",
+    "a verdict about a task on such a prompt": """SELECT count(*) FROM feedback_prompt prompt
+        JOIN feedback_task task ON task.prompt_id = prompt.id JOIN feedback_verdict given ON given.task_id = task.id
+        WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')""",
+    "an earlier revision of an answer": """SELECT count(*) FROM feedback_annotation given
+        JOIN feedback_assignment held ON held.id = given.assignment_id
+        WHERE given.project_id = %s AND (held.current_id IS NULL OR held.current_id <> given.id)""",
     "a task that somebody skipped": """SELECT count(*) FROM feedback_assignment
         WHERE project_id = %s AND state = 'skipped'""",
     "a flag on a task or answer": """SELECT count(*) FROM feedback_flag raised
         JOIN feedback_assignment held ON held.id = raised.assignment_id WHERE held.project_id = %s""",
     "a reviewer's decision about one answer": """SELECT count(*) FROM feedback_review review
-        JOIN feedback_annotation said ON said.id = review.annotation_id WHERE said.project_id = %s""",
+        JOIN feedback_annotation given ON given.id = review.annotation_id WHERE given.project_id = %s""",
     "a prompt's place in a conversation": """SELECT count(*) FROM feedback_prompt
         WHERE project_id = %s AND conversation_id IS NOT NULL""",
     "an annotator's exclusion from snapshots": """SELECT count(*) FROM feedback_exclusion
@@ -108,7 +109,8 @@ def ask(statement: str, *given: Any) -> list[Any]:
 def among(statement: str, column: str, keys: dict[int, Any]) -> list[Any]:
     """Rows of these keys, which go as one value, however many they are.
 
-    PostgreSQL is told between which they lie as well: so many keys alone seem to it worth reading the whole table for.
+    PostgreSQL is reported between which they lie as well: so many keys alone seem to it worth reading the whole table
+    for.
     """
     if not keys:
         return []

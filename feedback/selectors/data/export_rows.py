@@ -11,12 +11,12 @@ from typing import Any
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
+    AnnotationItem,
     Candidate,
     Decision,
     Item,
     LeftOut,
     Opinion,
-    Said,
     Who,
     parts,
 )
@@ -48,7 +48,7 @@ class Written:
 
 
 @dataclass(slots=True)
-class Asked:
+class TaskRead:
     """A task being put together: its item, the keys of its responses, and of the annotations that became answers."""
 
     item: Item
@@ -92,7 +92,7 @@ class _Reading:
         tasks = self._tasks(prompts)
         thumbs = self._thumbs(prompts)
         names = {one.key: dashed(one.name) for those in responses.values() for one in those}
-        self._answers({asked.key: asked for those in tasks.values() for asked in those}, names)
+        self._answers({task_read.key: task_read for those in tasks.values() for task_read in those}, names)
         for key, item in prompts.items():
             self._put_together(item, responses[key], tasks[key], thumbs[key])
             yield item
@@ -128,16 +128,16 @@ class _Reading:
         self.versions.meet(one.version for one in every)
         return found
 
-    def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[Asked]]:
-        found: dict[int, list[Asked]] = {key: [] for key in prompts}
-        by_key: dict[int, Asked] = {}
+    def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[TaskRead]]:
+        found: dict[int, list[TaskRead]] = {key: [] for key in prompts}
+        by_key: dict[int, TaskRead] = {}
         rows = among(reads.TASKS, "prompt_id", prompts)
         for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in rows:
             item = Item(kind, prompts[prompt].prompt, gold=decoded(gold), explanation=why, ask=decoded(ask))
             item.training_round, item.priority, item.external_id = bool(training), priority, _told(external_id)
             item.state = state if state in ("withdrawn", "aside") else ""
             item.wanted = wanted if state != "settled" and gold is None else None
-            by_key[key] = Asked(item, key, wanted if gold is None else None)
+            by_key[key] = TaskRead(item, key, wanted if gold is None else None)
             found[prompt].append(by_key[key])
         for key, response in among(reads.PLACED, "task_id", by_key):
             by_key[key].responses.append(response)
@@ -167,16 +167,16 @@ class _Reading:
         return found
 
     def _put_together(
-        self, item: Item, written: list[Written], tasks: list[Asked], thumbs: list[tuple[int, Opinion]]
+        self, item: Item, written: list[Written], tasks: list[TaskRead], thumbs: list[tuple[int, Opinion]]
     ) -> None:
         """Fill `item`: flat where its one task shows all its responses, else with tasks that name theirs by place."""
         by_annotation = {
             key: (place, number)
-            for place, asked in enumerate(tasks)
-            if asked.item.kind in WROTE
-            for number, key in enumerate(asked.annotations)
+            for place, task_read in enumerate(tasks)
+            if task_read.item.kind in WROTE
+            for number, key in enumerate(task_read.annotations)
         }
-        used = {key for asked in tasks for key in asked.responses} | {response for response, _ in thumbs}
+        used = {key for task_read in tasks for key in task_read.responses} | {response for response, _ in thumbs}
         kept = [one for one in written if self._is_kept(one, one.key in used, by_annotation)]
         place_of = {one.key: place for place, one in enumerate(kept)}
         item.responses = [self._candidate(one, item.source, by_annotation) for one in kept]
@@ -187,45 +187,45 @@ class _Reading:
         if is_flat and not any(one.answer_of for one in item.responses):
             _merge(item, tasks[0].item)
         else:
-            item.tasks = [asked.item for asked in tasks]
-            for asked in tasks:
-                asked.item.placed = [place_of[key] for key in asked.responses]
+            item.tasks = [task_read.item for task_read in tasks]
+            for task_read in tasks:
+                task_read.item.placed = [place_of[key] for key in task_read.responses]
 
-    def _answers(self, tasks: dict[int, Asked], names: dict[int, str]) -> None:
+    def _answers(self, tasks: dict[int, TaskRead], names: dict[int, str]) -> None:
         """Current answers, gold and verdicts of tasks by key, in letters of each task's own order."""
         rows, decided = among(reads.ANSWERS, "held.task_id", tasks), among(reads.VERDICTS, "task_id", tasks)
         self.people.meet(key for row in rows for key in row[5:7])
         self.people.meet(row[1] for row in decided)
-        placed = {key: [names[response] for response in asked.responses] for key, asked in tasks.items()}
+        placed = {key: [names[response] for response in task_read.responses] for key, task_read in tasks.items()}
         for task, key, payload, shown, seconds, annotator, holder, counted, late, at, blind in rows:
-            asked, order = tasks[task], placed[task]
+            task_read, order = tasks[task], placed[task]
             who, by = self.people[holder], self.people[annotator]
             if who is None or by is None:
                 self.left.append(LeftOut("an answer of somebody who has withdrawn"))
                 continue
             letters = [LETTERS[order.index(name)] for name in decoded(shown) if name in order]
-            answer = _trimmed(payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), order))
-            said = Said(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
-            said.counted = bool(counted) or asked.wanted is None
-            said.blind = None if blind is None else bool(blind)
-            said.corrected_by = by if annotator != holder else None
-            asked.item.answers.append(said)
-            asked.annotations.append(key)
+            answer = _trimmed(payloads.unresolve(task_read.item.kind, self.project.names.read(decoded(payload)), order))
+            annotation = AnnotationItem(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
+            annotation.counted = bool(counted) or task_read.wanted is None
+            annotation.blind = None if blind is None else bool(blind)
+            annotation.corrected_by = by if annotator != holder else None
+            task_read.item.answers.append(annotation)
+            task_read.annotations.append(key)
         for task, reviewer, payload, note, at in decided:
-            asked, who = tasks[task], self.people[reviewer]
+            task_read, who = tasks[task], self.people[reviewer]
             if who is None:
                 self.left.append(LeftOut("a verdict of somebody who has withdrawn"))
                 continue
             answer = _trimmed(
-                payloads.unresolve(asked.item.kind, self.project.names.read(decoded(payload)), placed[task])
+                payloads.unresolve(task_read.item.kind, self.project.names.read(decoded(payload)), placed[task])
             )
-            asked.item.verdict = Decision(who, answer, note, moment(at))
-        for key, asked in tasks.items():
-            item = asked.item
+            task_read.item.verdict = Decision(who, answer, note, moment(at))
+        for key, task_read in tasks.items():
+            item = task_read.item
             if item.gold is not None:
                 item.gold = _gold(item.kind, self.project.names.read(item.gold), placed[key])
-            if item.wanted is None and asked.wanted != sum(said.counted for said in item.answers):
-                item.wanted = asked.wanted
+            if item.wanted is None and task_read.wanted != sum(annotation.counted for annotation in item.answers):
+                item.wanted = task_read.wanted
 
     def _is_kept(self, one: Written, is_used: bool, by_annotation: dict[int, tuple[int, int]]) -> bool:
         """Whether a response stands among the item's; what an answer wrote stands there only if something names it."""

@@ -61,9 +61,9 @@ LEFT_OUT = {
 
 def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
     """What the snapshot does not hold and why, in words, with how many rows."""
-    told = dict(snapshot.manifest.get("left_out", {}))
-    told.pop("unfit", None)
-    rows = [(LEFT_OUT.get(name, name.replace("_", " ")), count) for name, count in told.items()]
+    counts = dict(snapshot.manifest.get("left_out", {}))
+    counts.pop("unfit", None)
+    rows = [(LEFT_OUT.get(name, name.replace("_", " ")), count) for name, count in counts.items()]
     unfit = snapshot.manifest.get("unfit", {})
     return rows + [(f"rows that cannot be trained on: {REASONS.get(name, name)}", n) for name, n in unfit.items()]
 
@@ -101,8 +101,8 @@ def first_rows(snapshot: DatasetSnapshot, most: int = 4) -> list[FirstRow] | Non
 
 def _decoded(line: dict[str, Any]) -> FirstRow:
     row = line["row"]
-    told = [("chosen", "chosen"), ("rejected", "rejected"), ("completion", "completion"), ("text", "text")]
-    parts = [(label, str(row[name])[:2000]) for name, label in told if name in row]
+    text_fields = [("chosen", "chosen"), ("rejected", "rejected"), ("completion", "completion"), ("text", "text")]
+    parts = [(label, str(row[name])[:2000]) for name, label in text_fields if name in row]
     parts += [("strength", str(row["strength"]))] if "strength" in row else []
     parts += [("label", "good" if row["label"] else "bad")] if "label" in row else []
     return FirstRow(row.get("kind", ""), line["hash"], line["count"], as_text(row.get("prompt", "")), parts)

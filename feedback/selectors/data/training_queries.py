@@ -1,6 +1,6 @@
 """Which rows of a project stand for a snapshot of its feedback: answers, pairs, verdicts, texts of people, prompts.
 
-What withdrawn and excluded people said stays out, and what the policy of the snapshot does not take.
+What withdrawn and excluded people stated stays out, and what the policy of the snapshot does not take.
 """
 
 from dataclasses import dataclass, field, replace
@@ -112,7 +112,7 @@ def thumbs_given(project: Project) -> QuerySet[Thumb]:
 def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = False) -> QuerySet[Prompt]:
     """Prompts that somebody wanted answered; or those that are only texts under labels and spans.
 
-    Such a text has tasks of these two kinds alone and no response, and none was asked for.
+    Such a text has tasks of these two kinds alone and no response, and none was requested.
     """
     prompts = Prompt.objects.filter(project=project).exclude(state__in=HELD)
     if policy.prompt_sources:

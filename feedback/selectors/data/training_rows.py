@@ -77,7 +77,7 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
         left_out[reason] += sum(r.filter(prompt__state=state).count() for r in (all_pairs(project, policy), written))
     left_out["excluded_annotators"] += count_excluded(project, policy)
     left_out["texts_to_label"] += asked_of_models(project, policy, only_labelled=True).count()
-    left_out -= Counter()  # what is 0 is not told
+    left_out -= Counter()  # what is 0 is not reported
     people = held_out_annotators(project, policy)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
     found = _Accepted()
@@ -110,8 +110,12 @@ class _Accepted:
     def rows(self) -> Iterator[TrainingRow]:
         for key, row in self.good.items():
             if key not in self.out and row.row["completion"]:
-                said = {"kind": "demonstration", "prompt": row.row["prompt"], "completion": row.row["completion"]}
-                yield TrainingRow(row.split, said, row.annotations)
+                demonstration = {
+                    "kind": "demonstration",
+                    "prompt": row.row["prompt"],
+                    "completion": row.row["completion"],
+                }
+                yield TrainingRow(row.split, demonstration, row.annotations)
 
 
 def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
@@ -132,11 +136,11 @@ def corpus_rows(corpus: Corpus, hold_out: str, left_out: Counter[str]) -> Iterat
         hold_out: `share` sends one in twenty, chosen by its own hash, to selection; `last_tenth` the last tenth of the
             characters, in the order in which they came: the document that lies across the border is cut there.
     """
-    asked = corpora.evaluation(corpus.project)
+    evaluation = corpora.evaluation(corpus.project)
     documents = Document.objects.standing().filter(corpus=corpus).order_by("pk")
     sizes: dict[int, int] = {}
     for key, text in documents.values_list("pk", "text").iterator(chunk_size=CHUNK):
-        if asked.in_text(text):
+        if evaluation.in_text(text):
             left_out["evaluation"] += 1
         else:
             sizes[key] = len(text)
@@ -187,8 +191,8 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     for (task_id, _), pairs in by_task.items():
         texts = {str(pair.chosen_id): pair.chosen.text for pair in pairs}
         texts |= {str(pair.rejected_id): pair.rejected.text for pair in pairs}
-        said = [Preference(str(pair.chosen_id), str(pair.rejected_id), pair.strength) for pair in pairs]
-        one = consensus(said, abstaining[task_id])
+        preferences = [Preference(str(pair.chosen_id), str(pair.rejected_id), pair.strength) for pair in pairs]
+        one = consensus(preferences, abstaining[task_id])
         if one is not None:
             prompt = pairs[0].prompt
             yield TrainingRow(
@@ -205,8 +209,8 @@ def _decided(verdict: Verdict, policy: Policy) -> Iterator[TrainingRow]:
     """The pairs of a verdict, traced to the answers that it was made from."""
     prompt = verdict.task.prompt
     texts = {str(one.public_id): one.text for one in Response.objects.filter(public_id__in=verdict.shown)}
-    said = Annotation.objects.filter(pk__in=verdict.task.assignments.values("current")).order_by("pk")
-    sources = tuple(_source(annotation) for annotation in without_excluded(said, verdict.project, policy))
+    current = Annotation.objects.filter(pk__in=verdict.task.assignments.values("current")).order_by("pk")
+    sources = tuple(_source(annotation) for annotation in without_excluded(current, verdict.project, policy))
     for one in preferences_in(verdict.task.kind, verdict.payload):
         row = _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength)
         yield TrainingRow(prompt.split, row, sources, of_answer(verdict.task.kind, verdict.payload))
@@ -262,16 +266,16 @@ def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
             yield TrainingRow(response.prompt.split, _unpaired(response, good), (_source(annotation),))
         value = rating.overall(annotation.payload)
         by_annotator[annotation.annotator_id, response.prompt_id].append((annotation, value))
-    for told in by_annotator.values():
-        for (one, high), (other, low) in permutations(told, 2):
+    for ratings in by_annotator.values():
+        for (one, high), (other, low) in permutations(ratings, 2):
             if high - low >= 1:
                 better, worse = responses[one.payload["response"]], responses[other.payload["response"]]
                 row = _preference(better.prompt, better.text, worse.text, min(STRONG, int(high - low)))
-                yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)), of_ranked(len(told)))
+                yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)), of_ranked(len(ratings)))
 
 
 def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingRow]:
-    """Texts with what people said of them: each answer, or what most answers to a task (or its reviewer) say.
+    """Texts with people's answers of them: each answer, or what most answers to a task (or its reviewer) say.
 
     Left out: texts under a scheme that the project no longer has, and of a scheme that asks for one label now, answers
     from when it allowed several.
@@ -280,9 +284,9 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
     texts = dict(labeled.values_list("public_id", "text"))
     decided = standing_verdicts(project, policy).filter(task__kind=kind)
     verdicts = {one.task_id: project.names.read(one.payload) for one in decided}
-    said = current_annotations(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
-    for _, told in groupby(said.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
-        answers = [annotation for annotation in told if annotation.payload]
+    annotations = current_annotations(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
+    for _, of_task in groupby(annotations.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
+        answers = [annotation for annotation in of_task if annotation.payload]
         scheme = project.label_scheme.get(answers[0].task.ask.get("scheme", "")) if answers else None
         if scheme is None:
             continue

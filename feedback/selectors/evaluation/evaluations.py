@@ -155,10 +155,10 @@ def _opinion(label: str, found: dict[str, Any]) -> Rate:
     return Rate(label, found["value"], found.get("low"), found.get("high"), prompts)
 
 
-def _by_annotator(told: dict[str, Any]) -> ByAnnotator | None:
-    if not told:
+def _by_annotator(figures: dict[str, Any]) -> ByAnnotator | None:
+    if not figures:
         return None
-    each = sorted(told["annotators"], key=lambda one: (not one["held_out"], -one["pairs"]))
+    each = sorted(figures["annotators"], key=lambda one: (not one["held_out"], -one["pairs"]))
     drawn = each[:MOST_ANNOTATORS]
     people = {
         str(person.public_id): person
@@ -167,7 +167,9 @@ def _by_annotator(told: dict[str, Any]) -> ByAnnotator | None:
     groups = (("held_out", "Annotators it never met"), ("others", "Annotators who taught it"))
     return ByAnnotator(
         groups=[
-            _of_people(f"{label} ({found['annotators']})", found) for name, label in groups if (found := told.get(name))
+            _of_people(f"{label} ({found['annotators']})", found)
+            for name, label in groups
+            if (found := figures.get(name))
         ],
         people=[
             (

@@ -1,7 +1,7 @@
 """Fetching is asking permission: every door gets its rows here.
 
 Absent and forbidden both raise NotFound, so that nobody learns what exists elsewhere. A member whose role is too low
-for what is asked gets Forbidden. A token narrows its person's rights to its project and scopes.
+for what is requested gets Forbidden. A token narrows its person's rights to its project and scopes.
 """
 
 import uuid
@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from feedback.db.compiled_queries import Given, Select
+from feedback.db.compiled_queries import CompiledSelect, Param
 from feedback.errors import Forbidden, NotFound
 from feedback.models import (
     Annotation,
@@ -45,19 +45,21 @@ M = TypeVar("M", bound=models.Model)
 
 def _role(project: str) -> Subquery:
     """The asking person's role, to come along with a row of the project."""
-    seats = Membership.objects.filter(project=OuterRef(project), person=Given("person"))
+    seats = Membership.objects.filter(project=OuterRef(project), person=Param("person"))
     return Subquery(seats.values("role")[:1])
 
 
-MEMBERSHIP = Membership.objects.filter(project=Given("project"), person=Given("person"))
-ROLE = Select(lambda: MEMBERSHIP.values_list("role")[:1])
-PROJECT = Select(lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(public_id=Given("key")))
-PROJECT_BY_NAME = Select(lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(slug=Given("key")))
-ASSIGNMENT = Select(
+MEMBERSHIP = Membership.objects.filter(project=Param("project"), person=Param("person"))
+ROLE = CompiledSelect(lambda: MEMBERSHIP.values_list("role")[:1])
+PROJECT = CompiledSelect(lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(public_id=Param("key")))
+PROJECT_BY_NAME = CompiledSelect(
+    lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(slug=Param("key"))
+)
+ASSIGNMENT = CompiledSelect(
     lambda: (
         Assignment.objects.select_related("project", "task__prompt", "current")
         .annotate(role=_role("project"))
-        .filter(public_id=Given("key"), annotator=Given("person"))
+        .filter(public_id=Param("key"), annotator=Param("person"))
     )
 )
 
@@ -72,9 +74,9 @@ class Viewer:
 
 
 def projects_for(viewer: Viewer) -> QuerySet[Project]:
-    """Projects that the viewer is a member of (all, for a house admin), narrowed to the token's."""
+    """Projects that the viewer is a member of (all, for a site admin), narrowed to the token's."""
     projects = Project.objects.all()
-    if not viewer.person.is_house_admin:
+    if not viewer.person.is_site_admin:
         projects = projects.filter(memberships__person=viewer.person)
     if viewer.token is not None and viewer.token.project_id is not None:
         projects = projects.filter(pk=viewer.token.project_id)
@@ -82,10 +84,10 @@ def projects_for(viewer: Viewer) -> QuerySet[Project]:
 
 
 def role_in(viewer: Viewer, project: Project) -> str | None:
-    """The viewer's role in `project`, or None. A house admin is admin everywhere."""
+    """The viewer's role in `project`, or None. A site admin is admin everywhere."""
     if viewer.token is not None and viewer.token.project_id not in (None, project.pk):
         return None
-    if viewer.person.is_house_admin:
+    if viewer.person.is_site_admin:
         return ADMIN
     if project.pk not in viewer.roles:
         found = ROLE.first(project=project.pk, person=viewer.person.pk)
@@ -285,12 +287,12 @@ def get_evaluation(viewer: Viewer, key: Any, role: str = ADMIN) -> Evaluation:
 
 
 def get_person(viewer: Viewer, key: Any) -> Person:
-    """Oneself, somebody in a project one administers, or anybody for a house admin. By public id or username."""
+    """Oneself, somebody in a project one administers, or anybody for a site admin. By public id or username."""
     lookup = {"public_id": key} if _is_uuid(key) else {"username": str(key)}
     person = Person.objects.filter(**lookup).first()
     if person is None:
         raise NotFound
-    if person.pk == viewer.person.pk or viewer.person.is_house_admin:
+    if person.pk == viewer.person.pk or viewer.person.is_site_admin:
         return person
     administered = Membership.objects.filter(person=viewer.person, role=ADMIN).values("project")
     if Membership.objects.filter(person=person, project__in=administered).exists():

@@ -187,10 +187,10 @@ def _running(job: Job, now: datetime) -> Life:
             heartbeat_age=age,
         )
     if job.cancel_requested_at is not None:
-        asked = span((now - job.cancel_requested_at).total_seconds())
+        since_cancel = span((now - job.cancel_requested_at).total_seconds())
         return Life(
             "running",
-            f"Cancelling, asked {asked} ago: it writes a checkpoint and stops.",
+            f"Cancelling, asked {since_cancel} ago: it writes a checkpoint and stops.",
             False,
             since,
             share=_share(job),
@@ -222,7 +222,7 @@ def span(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class House:
+class ServiceHealth:
     """What the service runs on."""
 
     versions: list[tuple[str, str]]
@@ -238,19 +238,19 @@ class House:
         return 1 - self.disk_free / self.disk_total if self.disk_total else 0.0
 
 
-def house() -> House:
+def service_health() -> ServiceHealth:
     folder = Path(settings.DATA_DIR)
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)
-    return House(
+    return ServiceHealth(
         versions=_versions(),
         disk_free=usage.free,
         disk_total=usage.total,
         database_bytes=_database_bytes(),
         broker=broker_says(),
         broker_where="embedded" if settings.EMBEDDED_BROKER else "given by REDIS_URL",
-        training=launches.told(settings.TRAINER_LAUNCH, settings.TRAINER_PROCESSES),
+        training=launches.sentence_of(settings.TRAINER_LAUNCH, settings.TRAINER_PROCESSES),
     )
 
 

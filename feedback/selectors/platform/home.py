@@ -60,13 +60,13 @@ class Station:
 
 
 @dataclass(frozen=True)
-class Ring:
+class Pipeline:
     stations: dict[str, Station]
     serving: ModelVersion | None
     missing_workers: list[str] = field(default_factory=list)
 
 
-def ring(project: Project) -> Ring:
+def pipeline(project: Project) -> Pipeline:
     """All stations of a project, in a fixed number of queries."""
     missing = missing_queues()
     serving = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()
@@ -84,7 +84,7 @@ def ring(project: Project) -> Ring:
         _gate(project),
         _serving(serving),
     ]
-    return Ring(
+    return Pipeline(
         stations={station.key: station for station in stations},
         serving=serving.model_version if serving else None,
         missing_workers=missing,
@@ -146,7 +146,7 @@ def needs_a_person(project: Project) -> list[Need]:
 
 
 def _undecided(project: Project) -> QuerySet[ModelVersion]:
-    """Policies that were evaluated, or whose chain was told to ask for a decision, and nobody has decided; newest
+    """Policies that were evaluated, or whose chain was instructed to ask for a decision, and nobody has decided; newest
     first."""
     later = ModelVersion.objects.filter(
         kind=ModelVersion.Kind.POLICY,
@@ -154,10 +154,10 @@ def _undecided(project: Project) -> QuerySet[ModelVersion]:
         run__position__gt=OuterRef("run__position"),
     )
     # What a chain made on the way to its last policy is not what it asks about.
-    asked = Q(~Exists(later), run__chain__promote=True) & ~Q(run__chain__state=Chain.State.ACTIVE)
+    requested = Q(~Exists(later), run__chain__promote=True) & ~Q(run__chain__state=Chain.State.ACTIVE)
     evaluated = Exists(Evaluation.objects.filter(candidate=OuterRef("pk"), decision=""))
     rows = ModelVersion.objects.filter(
-        asked | evaluated, project=project, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.CANDIDATE
+        requested | evaluated, project=project, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.CANDIDATE
     )
     return rows.select_related("project", "run__reward_model").order_by("-id")
 

@@ -23,9 +23,9 @@ class ProjectSeat:
 
 
 def seats(viewer: Viewer, projects: QuerySet[Project]) -> list[ProjectSeat]:
-    """The viewer's role in each of these projects; a house admin is admin everywhere."""
+    """The viewer's role in each of these projects; a site admin is admin everywhere."""
     roles = dict(Membership.objects.filter(person=viewer.person).values_list("project", "role"))
-    fallback = ADMIN if viewer.person.is_house_admin else ""
+    fallback = ADMIN if viewer.person.is_site_admin else ""
     return [
         ProjectSeat(project, str(fallback or roles.get(project.pk, "")))
         for project in projects.order_by("name").distinct()

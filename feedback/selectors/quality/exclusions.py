@@ -110,13 +110,13 @@ def careless(project: Project) -> list[Careless]:
     """Who is flagged for pace or gold, and not excluded yet, in a fixed order."""
     evidence = _evidence(project)
     totals = {who: Counted(sum(one.checks), len(one.checks)) for who, one in evidence.items()}
-    right, asked = sum(one.hits for one in totals.values()), sum(one.n for one in totals.values())
+    right, total = sum(one.hits for one in totals.values()), sum(one.n for one in totals.values())
     out = set(active(project).values_list("person", flat=True))
     found = []
     for who, one in sorted(evidence.items()):
         if who in out:
             continue
-        others = Counted(right - totals[who].hits, asked - totals[who].n)
+        others = Counted(right - totals[who].hits, total - totals[who].n)
         if (at := careless_at(one.paces)) is not None:
             found.append(Careless(who, Exclusion.Reason.PACE, sum(one.paces[:at]), at, one.round))
         elif (at := wrong_at(one.checks, others)) is not None:

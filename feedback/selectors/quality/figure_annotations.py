@@ -42,8 +42,8 @@ CHECKS: dict[str, tuple[str, Callable[[Answer], bool]]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which answers; everything that is not asked for is left open."""
+class AnnotationQuery:
+    """Which answers; everything that is not requested is left open."""
 
     annotator: Person | None = None
     other: Person | None = None  # who answered the same tasks
@@ -52,7 +52,7 @@ class Asked:
     check: str = ""
 
     @classmethod
-    def of(cls, query: Mapping[str, str], who: Callable[[str], Person | None]) -> "Asked":
+    def of(cls, query: Mapping[str, str], who: Callable[[str], Person | None]) -> "AnnotationQuery":
         """From an address. What cannot be understood is left open; `who` finds a person by public id."""
         try:
             week = date.fromisoformat(query.get("week", ""))
@@ -72,9 +72,9 @@ class Asked:
     @property
     def query(self) -> str:
         people = {"annotator": self.annotator, "other": self.other}
-        asked = {name: str(one.public_id) for name, one in people.items() if one}
-        asked |= {name: value for name, value in (("kind", self.kind), ("check", self.check)) if value}
-        return urlencode(asked | ({"week": self.week.isoformat()} if self.week else {}))
+        parameters = {name: str(one.public_id) for name, one in people.items() if one}
+        parameters |= {name: value for name, value in (("kind", self.kind), ("check", self.check)) if value}
+        return urlencode(parameters | ({"week": self.week.isoformat()} if self.week else {}))
 
     @property
     def words(self) -> str:
@@ -86,19 +86,19 @@ class Asked:
         return " ".join(parts + ([CHECKS[self.check][0]] if self.check else []))
 
 
-def annotations(project: Project, asked: Asked) -> tuple[QuerySet[Annotation], QuerySet[Annotation] | None]:
+def annotations(project: Project, query: AnnotationQuery) -> tuple[QuerySet[Annotation], QuerySet[Annotation] | None]:
     """Rows that an index holds, and those of them that are wanted if that is fewer (for `paging.page_of`)."""
-    base = listings.annotations_of(project, asked.annotator)
+    base = listings.annotations_of(project, query.annotator)
     wanted = base
-    if asked.kind:
-        wanted = wanted.filter(kind=asked.kind)
-    if asked.week:
-        begin = timezone.make_aware(datetime.combine(asked.week, time.min))
+    if query.kind:
+        wanted = wanted.filter(kind=query.kind)
+    if query.week:
+        begin = timezone.make_aware(datetime.combine(query.week, time.min))
         wanted = wanted.filter(created_at__gte=begin, created_at__lt=begin + timedelta(days=7))
-    if asked.other:
-        wanted = wanted.filter(task__in=standing(project).filter(annotator=asked.other).values("task"))
-    if asked.check:
-        wanted = wanted.filter(pk__in=_passing(project, asked))
+    if query.other:
+        wanted = wanted.filter(task__in=standing(project).filter(annotator=query.other).values("task"))
+    if query.check:
+        wanted = wanted.filter(pk__in=_passing(project, query))
     return base, None if wanted is base else wanted
 
 
@@ -106,15 +106,15 @@ def standing(project: Project) -> QuerySet[Assignment]:
     return Assignment.objects.filter(state=Assignment.State.SUBMITTED, project=project, current__isnull=False)
 
 
-def _passing(project: Project, asked: Asked) -> list[int]:
+def _passing(project: Project, wanted: AnnotationQuery) -> list[int]:
     """Of the newest standing answers those that the check means."""
     rows = standing(project)
-    if asked.annotator:
-        rows = rows.filter(annotator=asked.annotator)
-    if asked.kind:
-        rows = rows.filter(current__kind=asked.kind)
+    if wanted.annotator:
+        rows = rows.filter(annotator=wanted.annotator)
+    if wanted.kind:
+        rows = rows.filter(current__kind=wanted.kind)
     newest = rows.order_by("-current_id").values_list("current_id", *quality.COLUMNS)[:NEWEST]
     found = [(key, rest) for key, *rest in newest]
     texts = judgments.Texts.of((rest for _, rest in found), quality.COLUMNS)
-    is_one = CHECKS[asked.check][1]
+    is_one = CHECKS[wanted.check][1]
     return [key for key, rest in found if is_one(Answer.of(rest, texts, project.names))]

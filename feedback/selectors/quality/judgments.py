@@ -35,7 +35,7 @@ CHUNK = 5_000  # keys in one query
 
 
 @dataclass(frozen=True)
-class Told:
+class Judgments:
     """Of a response: its public id, its length in characters, and who or what wrote it."""
 
     name: str
@@ -47,7 +47,7 @@ class Told:
 class Texts:
     """What answers are about: responses by key, and by key the length in characters of prompts without responses."""
 
-    responses: Mapping[int, Told]
+    responses: Mapping[int, Judgments]
     prompts: Mapping[int, int]
 
     @classmethod
@@ -80,7 +80,7 @@ class Answer:
     seconds: float
     at: datetime
     gold: dict[str, Any] | None
-    shown: tuple[Told, Told] | None
+    shown: tuple[Judgments, Judgments] | None
     timed: bool = False
     read: int = 0
 
@@ -150,7 +150,7 @@ def characters_of(keys: Iterable[int]) -> dict[int, int]:
     return found
 
 
-def responses_of(keys: Iterable[int]) -> dict[int, Told]:
+def responses_of(keys: Iterable[int]) -> dict[int, Judgments]:
     wanted = sorted(set(keys))
     found = {}
     for start in range(0, len(wanted), CHUNK):
@@ -158,7 +158,7 @@ def responses_of(keys: Iterable[int]) -> dict[int, Told]:
         for key, name, *source, characters in rows.values_list(
             "pk", "public_id", "model_version_id", "model_name", "author_id", Length("text")
         ):
-            found[key] = Told(str(name), characters or 0, tuple(source))
+            found[key] = Judgments(str(name), characters or 0, tuple(source))
     return found
 
 
@@ -203,26 +203,26 @@ def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
             continue
         tasks, tau, f1 = by_task(rows).values(), None, None
         if kind == Kind.DEMONSTRATION:
-            told = Agreement(sum(len(task) > 1 for task in tasks), None, None)
+            figures = Agreement(sum(len(task) > 1 for task in tasks), None, None)
         elif kind == Kind.SPANS:
             marked = [[_spans(row.payload) for row in task] for task in tasks]
-            told = Agreement(sum(len(task) > 1 for task in marked), raw_agreement(marked), None)
+            figures = Agreement(sum(len(task) > 1 for task in marked), raw_agreement(marked), None)
             shared = [span_f1(*two) for task in marked for two in combinations(task, 2)]
             f1 = mean(shared) if shared else None
         elif kind == Kind.RATING:
             rated = [[row.payload.get("ratings") or {} for row in task] for task in tasks]
             names = sorted({name for task in rated for one in task for name in one})
             units = [[one[name] for one in task if one.get(name) is not None] for task in rated for name in names]
-            told = agreement(units, ordinal)
+            figures = agreement(units, ordinal)
         elif kind == Kind.RANKING:
             rankings = [[row.payload["ranking"] for row in task] for task in tasks]
-            told = agreement([unit for task in rankings for unit in _ordered_pairs(task)], nominal)
+            figures = agreement([unit for task in rankings for unit in _ordered_pairs(task)], nominal)
             taus = [kendall_tau(*two) for task in rankings for two in combinations(task, 2)]
             known = [value for value in taus if value is not None]
             tau = mean(known) if known else None
         else:
-            told = agreement([[row.value for row in task] for task in tasks])
-        found.append(KindAgreement(kind, len(rows), told, tau, f1))
+            figures = agreement([[row.value for row in task] for task in tasks])
+        found.append(KindAgreement(kind, len(rows), figures, tau, f1))
     return found
 
 
@@ -280,10 +280,10 @@ def agreement_with_others(answers: Iterable[Answer]) -> dict[int, Counted]:
 def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
     """Reliability, leanings, haste and gold of everybody."""
     decided = [answer for answer in answers if answer.first is not None]
-    told = reliability.consensus_of([Vote(row.task, row.annotator, row.first != row.swapped) for row in decided])
+    consensus = reliability.consensus_of([Vote(row.task, row.annotator, row.first != row.swapped) for row in decided])
     advantage = _advantages(decided)
     choices: dict[int, list[Choice]] = defaultdict(list)
-    for row, others in zip(decided, told.others, strict=True):
+    for row, others in zip(decided, consensus.others, strict=True):
         if row.shown is None or row.first is None:
             continue
         one, other = row.shown
@@ -299,7 +299,7 @@ def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
     leaning = bias.leanings(choices)  # type: ignore[arg-type]
     return {
         key: Seen(
-            reliability=told.annotators.get(key),
+            reliability=consensus.annotators.get(key),
             leanings=leaning.get(key),
             decided=len(choices.get(key, ())),
             paces=[row.too_fast for row in rows if row.timed],
@@ -316,8 +316,8 @@ def _advantages(decided: Sequence[Answer]) -> Any:
     for row in decided:
         if row.shown is None or row.shown[0].source == row.shown[1].source:
             continue
-        for told, wins in zip(row.shown, (row.first, not row.first), strict=True):
-            for key in (told.source, (row.annotator, told.source)):
+        for characters, wins in zip(row.shown, (row.first, not row.first), strict=True):
+            for key in (characters.source, (row.annotator, characters.source)):
                 met[key] += 1
                 won[key] += bool(wins)
     kept: dict[tuple[int, object], float] = {}

@@ -68,12 +68,12 @@ def skips(task: Task) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Look:
-    """A concern with what a reviewer needs: why it is here, and what was said."""
+    """A concern with what a reviewer needs: why it is here, and what was submitted."""
 
     concern: Concern
     why: str
     details: list[str]
-    answers: Sequence[listings.Said]
+    answers: Sequence[listings.AnnotationRow]
     assignment: Assignment | None  # whose answer is to be decided about; None: the task as a whole
 
     @property

@@ -197,8 +197,8 @@ def _group(metrics: dict[str, Any]) -> list[Measured]:
         if name.endswith(("_low", "_high")) or value is None or name in DRAWN:
             continue
         if isinstance(value, dict):
-            told = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
-            found.append(_measured(run_figures.evaluated(name, metrics), told))
+            parts = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
+            found.append(_measured(run_figures.evaluated(name, metrics), parts))
         else:
             low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
             found.append(_measured(run_figures.evaluated(name, metrics), value, low, high))

@@ -27,7 +27,7 @@ class Named:
 
 
 def names(viewer: Viewer) -> list[Named]:
-    """What serves each of the viewer's projects, and for reviewers every policy that may still be asked."""
+    """What serves each of the viewer's projects, and for reviewers every policy that may still be requested."""
     found = []
     for project in access.projects_for(viewer).order_by("slug"):
         deployment = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()

@@ -60,15 +60,15 @@ def blocked(project: Project, most: int = 20) -> list[dict[str, Any]]:
 
 
 def shown(row: Prompt | Response) -> dict[str, Any] | None:
-    """What the guard said of a row, for its page; None where none looked at it.
+    """the guard's verdict of a row, for its page; None where none looked at it.
 
     {"guard", "scores": [(class, probability)], "blocked_by", "personal", "masked", "unblocked"}, likeliest class first.
     """
-    told = row.screening
-    if not told.get("guard") and not told.get("personal"):
+    screened = row.screening
+    if not screened.get("guard") and not screened.get("personal"):
         return None
-    scores = sorted(told.get("scores", {}).items(), key=lambda one: -one[1])
-    return {**told, "scores": scores[:8]}
+    scores = sorted(screened.get("scores", {}).items(), key=lambda one: -one[1])
+    return {**screened, "scores": scores[:8]}
 
 
 def setting(project: Project) -> screening.Screening:

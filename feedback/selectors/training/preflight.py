@@ -53,27 +53,27 @@ class Looked:
 
 def stages(job: Job) -> list[Looked]:
     """What a preflight found out, by stage; nothing until it has ended."""
-    return [_looked(told) for told in job.result.get("stages", [])]
+    return [_looked(found) for found in job.result.get("stages", [])]
 
 
-def _looked(told: dict[str, Any]) -> Looked:
-    by = {severity: [one for one in told["findings"] if one["severity"] == severity] for severity in ("block", "warn")}
-    memory, seconds = told["memory"], told["seconds"]
+def _looked(found: dict[str, Any]) -> Looked:
+    by = {severity: [one for one in found["findings"] if one["severity"] == severity] for severity in ("block", "warn")}
+    memory, seconds = found["memory"], found["seconds"]
     rows = [
         (split, kind, count)
-        for split, kinds in told["snapshot"].get("rows", {}).items()
+        for split, kinds in found["snapshot"].get("rows", {}).items()
         for kind, count in kinds.items()
     ]
     return Looked(
-        stage=told["stage"],
-        title=TITLES.get(told["stage"], told["stage"]),
+        stage=found["stage"],
+        title=TITLES.get(found["stage"], found["stage"]),
         blocks=by["block"],
         warns=by["warn"],
-        hash=told["snapshot"].get("hash", ""),
+        hash=found["snapshot"].get("hash", ""),
         rows=rows,
-        learned=told["learned"],
-        examples=told["examples"],
-        balance=list(told["balance"].items()),
+        learned=found["learned"],
+        examples=found["examples"],
+        balance=list(found["balance"].items()),
         memory=sorted(
             ((name, memory[part]) for part, name in PARTS.items() if memory.get(part)), key=lambda one: one[1]
         ),
@@ -82,5 +82,5 @@ def _looked(told: dict[str, Any]) -> Looked:
         where=memory.get("where", ""),
         takes=f"{span(seconds['low'])} to {span(seconds['high'])}" if seconds else "",
         steps=int(seconds.get("steps", 0)),
-        notes=told["notes"],
+        notes=found["notes"],
     )

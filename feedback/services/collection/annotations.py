@@ -1,4 +1,4 @@
-"""What annotators say: taken in, revised, taken back, flagged. Nothing said is lost.
+"""annotations: taken in, revised, taken back, flagged. Submitted annotations are never lost.
 
 Each verb is one transaction that locks the task first, then the assignment. Pairs for training are written in it.
 """
@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from feedback.db.compiled_queries import Delete, Given, Select, Update, insert
+from feedback.db.compiled_queries import CompiledDelete, CompiledSelect, CompiledUpdate, Param, insert
 from feedback.errors import AlreadySubmitted, Conflict, Invalid
 from feedback.models import (
     Annotation,
@@ -38,17 +38,19 @@ TOLD = "In the training round you were told what is right, so the answer stays a
 MAX_DRAFT_CHARACTERS = 100_000
 SUBMITTED = ("state", "counted", "current", "slot", "ahead", "sent_back")  # what an answer changes in its assignment
 
-SHOWN = Select(lambda: Response.objects.filter(placed__task=Given("task")).values_list("pk", "public_id", "text"))
-ANSWERED = Update(
-    lambda: Assignment.objects.filter(pk=Given("assignment")),
+SHOWN = CompiledSelect(
+    lambda: Response.objects.filter(placed__task=Param("task")).values_list("pk", "public_id", "text")
+)
+ANSWERED = CompiledUpdate(
+    lambda: Assignment.objects.filter(pk=Param("assignment")),
     state=State.SUBMITTED,
-    counted=Given("counted"),
-    current=Given("current"),
-    slot=Given("slot"),
+    counted=Param("counted"),
+    current=Param("current"),
+    slot=Param("slot"),
     ahead=False,
     sent_back="",
 )
-DRAFTS = Delete(lambda: Draft.objects.filter(assignment=Given("assignment")))
+DRAFTS = CompiledDelete(lambda: Draft.objects.filter(assignment=Param("assignment")))
 
 
 def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
@@ -183,7 +185,7 @@ def flag(*, assignment: Assignment, by: Person, reason: str) -> Flag:
 def append(
     task: Task, held: Any, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
-    """One more annotation row with its pairs. Call while holding the locks, with what `lock` has told."""
+    """One more annotation row with its pairs. Call while holding the locks, with what `lock` has reported."""
     rows = SHOWN.all(task=task.pk) if held.order else []
     by_key = {key: (str(public_id), text) for key, public_id, text in rows}
     shown = [by_key[key][0] for key in held.order]
@@ -194,7 +196,7 @@ def append(
         texts=dict(by_key.values()) | {payloads.PROMPT: task.prompt.text},
         dimensions=project.dimensions,
         asks_reason=project.asks_reason,
-        scheme=label_schemes.asked(project.label_scheme, task.ask),
+        scheme=label_schemes.scheme_of(project.label_scheme, task.ask),
     )
     try:
         if isinstance(answer, dict):  # somebody who began before a rename

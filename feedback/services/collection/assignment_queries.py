@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery, When
 
-from feedback.db.compiled_queries import Given, Select, Update
+from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param
 from feedback.models import Assignment, Membership, Person, Project, QueueCursor, Response, Task
 from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in
 
@@ -26,7 +26,7 @@ def unseen(tasks: QuerySet[Task], project: Any, annotator: Any, blind: Any) -> Q
     )
     # A turn of a conversation is nobody's but its person's, who goes on with it in the conversation.
     tasks = tasks.filter(project=project, prompt__conversation=None).exclude(Exists(mine))
-    # Nobody judges what they asked models for or wrote themselves; annotators nothing whose authors they may read.
+    # Nobody judges what they requested models for or wrote themselves; annotators nothing whose authors they may read.
     tasks = tasks.exclude(prompt__created_by=annotator, prompt__responses_wanted__gt=0)
     return tasks.exclude(authors_readable(blind, "prompt__")).exclude(has_a_hand_in(annotator))
 
@@ -38,7 +38,7 @@ def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tupl
 
 
 def who(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
-    """The annotator's seat (None of a house admin without one), as far as the queue reads it, and cursors by kind."""
+    """The annotator's seat (None of a site admin without one), as far as the queue reads it, and cursors by kind."""
     rows = WHO.all(project=project.pk, annotator=annotator.pk)
     seats = [row[: len(SEAT)] for row in rows if row[0] is not None]
     cursors = [QueueCursor(**dict(zip(CURSOR, row[len(SEAT) :], strict=True))) for row in rows if row[len(SEAT)]]
@@ -47,77 +47,77 @@ def who(project: Project, annotator: Person) -> tuple[Membership | None, dict[st
 
 
 def _find(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
-    tasks = unseen(tasks, Given("project"), Given("annotator"), Given("blind"))
-    return stretch(tasks, Given("after"), Given("upto"))
+    tasks = unseen(tasks, Param("project"), Param("annotator"), Param("blind"))
+    return stretch(tasks, Param("after"), Param("upto"))
 
 
-FIND = Select(lambda: _find(Task.objects.with_free_slots()))
-FIND_OF_KIND = Select(lambda: _find(Task.objects.with_free_slots().filter(kind=Given("kind"))))
-FIND_TRAINING = Select(lambda: _find(Task.objects.of_training_round()))
+FIND = CompiledSelect(lambda: _find(Task.objects.with_free_slots()))
+FIND_OF_KIND = CompiledSelect(lambda: _find(Task.objects.with_free_slots().filter(kind=Param("kind"))))
+FIND_TRAINING = CompiledSelect(lambda: _find(Task.objects.of_training_round()))
 
 
 def _first_free(skip_locked: bool) -> Any:
-    keys: Any = [Given(f"key{place}") for place in range(LOOK_AHEAD)]
+    keys: Any = [Param(f"key{place}") for place in range(LOOK_AHEAD)]
     tasks = Task.objects.filter(pk__in=keys, state=Task.State.OPEN, free_slots__gt=0)
     return tasks.order_by("queue_key").select_for_update(skip_locked=skip_locked).values("pk")[:1]
 
 
-def _take(skip_locked: bool) -> Update:
+def _take(skip_locked: bool) -> CompiledUpdate:
     """Takes a slot of the first that has one. Tasks without K have room for everybody."""
     left = Case(When(annotations_wanted=None, then=F("free_slots")), default=F("free_slots") - 1)
-    return Update(lambda: Task.objects.filter(pk=Subquery(_first_free(skip_locked))), free_slots=left)
+    return CompiledUpdate(lambda: Task.objects.filter(pk=Subquery(_first_free(skip_locked))), free_slots=left)
 
 
 TAKE = _take(skip_locked=True)  # what others are claiming this moment is passed over
 TAKE_WAITING = _take(skip_locked=False)
-TASK = Select(
+TASK = CompiledSelect(
     lambda: (
         Task.objects.select_related("prompt")
-        .filter(pk=Given("task"))
+        .filter(pk=Param("task"))
         .annotate(
-            mine=Subquery(Assignment.objects.filter(task=OuterRef("pk"), annotator=Given("annotator")).values("pk"))
+            mine=Subquery(Assignment.objects.filter(task=OuterRef("pk"), annotator=Param("annotator")).values("pk"))
         )
     )
 )
-TEXTS = Select(
-    lambda: Response.objects.filter(placed__task=Given("task")).order_by("placed__position").values_list("pk", "text")
+TEXTS = CompiledSelect(
+    lambda: Response.objects.filter(placed__task=Param("task")).order_by("placed__position").values_list("pk", "text")
 )
 SEAT = ("role", "qualified", "daily_limit", "training")  # what the queue reads of a membership
 CURSOR = ("pk", "kind", "queue_key", "epoch", "check_last", "given")
-WHO = Select(  # one row for each cursor, or one without
+WHO = CompiledSelect(  # one row for each cursor, or one without
     lambda: (
         Project.objects.order_by()
         .annotate(
-            seat=FilteredRelation("memberships", condition=Q(memberships__person=Given("annotator"))),
-            cursor=FilteredRelation("queuecursor", condition=Q(queuecursor__annotator=Given("annotator"))),
+            seat=FilteredRelation("memberships", condition=Q(memberships__person=Param("annotator"))),
+            cursor=FilteredRelation("queuecursor", condition=Q(queuecursor__annotator=Param("annotator"))),
         )
-        .filter(pk=Given("project"))
+        .filter(pk=Param("project"))
         .values_list(*(f"seat__{name}" for name in SEAT), *(f"cursor__{name}" for name in CURSOR))
     )
 )
-HELD = Select(
+HELD = CompiledSelect(
     lambda: (
         Assignment.objects.select_related("task")
         .filter(
-            project=Given("project"),
-            annotator=Given("annotator"),
+            project=Param("project"),
+            annotator=Param("annotator"),
             state=State.HELD,
-            held_until__gt=Given("now"),
+            held_until__gt=Param("now"),
             task__prompt__conversation=None,
         )
         .order_by("ahead", "pk")
     )
 )
-SHOW = Update(
-    lambda: Assignment.objects.filter(pk=Given("assignment"), state=State.HELD),
+SHOW = CompiledUpdate(
+    lambda: Assignment.objects.filter(pk=Param("assignment"), state=State.HELD),
     ahead=False,
-    held_until=Given("until"),
-    shown_at=Given("shown"),
+    held_until=Param("until"),
+    shown_at=Param("shown"),
 )
-MOVE = Update(
-    lambda: QueueCursor.objects.filter(pk=Given("cursor"), given=Given("before")),
-    given=Given("given"),
-    check_last=Given("check"),
-    queue_key=Given("place"),
-    epoch=Given("epoch"),
+MOVE = CompiledUpdate(
+    lambda: QueueCursor.objects.filter(pk=Param("cursor"), given=Param("before")),
+    given=Param("given"),
+    check_last=Param("check"),
+    queue_key=Param("place"),
+    epoch=Param("epoch"),
 )

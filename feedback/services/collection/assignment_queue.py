@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from feedback.db.compiled_queries import Select, insert
+from feedback.db.compiled_queries import CompiledSelect, insert
 from feedback.db.unit_of_work import Contended
 from feedback.models import (
     Annotation,
@@ -38,7 +38,7 @@ from feedback.rules.collection.pairing import CHANCE_BITS, PRIORITIES, shown_ord
 from feedback.rules.collection.queue_policy import ONLY_GOLD, QueuePolicy, drawn
 from feedback.services.collection import assignment_queries as ask_for
 from feedback.services.collection.assignment_queries import LAST, LOOK_AHEAD
-from feedback.services.collection.exhausted_candidates import Walk
+from feedback.services.collection.exhausted_candidates import CandidateScan
 from feedback.services.collection.task_slots import lowest_free_slot
 
 AT_MOST_HELD = 4  # the one shown and three ahead: what can be answered while the network is away
@@ -46,7 +46,7 @@ IN_TRAINING = 2  # of the training round less: each answer may be the one that e
 CHECKS_AT_ONCE = 32  # looked at in one try
 CHECK_TRIES = 3
 URGENT = (PRIORITIES - 1) << CHANCE_BITS  # queue keys below it have a priority
-SHOW_AGAIN_SECONDS = 60  # what is asked for again is held longer, but at most so often written
+SHOW_AGAIN_SECONDS = 60  # what is requested again is held longer, but at most so often written
 RARE = 0.001  # the weight of kinds that the project neither names nor weighs
 
 State = Assignment.State
@@ -80,7 +80,7 @@ Find = Callable[[int, int], Window]  # the first of them in a stretch of the que
 
 
 @dataclass(frozen=True)
-class Way:
+class CandidateSource:
     """One way to the next task: candidates some at a time, and why they are given."""
 
     arm: Arm
@@ -100,7 +100,7 @@ def next_assignment(
 ) -> Assignment | NoTask:
     """What this annotator is to do next.
 
-    Returns what is already held, unless `ahead` is asked for: then one more task is held for three minutes, to be ready
+    Returns what is already held, unless `ahead` is requested: then one more task is held for three minutes, to be ready
     when the present one is sent. Who names the assignments that they `have` (public ids) gets another than these, until
     as many are held as may be; from then on one that they have. `within` the caller's transaction nobody is waited for.
 
@@ -110,12 +110,12 @@ def next_assignment(
     if project.state != Project.State.OPEN:
         return NoTask("project_" + project.state, f"{project.name} is {project.state}; no tasks are given out.", 60)
     while True:
-        ask = Ask(project, annotator, kind, timezone.now(), within)
+        ask = AssignmentRequest(project, annotator, kind, timezone.now(), within)
         if found := ask.at_hand(ahead, have):
             return found
         if why := ask.refusal():
             return why
-        walk = Walk(project.pk, ask.decided_by())
+        walk = CandidateScan(project.pk, ask.decided_by())
         try:
             return walk.recalled() or ask.claim(ahead) or walk.ended(ask.why_nothing())
         except Contended:
@@ -123,7 +123,7 @@ def next_assignment(
                 raise
 
 
-class Ask:
+class AssignmentRequest:
     """One question for the next task, with what is known of whom it is for."""
 
     def __init__(self, project: Project, annotator: Person, kind: str | None, now: datetime, within: bool) -> None:
@@ -133,7 +133,7 @@ class Ask:
         # Before what is held: whatever is given in between shows in the cursor when it is moved.
         self.member, self.cursors = ask_for.who(project, annotator)
         only_annotates = self.member is not None and self.member.role == Membership.Role.ANNOTATOR
-        self.blind = annotator.pk if only_annotates and not annotator.is_house_admin else ask_for.NOBODY
+        self.blind = annotator.pk if only_annotates and not annotator.is_site_admin else ask_for.NOBODY
         self.held: list[Assignment] = ask_for.HELD.all(now=now, **self.who)
 
     # --- what is at hand ---------------------------------------------------------------------------
@@ -218,28 +218,28 @@ class Ask:
 
     # --- ways to a task ----------------------------------------------------------------------------
 
-    def ways(self) -> Iterator[Way]:
+    def ways(self) -> Iterator[CandidateSource]:
         """In the order in which they are tried."""
         if self.in_training:
-            yield Way(Arm.TRAINING, 1.0, self._along(self._found_by(ask_for.FIND_TRAINING), 0))
+            yield CandidateSource(Arm.TRAINING, 1.0, self._along(self._found_by(ask_for.FIND_TRAINING), 0))
             return
         cursor = self.cursors.get("")
         checks = self.policy.gold_chance(cursor is not None and cursor.check_last)
         rest = 1 - checks
         if chance.random() < checks:
-            yield Way(Arm.GOLD, checks, self._checks())
+            yield CandidateSource(Arm.GOLD, checks, self._checks())
             if self.policy.gold_share == ONLY_GOLD:
                 return
             rest = 1.0
         if self.kind is None and not self.policy.kind_weights and not self.qualified:
-            yield Way(Arm.QUEUE, rest, self._along(self._found_by(ask_for.FIND), self._start("")), "")
+            yield CandidateSource(Arm.QUEUE, rest, self._along(self._found_by(ask_for.FIND), self._start("")), "")
             return
         if self.kind is None and self.policy.kind_weights:
             kinds = [one for one in Kind.values if self.may_do(one)]
             urgent = self._unseen(Task.objects.with_free_slots()).filter(queue_key__lt=URGENT, kind__in=kinds)
-            yield Way(Arm.QUEUE, rest, self._along(_among(urgent), self._start("")), "")
+            yield CandidateSource(Arm.QUEUE, rest, self._along(_among(urgent), self._start("")), "")
         for kind, share in drawn(self._weights(), chance):
-            yield Way(Arm.QUEUE, rest * share, self._along(self._of_kind(kind), self._start(kind)), kind)
+            yield CandidateSource(Arm.QUEUE, rest * share, self._along(self._of_kind(kind), self._start(kind)), kind)
 
     def _weights(self) -> dict[str, float]:
         kinds = [kind for kind in Kind.values if self.may_do(kind)]
@@ -258,7 +258,7 @@ class Ask:
     def _unseen(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
         return ask_for.unseen(tasks, self.project, self.annotator, self.blind)
 
-    def _found_by(self, find: Select, **more: Any) -> Find:
+    def _found_by(self, find: CompiledSelect, **more: Any) -> Find:
         return lambda after, upto: find.all(after=after, upto=upto, blind=self.blind, **self.who, **more)
 
     def _start(self, kind: str) -> int:
@@ -311,7 +311,7 @@ class Ask:
                 raise Contended
         return None
 
-    def _claim(self, way: Way, candidates: Window, wait: bool, ahead: bool) -> Assignment | None:
+    def _claim(self, way: CandidateSource, candidates: Window, wait: bool, ahead: bool) -> Assignment | None:
         """A slot of the first candidate that has one, made an assignment."""
         cursor = self._cursor()
         keys = [key for key, _ in candidates]
@@ -330,7 +330,7 @@ class Ask:
             self.cursors[""] = made
         return self.cursors[""]
 
-    def _assign(self, taken: int, way: Way, cursor: QueueCursor, ahead: bool) -> Assignment:
+    def _assign(self, taken: int, way: CandidateSource, cursor: QueueCursor, ahead: bool) -> Assignment:
         """The task whose slot was taken, and whose row is locked from there on."""
         task: Any = ask_for.TASK.first(task=taken, annotator=self.annotator.pk)
         self._move(way, cursor, task)
@@ -359,7 +359,7 @@ class Ask:
         assignment.task, assignment.project, assignment.texts = task, self.project, texts
         return assignment
 
-    def _move(self, way: Way, cursor: QueueCursor, task: Task) -> None:
+    def _move(self, way: CandidateSource, cursor: QueueCursor, task: Task) -> None:
         """The annotator's own lock: of two tabs that ask at once, one gets its answer after the other.
 
         Raises:

@@ -45,7 +45,7 @@ def renew(*, assignment: Assignment, shown: bool = False) -> Assignment:
 
 
 def take_again(*, assignment: Assignment) -> Assignment:
-    """What was sent back, held again by the same person, with what they said as a draft to change.
+    """What was sent back, held again by the same person, with their answer as a draft to change.
 
     Raises:
         NotHeld: somebody else took the place meanwhile.
@@ -106,7 +106,7 @@ def _let_go(assignment: Assignment, to: str, **changes: Any) -> Assignment:
 
 
 def _set_aside(task: Task, project: Project) -> None:
-    """Skipped by so many people that a reviewer looks before anybody else is asked. Reopened: as many again."""
+    """Skipped by so many people that a reviewer looks before anybody else is requested. Reopened: as many again."""
     most = QueuePolicy.of(project.queue_policy).skips_to_review
     skips = task.assignments.filter(state=State.SKIPPED).exclude(skip_reason=TAKEN_BACK).count() if most else 0
     if skips and skips % most == 0:

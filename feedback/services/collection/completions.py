@@ -51,7 +51,7 @@ def may_be_left(response: Response) -> bool:
 
 
 def answer(*, prompt: Prompt, version: ModelVersion | None, request: ChatRequest) -> list[Response]:
-    """Ask for the responses of a prompt that may be answered; those that were asked for already are found again.
+    """Request the responses of a prompt that may be answered; those that were requested already are found again.
 
     Raises:
         NoServingModel: nothing serves the project.
@@ -65,7 +65,7 @@ def answer(*, prompt: Prompt, version: ModelVersion | None, request: ChatRequest
             return found
         project = prompt.project
         makes_tasks = project.completions_make_tasks and Kind.COMPARISON in project.kinds
-        asked = generation.request_responses(
+        requested = generation.request_responses(
             prompt=prompt,
             count=request.n,
             by=prompt.created_by,
@@ -78,6 +78,6 @@ def answer(*, prompt: Prompt, version: ModelVersion | None, request: ChatRequest
         more = project.responses_per_prompt - request.n if makes_tasks else 0
         if more > 0:  # nobody waits for those that only make the comparison
             generation.request_responses(prompt=prompt, count=more, by=prompt.created_by, model_version=version)
-        # Who asked may read which model answered, so the queue keeps the task from them.
+        # Who requested may read which model answered, so the queue keeps the task from them.
         Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.SCREENED, responses_wanted=request.n)
-        return asked
+        return requested

@@ -1,6 +1,6 @@
 """Conversations with the serving model: a message, two answers, a choice, and on with the chosen one.
 
-A turn is a prompt (all that was said so far, and the new message), two responses and a task of its person. The answer
+A turn is a prompt (all messages so far, and the new message), two responses and a task of its person. The answer
 to that task is submitted like any other; what comes next follows from it.
 """
 
@@ -17,7 +17,7 @@ from feedback.services.platform.closed_projects import refuse_when_closed
 
 SOURCE = "conversation"
 MAX_TURNS = 100
-MAX_RETRIES = 8  # answers a turn may have asked for, failed ones included
+MAX_RETRIES = 8  # answers a turn may have requested, failed ones included
 
 
 def start(*, project: Project, person: Person, text: str) -> Prompt:
@@ -51,7 +51,7 @@ def say(*, conversation: Conversation, text: str) -> Prompt:
 
 
 def retry(*, turn: Prompt) -> list[Response]:
-    """Ask again for the answers of a turn that failed or were held back. Nothing when none is missing.
+    """Request again the answers of a turn that failed or were held back. Nothing when none is missing.
 
     Raises:
         Conflict: the conversation has ended, or the turn was answered, or it was tried too often.
@@ -108,19 +108,19 @@ def _say(conversation: Conversation, text: str, *, after: Prompt | None) -> Prom
 
 
 def _before(last: Prompt | None) -> list[dict[str, str]]:
-    """All that stands when the next message is said."""
+    """All that stands when the next message is stated."""
     if last is None:
         return []
-    said: list[dict[str, str]] = list(last.messages)
+    messages: list[dict[str, str]] = list(last.messages)
     words = continuation(last)
     if words is not None:
-        return [*said, {"role": "assistant", "content": words}]
+        return [*messages, {"role": "assistant", "content": words}]
     assignment = assignment_of(last)
     if assignment is not None and assignment.state != Assignment.State.SUBMITTED:
         raise Conflict("Choose between the two answers first.", turn=last.turn)
     if assignment is None and conversations.is_awaited(last):
         raise Conflict("The answers to your last message are still being written.", turn=last.turn)
-    return said[:-1]
+    return messages[:-1]
 
 
 def _still_open(conversation: Conversation) -> None:

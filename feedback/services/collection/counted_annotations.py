@@ -20,5 +20,5 @@ def take_out(task: Task, held: Assignment, to: str, skip_reason: str = "") -> No
 
 
 def close_pairs(annotation: Annotation) -> None:
-    """What it said to training is over."""
+    """What it stated to training is over."""
     PreferencePair.objects.filter(annotation=annotation, closed_at=None).update(closed_at=timezone.now())

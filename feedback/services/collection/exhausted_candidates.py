@@ -11,31 +11,32 @@ from typing import Any
 from django.core.cache import cache
 from django.utils import timezone
 
-from feedback.db.compiled_queries import Given, Select
+from feedback.db.compiled_queries import CompiledSelect, Param
 from feedback.models import Task
 
 MANY = 1000  # tasks; past fewer, walking costs less than giving one out
 SECONDS = 60
 KNOWN_SECONDS = 3600  # how long it is known of somebody that they walk in vain
-NEWEST = Select(
-    lambda: Task.objects.filter(project=Given("project"), state=Task.State.OPEN).order_by("-pk").values_list("pk")[:1]
+NEWEST = CompiledSelect(
+    lambda: Task.objects.filter(project=Param("project"), state=Task.State.OPEN).order_by("-pk").values_list("pk")[:1]
 )
-WAITING = Select(
+WAITING = CompiledSelect(
     lambda: (
         Task.objects.with_free_slots()
-        .filter(project=Given("project"), queue_key__gte=0)
+        .filter(project=Param("project"), queue_key__gte=0)
         .order_by("queue_key")
         .values_list("pk")[MANY : MANY + 1]
     )
 )
 
 
-class Walk:
-    """A look through the queue, and what the last one of the kind came to. `asked`: all that decides what is given."""
+class CandidateScan:
+    """A look through the queue, and what the last one of the kind came to. `criteria`: all that decides what is
+    given."""
 
-    def __init__(self, project: int, asked: Any) -> None:
+    def __init__(self, project: int, criteria: Any) -> None:
         self.project, self.now = project, timezone.now().timestamp()
-        self.name = f"fruitless-{project}-{hashlib.sha256(repr(asked).encode()).hexdigest()}"
+        self.name = f"fruitless-{project}-{hashlib.sha256(repr(criteria).encode()).hexdigest()}"
         self.known = cache.get(self.name)
         # Before the walk, so that a task which comes while it lasts is newer. Nobody else pays for looking.
         self.newest = NEWEST.first(project=project) if self.known else None

@@ -1,4 +1,4 @@
-"""Responses wanted of a model: asked for here, written by the generate worker, joined into tasks when all are there.
+"""Responses wanted of a model: requested here, written by the generate worker, joined into tasks when all are there.
 
 Where somebody waits in front of them (a conversation, a completion, the playground) they are *live*: they have a job of
 their own, which lets a batch stand still rather than wait behind it.
@@ -102,7 +102,7 @@ def _judged(project: Project, sampling: dict[str, Any]) -> dict[str, Any]:
 
 
 def can_be_asked(project: Project) -> bool:
-    """Whether a response can be asked for: a model serves the project, or a server answers for all of them."""
+    """Whether a response can be requested: a model serves the project, or a server answers for all of them."""
     return bool(settings.GENERATION_URL) or model_versions.serving(project) is not None
 
 
@@ -113,7 +113,7 @@ def batch_jobs(*status: str) -> QuerySet[Job]:
 
 
 def live_jobs() -> list[int]:
-    """Keys of the live jobs that wait for a worker, oldest first. Cheap: asked several times a second."""
+    """Keys of the live jobs that wait for a worker, oldest first. Cheap: requested several times a second."""
     waiting = Job.objects.filter(status=Job.Status.QUEUED, queue=celery_app.GENERATE, kind=Job.Kind.GENERATION)
     return [key for key, payload in waiting.order_by("pk").values_list("pk", "payload") if payload.get(LIVE)]
 
@@ -168,9 +168,9 @@ def fail_response(response: Response, error: str, code: str = "") -> None:
         code: why asking again cannot help, such as context_length_exceeded; empty where it may.
     """
     with transaction.atomic():
-        told = without_paths(error)[:500]  # scrubbed before it is cut, so that no half of a path stays
+        sentence = without_paths(error)[:500]  # scrubbed before it is cut, so that no half of a path stays
         failed = Response.objects.filter(pk=response.pk, state__in=AWAITED)
-        if failed.update(state=State.FAILED, error=told, error_code=code):
+        if failed.update(state=State.FAILED, error=sentence, error_code=code):
             join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
 
 
@@ -190,7 +190,7 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
         return [task] if task else []
     if not make_tasks or Kind.COMPARISON not in project.kinds:
         return []
-    # Demonstrations and other texts that people wrote meet nobody here: what is asked about is what models write.
+    # Demonstrations and other texts that people wrote meet nobody here: what is requested about is what models write.
     unplaced = locked.responses.filter(state=State.READY, placed=None, author=None).exclude(text="").order_by("pk")
     fresh = [response for response in unplaced if response.sampling.get("make_tasks", True)]
     pairs = disjoint_pairs(fresh, locked.public_id, len(fresh))

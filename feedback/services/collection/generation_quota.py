@@ -4,7 +4,7 @@ from feedback.errors import TooManyRequests
 from feedback.models import Job, Membership, Person, Project, Response
 from feedback.models.prompts import TO_COME
 
-LIVE_AT_ONCE = 6  # asked for by somebody who sits and waits
+LIVE_AT_ONCE = 6  # requested by somebody who sits and waits
 QUEUED = 200  # responses to prompts of one person who is no admin; admins fill the queue on purpose
 WAITING = "As many answers are being written for you as for anybody at once."
 LONG_QUEUE = "As many responses wait to be written for you as for any annotator at once."
@@ -25,4 +25,4 @@ def check(project: Project, by: Person | None, *, live: bool, count: int) -> Non
 
 
 def _is_admin(by: Person, project: Project) -> bool:
-    return by.is_house_admin or Membership.objects.filter(person=by, project=project, role="admin").exists()
+    return by.is_site_admin or Membership.objects.filter(person=by, project=project, role="admin").exists()

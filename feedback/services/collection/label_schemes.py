@@ -1,4 +1,4 @@
-"""Another name for a label or a dimension. What was said under the old name is read under the new one."""
+"""Another name for a label or a dimension. What was submitted under the old name is read under the new one."""
 
 from typing import Any
 

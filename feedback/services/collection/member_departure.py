@@ -14,9 +14,9 @@ def give_back(project: Project, person: Person) -> None:
 
 
 def has_left(assignment: Assignment) -> bool:
-    """Whether its annotator is no member of its project any more. House admins need no membership."""
+    """Whether its annotator is no member of its project any more. Site admins need no membership."""
     person = assignment.annotator
     return (
-        not person.is_house_admin
+        not person.is_site_admin
         and not Membership.objects.filter(project=assignment.project_id, person=person).exists()
     )

@@ -76,7 +76,7 @@ def submit_prompt(
                 metadata=metadata or {},
                 responses_wanted=wanted,
                 created_by=by,
-                screening=arrival.told,
+                screening=arrival.screening,
                 state=arrival.state or (Prompt.State.SCREENED if wanted else Prompt.State.READY),
             )
             if arrival.state == Prompt.State.RECEIVED:
@@ -99,7 +99,7 @@ def external_owner(project: Project, by: Person | None) -> Person | None:
 
 
 def _numbered(rows: Rows, external_id: str | None, owner: Person | None, by: Person | None, creator: str) -> Rows:
-    """The row of that external id that `by` may be told of, if there is one. `creator` leads to who made it."""
+    """The row of that external id that `by` may be reported of, if there is one. `creator` leads to who made it."""
     if external_id is None:
         return rows.none()
     if owner is None:  # the project's; perhaps one's own, from before one was more than an annotator
@@ -110,7 +110,7 @@ def _numbered(rows: Rows, external_id: str | None, owner: Person | None, by: Per
 
 
 def want_more(*, prompt: Prompt, by: Person | None, count: int) -> list[Response]:
-    """Ask the serving model for more responses to a prompt; they meet in tasks when all are there.
+    """Request more responses from the serving model to a prompt; they meet in tasks when all are there.
 
     Raises:
         Invalid: more than MAX_RESPONSES at once.

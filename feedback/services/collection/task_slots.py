@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import BooleanField, Case, Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from feedback.db.compiled_queries import Given, Select, Update
+from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param
 from feedback.models import Annotation, Assignment, Draft, Exclusion, GuidelineVersion, Task
 from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in, reviews
 from feedback.services.quality import concerns
@@ -19,7 +19,7 @@ State = Assignment.State
 REVISIONS = Annotation.objects.filter(assignment=OuterRef("pk")).order_by("-revision")
 GUIDELINES = GuidelineVersion.objects.filter(project=OuterRef("project")).order_by("-number")
 READS_AUTHORS = Case(
-    When(Q(annotator__is_house_admin=True) | reviews("project", "annotator"), then=True),
+    When(Q(annotator__is_site_admin=True) | reviews("project", "annotator"), then=True),
     When(Q(task__prompt__conversation__isnull=False), then=False),  # who talks is answered by letter
     When(
         authors_readable(F("annotator"), "task__prompt__") | Q(has_a_hand_in(OuterRef("annotator"), "task")), then=True
@@ -27,8 +27,8 @@ READS_AUTHORS = Case(
     default=False,
     output_field=BooleanField(),
 )
-TASK = Select(lambda: Task.objects.select_for_update().filter(pk=Given("task")))
-ASSIGNMENT = Select(
+TASK = CompiledSelect(lambda: Task.objects.select_for_update().filter(pk=Param("task")))
+ASSIGNMENT = CompiledSelect(
     lambda: (
         Assignment.objects.select_for_update(of=("self",))
         .select_related("current")
@@ -38,14 +38,16 @@ ASSIGNMENT = Select(
             has_draft=Exists(Draft.objects.filter(assignment=OuterRef("pk"))),
             reads_authors=READS_AUTHORS,
         )
-        .filter(pk=Given("assignment"))
+        .filter(pk=Param("assignment"))
     )
 )
-TAKEN = Select(lambda: Assignment.objects.filter(task=Given("task"), state__in=Assignment.LIVE).values_list("slot"))
+TAKEN = CompiledSelect(
+    lambda: Assignment.objects.filter(task=Param("task"), state__in=Assignment.LIVE).values_list("slot")
+)
 COUNTED = Assignment.objects.filter(task=OuterRef("pk"), counted=True).order_by().values("task")
-SETTLE = Update(
+SETTLE = CompiledUpdate(
     lambda: Task.objects.filter(
-        pk=Given("task"),
+        pk=Param("task"),
         state__in=[Task.State.OPEN, Task.State.ASIDE],
         annotations_wanted__lte=Subquery(COUNTED.annotate(number=Count("pk")).values("number")),
     ),
@@ -110,7 +112,7 @@ def free_slot(task: Task) -> None:
 
 
 def settle(task: Task) -> None:
-    """Settled when it has all the counted answers it wants; if they disagree, a reviewer is asked to decide."""
+    """Settled when it has all the counted answers it wants; if they disagree, a reviewer is called on to decide."""
     wanted = task.annotations_wanted
     if wanted is not None and SETTLE(task=task.pk) and wanted > 1:
         concerns.raise_disagreement(task)

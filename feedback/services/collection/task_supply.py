@@ -1,8 +1,8 @@
-"""Keeping responses and tasks in supply: what a lost knock or a dead worker left behind, and fresh tasks before the
+"""Keeping responses and tasks in supply: what a lost message or a dead worker left behind, and fresh tasks before the
 queue runs dry.
 
 A project's training_policy may say `{"keep_open_tasks": 40}`: while fewer tasks than that wait for somebody, the
-serving model is asked for more responses, to the prompts it has answered least, of the sources that training draws on.
+serving model is requested more responses, to the prompts it has answered least, of the sources that training draws on.
 """
 
 from datetime import timedelta
@@ -59,14 +59,14 @@ def pick_up_orphans() -> int:
 
 
 def top_up() -> int:
-    """Ask for responses where tasks are running short. Returns for how many prompts. Safe to run twice at once:
+    """Request responses where tasks are running short. Returns for how many prompts. Safe to run twice at once:
     what is awaited already counts as there."""
-    asked = 0
+    requested = 0
     for project in Project.objects.filter(state=Project.State.OPEN):
         wanted = project.training_policy.get(POLICY_KEY)
         if isinstance(wanted, int) and wanted > 0 and Kind.COMPARISON in project.kinds:
-            asked += _top_up(project, wanted)
-    return asked
+            requested += _top_up(project, wanted)
+    return requested
 
 
 def _top_up(project: Project, wanted: int) -> int:
@@ -88,13 +88,13 @@ def _top_up(project: Project, wanted: int) -> int:
         .annotate(answered=by_this_version)
         .order_by("answered", "?")[:short]
     )
-    asked = 0
+    requested = 0
     for prompt in prompts:
         prompt.project = project
         try:
             with transaction.atomic():
                 generation.request_responses(prompt=prompt, count=project.responses_per_prompt, model_version=version)
-                asked += 1
+                requested += 1
         except DomainError:
-            return asked  # rolled back or closed since: the next sweep sees what is so then
-    return asked
+            return requested  # rolled back or closed since: the next sweep sees what is so then
+    return requested

@@ -60,8 +60,8 @@ def create_task(
         gold: the right answer, when the task is a check: an answer in letters, a for the first of `responses`, perhaps
             with a tolerance.
         explanation: why that is right.
-        training_round: whether new annotators begin with it, and are told.
-        follows: from responses that were asked for while the project was open. It may have been closed since: what was
+        training_round: whether new annotators begin with it, and are reported.
+        follows: from responses that were requested while the project was open. It may have been closed since: what was
             written is not lost, and the task is given out once the project is open again.
 
     Returns:
@@ -145,7 +145,7 @@ def withdraw_task(*, by: Person, task: Task) -> Task:
 
 
 def reopen_task(*, by: Person, task: Task) -> Task:
-    """Back into the queue, or settled at once when it has all it wants: one that was withdrawn, or set aside."""
+    """Back into the queue, or settled at once when it has all it wants: one that was withdrawn, or put on hold."""
     with transaction.atomic():
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.state not in (Task.State.WITHDRAWN, Task.State.ASIDE):
@@ -162,7 +162,7 @@ def reopen_task(*, by: Person, task: Task) -> Task:
 
 
 def change_task(*, by: Person, task: Task, annotations_wanted: int | None = None, priority: int | None = None) -> Task:
-    """How many answers it wants, and how soon. What was asked stays as it is: answers were given to it.
+    """How many answers it wants, and how soon. What was requested stays as it is: answers were given to it.
 
     Raises:
         Invalid: out of range, fewer than are held or answered already, or it is a check, which everybody may answer.
@@ -197,7 +197,8 @@ def _change_wanted(task: Task, wanted: Any) -> None:
 
 
 def _check_prompt(prompt: Prompt) -> None:
-    """Prompts from before this was asked at every way in may end otherwise; nothing is judged or trained on those."""
+    """Prompts from before this was requested at every way in may end otherwise; nothing is judged or trained on
+    those."""
     if wrong := last_turn_fault(prompt.messages):
         raise Invalid(wrong, field="prompt")
 

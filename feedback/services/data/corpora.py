@@ -153,7 +153,7 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def request_report(*, corpus: Corpus, by: Person | None) -> Job:
-    """Ask a worker to look at all documents again; one that waits already will do."""
+    """Let a worker look at all documents again; one that waits already will do."""
     waiting = Job.objects.filter(
         project=corpus.project, kind=Job.Kind.CORPUS, status=Job.Status.QUEUED, payload__do=REPORT
     )

@@ -1,7 +1,7 @@
 """Documents into a corpus, as a job: read, cleaned, counted; some hundred at a time. For workers.
 
 Each batch is one transaction: its documents and the place in the files up to which they go. Killed anywhere, the job
-goes on from that place, and what comes out is what would have come out. What is left out is told with its reason.
+goes on from that place, and what comes out is what would have come out. What is left out is reported with its reason.
 """
 
 import json
@@ -30,7 +30,7 @@ from feedback.rules.data.content_hash import sha256
 from feedback.rules.data.diversity import Diversity
 from feedback.rules.data.near_duplicates import Neighbours
 from feedback.rules.screening import personal_data
-from feedback.selectors.data import corpora as asked
+from feedback.selectors.data import corpora as corpus_selectors
 from feedback.services.platform import jobs
 from feedback.services.platform.closed_projects import refuse_when_closed
 
@@ -99,10 +99,10 @@ class _Upload:
         self.folder = Path(settings.DATA_DIR) / job.payload["folder"]
         self.cleaning = job.payload["cleaning"]
         self.limits = text_quality.Thresholds(**self.cleaning["thresholds"])
-        self.evaluation: Evaluation = asked.evaluation(corpus.project)
+        self.evaluation: Evaluation = corpus_selectors.evaluation(corpus.project)
         self.neighbours, self.known = Neighbours(), []  # type: Neighbours, list[UUID]
         if self.cleaning["near_duplicates"]:
-            for public_id, sketch in asked.signatures(corpus):
+            for public_id, sketch in corpus_selectors.signatures(corpus):
                 self._met(public_id, sketch)
 
     def run(self) -> Iterator[Cursor]:
@@ -145,9 +145,9 @@ class _Upload:
                 raise Invalid("What was uploaded is gone from the disk. Upload it again.")
             if not names:
                 raise Invalid("There is no file in it to read.")
-            aside = kept.with_suffix(".aside")
-            aside.write_text(json.dumps(names))
-            aside.replace(kept)
+            part = kept.with_suffix(".aside")
+            part.write_text(json.dumps(names))
+            part.replace(kept)
         return [(name, problem) for name, problem in json.loads(kept.read_text())]
 
     def _is_zip(self) -> bool:
@@ -199,7 +199,7 @@ class _Upload:
         return (path if path.is_file() else None), problem
 
     def _looked_at(self, file: str, record: Record) -> Found:
-        """What can be said of a record without the tables."""
+        """What can be stated of a record without the tables."""
         found = Found(file, record.line, excerpt=record.raw.decode(errors="replace")[:KEPT_TEXT])
         try:
             if record.error:
@@ -221,8 +221,8 @@ class _Upload:
             fault = text_quality.TOO_SHORT, "It is empty."
         if fault:
             found.reason, found.detail = fault
-        elif said := self.evaluation.in_text(text):
-            found.reason, found.detail = EVALUATION, f"It contains what a held-out prompt asks: “{said[:100]}”."
+        elif line := self.evaluation.in_text(text):
+            found.reason, found.detail = EVALUATION, f"It contains what a held-out prompt asks: “{line[:100]}”."
         else:
             found.text_hash = sha256(text)
             found.signature = near_duplicates.signature(text)
@@ -264,7 +264,7 @@ class _Upload:
     def _sorted_out(self, batch: list[Found]) -> list[tuple[Document, Found]]:
         """What is new in a batch, as rows to be; the rest learns what it duplicates."""
         hashes = [one.text_hash for one in batch if one.text_hash]
-        there = asked.by_hash(self.corpus, hashes)
+        there = corpus_selectors.by_hash(self.corpus, hashes)
         good = []
         for one in batch:
             if one.reason or one.row is None:
@@ -320,11 +320,11 @@ class _Upload:
 
 def report(corpus: Corpus, going_on: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Look at every document and keep how diverse they are. `going_on` hears how many were read; may raise to leave."""
-    told = Diversity()
-    for number, row in enumerate(asked.texts(corpus), start=1):
+    diversity = Diversity()
+    for number, row in enumerate(corpus_selectors.texts(corpus), start=1):
         text, source, kind, licence = row
-        told.add(text, kind=kind, source=source, licence=licence)
+        diversity.add(text, kind=kind, source=source, licence=licence)
         if going_on and number % CHUNK == 0:
             going_on(number)
-    Corpus.objects.filter(pk=corpus.pk).update(report=told.report(), reported_at=timezone.now())
-    return {"documents": told.documents}
+    Corpus.objects.filter(pk=corpus.pk).update(report=diversity.report(), reported_at=timezone.now())
+    return {"documents": diversity.documents}

@@ -1,4 +1,5 @@
-"""Rows into files, as a job: written aside by a worker, then renamed, so that a file that is there is whole."""
+"""Rows into files, as a job: written under a temporary name by a worker, then renamed, so that a file that is there is
+whole."""
 
 import csv
 import gc
@@ -40,7 +41,7 @@ class Sink(Protocol):
 
 
 def request_export(*, project: Project, by: Person, format: str, kind: str = "", file_type: str = JSONL) -> Job:
-    """Ask a worker to write a file.
+    """Let a worker write a file.
 
     Raises:
         Invalid: an unknown format, kind or type of file.
@@ -81,7 +82,7 @@ def file_of(job: Job) -> Path:
 
 
 def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
-    """Write the file. Begun again from the start after a kill: what was written aside is thrown away.
+    """Write the file. Begun again from the start after a kill: what was written under a temporary name is thrown away.
 
     Args:
         tell: is called with the number of rows every now and then; may raise to leave.
@@ -95,9 +96,9 @@ def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
     name = "-".join(filter(None, [job.project.slug, form.name, kind])) + f".{payload['file_type']}"
     for left_behind in place.glob(".*"):  # by an attempt that was killed
         left_behind.unlink(missing_ok=True)
-    aside = place / f".{name}.{job.attempt}"
+    part = place / f".{name}.{job.attempt}"
     openers: dict[str, Callable[[Path], Sink]] = {JSONL: _Lines, CSV_FILE: _Table, PARQUET: parquet.Parquet}
-    sink = openers[payload["file_type"]](aside)
+    sink = openers[payload["file_type"]](part)
     left: Counter[str] = Counter()
     rows = 0
     try:
@@ -112,10 +113,10 @@ def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
                 if rows % OFTEN == 0:
                     tell(rows)
         sink.close()
-        size, digest = aside.stat().st_size, _digest(aside)
-        aside.replace(place / name)
+        size, digest = part.stat().st_size, _digest(part)
+        part.replace(place / name)
     finally:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return {
         "path": f"{folder}/{name}",
         "rows": rows,

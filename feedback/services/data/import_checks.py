@@ -90,7 +90,7 @@ def ready(project: Project, item: Item) -> Ready:
         item.prompt = message_rules.checked(item.prompt)
     except message_rules.InvalidMessages as error:
         raise InvalidRow(error.field.replace("messages", "prompt", 1), error.sentence) from None
-    told = _personal(project, item) if project.screening else {}
+    personal = _personal(project, item) if project.screening else {}
     _check_prompt(item)
     import_people.thumbs(item)
     for place, task in enumerate(item.tasks):
@@ -110,7 +110,7 @@ def ready(project: Project, item: Item) -> Ready:
             *_more(item),
         ]
     )  # fmt: skip
-    new = splits.newcomer(project, item.prompt, group=item.group, opening=item.family, asked=item.split)
+    new = splits.newcomer(project, item.prompt, group=item.group, opening=item.family, wanted=item.split)
     try:
         metadata = as_json(item.metadata) if item.metadata else "{}"
         provenance = as_json(item.provenance) if item.provenance else "{}"
@@ -123,8 +123,8 @@ def ready(project: Project, item: Item) -> Ready:
     keys = [("prompt", key), *(("task", part.key) for part in parts if not part.key.startswith(HASHED))]
     keys += [("response", one.external_id) for one in item.responses if one.external_id]
     one = Ready(item, key, digest, new, as_json(item.prompt), metadata, provenance, names, parts, keys)
-    if told:
-        one.screening = as_json(told)
+    if personal:
+        one.screening = as_json(personal)
     _check_written(item, parts)
     return one
 
@@ -213,11 +213,11 @@ def _check_task(project: Project, item: Item) -> None:
 
 def _check_written(item: Item, parts: list[Part]) -> None:
     """Responses that say which answer wrote them name one that does, each another one."""
-    told = [one.answer_of for one in item.responses if one.answer_of is not None]
-    for task, answer in told:
+    written = [one.answer_of for one in item.responses if one.answer_of is not None]
+    for task, answer in written:
         if task >= len(parts) or answer >= len(parts[task].payloads) or not parts[task].writes(answer):
             raise InvalidRow("responses", f"No answer at the places {task} and {answer} writes a response.")
-    if len(set(told)) != len(told):
+    if len(set(written)) != len(written):
         raise InvalidRow("responses", "Two of them say that the same answer wrote them.")
 
 
@@ -257,22 +257,22 @@ class Known:
 
 
 def _personal(project: Project, item: Item) -> dict[str, Any]:
-    """What is told of personal data in the prompt, which is masked, noted or refused as the project says.
+    """What is reported of personal data in the prompt, which is masked, noted or refused as the project says.
 
     Raises:
         InvalidRow: it is refused; or masking it would move what was marked in it.
     """
     arrival = arrivals.arrive(project, item.prompt)
-    found = ", ".join(arrival.told.get("personal", []))
+    found = ", ".join(arrival.screening.get("personal", []))
     if arrival.state == Prompt.State.BLOCKED:
         raise InvalidRow("prompt", f"It holds personal data ({found}), which this project does not take.")
     marked = any(one.kind == Kind.SPANS and (one.answers or one.gold) for one in item.tasks or [item])
-    if arrival.told.get("masked") and marked:
+    if arrival.screening.get("masked") and marked:
         raise InvalidRow(
             "prompt", f"It holds personal data ({found}); masking would displace its marks. Mask it first."
         )
     item.prompt = arrival.messages
-    return arrival.told
+    return arrival.screening
 
 
 def _check_responses(item: Item) -> None:
@@ -291,10 +291,10 @@ def _check_responses(item: Item) -> None:
         raise InvalidRow("answers", "Just a prompt has no answers; say which kind of task it is.")
     if len(item.answers) > MOST_ANSWERS:
         raise InvalidRow("answers", f"There are {len(item.answers)}; at most {MOST_ANSWERS} are taken.")
-    people_met = [(said.source, said.annotator) for said in item.answers]
+    people_met = [(annotation.source, annotation.annotator) for annotation in item.answers]
     if len(set(people_met)) != len(people_met):
         raise InvalidRow("answers", "One person answers it twice.")
-    if not all(0 <= said.seconds <= MOST_SECONDS for said in item.answers):
+    if not all(0 <= annotation.seconds <= MOST_SECONDS for annotation in item.answers):
         raise InvalidRow("answers", "The seconds spent on one must be a number, at most a day.")
 
 
@@ -314,22 +314,26 @@ def _resolve(project: Project, one: Part) -> None:
     item = one.item
     if not item.answers and item.gold is None and item.verdict is None:
         return
-    scheme = label_schemes.asked(project.label_scheme, item.ask)
+    scheme = label_schemes.scheme_of(project.label_scheme, item.ask)
     texts = dict(zip(one.names, (response.text for response in item.responses), strict=True))
     texts[ON_PROMPT] = next(turn["content"] for turn in reversed(item.prompt) if turn["role"] == "user")
     if project.renames:
         scheme_name = item.ask.get("scheme", "")
         item.gold = project.names.read(item.gold, scheme_name) if isinstance(item.gold, dict) else item.gold
-        for said in item.answers:
-            said.answer = project.names.read(said.answer, scheme_name) if isinstance(said.answer, dict) else said.answer
+        for annotation in item.answers:
+            annotation.answer = (
+                project.names.read(annotation.answer, scheme_name)
+                if isinstance(annotation.answer, dict)
+                else annotation.answer
+            )
     question = payloads.Question(item.kind, one.names, texts, project.dimensions, scheme=scheme)
     where = "gold"
     try:
         if item.gold is not None:
             one.gold = gold_rules.checked(item.gold, question)
-        for place, said in enumerate(item.answers):
+        for place, annotation in enumerate(item.answers):
             where = f"answers[{place}].answer"
-            one.payloads.append(payloads.resolve(said.answer, question))
+            one.payloads.append(payloads.resolve(annotation.answer, question))
         if item.verdict is not None:
             where = "verdict.answer"
             one.verdict = payloads.resolve(item.verdict.answer, question)

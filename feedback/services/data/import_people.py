@@ -8,10 +8,10 @@ from feedback.formats.annotations.items import THUMB, InvalidRow, Item, Opinion,
 def of(item: Item) -> Iterator[Who]:
     """Everybody that an item names: annotators, reviewers, authors, and who gave thumbs."""
     for task in (item, *item.tasks):
-        for said in task.answers:
-            yield Who(said.annotator, said.source)
-            if said.corrected_by is not None:
-                yield said.corrected_by
+        for annotation in task.answers:
+            yield Who(annotation.annotator, annotation.source)
+            if annotation.corrected_by is not None:
+                yield annotation.corrected_by
         if task.verdict is not None:
             yield task.verdict.reviewer
     for thumb in item.thumbs:
@@ -28,7 +28,7 @@ def thumbs(item: Item) -> list[Opinion]:
     """
     if item.kind != THUMB:
         return item.thumbs
-    for place, said in enumerate(item.answers):
-        if set(said.answer) != {"up"} or not isinstance(said.answer["up"], bool):
+    for place, annotation in enumerate(item.answers):
+        if set(annotation.answer) != {"up"} or not isinstance(annotation.answer["up"], bool):
             raise InvalidRow(f"answers[{place}].answer", 'A thumb is {"up": true} or {"up": false}.')
     return [Opinion(0, Who(one.annotator, one.source), one.answer["up"], at=one.at) for one in item.answers]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from feedback.db.bulk_writer import Writer, as_json, as_time, new_uuids, reserve
-from feedback.formats.annotations.items import LETTERS, Said, Who
+from feedback.formats.annotations.items import LETTERS, AnnotationItem, Who
 from feedback.models import (
     Annotation,
     Assignment,
@@ -47,7 +47,7 @@ class Written:
 
 
 def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Known) -> Written:
-    """Write what is new. Call in a transaction, after `Known` was asked for the batch."""
+    """Write what is new. Call in a transaction, after `Known` was requested the batch."""
     new = [one for one in batch if not any(key in seen.digests for key in one.keys)]
     if not new:
         return Written()
@@ -55,9 +55,9 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
     now = datetime.now(UTC)
     prompt_keys = reserve(Prompt, len(new))
     response_keys = iter(reserve(Response, sum(map(_responses, new))))
-    asked = [part for one in new for part in one.parts]
-    task_keys = iter(reserve(Task, len(asked)))
-    names = iter(new_uuids(len(new) + len(asked)))
+    parts = [part for one in new for part in one.parts]
+    task_keys = iter(reserve(Task, len(parts)))
+    names = iter(new_uuids(len(new) + len(parts)))
     rows = _Rows(project, by, now, seen)
     for one, prompt_key, placed in zip(new, prompt_keys, places, strict=True):
         keys = _Keys(one, prompt_key, response_keys)
@@ -67,17 +67,17 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
     rows.write()
     if rows.held or guard_models.of(project).marker:
         arrivals.ask_worker(project)
-    if any(part.item.priority for part in asked):
+    if any(part.item.priority for part in parts):
         tasks.rewind_cursors(project)
     linking = sum(placed.split == Split.NONE for placed in places)
-    return Written(len(asked), linking, sum(placed.moved for placed in places))
+    return Written(len(parts), linking, sum(placed.moved for placed in places))
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """An answer with its payload, the keys of its task and of the response it writes, and its slot if it counts."""
 
-    said: Said
+    annotation: AnnotationItem
     payload: dict[str, Any]
     task: int
     slot: int | None
@@ -136,7 +136,7 @@ class _Rows:
     def add_task(self, one: Ready, part: Part, number: int, key: int, name: str, keys: _Keys) -> None:
         item = part.item
         responses = [keys.responses[place] for place in part.placed]
-        counted = sum(said.counted for said in item.answers)
+        counted = sum(annotation.counted for annotation in item.answers)
         wanted = None if part.gold is not None else item.wanted or self.project.annotations_per_task
         answered = bool(item.answers) and part.gold is None
         if answered:
@@ -154,10 +154,10 @@ class _Rows:
         self.tables["placed"] += [(key, response, place) for place, response in enumerate(responses)]
         names = iter(new_uuids(2 * len(item.answers)))
         slot = 0
-        for place, (said, payload) in enumerate(zip(item.answers, part.payloads, strict=True)):
-            slot += said.counted
-            held = slot if wanted and said.counted else None
-            answer = _Answer(said, payload, key, held, keys.written.get((number, place)))
+        for place, (annotation, payload) in enumerate(zip(item.answers, part.payloads, strict=True)):
+            slot += annotation.counted
+            held = slot if wanted and annotation.counted else None
+            answer = _Answer(annotation, payload, key, held, keys.written.get((number, place)))
             self._add_answer(part, answer, (next(names), next(names)), keys.prompt, responses)
         if item.verdict is not None:
             at, reviewer = as_time(item.verdict.at or self.now), self.known.people[item.verdict.reviewer]
@@ -169,16 +169,20 @@ class _Rows:
     def _add_answer(
         self, part: Part, answer: _Answer, names: tuple[str, str], prompt: int, responses: list[int]
     ) -> None:
-        said, payload = answer.said, answer.payload
-        holder = self.known.people[Who(said.annotator, said.source)]
-        person = holder if said.corrected_by is None else self.known.people[said.corrected_by]
-        order = [responses[LETTERS.index(letter)] for letter in said.shown] or responses
-        shown = [part.names[LETTERS.index(letter)] for letter in said.shown]
+        annotation, payload = answer.annotation, answer.payload
+        holder = self.known.people[Who(annotation.annotator, annotation.source)]
+        person = holder if annotation.corrected_by is None else self.known.people[annotation.corrected_by]
+        order = [responses[LETTERS.index(letter)] for letter in annotation.shown] or responses
+        shown = [part.names[LETTERS.index(letter)] for letter in annotation.shown]
         # The annotation's key is filled in by `write`, where as many are reserved as there are.
         slot = answer.slot
         self.tables["assignment"].append((names[0], answer.task, holder, slot, as_json(order), slot is not None))
         place = len(self.tables["annotation"])
-        told = (None, False) if said.at is None and not said.late else (as_time(said.at or self.now), said.late)
+        timing = (
+            (None, False)
+            if annotation.at is None and not annotation.late
+            else (as_time(annotation.at or self.now), annotation.late)
+        )
         self.tables["annotation"].append(
             (
                 names[1],
@@ -187,9 +191,9 @@ class _Rows:
                 part.item.kind,
                 as_json(payload),
                 as_json(shown),
-                said.seconds,
-                said.blind,
-                *told,
+                annotation.seconds,
+                annotation.blind,
+                *timing,
             )
         )
         key_of = dict(zip(part.names, responses, strict=True))
@@ -216,11 +220,11 @@ class _Rows:
             (key, *row, current)
             for key, row, current in zip(assignments, tables["assignment"], annotations, strict=True)
         ]
-        said = [
+        values = [
             (key, *row, held) for key, row, held in zip(annotations, tables["annotation"], assignments, strict=True)
         ]
-        tables["annotation"] = [(*row[:-3], row[-1]) for row in said if row[-3] is None]
-        tables["dated"] = [row for row in said if row[-3] is not None]
+        tables["annotation"] = [(*row[:-3], row[-1]) for row in values if row[-3] is None]
+        tables["dated"] = [row for row in values if row[-3] is not None]
         names = new_uuids(len(tables["pair"]))
         tables["pair"] = [
             (name, *row[:-1], annotations[row[-1]]) for name, row in zip(names, tables["pair"], strict=True)

@@ -1,7 +1,8 @@
-"""Files into rows, as a job: asked for in a door, carried out by a worker, some hundred rows at a time.
+"""Files into rows, as a job: requested in a door, carried out by a worker, some hundred rows at a time.
 
 Each batch is one transaction: its rows and the place in the file up to which they go. Killed anywhere, the job goes on
-from that place, and what comes out is what would have come out. Bad lines are told and kept in a file; the good are in.
+from that place, and what comes out is what would have come out. Bad lines are reported and kept in a file; the good are
+in.
 """
 
 import os
@@ -132,7 +133,7 @@ def request_import(
 
     Args:
         source: where its rows come from; also whose people its annotators are.
-        annotator: who said it, where the file does not tell.
+        annotator: who gave it, where the file does not tell.
 
     Raises:
         Invalid: an unknown format, an empty file, a name that is too long.
@@ -249,14 +250,14 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
     batch, last = Batch(), cursor.line
     for record in _records(form, file, cursor):
         items: list[import_checks.Ready] = []
-        told: list[LeftOut | Note] = []
+        notes: list[LeftOut | Note] = []
         if not record.error and form.read is not None:
             try:
                 for one in form.read(record.value, defaults):
                     if isinstance(one, Item):
                         items.append(import_checks.ready(job.project, one))
                     else:
-                        told.append(one)
+                        notes.append(one)
             except InvalidRow as error:
                 record.value, record.error = error.field, error.sentence
                 items = []
@@ -265,7 +266,7 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
                 items = []
         else:
             record.value = None
-        batch.records.append((record, items, told))
+        batch.records.append((record, items, notes))
         batch.weight += 1 + sum(_weight(one) for one in items)
         batch.bytes += len(record.raw)
         last = record.next_line
@@ -332,7 +333,7 @@ def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder
     digests = dict(known.digests)
     good: list[import_checks.Ready] = []
     refused: list[bytes] = []
-    for record, items, told in batch.records:
+    for record, items, notes in batch.records:
         clash = next((key for one in items for key in one.keys if digests.get(key, one.digest) != one.digest), None)
         if clash is not None:
             sentence = f"The external_id {clash[1]!r} exists with another content."
@@ -346,7 +347,7 @@ def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder
                 else:
                     digests.update(dict.fromkeys(one.keys, one.digest))
                     good.append(one)
-            for what in told:
+            for what in notes:
                 if isinstance(what, Note):
                     _count(cursor.notes, what.sentence)
                 else:
@@ -373,9 +374,9 @@ def _weight(one: import_checks.Ready) -> int:
     return max(1, len(one.parts)) + sum(len(part.item.answers) for part in one.parts)
 
 
-def _count(told: dict[str, int], why: str) -> None:
-    name = why if why in told or len(told) < MOST_TOLD else "other reasons"
-    told[name] = told.get(name, 0) + 1
+def _count(counts: dict[str, int], why: str) -> None:
+    name = why if why in counts or len(counts) < MOST_TOLD else "other reasons"
+    counts[name] = counts.get(name, 0) + 1
 
 
 def _refusal(record: Record) -> bytes:

@@ -79,7 +79,7 @@ def give_preference(
         return before, False
     arrival = arrivals.arrive(project, messages)
     if arrival.state == Prompt.State.BLOCKED:
-        found = ", ".join(arrival.told["personal"])
+        found = ", ".join(arrival.screening["personal"])
         raise Invalid(f"It holds personal data ({found}), which this project does not take.", field="prompt")
     annotator = people.imported_person(source=source, name=annotator_name)
     try:
@@ -90,7 +90,7 @@ def give_preference(
                 group=group,
                 source=source,
                 created_by=by,
-                screening=arrival.told,
+                screening=arrival.screening,
                 state=arrival.state or Prompt.State.READY,
             )
             prompt.save()

@@ -1,6 +1,7 @@
 """Snapshots: what models are trained on, frozen under a content hash.
 
-A snapshot is asked for in a door and written by a worker: files aside first, renamed into place, then the row is moved
+A snapshot is requested in a door and written by a worker: files under temporary names first, renamed into place, then
+the row is moved
 from draft to frozen by a compare-and-set. Of two workers at once one wins; the other throws its copy away.
 """
 
@@ -109,12 +110,12 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
         raise SnapshotTooSmall(sentence)
     content_hash = snapshot_hash({split: _repeated(entries) for split, entries in table.items()})
     relative = f"snapshots/{content_hash[:16]}-{snapshot.public_id}"
-    aside = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
+    part = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
     try:
-        manifest = _write(aside, snapshot, table, content_hash, left_out, unfit)
-        _move_to_frozen(snapshot, aside, relative, manifest, table)
+        manifest = _write(part, snapshot, table, content_hash, left_out, unfit)
+        _move_to_frozen(snapshot, part, relative, manifest, table)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
     snapshot.refresh_from_db()
     return snapshot
 
@@ -203,7 +204,7 @@ def _repeated(entries: dict[str, Entry]) -> list[str]:
 
 
 def _write(
-    aside: Path,
+    part: Path,
     snapshot: DatasetSnapshot,
     table: Table,
     content_hash: str,
@@ -211,7 +212,7 @@ def _write(
     unfit: Counter[str],
 ) -> dict[str, Any]:
     """Files and manifest, in a folder nobody reads yet. Returns the manifest."""
-    aside.mkdir(parents=True)
+    part.mkdir(parents=True)
     counts: dict[str, dict[str, int]] = {}
     files: dict[str, dict[str, Any]] = {}
     for split, entries in table.items():
@@ -223,18 +224,18 @@ def _write(
             tally[entry.kind] = tally.get(entry.kind, 0) + entry.count
         counts[split] = dict(sorted(tally.items()))
         text = "".join(lines)
-        (aside / f"{split}.jsonl").write_text(text, encoding="utf-8")
+        (part / f"{split}.jsonl").write_text(text, encoding="utf-8")
         files[f"{split}.jsonl"] = {"sha256": sha256(text), "bytes": len(text.encode()), "rows": len(lines)}
-    with (aside / "lineage.jsonl").open("w", encoding="utf-8") as lineage:
+    with (part / "lineage.jsonl").open("w", encoding="utf-8") as lineage:
         for entries in table.values():
             for one in sorted(entries):
                 if entries[one].annotations:
                     ids = sorted({public_id for _, public_id in entries[one].annotations})
                     lineage.write(json.dumps({"hash": one, "annotations": ids}) + "\n")
     if weights := _weights(table):
-        (aside / "weights.jsonl").write_text(weights, encoding="utf-8")
-        told = {"sha256": sha256(weights), "bytes": len(weights.encode()), "rows": weights.count("\n")}
-        files["weights.jsonl"] = told
+        (part / "weights.jsonl").write_text(weights, encoding="utf-8")
+        described = {"sha256": sha256(weights), "bytes": len(weights.encode()), "rows": weights.count("\n")}
+        files["weights.jsonl"] = described
     manifest = {
         "schema": SCHEMA,
         "hash": content_hash,
@@ -245,7 +246,7 @@ def _write(
         "unfit": dict(sorted(unfit.items())),
         "files": files,
     }
-    (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return manifest
 
 
@@ -266,7 +267,7 @@ def _weights(table: Table) -> str:
 
 
 def _move_to_frozen(
-    snapshot: DatasetSnapshot, aside: Path, relative: str, manifest: dict[str, Any], table: Table
+    snapshot: DatasetSnapshot, part: Path, relative: str, manifest: dict[str, Any], table: Table
 ) -> None:
     """Membership in short transactions first, then the folder, then the row: frozen means that all of it is there."""
     keys = sorted({key for entries in table.values() for entry in entries.values() for key, _ in entry.annotations})
@@ -278,7 +279,7 @@ def _move_to_frozen(
     place = settings.DATA_DIR / relative
     if not place.exists():
         try:
-            aside.rename(place)
+            part.rename(place)
         except OSError:
             if not place.exists():
                 raise

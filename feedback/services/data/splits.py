@@ -25,18 +25,18 @@ class Newcomer:
 
     Attributes:
         family: its key. others: keys under which older rows of it may be found. own: of its own words, if it is an
-            edit. group, asked: what a file or a client tells.
+            edit. group, wanted: what a file or a client gives.
     """
 
     family: str
     others: tuple[str, ...] = ()
     own: str = ""
     group: str = ""
-    asked: str = ""
+    wanted: str = ""
 
 
 def newcomer(
-    project: Project, messages: list[dict[str, Any]], *, group: str = "", opening: str = "", asked: str = ""
+    project: Project, messages: list[dict[str, Any]], *, group: str = "", opening: str = "", wanted: str = ""
 ) -> Newcomer:
     """A prompt as placement sees it.
 
@@ -50,7 +50,7 @@ def newcomer(
         earlier = earlier_family_of(project.split_salt, first)
     own = family_of(project.split_salt, messages) if opening else family
     others = tuple(key for key in (earlier, own) if key != family)
-    return Newcomer(family, others, own if own != family else "", group, asked)
+    return Newcomer(family, others, own if own != family else "", group, wanted)
 
 
 def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
@@ -73,7 +73,7 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
             group=row.group,
             by_group=by_group.get(row.group) if row.group else None,
             salt=project.split_salt,
-            asked=row.asked,
+            wanted=row.wanted,
         )
         places.append(place)
         if place.split != NO_SPLIT:
@@ -107,8 +107,8 @@ def _lock(project: Project, *, alone: bool) -> None:
 
 
 # The oldest row of each key. Keys go as one value, however many they are, and each is looked up in the index: SQLite is
-# told which, since without statistics it would rather read all rows in the order that is asked for. PostgreSQL knows
-# SUBSTRING and SUBSTR as two functions, and an index of the one is none of the other.
+# reported which, since without statistics it would rather read all rows in the order that is requested. PostgreSQL
+# knows SUBSTRING and SUBSTR as two functions, and an index of the one is none of the other.
 _OLDEST = "WHERE project_id = %s AND {same} AND split <> 'none' ORDER BY id LIMIT 1"
 _ELDERS = {
     "sqlite": "SELECT wanted.value, elder.id, elder.split FROM json_each(%s) wanted JOIN feedback_prompt elder"
@@ -145,7 +145,7 @@ def _other_names(project: Project, keys: Iterable[str]) -> dict[str, str]:
 
 
 def _ask(statement: str, keys: Iterable[str], project: Project) -> list[Any]:
-    told = sorted(keys)
+    ordered = sorted(keys)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [as_json(told) if connection.vendor == "sqlite" else told, project.pk])
+        cursor.execute(statement, [as_json(ordered) if connection.vendor == "sqlite" else ordered, project.pk])
         return cursor.fetchall()

@@ -1,5 +1,5 @@
-"""What an evaluation is told besides its policy, whose judgements its reward model met right, and which of its prompts
-the policy has met in training.
+"""What an evaluation is reported besides its policy, whose judgements its reward model met right, and which of its
+prompts the policy has met in training.
 
 Rows name nobody, so the trainer cannot tell accuracy by annotator; the answers behind the rows can. An annotator is
 held out when nothing that they judged on training prompts was in what the reward model learned from: a snapshot held
@@ -40,19 +40,19 @@ def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterabl
     taught_by = run.reward_model.run.snapshot if run.reward_model is not None and run.reward_model.run else None
     if run.snapshot is None or run.snapshot.policy.get("pairs") != "each" or taught_by is None:
         return {}
-    told = {verdict["hash"]: verdict for verdict in verdicts}
-    rows = [(told[row["hash"]], row["annotations"]) for row in lineage if row["hash"] in told]
+    by_hash = {verdict["hash"]: verdict for verdict in verdicts}
+    rows = [(by_hash[row["hash"]], row["annotations"]) for row in lineage if row["hash"] in by_hash]
     who = dict(_annotators([one for _, ids in rows for one in ids]))
     known = {str(one) for one in _taught(taught_by).values_list("annotator__public_id", flat=True)}
-    said: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    outcomes: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for verdict, ids in rows:
         for annotator in {who[one] for one in ids if one in who}:
-            said[annotator][verdict["prompt"]].append(verdict["right"])
-    each = [{"annotator": one, "held_out": one not in known, **_figures([said[one]])} for one in said]
+            outcomes[annotator][verdict["prompt"]].append(verdict["right"])
+    each = [{"annotator": one, "held_out": one not in known, **_figures([outcomes[one]])} for one in outcomes]
     return {
         "annotators": sorted(each, key=lambda one: (-one["pairs"], one["annotator"])),
-        "held_out": _group([said[one] for one in said if one not in known]),
-        "others": _group([said[one] for one in said if one in known]),
+        "held_out": _group([outcomes[one] for one in outcomes if one not in known]),
+        "others": _group([outcomes[one] for one in outcomes if one in known]),
     }
 
 
@@ -69,18 +69,18 @@ def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | 
     return (version if version.pk != run.base_model_id else None), (texts if frozen else None)
 
 
-def contaminated(run: TrainingRun, asked: Iterable[Sequence[Mapping[str, str]]]) -> int | None:
-    """How many of the prompts that an evaluation asked stand in a corpus that its candidate's line was trained on.
+def contaminated(run: TrainingRun, conversations: Iterable[Sequence[Mapping[str, str]]]) -> int | None:
+    """How many of the prompts that an evaluation requested stand in a corpus that its candidate's line was trained on.
 
     A corpus leaves out what is held out at the time it is frozen, so only prompts that came later are looked for.
 
     Args:
-        asked: messages of each prompt.
+        conversations: messages of each prompt.
 
     Returns:
         None where prompts came later and the corpus is no longer there to be read.
     """
-    texts = {message["content"] for messages in asked for message in messages if message["role"] == "user"}
+    texts = {message["content"] for messages in conversations for message in messages if message["role"] == "user"}
     met: set[str] = set()
     for corpus in _corpora_of(run.base_model):
         prompts = Prompt.objects.filter(project_id=run.project_id, created_at__gt=corpus.frozen_at)
@@ -139,7 +139,7 @@ def _group(people: list[dict[int, list[float]]]) -> dict[str, Any] | None:
 
 
 def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:
-    """Of everything that these people said, a prompt's pairs together whoever judged them."""
+    """Of everything that these people stated, a prompt's pairs together whoever judged them."""
     prompts: dict[int, list[float]] = defaultdict(list)
     for one in people:
         for prompt, right in one.items():

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 WINDOW = 60  # seconds
 PART = 0.05  # of a limit that a process may keep to itself
-AWAY_FOR = 5.0  # seconds for which a broker that did not answer is not asked again
+AWAY_FOR = 5.0  # seconds for which a broker that did not answer is not requested again
 MOST_KEYS = 20_000
 SCALE = 1000  # the broker counts whole numbers
 
@@ -27,7 +27,7 @@ SCALE = 1000  # the broker counts whole numbers
 @dataclass
 class Entry:
     window: int
-    known: float = 0.0  # what all processes have spent, as far as this one was told
+    known: float = 0.0  # what all processes have spent, as far as this one was reported
     own: float = 0.0  # what it spent since
 
 
@@ -54,10 +54,10 @@ class Ledger:
                 entry = self.entries[key] = Entry(window)
             entry.own += amount
             over = entry.known > limit
-            told = entry.own if abs(entry.own) >= limit * PART and (entry.own < 0 or not over) else 0.0
-            if told:
-                entry.known, entry.own = entry.known + told, 0.0
-        if told and (everybody := self._add(f"{key}:{window}", told, seconds)) is not None:
+            reported = entry.own if abs(entry.own) >= limit * PART and (entry.own < 0 or not over) else 0.0
+            if reported:
+                entry.known, entry.own = entry.known + reported, 0.0
+        if reported and (everybody := self._add(f"{key}:{window}", reported, seconds)) is not None:
             with self.lock:
                 entry.known = everybody
         return seconds - now % seconds if entry.known + entry.own > limit else 0.0
@@ -73,7 +73,7 @@ class Ledger:
         self.away_until = 0.0
 
     def _forget(self) -> None:
-        """The older half. What was told to the broker is still known there."""
+        """The older half. What was instructed to the broker is still known there."""
         for key in list(self.entries)[: MOST_KEYS // 2]:
             del self.entries[key]
 

@@ -8,15 +8,15 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from feedback.db.compiled_queries import Given, Update, insert
+from feedback.db.compiled_queries import CompiledUpdate, Param, insert
 from feedback.db.unit_of_work import Contended
 from feedback.errors import Conflict, DomainError, IdempotencyConflict
 from feedback.models import IdempotencyRecord, Person
 from feedback.rules.data.content_hash import body_hash
 
 IN_FLIGHT_SECONDS = 60
-ANSWERED = Update(
-    lambda: IdempotencyRecord.objects.filter(pk=Given("record")), status=Given("status"), reply=Given("reply")
+ANSWERED = CompiledUpdate(
+    lambda: IdempotencyRecord.objects.filter(pk=Param("record")), status=Param("status"), reply=Param("reply")
 )
 
 
@@ -30,8 +30,8 @@ def once(
     """Do `act` once for (person, route, key) and return its (status, reply); repeats get the first reply.
 
     The record is claimed first, in its own statement, so that of two requests at once one acts and the other is
-    told to come again. If `act` raises, the claim is given up and a retry acts anew; what `act` did is then undone by
-    its own transaction.
+    given a time to come again. If `act` raises, the claim is given up and a retry acts anew; what `act` did is then
+    undone by its own transaction.
 
     Raises:
         IdempotencyConflict: the key was used with another body.
@@ -69,7 +69,7 @@ def once_within(
     No claim is left by a process that is killed, and whoever repeats a request that is still at work waits for its end.
 
     Args:
-        act: is told whether a transaction is open around it. Where it is Contended there, it acts again without.
+        act: knows whether a transaction is open around it. Where it is Contended there, it acts again without.
     """
     if not key:
         return act(False)

@@ -118,7 +118,7 @@ def requeue(job: Job, why: str) -> None:
 
 
 def request_cancel(*, by: Person | None, job: Job) -> Job:
-    """A queued job is cancelled at once; a running one is told at its next beat, within seconds.
+    """A queued job is cancelled at once; a running one is reported at its next beat, within seconds.
 
     Raises:
         InvalidTransition: it has ended already.
@@ -171,7 +171,7 @@ def sweep() -> dict[str, list[int]]:
             done[became].append(job.pk)
     unheard = Q(knocked_at__lt=now - timedelta(seconds=UNHEARD_SECONDS)) | Q(knocked_at=None)
     for job in Job.objects.filter(unheard, status=Status.QUEUED)[:200]:
-        if celery_app.knock(celery_app.RUN_JOB, job.pk, queue=job.queue):
+        if celery_app.send_job(celery_app.RUN_JOB, job.pk, queue=job.queue):
             Job.objects.filter(pk=job.pk).update(knocked_at=now)
             done["knocked"].append(job.pk)
     return done
@@ -183,7 +183,7 @@ def lose(job: Job, why: str) -> None:
 
 
 def _lose(job: Job, row: Any, why: str) -> str | None:
-    """Move a job whose worker is lost: cancelled if that was asked, failed if it happened too often, else queued.
+    """Move a job whose worker is lost: cancelled if that was requested, failed if it happened too often, else queued.
 
     Returns what it became, or None when the row has moved meanwhile.
     """
@@ -211,7 +211,7 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
         progress_text=f"{why} {where}; trying again (attempt {job.attempt + 1}).",
     )
     if queued:
-        celery_app.knock(celery_app.RUN_JOB, job.pk, queue=job.queue)
+        celery_app.send_job(celery_app.RUN_JOB, job.pk, queue=job.queue)
     return "requeued" if queued else None
 
 

@@ -36,9 +36,9 @@ def of_address(request: HttpRequest, *, page: bool) -> float:
 
 def charge(request: HttpRequest, seconds: float) -> None:
     """What the request cost, to whom it was counted."""
-    told = getattr(request, "counted_for", None)
-    if told is not None:
-        key, limit = told
+    counted = getattr(request, "counted_for", None)
+    if counted is not None:
+        key, limit = counted
         ledger.spend(f"cpu:{key}", seconds, limit)
 
 

@@ -9,14 +9,14 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from feedback.db.compiled_queries import Given, Select
+from feedback.db.compiled_queries import CompiledSelect, Param
 from feedback.errors import Conflict, Invalid
 from feedback.models import ApiToken, Person, Project
 from feedback.rules.platform.scopes import SCOPES
 from feedback.services.platform import events
 
-TOKEN = Select(
-    lambda: ApiToken.objects.select_related("person").filter(digest=Given("digest"), revoked_at=None)[:1],
+TOKEN = CompiledSelect(
+    lambda: ApiToken.objects.select_related("person").filter(digest=Param("digest"), revoked_at=None)[:1],
 )
 
 

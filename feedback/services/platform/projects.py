@@ -1,4 +1,4 @@
-"""Projects, who works in them, and what they are told."""
+"""Projects, who works in them, and their guidelines."""
 
 import dataclasses
 from typing import Any
@@ -40,12 +40,12 @@ def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = 
     """A new project; `by` becomes its admin.
 
     Raises:
-        Forbidden: only house admins open projects.
+        Forbidden: only site admins open projects.
         Conflict: the slug is taken.
         Invalid: a setting is unknown or out of range.
     """
-    if not by.is_house_admin:
-        raise Forbidden("Only a house admin opens projects.")
+    if not by.is_site_admin:
+        raise Forbidden("Only a site admin opens projects.")
     settings["kinds"] = kinds or [Kind.COMPARISON.value]
     _check(settings)
     try:
@@ -59,7 +59,7 @@ def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = 
 
 
 def update_project(*, by: Person, project: Project, withdraw_tasks: bool = False, **changes: Any) -> Project:
-    """Change settings. Gold tasks whose right answer names what is gone are set aside.
+    """Change settings. Gold tasks whose right answer names what is gone are put on hold.
 
     Args:
         withdraw_tasks: take open tasks out of the queue that need what goes, rather than refuse the change.

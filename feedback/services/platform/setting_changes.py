@@ -58,7 +58,7 @@ def unfit_gold(project: Project) -> list[Task]:
 
 
 def set_unfit_gold_aside(project: Project) -> int:
-    """No annotator is asked what cannot be answered right. Returns how many tasks."""
+    """No annotator is requested what cannot be answered right. Returns how many tasks."""
     keys = [task.pk for task in unfit_gold(project)]
     return Task.objects.filter(pk__in=keys, state=Task.State.OPEN).update(state=Task.State.ASIDE)
 

@@ -25,10 +25,10 @@ def raise_concern(reason: str, task: Task, assignment: Assignment | None = None)
 def raise_disagreement(task: Task) -> None:
     """If the counted answers of a task that has just been settled differ in what matters."""
     payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
-    said = list(payloads)
+    given = list(payloads)
     if task.kind in (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING):  # kinds whose answers use names
-        said = [task.project.names.read(payload) for payload in said]
-    if disagree(task.kind, said):
+        given = [task.project.names.read(payload) for payload in given]
+    if disagree(task.kind, given):
         raise_concern(Concern.Reason.DISAGREEMENT, task)
 
 

@@ -71,7 +71,7 @@ def lift(*, by: Person, exclusion: Exclusion) -> Exclusion:
 
 
 def reopen_tasks(*, by: Person, exclusion: Exclusion) -> int:
-    """Let others fill the places of the excluded annotations. Those stay as extras, and are not asked for again.
+    """Let others fill the places of the excluded annotations. Those stay as extras, and are not requested again.
 
     Some tasks at a time, each once: pressed twice at the same moment, the second press finds nothing left.
 

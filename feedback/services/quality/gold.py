@@ -33,14 +33,14 @@ def checked(
 def question(
     project: Project, kind: str, prompt: Prompt, responses: Sequence[Response], ask: dict[str, Any]
 ) -> payloads.Question:
-    """What is asked, in the task's own order."""
+    """What is requested, in the task's own order."""
     texts = {str(one.public_id): one.text for one in responses}
     return payloads.Question(
         kind=kind,
         shown=list(texts),
         texts=texts | {payloads.PROMPT: prompt.text},
         dimensions=project.dimensions,
-        scheme=label_schemes.asked(project.label_scheme, ask),
+        scheme=label_schemes.scheme_of(project.label_scheme, ask),
     )
 
 
@@ -56,7 +56,7 @@ def mark(
 
     Args:
         answer: in letters of the task's own order; None takes the verdict about it, or what most of its answers say.
-        training_round: whether new annotators begin with it, and are told what is right and why.
+        training_round: whether new annotators begin with it, and are shown what is right and why.
 
     Raises:
         Invalid: the answer does not fit.
@@ -115,8 +115,8 @@ def _settled(task: Task) -> dict[str, Any]:
         payload: dict[str, Any] | None = verdict.payload
     else:
         counted = Annotation.objects.filter(task=task, pk__in=task.assignments.filter(counted=True).values("current"))
-        said = counted.order_by("pk").values_list("payload", flat=True)
-        payload = consensus.majority(task.kind, [task.project.names.read(one) for one in said])
+        payloads = counted.order_by("pk").values_list("payload", flat=True)
+        payload = consensus.majority(task.kind, [task.project.names.read(one) for one in payloads])
     if payload is None:
         raise Conflict("Its answers come to no majority. Give the right answer yourself, or decide in the review.")
     kept = rules.CHECKED[task.kind]

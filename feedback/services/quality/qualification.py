@@ -1,4 +1,4 @@
-"""The training round: tasks with known answers that new annotators do first, told after each what is right and why."""
+"""The training round: tasks with known answers that new annotators do first, shown after each what is right and why."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,8 @@ State = Membership.Training
 
 
 @dataclass(frozen=True)
-class Told:
-    """What somebody in the training round is told after an answer. `answer` is in the letters that they saw."""
+class QualificationVerdict:
+    """What somebody in the training round is reported after an answer. `answer` is in the letters that they saw."""
 
     right: bool
     answer: dict[str, Any]
@@ -39,15 +39,15 @@ def judge(*, annotation: Annotation, task: Task) -> None:
     if member is None or member.training not in (State.NEEDED, State.FAILED):
         return
     policy = QueuePolicy.of(task.project.queue_policy)
-    said = _answers(member)
+    outcomes = _answers(member)
     total = Task.objects.of_training_round().filter(project_id=task.project_id).count()
     needed = min(policy.training_tasks, max(total, 1))
     if not needed:
         return
-    if len(said) >= needed and 100 * sum(said[-needed:]) >= policy.training_pass * needed:
+    if len(outcomes) >= needed and 100 * sum(outcomes[-needed:]) >= policy.training_pass * needed:
         _set(member, State.PASSED, member.person)
         _let_go(member)
-    elif len(said) >= total:
+    elif len(outcomes) >= total:
         _set(member, State.FAILED, member.person)
 
 
@@ -61,7 +61,7 @@ def _let_go(member: Membership) -> None:
     Assignment.objects.filter(pk__in=keys, state=Assignment.State.HELD).update(state=Assignment.State.RELEASED)
 
 
-def told(assignment: Assignment) -> Told | None:
+def verdict_of(assignment: Assignment) -> QualificationVerdict | None:
     """What the annotator learns of their answer; None outside the training round."""
     task, current = assignment.task, assignment.current
     if not task.training_round or task.gold is None or current is None:
@@ -70,7 +70,7 @@ def told(assignment: Assignment) -> Told | None:
     policy = QueuePolicy.of(task.project.queue_policy)
     names = task.project.names
     gold = {"reason": "", "strength": 2} | names.read(task.gold)
-    return Told(
+    return QualificationVerdict(
         right=names.right(current.payload, task.gold) is not False,
         answer=unresolve(task.kind, gold, current.shown),
         explanation=task.explanation,
@@ -83,7 +83,7 @@ def told(assignment: Assignment) -> Told | None:
 def set_training(*, by: Person, project: Project, person: Person, training: str) -> Membership:
     """An admin lets somebody work without the round (waived), or start it over (needed).
 
-    Starting over gives the tasks of the round again; what was said to them stays in their history.
+    Starting over gives the tasks of the round again; the answers to them stays in their history.
 
     Raises:
         Invalid: it is neither.
@@ -121,5 +121,7 @@ def _answers(member: Membership) -> list[bool]:
         ).values("current"),
     )
     names = member.project.names
-    judged = (names.right(said, gold or {}) for said, gold in rows.order_by("pk").values_list("payload", "task__gold"))
+    judged = (
+        names.right(payload, gold or {}) for payload, gold in rows.order_by("pk").values_list("payload", "task__gold")
+    )
     return [right for right in judged if right is not None]

@@ -1,6 +1,6 @@
 """What reviewers decide: about one answer, about a task whose answers disagree, and that there is nothing to do.
 
-A decision is no annotation. Of two reviewers who decide about the same thing at once, the second one is told.
+A decision is no annotation. Of two reviewers who decide about the same thing at once, the second one is reported.
 """
 
 from datetime import datetime
@@ -79,10 +79,10 @@ def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
         before = Verdict.objects.filter(task=locked).select_related("reviewer").first()
         if before is not None:
             raise Conflict(f"{before.reviewer} decided about this task at {before.created_at:%H:%M} UTC.")
-        said = Assignment.objects.filter(task=locked, state=Assignment.State.SUBMITTED)
-        if said.filter(annotator=by).exists():
+        submitted = Assignment.objects.filter(task=locked, state=Assignment.State.SUBMITTED)
+        if submitted.filter(annotator=by).exists():
             raise Forbidden(OWN)
-        if not said.exists():
+        if not submitted.exists():
             raise Conflict("Nobody has answered this task yet, so there is nothing to decide.")
         try:
             if isinstance(answer, dict):
@@ -99,7 +99,7 @@ def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
 
 
 def dismiss(*, concern: Concern, by: Person) -> Concern:
-    """Looked at, and nothing is to be done. A task that was set aside stays so: withdraw it, or reopen it.
+    """Looked at, and nothing is to be done. A task that was put on hold stays so: withdraw it, or reopen it.
 
     Raises:
         Forbidden: it is about the reviewer's own answer.
@@ -137,10 +137,10 @@ def doubt(*, project: Project, annotator: Person, most: int = MOST_DOUBTED) -> i
     What was looked at once for this reason, or decided about, does not come again. Returns how many came.
     """
     mine = Assignment.objects.filter(project=project, annotator=annotator, counted=True, task__gold__isnull=True)
-    asked = Concern.objects.filter(assignment=OuterRef("pk"), reason=Concern.Reason.UNRELIABLE)
+    doubted = Concern.objects.filter(assignment=OuterRef("pk"), reason=Concern.Reason.UNRELIABLE)
     decided = Review.objects.filter(annotation=OuterRef("current"))
     waiting = Concern.objects.filter(assignment__in=mine, reason=Concern.Reason.UNRELIABLE, closed_at=None).count()
-    fresh = mine.exclude(Exists(asked)).exclude(Exists(decided)).select_related("task").order_by("-pk")
+    fresh = mine.exclude(Exists(doubted)).exclude(Exists(decided)).select_related("task").order_by("-pk")
     found = list(fresh[: max(0, most - waiting)])
     for assignment in found:
         concerns.raise_concern(Concern.Reason.UNRELIABLE, assignment.task, assignment)

@@ -1,4 +1,4 @@
-"""Models from elsewhere: a folder on the server or a hub id, asked for here, copied and checked by a worker."""
+"""Models from elsewhere: a folder on the server or a hub id, requested here, copied and checked by a worker."""
 
 import re
 from typing import Any

@@ -1,4 +1,5 @@
-"""What stands at the entrance: which guard and marker a project has, what arrives, and the knock for whoever scores."""
+"""What stands at the entrance: which guard and marker a project has, what arrives, and the message to whoever
+scores."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,27 +21,27 @@ class Arrival:
     Attributes:
         messages: as they came, or masked.
         state: blocked, received (a model looks at it first), or None: it passes at once.
-        told: for the prompt's `screening`.
+        screening: for the prompt's `screening`.
     """
 
     messages: list[dict[str, str]]
     state: str | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    screening: dict[str, Any] = field(default_factory=dict)
 
 
 def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
     """Look at what came in: personal data that has a form at once, the rest when the models have."""
     setting = of(project)
-    arrival = Arrival(messages, told={"guard": None})
+    arrival = Arrival(messages, screening={"guard": None})
     if setting.personal != OFF:
         found = sorted({one.kind for message in messages for one in personal_data.find(message["content"])})
         if found:
-            arrival.told["personal"] = found
+            arrival.screening["personal"] = found
         if found and setting.personal == BLOCK:
             arrival.state = Prompt.State.BLOCKED
-            arrival.told["blocked_by"] = PERSONAL_DATA
+            arrival.screening["blocked_by"] = PERSONAL_DATA
         elif found and setting.personal == MASK:
-            arrival.told["masked"] = True
+            arrival.screening["masked"] = True
             arrival.messages = [
                 message | {"content": personal_data.mask(message["content"])[0]} for message in messages
             ]

@@ -1,4 +1,4 @@
-"""What the guard and the marker said, and what follows: on it goes, or it stops here; an admin may let it on.
+"""What the guard and the marker stated, and what follows: on it goes, or it stops here; an admin may let it on.
 
 A worker scores (it owns the models); here the rows move, each once, by a compare-and-set on its state. What cannot be
 scored waits and is tried again, so that a guard that is away loses nothing.
@@ -81,30 +81,31 @@ def tasks_to_mark(project: Project) -> Any:
 def settle_prompt(
     prompt: Prompt, *, guard: Guard | None, version: ModelVersion | None, scores: Scores, spans: Spans
 ) -> bool:
-    """A prompt's scores and personal spans: it goes on, masked if asked, or is blocked. False: it was settled before.
+    """A prompt's scores and personal spans: it goes on, masked if requested, or is blocked. False: it was settled
+    before.
 
     Args:
         spans: what the marker found to be personal in the last user message.
     """
     setting = guard_models.of(prompt.project)
-    told = prompt.screening | _told(guard, version, scores)
+    screened = prompt.screening | _told(guard, version, scores)
     messages = prompt.messages
     if spans:
-        told["personal"] = sorted({*told.get("personal", []), *(span["label"] for span in spans)})
+        screened["personal"] = sorted({*screened.get("personal", []), *(span["label"] for span in spans)})
         if setting.personal == BLOCK:
-            told["blocked_by"] = told.get("blocked_by") or arrivals.PERSONAL_DATA
+            screened["blocked_by"] = screened.get("blocked_by") or arrivals.PERSONAL_DATA
         elif setting.personal == MASK:
-            told["masked"] = True
+            screened["masked"] = True
             messages = _masked(messages, spans)
     with transaction.atomic():
         waiting = Prompt.objects.filter(pk=prompt.pk, state=Prompt.State.RECEIVED)
-        if told.get("blocked_by"):
-            if not waiting.update(state=Prompt.State.BLOCKED, screening=told):
+        if screened.get("blocked_by"):
+            if not waiting.update(state=Prompt.State.BLOCKED, screening=screened):
                 return False
             _withdraw(Task.objects.filter(prompt=prompt))
-            events.record("prompt.blocked", prompt, actor=None, by=told["blocked_by"])
+            events.record("prompt.blocked", prompt, actor=None, by=screened["blocked_by"])
             return True
-        if not waiting.update(state=Prompt.State.READY, screening=told, messages=messages):
+        if not waiting.update(state=Prompt.State.READY, screening=screened, messages=messages):
             return False
         _go_on(prompt)
     return True
@@ -112,15 +113,15 @@ def settle_prompt(
 
 def settle_response(response: Response, *, guard: Guard | None, version: ModelVersion | None, scores: Scores) -> bool:
     """A response's scores: it is ready, or blocked. False: it was settled before."""
-    told = response.screening | _told(guard, version, scores)
-    state = Response.State.BLOCKED if told.get("blocked_by") else Response.State.READY
+    screened = response.screening | _told(guard, version, scores)
+    state = Response.State.BLOCKED if screened.get("blocked_by") else Response.State.READY
     with transaction.atomic():
         waiting = Response.objects.filter(pk=response.pk, state=Response.State.SCREENING)
-        if not waiting.update(state=state, screening=told):
+        if not waiting.update(state=state, screening=screened):
             return False
         if state == Response.State.BLOCKED:
             _withdraw(Task.objects.filter(responses=response))
-            events.record("response.blocked", response, actor=None, by=told["blocked_by"])
+            events.record("response.blocked", response, actor=None, by=screened["blocked_by"])
         _joined(response)
     return True
 
@@ -132,8 +133,8 @@ def suggest(task: Task, *, version: ModelVersion, spans: Spans) -> bool:
     spans = task.project.names.read({"spans": list(spans)}, name)["spans"]  # a marker may have learned earlier names
     labels = {label["name"] for label in scheme.get("labels", [])}
     kept = [{name: span[name] for name in ("start", "end", "label")} for span in spans if span["label"] in labels]
-    told = {"spans": kept, "model": str(version.public_id), "name": str(version)}
-    return bool(Task.objects.filter(pk=task.pk, suggestion__isnull=True).update(suggestion=told))
+    suggestion = {"spans": kept, "model": str(version.public_id), "name": str(version)}
+    return bool(Task.objects.filter(pk=task.pk, suggestion__isnull=True).update(suggestion=suggestion))
 
 
 def unblock_prompt(*, by: Person, prompt: Prompt, reason: str) -> Prompt:
@@ -202,7 +203,7 @@ def pass_unscreened(project: Project) -> int:
 
 
 def _is_away(project: Project) -> bool:
-    """Whether no job has scored for `AWAY_AFTER`, although one was asked for that long ago."""
+    """Whether no job has scored for `AWAY_AFTER`, although one was requested that long ago."""
     jobs = Job.objects.filter(project=project, kind=Job.Kind.SCORE).order_by("id")
     scored = jobs.filter(status=Job.Status.SUCCEEDED).last()
     first = jobs.filter(pk__gt=scored.pk if scored else 0).first()
@@ -227,15 +228,15 @@ def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -
 def _told(guard: Guard | None, version: ModelVersion | None, scores: Scores) -> dict[str, Any]:
     if guard is None or version is None:
         return {"guard": None}
-    told: dict[str, Any] = {
+    screened: dict[str, Any] = {
         "guard": str(version),
         "model": str(version.public_id),
         "scores": {name: round(score, 4) for name, score in scores.items()},
         "at": timezone.now().isoformat(),
     }
     if blocked_by := guard.blocked_by(scores):
-        told["blocked_by"] = blocked_by
-    return told
+        screened["blocked_by"] = blocked_by
+    return screened
 
 
 def _masked(messages: list[dict[str, str]], spans: Spans) -> list[dict[str, str]]:
@@ -257,7 +258,7 @@ def _unblock(by: Person, row: Any, reason: str, state: str) -> None:
 
 
 def _go_on(prompt: Prompt) -> None:
-    """A prompt that passed: its responses are asked for, its tasks open. Call inside a transaction."""
+    """A prompt that passed: its responses are requested, its tasks open. Call inside a transaction."""
     prompt.refresh_from_db()
     missing = prompt.responses_wanted - prompt.responses.count()
     if missing > 0:
@@ -268,7 +269,7 @@ def _go_on(prompt: Prompt) -> None:
             )
             Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.SCREENED)
         except NoServingModel:
-            pass  # what serves was rolled back to nothing since; more can be asked for on the prompt's page
+            pass  # what serves was rolled back to nothing since; more can be requested on the prompt's page
     _open(Task.objects.filter(prompt=prompt))
 
 

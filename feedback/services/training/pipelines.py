@@ -1,7 +1,7 @@
 """Training: chains of stages, started by a button, a schedule or a client; one run after the other.
 
 A chain makes its next run when one has succeeded, in one transaction with a check that the place is empty, so an end
-that is told twice moves it on once. The database refuses a second active chain of the same stages in a project.
+that is reported twice moves it on once. The database refuses a second active chain of the same stages in a project.
 """
 
 from collections.abc import Sequence
@@ -283,7 +283,7 @@ def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: lis
 
 
 def settings_of_run(project: Project, stage: str, config: dict[str, Any], base: ModelVersion | None) -> dict[str, Any]:
-    """All that a run of the stage is told in a chain of this config, the preset first.
+    """All that a run of the stage is reported in a chain of this config, the preset first.
 
     Args:
         base: what the stage starts from. One that came pretrained bears smaller steps than the preset for small models

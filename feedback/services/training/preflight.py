@@ -70,11 +70,11 @@ def request_preflight(
 
 def planned(job: Job) -> list[Planned]:
     """The stages of the job's chain, each with what it would start from."""
-    told, project = job.payload, job.project
+    payload, project = job.payload, job.project
     assert project is not None
-    rows, read = (_snapshot(project, told[name]) for name in ("snapshot", "read"))
-    base = ModelVersion.objects.filter(project=project, public_id=told["base_model"]).first()
-    return _plan(project, told["stages"], told["config"], rows, read, base)
+    rows, read = (_snapshot(project, payload[name]) for name in ("snapshot", "read"))
+    base = ModelVersion.objects.filter(project=project, public_id=payload["base_model"]).first()
+    return _plan(project, payload["stages"], payload["config"], rows, read, base)
 
 
 def planned_of(chain: Chain) -> list[Planned]:
@@ -119,8 +119,8 @@ def start(*, by: Person, job: Job, ignore_findings: Sequence[str] = ()) -> Chain
     if job.kind != Job.Kind.PREFLIGHT or job.status != Job.Status.SUCCEEDED:
         raise InvalidTransition("Nothing was looked at yet. Wait for the preflight, or look again.")
     stage_inputs.refuse_unknown_findings(ignore_findings)
-    told, project = job.payload, job.project
-    ignored = sorted({*told.get("ignore", []), *ignore_findings})
+    payload, project = job.payload, job.project
+    ignored = sorted({*payload.get("ignore", []), *ignore_findings})
     if blocking_ones := blocking(job.result.get("stages", []), ignored):
         raise PreflightBlocks(" ".join(_sentences(blocking_ones)))
     if project is None:
@@ -128,14 +128,14 @@ def start(*, by: Person, job: Job, ignore_findings: Sequence[str] = ()) -> Chain
     return pipelines.start_chain(
         project=project,
         by=by,
-        stages=told["stages"],
-        config=told["config"],
-        seed=told["seed"],
-        base_model=ModelVersion.objects.filter(project=project, public_id=told["base_model"]).first(),
-        snapshot=_snapshot(project, told["snapshot"]),
-        texts=told["texts"],
-        corpus_snapshot=_snapshot(project, told["read"]),
-        promote=told["promote"],
+        stages=payload["stages"],
+        config=payload["config"],
+        seed=payload["seed"],
+        base_model=ModelVersion.objects.filter(project=project, public_id=payload["base_model"]).first(),
+        snapshot=_snapshot(project, payload["snapshot"]),
+        texts=payload["texts"],
+        corpus_snapshot=_snapshot(project, payload["read"]),
+        promote=payload["promote"],
         ignore_findings=ignored,
         looked_at=True,
     )
@@ -157,7 +157,7 @@ def _sentences(found: list[tuple[str, dict[str, Any]]]) -> list[str]:
 
 
 def blocking(stages: list[dict[str, Any]], ignored: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """(stage, finding) of all that blocks a chain, of what the trainer told of its stages."""
+    """(stage, finding) of all that blocks a chain, of what the trainer reported of its stages."""
     return [
         (stage["stage"], finding)
         for stage in stages

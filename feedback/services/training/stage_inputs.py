@@ -97,7 +97,7 @@ def check(
     """Cheap checks before anything is queued: what a stage starts from must be there, or come before it.
 
     Raises:
-        Invalid: the base model fits no stage, or a classifier must be told which label scheme to learn.
+        Invalid: the base model fits no stage, or a classifier must be reported which label scheme to learn.
         NothingToTrainOn, SnapshotTooSmall: something is missing; the sentence says what to do.
     """
     _check_base(stages, base_model)
@@ -188,10 +188,11 @@ def newest(project: Project, *stages: str) -> ModelVersion | None:
     return _usable(project).filter(stage__in=stages).order_by("-id").first()
 
 
-def texts_from(project: Project, stages: list[str], asked: str) -> str:
-    """Where stages that read texts take them from: as asked, else the corpus, else the texts that people labelled."""
-    if asked:
-        return asked
+def texts_from(project: Project, stages: list[str], wanted: str) -> str:
+    """Where stages that read texts take them from: as requested, else the corpus, else the texts that people
+    labelled."""
+    if wanted:
+        return wanted
     return CORPUS if Document.objects.standing().filter(corpus__project=project).exists() else LABELLED
 
 
@@ -216,10 +217,10 @@ def drafts(
         return snapshot, snapshot if reads_texts else None
     holding = Document.objects.standing().filter(corpus=OuterRef("pk"))
     corpus = corpus or Corpus.objects.filter(Exists(holding), project=project).order_by("-id").first()
-    told = snapshots.request_snapshot(
+    snapshot_job = snapshots.request_snapshot(
         project=project, by=by, purpose=DatasetSnapshot.Purpose.CORPUS, corpus=corpus, job=False
     )
-    return snapshot, told
+    return snapshot, snapshot_job
 
 
 def _usable(project: Project) -> Any:
@@ -322,8 +323,8 @@ def _check_rows(project: Project, stages: list[str], config: dict[str, Any]) -> 
             "KTO needs responses that were found good or bad: thumbs, ratings or preference pairs on training "
             "prompts. There are none yet."
         )
-    asked = training_queries.asked_of_models(project, training_queries.Policy()).filter(split=Split.TRAIN)
-    if (sampled := [stage for stage in stages if STAGES[stage].reward]) and not asked.exists():
+    prompts = training_queries.asked_of_models(project, training_queries.Policy()).filter(split=Split.TRAIN)
+    if (sampled := [stage for stage in stages if STAGES[stage].reward]) and not prompts.exists():
         raise SnapshotTooSmall(
             f"{sampled[0].upper()} answers training prompts, and there are none. Submit prompts first; "
             "texts that are only to be labeled are none."
@@ -383,9 +384,9 @@ def _labelled(project: Project, kind: str) -> Any:
 
 def _unpaired(project: Project) -> bool:
     train = Q(task__prompt__split=Split.TRAIN)
-    said = Annotation.objects.filter(train, project=project)
+    annotations = Annotation.objects.filter(train, project=project)
     return (
         Thumb.objects.filter(response__project=project, response__prompt__split=Split.TRAIN).exists()
-        or said.filter(kind="rating").exists()
-        or said.filter(payload__outcome="both_bad").exists()
+        or annotations.filter(kind="rating").exists()
+        or annotations.filter(payload__outcome="both_bad").exists()
     )

@@ -16,7 +16,7 @@ MOST_LINES = 300
 def from_form(task: dict[str, Any], form: QueryDict) -> dict[str, Any]:
     """The answer as REST would have it, to the task as `work.payload` shows it.
 
-    What is wrong in it is told by the service that takes it in; here only what cannot even be read.
+    What is wrong in it is determined by the service that takes it in; here only what cannot even be read.
 
     Raises:
         Invalid: a line of a spans form that names no stretch of the text.

@@ -23,11 +23,11 @@ from feedback.services.platform import idempotency
 from feedback.web.collection.annotation_forms import from_form
 from feedback.web.collection.task_cards import DIMENSION_KEYS, SCALE
 from feedback.web.htmx import page_or_partial
-from feedback.web.json_views import body_of, is_json, json_door
+from feedback.web.json_views import body_of, is_json, json_view
 from feedback.web.pages import person, project_page, viewer
 
 MOST_LISTED = 12
-GONE = (talks.FAILED, talks.BLOCKED)  # a turn that nothing comes of: it can be asked again, or said otherwise
+GONE = (talks.FAILED, talks.BLOCKED)  # a turn that nothing comes of: it can be requested again, or phrased otherwise
 
 
 @never_cache
@@ -69,7 +69,7 @@ def talk(request: HttpRequest, project: Project, conversation_id: uuid.UUID) -> 
 
 
 @require_POST
-@json_door
+@json_view
 def say(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     conversation = access.get_conversation(viewer(request), conversation_id)
     if not is_json(request):
@@ -85,7 +85,7 @@ def say(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def answer(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     """Which answer is better. Taken in once per key, however often the outbox sends it."""
     assignment = access.get_assignment(viewer(request), assignment_id)
@@ -111,9 +111,9 @@ def answer(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def retry(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Ask again for answers of the last turn that failed or were held back."""
+    """Request again answers of the last turn that failed or were held back."""
     conversation = access.get_conversation(viewer(request), conversation_id)
     turn = conversation.turns.select_related("conversation__person").order_by("-turn").first()
     if turn is not None:
@@ -122,7 +122,7 @@ def retry(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def end(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     conversation = conversations.end(conversation=access.get_conversation(viewer(request), conversation_id))
     return JsonResponse({"html": _html(request, conversation)}) if is_json(request) else _back(conversation)
@@ -145,11 +145,11 @@ def _html(request: HttpRequest, conversation: Conversation) -> str:
 def _shown(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
     """The talk as its person sees it: what is settled, and the turn at hand."""
     project = conversation.project
-    told = talks.told(conversation)
-    settled = list(told["turns"])
+    shown = talks.conversation_data(conversation)
+    settled = list(shown["turns"])
     present = settled.pop() if settled and settled[-1]["state"] != talks.ANSWERED else None
     last = settled[-1] if settled else None
-    # What takes the place of the last message when nothing was said that the talk could go on with.
+    # What takes the place of the last message when nothing was stated that the talk could go on with.
     again = present if present else last if last and last["goes_on"] is None else None
     name = f"{conversation.public_id}-{present['turn']}" if present else ""
     task: dict[str, Any] = {"id": name, "asks_reason": False}

@@ -28,7 +28,7 @@ from feedback.services.quality import qualification
 from feedback.web.collection.annotation_forms import from_form
 from feedback.web.collection.task_cards import KINDS, card
 from feedback.web.htmx import wants_fragment
-from feedback.web.json_views import body_of, is_json, json_door
+from feedback.web.json_views import body_of, is_json, json_view
 from feedback.web.pages import person, project_page, viewer
 
 MANY = 100  # tasks that a page may say it has: those ahead, and those whose answers wait in it
@@ -38,8 +38,8 @@ MANY = 100  # tasks that a page may say it has: those ahead, and those whose ans
 @project_page()
 def desk(request: HttpRequest, project: Project) -> HttpResponse:
     """With `?revise=` an answer of one's own lies on top, as it was given; the tasks go on behind it."""
-    if asked := request.GET.get("revise"):
-        return _page(request, project, revising=my_work.revisable(project, person(request), asked))
+    if wanted := request.GET.get("revise"):
+        return _page(request, project, revising=my_work.revisable(project, person(request), wanted))
     return _page(request, project)
 
 
@@ -77,7 +77,7 @@ def _page(
 
 
 @require_POST
-@json_door
+@json_view
 def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     """Take the answer in and bring the following task. A plain form gets the desk's page again."""
     who = viewer(request)
@@ -97,7 +97,7 @@ def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def revise(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     body = body_of(request)
@@ -116,7 +116,7 @@ def revise(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def skip(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     if not is_json(request):
@@ -129,7 +129,7 @@ def skip(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def flag(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     body = body_of(request)
@@ -142,7 +142,7 @@ def flag(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def draft(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     payload: Any = body_of(request).get("payload")
@@ -154,7 +154,7 @@ def draft(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def renew(request: HttpRequest) -> HttpResponse:
     """More time for what is on the desk. `lost` names what is somebody else's by now."""
     ids = body_of(request).get("ids")
@@ -168,7 +168,7 @@ def renew(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def release(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     """Sent as the page goes away: what was held ahead is free for others at once."""
     assignment = access.get_assignment(viewer(request), assignment_id)
@@ -178,7 +178,7 @@ def release(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@json_door
+@json_view
 def following(request: HttpRequest, slug: str) -> HttpResponse:
     """The next task: ahead of the one that is shown, or to show now when none is."""
     project = access.get_project(viewer(request), slug)
@@ -197,7 +197,7 @@ def again(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 @require_POST
 @project_page()
 def read_guidelines(request: HttpRequest, project: Project) -> HttpResponse:
-    """Asked for once a version; the reply takes the question's place."""
+    """requested once a version; the reply takes the question's place."""
     version = desk_selectors.guidelines(project)
     if version is not None and str(version.number) == request.POST.get("number"):
         projects.guidelines_read(project=project, person=person(request), version=version)
@@ -205,7 +205,7 @@ def read_guidelines(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @require_GET
-@json_door
+@json_view
 def undo(request: HttpRequest, slug: str) -> HttpResponse:
     """The last answer, to be looked at and revised."""
     project = access.get_project(viewer(request), slug)
@@ -223,17 +223,20 @@ def _submitted(assignment: Assignment, body: dict[str, Any], within: bool) -> tu
         assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web", within=within
     )
     reply = {"counted": assignment.counted, "late": annotation.late}
-    told = qualification.told(assignment)
-    if told is None:
+    verdict = qualification.verdict_of(assignment)
+    if verdict is None:
         return 200, reply
-    return 200, reply | {"feedback": _told(assignment, told), "passed": told.training == Membership.Training.PASSED}
+    return 200, reply | {
+        "feedback": _told(assignment, verdict),
+        "passed": verdict.training == Membership.Training.PASSED,
+    }
 
 
-def _told(assignment: Assignment, told: qualification.Told) -> str:
+def _told(assignment: Assignment, verdict: qualification.QualificationVerdict) -> str:
     """What is right and why, in the letters that they saw."""
     words = listings.right_answer(assignment.task, assignment.current.shown if assignment.current else [])
     return render_to_string(
-        "feedback/collection/desk/_verdict.html", {"told": told, "words": words, "key": assignment.public_id}
+        "feedback/collection/desk/_verdict.html", {"told": verdict, "words": words, "key": assignment.public_id}
     )
 
 
@@ -249,25 +252,25 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
         if answer and assignment.state != Assignment.State.SUBMITTED:
             annotations.save_draft(assignment=assignment, payload=answer)
         return _page(request, assignment.project, error=error.sentence, status=error.status)
-    told = qualification.told(assignment)
+    verdict = qualification.verdict_of(assignment)
     if access.has_left(viewer(request), assignment):
         messages.success(request, assignment_queue.NOT_A_MEMBER.sentence)
         return redirect("home")
-    if told is None:
+    if verdict is None:
         messages.success(request, "Your answer is kept.")
         return redirect("desk", assignment.project.slug)
-    context = {"project": assignment.project, "told": _told(assignment, told)}
+    context = {"project": assignment.project, "told": _told(assignment, verdict)}
     return render(request, "feedback/collection/desk/verdict.html", context)
 
 
 def _once(request: HttpRequest, body: dict[str, Any], act: Any, keep: Any = idempotency.once) -> dict[str, Any]:
-    """Do it once per Idempotency-Key; what the page shows meanwhile is no part of what was said."""
-    said = {name: value for name, value in body.items() if name not in ("showing", "have")}
+    """Do it once per Idempotency-Key; what the page shows meanwhile is no part of what was submitted."""
+    fields = {name: value for name, value in body.items() if name not in ("showing", "have")}
     key = request.headers.get("Idempotency-Key") or None
     if key and len(key) > 200:
         raise Invalid("An Idempotency-Key has at most 200 characters.")
     route = f"POST {request.path}"
-    _, reply = keep(person=person(request), route=route, key=key, body=said, act=act)
+    _, reply = keep(person=person(request), route=route, key=key, body=fields, act=act)
     return dict(reply)
 
 

@@ -16,7 +16,7 @@ KINDS = [
 
 
 class SchemeForm(PageForm):
-    """What is asked with these labels."""
+    """What is requested with these labels."""
 
     title = forms.CharField(max_length=label_schemes.MOST_CHARACTERS["title"])
     kind = forms.ChoiceField(choices=KINDS, widget=forms.RadioSelect, initial="classification")

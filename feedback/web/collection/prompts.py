@@ -1,4 +1,4 @@
-"""Prompts: what models are asked. Find them, submit them, see what was answered."""
+"""Prompts: the inputs of models. Find them, submit them, see what was answered."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -103,7 +103,7 @@ def prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpRespon
 @require_POST
 @project_page(ADMIN)
 def more_responses(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
-    """Ask the serving model again."""
+    """Query the serving model again."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
     try:

@@ -82,11 +82,11 @@ class QueuePolicyForm(PageForm):
 
     def policy(self) -> dict[str, Any]:
         """As `queue_policy` keeps it."""
-        said = dict(self.cleaned_data)
-        shares = {"gold_share": said.pop("gold_percent") / 100, "review_share": said.pop("review_percent") / 100}
-        weights = {kind: said.pop(f"weight_{kind}") for kind in Kind.values}
+        values = dict(self.cleaned_data)
+        shares = {"gold_share": values.pop("gold_percent") / 100, "review_share": values.pop("review_percent") / 100}
+        weights = {kind: values.pop(f"weight_{kind}") for kind in Kind.values}
         given = {kind: weight for kind, weight in weights.items() if weight is not None}
-        return said | shares | {"kind_weights": given}
+        return values | shares | {"kind_weights": given}
 
 
 class MemberTermsForm(PageForm):
@@ -121,9 +121,9 @@ class MemberTermsForm(PageForm):
         return {**member.qualified, "daily_limit": member.daily_limit}
 
     def terms(self) -> dict[str, Any]:
-        said = self.cleaned_data
-        qualified = {name: said[name] for name in ("kinds", "schemes") if said.get(name)}
-        return {"qualified": qualified, "daily_limit": said["daily_limit"]}
+        values = self.cleaned_data
+        qualified = {name: values[name] for name in ("kinds", "schemes") if values.get(name)}
+        return {"qualified": qualified, "daily_limit": values["daily_limit"]}
 
 
 class TaskForm(PageForm):

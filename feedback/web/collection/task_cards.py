@@ -34,7 +34,7 @@ SCALE = [
         ("0", "bad", "both bad"),
     )
 ]
-DIMENSION_KEYS = ("qwe", "rty", "iop")  # a, same, b for the first three dimensions asked
+DIMENSION_KEYS = ("qwe", "rty", "iop")  # a, same, b for the first three dimensions requested
 
 
 def card(request: HttpRequest, assignment: Assignment, **more: Any) -> str:

@@ -1,4 +1,4 @@
-"""Tasks and what was said to them; annotations as reviewers see them."""
+"""Tasks and the answers to them; annotations as reviewers see them."""
 
 import uuid
 from typing import Any
@@ -105,18 +105,20 @@ def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse
 @project_page(REVIEWER)
 def annotations(request: HttpRequest, project: Project) -> HttpResponse:
     """Newest first; those behind a figure when the address says which."""
-    asked = figure_annotations.Asked.of(request.GET, lambda key: member_selectors.who_annotated(project, _uuid(key)))
-    base, narrowed = figure_annotations.annotations(project, asked)
+    wanted = figure_annotations.AnnotationQuery.of(
+        request.GET, lambda key: member_selectors.who_annotated(project, _uuid(key))
+    )
+    base, narrowed = figure_annotations.annotations(project, wanted)
     page = page_of(base, request.GET.get("after"), narrowed=narrowed)
     context = {
         "project": project,
         "page": page,
-        "rows": listings.said(page.rows),
-        "asked": asked,
+        "rows": listings.annotation_rows(page.rows),
+        "asked": wanted,
         "kinds": Kind.values,
         "checks": [(name, words) for name, (words, _) in figure_annotations.CHECKS.items()],
         "newest": figure_annotations.NEWEST,
-        "query": asked.query,
+        "query": wanted.query,
     }
     return render(request, "feedback/collection/tasks/annotations.html", context)
 

@@ -15,7 +15,7 @@ from feedback.errors import Invalid, NotFound
 from feedback.models import Corpus, Document, Job, Project
 from feedback.rules.data.text_quality import BOUNDS, Thresholds
 from feedback.rules.screening import personal_data
-from feedback.selectors.data import corpora as asked
+from feedback.selectors.data import corpora as corpus_selectors
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.data import corpora as services
@@ -73,18 +73,18 @@ HOLD_OUTS = [
 def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
     """One corpus: what it is made of, what was left out; it polls while documents come in."""
     found = _corpus(request, project, corpus_id)
-    uploads = list(asked.uploads(found)[:UPLOADS])
-    waiting = any(not job.is_final for job in uploads) or asked.reports_waiting(found).exists()
+    uploads = list(corpus_selectors.uploads(found)[:UPLOADS])
+    waiting = any(not job.is_final for job in uploads) or corpus_selectors.reports_waiting(found).exists()
     limits = Thresholds()
     context = {
         "project": project,
         "corpus": found,
         "report": found.report,
         "uploads": uploads,
-        "left_out": asked.left_out(uploads),
+        "left_out": corpus_selectors.left_out(uploads),
         "waiting": waiting,
         "there": health.queue_now("default") if waiting else None,
-        "removed": at_most(asked.listed(found, removed=True)),
+        "removed": at_most(corpus_selectors.listed(found, removed=True)),
         "kinds": Document.Kind.values,
         "personal": PERSONAL.items(),
         "limits": [(name, word, getattr(limits, name), *BOUNDS[name]) for name, word in LIMITS.items()],
@@ -156,7 +156,7 @@ def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpRespons
 @project_page(ADMIN)
 def download(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
     found = _corpus(request, project, corpus_id)
-    return cast(HttpResponse, streamed(asked.rows(found), f"{project.slug}-corpus.jsonl"))
+    return cast(HttpResponse, streamed(corpus_selectors.rows(found), f"{project.slug}-corpus.jsonl"))
 
 
 @require_POST
@@ -182,7 +182,7 @@ def documents(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRes
         )
         messages.success(request, f"{moved} taken out. They are under “Taken out” and can be put back.")
         return redirect(request.get_full_path())
-    page = page_of(asked.listed(found, removed=removed), request.GET.get("after"))
+    page = page_of(corpus_selectors.listed(found, removed=removed), request.GET.get("after"))
     context = {"project": project, "corpus": found, "page": page, "rows": page.rows, "removed": removed}
     return page_or_partial(request, "data/documents", context | {"query": "removed=1" if removed else ""})
 

@@ -44,7 +44,7 @@ def data(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def freeze(request: HttpRequest, project: Project) -> HttpResponse:
-    """Ask for a snapshot of the judgements, or of a corpus."""
+    """Request a snapshot of the judgements, or of a corpus."""
     purpose, corpus = DatasetSnapshot.Purpose.FEEDBACK, None
     policy: dict[str, Any] = {}
     if key := request.POST.get("corpus"):

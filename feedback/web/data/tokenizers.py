@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest, HttpResponse
 
 from feedback.models import ModelVersion, Project
-from feedback.selectors.data import tokenizers as asked
+from feedback.selectors.data import tokenizers as tokenizer_selectors
 from feedback.selectors.data.tokenizers import Fall, Piece
 from feedback.selectors.platform.access import ADMIN
 from feedback.web.htmx import page_or_partial
@@ -41,11 +41,11 @@ class Column:
 @project_page(ADMIN)
 def tokens(request: HttpRequest, project: Project) -> HttpResponse:
     """The page, and (for htmx, while somebody types) its pictures alone."""
-    versions = asked.versions(project)
+    versions = tokenizer_selectors.versions(project)
     text = request.POST.get("text", EXAMPLE).replace("\r\n", "\n")
     chosen = [_chosen(request, "one", versions, 0), _chosen(request, "other", versions, None)]
-    too_long = len(text) > asked.LONGEST
-    columns = [_column(asked.fall(version, text)) for version in chosen if version and not too_long]
+    too_long = len(text) > tokenizer_selectors.LONGEST
+    columns = [_column(tokenizer_selectors.fall(version, text)) for version in chosen if version and not too_long]
     context = {
         "project": project,
         "versions": versions,
@@ -54,7 +54,7 @@ def tokens(request: HttpRequest, project: Project) -> HttpResponse:
         "text": text,
         "columns": columns,
         "too_long": too_long,
-        "longest": asked.LONGEST,
+        "longest": tokenizer_selectors.LONGEST,
         "characters": len(text),
         "bytes": len(text.encode()),
         "words": len(text.split()),

@@ -83,7 +83,7 @@ def exports(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def write_out(request: HttpRequest, project: Project) -> HttpResponse:
-    """Ask for a file; a worker writes it."""
+    """Request a file; a worker writes it."""
     export_services.request_export(
         project=project,
         by=person(request),

@@ -35,7 +35,7 @@ def evaluation(request: HttpRequest, project: Project, evaluation_id: Any) -> Ht
 @project_page(ADMIN)
 def evaluation_json(request: HttpRequest, project: Project, evaluation_id: Any) -> HttpResponse:
     found = _found(request, project, evaluation_id)
-    told = {
+    report_data = {
         "id": found.public_id,
         "at": found.created_at,
         "candidate": str(found.candidate),
@@ -44,7 +44,7 @@ def evaluation_json(request: HttpRequest, project: Project, evaluation_id: Any) 
         "metrics": found.metrics,
         "samples": found.samples,
     }
-    return JsonResponse(told)
+    return JsonResponse(report_data)
 
 
 def _found(request: HttpRequest, project: Project, key: Any) -> Evaluation:

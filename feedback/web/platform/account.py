@@ -120,7 +120,7 @@ def _account(request: HttpRequest, form: TokenForm, *, secret: str = "", status:
 
 
 def _onward(request: HttpRequest) -> str:
-    """Where to go after signing in: the page that asked for it if it is ours, else home."""
+    """Where to go after signing in: the page that requested it if it is ours, else home."""
     target = request.POST.get("next") or request.GET.get("next") or ""
     if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
         return target
@@ -131,5 +131,5 @@ def _onward(request: HttpRequest) -> str:
 def answers(request: HttpRequest, project: Project) -> HttpResponse:
     """One's own answers in a project, newest first, each with the way back to it."""
     page = page_of(my_work.answers(project, person(request)), request.GET.get("after"))
-    rows = [(said, my_work.may_revise(said.annotation)) for said in listings.said(page.rows)]
+    rows = [(row, my_work.may_revise(row.annotation)) for row in listings.annotation_rows(page.rows)]
     return render(request, "feedback/platform/account/answers.html", {"project": project, "page": page, "rows": rows})

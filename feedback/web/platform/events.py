@@ -83,20 +83,20 @@ PAGES = {"ModelVersion": "model", "DatasetSnapshot": "snapshot"}  # rows with a 
 
 
 @dataclass(frozen=True)
-class Happening:
+class EventSentence:
     sentence: str
     at: datetime
     page: str = ""
     public_id: str = ""
 
 
-def told(events: list[Event]) -> list[Happening]:
+def as_sentences(events: list[Event]) -> list[EventSentence]:
     """Sentences for `events`, in their order."""
     names = _names(events)
     return [_told(event, names) for event in events]
 
 
-def _told(event: Event, names: dict[tuple[str, str], str]) -> Happening:
+def _told(event: Event, names: dict[tuple[str, str], str]) -> EventSentence:
     what = names.get((event.object_type, event.object_id), "")
     words = {
         "who": str(event.actor) if event.actor else "The service",
@@ -109,7 +109,7 @@ def _told(event: Event, names: dict[tuple[str, str], str]) -> Happening:
     except KeyError:  # an older event that lacks a detail
         sentence = _spaced(event.verb.replace(".", " ")) + "."
     sentence = sentence[0].upper() + sentence[1:]
-    return Happening(sentence, event.created_at, PAGES.get(event.object_type, "") if what else "", event.object_id)
+    return EventSentence(sentence, event.created_at, PAGES.get(event.object_type, "") if what else "", event.object_id)
 
 
 def _names(events: list[Event]) -> dict[tuple[str, str], str]:

@@ -13,9 +13,9 @@ from feedback.web.pages import person, project_page, viewer
 
 
 @login_required
-def house(request: HttpRequest) -> HttpResponse:
-    """For those who run something here: house admins, and admins of any project."""
-    if not person(request).is_house_admin and not members.administers_any(person(request)):
+def service_health(request: HttpRequest) -> HttpResponse:
+    """For those who run something here: site admins, and admins of any project."""
+    if not person(request).is_site_admin and not members.administers_any(person(request)):
         raise Forbidden("Health is for admins. Ask an admin of your project if something seems to hang.")
     return _health(request)
 
@@ -31,9 +31,9 @@ def _health(request: HttpRequest) -> HttpResponse:
     mine = set(access.projects_for(viewer(request)).values_list("pk", flat=True))
     context = {
         "queues": health.queues(now),
-        "house": health.house(),
+        "house": health.service_health(),
         "now": now,
-        # What a worker does for a project that the viewer does not see is told without its name.
+        # What a worker does for a project that the viewer does not see is reported without its name.
         "mine": mine,
         "active": health.active_jobs(mine),
         "failed": health.failed_lately(mine, now),

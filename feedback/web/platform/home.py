@@ -65,7 +65,7 @@ def project_home(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _ring(request: HttpRequest, project: Project) -> HttpResponse:
-    ring = home_selectors.ring(project)
+    ring = home_selectors.pipeline(project)
     stations = []
     for place, explained in enumerate(STATIONS):
         now = ring.stations[explained.key]
@@ -83,7 +83,7 @@ def _ring(request: HttpRequest, project: Project) -> HttpResponse:
         "project": project,
         "stations": stations,
         "missing": ring.missing_workers,
-        "happenings": events.told(home_selectors.events(project)),
+        "happenings": events.as_sentences(home_selectors.events(project)),
         "needs": [
             {"need": need, "address": _of_need(project, need)} for need in home_selectors.needs_a_person(project)
         ],

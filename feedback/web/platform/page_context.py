@@ -30,7 +30,7 @@ class Shell:
         if user is None or not user.is_authenticated:
             return []
         person = cast(Person, user)
-        if person.is_house_admin:
+        if person.is_site_admin:
             return [Seat(project, ADMIN) for project in Project.objects.order_by("name")]
         memberships = Membership.objects.filter(person=person).select_related("project").order_by("project__name")
         return [Seat(membership.project, membership.role) for membership in memberships]

@@ -1,4 +1,4 @@
-"""Projects: open one, set what it asks, say who works in it, and write what they are told."""
+"""Projects: open one, set what it asks, say who works in it, and write their guidelines."""
 
 import secrets
 from typing import Any
@@ -49,8 +49,8 @@ def projects(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def new(request: HttpRequest) -> HttpResponse:
-    if not person(request).is_house_admin:
-        raise Forbidden("Only a house admin opens projects. Ask whoever set this service up.")
+    if not person(request).is_site_admin:
+        raise Forbidden("Only a site admin opens projects. Ask whoever set this service up.")
     if request.method == "POST":
         form = NewProjectForm(request.POST)
         if form.is_valid():

@@ -1,4 +1,4 @@
-"""A task becomes a check: its right answer given on the desk's own card, or taken from what was said to it."""
+"""A task becomes a check: its right answer given on the desk's own card, or taken from the answers to it."""
 
 from typing import Any
 
@@ -39,17 +39,17 @@ def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
     seen = desk.payload(own)
     error = ""
     if request.method == "POST" and form.is_valid():
-        said = form.cleaned_data
+        values = form.cleaned_data
         try:
             answer = answer_of(request, seen)
-            if said["tolerance"]:
-                answer = {**answer, "tolerance": said["tolerance"]}
+            if values["tolerance"]:
+                answer = {**answer, "tolerance": values["tolerance"]}
             gold_services.mark(
                 by=person(request),
                 task=found,
                 answer=answer,
-                explanation=said["explanation"],
-                training_round=said["training_round"],
+                explanation=values["explanation"],
+                training_round=values["training_round"],
             )
         except DomainError as wrong:
             error = wrong.sentence

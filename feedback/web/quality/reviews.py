@@ -113,8 +113,8 @@ def _page(
 ) -> HttpResponse:
     query = _query(request)
     waiting = review_selectors.waiting(project, person(request), _filters(query))
-    asked = access.get_concern(viewer(request), request.GET["after"]) if request.GET.get("after") else None
-    concern = again or _next(waiting, after or asked)
+    previous = access.get_concern(viewer(request), request.GET["after"]) if request.GET.get("after") else None
+    concern = again or _next(waiting, after or previous)
     look = review_selectors.look(concern) if concern is not None else None
     context = {
         "project": project,

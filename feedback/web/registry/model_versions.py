@@ -57,9 +57,9 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page(ADMIN)
 def given(request: HttpRequest, project: Project) -> HttpResponse:
     """A model from elsewhere: a worker copies and verifies it."""
-    asked = {name: request.POST.get(name, "") for name in ("kind", "folder", "hub")}
+    wanted = {name: request.POST.get(name, "") for name in ("kind", "folder", "hub")}
     try:
-        external_models.request_model(by=person(request), project=project, **asked)
+        external_models.request_model(by=person(request), project=project, **wanted)
     except DomainError as error:
         messages.error(request, error.sentence)
     else:
@@ -185,18 +185,18 @@ def playground(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _ask_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> Any:
-    """A prompt of the project, asked of both versions at once; it becomes no task."""
+    """A prompt of the project, requested of both versions at once; it becomes no task."""
     versions = []
     for name in ("left", "right"):
         version = access.get_model(viewer(request), form.cleaned_data[name])
         same_project(version, project)
         versions.append(version)
-    asked = form.cleaned_data["text"].strip()
+    text = form.cleaned_data["text"].strip()
     with transaction.atomic():
         prompt, _ = prompt_services.submit_prompt(
             project=project,
             by=person(request),
-            messages=[{"role": "user", "content": asked}],
+            messages=[{"role": "user", "content": text}],
             source=PLAYGROUND,
             responses_wanted=0,
         )

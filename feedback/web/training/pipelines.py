@@ -65,12 +65,12 @@ def asked_for(request: HttpRequest, form: StagesForm) -> dict[str, Any]:
     values = form.cleaned_data
     fetchers: tuple[tuple[str, Any], ...] = (("snapshot", access.get_snapshot), ("base_model", access.get_model))
     named = {name: fetch(viewer(request), values[name]) if values[name] else None for name, fetch in fetchers}
-    told = {name: values[name] for name in ("stages", "config", "promote")}
+    given = {name: values[name] for name in ("stages", "config", "promote")}
     if values["texts"] in ("", LABELLED):
-        told["texts"] = values["texts"]
+        given["texts"] = values["texts"]
     else:
-        told["corpus"] = access.get_corpus(viewer(request), values["texts"], ADMIN)
-    return told | named | {"seed": values["seed"] or 0}
+        given["corpus"] = access.get_corpus(viewer(request), values["texts"], ADMIN)
+    return given | named | {"seed": values["seed"] or 0}
 
 
 def train_page(request: HttpRequest, project: Project, form: StagesForm, status: int = 200) -> HttpResponse:

@@ -28,7 +28,7 @@ class Offered:
     card: StageCard
     ticked: bool
     fields: list[BoundField]
-    told: bool
+    changed: bool
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,16 @@ class StagesForm(PageForm):
             for card in STAGES:
                 if card.group == name:
                     fields = [self[f"{card.stage.value}__{key}"] for key, _, _ in card.settings]
-                    told = any(field.value() not in (None, "") or field.errors for field in fields)
-                    offered.append(Offered(card, card.stage.value in ticked, fields, told))
+                    changed = any(field.value() not in (None, "") or field.errors for field in fields)
+                    offered.append(Offered(card, card.stage.value in ticked, fields, changed))
             yield Group(title, short, offered, name == ALIGNING)
 
     def clean(self) -> dict[str, Any]:
         """Settings from fields and from JSON become one `config`."""
         values = super().clean() or {}
         config = {
-            stage: dict(told) if isinstance(told, dict) else told
-            for stage, told in (values.get("config") or {}).items()
+            stage: dict(values) if isinstance(values, dict) else values
+            for stage, values in (values.get("config") or {}).items()
         }
         if values.get("preset"):
             config["preset"] = values["preset"]
@@ -183,24 +183,24 @@ def _snapshots(project: Project) -> list[Choice]:
 
 def _setting(project: Project, card: StageCard, key: str, label: str, meaning: str) -> forms.Field:
     """A field for a setting, empty for the preset's value, which its help tells."""
-    told = stage_settings.of_stage(card.stage.value)[key]
+    described = stage_settings.of_stage(card.stage.value)[key]
     if key == "scheme":
         kind = "spans" if card.stage == "tag" else "classification"
         names = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind]
         choices = [("", "the only one"), *((name, name) for name in names)]
         return forms.ChoiceField(label=label, required=False, choices=choices, help_text=meaning)
     presets = stage_settings.presets()
-    values = {name: presets[name].get(card.stage.value, {}).get(key, told["default"]) for name, _ in PRESETS}
+    values = {name: presets[name].get(card.stage.value, {}).get(key, described["default"]) for name, _ in PRESETS}
     usual = ", ".join(f"{name} {'by size' if value is None else f'{value:g}'}" for name, value in values.items())
-    number = forms.IntegerField if told["type"] == "integer" else forms.FloatField
+    number = forms.IntegerField if described["type"] == "integer" else forms.FloatField
     field: forms.Field = number(
         label=label,
         required=False,
-        min_value=told.get("low"),
-        max_value=told.get("high"),
+        min_value=described.get("low"),
+        max_value=described.get("high"),
         help_text=f"{meaning} Presets: {usual}.",
     )
     field.widget.attrs["placeholder"] = "as preset"
-    if told["type"] == "number":
+    if described["type"] == "number":
         field.widget.attrs["step"] = "any"
     return field

@@ -53,15 +53,15 @@ class Command(BaseCommand):
         self.stdout.write("The demo project is ready to judge; its first model is being made from the corpus.")
 
     def _people(self) -> tuple[Person, dict[str, str]]:
-        """Admin, reviewer and annotator. A password that was never told (a killed seeding) is made anew."""
+        """Admin, reviewer and annotator. A password that was never reported (a killed seeding) is made anew."""
         passwords = {name: secrets.token_urlsafe(12) for name in ("admin", "reviewer", "annotator")}
         for name, password in passwords.items():
             person = Person.objects.filter(username=name).first()
             if person is None:
                 person = people.create_person(by=None, username=name, password=password, display_name=name.title())
             person.set_password(password)
-            person.is_house_admin = name == "admin"
-            person.save(update_fields=["password", "is_house_admin"])
+            person.is_site_admin = name == "admin"
+            person.save(update_fields=["password", "is_site_admin"])
         return Person.objects.get(username="admin"), passwords
 
     def _project(self, admin: Person) -> Project:

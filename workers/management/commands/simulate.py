@@ -61,7 +61,7 @@ class Command(BaseCommand):
         parser.add_argument("--wait", type=float, default=1200.0, help="seconds the first model may take")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.options, self.told = options, ""
+        self.options, self.last_line = options, ""
         project = Project.objects.filter(slug=options["project"]).first()
         if project is None:
             raise CommandError(f"There is no project {options['project']!r}. Run manage.py seed_demo, or name another.")
@@ -144,13 +144,13 @@ class Command(BaseCommand):
     def _tokens(self, project: Project, crowd: Sequence[Annotator]) -> Iterator[list[str]]:
         """A token for each of the crowd, as somebody of their own; revoked when they leave."""
         made: list[ApiToken] = []
-        told: list[str] = []
+        tokens: list[str] = []
         for number in range(1, len(crowd) + 1):
             token, secret = _token(_person(project, number), project, ["read", "annotate"])
             made.append(token)
-            told.append(secret)
+            tokens.append(secret)
         try:
-            yield told
+            yield tokens
         finally:
             for token in made:
                 people.revoke_token(by=token.person, token=token)
@@ -171,10 +171,10 @@ class Command(BaseCommand):
             people.revoke_token(by=seat.person, token=token)
 
     def _say(self, text: str) -> None:
-        if text != self.told:
+        if text != self.last_line:
             self.stderr.write(f"{timezone.now():%H:%M:%S} {text}")
             self.stderr.flush()
-            self.told = text
+            self.last_line = text
 
     def _tell(self, report: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(report, indent=1))
@@ -192,7 +192,7 @@ def ask(prompt: str, model_version: str, count: int) -> None:
 
 
 def _person(project: Project, number: int) -> Person:
-    """The simulated person of this number, made on first sight. The password is told to nobody."""
+    """The simulated person of this number, made on first sight. The password is instructed to nobody."""
     username = f"{PREFIX}{number}"
     person = Person.objects.filter(username=username).first() or people.create_person(
         by=None, username=username, password=secrets.token_urlsafe(24), display_name=f"Simulated {number}"

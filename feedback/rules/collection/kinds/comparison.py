@@ -60,8 +60,8 @@ def _dimensions(given: Any, question: Question) -> dict[str, str]:
         raise InvalidAnswer("dimensions", "It must be an object of dimension to a letter or 'same'.")
     unknown = sorted(set(given) - set(question.dimensions))
     if unknown:
-        asked = ", ".join(question.dimensions) or "none"
-        raise InvalidAnswer("dimensions", f"This project does not ask about {unknown[0]!r}; it asks about: {asked}.")
+        names = ", ".join(question.dimensions) or "none"
+        raise InvalidAnswer("dimensions", f"This project does not ask about {unknown[0]!r}; it asks about: {names}.")
     return {
         name: "same" if choice == "same" else response(choice, question, f"dimensions.{name}")
         for name, choice in given.items()

@@ -1,7 +1,7 @@
 """A turn of a conversation: a comparison of its two answers, and with which words the talk goes on.
 
-Answer: as a comparison's. Where both are bad it may bring `"rewrite": "…"`, what should have been said; it is preferred
-to both, and the talk goes on with it. After a tie the talk goes on with a.
+Answer: as a comparison's. Where both are bad it may bring `"rewrite": "…"`, what should have been stated; it is
+preferred to both, and the talk goes on with it. After a tie the talk goes on with a.
 """
 
 from typing import Any

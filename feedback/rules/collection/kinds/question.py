@@ -1,4 +1,4 @@
-"""What was asked, what is wrong with an answer, and the checks that several kinds share."""
+"""What was requested, what is wrong with an answer, and the checks that several kinds share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ class InvalidAnswer(ValueError):
 
 @dataclass(frozen=True)
 class Question:
-    """What an annotator was asked.
+    """What an annotator judged.
 
     Attributes:
         kind: the task's kind.
         shown: public ids of the responses in the order shown: the first is a.
         texts: text of each response by its public id, and of the prompt (its last user message) under PROMPT.
-        dimensions: asked per comparison or rating by the project.
+        dimensions: requested per comparison or rating by the project.
         asks_reason: whether a reason must be given.
         scheme: the label scheme of a classification or spans task: {"labels": [{"name", …}], "many": bool}.
     """

@@ -17,11 +17,11 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     if not isinstance(given, list) or not all(isinstance(group, list) and group for group in given):
         raise InvalidAnswer("ranking", 'It must be a list of groups of letters, best first: [["b"], ["a", "c"]].')
     groups = [[response(one, question, f"ranking[{place}]") for one in group] for place, group in enumerate(given)]
-    told = [one for group in groups for one in group]
-    if len(set(told)) != len(told):
-        twice = next(one for one in told if told.count(one) > 1)
+    ranked = [one for group in groups for one in group]
+    if len(set(ranked)) != len(ranked):
+        twice = next(one for one in ranked if ranked.count(one) > 1)
         raise InvalidAnswer("ranking", f"Response {letter(twice, question.shown)} stands in it twice.")
-    missing = [LETTERS[place] for place, one in enumerate(question.shown) if one not in told]
+    missing = [LETTERS[place] for place, one in enumerate(question.shown) if one not in ranked]
     if missing:
         raise InvalidAnswer("ranking", f"Rank every response; missing: {', '.join(missing)}.")
     _same_texts_tie(groups, question)

@@ -17,16 +17,16 @@ GOOD_FROM, BAD_TO = 4.0, 2.0  # means at which a rated response becomes a good o
 def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     only(answer, "ratings", "reason")
     given = answer.get("ratings")
-    asked = question.dimensions or [OVERALL]
+    dimensions = question.dimensions or [OVERALL]
     if not isinstance(given, dict):
-        raise InvalidAnswer("ratings", f"It must be an object with {', '.join(asked)}, each {WORST} to {BEST}.")
-    unknown = sorted(set(given) - set(asked))
+        raise InvalidAnswer("ratings", f"It must be an object with {', '.join(dimensions)}, each {WORST} to {BEST}.")
+    unknown = sorted(set(given) - set(dimensions))
     if unknown:
-        raise InvalidAnswer(f"ratings.{unknown[0]}", f"This project asks about {', '.join(asked)}.")
-    missing = [name for name in asked if name not in given]
+        raise InvalidAnswer(f"ratings.{unknown[0]}", f"This project asks about {', '.join(dimensions)}.")
+    missing = [name for name in dimensions if name not in given]
     if missing:
         raise InvalidAnswer(f"ratings.{missing[0]}", "Rate every dimension.")
-    ratings = {name: whole_number(given[name], WORST, BEST, f"ratings.{name}") for name in asked}
+    ratings = {name: whole_number(given[name], WORST, BEST, f"ratings.{name}") for name in dimensions}
     return {"response": question.shown[0], "ratings": ratings, "reason": reason(answer.get("reason"), question)}
 
 
