@@ -1,33 +1,39 @@
-"""The arrows drawn in the READMEs hold in the code: imports go down only, relative ones too."""
+"""The map holds in the code: imports go down only, every layer has the same rooms, nothing grows too wide or long."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+TOPS = ("feedback", "trainer", "workers")
 TORCH = {"torch", "transformers", "trl", "datasets", "peft", "accelerate"}
 
+ABOVE_MODELS = {"feedback.services", "feedback.selectors", "feedback.api", "feedback.web"}
 FORBIDDEN = {
     "feedback": TORCH | {"trainer", "workers"},
     "trainer": {"django", "rest_framework", "celery", "feedback", "workers"},
     "workers/demo": TORCH | {"django", "celery", "feedback", "trainer", "rest_framework"},
-    "feedback/rules": {
-        "django",
-        "rest_framework",
-        "celery",
-        "feedback.models",
-        "feedback.services",
-        "feedback.selectors",
-    },
-    "feedback/formats": {"django", "rest_framework", "celery", "feedback.models", "feedback.services"},
-    "feedback/models": {"feedback.services", "feedback.selectors", "feedback.api", "feedback.web"},
-    "feedback/selectors": {"feedback.api", "feedback.web"},
+    "feedback/rules": {"django", "rest_framework", "celery", "feedback.models", "feedback.db", *ABOVE_MODELS},
+    "feedback/formats": {"django", "rest_framework", "celery", "feedback.models", "feedback.db", *ABOVE_MODELS},
+    "feedback/models": ABOVE_MODELS,
+    "feedback/db": ABOVE_MODELS,
+    "feedback/selectors": {"feedback.services", "feedback.api", "feedback.web"},
     "feedback/services": {"feedback.api", "feedback.web"},
+    "feedback/templatetags": {"feedback.services", "feedback.api", "feedback.web"},
     "feedback/api": {"feedback.web"},
+    "feedback/web": {"feedback.api"},
 }
+
+ROOMS = {"platform", "collection", "quality", "screening", "data", "training", "evaluation", "registry"}
+LAYERS = ("web", "api", "services", "selectors")
+# What else has a folder in tests/, since it is of no room.
+OTHER_TESTS = {"trainer", "workers", "browser", "bench", "db", "runtime"}
+TRAINER = {"recipes", "ppo", "modeling", "data", "metrics", "run", "configs", "preflight"}
+WIDEST = 20  # modules of a folder
 
 # Modules that are one thing and longer than 450 lines, with the reason.
 LONG: dict[str, str] = {}
@@ -49,6 +55,18 @@ def imports(path: Path) -> set[str]:
             base = parent[: len(parent) - node.level + 1] if node.level else ()
             name = ".".join([*base, node.module] if node.module else base)
             found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
+    return found
+
+
+def beginning_imports(name: str) -> set[str]:
+    """Modules that are imported when this one is: not what functions import, nor what is there for types only."""
+    path = ROOT / Path(*name.split(".")).with_suffix(".py")
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -77,6 +95,51 @@ def test_a_planted_import_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert imports(planted) == {"feedback.models", "feedback.models.Task"}
 
 
+def folders(place: str) -> set[str]:
+    """Folders below it that hold a source file; what moves away may leave a cache behind."""
+    files = [path for kind in ("*.py", "*.html") for path in (ROOT / place).rglob(kind)]
+    return {path.relative_to(ROOT / place).parts[0] for path in files if path.parent != ROOT / place}
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, "templates/feedback"])
+def test_every_layer_has_the_same_rooms(layer: str) -> None:
+    assert folders(f"feedback/{layer}") == ROOMS
+
+
+def test_rules_and_tests_have_no_other_rooms() -> None:
+    assert folders("feedback/rules") <= ROOMS
+    assert folders("tests") == ROOMS | OTHER_TESTS
+    assert folders("trainer") >= TRAINER
+
+
+@pytest.mark.parametrize("layer", ["web", "api"])
+def test_each_room_lists_its_own_paths(layer: str) -> None:
+    assert {room for room in ROOMS if not (ROOT / "feedback" / layer / room / "urls.py").exists()} == set()
+
+
+def test_no_folder_is_too_wide() -> None:
+    width = Counter(
+        str(path.parent.relative_to(ROOT)) for room in TOPS for path in modules(room) if path.name != "__init__.py"
+    )
+    assert {folder: count for folder, count in width.items() if count > WIDEST} == {}
+
+
+def test_a_noun_has_one_name_on_all_layers() -> None:
+    """`review_pages.py` beside `reviews.py` elsewhere would be two names of one noun; so would `review.py`."""
+    for room in ROOMS:
+        nouns = {path.stem for layer in LAYERS for path in (ROOT / "feedback" / layer / room).glob("[!_]*.py")}
+        twins = {(noun, noun + ending) for noun in nouns for ending in ("s", "ing", "_pages") if noun + ending in nouns}
+        assert twins == set(), room
+
+
+def test_modules_import_one_another_in_no_circle() -> None:
+    known = {".".join(path.relative_to(ROOT).with_suffix("").parts) for top in TOPS for path in modules(top)}
+    left = {name: beginning_imports(name) & known - {name} for name in known}
+    while ends := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in ends}
+    assert left == {}
+
+
 @pytest.mark.parametrize("module", ["feedback.wsgi", "workers.celery"])
 def test_torch_is_not_loaded_by_django_or_a_starting_worker(module: str, tmp_path: Path) -> None:
     code = f"import sys; import {module}; print(sorted({{'torch', 'transformers', 'trl'}} & set(sys.modules)))"
@@ -94,7 +157,7 @@ def test_torch_is_not_loaded_by_django_or_a_starting_worker(module: str, tmp_pat
 def test_no_module_is_two_rooms_in_one() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
-        for room in ("feedback", "trainer", "workers")
+        for room in TOPS
         for path in modules(room)
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 450
     }
