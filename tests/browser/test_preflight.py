@@ -105,7 +105,7 @@ def test_what_blocks_is_said_and_there_is_no_button(
     page = visit(ada, "/p/desk/train/")
     page.get_by_role("button", name="Look first, train nothing").first.click()
     ended(Job.objects.get(kind=Job.Kind.PREFLIGHT), ok=False, findings=[BLOCK, *STAGE["findings"]])
-    expect(page.get_by_role("alert")).to_contain_text("It cannot be started", timeout=10_000)
+    expect(page.get_by_role("alert")).to_contain_text("It is blocked", timeout=10_000)
     expect(page.locator("#preflight")).to_contain_text("Lines 4, 9, 31.")
     expect(page.get_by_role("button", name="Start this chain")).to_have_count(0)
     accessible(page)

@@ -201,6 +201,36 @@ def written(prompt) -> list[Response]:
     return list(Response.objects.filter(prompt=prompt).order_by("pk"))
 
 
+class TestATaskIsCreatedWhileTheGuardReads:
+    """Somebody read the prompt before the guard settled it, and creates their task afterwards."""
+
+    @pytest.mark.parametrize(("scores", "state"), [(SAFE, "open"), (SPAM, "withdrawn")])
+    def test_the_prompt_is_settled_first(self, guarded, scores, state):
+        prompt = make_prompt(guarded)
+        responses = [make_response(prompt), make_response(prompt)]
+        for response in responses:
+            score(response, SAFE)
+        read_before = Prompt.objects.get(pk=prompt.pk)
+        assert read_before.state == "received"
+        assert score(prompt, scores)
+        assert make_task(guarded, read_before, responses=responses).state == state
+
+    @pytest.mark.parametrize(("scores", "state"), [(SAFE, "open"), (SPAM, "withdrawn")])
+    def test_a_response_is_settled_first(self, guarded, scores, state):
+        prompt = make_prompt(guarded)
+        score(prompt, SAFE)
+        responses = [make_response(prompt), make_response(prompt)]
+        score(responses[1], SAFE)
+        read_before = list(Response.objects.filter(prompt=prompt).order_by("pk"))
+        assert read_before[0].state == "screening"
+        assert score(responses[0], scores)
+        assert make_task(guarded, prompt, responses=read_before).state == state
+
+    def test_nothing_is_settled_yet(self, guarded):
+        prompt = make_prompt(guarded)
+        assert make_task(guarded, prompt).state == "waiting"
+
+
 class TestPersonalData:
     @pytest.mark.parametrize(
         ("setting", "state", "text"),

@@ -99,7 +99,7 @@ def create_task(
                 project=project,
                 kind=kind,
                 prompt=prompt,
-                state=arrivals.task_state(prompt, responses),
+                state=arrivals.current_task_state(prompt, responses),
                 annotations_wanted=wanted,
                 free_slots=wanted or 1,
                 priority=priority,
@@ -150,7 +150,7 @@ def reopen_task(*, by: Person, task: Task) -> Task:
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.state not in (Task.State.WITHDRAWN, Task.State.ASIDE):
             raise InvalidTransition("Only a task that was withdrawn or set aside can be reopened.")
-        locked.state = arrivals.task_state(locked.prompt, list(locked.responses.all()))
+        locked.state = arrivals.current_task_state(locked.prompt, list(locked.responses.all()))
         if locked.state == Task.State.WITHDRAWN:
             raise InvalidTransition("The guard blocked what it shows. Let that on first, on the prompt's page.")
         locked.save(update_fields=["state"])

@@ -67,6 +67,20 @@ def task_state(prompt: Prompt, responses: list[Response]) -> str:
     return Task.State.WAITING if waits else Task.State.OPEN
 
 
+def current_task_state(prompt: Prompt, responses: list[Response]) -> str:
+    """The state of a task that is created now.
+
+    The guard may have settled the prompt or a response after the caller read it, and it opens or withdraws only tasks
+    that exist by then: a task created from the old state would wait forever. So rows that were not settled are locked
+    and read again. Call inside a transaction. Responses are locked before the prompt, as the guard does.
+    """
+    if task_state(prompt, responses) == Task.State.OPEN:
+        return Task.State.OPEN  # what has passed stays so
+    keys = [response.pk for response in responses]
+    current = list(Response.objects.select_for_update().filter(pk__in=keys).order_by("pk"))
+    return task_state(Prompt.objects.select_for_update().get(pk=prompt.pk), current)
+
+
 def ask_worker(project: Project) -> Job | None:
     """A job that scores whatever waits in the project, unless one is queued already. Call inside a transaction."""
     queued = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status=Job.Status.QUEUED)
