@@ -124,7 +124,7 @@ function after(card) {
   changed(card);
   const at = placeOf(groups, picked);
   const group = at < 0 ? [] : groups[at];
-  if (group.length) announce(`${group.join(" and ").toUpperCase()} ${group.length > 1 ? "tie as" : "is"} ${ORDINALS[at]} of ${groups.length}.`);
+  if (group.length) announce(`${group.map((one) => one.toUpperCase()).join(" and ")} ${group.length > 1 ? "tie as" : "is"} ${ORDINALS[at]} of ${groups.length}.`);
 }
 
 // ---- drawing ---------------------------------------------------------------------------------------
