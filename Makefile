@@ -7,8 +7,15 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --p
 # One thread each, no network, and compiled modules kept: the tests start many processes.
 QUIET_MATH := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: run test test-long test-fast lint format bench prove clean python
+# Node comes from its wheel; npm's packages (node_modules) check and test CSS and JavaScript, and serve nothing.
+NPM := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --silent
+
+.PHONY: run test test-long test-fast lint format docs bench prove clean help python
 .DEFAULT_GOAL := run
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/\1\t\2/' \
+	| awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }' | sed 's/\$$\$$/$$/g'
 
 run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhost:8000
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
@@ -26,7 +33,7 @@ PART_TARGETS := $(PARTS:%=test-%)
 FAST_TARGETS := test-data test-rooms
 .PHONY: $(PART_TARGETS) $(FAST_TARGETS)
 
-test: $(VENV)/tests.stamp browser  ## lint and all tests, in two lanes at once
+test: $(VENV)/tests.stamp node_modules/.stamp browser  ## lint and all tests, in two lanes at once
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS) lint
 
 $(PART_TARGETS) $(FAST_TARGETS): $(VENV)/tests.stamp
@@ -39,14 +46,23 @@ test-long: $(VENV)/tests.stamp browser  ## what takes too long for every day: mo
 test-fast: $(VENV)/tests.stamp  ## the rooms of rules and files, about a minute
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(FAST_TARGETS)
 
-lint: $(VENV)/tests.stamp  ## ruff and mypy
+lint: $(VENV)/tests.stamp node_modules/.stamp  ## ruff, mypy, djangofmt, prettier, eslint, stylelint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/djangofmt --indent-width 2 --check --quiet feedback/templates
+	$(VENV)/bin/djangofmt check --select category:all --ignore unsorted-tailwind-classes --quiet feedback/templates
+	$(NPM) run lint
 	$(VENV)/bin/mypy
 
-format: $(VENV)/tests.stamp
+format: $(VENV)/tests.stamp node_modules/.stamp  ## lay Python, templates, CSS and JavaScript out, and fix what can be fixed
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+	$(VENV)/bin/djangofmt check --fix --quiet feedback/templates
+	$(VENV)/bin/djangofmt --indent-width 2 --quiet feedback/templates
+	$(NPM) run format
+
+docs: $(VENV)/tests.stamp  ## the documentation as a site under site/; broken links are errors
+	$(VENV)/bin/mkdocs build --strict --quiet
 
 bench: $(VENV)/tests.stamp  ## short measurements of the service, as a report; tests/bench/README.md has the long ones
 	$(QUIET_MATH) $(RUN) -m tests.bench
@@ -55,7 +71,7 @@ prove: $(VENV)/service.stamp  ## that training works and over-optimisation shows
 	$(QUIET_MATH) $(RUN) manage.py prove
 
 clean:  ## the environment and caches; never data/
-	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) node_modules site staticfiles .pytest_cache .mypy_cache .ruff_cache
 
 .PHONY: browser
 browser: $(VENV)/tests.stamp  ## Chromium for the browser tests: $$CHROMIUM, else one on PATH, else Playwright's own
@@ -80,4 +96,8 @@ $(VENV)/service.stamp: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/tests.stamp: tests/requirements.txt $(VENV)/service.stamp
 	@$(PIP) -r tests/requirements.txt
+	@touch $@
+
+node_modules/.stamp: package-lock.json $(VENV)/tests.stamp
+	@$(NPM) ci --no-audit --no-fund
 	@touch $@
