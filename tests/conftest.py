@@ -164,10 +164,10 @@ def client_for(db: None) -> ClientFor:
 @pytest.fixture
 def signed_in() -> Callable[[Person], Any]:
     """`signed_in(person)`: a browser's client that has signed in."""
-    from django.test import Client
+    from tests.pages import PageClient
 
-    def make(person: Person) -> Client:
-        client = Client()
+    def make(person: Person) -> PageClient:
+        client = PageClient()
         client.force_login(person)
         return client
 

@@ -11,6 +11,7 @@ from django.test import Client
 from feedback.models import Annotation, Assignment, Draft, Flag, Person, Project
 from feedback.services.collection import assignment_queue
 from tests.factories import PREFERS_A, make_prompt, make_response, make_task, take
+from tests.pages import folded
 
 
 def post(client: Client, path: str, body: dict[str, Any], key: str = "") -> Any:
@@ -19,7 +20,7 @@ def post(client: Client, path: str, body: dict[str, Any], key: str = "") -> Any:
 
 
 def cards(page: str) -> list[str]:
-    return re.findall(r'data-card data-id="([0-9a-f-]+)"', page)
+    return re.findall(r'data-card data-id="([0-9a-f-]+)"', folded(page))
 
 
 def test_the_page_comes_with_the_task_and_the_next_one(project: Project, ben: Person, signed_in: Any) -> None:

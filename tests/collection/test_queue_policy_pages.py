@@ -56,7 +56,7 @@ def test_what_a_member_may_do(project: Project, ada: Person, ben: Person, signed
     assert "</strong> of 7 today" in signed_in(ben).get("/p/desk/desk/").content.decode()
     assert member.training == "waived"
     page = client.get("/p/desk/project/members/").content.decode()
-    assert "ranking (folder), 7 a day" in page and "waived" in page
+    assert "ranking (folder)<span>, 7 a day" in page and "waived" in page
 
 
 class TestTheTaskPage:

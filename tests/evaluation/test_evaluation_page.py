@@ -100,7 +100,7 @@ def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Pers
     Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
     page = signed_in(ada).get(address(evaluation)).content.decode()
     assert page.index("it never met (1)") < page.index("60.0 %") < page.index("who taught it (1)")
-    assert page.index("Gone, held out") < page.index(f"annotator={ben.public_id}")
+    assert page.index("Gone<span>, held out") < page.index(f"annotator={ben.public_id}")
 
 
 def test_the_report_as_json(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
