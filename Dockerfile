@@ -12,7 +12,7 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /srv/touchstone
 COPY requirements.txt .
 RUN pip install --no-cache-dir --prefer-binary $PIP_ARGUMENTS -r requirements.txt
-COPY manage.py pyproject.toml ./
+COPY manage.py pyproject.toml CHANGELOG.md LICENSE ./
 COPY feedback feedback
 COPY trainer trainer
 COPY workers workers

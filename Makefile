@@ -50,7 +50,7 @@ lint: $(VENV)/tests.stamp node_modules/.stamp  ## ruff, mypy, djangofmt, prettie
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/djangofmt --indent-width 2 --check --quiet feedback/templates
-	$(VENV)/bin/djangofmt check --select category:all --ignore unsorted-tailwind-classes --quiet feedback/templates
+	$(VENV)/bin/djangofmt check --select category:all --ignore unsorted-tailwind-classes,empty-tag-pair --quiet feedback/templates
 	$(NPM) run lint
 	$(VENV)/bin/mypy
 

@@ -1,4 +1,4 @@
-"""python -m trainer RUN_FOLDER: carry out one run, or go on with it. See README.md for the folder and exit codes."""
+"""python -m trainer RUN_FOLDER: carry out one run, or go on with it. docs/trainer.md has the folder and exit codes."""
 
 from __future__ import annotations
 

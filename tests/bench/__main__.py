@@ -2,7 +2,7 @@
 
     python -m tests.bench [next_task transfers desk]
 
-Under ten minutes on two idle cores. README.md names the longer forms, and the measurements of training.
+Under ten minutes on two idle cores. docs/performance.md names the longer forms, and the measurements of training.
 """
 
 import subprocess

@@ -58,7 +58,7 @@ def corpus_rows(count: int = 160) -> list[Row]:
 
 
 def write_snapshot(folder: Path, splits: Mapping[str, Sequence[Row]], purpose: str = "feedback") -> Path:
-    """A snapshot folder as trainer/README.md describes it."""
+    """A snapshot folder as docs/trainer.md describes it."""
     folder.mkdir(parents=True)
     files, counts = {}, {}
     for split in ("train", "selection", "test"):

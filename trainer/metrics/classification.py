@@ -135,7 +135,7 @@ def calibrated(logits: torch.Tensor, truth: torch.Tensor, many: bool) -> float:
     A few texts that are all distinguished would ask for a temperature of nearly zero, and so for certainty. Its
     logarithm is therefore drawn toward zero, by as much as some twenty texts weigh.
 
-    Source: Guo et al. 2017, section 4.2; the pull is ours, measured in README.md.
+    Source: Guo et al. 2017, section 4.2; the pull is ours, measured in docs/results.md.
     """
     if not len(logits):
         return 1.0

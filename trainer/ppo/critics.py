@@ -77,7 +77,7 @@ class TopCritic(Critic):
         Unsplittable: the trunk cannot be entered in its middle, or gives something else there.
     """
 
-    rate = 5.0  # few layers catch up with a whole trunk only by learning faster: table in README.md
+    rate = 5.0  # few layers catch up with a whole trunk only by learning faster: table in docs/results.md
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 Weights, gradients and Adam's moments are counted exactly. Activations are counted per token for a transformer without
 recomputation, in float32: 18 hidden and 6 intermediate vectors a layer are kept for the backward, and 4 vectors over
-the vocabulary around the loss; a quarter more with adapters. Measured against the peak of real steps in README.md.
+the vocabulary around the loss; a quarter more with adapters. docs/trainer.md compares it with the peak of real steps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the proof computes from figures, and what it demands of them: pure functions.
 
 Gao et al. 2023 found gold reward against d = sqrt(KL) to follow d(α - β log d) under reinforcement learning and
-d(α - βd) under best-of-n. Thresholds come from five seeds of our own recipe; README.md beside this file has them.
+d(α - βd) under best-of-n. Thresholds come from five seeds of our own recipe; docs/demo.md has them.
 """
 
 from __future__ import annotations

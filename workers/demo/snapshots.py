@@ -1,4 +1,4 @@
-"""Snapshot folders of the demo world, as `trainer/README.md` describes them, for work outside the service."""
+"""Snapshot folders of the demo world, as `docs/trainer.md` describes them, for work outside the service."""
 
 from __future__ import annotations
 
