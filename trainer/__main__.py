@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainer.configs import learning_rates
-from trainer.configs import stages as configs
+from trainer.configs import learning_rates, parsing
 from trainer.errors import DiskFull, FolderLocked, ModelCorrupt, OutOfMemory, StartAgain, StopRequested, TrainerError
 from trainer.preflight import memory_estimate, preflight
 from trainer.run import launch as launching
@@ -43,31 +42,13 @@ from trainer.run.run_folder import (
     read_run,
     start_afresh_if_changed,
 )
+from trainer.stages import STAGES
 
 ENDED, FAILED, STOPPED, LOCKED, AGAIN = 0, 2, 3, 4, 5
 RESERVE, RESERVED = ".reserve", 65536  # room kept so that a full disk can still be reported, bytes
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # safetensors and torch write from their own code, and hand on no number.
 UNWRITTEN = (*(f"os error {number}" for number in NO_ROOM), "PytorchStreamWriter failed", "iostream error")
-
-# stage -> its recipe, imported only when requested, so that a start costs what the stage needs.
-STAGES = {
-    "tokenizer": "trainer.recipes.tokenizer:run",
-    "pretrain": "trainer.recipes.pretrain:run",
-    "mlm": "trainer.recipes.mlm:run",
-    "classify": "trainer.recipes.classify:run",
-    "tag": "trainer.recipes.tag:run",
-    "sft": "trainer.recipes.sft:run",
-    "reward": "trainer.recipes.reward:run",
-    "dpo": "trainer.recipes.preference:run",
-    "kto": "trainer.recipes.preference:run",
-    "rloo": "trainer.recipes.online:run",
-    "grpo": "trainer.recipes.online:run",
-    "ppo": "trainer.recipes.ppo:run",
-    "generate": "trainer.recipes.generate:run",
-    "score": "trainer.recipes.score:run",
-    "evaluate": "trainer.recipes.evaluate:run",
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -163,7 +144,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         StartAgain: it did not fit, and the other processes of this run must begin again, too.
     """
     stage, checkpoints = run["stage"], folder / "checkpoints"
-    config = configs.parse(stage, run.get("config") or {})
+    config = parsing.parse(stage, run.get("config") or {})
     inputs = check_inputs(stage, run.get("inputs") or {})
     report.state("verifying the inputs")
     paths = open_inputs(folder, inputs)
@@ -174,7 +155,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
         write_json(folder / "preflight.json", found.as_json())
         preflight.refuse(found, run.get("ignore_findings") or ())
     report.state("loading the libraries")
-    module, _, function = STAGES[stage].partition(":")
+    module, _, function = STAGES[stage].recipe.partition(":")
     with microbatching.loading():
         recipe = getattr(importlib.import_module(module), function)
     rows = microbatching.rows_at_once(stage, config)
@@ -214,7 +195,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
             f"out_of_memory_{smaller}",
             f"Memory ran out with {-(-rows // pieces)} rows at once. Going on with {smaller} at once "
             f"{'from the last checkpoint' if newest else 'from the start'}; "
-            f"{'the outcome' if stage in microbatching.ONLY_SPEED else f'a batch of {rows}'} stays the same.",
+            f"{'the outcome' if STAGES[stage].batch_changes_speed_only else f'a batch of {rows}'} stays the same.",
         )
         if processes() > 1:
             raise StartAgain

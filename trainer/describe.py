@@ -1,9 +1,8 @@
-"""Every setting of every stage as JSON, with type, default, bounds and the presets' values: what a form or a door that
-does not know this package checks by.
+"""The table of stages and every setting of every stage as JSON, for the service, which never imports this package.
 
 `python -m trainer.describe > feedback/rules/training/stage_settings.json` writes the copy that the service reads, and
 `python -m trainer.describe rows > feedback/rules/data/rows.json` the table of fields of a snapshot's rows. Tests hold
-them equal.
+both equal.
 """
 
 from __future__ import annotations
@@ -15,26 +14,57 @@ import types
 import typing
 from typing import Any, Union
 
-from trainer.configs.stages import CONFIGS, PRESETS
+from trainer.configs.parsing import PRESETS
 from trainer.data.snapshot import FIELDS, ROLES
+from trainer.stages import STAGES, TrainingStage
 
 NAMES = {int: "integer", float: "number", bool: "boolean", str: "text", list: "list"}
 
 
-def describe() -> dict[str, Any]:
-    """{"stages": {stage: {key: {"type", "default", "null"?, "low"?, "above"?, "high"?, "choices"?}}}, "presets":
-    {preset: {stage: {key: value}}}}. A type that is none of integer, number, boolean and text is "object"."""
-    stages = {}
-    for stage, config in CONFIGS.items():
-        hints = typing.get_type_hints(config)
-        stages[stage] = {field.name: _setting(field, hints[field.name]) for field in dataclasses.fields(config)}
+def describe() -> dict[str, object]:
+    """What the service needs of the stages.
+
+    Returns:
+        "pipeline": a row for each stage that a pipeline may name, in order, see `_pipeline_row`;
+        "stages": {stage: {key: {"type", "default", "null"?, "low"?, "above"?, "high"?, "choices"?}}}, where a type
+        that is none of integer, number, boolean and text is "object"; "presets": {preset: {stage: {key: value}}}.
+    """
+    settings = {}
+    for stage, row in STAGES.items():
+        hints = typing.get_type_hints(row.config)
+        fields = dataclasses.fields(row.config)
+        settings[stage] = {field.name: _setting(field, hints[field.name]) for field in fields}
     presets = {}
     for path in sorted(PRESETS.glob("*.json")):
         preset = json.loads(path.read_text(encoding="utf-8"))
-        presets[path.stem] = {
-            stage: {key: entry["value"] for key, entry in settings.items()} for stage, settings in preset.items()
-        }
-    return {"stages": stages, "presets": presets}
+        presets[path.stem] = {stage: _values(entries) for stage, entries in preset.items()}
+    pipeline = [_pipeline_row(stage, row) for stage, row in STAGES.items() if row.in_pipeline]
+    return {"pipeline": pipeline, "stages": settings, "presets": presets}
+
+
+def _pipeline_row(stage: str, row: TrainingStage) -> dict[str, object]:
+    """One stage as `feedback.rules.training.stages.StageRule` takes it."""
+    return {
+        "name": stage,
+        "label": row.label,
+        "makes": row.makes,
+        "takes": list(row.takes),
+        "after": list(row.after),
+        "given": row.given,
+        "alternative": row.alternative,
+        "family": row.family,
+        "reads_texts": row.reads_texts,
+        "needs_reward_model": "reward_model" in row.needs,
+        "rows": list(row.rows),
+        "rows_otherwise": list(row.rows_otherwise),
+        "reports": list(row.reports),
+        "missing": row.missing,
+    }
+
+
+def _values(entries: dict[str, dict[str, object]]) -> dict[str, object]:
+    """Values of a preset's settings, without their sources."""
+    return {key: entry["value"] for key, entry in entries.items()}
 
 
 def describe_rows() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from micro import COLOURS, MakeRun, progress, write_snapshot
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.data.snapshot import Classification, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, ModelCorrupt, SnapshotCorrupt
 from trainer.metrics.classification import calibrated, calibration_error, class_figures, cross_fitted, mean_loss, prf
@@ -198,7 +198,7 @@ def test_what_cannot_be_learnt_is_refused(
 )
 def test_config_out_of_range_is_refused_by_name(stage: str, values: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigInvalid, match=says) as caught:
-        stages.parse(stage, values)
+        parsing.parse(stage, values)
     assert f"{stage}.{next(iter(values))}" in caught.value.message
 
 

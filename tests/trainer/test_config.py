@@ -8,14 +8,15 @@ import json
 import pytest
 from trl import GRPOConfig, RLOOConfig
 
-from trainer.configs import stages as stage_trainer
+from trainer.configs import parsing
 from trainer.errors import ConfigInvalid
 from trainer.ppo.rollouts import generation_arguments
+from trainer.stages import STAGES
 
 
 def test_unknown_key_is_refused_by_name() -> None:
     with pytest.raises(ConfigInvalid, match="epoch") as caught:
-        stage_trainer.parse("sft", {"epoch": 3})
+        parsing.parse("sft", {"epoch": 3})
     assert "epochs" in caught.value.remedy
 
 
@@ -36,49 +37,49 @@ def test_unknown_key_is_refused_by_name() -> None:
 )
 def test_value_out_of_range_is_refused_by_name(stage: str, values: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigInvalid, match=says) as caught:
-        stage_trainer.parse(stage, values)
+        parsing.parse(stage, values)
     assert f"{stage}.{next(iter(values))}" in caught.value.message
 
 
 def test_whole_number_is_taken_for_a_float() -> None:
-    parsed = stage_trainer.parse("sft", {"epochs": 2})
+    parsed = parsing.parse("sft", {"epochs": 2})
     assert parsed.epochs == 2.0
     assert isinstance(parsed.epochs, float)
 
 
 def test_unknown_stage_is_refused() -> None:
     with pytest.raises(ConfigInvalid, match="sfft"):
-        stage_trainer.parse("sfft", {})
+        parsing.parse("sfft", {})
 
 
 def test_config_cannot_be_changed_once_parsed() -> None:
-    parsed = stage_trainer.parse("reward", {})
+    parsed = parsing.parse("reward", {})
     with pytest.raises(dataclasses.FrozenInstanceError):
         parsed.epochs = 1
 
 
 def test_own_values_stand_before_those_of_a_preset() -> None:
-    preset = stage_trainer.parse("sft", {"preset": "tiny"})
-    mine = stage_trainer.parse("sft", {"preset": "tiny", "batch_size": 7})
+    preset = parsing.parse("sft", {"preset": "tiny"})
+    mine = parsing.parse("sft", {"preset": "tiny", "batch_size": 7})
     assert mine.batch_size == 7
     assert mine.learning_rate == preset.learning_rate
 
 
 def test_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigInvalid, match="huge"):
-        stage_trainer.parse("sft", {"preset": "huge"})
+        parsing.parse("sft", {"preset": "huge"})
 
 
-@pytest.mark.parametrize("path", sorted(stage_trainer.PRESETS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(parsing.PRESETS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_preset_is_valid_and_names_its_sources(path: object) -> None:
     stages = json.loads(path.read_text())  # type: ignore[attr-defined]
     for stage, settings in stages.items():
-        stage_trainer.parse(stage, {"preset": path.stem})  # type: ignore[attr-defined]
+        parsing.parse(stage, {"preset": path.stem})  # type: ignore[attr-defined]
         assert all(entry["source"] for entry in settings.values())
 
 
 def test_every_setting_is_described() -> None:
-    for config_type in stage_trainer.CONFIGS.values():
+    for config_type in (row.config for row in STAGES.values()):
         described = "".join(base.__doc__ or "" for base in config_type.__mro__)
         for field in dataclasses.fields(config_type):
             assert field.name in described, f"{config_type.__name__}.{field.name} is not in its docstring"

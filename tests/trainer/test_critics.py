@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.configs.stages import PPOConfig
+from trainer.configs.online import PPOConfig
 from trainer.modeling.loading import load_policy
 from trainer.modeling.reward_model import RewardModel
 from trainer.ppo import critics

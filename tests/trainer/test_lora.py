@@ -14,7 +14,7 @@ from micro import MakeRun, forked, progress, weights
 from test_ppo_run import sft_folder  # noqa: F401
 from transformers import Trainer
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.configs.setting import LoRA
 from trainer.errors import ConfigInvalid
 from trainer.modeling.loading import load_policy, save_model
@@ -130,10 +130,10 @@ def test_targets_are_the_layers_that_get_an_adapter(base_folder: Path, tokenizer
     with pytest.raises(ConfigInvalid, match=r"lora\.targets.*quite_wrong"):
         adapt(load_policy(base_folder, tokenizer), LoRA(targets="quite_wrong"))
     with pytest.raises(ConfigInvalid, match=r"sft\.lora: rank"):
-        stages.parse("sft", {"lora": {"rank": 8}})
+        parsing.parse("sft", {"lora": {"rank": 8}})
     with pytest.raises(ConfigInvalid, match=r"sft\.lora\.r"):
-        stages.parse("sft", {"lora": {"r": 0}})
-    assert stages.parse("sft", {"lora": {}}).lora == LoRA() and stages.parse("sft", {}).lora is None
+        parsing.parse("sft", {"lora": {"r": 0}})
+    assert parsing.parse("sft", {"lora": {}}).lora == LoRA() and parsing.parse("sft", {}).lora is None
 
 
 def test_an_adapted_run_that_was_killed_goes_on_exactly(
@@ -177,7 +177,7 @@ def test_an_encoder_is_adapted_with_its_new_head_in_full(
 
     from trainer.modeling.encoders import load_encoder_tokenizer, make_encoder
 
-    shape: Any = stages.parse("classify", {key: WHOLE["classify"][key] for key in ("hidden_size", "layers", "heads")})
+    shape: Any = parsing.parse("classify", {key: WHOLE["classify"][key] for key in ("hidden_size", "layers", "heads")})
     tokenizer = load_encoder_tokenizer(tokenizer_folder)
     torch.manual_seed(0)
     base = tmp_path / "encoder"

@@ -75,7 +75,7 @@ def test_windows_cover_a_long_text() -> None:
 
 
 def test_loss_of_a_model_without_a_clue_is_that_of_chance(tokenizer: Any) -> None:
-    from trainer.configs.stages import MLMConfig
+    from trainer.configs.encoders import MLMConfig
 
     model: Any = make_encoder("MaskedLM", None, MLMConfig(hidden_size=32, layers=1, heads=2), tokenizer)
     with torch.no_grad():

@@ -12,7 +12,7 @@ import pytest
 import torch
 from micro import MakeRun, forked, progress, write_snapshot
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.errors import ConfigInvalid, DataUnusable, NothingToLearn
 from trainer.modeling.reward_scoring import Scores
 from trainer.recipes.online import Rollouts, penalised, plan_rollouts, reward_function
@@ -161,11 +161,11 @@ def test_what_cannot_be_learnt_is_refused(
     make_run: MakeRun, run_here: RunHere, base_folder: Path, reward_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigInvalid, match=r"rloo\.num_generations"):
-        stages.parse("rloo", {"batch_size": 10, "num_generations": 4})
+        parsing.parse("rloo", {"batch_size": 10, "num_generations": 4})
     with pytest.raises(ConfigInvalid, match=r"grpo\.beta"):
-        stages.parse("grpo", {"beta": -0.1})
+        parsing.parse("grpo", {"beta": -0.1})
     with pytest.raises(ConfigInvalid, match=r"grpo\.loss_type"):
-        stages.parse("grpo", {"loss_type": "ppo"})
+        parsing.parse("grpo", {"loss_type": "ppo"})
     snapshot = write_snapshot(tmp_path / "s", {"train": []})
     inputs = {"snapshot": snapshot, "base_model": base_folder, "reward_model": reward_folder}
     with pytest.raises(DataUnusable, match="no prompts"):

@@ -15,7 +15,7 @@ import pytest
 import torch
 from micro import MakeRun, ask, feedback_rows, forked, progress, weights, write_snapshot
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.errors import ConfigInvalid, RunDiverged
 
 CONFIG: dict[str, Any] = {
@@ -174,7 +174,7 @@ def test_06_kl_that_cannot_be_ends_the_run(
 @pytest.mark.parametrize("key", ["top_p", "top_k", "min_length", "repetition_penalty"])
 def test_07_what_would_make_sampling_another_distribution_cannot_be_set(key: str) -> None:
     with pytest.raises(ConfigInvalid, match=key):
-        stages.parse("ppo", {key: 1})
+        parsing.parse("ppo", {key: 1})
 
 
 def test_03_a_reward_model_that_pads_with_its_end_is_refused(

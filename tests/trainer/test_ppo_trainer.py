@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.configs.stages import PPOConfig
+from trainer.configs.online import PPOConfig
 from trainer.errors import RunDiverged
 from trainer.modeling.loading import load_classifier, load_policy
 from trainer.modeling.reward_model import RewardModel

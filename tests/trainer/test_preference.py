@@ -12,7 +12,7 @@ import pytest
 import torch
 from micro import MakeRun, ask, feedback_rows, progress, write_snapshot
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.data.snapshot import open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable
 from trainer.modeling.loading import load_policy
@@ -51,7 +51,7 @@ def test_trl_computes_the_same_loss(
     stage: str, base_folder: Path, feedback: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
     """The policy moved away from its reference; TRL's loss of a batch against our formula on our log-probs."""
-    settings = stages.parse(stage, {**MICRO, "beta": 0.3, "batch_size": 6})
+    settings = parsing.parse(stage, {**MICRO, "beta": 0.3, "batch_size": 6})
     context = RunContext(
         tmp_path, {"stage": stage}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
     )
@@ -140,4 +140,4 @@ def test_what_cannot_be_learnt_is_refused(
 )
 def test_config_out_of_range_is_refused_by_name(stage: str, values: dict[str, object]) -> None:
     with pytest.raises(ConfigInvalid, match=next(iter(values))):
-        stages.parse(stage, values)
+        parsing.parse(stage, values)

@@ -377,14 +377,14 @@ def test_a_run_that_is_told_to_fails_at_once_by_what_blocks_it(
 
 
 def test_the_estimate_counts_weights_exactly(base_folder: Path, reward_folder: Path, tokenizer: Any) -> None:
-    from trainer.configs import stages
+    from trainer.configs import parsing
 
     model: Any = load_policy(base_folder, tokenizer)
-    need = estimate("sft", stages.parse("sft", {"batch_size": 3}), {"base_model": base_folder}, length=10)
+    need = estimate("sft", parsing.parse("sft", {"batch_size": 3}), {"base_model": base_folder}, length=10)
     assert need.parameters == parameters(model) and need.weights == 4 * parameters(model)
     assert need.optimiser == 2 * need.gradients == 8 * parameters(model)
     assert need.activations == 4 * 3 * 10 * (1 * (18 * 32 + 6 * 64) + 4 * len(tokenizer))
-    adapted = estimate("sft", stages.parse("sft", {"lora": {"r": 2}}), {"base_model": base_folder})
+    adapted = estimate("sft", parsing.parse("sft", {"lora": {"r": 2}}), {"base_model": base_folder})
     from trainer.configs.setting import LoRA
     from trainer.modeling.lora import adapt
 
@@ -393,11 +393,11 @@ def test_the_estimate_counts_weights_exactly(base_folder: Path, reward_folder: P
     both = {"base_model": base_folder, "reward_model": reward_folder}
     judge = load_classifier(reward_folder, tokenizer)
     for critic in ("top", "separate"):  # beside policy, reference and reward model
-        settings = stages.parse("ppo", {"critic": critic})
+        settings = parsing.parse("ppo", {"critic": critic})
         needs = estimate("ppo", settings, both)
         made = make_critic(settings, model, RewardModel(judge, tokenizer))
         learns = sum(weight.numel() for weight in made.parameters() if weight.requires_grad)
         assert needs.trained == pytest.approx(need.parameters + learns, rel=0.01)
         assert needs.weights == pytest.approx(4 * (2 * need.parameters + parameters(judge) + learns), rel=0.01)
-    shared = estimate("ppo", stages.parse("ppo", {"critic": "shared"}), both)
+    shared = estimate("ppo", parsing.parse("ppo", {"critic": "shared"}), both)
     assert shared.trained == need.parameters and shared.activations < needs.activations

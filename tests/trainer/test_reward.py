@@ -90,7 +90,7 @@ def test_loss_by_hand(
     make_run: MakeRun, feedback: Path, base_folder: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Equal rewards: log 2. A gap of 2 with a margin of 2: log 2 again. A gap of 2 with none: log(1 + exp(-2))."""
-    from trainer.configs.stages import parse
+    from trainer.configs.parsing import parse
     from trainer.modeling.reward_trainer import make_trainer
 
     folder = make_run("reward", {})

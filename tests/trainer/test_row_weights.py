@@ -14,7 +14,7 @@ import torch
 from micro import MakeRun, feedback_rows, write_snapshot
 from torch import Tensor, nn
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.data.columns import preference_columns, with_weights
 from trainer.data.snapshot import Preference, Snapshot, open_snapshot
 from trainer.errors import SnapshotCorrupt
@@ -120,7 +120,7 @@ def test_the_reward_loss_by_hand(heads: int, make_run: MakeRun, base_folder: Pat
     from trainer.modeling.reward_trainer import make_trainer as make_reward_trainer
 
     folder = make_run("reward", {})
-    settings = stages.parse("reward", {"margin_scale": 3 if heads == 1 else 0, "heads": heads})
+    settings = parsing.parse("reward", {"margin_scale": 3 if heads == 1 else 0, "heads": heads})
     context = RunContext(folder, {"stage": "reward"}, settings, {}, Reporter(None), lambda: False, folder)
     reward = RewardModel(load_classifier(base_folder, tokenizer, heads), tokenizer)
     rows = [Preference(PROMPT, "Blue.", "Red.", 1, weight=1 / 3), Preference(PROMPT, "It is blue.", "Red.", 0)]
@@ -145,7 +145,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
     stage: str, base_folder: Path, weighted: Snapshot, tokenizer: Any, tmp_path: Path
 ) -> None:
     """The weighted trainer's loss of a batch is our formula on our log-probs; at weights of one it is TRL's own."""
-    settings = stages.parse(stage, {**MICRO, "beta": 0.3})
+    settings = parsing.parse(stage, {**MICRO, "beta": 0.3})
     context = RunContext(
         tmp_path, {"stage": stage}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
     )
@@ -177,7 +177,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
 
 
 def test_label_smoothing_reaches_the_loss(base_folder: Path, feedback: Path, tokenizer: Any, tmp_path: Path) -> None:
-    settings = stages.parse("dpo", {**MICRO, "beta": 0.3, "label_smoothing": 0.2})
+    settings = parsing.parse("dpo", {**MICRO, "beta": 0.3, "label_smoothing": 0.2})
     context = RunContext(
         tmp_path, {"stage": "dpo"}, settings, {}, Reporter(None), threading.Event().is_set, tmp_path / "checkpoints"
     )

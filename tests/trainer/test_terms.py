@@ -11,7 +11,7 @@ import pytest
 import torch
 from micro import COLOURS, MakeRun, progress, write_snapshot
 
-from trainer.configs import stages
+from trainer.configs import parsing
 from trainer.configs.online import FormatTerm, GuardTerm, LengthTerm, ModelTerm, Terms
 from trainer.data.columns import encode_completions, encode_prompts
 from trainer.errors import ConfigInvalid
@@ -131,4 +131,4 @@ def test_terms_and_inputs_that_do_not_fit_are_refused(
 )
 def test_wrong_terms_are_refused_by_name(terms: Any, says: str) -> None:
     with pytest.raises(ConfigInvalid, match=says):
-        stages.parse("ppo", {"terms": terms})
+        parsing.parse("ppo", {"terms": terms})

@@ -3,7 +3,7 @@
 import pytest
 
 from feedback.rules.training import plots, run_figures
-from feedback.rules.training.stages import KIND_OF_STAGE
+from feedback.rules.training.stages import STAGES
 
 
 def test_each_term_of_the_reward_has_a_name_and_a_chart_of_its_own() -> None:
@@ -21,13 +21,13 @@ def test_what_nobody_named_is_drawn_under_its_own_name() -> None:
     assert (plot.title, plot.names) == ("Rewards: chosen", ("rewards/chosen",))
 
 
-@pytest.mark.parametrize("stage", [*KIND_OF_STAGE, "evaluate"])
+@pytest.mark.parametrize("stage", list(STAGES))
 def test_every_stage_declares_its_plots(stage: str) -> None:
-    declared = plots.PLOTS_OF_STAGE[stage]
+    declared = plots.PLOTS_OF_FAMILY[STAGES[stage].family]
     names = [name for plot in declared for name in (*plot.names, *plot.right)]
     assert len(names) == len(set(names)), "a figure is drawn once"
     assert len({plot.key for plot in declared}) == len(declared)
-    assert set(plots.EXPECTED.get(stage, ())) <= set(names)
+    assert set(STAGES[stage].reports) <= set(names)
 
 
 @pytest.mark.parametrize("stage", ["classify", "tag", "mlm", "pretrain", "sft"])

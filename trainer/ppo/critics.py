@@ -23,7 +23,7 @@ from trainer.ppo.rollouts import answer_log_probs
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from trainer.configs.stages import PPOConfig
+    from trainer.configs.online import PPOConfig
     from trainer.modeling.reward_scoring import RewardModel
 
 

@@ -41,7 +41,7 @@ from trainer.run.seeds import stable_seed
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from trainer.configs.stages import PPOConfig
+    from trainer.configs.online import PPOConfig
     from trainer.modeling.reward_scoring import Judge
 
 

@@ -12,7 +12,7 @@ from trainer.ppo.rollouts import generation_arguments
 from trainer.run.seeds import stable_seed
 
 if TYPE_CHECKING:
-    from trainer.configs.stages import PPOConfig
+    from trainer.configs.online import PPOConfig
 
 
 def usable_rate(config: PPOConfig) -> float:

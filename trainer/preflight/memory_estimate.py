@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.stages import STAGES
+
 FLOAT = 4  # bytes
 HIDDEN_KEPT, INTERMEDIATE_KEPT, LOGITS_KEPT = 18, 6, 4
 HIDDEN_HELD, INTERMEDIATE_HELD, LOGITS_HELD = 6, 3, 3  # of one layer, where nothing is kept for a backward
 CHUNK = 2**24  # logits at once, as in `passes`, which needs torch
 ADAPTED = 1.25  # of the activations, where adapters run beside the layers
 LIBRARIES = 600 * 2**20  # torch, transformers and TRL, loaded; bytes
-PAIRS = ("reward", "dpo")  # a row is two sequences
-GRADED = ("sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "pretrain", "mlm", "classify", "tag")
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,11 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
     held = [shape.parameters]
     lora = getattr(config, "lora", None)
     trained = shape.parameters if lora is None else adapter_parameters(shape, lora)
-    # Frozen references: TRL's own, and ours, which is the policy without its adapters where it has some.
-    frozen = {"dpo": 1, "kto": 1, "ppo": lora is None, "rloo": 1 + (lora is None), "grpo": 1 + (lora is None)}
-    held += [shape.parameters] * int(frozen.get(stage, 0))
+    row = STAGES[stage]
+    references = row.references
+    if row.samples and lora is None:
+        references += 1  # ours is the policy without its adapters, where it has some
+    held += [shape.parameters] * references
     for name in ("reward_model", "guard", "incumbent", "reference", "pretrained"):
         if name in paths:
             held.append(shape_of(paths[name]).parameters)
@@ -95,11 +97,11 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         critic = critic_parameters(config, judge)
         held.append(critic)
         trained += critic if lora is None else int(critic_share(config, judge.layers) * adapter_parameters(judge, lora))
-    sequences = (rows or rows_at_once(stage, config)) * (2 if stage in PAIRS else 1)
+    sequences = (rows or rows_at_once(stage, config)) * row.sequences
     length = min(length or longest(stage, config, shape), shape.context)
     per_token = shape.layers * (HIDDEN_KEPT * shape.hidden + INTERMEDIATE_KEPT * shape.intermediate)
-    vocabulary = 0 if stage in ("reward", "classify", "tag") else LOGITS_KEPT * shape.vocabulary
-    learns = stage in GRADED
+    vocabulary = 0 if row.small_head else LOGITS_KEPT * shape.vocabulary
+    learns = row.trains
     if not learns:
         per_token //= max(shape.layers, 1)  # nothing is kept for a backward
     if stage == "ppo":

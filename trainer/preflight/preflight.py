@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.configs import learning_rates
-from trainer.configs import stages as configs
+from trainer.configs import learning_rates, parsing
 from trainer.data.snapshot import SPLITS, Preference, Snapshot, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, TrainerError
 from trainer.modeling.template_check import refused_rows, template_faults
@@ -25,6 +24,7 @@ from trainer.preflight.memory_estimate import critic_share, estimate, free_memor
 from trainer.preflight.rows import Lesson, Line
 from trainer.run.microbatching import rows_at_once
 from trainer.run.run_folder import open_inputs
+from trainer.stages import POLICY, STAGES
 
 SHOWN_ROWS, SHOWN_TOKENS, SHOWN_LINES = 3, 300, 20
 FEW_OF_A_CLASS = 8
@@ -33,9 +33,7 @@ LONGER_SHARE = 0.7
 REPEATED_SHARE = 0.05  # of held-out labelled texts that are trained on, too
 ENOUGH_PAIRS = 20  # selection pairs below which a reward model's accuracy says nothing
 START_SECONDS = 6.0
-TEXTS = ("tokenizer", "pretrain", "mlm")
 REFUSING = ("no_system_message", "one_question_only")  # determined by the rows that are refused, where there are any
-UNLEARNT = ("generate", "evaluate", "score", "best_of_n")
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,9 @@ def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
     """Look at a run folder; a wrong config or a broken input is a finding, too."""
     found = Preflight(str(run["stage"]))
     try:
-        config = configs.parse(run["stage"], run.get("config") or {})
+        config = parsing.parse(run["stage"], run.get("config") or {})
         entries = run.get("inputs") or {}
-        needed, optional = configs.INPUTS[run["stage"]]
-        if unknown := sorted(set(entries) - needed - optional):
+        if unknown := sorted(set(entries) - STAGES[run["stage"]].inputs):
             raise ConfigInvalid(f"Unknown input for {run['stage']}: {', '.join(unknown)}.")
         paths = open_inputs(folder, entries)
         if "base_model" in paths or "tokenizer" in paths or getattr(config, "learning_rate", 0.0) is not None:
@@ -124,8 +121,8 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     Raises:
         TrainerError: an input cannot be read at all.
     """
-    stage = found.stage
-    if stage in UNLEARNT or "snapshot" not in paths:
+    stage, row = found.stage, STAGES[found.stage]
+    if not row.rows or "snapshot" not in paths:
         found.notes.append("Nothing is learnt in this stage, so there is nothing to look at beforehand.")
         return
     snapshot = open_snapshot(paths["snapshot"])
@@ -150,7 +147,7 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
             "costs are looked at when this stage begins."
         )
         return
-    if tokenizer is not None and stage in ("sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo"):
+    if tokenizer is not None and (row.learns_completions or row.samples):
         lines = check_template(found, tokenizer, lines, reading.trained_on(stage, splits["selection"].lines))
         if not lines:
             return
@@ -164,7 +161,7 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     checks.check_reward_head(found, paths)
     if "reward_model" in paths:
         check_reward_model(found, config, paths["reward_model"], snapshot)
-    elif "reward_model" in configs.INPUTS[stage][0]:
+    elif "reward_model" in row.needs:
         found.notes.append("The reward model is made by an earlier stage; whether it is good enough is looked at then.")
     check_cost(found, config, paths, lessons)
 
@@ -199,7 +196,7 @@ def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> Any:
     path = paths.get("base_model") or paths.get("tokenizer")
     if path is None:
         return None
-    if stage in ("mlm", "classify", "tag"):
+    if STAGES[stage].encodes:
         from trainer.modeling.encoders import load_encoder_tokenizer
 
         return load_encoder_tokenizer(path)
@@ -220,6 +217,7 @@ def context_of(config: Any, paths: Mapping[str, Path]) -> int:
 
 def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: str) -> None:
     """Evaluation is never trained on."""
+    reads_texts = STAGES[stage].reads_texts
     for split in ("selection", "test"):
         exact, near = reading.leaks(splits["train"], splits[split])
         if exact:
@@ -228,8 +226,8 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
             # Documents repeat one another in part; so may labelled texts, such as a reply given to several prompts.
             numbers = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
             worthless = bool(numbers & set(exact)) or len(exact) > REPEATED_SHARE * len(splits[split])
-            (found.block if worthless and stage not in TEXTS else found.warn)("contamination", sentence, remedy, exact)
-        if near and stage not in TEXTS:
+            (found.block if worthless and not reads_texts else found.warn)("contamination", sentence, remedy, exact)
+        if near and not reads_texts:
             found.warn(
                 "near_contamination",
                 f"{len(near)} rows of {split}.jsonl ask nearly what train.jsonl asks (four of five word triples).",
@@ -295,7 +293,8 @@ def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> N
 def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -> list[Lesson]:
     """The first rows of the first batch, in the order that the run will draw where that is planned by rows alone."""
     kept = [lesson for lesson in lessons if not lesson.nothing] or list(lessons)
-    if stage in ("sft", "dpo", "kto"):
+    row = STAGES[stage]
+    if row.learns_completions and row.makes == POLICY:
         from trainer.run.loop import plan_batches
 
         places = [lesson for lesson in kept for _ in range(lesson.line.row.count)]
@@ -395,9 +394,10 @@ def rounds_of(
     kept = [lesson for lesson in lessons if not lesson.nothing]
     rows = sum(lesson.line.row.count for lesson in kept)
     tokens = sum(len(ids) * lesson.line.row.count for lesson in kept for _, ids, _ in lesson.sequences)
-    if stage in ("pretrain", "mlm"):
+    row = STAGES[stage]
+    if row.reads_texts:
         return config.steps, 6.0 * config.steps * config.accumulate * at_once
-    if stage in ("ppo", "rloo", "grpo"):
+    if row.samples:
         rollout = config.rollout_batch if stage == "ppo" else config.batch_size * config.accumulate
         times = config.iterations if stage == "ppo" else config.steps
         length = tokens / max(rows, 1) + config.max_new_tokens
@@ -405,7 +405,7 @@ def rounds_of(
         steps = times * (config.ppo_epochs * config.minibatches if stage == "ppo" else 1)
         return steps, times * rollout * length * (10.0 + passes)
     batch = config.batch_size * config.accumulate
-    references = 2.0 if stage in ("dpo", "kto") else 0.0
+    references = 2.0 * row.references  # a forward each
     return max(1, round(config.epochs * rows / batch)), config.epochs * tokens * (6.0 + references)
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from trainer.data.columns import encode_completions, encode_documents, encode_prompts
 from trainer.data.snapshot import (
+    KINDS,
     Classification,
-    Demonstration,
     Document,
     Messages,
     Preference,
-    Prompt,
     Snapshot,
     Spans,
     Unpaired,
@@ -23,28 +22,11 @@ from trainer.data.snapshot import (
 )
 from trainer.data.text_folding import folded
 from trainer.errors import SnapshotCorrupt
+from trainer.stages import STAGES
 
 MOST_LINES = 50_000  # of one split; beyond them preflight goes by a part and says so
 SHINGLE, NEAR = 3, 0.8  # words; Jaccard similarity of two prompts' word triples from which they are near duplicates
 MOST_POSTINGS = 50  # a triple that stands in more prompts than this tells nothing
-ROWS_OF: dict[str, tuple[type[Any], ...]] = {
-    "tokenizer": (Document, Classification, Spans),
-    "pretrain": (Document,),
-    "mlm": (Document, Classification, Spans),
-    "classify": (Classification,),
-    "tag": (Spans,),
-    "sft": (Demonstration,),
-    "reward": (Preference,),
-    "dpo": (Preference,),
-    "kto": (Unpaired,),
-    "ppo": (Prompt,),
-    "rloo": (Prompt,),
-    "grpo": (Prompt,),
-}
-# What stands in for the rows above where a snapshot has none of them.
-ELSE: dict[str, tuple[type[Any], ...]] = {"kto": (Preference,)} | dict.fromkeys(
-    ("ppo", "rloo", "grpo"), (Preference, Demonstration)
-)
 
 
 @dataclass
@@ -113,8 +95,13 @@ def read_lines(snapshot: Snapshot, split: str) -> Lines:
 
 def trained_on(stage: str, lines: Sequence[Line]) -> list[Line]:
     """Those that the stage learns from."""
-    found = [line for line in lines if isinstance(line.row, ROWS_OF.get(stage, ()))]
-    return found or [line for line in lines if isinstance(line.row, ELSE.get(stage, ()))]
+    row = STAGES[stage]
+    return _of_kinds(lines, row.rows) or _of_kinds(lines, row.rows_otherwise)
+
+
+def _of_kinds(lines: Sequence[Line], kinds: Sequence[str]) -> list[Line]:
+    types = tuple(KINDS[kind] for kind in kinds)
+    return [line for line in lines if isinstance(line.row, types)]
 
 
 def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], context: int) -> list[Lesson]:
@@ -122,7 +109,7 @@ def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], cont
     if not lines:
         return []
     rows = [line.row for line in lines]
-    if stage in ("ppo", "rloo", "grpo"):
+    if STAGES[stage].samples:
         room = context - config.max_new_tokens
         prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
         return [
@@ -134,7 +121,7 @@ def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], cont
             )
             for line, ids in zip(lines, prompts, strict=True)
         ]
-    if stage in ("sft", "reward", "dpo", "kto"):
+    if STAGES[stage].learns_completions:
         return _answers(stage, tokenizer, config, lines)
     if stage in ("tokenizer", "pretrain"):
         texts = [row if isinstance(row, Document) else Document(row.text, "", "", "") for row in rows]

@@ -10,11 +10,11 @@ from trainer.configs import learning_rates
 from trainer.data.columns import encode_completions
 from trainer.data.snapshot import Demonstration, Preference
 from trainer.preflight.rows import Line
+from trainer.stages import STAGES
 
 if TYPE_CHECKING:
     from trainer.preflight.preflight import Preflight
 
-SAMPLED = ("ppo", "rloo", "grpo")
 MOST_ANSWERS = 2000  # that are measured
 HALF, MOST = 0.5, 0.9  # quantiles of their lengths
 
@@ -41,7 +41,7 @@ def check_learning_rate(found: Preflight, config: Any, paths: Mapping[str, Path]
 
 def check_answer_length(found: Preflight, config: Any, tokenizer: Any, lines: Sequence[Line]) -> None:
     """Answers as long as people's must fit into max_new_tokens, or all that is sampled is cut and gets one reward."""
-    if found.stage not in SAMPLED or tokenizer is None:
+    if not STAGES[found.stage].samples or tokenizer is None:
         return
     rows = [line.row for line in lines]
     texts = [row.completion for row in rows if isinstance(row, Demonstration)]

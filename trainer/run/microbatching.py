@@ -22,10 +22,9 @@ from typing import Any
 
 from trainer.errors import OutOfMemory
 from trainer.run.checkpoints import write_json
+from trainer.stages import STAGES
 
 NOTE = "memory.json"
-# Here the rows at once change memory and speed, never what comes out.
-ONLY_SPEED = ("ppo", "generate", "evaluate")
 SIGNS = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|bad_alloc|failed to map segment",
     re.IGNORECASE,
@@ -39,7 +38,7 @@ def rows_at_once(stage: str, config: Any) -> int:
 
 def setting_of(stage: str) -> str:
     """What the stage calls the rows of one backward (of one forward, where nothing is learnt)."""
-    return "micro_batch" if stage == "ppo" else "batch_size"
+    return STAGES[stage].batch_setting
 
 
 def ran_out(error: BaseException) -> bool:
@@ -81,7 +80,7 @@ def fitted(stage: str, config: Any, cut: int) -> Any:
 
     Other stages keep their batch, which the loop cuts (`RunFolderTrainer`).
     """
-    if cut == 1 or stage not in ONLY_SPEED:
+    if cut == 1 or not STAGES[stage].batch_changes_speed_only:
         return config
     return replace(config, **{setting_of(stage): max(1, rows_at_once(stage, config) // cut)})
 

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainer.configs import stages as configs
 from trainer.data.snapshot import open_snapshot
 from trainer.errors import ConfigInvalid, FolderLocked, ModelCorrupt
 from trainer.run.checkpoints import file_sha256, open_model, write_json
+from trainer.stages import STAGES
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 KNOWN_KEYS = frozenset(
@@ -74,9 +74,9 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise ConfigInvalid("run.json must be an object with `schema` 1.")
     if unknown := sorted(set(run) - KNOWN_KEYS):
         raise ConfigInvalid(f"Unknown key in run.json: {', '.join(unknown)}.")
-    if run.get("stage") not in configs.CONFIGS:
+    if run.get("stage") not in STAGES:
         raise ConfigInvalid(
-            f"Unknown stage {run.get('stage')!r}.", remedy=f"Known stages: {', '.join(sorted(configs.CONFIGS))}."
+            f"Unknown stage {run.get('stage')!r}.", remedy=f"Known stages: {', '.join(sorted(STAGES))}."
         )
     for key in ("attempt", "seed"):
         if not isinstance(run.get(key, 0), int) or isinstance(run.get(key), bool):
@@ -116,12 +116,12 @@ def check_inputs(stage: str, inputs: object) -> dict[str, dict[str, Any]]:
     """
     if not isinstance(inputs, dict):
         raise ConfigInvalid("`inputs` in run.json must be an object.")
-    needed, optional = configs.INPUTS[stage]
-    if unknown := sorted(set(inputs) - needed - optional):
+    row = STAGES[stage]
+    if unknown := sorted(set(inputs) - row.inputs):
         raise ConfigInvalid(f"Unknown input for {stage}: {', '.join(unknown)}.")
-    if missing := sorted(needed - set(inputs)):
+    if missing := sorted(row.needs - set(inputs)):
         raise ConfigInvalid(f"{stage} needs the input {', '.join(missing)}.")
-    if stage in configs.FROM_EITHER and not optional & set(inputs):
+    if row.from_either and not row.optional & set(inputs):
         raise ConfigInvalid(f"{stage} needs the input tokenizer (from scratch) or base_model (continued).")
     for name, entry in inputs.items():
         if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):

@@ -17,8 +17,8 @@ from feedback.models import DatasetSnapshot, Job, ModelVersion
 from feedback.services.data import snapshots
 from feedback.services.training import preflight
 from feedback.services.training.preflight import Planned
-from trainer.configs.stages import INPUTS
 from trainer.run.checkpoints import write_json
+from trainer.stages import STAGES
 from workers.handlers import training
 from workers.handlers.snapshots import FREEZING
 from workers.job_context import JobFailed, Outcome, Work
@@ -83,7 +83,7 @@ def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[st
 
 def inputs_of(planned: Planned) -> dict[str, dict[str, str]]:
     """What is there for the stage, by the trainer's names for it; the rest is made by the chain itself."""
-    base, known = planned.start.base, frozenset[str]().union(*INPUTS[planned.stage])
+    base, known = planned.start.base, STAGES[planned.stage].inputs
     as_tokenizer = base is not None and base.kind == ModelVersion.Kind.TOKENIZER
     start = planned.start
     named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": start.reward, "guard": start.guard}

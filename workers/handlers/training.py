@@ -24,11 +24,12 @@ from feedback.services.data import snapshots, tokenizers
 from feedback.services.evaluation import evaluations
 from feedback.services.registry import model_versions
 from feedback.services.training import pipelines as services
-from trainer.configs.stages import INPUTS, parse
+from trainer.configs.parsing import parse
 from trainer.errors import TrainerError
 from trainer.preflight import memory_estimate
 from trainer.run import microbatching
 from trainer.run.checkpoints import open_model, write_json
+from trainer.stages import STAGES
 from workers.handlers.progress_tailer import Follower
 from workers.job_context import Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
@@ -43,8 +44,6 @@ EVALUATION_SAMPLES = 20
 ENDED_IT = "Something ended it from outside. See the run's log and the machine's, then retry: it goes on from there."
 NO_ROOM = 2**20  # bytes
 MAKE_ROOM = "Free some disk space, then retry: the run goes on from its last checkpoint."
-# Stages that several processes can share; see trainer/run/launch.py.
-IN_PARALLEL = ("pretrain", "mlm", "classify", "tag", "sft", "reward", "dpo", "kto", "rloo", "grpo", "ppo")
 
 
 def carry_out(work: Work) -> Outcome:
@@ -103,9 +102,9 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
         # KL is reported relative to the policy that alignment started from.
         "reference": base.parent if base is not None and base.stage in ALIGNMENT else None,
     }
-    needed, optional = INPUTS[run.stage]
+    known = STAGES[run.stage].inputs
     inputs = {}
-    if "pretrained" in optional:
+    if "pretrained" in known:
         candidates["pretrained"], texts = evaluations.beginning(run)
         if texts is not None:
             inputs["texts"] = {"path": str(snapshots.folder_of(texts)), "manifest_sha256": texts.manifest_sha256}
@@ -113,7 +112,7 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
         path = snapshots.folder_of(run.snapshot)
         inputs["snapshot"] = {"path": str(path), "manifest_sha256": run.snapshot.manifest_sha256}
     for name, version in candidates.items():
-        if version is not None and name in needed | optional:
+        if version is not None and name in known:
             if version.state == ModelVersion.State.REVOKED:
                 raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Start a new chain without it.")
             path = settings.DATA_DIR / version.path
@@ -228,7 +227,7 @@ def one_child(work: Work, follower: Follower, folder: Path) -> int:
 
 def several(stage: str) -> list[str]:
     """What starts a trainer as several processes, where this worker's settings ask for that and the stage can."""
-    if not settings.TRAINER_LAUNCH or stage not in IN_PARALLEL:
+    if not settings.TRAINER_LAUNCH or not STAGES[stage].trains:
         return []
     return ["--launch", settings.TRAINER_LAUNCH, "--processes", str(settings.TRAINER_PROCESSES)]
 

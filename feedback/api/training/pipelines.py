@@ -229,7 +229,7 @@ def _told(card: stage_selectors.StageCard) -> dict[str, Any]:
         "short": card.short,
         "makes": rule.makes,
         "takes": rule.takes,
-        "needs_reward_model": rule.reward,
+        "needs_reward_model": rule.needs_reward_model,
         "settings": found,
     }
 
@@ -380,9 +380,9 @@ class Chains(ServiceView):
 
     @extend_schema(
         summary="Start stages one after another",
-        description="In the order of the ring, each from what the ones before it made: tokenizer, pretrain; mlm,"
-        " classify, tag; sft, reward, one of dpo, kto, rloo, grpo and ppo; evaluate. `stages/` tells all of them. With"
-        " `promote` an admin's decision on the new policy is requested at the end.",
+        description=f"They run in this order, each from what earlier ones made: {', '.join(stages.ORDER)}. A chain"
+        f" holds at most one of {', '.join(stages.ALIGNMENT)}. `stages/` describes them. With `promote` an admin's"
+        " decision on the new policy is requested at the end.",
         request=NewChainSerializer,
         responses={201: ChainSerializer},
     )

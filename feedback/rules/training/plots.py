@@ -1,6 +1,6 @@
-"""Which figures of a run are drawn on one plot, declared stage by stage.
+"""Which figures of a run are drawn on one plot, declared for each family of stages.
 
-A plot belongs to the stages that list it: the loss of a classifier is not that of a language model, and its accuracy
+A plot belongs to the families that list it: the loss of a classifier is not that of a language model, and its accuracy
 is not that of a reward model. A figure that a stage reports and no plot declares gets a plot of its own.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from feedback.rules.training.run_figures import figure
+from feedback.rules.training.stages import STAGES
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ RATE = Plot("rate", "Learning rate", "", "As scheduled.", ("learning_rate",))
 OPTIMIZER = (GRADIENT, RATE)
 ONLINE = (REWARD, *REWARD_TERMS, ENTROPY, LENGTH, ENDS)
 
-# In reading order. A stage with none measures everything once: its page shows figures, no curves.
-PLOTS_OF_STAGE: Mapping[str, tuple[Plot, ...]] = {
+# In reading order. A family with none measures everything once: its page shows figures, no curves.
+PLOTS_OF_FAMILY: Mapping[str, tuple[Plot, ...]] = {
     "tokenizer": (),
     "evaluate": (),
     "pretrain": (LANGUAGE_LOSS, BITS, *OPTIMIZER),
@@ -156,26 +157,9 @@ PLOTS_OF_STAGE: Mapping[str, tuple[Plot, ...]] = {
     "tag": (SPAN_F1, LABEL_LOSS, LABEL_ACCURACY, *OPTIMIZER),
     "sft": (LANGUAGE_LOSS, ENDS, LENGTH, *OPTIMIZER),
     "reward": (PREFERENCE_LOSS, PREFERENCE_ACCURACY, *OPTIMIZER),
-    "dpo": (PREFERENCE_LOSS, PREFERENCE_ACCURACY, ENDS, LENGTH, *OPTIMIZER),
-    "kto": (PREFERENCE_LOSS, PREFERENCE_ACCURACY, ENDS, LENGTH, *OPTIMIZER),
-    "rloo": (*ONLINE, ONLINE_LOSS, KL_WEIGHT, CLIPPED, UPDATE_KL, *OPTIMIZER),
-    "grpo": (*ONLINE, ONLINE_LOSS, KL_WEIGHT, CLIPPED, UPDATE_KL, *OPTIMIZER),
+    "preference": (PREFERENCE_LOSS, PREFERENCE_ACCURACY, ENDS, LENGTH, *OPTIMIZER),
+    "online": (*ONLINE, ONLINE_LOSS, KL_WEIGHT, CLIPPED, UPDATE_KL, *OPTIMIZER),
     "ppo": (*ONLINE, PPO_LOSSES, EXPLAINED, KL_WEIGHT, CLIPPED, UPDATE_KL, *OPTIMIZER),
-}
-
-# What a run of each stage will report, so that its plots stand there before the first figure comes.
-EXPECTED: Mapping[str, tuple[str, ...]] = {
-    "pretrain": ("loss", "selection_bits_per_byte"),
-    "mlm": ("loss", "selection_masked_loss", "selection_masked_accuracy"),
-    "classify": ("loss", "selection_loss", "selection_accuracy", "selection_macro_f1"),
-    "tag": ("loss", "selection_loss", "selection_f1"),
-    "dpo": ("loss", "selection_loss", "selection_accuracy"),
-    "kto": ("loss", "selection_loss"),
-    "rloo": ("loss", "score", "kl", "length", "eos_rate"),
-    "grpo": ("loss", "score", "kl", "length", "eos_rate"),
-    "sft": ("loss", "selection_loss"),
-    "reward": ("loss", "selection_loss", "selection_accuracy"),
-    "ppo": ("score", "reward", "kl", "entropy", "length", "eos_rate", "policy_loss", "clip_fraction", "approx_kl"),
 }
 
 UNDRAWN = frozenset(
@@ -193,12 +177,13 @@ def plots(reported: Mapping[str, Iterable[str]]) -> list[Plot]:
     declared: dict[str, Plot] = {}
     undeclared: dict[str, Plot] = {}
     for stage, names in reported.items():
-        there = {*names, *EXPECTED.get(stage, ())} - UNDRAWN
-        own = PLOTS_OF_STAGE.get(stage, ())
+        rule = STAGES[stage]
+        there = {*names, *rule.reports} - UNDRAWN  # plots exist before their first figure arrives
+        own = PLOTS_OF_FAMILY.get(rule.family, ())
         for plot in own:
             declared.setdefault(plot.key, plot)
             names_of.setdefault(plot.key, set()).update(there)
-        if stage in PLOTS_OF_STAGE and not own:
+        if rule.family in PLOTS_OF_FAMILY and not own:
             continue
         known = {name for plot in own for name in (*plot.names, *plot.right)}
         for name in sorted(there - known):

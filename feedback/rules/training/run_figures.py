@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from feedback.rules.training.stages import family_of
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -157,16 +159,15 @@ EVALUATED: dict[str, Figure] = {
     "pairs_by_strength": Figure("Pairs by strength"),
 }
 
-# Where a stage uses a name for something else than preference training does.
+# Where a family of stages uses a name for something else than preference training does.
 _PREFERENCE = {
     "accuracy": Figure("Accuracy on train", "", "Share of pairs in which the chosen response got more reward.", True),
     "selection_accuracy": Figure("Accuracy on selection", "", "The same on pairs kept out of training.", True),
     "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
 }
-OF_STAGE: dict[str, dict[str, Figure]] = {
+OF_FAMILY: dict[str, dict[str, Figure]] = {
     "reward": _PREFERENCE,
-    "dpo": _PREFERENCE,
-    "kto": _PREFERENCE,
+    "preference": _PREFERENCE,
     "classify": {
         "accuracy": Figure("Accuracy on train", "", "Share of texts whose labels are exactly people's.", True),
         "selection_accuracy": Figure("Accuracy on selection", "", "The same on texts that were not trained on.", True),
@@ -191,5 +192,5 @@ def evaluated(name: str, figures: Mapping[str, Any]) -> Figure:
 
 def figure(name: str, stage: str = "") -> Figure:
     """What is known of a figure of that stage; an unknown one is called by its own name."""
-    known = OF_STAGE.get(stage, {}).get(name) or FIGURES.get(name)
+    known = OF_FAMILY.get(family_of(stage), {}).get(name) or FIGURES.get(name)
     return known or Figure(name.replace("_", " ").replace("/", ": ").capitalize())

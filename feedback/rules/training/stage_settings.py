@@ -31,6 +31,12 @@ def _described() -> dict[str, Any]:
     return described
 
 
+def pipeline() -> list[dict[str, object]]:
+    """The trainer's row for each stage that a pipeline may name, in order."""
+    found: list[dict[str, object]] = _described()["pipeline"]
+    return found
+
+
 def of_stage(stage: str) -> dict[str, Setting]:
     """Key -> {"type", "default", "null"?, "low"?, "above"?, "high"?, "choices"?}."""
     found: dict[str, Setting] = _described()["stages"][stage]

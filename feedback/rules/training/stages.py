@@ -1,22 +1,15 @@
-"""The stages of training as a table: what each makes, starts from and reads, and which of them stand for one another.
+"""The stages of a pipeline: what each makes, starts from and reads, and which of them are alternatives.
 
-In the order of the ring. Names of stages and kinds are those of `models.Stage` and `models.ModelVersion.Kind`.
+The trainer holds the table (`trainer/stages.py`) and writes it to `stage_settings.json`; this module reads it. Names of
+stages and kinds are those of `models.Stage` and `models.ModelVersion.Kind`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-TOKENIZER, POLICY, REWARD, ENCODER, CLASSIFIER, TAGGER = (
-    "tokenizer",
-    "policy",
-    "reward",
-    "encoder",
-    "classifier",
-    "tagger",
-)
-TEXTS, ROWS = "texts", "rows"  # a corpus, or the plain texts of labelled rows; or rows with people's answers
+from feedback.rules.training import stage_settings
+
 CORPUS, LABELLED = "corpus", "labelled"  # where texts come from
 GIVEN = "given"  # in place of a stage: a model from elsewhere that an admin registered
-ALIGNMENT = ("dpo", "kto", "rloo", "grpo", "ppo")  # ways to the same end: a chain holds one of them
 
 
 @dataclass(frozen=True)
@@ -24,86 +17,54 @@ class StageRule:
     """One stage.
 
     Attributes:
-        makes: the kind of model; empty for none.
-        reads: texts or rows.
-        after: stages whose model it starts from when none is named: the first of them that has made one.
+        label: what sentences call it, such as "The reward model".
+        makes: the kind of model; empty for none, as the stage that evaluates a policy.
         takes: kinds of model that may be named for it to start from.
+        after: stages whose model it starts from when none is named; the first that has made one.
         given: the kind that GIVEN stands for in `after`.
-        reward: whether it needs a reward model.
+        alternative: a pipeline holds at most one stage of each such group.
+        family: stages of one family report the same figures.
+        reads_texts: it reads a corpus, or the plain texts of labeled rows; the others read rows with annotations.
+        needs_reward_model: it learns from completions that a reward model scores.
+        rows, rows_otherwise: kinds of snapshot rows that it learns from, and those that stand in for them.
+        reports: figures that every run of it reports.
         missing: what to say, and what to do, when there is nothing to start from.
     """
 
-    makes: str = ""
-    reads: str = ROWS
-    after: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    given: str = ""
-    reward: bool = False
-    missing: str = ""
+    name: str
+    label: str
+    makes: str
+    takes: tuple[str, ...]
+    after: tuple[str, ...]
+    given: str
+    alternative: str
+    family: str
+    reads_texts: bool
+    needs_reward_model: bool
+    rows: tuple[str, ...]
+    rows_otherwise: tuple[str, ...]
+    reports: tuple[str, ...]
+    missing: str
 
 
-_FROM_SFT = "{} starts from an SFT policy. Run SFT first, or with it, or name a policy to start from."
-_ENCODES = "{} needs an encoder or at least a tokenizer. Run the tokenizer stage first, or with it."
+def _rule(row: dict[str, object]) -> StageRule:
+    if set(row) != {field.name for field in fields(StageRule)}:
+        raise ValueError("stage_settings.json is of another version: run python -m trainer.describe.")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return StageRule(**values)  # type: ignore[arg-type]
 
 
-def _aligns(name: str, reward: bool) -> StageRule:
-    return StageRule(POLICY, after=("sft",), takes=(POLICY,), reward=reward, missing=_FROM_SFT.format(name))
-
-
-STAGES: dict[str, StageRule] = {
-    "tokenizer": StageRule(TOKENIZER, TEXTS),
-    "pretrain": StageRule(
-        POLICY,
-        TEXTS,
-        ("tokenizer", GIVEN),
-        (TOKENIZER, POLICY),
-        TOKENIZER,
-        missing="Pretraining needs a tokenizer. Run the tokenizer stage first, or with it.",
-    ),
-    "mlm": StageRule(
-        ENCODER,
-        TEXTS,
-        ("tokenizer", GIVEN),
-        (TOKENIZER, ENCODER),
-        TOKENIZER,
-        missing="Masked pretraining needs a tokenizer. Run the tokenizer stage first, or with it.",
-    ),
-    "classify": StageRule(
-        CLASSIFIER,
-        ROWS,
-        ("mlm", GIVEN, "tokenizer"),
-        (ENCODER, TOKENIZER),
-        ENCODER,
-        missing=_ENCODES.format("A classifier"),
-    ),
-    "tag": StageRule(
-        TAGGER, ROWS, ("mlm", GIVEN, "tokenizer"), (ENCODER, TOKENIZER), ENCODER, missing=_ENCODES.format("A tagger")
-    ),
-    "sft": StageRule(
-        POLICY,
-        ROWS,
-        ("pretrain", GIVEN),
-        (POLICY,),
-        POLICY,
-        missing="SFT needs a base model. Run tokenizer and pretraining first, or give one.",
-    ),
-    "reward": StageRule(REWARD, ROWS, ("sft",), (POLICY,), missing=_FROM_SFT.format("The reward model")),
-    "dpo": _aligns("DPO", reward=False),
-    "kto": _aligns("KTO", reward=False),
-    "rloo": _aligns("RLOO", reward=True),
-    "grpo": _aligns("GRPO", reward=True),
-    "ppo": _aligns("PPO", reward=True),
-    "evaluate": StageRule(
-        "",
-        ROWS,
-        (*ALIGNMENT, "sft"),
-        (POLICY,),
-        missing="There is no policy to evaluate yet. Run SFT first, or with it.",
-    ),
-}
+STAGES: dict[str, StageRule] = {rule.name: rule for rule in map(_rule, stage_settings.pipeline())}
 ORDER = tuple(STAGES)
-ON_TEXTS = frozenset(name for name, rule in STAGES.items() if rule.reads == TEXTS)
+ON_TEXTS = frozenset(name for name, rule in STAGES.items() if rule.reads_texts)
+ALIGNMENT = tuple(name for name, rule in STAGES.items() if rule.alternative == "alignment")
+WITH_REWARD_MODEL = tuple(name for name, rule in STAGES.items() if rule.needs_reward_model)
 KIND_OF_STAGE = {name: rule.makes for name, rule in STAGES.items() if rule.makes}
+
+
+def family_of(stage: str) -> str:
+    """The family of a stage; empty for a name that is no stage of a pipeline, such as GIVEN."""
+    return STAGES[stage].family if stage in STAGES else ""
 
 
 class WrongStages(ValueError):
@@ -123,7 +84,6 @@ def ordered(names: list[str]) -> list[str]:
         raise WrongStages("Name at least one stage, and each once.")
     ways = [name for name in ORDER if name in names and name in ALIGNMENT]
     if len(ways) > 1:
-        raise WrongStages(
-            f"{' and '.join(name.upper() for name in ways)} are ways to the same end; choose one of them for a chain."
-        )
+        labels = " and ".join(STAGES[name].label for name in ways)
+        raise WrongStages(f"{labels} are ways to the same end; choose one of them for a chain.")
     return sorted(names, key=ORDER.index)

@@ -97,7 +97,7 @@ def _plan(
     for stage in stages:
         start = stage_inputs.foreseen(project, stages, stage, base)
         settings = pipelines.settings_of_run(project, stage, config, start.base)
-        if STAGES[stage].reward and "reward" not in stages:
+        if STAGES[stage].needs_reward_model and "reward" not in stages:
             start.reward = stage_inputs.newest(project, "reward")
         if stage_inputs.guard_term(settings) and "classify" not in stages:
             start.guard = guard_models.term_model(project)

@@ -107,7 +107,7 @@ def check(
         rule = STAGES[stage]
         if rule.missing and not (made & set(rule.after)) and _start(project, stage, base_model) is None:
             raise NothingToTrainOn(rule.missing)
-        if rule.reward and Stage.REWARD not in made and newest(project, Stage.REWARD) is None:
+        if rule.needs_reward_model and Stage.REWARD not in made and newest(project, Stage.REWARD) is None:
             raise NothingToTrainOn(
                 f"{stage.upper()} needs a reward model. Run the reward stage first, or with it; DPO and KTO need none."
             )
@@ -138,7 +138,7 @@ def start_of(chain: Chain, stage: str, settings: dict[str, Any]) -> Start:
     if stage == Stage.EVALUATE:  # the last policy that this chain has made
         base = next((made[name] for name in reversed(made) if made[name].kind == ModelVersion.Kind.POLICY), None)
     start = Start(base=base or _start(chain.project, stage, chain.base_model))
-    if rule.reward or stage == Stage.EVALUATE:
+    if rule.needs_reward_model or stage == Stage.EVALUATE:
         pleased = _optimized_for(start.base) if stage == Stage.EVALUATE else None
         start.reward = made.get(Stage.REWARD) or pleased or newest(chain.project, Stage.REWARD)
     if guard_term(settings):
@@ -324,7 +324,7 @@ def _check_rows(project: Project, stages: list[str], config: dict[str, Any]) -> 
             "prompts. There are none yet."
         )
     prompts = training_queries.asked_of_models(project, training_queries.Policy()).filter(split=Split.TRAIN)
-    if (sampled := [stage for stage in stages if STAGES[stage].reward]) and not prompts.exists():
+    if (sampled := [stage for stage in stages if STAGES[stage].needs_reward_model]) and not prompts.exists():
         raise SnapshotTooSmall(
             f"{sampled[0].upper()} answers training prompts, and there are none. Submit prompts first; "
             "texts that are only to be labeled are none."
@@ -365,7 +365,7 @@ def _check_frozen(snapshot: DatasetSnapshot, stages: list[str]) -> None:
     needed: dict[str, tuple[str, ...]] = dict.fromkeys(map(str, PAIRS_NEEDED), ("preference",))
     needed |= {stage: (kind,) for stage, kind in LABELS_NEEDED.items()}
     needed[Stage.KTO] = ("unpaired", "preference")
-    needed |= {stage: ("prompt",) for stage, rule in STAGES.items() if rule.reward}
+    needed |= {stage: ("prompt",) for stage, rule in STAGES.items() if rule.needs_reward_model}
     for stage in stages:
         kinds = needed.get(stage, ())
         if kinds and not any(counts.get(kind) for kind in kinds):

@@ -147,7 +147,7 @@ class StagesForm(PageForm):
                     config.setdefault(card.stage.value, {})[key] = value
         if label := values.get("guard_label"):
             term = {"label": label, "weight": values.get("guard_weight") or 1.0}
-            sampling = [stage for stage in values.get("stages", []) if RULES[stage].reward]
+            sampling = [stage for stage in values.get("stages", []) if RULES[stage].needs_reward_model]
             if not sampling:
                 self.add_error("guard_label", "Choose PPO, RLOO or GRPO with it: the others have no such reward.")
             for stage in sampling:
