@@ -33,8 +33,15 @@ PART_TARGETS := $(PARTS:%=test-%)
 FAST_TARGETS := test-data test-rooms
 .PHONY: $(PART_TARGETS) $(FAST_TARGETS)
 
-test: $(VENV)/tests.stamp node_modules/.stamp browser  ## lint and all tests, in two lanes at once
+ifdef ROOM
+test: $(VENV)/tests.stamp node_modules/.stamp
+	@[ -d tests/$(ROOM) ] || { echo "There is no folder tests/$(ROOM). Rooms: $$(cd tests && ls -d */ | tr -d / | tr '\n' ' ')"; exit 1; }
+	$(QUIET_MATH) $(RUN) -m pytest tests/$(ROOM) tests/test_architecture.py --durations=10
+	$(QUIET_MATH) $(RUN) -m tests.on_postgres -m 'database and not one_database' tests/$(ROOM) --durations=10 || [ $$? = 5 ]
+else
+test: $(VENV)/tests.stamp node_modules/.stamp browser  ## lint and all tests, in two lanes at once; ROOM=quality: those of one room
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS) lint
+endif
 
 $(PART_TARGETS) $(FAST_TARGETS): $(VENV)/tests.stamp
 	@echo "== $@ began"; $(QUIET_MATH) $(RUN) -m $(TESTS) --durations=10 >$(VENV)/$@.log 2>&1; ended=$$?; \
