@@ -121,7 +121,7 @@ def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
         "evaluation": runs.evaluation_of(found),
         "model": runs.made_by(found),
     }
-    part = "train/tail" if wants_fragment(request) and request.GET.get("part") == "tail" else "training/run"
+    part = "training/tail" if wants_fragment(request) and request.GET.get("part") == "tail" else "training/run"
     return page_or_partial(request, part, context)
 
 
