@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 
 from feedback.formats.catalogue import FORMATS
 from feedback.models import Job
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.data.import_outcome import COMPLETE, outcome_of
 from feedback.templatetags.feedback import state_badge
 
@@ -30,14 +31,6 @@ ARMS = {
     "random": "two responses were drawn by chance",
     "conversation": "somebody talks with the model",
     "gold": "it is a check",
-}
-DOINGS = {
-    "comparison": "say which of two responses is better",
-    "ranking": "put several responses in order",
-    "rating": "rate a response",
-    "demonstration": "write a response, or make one better",
-    "classification": "choose labels for a text",
-    "spans": "mark words in a text",
 }
 POLICY = {
     "pairs": "Of several answers to a task",
@@ -117,5 +110,5 @@ def strength_name(value: Any) -> str:
 @register.filter
 def doings(kinds: list[str]) -> str:
     """What an annotator does in a project of these kinds: one sentence's list."""
-    words = [DOINGS[kind] for kind in kinds if kind in DOINGS]
+    words = [KINDS[kind].instruction for kind in kinds if kind in KINDS and KINDS[kind].instruction]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}" if words else ""

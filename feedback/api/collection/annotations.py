@@ -16,11 +16,11 @@ from feedback.api.fields import MomentFilter, ObjectField, PersonBriefSerializer
 from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.errors import Forbidden
 from feedback.models import Annotation, Assignment, Kind, Review
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
 from feedback.selectors.platform import access
 from feedback.selectors.registry import lineage
 from feedback.services.collection import annotations
-from feedback.services.collection.tasks import RESPONSES_OF
 from feedback.services.quality import reviews
 
 
@@ -53,7 +53,7 @@ class AnnotationSerializer(serializers.Serializer[Any]):
     def get_answer(self, row: Annotation) -> dict[str, Any] | None:
         if row.withdrawn or not row.payload:
             return None
-        if not row.shown and RESPONSES_OF[row.kind][0]:  # given from elsewhere: nobody knows how it was shown there
+        if not row.shown and KINDS[row.kind].fewest_responses:  # imported: nobody knows how it was shown there
             return {"outcome": row.payload.get("outcome"), "strength": row.payload.get("strength")}
         return unresolve(row.kind, row.project.names.read(row.payload), row.shown)
 

@@ -115,7 +115,9 @@ class NewImportSerializer(serializers.Serializer[Any]):
 class NewExportSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     format = serializers.ChoiceField(choices=FORMAT_NAMES)
-    kind = serializers.ChoiceField(choices=list(exports.KINDS), required=False, help_text="Only tasks of this kind.")
+    kind = serializers.ChoiceField(
+        choices=list(exports.KINDS_OF_ITEMS), required=False, help_text="Only tasks of this kind."
+    )
     file_type = serializers.ChoiceField(choices=list(exports.FILE_TYPES), default=exports.JSONL)
 
 

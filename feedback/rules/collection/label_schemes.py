@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from feedback.rules.collection.kinds.question import Label, LabelScheme
+from feedback.rules.collection.kinds.registry import WITH_SCHEME
 from feedback.rules.platform.known_names import unknown_name
 
-KINDS = ("classification", "spans")
 COLOURS = ("blue", "green", "yellow", "violet", "red", "teal")
 UNDERLINES = ("solid", "double", "dotted", "dashed", "wavy")
 KEYS = "123456789abcehijklnopqrtvwxyz0d"  # in the order in which labels without a key get theirs
@@ -33,10 +34,12 @@ class InvalidScheme(ValueError):
         super().__init__(f"{field}: {sentence}")
 
 
-def scheme_of(schemes: Mapping[str, Any], ask: Mapping[str, Any]) -> dict[str, Any]:
+def scheme_of(schemes: Mapping[str, LabelScheme], ask: Mapping[str, str]) -> LabelScheme:
     """The scheme that a task asks about, with its name; empty where it asks about none."""
     name = ask.get("scheme", "")
-    return {**schemes[name], "name": name} if name in schemes else {}
+    if name not in schemes:
+        return {}
+    return {**schemes[name], "name": name}
 
 
 def check_all(schemes: Any) -> None:
@@ -66,8 +69,8 @@ def check(scheme: Any, name: str) -> None:
     _name(name, "name")
     if scheme.get("name", name) != name:
         raise InvalidScheme("name", f"The scheme stands under {name!r} and calls itself {scheme['name']!r}.")
-    if scheme.get("kind") not in KINDS:
-        raise InvalidScheme("kind", f"It must be {' or '.join(KINDS)}; got {scheme.get('kind')!r}.")
+    if scheme.get("kind") not in WITH_SCHEME:
+        raise InvalidScheme("kind", f"It must be {' or '.join(WITH_SCHEME)}; got {scheme.get('kind')!r}.")
     if not isinstance(scheme.get("many", False), bool):
         raise InvalidScheme("many", "It must be true or false.")
     for field in ("title", "question"):
@@ -83,13 +86,13 @@ def check(scheme: Any, name: str) -> None:
         _label(label, f"labels[{place}]", names, keys)
 
 
-def complete(scheme: Mapping[str, Any]) -> dict[str, Any]:
+def complete(scheme: LabelScheme) -> LabelScheme:
     """The scheme as a desk shows it: each label with title, definition, a key if one is free, and its mark."""
     labels = list(scheme.get("labels", []))
     used = {label.get("key") for label in labels}
     free = iter([key for key in KEYS if key not in used])
     looks = zip(cycle(COLOURS), cycle(UNDERLINES), strict=False)
-    shown = []
+    shown: list[Label] = []
     for label, (colour, underline) in zip(labels, looks, strict=False):
         title = label.get("title") or label["name"].replace("_", " ").replace("-", " ").capitalize()
         mark = {"colour": colour, "underline": underline, "badge": title[0].upper()} | (label.get("mark") or {})

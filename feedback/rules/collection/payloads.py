@@ -1,34 +1,26 @@
 """Answers by task kind: from the letters an annotator names to the payload that is stored, and back."""
 
-from types import ModuleType
-from typing import Any
-
-from feedback.rules.collection.kinds import (
-    classification,
-    comparison,
-    conversation,
-    demonstration,
-    ranking,
-    rating,
-    spans,
-)
-from feedback.rules.collection.kinds.question import LETTERS, PROMPT, InvalidAnswer, Question
+from feedback.rules.collection.kinds.question import LETTERS, PROMPT, Answer, InvalidAnswer, Payload, Question
+from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.kinds.task_kind import Written
 from feedback.rules.collection.preference import Preference
 
-__all__ = ["LETTERS", "PROMPT", "InvalidAnswer", "Question", "preferences_in", "resolve", "unresolve"]
+__all__ = [
+    "LETTERS",
+    "PROMPT",
+    "Answer",
+    "InvalidAnswer",
+    "Payload",
+    "Question",
+    "describe",
+    "preferences_in",
+    "resolve",
+    "unresolve",
+    "written_in",
+]
 
-KINDS: dict[str, ModuleType] = {
-    "comparison": comparison,
-    "conversation": conversation,
-    "ranking": ranking,
-    "rating": rating,
-    "demonstration": demonstration,
-    "classification": classification,
-    "spans": spans,
-}
 
-
-def resolve(answer: Any, question: Question) -> dict[str, Any]:
+def resolve(answer: object, question: Question) -> Payload:
     """The payload to store for `answer`.
 
     Raises:
@@ -36,17 +28,33 @@ def resolve(answer: Any, question: Question) -> dict[str, Any]:
     """
     if not isinstance(answer, dict):
         raise InvalidAnswer("answer", "It must be an object.")
-    payload: dict[str, Any] = KINDS[question.kind].resolve(answer, question)
+    payload: Payload = KINDS[question.kind].resolve(answer, question)
     return payload
 
 
-def unresolve(kind: str, payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
+def unresolve(kind: str, payload: Payload, shown: list[str]) -> Answer:
     """The answer in letters that `payload` came from, as its annotator gave it. Empty for a withdrawal."""
-    answer: dict[str, Any] = KINDS[kind].unresolve(payload, shown) if payload else {}
-    return answer
+    return KINDS[kind].unresolve(payload, shown) if payload else {}
 
 
-def preferences_in(kind: str, payload: dict[str, Any]) -> list[Preference]:
+def preferences_in(kind: str, payload: Payload) -> list[Preference]:
     """The pairs that an answer becomes for training by itself."""
-    pairs: list[Preference] = KINDS[kind].preferences(payload) if payload else []
-    return pairs
+    return KINDS[kind].preferences(payload) if payload else []
+
+
+def written_in(kind: str, payload: Payload, shown: list[str]) -> Written | None:
+    """The text that an answer contributes as a new response, with the responses it is preferred to.
+
+    Args:
+        shown: public ids of the responses that the task shows.
+    """
+    written = KINDS[kind].written
+    return written(payload, shown) if written is not None and payload else None
+
+
+def describe(kind: str, payload: Payload, order: list[str]) -> str:
+    """An answer in one line, in the letters of `order`."""
+    if not payload:
+        return "nothing kept"
+    letter_of = {public_id: letter.upper() for public_id, letter in zip(order, LETTERS, strict=False)}
+    return KINDS[kind].describe(payload, letter_of) or "nothing kept"

@@ -2,7 +2,9 @@
 
 from fractions import Fraction
 from math import comb
-from typing import Any
+
+from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.payloads import Payload
 
 ONE = Fraction(1)
 
@@ -10,11 +12,11 @@ ONE = Fraction(1)
 def of_ranked(count: int) -> Fraction:
     """Of each pair among `count` responses that one person put in order: together they weigh as one comparison.
 
-    A ranking of K makes K (K - 1) / 2 pairs of one judgement. Source: Ouyang et al. 2022, equation 1.
+    K ranked responses make K (K - 1) / 2 pairs of one judgement. Source: Ouyang et al. 2022, equation 1.
     """
     return Fraction(1, comb(count, 2)) if count > 2 else ONE
 
 
-def of_answer(kind: str, payload: dict[str, Any]) -> Fraction:
+def of_answer(kind: str, payload: Payload) -> Fraction:
     """Of each pair that one answer to a task makes."""
-    return of_ranked(sum(len(group) for group in payload["ranking"])) if kind == "ranking" else ONE
+    return of_ranked(KINDS[kind].count_compared(payload))

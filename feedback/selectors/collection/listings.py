@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Count, QuerySet
-from django.utils.text import Truncator
 
 from feedback.models import Annotation, Assignment, Job, Person, Project, Prompt, Response, Task
 from feedback.rules.collection import consensus
-from feedback.rules.collection.payloads import LETTERS
-from feedback.rules.collection.preference import STRENGTH_NAMES
+from feedback.rules.collection.payloads import LETTERS, describe
 
 RECENT = 2_000
 WANTED = (Response.State.QUEUED, Response.State.RUNNING)
@@ -156,12 +154,12 @@ def together(task: Task) -> Together:
     names = task.project.names
     payloads = [names.read(row.current.payload) for row in rows if row.current and row.current.payload]
     order = response_order(task)
-    counts = Counter(words_of(payload, order) for payload in payloads)
+    counts = Counter(describe(task.kind, payload, order) for payload in payloads)
     agreed = consensus.majority(task.kind, payloads) if len(payloads) > 1 else None
     return Together(
         answers=len(payloads),
         counts=counts.most_common(),
-        consensus=words_of(agreed, order) if agreed else "",
+        consensus=describe(task.kind, agreed, order) if agreed else "",
         apart=consensus.disagree(task.kind, payloads),
     )
 
@@ -188,23 +186,10 @@ def annotation_rows(annotations: Sequence[Annotation]) -> list[AnnotationRow]:
     return [in_words(annotation, annotation.shown) for annotation in annotations]
 
 
-def words_of(payload: dict[str, Any], order: list[str]) -> str:
-    """An answer in one line, in the letters of `order`."""
-    letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
-    outcome = payload.get("outcome")
-    if outcome == "prefer":
-        strength = payload.get("strength")
-        how = STRENGTH_NAMES.get(strength, "") if isinstance(strength, int) else ""
-        return f"{letter_of.get(str(payload.get('chosen')), '?')} is better, {how}".rstrip(", ")
-    if outcome:
-        return {"tie": "no difference", "both_bad": "both bad"}.get(str(outcome), str(outcome).replace("_", " "))
-    return _of_other_kinds(payload, letter_of) or "nothing kept"
-
-
 def right_answer(task: Task, order: list[str]) -> str:
     """What is known to be right, in words. How much better is no part of it."""
     gold = task.project.names.read(task.gold or {})
-    return words_of({name: value for name, value in gold.items() if name != "strength"}, order)
+    return describe(task.kind, {name: value for name, value in gold.items() if name != "strength"}, order)
 
 
 def in_words(annotation: Annotation, order: list[str]) -> AnnotationRow:
@@ -212,7 +197,7 @@ def in_words(annotation: Annotation, order: list[str]) -> AnnotationRow:
     letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
     return AnnotationRow(
         annotation=annotation,
-        words="withdrawn" if annotation.withdrawn else words_of(payload, order),
+        words="withdrawn" if annotation.withdrawn else describe(annotation.kind, payload, order),
         dimensions=[
             (name, "same" if chosen == "same" else letter_of.get(str(chosen), "?"))
             for name, chosen in (payload.get("dimensions") or {}).items()
@@ -221,21 +206,6 @@ def in_words(annotation: Annotation, order: list[str]) -> AnnotationRow:
         current=annotation.assignment.current_id == annotation.pk,
         counted=annotation.assignment.counted and annotation.assignment.current_id == annotation.pk,
     )
-
-
-def _of_other_kinds(payload: dict[str, Any], letter_of: dict[str, str]) -> str:
-    """A ranking, rating, text, labels or spans in one line."""
-    if ranking := payload.get("ranking"):
-        return " > ".join(" = ".join(letter_of.get(str(one), "?") for one in group) for group in ranking)
-    if ratings := payload.get("ratings"):
-        return ", ".join(f"{name} {mark}" for name, mark in ratings.items())
-    if text := payload.get("text"):
-        return f"wrote: {Truncator(text).words(12)}"
-    if "labels" in payload:
-        return ", ".join(name.replace("_", " ") for name in payload["labels"]) or "no label"
-    if "spans" in payload:
-        return "; ".join(f"{one['label']}: {one['text']}" for one in payload["spans"]) or "nothing to mark"
-    return ""
 
 
 def revisions(annotation: Annotation) -> list[AnnotationRow]:

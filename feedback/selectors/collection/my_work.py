@@ -14,12 +14,12 @@ from feedback.models import (
     Annotation,
     ApiToken,
     Assignment,
-    Kind,
     ModelVersion,
     Person,
     Project,
     SnapshotAnnotation,
 )
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.selectors.platform.access import Viewer, projects_for
 from feedback.selectors.quality import exclusions
 
@@ -53,7 +53,7 @@ def answers(project: Project, person: Person) -> QuerySet[Annotation]:
 
 def may_revise(annotation: Annotation) -> bool:
     """Not in the training round, where what is right was reported; a talk is revised within it."""
-    return not (annotation.withdrawn or annotation.task.training_round or annotation.kind == Kind.CONVERSATION)
+    return not (annotation.withdrawn or annotation.task.training_round or KINDS[annotation.kind].has_own_page)
 
 
 def revisable(project: Project, person: Person, key: str) -> Assignment:

@@ -22,6 +22,7 @@ from feedback.formats.annotations.items import (
 )
 from feedback.models import Project
 from feedback.rules.collection import payloads
+from feedback.rules.collection.kinds.registry import WRITING
 from feedback.rules.data.splits import earlier_family_of, family_of, first_user_message
 from feedback.selectors.data import export_reads as reads
 from feedback.selectors.data.export_reads import among, dashed, decoded, moment
@@ -29,7 +30,6 @@ from feedback.selectors.data.export_reads import among, dashed, decoded, moment
 CHUNK = 500
 HASHED = "sha256:"
 UNKNOWN = " (unknown)"
-WROTE = ("demonstration", "conversation")  # kinds whose answers may write a response
 
 
 @dataclass(slots=True)
@@ -173,7 +173,7 @@ class _Reading:
         by_annotation = {
             key: (place, number)
             for place, task_read in enumerate(tasks)
-            if task_read.item.kind in WROTE
+            if task_read.item.kind in WRITING
             for number, key in enumerate(task_read.annotations)
         }
         used = {key for task_read in tasks for key in task_read.responses} | {response for response, _ in thumbs}

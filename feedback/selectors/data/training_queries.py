@@ -21,13 +21,12 @@ from feedback.models import (
     Thumb,
     Verdict,
 )
+from feedback.rules.collection.kinds.registry import WITH_SCHEME
 from feedback.rules.data.content_hash import sha256
 from feedback.selectors.quality import exclusions
 
 Rows = TypeVar("Rows", bound="QuerySet[Any, Any]")
 
-COMPARED = ("comparison", "conversation")
-LABELLING = (Kind.CLASSIFICATION, Kind.SPANS)
 HELD = (Prompt.State.RECEIVED, Prompt.State.BLOCKED)  # the guard has not let it on
 
 
@@ -120,8 +119,8 @@ def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = F
     tasks = Task.objects.filter(prompt=OuterRef("pk"))
     text = (
         Q(responses_wanted=0)
-        & Exists(tasks.filter(kind__in=LABELLING))
-        & ~Exists(tasks.exclude(kind__in=LABELLING))
+        & Exists(tasks.filter(kind__in=WITH_SCHEME))
+        & ~Exists(tasks.exclude(kind__in=WITH_SCHEME))
         & ~Exists(Response.objects.filter(prompt=OuterRef("pk")))
     )
     return prompts.filter(text if only_labelled else ~text)

@@ -15,7 +15,6 @@ from feedback.models import (
     Annotation,
     Corpus,
     Document,
-    Kind,
     PreferencePair,
     Project,
     Prompt,
@@ -25,16 +24,15 @@ from feedback.models import (
 )
 from feedback.rules.collection.consensus import consensus, majority
 from feedback.rules.collection.kinds import rating
-from feedback.rules.collection.kinds.question import PROMPT
-from feedback.rules.collection.payloads import preferences_in
+from feedback.rules.collection.kinds.question import PROMPT, LabelScheme
+from feedback.rules.collection.kinds.registry import KINDS, PAIRWISE, WITH_SCHEME
+from feedback.rules.collection.payloads import Payload, preferences_in
 from feedback.rules.collection.preference import STRONG, Preference
-from feedback.rules.data.content_hash import canonical, normal_span
+from feedback.rules.data.content_hash import canonical
 from feedback.rules.data.row_weights import ONE, of_answer, of_ranked
 from feedback.selectors.data import corpora
 from feedback.selectors.data.training_queries import (
-    COMPARED,
     HELD,
-    LABELLING,
     Policy,
     all_pairs,
     asked_of_models,
@@ -125,7 +123,7 @@ def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     yield from _thumbs(project)
     yield from _both_bad(project, policy)
     yield from _ratings(project, policy)
-    for kind in LABELLING:
+    for kind in WITH_SCHEME:
         yield from _labelled(project, policy, kind)
 
 
@@ -185,7 +183,7 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
         if pair.annotation.task_id not in verdicts:
             by_task[pair.annotation.task_id, frozenset((pair.chosen_id, pair.rejected_id))].append(pair)
     abstaining: dict[int, int] = defaultdict(int)
-    current = current_annotations(project, policy, *COMPARED).exclude(payload__outcome="prefer")
+    current = current_annotations(project, policy, *PAIRWISE).exclude(payload__outcome="prefer")
     for task_id in current.values_list("task_id", flat=True):
         abstaining[task_id] += 1
     for (task_id, _), pairs in by_task.items():
@@ -245,7 +243,7 @@ def _thumbs(project: Project) -> Iterator[TrainingRow]:
 
 def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Both responses of a comparison that an annotator found bad."""
-    for annotation in current_annotations(project, policy, *COMPARED).filter(payload__outcome="both_bad"):
+    for annotation in current_annotations(project, policy, *PAIRWISE).filter(payload__outcome="both_bad"):
         responses = Response.objects.filter(public_id__in=annotation.shown).select_related("prompt")
         for response in responses.order_by("pk"):
             yield TrainingRow(response.prompt.split, _unpaired(response, False), (_source(annotation),))
@@ -254,17 +252,17 @@ def _both_bad(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Clearly good and bad responses as unpaired examples, and pairs of what one annotator rated apart."""
     by_annotator: dict[tuple[int, int], list[tuple[Annotation, float]]] = defaultdict(list)
-    rated = current_annotations(project, policy, "rating").select_related("task__prompt")
+    rated = current_annotations(project, policy, rating.KIND.name).select_related("task__prompt")
     responses = {
         str(row.public_id): row
         for row in Response.objects.filter(tasks__annotations__in=rated).select_related("prompt").distinct()
     }
     for annotation in rated:
         response = responses[annotation.payload["response"]]
-        good = rating.verdict(annotation.payload)
+        value = rating.score(annotation.payload)
+        good = rating.verdict(value)
         if good is not None:
             yield TrainingRow(response.prompt.split, _unpaired(response, good), (_source(annotation),))
-        value = rating.overall(annotation.payload)
         by_annotator[annotation.annotator_id, response.prompt_id].append((annotation, value))
     for ratings in by_annotator.values():
         for (one, high), (other, low) in permutations(ratings, 2):
@@ -298,22 +296,21 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
             most = verdicts.get(task.pk) or majority(kind, [project.names.read(answer.payload) for answer in answers])
             settled = [(most, tuple(_source(answer) for answer in answers))] if most else []
         for payload, sources in settled:
-            if kind == Kind.SPANS or scheme.get("many") or len(payload["labels"]) == 1:
-                yield TrainingRow(
-                    task.prompt.split, _label_row(kind, text, payload, scheme | {"name": task.ask["scheme"]}), sources
-                )
+            row = _label_row(kind, text, payload, scheme | {"name": task.ask["scheme"]})
+            if row is not None:
+                yield TrainingRow(task.prompt.split, row, sources)
 
 
-def _label_row(kind: str, text: str, payload: dict[str, Any], scheme: dict[str, Any]) -> dict[str, Any]:
-    """A trainer row. Labels that the scheme lost since stand behind its own."""
-    marked = payload["spans"] if kind == Kind.SPANS else []
-    used = [span["label"] for span in marked] if kind == Kind.SPANS else payload["labels"]
-    classes = list(dict.fromkeys([*(label["name"] for label in scheme["labels"]), *used]))
-    row: dict[str, Any] = {"kind": kind, "text": text, "scheme": scheme["name"], "classes": classes}
-    if kind == Kind.CLASSIFICATION:
-        return row | {"labels": used, "many": bool(scheme.get("many"))}
-    places = [(*normal_span(text, span["start"], span["end"]), span["label"]) for span in marked]
-    return row | {"spans": [{"start": start, "end": end, "label": label} for start, end, label in places]}
+def _label_row(kind: str, text: str, payload: Payload, scheme: LabelScheme) -> dict[str, Any] | None:
+    """A trainer row, or None where the scheme no longer allows the answer. Labels that the scheme lost since stand
+    behind its own."""
+    label_text = KINDS[kind].label_text
+    labeled = label_text(payload, text, scheme) if label_text is not None else None
+    if labeled is None:
+        return None
+    names = [label["name"] for label in scheme["labels"]]
+    classes = list(dict.fromkeys([*names, *labeled.used]))
+    return {"kind": kind, "text": text, "scheme": scheme["name"], "classes": classes, **labeled.fields}
 
 
 def _source(annotation: Annotation) -> tuple[int, str]:

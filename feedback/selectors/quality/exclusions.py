@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from feedback.models import Annotation, Assignment, Exclusion, Kind, Person, Project, Task, Verdict
+from feedback.models import Annotation, Assignment, Exclusion, Person, Project, Task, Verdict
+from feedback.rules.collection.kinds.registry import WITH_GOLD
 from feedback.rules.quality.findings import Counted, careless_at, wrong_at
 from feedback.selectors.quality import judgments
 
@@ -163,7 +164,8 @@ def _checks(project: Project) -> Iterable[tuple[int, datetime, bool]]:
         current__isnull=False,
         task__gold__isnull=False,
         task__training_round=False,
-    ).exclude(task__kind=Kind.DEMONSTRATION)
+        task__kind__in=WITH_GOLD,
+    )
     columns = ("current__annotator_id", "current__created_at", "current__payload", "task__gold")
     for who, at, payload, answer in gold.order_by("current_id").values_list(*columns).iterator(chunk_size=CHUNK):
         right = project.names.right(payload, answer)

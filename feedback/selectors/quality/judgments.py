@@ -6,31 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
-from statistics import mean
 from typing import Any
 
 from django.db.models.functions import Length
 
-from feedback.models import Kind, Person, Prompt, Response
+from feedback.models import Person, Prompt, Response
+from feedback.rules.collection.kinds.registry import KINDS, PAIRWISE
 from feedback.rules.collection.label_renames import Names
 from feedback.rules.quality import bias, reliability
 from feedback.rules.quality.agreement import (
     Agreement,
     agreement,
     cohen_kappa,
-    kendall_tau,
-    nominal,
-    ordinal,
-    raw_agreement,
-    span_f1,
 )
 from feedback.rules.quality.bias import Choice
 from feedback.rules.quality.findings import Counted, Seen
 from feedback.rules.quality.gold import is_right
 from feedback.rules.quality.reliability import Vote
 
-ONE_LOOK = (Kind.RATING, Kind.CLASSIFICATION, Kind.SPANS)  # one text is read and labeled
-TWO_SIDED = (Kind.COMPARISON, Kind.CONVERSATION)
 CHUNK = 5_000  # keys in one query
 
 
@@ -99,13 +92,11 @@ class Answer:
         responses = texts.responses
         swapped = len(order) == 2 and order[0] > order[1]
         first = payload["chosen"] == shown[0] if payload.get("outcome") == "prefer" and shown else None
-        value = str(payload.get("outcome") or "")
+        value = KINDS[kind].category(payload)
         if first is not None:
             value = "1" if first != swapped else "2"
         elif value == "prefer" and order[0] in responses:  # how it was shown is not known: it was brought in
             value = "1" if (payload["chosen"] == responses[order[0]].name) != swapped else "2"
-        elif kind == Kind.CLASSIFICATION:
-            value = "|".join(payload.get("labels") or [])
         known = (
             (responses[order[0]], responses[order[1]]) if len(order) == 2 and set(order) <= responses.keys() else None
         )
@@ -137,7 +128,7 @@ class PairAgreement:
 
 def is_too_fast(kind: str, seconds: float, read: int) -> bool:
     """Whether nobody can have read so many characters and judged them in that time."""
-    return seconds < bias.plausible_seconds(read, kind in ONE_LOOK)
+    return seconds < bias.plausible_seconds(read, KINDS[kind].reads_one_text)
 
 
 def characters_of(keys: Iterable[int]) -> dict[int, int]:
@@ -189,7 +180,7 @@ def by_task(answers: Iterable[Answer]) -> dict[int, list[Answer]]:
 
 
 def comparison_agreement(answers: Iterable[Answer]) -> Agreement:
-    tasks = by_task(answer for answer in answers if answer.kind in TWO_SIDED)
+    tasks = by_task(answer for answer in answers if answer.kind in PAIRWISE)
     return agreement([[answer.value for answer in rows] for rows in tasks.values()])
 
 
@@ -197,51 +188,18 @@ def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
     """Every kind that was answered. Rankings agree by pairs of responses, ratings by dimension, spans as sets; what
     people write is never the same, so demonstrations are only counted."""
     found = []
-    for kind in Kind.values:
-        rows = [answer for answer in answers if answer.kind == kind and answer.payload]
-        if not rows:
-            continue
-        tasks, tau, f1 = by_task(rows).values(), None, None
-        if kind == Kind.DEMONSTRATION:
-            figures = Agreement(sum(len(task) > 1 for task in tasks), None, None)
-        elif kind == Kind.SPANS:
-            marked = [[_spans(row.payload) for row in task] for task in tasks]
-            figures = Agreement(sum(len(task) > 1 for task in marked), raw_agreement(marked), None)
-            shared = [span_f1(*two) for task in marked for two in combinations(task, 2)]
-            f1 = mean(shared) if shared else None
-        elif kind == Kind.RATING:
-            rated = [[row.payload.get("ratings") or {} for row in task] for task in tasks]
-            names = sorted({name for task in rated for one in task for name in one})
-            units = [[one[name] for one in task if one.get(name) is not None] for task in rated for name in names]
-            figures = agreement(units, ordinal)
-        elif kind == Kind.RANKING:
-            rankings = [[row.payload["ranking"] for row in task] for task in tasks]
-            figures = agreement([unit for task in rankings for unit in _ordered_pairs(task)], nominal)
-            taus = [kendall_tau(*two) for task in rankings for two in combinations(task, 2)]
-            known = [value for value in taus if value is not None]
-            tau = mean(known) if known else None
-        else:
-            figures = agreement([[row.value for row in task] for task in tasks])
-        found.append(KindAgreement(kind, len(rows), figures, tau, f1))
+    for name, kind in KINDS.items():
+        rows = [answer for answer in answers if answer.kind == name and answer.payload]
+        if rows:
+            figures = kind.measure_agreement(list(by_task(rows).values()))
+            found.append(KindAgreement(name, len(rows), figures.agreement, figures.tau, figures.f1))
     return found
-
-
-def _spans(payload: Mapping[str, Any]) -> frozenset[tuple[int, int, str]]:
-    return frozenset((one["start"], one["end"], one["label"]) for one in payload.get("spans", ()))
-
-
-def _ordered_pairs(rankings: Sequence[Sequence[Sequence[str]]]) -> Iterable[list[int]]:
-    """For each two responses, which stands higher in each ranking: -1, 0 or 1."""
-    places = [{name: rank for rank, group in enumerate(one) for name in group} for one in rankings]
-    names = sorted(set.intersection(*(set(place) for place in places)))
-    for a, b in combinations(names, 2):
-        yield [(place[a] > place[b]) - (place[a] < place[b]) for place in places]
 
 
 def by_pair(answers: Iterable[Answer], people: Mapping[int, Person], fewest: int = 5) -> list[PairAgreement]:
     """Annotators who met on at least so many comparisons, those who agree least first."""
     met: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
-    for rows in by_task(answer for answer in answers if answer.kind in TWO_SIDED).values():
+    for rows in by_task(answer for answer in answers if answer.kind in PAIRWISE).values():
         values = sorted((row.annotator, row.value) for row in rows)
         for (one, mine), (other, theirs) in combinations(values, 2):
             met[one, other].append((mine, theirs))
@@ -265,7 +223,7 @@ def agreement_with_others(answers: Iterable[Answer]) -> dict[int, Counted]:
     tasks: dict[int, list[Answer]] = defaultdict(list)
     for answer in answers:
         everybody.add(answer.annotator)
-        if answer.kind in TWO_SIDED:
+        if answer.kind in PAIRWISE:
             tasks[answer.task].append(answer)
     for rows in tasks.values():
         for row in rows:

@@ -17,7 +17,6 @@ from feedback.models import (
     Concern,
     Draft,
     Flag,
-    Kind,
     Person,
     PreferencePair,
     Response,
@@ -233,11 +232,9 @@ def append(
         )
         for preference in payloads.preferences_in(task.kind, payload)
     ]
-    if task.kind == Kind.DEMONSTRATION:
-        original = payload["original"]
-        pairs += _write_response(annotation, payload["text"], [key_of[original]] if original else [])
-    elif payload.get("rewrite"):
-        pairs += _write_response(annotation, payload["rewrite"], list(held.order))
+    written = payloads.written_in(task.kind, payload, shown)
+    if written is not None:
+        pairs += _write_response(annotation, written.text, [key_of[one] for one in written.preferred_to])
     for pair in pairs:
         insert(pair)
     return annotation

@@ -34,6 +34,7 @@ from feedback.models import (
     QueueCursor,
     Task,
 )
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.pairing import CHANCE_BITS, PRIORITIES, shown_order
 from feedback.rules.collection.queue_policy import ONLY_GOLD, QueuePolicy, drawn
 from feedback.services.collection import assignment_queries as ask_for
@@ -250,7 +251,7 @@ class AssignmentRequest:
 
     def _of_kind(self, kind: str) -> Find:
         schemes = self.qualified.get("schemes")
-        if schemes is None or kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+        if schemes is None or not KINDS[kind].uses_scheme:
             return self._found_by(ask_for.FIND_OF_KIND, kind=kind)
         tasks = Task.objects.with_free_slots().filter(kind=kind, ask__scheme__in=schemes)
         return _among(self._unseen(tasks))

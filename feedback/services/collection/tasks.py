@@ -1,17 +1,16 @@
 """Tasks: made from prompts and responses, changed, taken out of the queue and put back."""
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransition
-from feedback.models import Assignment, Kind, Person, Project, Prompt, Response, Task, TaskResponse
+from feedback.models import Assignment, Person, Project, Prompt, Response, Task, TaskResponse
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.messages import last_turn_fault
 from feedback.rules.collection.pairing import PRIORITIES, queue_key
-from feedback.rules.data import texts
 from feedback.rules.data.content_hash import body_hash
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import task_slots
@@ -21,16 +20,6 @@ from feedback.services.quality import concerns
 from feedback.services.quality import gold as gold_service
 from feedback.services.screening import arrivals
 
-# How many responses a task of each kind shows. None at all: it is about the prompt.
-RESPONSES_OF: dict[str, tuple[int, int]] = {
-    Kind.COMPARISON: (2, 2),
-    Kind.CONVERSATION: (2, 2),
-    Kind.RANKING: (2, 9),
-    Kind.RATING: (1, 1),
-    Kind.DEMONSTRATION: (0, 1),
-    Kind.CLASSIFICATION: (0, 1),
-    Kind.SPANS: (0, 1),
-}
 PROJECT_DEFAULT = object()
 
 
@@ -119,7 +108,7 @@ def create_task(
             )
             if priority:
                 rewind_cursors(project)
-            if kind == Kind.SPANS and guard_models.of(project).marker:
+            if KINDS[kind].marks_text and guard_models.of(project).marker:
                 arrivals.ask_worker(project)
     except IntegrityError:
         if external_id is not None and (before := _same(project, external_id, digest)):
@@ -203,28 +192,16 @@ def _check_prompt(prompt: Prompt) -> None:
         raise Invalid(wrong, field="prompt")
 
 
-def check_distinct(kind: str, written: Sequence[str]) -> str:
-    """Why there is nothing to judge between these responses, or nothing.
-
-    Where some of those to be ranked are the same, whoever ranks them ties these. The two answers of a conversation's
-    turn may be alike: the turn goes on when its person says so.
-    """
-    if kind == Kind.RANKING and len({texts.as_stored(text) for text in written}) > 1:
-        return ""
-    twins = texts.twins(written) if kind in (Kind.COMPARISON, Kind.RANKING) else None
-    return texts.twins_sentence(twins) if twins else ""
-
-
 def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> None:
-    if kind not in Kind.values:
-        raise Invalid(f"The kind must be one of {', '.join(Kind.values)}.", field="kind")
-    fewest, most = RESPONSES_OF[kind]
-    if not fewest <= len(responses) <= most:
-        wanted = str(most) if fewest == most else f"{fewest} to {most}"
-        raise Invalid(f"A {kind} task has {wanted} responses; {len(responses)} were given.", field="responses")
+    if kind not in KINDS:
+        raise Invalid(f"The kind must be one of {', '.join(KINDS)}.", field="kind")
+    rules = KINDS[kind]
+    if not rules.fewest_responses <= len(responses) <= rules.most_responses:
+        sentence = f"A {kind} task has {rules.responses_wanted} responses; {len(responses)} were given."
+        raise Invalid(sentence, field="responses")
     if len({response.pk for response in responses}) != len(responses):
         raise Invalid("A response stands twice in it.", field="responses")
-    if alike := check_distinct(kind, [response.text for response in responses]):
+    if alike := rules.find_indistinct([response.text for response in responses]):
         raise Invalid(alike, field="responses")
     for response in responses:
         if response.prompt_id != prompt.pk:
@@ -237,7 +214,7 @@ def _check_scheme(project: Project, kind: str, ask: dict[str, Any]) -> None:
     unknown = sorted(set(ask) - {"scheme"})
     if unknown:
         raise Invalid(f"Unknown key {unknown[0]!r}; a task may ask for a scheme.", field="ask")
-    if kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+    if not KINDS[kind].uses_scheme:
         if ask:
             raise Invalid(f"A {kind} task has no label scheme.", field="ask")
         return

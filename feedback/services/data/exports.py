@@ -20,14 +20,15 @@ from feedback.formats.annotations.items import PROMPT, THUMB, LeftOut
 from feedback.formats.annotations.touchstone_csv import COLUMNS
 from feedback.formats.catalogue import CSV, FORMATS
 from feedback.formats.json_lines import json_line
-from feedback.models import Job, Kind, Person, Project
+from feedback.models import Job, Person, Project
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.selectors.data import export_rows
 from feedback.services.platform import events, jobs
 
 FOLDER = "exports"
 JSONL, PARQUET, CSV_FILE = "jsonl", "parquet", "csv"
 FILE_TYPES = (JSONL, PARQUET)
-KINDS = (*Kind.values, PROMPT, THUMB)
+KINDS_OF_ITEMS = (*KINDS, PROMPT, THUMB)
 MOST_TOLD = 50  # different reasons in a result
 OFTEN = 1000  # rows between two looks at whether to go on
 
@@ -49,8 +50,8 @@ def request_export(*, project: Project, by: Person, format: str, kind: str = "",
     form = FORMATS.get(format)
     if form is None or form.write is None:
         raise Invalid(f"The format must be one of {', '.join(FORMATS)}.", field="format")
-    if kind and kind not in KINDS:
-        raise Invalid(f"The kind must be one of {', '.join(KINDS)}.", field="kind")
+    if kind and kind not in KINDS_OF_ITEMS:
+        raise Invalid(f"The kind must be one of {', '.join(KINDS_OF_ITEMS)}.", field="kind")
     if file_type not in FILE_TYPES:
         raise Invalid(f"The file type must be one of {', '.join(FILE_TYPES)}.", field="file_type")
     if form.container == CSV:

@@ -10,7 +10,6 @@ from typing import Any
 from feedback.db.bulk_writer import as_json, digests_of, new_uuids
 from feedback.formats.annotations.items import PROMPT, THUMB, InvalidRow, Item, Who
 from feedback.models import (
-    Kind,
     Project,
     Prompt,
     Response,
@@ -20,10 +19,11 @@ from feedback.models import (
 from feedback.rules.collection import label_schemes, payloads
 from feedback.rules.collection import messages as message_rules
 from feedback.rules.collection.kinds.question import PROMPT as ON_PROMPT
+from feedback.rules.collection.kinds.registry import KINDS, WITH_SCHEME
 from feedback.rules.collection.pairing import PRIORITIES
+from feedback.rules.collection.payloads import Payload
 from feedback.rules.data.content_hash import body_hash
 from feedback.rules.quality import gold as gold_rules
-from feedback.services.collection import tasks
 from feedback.services.data import import_people, splits
 from feedback.services.platform import people
 from feedback.services.screening import arrivals
@@ -36,7 +36,7 @@ MOST_SECONDS = 86_400
 MOST_TOGETHER = 2000  # responses of a prompt with all that belongs to it
 MOST_WANTED, MOST_COMMENT, MOST_EXPLANATION = 16, 5000, 5000
 KEYED: dict[str, Any] = {"task": Task, "prompt": Prompt, "response": Response}
-KINDS = (*Kind.values, PROMPT, THUMB)
+KINDS_OF_ITEMS = (*KINDS, PROMPT, THUMB)
 
 
 @dataclass(slots=True)
@@ -48,14 +48,12 @@ class Part:
     placed: Sequence[int]
     names: list[str]
     gold: dict[str, Any] | None = None
-    payloads: list[dict[str, Any]] = field(default_factory=list)
-    verdict: dict[str, Any] | None = None
+    payloads: list[Payload] = field(default_factory=list)
+    verdict: Payload | None = None
 
     def writes(self, number: int) -> bool:
         """Whether the answer at this place writes a response of its own."""
-        if self.item.kind == Kind.DEMONSTRATION:
-            return True
-        return self.item.kind == Kind.CONVERSATION and "rewrite" in self.payloads[number]
+        return payloads.written_in(self.item.kind, self.payloads[number], self.names) is not None
 
 
 @dataclass(slots=True)
@@ -84,8 +82,8 @@ def ready(project: Project, item: Item) -> Ready:
     Raises:
         InvalidRow: with the field and a sentence.
     """
-    if item.kind not in KINDS:
-        raise InvalidRow("kind", f"It must be one of {', '.join(KINDS)}; got {item.kind!r}.")
+    if item.kind not in KINDS_OF_ITEMS:
+        raise InvalidRow("kind", f"It must be one of {', '.join(KINDS_OF_ITEMS)}; got {item.kind!r}.")
     try:
         item.prompt = message_rules.checked(item.prompt)
     except message_rules.InvalidMessages as error:
@@ -266,7 +264,7 @@ def _personal(project: Project, item: Item) -> dict[str, Any]:
     found = ", ".join(arrival.screening.get("personal", []))
     if arrival.state == Prompt.State.BLOCKED:
         raise InvalidRow("prompt", f"It holds personal data ({found}), which this project does not take.")
-    marked = any(one.kind == Kind.SPANS and (one.answers or one.gold) for one in item.tasks or [item])
+    marked = any(_is_marked(task) for task in item.tasks or [item])
     if arrival.screening.get("masked") and marked:
         raise InvalidRow(
             "prompt", f"It holds personal data ({found}); masking would displace its marks. Mask it first."
@@ -275,9 +273,17 @@ def _personal(project: Project, item: Item) -> dict[str, Any]:
     return arrival.screening
 
 
+def _is_marked(task: Item) -> bool:
+    kind = KINDS.get(task.kind)
+    return kind is not None and kind.marks_text and bool(task.answers or task.gold)
+
+
 def _check_responses(item: Item) -> None:
     many = MOST_TOGETHER if item.tasks or item.thumbs else MOST_RESPONSES
-    fewest, most = {PROMPT: (0, many), THUMB: (1, 1)}.get(item.kind) or tasks.RESPONSES_OF[item.kind]
+    kind = KINDS.get(item.kind)
+    fewest, most = (0, many) if item.kind == PROMPT else (1, 1)
+    if kind is not None:
+        fewest, most = kind.fewest_responses, kind.most_responses
     count = len(item.responses)
     if not fewest <= count <= most:
         wanted = str(most) if fewest == most else f"{fewest} to {most}"
@@ -285,7 +291,7 @@ def _check_responses(item: Item) -> None:
     for place, one in enumerate(item.responses):
         if len(one.text) > MOST_TEXT:
             raise InvalidRow(f"responses[{place}]", f"It is longer than {MOST_TEXT} characters.")
-    if alike := tasks.check_distinct(item.kind, [one.text for one in item.responses]):
+    if kind is not None and (alike := kind.find_indistinct([one.text for one in item.responses])):
         raise InvalidRow("responses", alike)
     if item.answers and item.kind == PROMPT:
         raise InvalidRow("answers", "Just a prompt has no answers; say which kind of task it is.")
@@ -299,7 +305,7 @@ def _check_responses(item: Item) -> None:
 
 
 def _check_scheme(project: Project, item: Item) -> None:
-    if item.kind not in (Kind.CLASSIFICATION, Kind.SPANS):
+    if item.kind not in WITH_SCHEME:
         if item.ask:
             raise InvalidRow("ask", f"A {item.kind} has no label scheme.")
         return

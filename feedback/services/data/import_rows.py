@@ -14,7 +14,6 @@ from feedback.models import (
     Annotation,
     Assignment,
     Concern,
-    Kind,
     Person,
     PreferencePair,
     Project,
@@ -78,7 +77,7 @@ class _Answer:
     """An answer with its payload, the keys of its task and of the response it writes, and its slot if it counts."""
 
     annotation: AnnotationItem
-    payload: dict[str, Any]
+    payload: payloads.Payload
     task: int
     slot: int | None
     written: tuple[int, str] | None
@@ -202,11 +201,12 @@ class _Rows:
         if answer.written is None:
             return
         key, public_id = answer.written
-        is_edit = part.item.kind == Kind.DEMONSTRATION
-        text = payload["text"] if is_edit else payload["rewrite"]
-        self.tables["response"].append((key, public_id, prompt, text, "", person, None, "", place))
-        worse = [key_of[payload["original"]]] if is_edit and payload["original"] else [] if is_edit else responses
-        self.tables["pair"] += [(prompt, key, other, CLEAR, place) for other in worse]
+        written = payloads.written_in(part.item.kind, payload, part.names)
+        if written is None:
+            return
+        self.tables["response"].append((key, public_id, prompt, written.text, "", person, None, "", place))
+        for worse in written.preferred_to:
+            self.tables["pair"].append((prompt, key, key_of[worse], CLEAR, place))
 
     def write(self) -> None:
         """Parents before children, so that keys are checked as they are written."""

@@ -14,13 +14,13 @@ from typing import Any
 from django.db.models import QuerySet
 
 from feedback.models import Annotation, DatasetSnapshot, ModelVersion, Prompt, Split, Stage, TrainingRun
+from feedback.rules.collection.kinds.registry import JUDGING
 from feedback.rules.data import contamination
 from feedback.rules.evaluation.intervals import clustered
 from feedback.services.data import snapshots
 
 CHUNK = 500
 LONGEST_LINE = 100  # steps back to the pretrained model
-JUDGED = ("comparison", "ranking", "rating", "conversation")
 Verdict = Mapping[str, Any]
 
 
@@ -130,7 +130,7 @@ def _annotators(ids: list[str]) -> Iterator[tuple[str, str]]:
 
 def _taught(snapshot: DatasetSnapshot) -> QuerySet[Annotation]:
     """Judgements of training prompts in a snapshot."""
-    rows = Annotation.objects.filter(snapshots__snapshot=snapshot, kind__in=JUDGED)
+    rows = Annotation.objects.filter(snapshots__snapshot=snapshot, kind__in=JUDGING)
     return rows.filter(task__prompt__split=Split.TRAIN).order_by().distinct()
 
 

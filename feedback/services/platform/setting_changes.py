@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Q
-
 from feedback.errors import Conflict, Invalid
-from feedback.models import Kind, Person, Project, Task
+from feedback.models import Person, Project, Task
+from feedback.rules.collection.kinds.registry import WITH_DIMENSIONS, WITH_NAMES
 from feedback.services.platform import events
 
 LIVE = (Task.State.OPEN, Task.State.WAITING, Task.State.ASIDE)
@@ -52,8 +51,9 @@ def refuse_earlier_names(project: Project, changes: dict[str, Any]) -> None:
 def unfit_gold(project: Project) -> list[Task]:
     """Gold tasks that name a label or dimension which the project no longer has, oldest first."""
     names = project.names
-    kinds = (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING)
-    gold = Task.objects.filter(project=project, gold__isnull=False, kind__in=kinds).exclude(state=Task.State.WITHDRAWN)
+    gold = Task.objects.filter(project=project, gold__isnull=False, kind__in=WITH_NAMES).exclude(
+        state=Task.State.WITHDRAWN
+    )
     return [task for task in gold.select_related("prompt").order_by("pk") if not names.fits(task.gold or {})]
 
 
@@ -77,4 +77,4 @@ def _needed(project: Project, changes: dict[str, Any]) -> Iterator[tuple[str, st
     if "dimensions" in changes:
         gone = sorted(set(project.dimensions) - set(changes["dimensions"]))
         if gone:
-            yield "dimensions", f"the dimension {gone[0]}", live.filter(Q(kind=Kind.RATING))
+            yield "dimensions", f"the dimension {gone[0]}", live.filter(kind__in=WITH_DIMENSIONS)

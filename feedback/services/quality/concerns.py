@@ -2,8 +2,9 @@
 
 from django.utils import timezone
 
-from feedback.models import Assignment, Concern, Kind, Person, Project, Task
+from feedback.models import Assignment, Concern, Person, Project, Task
 from feedback.rules.collection.consensus import disagree
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.queue_policy import QueuePolicy
 from feedback.rules.data.seeds import stable_seed
 
@@ -26,7 +27,7 @@ def raise_disagreement(task: Task) -> None:
     """If the counted answers of a task that has just been settled differ in what matters."""
     payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
     given = list(payloads)
-    if task.kind in (Kind.CLASSIFICATION, Kind.SPANS, Kind.RATING):  # kinds whose answers use names
+    if KINDS[task.kind].uses_names:
         given = [task.project.names.read(payload) for payload in given]
     if disagree(task.kind, given):
         raise_concern(Concern.Reason.DISAGREEMENT, task)

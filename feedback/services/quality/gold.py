@@ -8,6 +8,7 @@ from django.db import transaction
 from feedback.errors import Conflict, Invalid
 from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task, Verdict
 from feedback.rules.collection import consensus, label_schemes, payloads
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.quality import gold as rules
 from feedback.services.collection import task_slots
 from feedback.services.platform import events
@@ -108,16 +109,15 @@ def _given(task: Task, answer: dict[str, Any]) -> dict[str, Any]:
 
 def _settled(task: Task) -> dict[str, Any]:
     """What a reviewer decided, or what most of the counted answers say."""
-    if task.kind not in rules.CHECKED:
+    if not KINDS[task.kind].takes_gold:
         raise Conflict(f"A {task.kind} has no one right answer, so it cannot be a check.")
     verdict = Verdict.objects.filter(task=task).first()
     if verdict is not None:
-        payload: dict[str, Any] | None = verdict.payload
+        payload: payloads.Payload | None = verdict.payload
     else:
         counted = Annotation.objects.filter(task=task, pk__in=task.assignments.filter(counted=True).values("current"))
-        payloads = counted.order_by("pk").values_list("payload", flat=True)
-        payload = consensus.majority(task.kind, [task.project.names.read(one) for one in payloads])
+        answers = counted.order_by("pk").values_list("payload", flat=True)
+        payload = consensus.majority(task.kind, [task.project.names.read(answer) for answer in answers])
     if payload is None:
         raise Conflict("Its answers come to no majority. Give the right answer yourself, or decide in the review.")
-    kept = rules.CHECKED[task.kind]
-    return {name: value for name, value in payload.items() if value not in ("", {}) or name in kept}
+    return rules.without_blanks(task.kind, payload)

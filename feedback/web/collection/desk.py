@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
 from feedback.models import Assignment, Membership, Project
 from feedback.rules.collection import queue_policy
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.selectors.collection import desk as desk_selectors
 from feedback.selectors.collection import empty_desk, listings, my_work
 from feedback.selectors.platform import access
@@ -26,7 +27,7 @@ from feedback.services.collection.assignment_queue import NoTask
 from feedback.services.platform import idempotency, projects
 from feedback.services.quality import qualification
 from feedback.web.collection.annotation_forms import from_form
-from feedback.web.collection.task_cards import KINDS, card
+from feedback.web.collection.task_cards import card
 from feedback.web.htmx import wants_fragment
 from feedback.web.json_views import body_of, is_json, json_view
 from feedback.web.pages import person, project_page, viewer

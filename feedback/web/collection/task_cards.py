@@ -10,12 +10,11 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from feedback.models import Assignment
-from feedback.rules.collection import label_schemes
 from feedback.rules.collection.kinds.rating import OVERALL
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import PROMPT
 from feedback.selectors.collection import desk
 
-KINDS = ("comparison", "ranking", "rating", "demonstration", "classification", "spans", "conversation")
 RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
 UNANSWERABLE = "feedback/collection/desk/_unknown_kind.html"
 REASON_KEYS = "nwz"  # the first that is no label's
@@ -70,4 +69,5 @@ def card(request: HttpRequest, assignment: Assignment, **more: Any) -> str:
 
 def _answerable(seen: dict[str, Any]) -> bool:
     """Its kind has a place on the desk, and the labels that it asks for are still there."""
-    return seen["kind"] in KINDS and (seen["scheme"] is not None or seen["kind"] not in label_schemes.KINDS)
+    kind = KINDS.get(seen["kind"])
+    return kind is not None and (seen["scheme"] is not None or not kind.uses_scheme)

@@ -9,8 +9,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from feedback.models import Kind, Project, Task
-from feedback.rules.collection.payloads import LETTERS
-from feedback.rules.quality.gold import CHECKED
+from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.payloads import LETTERS, describe
 from feedback.selectors.collection import listings
 from feedback.selectors.platform import access
 from feedback.selectors.platform import members as member_selectors
@@ -64,9 +64,9 @@ def _about(task: Task) -> dict[str, Any]:
         "form": TaskForm.of(task),
         "skips": reviews.skips(task),
         "right": listings.right_answer(task, order) if task.gold is not None else "",
-        "may_be_gold": task.kind in CHECKED,
+        "may_be_gold": KINDS[task.kind].takes_gold,
         "verdict": verdict,
-        "decided": listings.words_of(task.project.names.read(verdict.payload), order) if verdict else "",
+        "decided": describe(task.kind, task.project.names.read(verdict.payload), order) if verdict else "",
     }
 
 

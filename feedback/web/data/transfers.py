@@ -76,7 +76,7 @@ def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpRespons
 def exports(request: HttpRequest, project: Project) -> HttpResponse:
     """Files written out, newest first, and the form that asks for another."""
     context = _jobs(request, project, Job.Kind.EXPORT)
-    context |= {"formats": [one for one in ALL if one.write], "kinds": export_services.KINDS}
+    context |= {"formats": [one for one in ALL if one.write], "kinds": export_services.KINDS_OF_ITEMS}
     return page_or_partial(request, "data/exports", context)
 
 

@@ -7,21 +7,14 @@ from typing import Any
 from django import forms
 
 from feedback.errors import DomainError
-from feedback.models import Kind, Membership, Project, Prompt, Split, Stage
+from feedback.models import Membership, Project, Prompt, Split, Stage
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.training.policies import MOST_DRAWN
 from feedback.selectors.training.stages import STAGES
 
 MOST_PROMPTS = 500
 # Kinds that annotators have a desk for; the rest of `Kind` has columns and formats, not yet a page.
-OFFERED_KINDS = [
-    (Kind.COMPARISON.value, "Comparison: which of two responses is better, and by how much"),
-    (Kind.RANKING.value, "Ranking: up to nine responses from best to worst, ties allowed"),
-    (Kind.RATING.value, "Rating: one response from 1 to 5, for each dimension"),
-    (Kind.CONVERSATION.value, "Conversation: talking with the serving model, two answers a turn"),
-    (Kind.DEMONSTRATION.value, "Demonstration: writing a response, or making one better"),
-    (Kind.CLASSIFICATION.value, "Classification: labels for a text"),
-    (Kind.SPANS.value, "Spans: marking stretches of a text with labels"),
-]
+OFFERED_KINDS = [(kind.name, f"{kind.label}: {kind.summary}") for kind in KINDS.values()]
 PRESETS = [
     ("small", "small: a from-scratch model for laptops, minutes on two cores"),
     ("tiny", "tiny: seconds; to see that everything works, not to learn much"),

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
 from feedback.models import Project
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
 from feedback.rules.collection.preference import CLEAR
-from feedback.rules.quality.gold import TOLERANT
 from feedback.selectors.collection import desk, listings
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.quality import gold as gold_services
@@ -65,7 +65,7 @@ def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
         action=request.path,
         ends="feedback/quality/_gold_end.html",
         form=form,
-        tolerant=found.kind in TOLERANT,
+        tolerant=KINDS[found.kind].most_tolerance > 0,
         project=project,
         own=found,
     )

@@ -3,13 +3,33 @@
 Answer: {"labels": ["work"], "reason": "…"}; one label, or several where the scheme allows many.
 """
 
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import NotRequired, TypedDict
 
-from feedback.rules.collection.kinds.question import PROMPT, InvalidAnswer, Question, only, reason
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.kinds.form import Form
+from feedback.rules.collection.kinds.question import (
+    PROMPT,
+    Answer,
+    InvalidAnswer,
+    LabelScheme,
+    Question,
+    only,
+    reason,
+)
+from feedback.rules.collection.kinds.shared import agree_on_values, differ_in, is_equal, most_common
+from feedback.rules.collection.kinds.task_kind import LabeledText, TaskKind
 
 
-def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
+class ClassificationPayload(TypedDict):
+    """`on`: "prompt", or the public id of the response that is labeled."""
+
+    on: str
+    scheme: str
+    labels: list[str]
+    reason: NotRequired[str]
+
+
+def resolve(answer: Answer, question: Question) -> ClassificationPayload:
     only(answer, "labels", "reason")
     given = answer.get("labels")
     if not isinstance(given, list) or not all(isinstance(label, str) for label in given):
@@ -29,9 +49,51 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     }
 
 
-def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
+def unresolve(payload: ClassificationPayload, shown: list[str]) -> Answer:
     return {"labels": payload["labels"], "reason": payload.get("reason", "")}
 
 
-def preferences(payload: dict[str, Any]) -> list[Preference]:
-    return []
+def read_form(form: Form, text: str) -> Answer:
+    return {"labels": form.get_all("label")}
+
+
+def describe(payload: ClassificationPayload, letter_of: Mapping[str, str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in payload["labels"]) or "no label"
+
+
+def category(payload: ClassificationPayload) -> str:
+    return "|".join(payload.get("labels") or [])
+
+
+def label_text(payload: ClassificationPayload, text: str, scheme: LabelScheme) -> LabeledText | None:
+    """None where several labels were given and the scheme now allows only one."""
+    used = payload["labels"]
+    many = bool(scheme.get("many"))
+    if not many and len(used) != 1:
+        return None
+    return LabeledText(used, {"labels": used, "many": many})
+
+
+def _label_set(payload: ClassificationPayload) -> Hashable:
+    return frozenset(payload["labels"])
+
+
+KIND = TaskKind[ClassificationPayload](
+    name="classification",
+    label="Classification",
+    summary="labels for a text",
+    instruction="choose labels for a text",
+    fewest_responses=0,
+    most_responses=1,
+    resolve=resolve,
+    unresolve=unresolve,
+    read_form=read_form,
+    describe=describe,
+    category=category,
+    majority=most_common(_label_set),
+    disagree=differ_in(_label_set),
+    measure_agreement=agree_on_values,
+    gold_fields={"labels": is_equal},
+    label_text=label_text,
+    reads_one_text=True,
+)

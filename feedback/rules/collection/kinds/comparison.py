@@ -4,27 +4,44 @@ Answer: {"outcome": "prefer", "choice": "a", "strength": 0-3, "dimensions": {"he
 outcomes tie and both_bad name no choice.
 """
 
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NotRequired, TypedDict
 
-from feedback.rules.collection.kinds.question import InvalidAnswer, Question, letter, only, reason, response
-from feedback.rules.collection.preference import OUTCOMES, STRENGTH_NAMES, Preference
-from feedback.rules.data.texts import twins, twins_sentence
+from feedback.rules.collection.kinds.form import Form
+from feedback.rules.collection.kinds.question import Answer, InvalidAnswer, Question, letter, only, reason, response
+from feedback.rules.collection.kinds.shared import agree_on_values, differ_in, is_equal, most_common
+from feedback.rules.collection.kinds.task_kind import TaskKind
+from feedback.rules.collection.preference import KEYS, OUTCOMES, STRENGTH_NAMES, Preference
+from feedback.rules.data import texts
 
 
-def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
+class ComparisonPayload(TypedDict):
+    """`chosen`, `rejected`: public ids; a dimension has a public id or "same"."""
+
+    outcome: str
+    chosen: NotRequired[str]
+    rejected: NotRequired[str]
+    strength: NotRequired[int]
+    dimensions: NotRequired[dict[str, str]]
+    reason: NotRequired[str]
+
+
+def resolve(answer: Answer, question: Question) -> ComparisonPayload:
     only(answer, "outcome", "choice", "strength", "dimensions", "reason")
     outcome = answer.get("outcome")
     if outcome not in OUTCOMES:
         raise InvalidAnswer("outcome", f"It must be one of {', '.join(OUTCOMES)}; got {outcome!r}.")
-    payload: dict[str, Any] = {"outcome": outcome}
+    payload: ComparisonPayload = {"outcome": outcome}
     if outcome == "prefer":
         chosen = response(answer.get("choice"), question, "choice")
         strength = answer.get("strength")
         if not isinstance(strength, int) or isinstance(strength, bool) or strength not in STRENGTH_NAMES:
             raise InvalidAnswer("strength", f"It must be 0, 1, 2 or 3 (negligible to strong); got {strength!r}.")
-        if alike(question):
-            raise InvalidAnswer("choice", f"{twins_sentence((0, 1))} Say so, or that both are bad.")
-        payload |= {"chosen": chosen, "rejected": next(r for r in question.shown if r != chosen), "strength": strength}
+        if same_text := find_indistinct([question.texts.get(one, one) for one in question.shown]):
+            raise InvalidAnswer("choice", f"{same_text} Say so, or that both are bad.")
+        payload["chosen"] = chosen
+        payload["rejected"] = next(other for other in question.shown if other != chosen)
+        payload["strength"] = strength
     elif answer.get("choice") is not None:
         raise InvalidAnswer("choice", f"A {outcome} names no choice.")
     payload["dimensions"] = _dimensions(answer.get("dimensions") or {}, question)
@@ -32,13 +49,8 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     return payload
 
 
-def alike(question: Question) -> bool:
-    """Whether both responses are the same text, so that neither can be better."""
-    return twins([question.texts.get(one, one) for one in question.shown]) is not None
-
-
-def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"outcome": payload["outcome"], "reason": payload.get("reason", "")}
+def unresolve(payload: ComparisonPayload, shown: list[str]) -> Answer:
+    answer: Answer = {"outcome": payload["outcome"], "reason": payload.get("reason", "")}
     if payload["outcome"] == "prefer":
         answer |= {"choice": letter(payload["chosen"], shown), "strength": payload["strength"]}
     answer["dimensions"] = {
@@ -48,14 +60,46 @@ def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
     return answer
 
 
-def preferences(payload: dict[str, Any]) -> list[Preference]:
+def read_form(form: Form, text: str) -> Answer:
+    """The button pressed and a choice for each dimension."""
+    answer: Answer = {"outcome": None}
+    pressed = form.get("choice")
+    if pressed in KEYS:
+        outcome, choice, strength = KEYS[pressed]
+        answer = {"outcome": outcome}
+        if outcome == "prefer":
+            answer |= {"choice": choice, "strength": strength}
+    answer["dimensions"] = {name: choice for name, choice in form.with_prefix("dimension-").items() if choice}
+    return answer
+
+
+def describe(payload: ComparisonPayload, letter_of: Mapping[str, str]) -> str:
+    outcome = payload["outcome"]
+    if outcome == "prefer":
+        chosen = letter_of.get(payload.get("chosen", ""), "?")
+        strength = STRENGTH_NAMES.get(payload.get("strength", -1), "")
+        return f"{chosen} is better, {strength}" if strength else f"{chosen} is better"
+    return {"tie": "no difference", "both_bad": "both bad"}.get(outcome, outcome.replace("_", " "))
+
+
+def preferences(payload: ComparisonPayload) -> list[Preference]:
     """One pair; ties and both-bad become none."""
     if payload["outcome"] != "prefer":
         return []
     return [Preference(payload["chosen"], payload["rejected"], payload["strength"])]
 
 
-def _dimensions(given: Any, question: Question) -> dict[str, str]:
+def outcome_and_choice(payload: ComparisonPayload) -> Hashable:
+    return payload.get("outcome"), payload.get("chosen")
+
+
+def find_indistinct(written: Sequence[str]) -> str:
+    """A sentence where two of the responses are the same text, so that neither can be better."""
+    twins = texts.twins(written)
+    return texts.twins_sentence(twins) if twins else ""
+
+
+def _dimensions(given: object, question: Question) -> dict[str, str]:
     if not isinstance(given, dict):
         raise InvalidAnswer("dimensions", "It must be an object of dimension to a letter or 'same'.")
     unknown = sorted(set(given) - set(question.dimensions))
@@ -67,3 +111,25 @@ def _dimensions(given: Any, question: Question) -> dict[str, str]:
         for name, choice in given.items()
         if choice is not None
     }
+
+
+KIND = TaskKind[ComparisonPayload](
+    name="comparison",
+    label="Comparison",
+    summary="which of two responses is better, and by how much",
+    instruction="say which of two responses is better",
+    fewest_responses=2,
+    most_responses=2,
+    resolve=resolve,
+    unresolve=unresolve,
+    read_form=read_form,
+    describe=describe,
+    preferences=preferences,
+    majority=most_common(outcome_and_choice),
+    disagree=differ_in(outcome_and_choice),
+    measure_agreement=agree_on_values,
+    gold_fields={"outcome": is_equal, "chosen": is_equal},
+    find_indistinct=find_indistinct,
+    is_pairwise=True,
+    judges_responses=True,
+)

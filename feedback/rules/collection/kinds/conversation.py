@@ -4,48 +4,80 @@ Answer: as a comparison's. Where both are bad it may bring `"rewrite": "…"`, w
 preferred to both, and the talk goes on with it. After a tie the talk goes on with a.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import NotRequired
 
 from feedback.rules.collection.kinds import comparison
-from feedback.rules.collection.kinds.demonstration import MAX_CHARACTERS
-from feedback.rules.collection.kinds.question import InvalidAnswer, Question
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.kinds.comparison import ComparisonPayload
+from feedback.rules.collection.kinds.form import Form
+from feedback.rules.collection.kinds.question import Answer, InvalidAnswer, Question
+from feedback.rules.collection.kinds.shared import agree_on_values, check_text, differ_in, is_equal, most_common
+from feedback.rules.collection.kinds.task_kind import TaskKind, Written
 from feedback.rules.data.texts import same
 
 
-def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
+class ConversationPayload(ComparisonPayload):
+    """A comparison's payload, perhaps with the response that the annotator wrote."""
+
+    rewrite: NotRequired[str]
+
+
+def resolve(answer: Answer, question: Question) -> ConversationPayload:
     given = dict(answer)
     rewrite = given.pop("rewrite", None)
-    payload = comparison.resolve(given, question)
-    texts = [question.texts.get(shown, "") for shown in question.shown]
+    payload: ConversationPayload = {**comparison.resolve(given, question)}
     if rewrite in (None, ""):
         return payload
-    if not isinstance(rewrite, str) or not rewrite.strip():
-        raise InvalidAnswer("rewrite", "It must be the text that should have been said.")
+    text = check_text(rewrite, "rewrite", "It must be the text that should have been said.")
     if payload["outcome"] != "both_bad":
         raise InvalidAnswer("rewrite", "Only where both are bad is another answer written.")
-    if len(rewrite) > MAX_CHARACTERS:
-        raise InvalidAnswer("rewrite", f"It has {len(rewrite)} characters; at most {MAX_CHARACTERS} are kept.")
-    if "\x00" in rewrite:
-        raise InvalidAnswer("rewrite", "It holds a NUL character, which cannot be stored.")
-    if any(same(rewrite, text) for text in texts):
+    if any(same(text, question.texts.get(shown, "")) for shown in question.shown):
         raise InvalidAnswer("rewrite", "It is one of the two as it was. Choose that one instead.")
-    return payload | {"rewrite": rewrite}
+    payload["rewrite"] = text
+    return payload
 
 
-def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
+def unresolve(payload: ConversationPayload, shown: list[str]) -> Answer:
     answer = comparison.unresolve(payload, shown)
-    return answer | {"rewrite": payload["rewrite"]} if "rewrite" in payload else answer
+    if "rewrite" in payload:
+        answer["rewrite"] = payload["rewrite"]
+    return answer
 
 
-def preferences(payload: dict[str, Any]) -> list[Preference]:
-    """As a comparison's. What was rewritten is preferred to both once it has an id."""
-    return comparison.preferences(payload)
+def read_form(form: Form, text: str) -> Answer:
+    return comparison.read_form(form, text) | {"rewrite": form.get_text("rewrite")}
 
 
-def goes_on_with(payload: dict[str, Any], shown: list[str]) -> str | None:
+def written(payload: ConversationPayload, shown: Sequence[str]) -> Written | None:
+    """The rewrite, which is preferred to both responses shown."""
+    return Written(payload["rewrite"], shown) if payload.get("rewrite") else None
+
+
+def goes_on_with(payload: ConversationPayload, shown: list[str]) -> str | None:
     """Public id of the response that the talk goes on with; None where both were bad."""
     if payload["outcome"] == "prefer":
-        chosen: str = payload["chosen"]
-        return chosen
+        return payload["chosen"]
     return shown[0] if payload["outcome"] == "tie" else None
+
+
+KIND = TaskKind[ConversationPayload](
+    name="conversation",
+    label="Conversation",
+    summary="talking with the serving model, two answers a turn",
+    instruction="",
+    fewest_responses=2,
+    most_responses=2,
+    resolve=resolve,
+    unresolve=unresolve,
+    read_form=read_form,
+    describe=comparison.describe,
+    preferences=comparison.preferences,
+    written=written,
+    majority=most_common(comparison.outcome_and_choice),
+    disagree=differ_in(comparison.outcome_and_choice),
+    measure_agreement=agree_on_values,
+    gold_fields={"outcome": is_equal, "chosen": is_equal},
+    is_pairwise=True,
+    judges_responses=True,
+    has_own_page=True,
+)

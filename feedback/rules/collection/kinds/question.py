@@ -2,13 +2,49 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 from feedback.rules.platform.known_names import unknown_name
 
 LETTERS = "abcdefghi"
 MAX_REASON = 5000
+MAX_CHARACTERS = 100_000  # of a text that an annotator writes
 PROMPT = "prompt"  # how spans and labels name the prompt, where they may be about it instead of a response
+
+Answer: TypeAlias = dict[str, Any]  # in letters, as an annotator or a file gives it
+Payload: TypeAlias = Mapping[str, Any]  # as it is stored; each kind's TypedDict has its fields
+
+
+class LabelMark(TypedDict, total=False):
+    """How a label looks."""
+
+    colour: str
+    underline: str
+    badge: str
+
+
+class _LabelName(TypedDict):
+    name: str
+
+
+class Label(_LabelName, total=False):
+    """A label of a scheme; `key` is its key at the desk."""
+
+    title: str
+    definition: str
+    key: str
+    mark: LabelMark
+
+
+class LabelScheme(TypedDict, total=False):
+    """A label scheme of a project. `many`: several labels for one text, or overlapping spans, are allowed."""
+
+    name: str
+    title: str
+    kind: str
+    question: str
+    many: bool
+    labels: list[Label]
 
 
 class InvalidAnswer(ValueError):
@@ -30,7 +66,7 @@ class Question:
         texts: text of each response by its public id, and of the prompt (its last user message) under PROMPT.
         dimensions: requested per comparison or rating by the project.
         asks_reason: whether a reason must be given.
-        scheme: the label scheme of a classification or spans task: {"labels": [{"name", …}], "many": bool}.
+        scheme: the label scheme that the task names; empty for kinds without one.
     """
 
     kind: str
@@ -38,20 +74,20 @@ class Question:
     texts: Mapping[str, str] = field(default_factory=dict)
     dimensions: list[str] = field(default_factory=list)
     asks_reason: bool = False
-    scheme: Mapping[str, Any] = field(default_factory=dict)
+    scheme: LabelScheme = field(default_factory=LabelScheme)
 
     @property
     def labels(self) -> list[str]:
         return [label["name"] for label in self.scheme.get("labels", [])]
 
 
-def only(answer: dict[str, Any], *allowed: str) -> None:
+def only(answer: Answer, *allowed: str) -> None:
     unknown = sorted(set(answer) - set(allowed))
     if unknown:
         raise InvalidAnswer(unknown[0], unknown_name(str(unknown[0]), allowed))
 
 
-def response(letter: Any, question: Question, name: str) -> str:
+def response(letter: object, question: Question, name: str) -> str:
     """The public id behind a letter."""
     letters = LETTERS[: len(question.shown)]
     if not isinstance(letter, str) or len(letter) != 1 or letter not in letters:
@@ -64,7 +100,7 @@ def letter(public_id: str, shown: list[str]) -> str:
     return LETTERS[shown.index(public_id)]
 
 
-def reason(given: Any, question: Question) -> str:
+def reason(given: object, question: Question) -> str:
     if given is None:
         given = ""
     if not isinstance(given, str):
@@ -76,7 +112,7 @@ def reason(given: Any, question: Question) -> str:
     return given.strip()
 
 
-def whole_number(given: Any, low: int, high: int, name: str) -> int:
+def whole_number(given: object, low: int, high: int, name: str) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or not low <= given <= high:
         raise InvalidAnswer(name, f"It must be a whole number from {low} to {high}; got {given!r}.")
     return given

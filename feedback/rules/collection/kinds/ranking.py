@@ -3,15 +3,39 @@
 Answer: {"ranking": [["b"], ["a", "c"], ["d"]], "reason": "…"}: groups from best to worst; those in one group tie.
 """
 
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from statistics import mean
+from typing import NotRequired, TypedDict
 
-from feedback.rules.collection.kinds.question import LETTERS, InvalidAnswer, Question, letter, only, reason, response
+from feedback.rules.collection.kinds.form import Form
+from feedback.rules.collection.kinds.question import (
+    LETTERS,
+    Answer,
+    InvalidAnswer,
+    Question,
+    letter,
+    only,
+    reason,
+    response,
+)
+from feedback.rules.collection.kinds.shared import differ_in, most_common
+from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, TaskKind
 from feedback.rules.collection.preference import STRONG, Preference
-from feedback.rules.data.texts import as_stored
+from feedback.rules.data import texts
+from feedback.rules.quality.agreement import agreement, kendall_tau, nominal
+
+Groups = list[list[str]]
 
 
-def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
+class RankingPayload(TypedDict):
+    """`ranking`: groups of public ids from best to worst."""
+
+    ranking: Groups
+    reason: NotRequired[str]
+
+
+def resolve(answer: Answer, question: Question) -> RankingPayload:
     only(answer, "ranking", "reason")
     given = answer.get("ranking")
     if not isinstance(given, list) or not all(isinstance(group, list) and group for group in given):
@@ -24,27 +48,28 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     missing = [LETTERS[place] for place, one in enumerate(question.shown) if one not in ranked]
     if missing:
         raise InvalidAnswer("ranking", f"Rank every response; missing: {', '.join(missing)}.")
-    _same_texts_tie(groups, question)
+    _check_same_texts_tie(groups, question)
     return {"ranking": groups, "reason": reason(answer.get("reason"), question)}
 
 
-def _same_texts_tie(groups: list[list[str]], question: Question) -> None:
-    """Two responses of the same text cannot be one better than the other."""
-    met: dict[str, tuple[str, int]] = {}
-    for place, group in enumerate(groups):
-        for one in group:
-            other, before = met.setdefault(as_stored(question.texts.get(one, one)), (one, place))
-            if before != place:
-                names = " and ".join(sorted(letter(name, question.shown) for name in (one, other)))
-                raise InvalidAnswer("ranking", f"Responses {names} are the same text. Put them into one group.")
-
-
-def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
+def unresolve(payload: RankingPayload, shown: list[str]) -> Answer:
     ranking = [[letter(one, shown) for one in group] for group in payload["ranking"]]
     return {"ranking": ranking, "reason": payload.get("reason", "")}
 
 
-def preferences(payload: dict[str, Any]) -> list[Preference]:
+def read_form(form: Form, text: str) -> Answer:
+    """A place (1 is best) for each letter; equal places tie."""
+    at_place: dict[int, list[str]] = {}
+    for letter_, place in form.numbers_with_prefix("place-").items():
+        at_place.setdefault(place, []).append(letter_)
+    return {"ranking": [sorted(at_place[place]) for place in sorted(at_place)]}
+
+
+def describe(payload: RankingPayload, letter_of: Mapping[str, str]) -> str:
+    return " > ".join(" = ".join(letter_of.get(one, "?") for one in group) for group in payload["ranking"])
+
+
+def preferences(payload: RankingPayload) -> list[Preference]:
     """A pair of every two responses that do not tie. The strength is how many groups lie between them, at most 3."""
     return [
         Preference(better, worse, min(STRONG, below - above))
@@ -52,3 +77,82 @@ def preferences(payload: dict[str, Any]) -> list[Preference]:
         for better in best
         for worse in worst
     ]
+
+
+def count_compared(payload: RankingPayload) -> int:
+    return sum(len(group) for group in payload["ranking"])
+
+
+def find_indistinct(written: Sequence[str]) -> str:
+    """A sentence where all responses are the same text. Where only some are, whoever ranks them ties these."""
+    if len({texts.as_stored(text) for text in written}) > 1:
+        return ""
+    twins = texts.twins(written)
+    return texts.twins_sentence(twins) if twins else ""
+
+
+def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
+    """Agreement on the order of each two responses, and the mean rank correlation of two annotators."""
+    rankings: list[list[Groups]] = [[answer.payload["ranking"] for answer in task] for task in tasks]
+    units: list[list[int]] = []
+    taus: list[float] = []
+    for task in rankings:
+        units.extend(_ordered_pairs(task))
+        for one, other in combinations(task, 2):
+            tau = kendall_tau(one, other)
+            if tau is not None:
+                taus.append(tau)
+    return KindFigures(agreement(units, nominal), tau=mean(taus) if taus else None)
+
+
+def _is_same_order(given: Groups, right: Groups, tolerance: int) -> bool:
+    return [set(group) for group in given] == [set(group) for group in right]
+
+
+def _top_group(payload: RankingPayload) -> Hashable:
+    return frozenset(payload["ranking"][0])
+
+
+def _all_groups(payload: RankingPayload) -> Hashable:
+    return tuple(frozenset(group) for group in payload["ranking"])
+
+
+def _ordered_pairs(rankings: Sequence[Groups]) -> Iterator[list[int]]:
+    """For each two responses, which one stands higher in each ranking: -1, 0 or 1."""
+    places = [{name: rank for rank, group in enumerate(one) for name in group} for one in rankings]
+    names = sorted(set.intersection(*(set(place) for place in places)))
+    for a, b in combinations(names, 2):
+        yield [(place[a] > place[b]) - (place[a] < place[b]) for place in places]
+
+
+def _check_same_texts_tie(groups: Groups, question: Question) -> None:
+    """Two responses of the same text cannot be one better than the other."""
+    met: dict[str, tuple[str, int]] = {}
+    for place, group in enumerate(groups):
+        for one in group:
+            other, before = met.setdefault(texts.as_stored(question.texts.get(one, one)), (one, place))
+            if before != place:
+                names = " and ".join(sorted(letter(name, question.shown) for name in (one, other)))
+                raise InvalidAnswer("ranking", f"Responses {names} are the same text. Put them into one group.")
+
+
+KIND = TaskKind[RankingPayload](
+    name="ranking",
+    label="Ranking",
+    summary="up to nine responses from best to worst, ties allowed",
+    instruction="put several responses in order",
+    fewest_responses=2,
+    most_responses=len(LETTERS),
+    resolve=resolve,
+    unresolve=unresolve,
+    read_form=read_form,
+    describe=describe,
+    preferences=preferences,
+    majority=most_common(_all_groups),
+    disagree=differ_in(_top_group),
+    measure_agreement=measure_agreement,
+    gold_fields={"ranking": _is_same_order},
+    find_indistinct=find_indistinct,
+    count_compared=count_compared,
+    judges_responses=True,
+)

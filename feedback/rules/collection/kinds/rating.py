@@ -3,18 +3,30 @@
 Answer: {"ratings": {"helpful": 4, "truthful": 5}, "reason": "…"}; a project without dimensions asks about "overall".
 """
 
-from statistics import mean
-from typing import Any
+from collections.abc import Mapping, Sequence
+from statistics import mean, median
+from typing import NotRequired, TypedDict
 
-from feedback.rules.collection.kinds.question import InvalidAnswer, Question, only, reason, whole_number
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.kinds.form import Form
+from feedback.rules.collection.kinds.question import Answer, InvalidAnswer, Question, only, reason, whole_number
+from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, TaskKind
+from feedback.rules.quality.agreement import agreement, ordinal
 
 WORST, BEST = 1, 5
 OVERALL = "overall"
 GOOD_FROM, BAD_TO = 4.0, 2.0  # means at which a rated response becomes a good or a bad example
+APART = 2  # points between two ratings of one dimension that are more than a matter of taste
 
 
-def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
+class RatingPayload(TypedDict):
+    """`response`: a public id. `ratings`: 1 to 5 by dimension."""
+
+    response: str
+    ratings: dict[str, int]
+    reason: NotRequired[str]
+
+
+def resolve(answer: Answer, question: Question) -> RatingPayload:
     only(answer, "ratings", "reason")
     given = answer.get("ratings")
     dimensions = question.dimensions or [OVERALL]
@@ -30,21 +42,75 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
     return {"response": question.shown[0], "ratings": ratings, "reason": reason(answer.get("reason"), question)}
 
 
-def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
+def unresolve(payload: RatingPayload, shown: list[str]) -> Answer:
     return {"ratings": payload["ratings"], "reason": payload.get("reason", "")}
 
 
-def preferences(payload: dict[str, Any]) -> list[Preference]:
-    """None by itself: pairs between rated responses of a prompt are made when a snapshot is frozen."""
-    return []
+def read_form(form: Form, text: str) -> Answer:
+    return {"ratings": form.numbers_with_prefix("rating-")}
 
 
-def verdict(payload: dict[str, Any]) -> bool | None:
-    """Whether the rated response is a good (True) or a bad (False) example; None in between."""
-    value = overall(payload)
-    return True if value >= GOOD_FROM else False if value <= BAD_TO else None
+def describe(payload: RatingPayload, letter_of: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {mark}" for name, mark in payload["ratings"].items())
 
 
-def overall(payload: dict[str, Any]) -> float:
+def majority(payloads: Sequence[RatingPayload]) -> RatingPayload:
+    """The median of each dimension, rounded down."""
+    first = payloads[0]
+    marks = {name: int(median(one["ratings"][name] for one in payloads)) for name in first["ratings"]}
+    return {**first, "ratings": marks, "reason": ""}
+
+
+def disagree(payloads: Sequence[RatingPayload]) -> bool:
+    """Whether two ratings of one dimension lie two points apart."""
+    by_dimension = zip(*(one["ratings"].values() for one in payloads), strict=True)
+    return any(max(marks) - min(marks) >= APART for marks in by_dimension)
+
+
+def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
+    """Ordinal agreement; each dimension of each task is a unit."""
+    rated = [[answer.payload.get("ratings") or {} for answer in task] for task in tasks]
+    names = sorted({name for task in rated for ratings in task for name in ratings})
+    units = []
+    for task in rated:
+        for name in names:
+            units.append([ratings[name] for ratings in task if ratings.get(name) is not None])
+    return KindFigures(agreement(units, ordinal))
+
+
+def score(payload: RatingPayload) -> float:
     """Mean over the dimensions, 1 to 5."""
     return mean(payload["ratings"].values())
+
+
+def verdict(value: float) -> bool | None:
+    """Whether a response with this score is a good (True) or a bad (False) example; None in between."""
+    if value >= GOOD_FROM:
+        return True
+    return False if value <= BAD_TO else None
+
+
+def _are_near(given: dict[str, int], right: dict[str, int], tolerance: int) -> bool:
+    return all(name in given and abs(given[name] - mark) <= tolerance for name, mark in right.items())
+
+
+KIND = TaskKind[RatingPayload](
+    name="rating",
+    label="Rating",
+    summary=f"one response from {WORST} to {BEST}, for each dimension",
+    instruction="rate a response",
+    fewest_responses=1,
+    most_responses=1,
+    resolve=resolve,
+    unresolve=unresolve,
+    read_form=read_form,
+    describe=describe,
+    majority=majority,
+    disagree=disagree,
+    measure_agreement=measure_agreement,
+    gold_fields={"ratings": _are_near},
+    most_tolerance=BEST - WORST,
+    judges_responses=True,
+    reads_one_text=True,
+    rates_dimensions=True,
+)

@@ -4,14 +4,53 @@ Answer: {"spans": [{"start": 0, "end": 4, "label": "name"}], "reason": "…"}. O
 points), start inclusive, end exclusive. No spans at all is a valid answer: there was nothing to mark.
 """
 
-from itertools import pairwise
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+from statistics import mean
+from typing import NotRequired, TypedDict
 
-from feedback.rules.collection.kinds.question import PROMPT, InvalidAnswer, Question, only, reason, whole_number
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.kinds.form import Form
+from feedback.rules.collection.kinds.question import (
+    PROMPT,
+    Answer,
+    InvalidAnswer,
+    LabelScheme,
+    Payload,
+    Question,
+    only,
+    reason,
+    whole_number,
+)
+from feedback.rules.collection.kinds.shared import differ_in, most_common
+from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, LabeledText, TaskKind
+from feedback.rules.data.content_hash import normal_span
+from feedback.rules.quality.agreement import Agreement, raw_agreement, span_f1
+
+MOST_LINES = 300  # of a form
+MOST_TOLERANCE = 1000  # characters
 
 
-def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
+class Span(TypedDict):
+    """Characters `start` to `end` (exclusive); `text` is what stands there."""
+
+    start: int
+    end: int
+    label: str
+    text: NotRequired[str]
+
+
+class SpansPayload(TypedDict):
+    """`on`: "prompt", or the public id of the response that is marked."""
+
+    on: str
+    scheme: str
+    spans: list[Span]
+    reason: NotRequired[str]
+
+
+def resolve(answer: Answer, question: Question) -> SpansPayload:
     only(answer, "spans", "reason")
     given = answer.get("spans")
     if not isinstance(given, list):
@@ -25,24 +64,86 @@ def resolve(answer: dict[str, Any], question: Question) -> dict[str, Any]:
             raise InvalidAnswer("spans", f"Characters {one['start']} to {one['end']} are marked {one['label']} twice.")
         if not question.scheme.get("many") and after["start"] < one["end"]:
             raise InvalidAnswer("spans", f"Spans overlap at character {after['start']}; this scheme does not allow it.")
+    for span in spans:
+        span["text"] = text[span["start"] : span["end"]]
     return {
         "on": on,
         "scheme": question.scheme.get("name", ""),
-        "spans": [span | {"text": text[span["start"] : span["end"]]} for span in spans],
+        "spans": spans,
         "reason": reason(answer.get("reason"), question),
     }
 
 
-def unresolve(payload: dict[str, Any], shown: list[str]) -> dict[str, Any]:
-    spans = [{name: span[name] for name in ("start", "end", "label")} for span in payload["spans"]]
+def unresolve(payload: SpansPayload, shown: list[str]) -> Answer:
+    spans = [{"start": span["start"], "end": span["end"], "label": span["label"]} for span in payload["spans"]]
     return {"spans": spans, "reason": payload.get("reason", "")}
 
 
-def preferences(payload: dict[str, Any]) -> list[Preference]:
-    return []
+def read_form(form: Form, text: str) -> Answer:
+    """A line per span: `label: the words as they stand`. The same line again means their next occurrence.
+
+    Raises:
+        InvalidAnswer: a line names no stretch of the text, or there are too many lines.
+    """
+    spans: list[Span] = []
+    seen: Counter[str] = Counter()
+    lines = form.get("spans").splitlines()
+    if len(lines) > MOST_LINES:
+        sentence = f"At most {MOST_LINES} spans can be marked in a form; there are {len(lines)}."
+        raise InvalidAnswer("spans", sentence)
+    for line in map(str.strip, lines):
+        if not line:
+            continue
+        label, _, words = (part.strip() for part in line.partition(":"))
+        seen[line] += 1
+        found = [match.start() for match in re.finditer(re.escape(words), text)] if words else []
+        if len(found) < seen[line]:
+            raise InvalidAnswer("spans", f"“{line}” is no label with words of the text. Write it as label: words.")
+        start = found[seen[line] - 1]
+        spans.append({"start": start, "end": start + len(words), "label": label})
+    return {"spans": spans}
 
 
-def _span(given: Any, text: str, question: Question, name: str) -> dict[str, Any]:
+def describe(payload: SpansPayload, letter_of: Mapping[str, str]) -> str:
+    return "; ".join(f"{span['label']}: {span['text']}" for span in payload["spans"]) or "nothing to mark"
+
+
+def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
+    """Share of annotators who marked the same set of spans, and the mean F1 of two annotators."""
+    marked = [[_span_set(answer.payload) for answer in task] for task in tasks]
+    units = sum(len(task) > 1 for task in marked)
+    shared = [span_f1(one, other) for task in marked for one, other in combinations(task, 2)]
+    return KindFigures(Agreement(units, raw_agreement(marked), None), f1=mean(shared) if shared else None)
+
+
+def label_text(payload: SpansPayload, text: str, scheme: LabelScheme) -> LabeledText:
+    spans = []
+    for span in payload["spans"]:
+        start, end = normal_span(text, span["start"], span["end"])
+        spans.append({"start": start, "end": end, "label": span["label"]})
+    return LabeledText([span["label"] for span in payload["spans"]], {"spans": spans})
+
+
+def _span_set(payload: Payload) -> frozenset[tuple[int, int, str]]:
+    return frozenset((span["start"], span["end"], span["label"]) for span in payload.get("spans", ()))
+
+
+def _are_near(given: Sequence[Span], right: Sequence[Span], tolerance: int) -> bool:
+    """One span for each right one, both ends near enough. They are paired in the order of their starts, by label."""
+    if len(given) != len(right):
+        return False
+    pairs = zip(_in_order(given), _in_order(right), strict=True)
+    return all(
+        one[0] == other[0] and abs(one[1] - other[1]) <= tolerance and abs(one[2] - other[2]) <= tolerance
+        for one, other in pairs
+    )
+
+
+def _in_order(spans: Sequence[Span]) -> list[tuple[str, int, int]]:
+    return sorted((span["label"], span["start"], span["end"]) for span in spans)
+
+
+def _span(given: object, text: str, question: Question, name: str) -> Span:
     if not isinstance(given, dict) or set(given) != {"start", "end", "label"}:
         raise InvalidAnswer(name, "It must have start, end and label, and nothing else.")
     start = whole_number(given["start"], 0, len(text), f"{name}.start")
@@ -52,3 +153,25 @@ def _span(given: Any, text: str, question: Question, name: str) -> dict[str, Any
     if given["label"] not in question.labels:
         raise InvalidAnswer(f"{name}.label", f"Choose from {', '.join(question.labels)}; got {given['label']!r}.")
     return {"start": start, "end": end, "label": given["label"]}
+
+
+KIND = TaskKind[SpansPayload](
+    name="spans",
+    label="Spans",
+    summary="marking stretches of a text with labels",
+    instruction="mark words in a text",
+    fewest_responses=0,
+    most_responses=1,
+    resolve=resolve,
+    unresolve=unresolve,
+    read_form=read_form,
+    describe=describe,
+    majority=most_common(_span_set),
+    disagree=differ_in(_span_set),
+    measure_agreement=measure_agreement,
+    gold_fields={"spans": _are_near},
+    most_tolerance=MOST_TOLERANCE,
+    label_text=label_text,
+    reads_one_text=True,
+    marks_text=True,
+)
