@@ -84,7 +84,7 @@ def _message(project: Project, admin: Person, message: dict[str, Any], there: se
 
 
 def _request(project: Project, admin: Person, request: dict[str, Any], place: int, there: set[str | None]) -> None:
-    """One ranking of all its answers, one rating, and something to write: from nothing, or from an answer."""
+    """One task to rank all its answers, one to rate one of them, and one to write: from nothing, or from an answer."""
     prompt = _prompt(project, admin, request["key"], request["prompt"])
     answers = [
         prompts.add_response(

@@ -128,7 +128,7 @@ ALL = [
     ),
     Format(
         "argilla", "Argilla v2 records", JSON, argilla.read, _each(argilla.write),
-        (NO_STRENGTH, "Ties of a comparison are not carried; those of a ranking are.", NO_IDS),
+        (NO_STRENGTH, "Ties of comparisons are not carried; ties of rankings are.", NO_IDS),
     ),
     Format(
         "openassistant", "Open-Assistant trees and rankings", JSON, openassistant.read, _trees,

@@ -126,7 +126,7 @@ def check_columns(rows: Sequence[Preference], columns: Columns, max_length: int)
 def shared_groups(rows: Sequence[Preference], columns: Columns) -> list[list[int]]:
     """Columns that belong in one batch: those of one prompt that are linked by a response they share.
 
-    A ranking of n responses makes n-choose-2 pairs in which each response occurs n - 1 times; spread over an epoch they
+    n ranked responses make n-choose-2 pairs in which each response occurs n - 1 times; spread over an epoch they
     act like n - 1 epochs (Ouyang et al. 2022, section 3.5). Pairs with no response in common are independent evidence
     and stay apart, so that a prompt with hundreds of comparisons does not fill batches alone.
 

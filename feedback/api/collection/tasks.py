@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from feedback.api.fields import MessageSerializer, ObjectField, VerbatimField
 from feedback.api.views import IN_PROJECT, ServiceView, made
 from feedback.models import Kind, Task
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access
@@ -103,6 +104,9 @@ class TaskSerializer(TaskBriefSerializer):
         return unresolve(task.kind, task.project.names.read(verdict.payload), verdict.shown) if verdict else None
 
 
+RESPONSES_WANTED = ", ".join(f"{kind.responses_wanted} for a {name} task" for name, kind in KINDS.items())
+
+
 @extend_schema_serializer(component_name="NewTask")
 class NewTaskSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
@@ -112,8 +116,7 @@ class NewTaskSerializer(serializers.Serializer[Any]):
         child=serializers.UUIDField(),
         max_length=9,
         default=list,
-        help_text="2 for a comparison, 2 to 9 for a ranking, 1 for a rating; at most 1 for the other kinds, which are"
-        " about the prompt without one.",
+        help_text=f"How many: {RESPONSES_WANTED}. A task that may have 0 is then about the prompt.",
     )
     ask = ObjectField(required=False, help_text='Which labels, for classification and spans: {"scheme": "topic"}.')
     annotations_wanted = serializers.IntegerField(

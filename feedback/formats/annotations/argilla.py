@@ -1,8 +1,8 @@
 """Argilla v2 records, as `records.to_list()` gives them: fields, suggestions, responses by question, metadata.
 
 A field named prompt or instruction is the prompt. Fields that give it context belong to it; those that are notes on
-the record are kept beside; the others are responses, in their order. A ranking names the fields that it ranks, and
-then only these are responses. Of the questions, a ranking of field names, a label that is a field's name, a rating and
+the record are kept beside; the others are responses, in their order. If a question ranks fields,
+only these are responses. Of the questions, ranked field names, a label that is a field's name, a rating and
 a text are understood. A response that was discarded, or not submitted yet, is no annotation, and a record that was
 discarded is no task.
 """
@@ -11,6 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import provenance
+from feedback.formats.annotations.item_kinds import (
+    COMPARISON,
+    DEMONSTRATION,
+    ORDERED,
+    RATED,
+    kind_for,
+    order_in,
+    ordered,
+)
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
@@ -76,7 +85,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
             item.answers.append(AnnotationItem(person, answer, source=defaults.source))
             kept.setdefault("said", []).append(rest(one, "value", "user_id"))
     if not item.answers and len(names) > 1:
-        item.kind = "comparison" if len(names) == 2 else "ranking"
+        item.kind = kind_for(len(names))
     kept |= {"left_out": left_out} if left_out else {}
     kept["row"] = rest(given, "fields", "responses")
     item.provenance = {KEY: kept}
@@ -158,22 +167,23 @@ def _prompt_back(item: Item, kept: Row) -> Row:
 def _answer(value: Any, names: list[str], where: str) -> tuple[str, Row]:
     if isinstance(value, list) and value and all(isinstance(one, dict) and "rank" in one for one in value):
         if sorted(str(one.get("value")) for one in value) != sorted(names):
-            raise InvalidRow(where, "A ranking must hold the name of every response field once.")
+            raise InvalidRow(where, "Its ranks must name every response field once.")
         ranks = {LETTERS[names.index(one["value"])]: need(one, "rank", int, where + ".") for one in value}
-        return "ranking", {"ranking": groups_of(ranks)}
+        return ORDERED, ordered(groups_of(ranks))
     if isinstance(value, str) and value in names and len(names) == 2:
-        return "comparison", prefers(LETTERS[names.index(value)])
+        return COMPARISON, prefers(LETTERS[names.index(value)])
     if isinstance(value, int) and not isinstance(value, bool) and len(names) == 1:
-        return "rating", {"ratings": {"overall": value}}
+        return RATED, {"ratings": {"overall": value}}
     if isinstance(value, str) and not names:
-        return "demonstration", {"text": value}
-    raise InvalidRow(where, "It must be a ranking, the name of a response field, a rating, or a text.")
+        return DEMONSTRATION, {"text": value}
+    raise InvalidRow(where, "It must be ranked fields, the name of a response field, a rating, or a text.")
 
 
 def _value(answer: Row, names: list[str]) -> Any:
-    if "ranking" in answer:
+    groups = order_in(answer)
+    if groups is not None:
         ranked, rank = [], 1
-        for group in answer["ranking"]:
+        for group in groups:
             ranked += [{"value": names[LETTERS.index(letter)], "rank": rank} for letter in group]
             rank += len(group)
         return ranked

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import hh
+from feedback.formats.annotations.item_kinds import COMPARISON, PAIRWISE
 from feedback.formats.annotations.items import (
     AnnotationItem,
     Candidate,
@@ -30,11 +31,11 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
         raise InvalidRow("chosen", str(error)) from None
     annotation = AnnotationItem(defaults.annotator, prefers("a"), source=defaults.source)
     responses = [Candidate(one.chosen), Candidate(one.rejected)]
-    yield Item("comparison", one.prompt, responses, [annotation], source=defaults.source)
+    yield Item(COMPARISON, one.prompt, responses, [annotation], source=defaults.source)
 
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
-    if item.kind not in ("comparison", "conversation"):
+    if item.kind not in PAIRWISE:
         yield LeftOut(f"a {item.kind} is no comparison")
         return
     if not item.answers:

@@ -11,6 +11,7 @@ from typing import Any
 
 from feedback.formats.annotations import label_studio_columns as columns
 from feedback.formats.annotations import provenance
+from feedback.formats.annotations.item_kinds import ORDERED, ORDERING, PAIRWISE, kind_for, order_in, ordered
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
@@ -57,9 +58,9 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     if whole:
         kept["task"] = rest(given, "data", "annotations")
         kept["annotations"] = plain
-    kind = PROMPT if len(found.texts) < 2 else "comparison" if len(found.texts) == 2 else "ranking"
-    if found_annotations and "ranking" in found_annotations[0].answer:
-        kind = "ranking"
+    kind = kind_for(len(found.texts))
+    if found_annotations and order_in(found_annotations[0].answer) is not None:
+        kind = ORDERED
     responses = [Candidate(text) for text in found.texts]
     messages = [{"role": "user", "content": data[found.prompt]}]
     yield Item(kind, messages, responses, found_annotations, source=defaults.source, provenance={KEY: kept})
@@ -74,17 +75,14 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
     """A task with its annotations. Strength and dimensions have no place in the Pairwise control."""
-    if item.kind not in (PROMPT, "comparison", "conversation", "ranking"):
+    if item.kind not in (PROMPT, *PAIRWISE, *ORDERING):
         yield LeftOut(f"a {item.kind} is neither Pairwise nor Ranker")
         return
     kept = provenance.kept(item, KEY)
     if not kept and (len(item.prompt) > 1 or item.prompt[0]["role"] != "user"):
         yield LeftOut("a conversation of several turns")
         return
-    names = kept.get("names") or [
-        f"answer{place + 1}" if item.kind != "ranking" else letter
-        for place, letter in enumerate(LETTERS[: len(item.responses)])
-    ]
+    names = kept.get("names") or _names(item)
     data = kept.get("data", {}) | _data(item, kept, names)
     if kept and not kept["whole"] and not item.answers:
         yield data
@@ -105,10 +103,18 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     yield kept.get("task", {}) | {"data": data, "annotations": written + uncounted}
 
 
+def _names(item: Item) -> list[str]:
+    """Names of the responses: Ranker's items have letters, Pairwise's columns are numbered."""
+    count = len(item.responses)
+    if item.kind in ORDERING:
+        return list(LETTERS[:count])
+    return [f"answer{number}" for number in range(1, count + 1)]
+
+
 def _data(item: Item, kept: Row, names: list[str]) -> Row:
     texts = [response.text for response in item.responses]
     data: Row = {kept.get("prompt", "prompt"): item.prompt[-1]["content"]}
-    if "items" in kept or (item.kind == "ranking" and not kept):
+    if "items" in kept or (item.kind in ORDERING and not kept):
         items = kept.get("items") or [{"id": name} for name in names]
         return data | {"items": [one | {"body": text} for one, text in zip(items, texts, strict=True)]}
     if "list" in kept:
@@ -167,15 +173,16 @@ def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Annotat
         ranked = lists[0] if len(lists) == 1 else None
     if not isinstance(ranked, list) or sorted(map(str, ranked)) != sorted(names):
         raise InvalidRow(where + ".result[0].value.ranker", "It must hold the id of every item once, best first.")
-    annotation.answer = {"ranking": [[LETTERS[names.index(str(name))]] for name in ranked]}
+    annotation.answer = ordered([[LETTERS[names.index(str(name))]] for name in ranked])
     return annotation
 
 
 def _value(item: Item, annotation: AnnotationItem, names: list[str]) -> Row | LeftOut:
-    if "ranking" in annotation.answer:
-        if any(len(group) > 1 for group in annotation.answer["ranking"]):
-            return LeftOut("a tie in a ranking")
-        return {"ranker": [names[LETTERS.index(group[0])] for group in annotation.answer["ranking"]]}
+    groups = order_in(annotation.answer)
+    if groups is not None:
+        if any(len(group) > 1 for group in groups):
+            return LeftOut("ranked responses that tie")
+        return {"ranker": [names[LETTERS.index(group[0])] for group in groups]}
     if annotation.answer["outcome"] != "prefer":
         return LeftOut(f"an answer {annotation.answer['outcome']}")
     return {"selected": "left" if annotation.answer["choice"] == "a" else "right"}

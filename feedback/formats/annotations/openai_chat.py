@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import provenance
+from feedback.formats.annotations.item_kinds import COMPARISON, DEMONSTRATION, PAIRWISE, WITH_TEXT
 from feedback.formats.annotations.items import (
     PROMPT,
     AnnotationItem,
@@ -45,10 +46,10 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     if item.kind == PROMPT:
         last = [extra["_last"]] if "_last" in extra else []
         yield own | {"messages": _with_extras(item.prompt, extra) + last}
-    elif item.kind == "demonstration" and item.answers:
+    elif item.kind in WITH_TEXT and item.answers:
         for annotation in item.answers:
             yield own | {"messages": _with_extras([*item.prompt, _turn(annotation.answer["text"])], extra)}
-    elif item.kind in ("comparison", "conversation") and item.answers:
+    elif item.kind in PAIRWISE and item.answers:
         for annotation in item.answers:
             pair = best_and_worse(item, annotation)
             if pair is None:
@@ -71,7 +72,7 @@ def _pair(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
         texts.append(output[0]["content"])
         lost += beside
     annotation = AnnotationItem(defaults.annotator, prefers("a"), source=defaults.source)
-    item = Item("comparison", prompt, [Candidate(text) for text in texts], [annotation], source=defaults.source)
+    item = Item(COMPARISON, prompt, [Candidate(text) for text in texts], [annotation], source=defaults.source)
     extra = rest(given, *PAIR)
     if beside_input := rest(given["input"], "messages"):
         extra["input"] = beside_input
@@ -93,7 +94,7 @@ def _chat(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
         yield from (item, LeftOut(NOT_IMITATED))
     elif is_answered:
         annotation = AnnotationItem(defaults.annotator, {"text": messages[-1]["content"]}, source=defaults.source)
-        item = Item("demonstration", messages[:-1], answers=[annotation], source=defaults.source)
+        item = Item(DEMONSTRATION, messages[:-1], answers=[annotation], source=defaults.source)
         item.provenance = _provenance(extra, more)
         yield item
         if sum(one["role"] == "assistant" for one in messages) > 1:

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from feedback.formats.annotations import provenance
+from feedback.formats.annotations.item_kinds import ORDERED, order_in, ordered
 from feedback.formats.annotations.items import (
     LETTERS,
     PROMPT,
@@ -89,7 +90,7 @@ def _messages(
     ranks = [reply.get("rank") for reply in replies]
     item = Item(PROMPT, messages, responses, external_id=kept["id"], source=defaults.source, provenance={KEY: kept})
     if 2 <= len(ranks) <= len(LETTERS) and all(isinstance(rank, int) for rank in ranks):
-        item.kind, item.answers = "ranking", [_everybody(ranks, defaults)]
+        item.kind, item.answers = ORDERED, [_everybody(ranks, defaults)]
     yield item
     yield from (LeftOut(why) for why in map(_out, every) if why)
     for place, reply in enumerate(every):
@@ -121,14 +122,14 @@ def _ranking(given: Row, defaults: Defaults) -> Item:
     if len(texts) > len(LETTERS):
         raise InvalidRow("responses", f"At most {len(LETTERS)} responses can be ranked; these are {len(texts)}.")
     kept = {"ranking": rest(given, "messages", "responses", "ranks"), "ranks": ranks}
-    item = Item("ranking", messages, [Candidate(text) for text in texts], [_everybody(ranks, defaults)])
+    item = Item(ORDERED, messages, [Candidate(text) for text in texts], [_everybody(ranks, defaults)])
     item.source, item.provenance = defaults.source, {KEY: kept}
     return item
 
 
 def _everybody(ranks: list[Any], defaults: Defaults) -> AnnotationItem:
     by_letter = dict(zip(LETTERS, ranks, strict=False))
-    return AnnotationItem(EVERYBODY, {"ranking": groups_of(by_letter)}, source=defaults.source)
+    return AnnotationItem(EVERYBODY, ordered(groups_of(by_letter)), source=defaults.source)
 
 
 def _message(given: Any, place: int) -> Message:
@@ -166,9 +167,8 @@ def _written_ranking(item: Item) -> Row | LeftOut:
 
 def _ranks(item: Item, kept: list[Any]) -> list[Any] | None:
     """Ranks of the responses by the item's first ranking: as they were reported, where they still say the same."""
-    ranking = next(
-        (annotation.answer["ranking"] for annotation in item.answers if "ranking" in annotation.answer), None
-    )
+    orders = [order_in(annotation.answer) for annotation in item.answers]
+    ranking = next(filter(None, orders), None)
     if ranking is None:
         return None
     is_whole = len(kept) == len(item.responses) and all(isinstance(rank, int) for rank in kept)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import provenance
+from feedback.formats.annotations.item_kinds import COMPARISON, DEMONSTRATION, ORDERED, ORDERING, PAIRWISE, WITH_TEXT
 from feedback.formats.annotations.items import (
     THUMB,
     AnnotationItem,
@@ -33,7 +34,7 @@ def read_pandalm(row: Any, defaults: Defaults) -> Iterator[Item]:
     raw = {name: given[name] for name in ("response1", "response2") if isinstance(given.get(name), bool | int | float)}
     kept = given | {name: json.dumps(value) for name, value in raw.items()}  # some responses are bare JSON values
     texts = [need(kept, "response1", str), need(kept, "response2", str)]
-    item = Item("comparison", _instruction(given), [Candidate(text) for text in texts], source=defaults.source)
+    item = Item(COMPARISON, _instruction(given), [Candidate(text) for text in texts], source=defaults.source)
     people = [name for name in given if name.startswith("annotator")]
     for name in people:
         if given[name] not in VOTES or isinstance(given[name], bool):
@@ -45,7 +46,7 @@ def read_pandalm(row: Any, defaults: Defaults) -> Iterator[Item]:
 
 def write_pandalm(item: Item) -> Iterator[Row | LeftOut]:
     kept = provenance.kept(item, PANDALM)
-    if not kept or item.kind not in ("comparison", "conversation"):
+    if not kept or item.kind not in PAIRWISE:
         yield LeftOut("a task that is not PandaLM's")
         return
     votes: Row = {}
@@ -65,14 +66,14 @@ def read_llmbar(row: Any, defaults: Defaults) -> Iterator[Item]:
     if given.get("label") not in (1, 2) or isinstance(given["label"], bool):
         raise InvalidRow("label", "It must be 1 or 2.")
     texts = [need(given, "output_1", str), need(given, "output_2", str)]
-    item = Item("comparison", [{"role": "user", "content": need(given, "input", str)}], [Candidate(t) for t in texts])
+    item = Item(COMPARISON, [{"role": "user", "content": need(given, "input", str)}], [Candidate(t) for t in texts])
     item.gold, item.source = prefers("ab"[given["label"] - 1]), defaults.source
     item.provenance = {LLMBAR: rest(given, "input", "output_1", "output_2", "label")}
     yield item
 
 
 def write_llmbar(item: Item) -> Iterator[Row | LeftOut]:
-    if item.kind != "comparison" or not item.gold or "choice" not in item.gold:
+    if item.kind not in PAIRWISE or not item.gold or "choice" not in item.gold:
         yield LeftOut("a task without a right answer")
         return
     texts = {"output_1": item.responses[0].text, "output_2": item.responses[1].text}
@@ -118,7 +119,7 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
         instances = need(given, "instances", list)
         for place, one in enumerate(instances):
             fields = {"instruction": given.get("instruction")} | an_object(one)
-            item = Item("demonstration", _instruction(fields), source=defaults.source)
+            item = Item(DEMONSTRATION, _instruction(fields), source=defaults.source)
             text = need(one, "output", str, f"instances[{place}].")
             item.answers = [AnnotationItem(defaults.annotator, {"text": text}, source=defaults.source)]
             row = rest(given, "instruction", "instances") | {"instances": len(instances)}
@@ -128,7 +129,7 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
     responses = need(given, "responses", dict)
     if not all(isinstance(text, str) for text in responses.values()):
         raise InvalidRow("responses", "It must be an object of model to text.")
-    item = Item("ranking", _instruction(given), [Candidate(text, model) for model, text in responses.items()])
+    item = Item(ORDERED, _instruction(given), [Candidate(text, model) for model, text in responses.items()])
     row = rest(given, "instruction", "input", "responses")
     item.source, item.provenance = defaults.source, {SELF_INSTRUCT: {"input": given.get("input", ""), "row": row}}
     yield item
@@ -136,11 +137,11 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
 
 def write_self_instruct(item: Item) -> Iterator[Row | LeftOut]:
     kept = provenance.kept(item, SELF_INSTRUCT)
-    if not kept or item.kind not in ("ranking", "demonstration"):
+    if not kept or item.kind not in (*ORDERING, *WITH_TEXT):
         yield LeftOut("a task that is not Self-Instruct's")
         return
     parts = _parts(item, kept)
-    if item.kind == "ranking":
+    if item.kind in ORDERING:
         yield kept["row"] | parts | {"responses": {one.model: one.text for one in item.responses}}
     elif kept["row"].get("instances") != 1 or not item.answers:
         yield LeftOut("a seed task with several instances, which came in as one demonstration each")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import provenance, touchstone_parts
+from feedback.formats.annotations.item_kinds import kind_for
 from feedback.formats.annotations.items import (
     LETTERS,
-    PROMPT,
     AnnotationItem,
     Candidate,
     Defaults,
@@ -51,7 +51,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
         raise InvalidRow("prompt", "It is empty.")
     prompt = _json(cells, "prompt", list) if cells["prompt"].startswith("[{") else cells["prompt"]
     responses = _responses(cells)
-    kind = cells.get("kind") or (PROMPT if len(responses) < 2 else "comparison" if len(responses) == 2 else "ranking")
+    kind = cells.get("kind") or kind_for(len(responses))
     item = Item(kind, [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt, responses)
     if answer := _answer(cells):
         annotation = AnnotationItem(cells.get("annotator") or defaults.annotator, answer)

@@ -7,7 +7,7 @@
      "external_id": "7", "source": "…", "metadata": {…}, "provenance": {…}, "priority": 0, "annotations_wanted": 3,
      "group": "…its document, conversation or customer…", "split": "test", "family": "…what it is an edit of…"}
 
-Only `prompt` must be there; without a kind, two responses are a comparison, more a ranking, none just a prompt.
+Only `prompt` must be there; without a kind, two responses are a comparison, more are ranked, none are just a prompt.
 
 An answer may tell more: `submitted_at`, `counted` (false: beyond those wanted), `late`, `corrected_by` (a reviewer). So
 may a response: `author` (a person), `external_id`, `blocked`. A row may have `thumbs` ([{"response": 0, "annotator",
@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import provenance, touchstone_parts
+from feedback.formats.annotations.item_kinds import kind_for
 from feedback.formats.annotations.items import (
     PROMPT,
-    Candidate,
     Defaults,
     InvalidRow,
     Item,
@@ -51,7 +51,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     rows = listed(given, "responses")
     responses = [touchstone_parts.candidate(one, place, defaults) for place, one in enumerate(rows)]
     tasks = listed(given, "tasks")
-    item = Item(given.get("kind") or (PROMPT if tasks else _kind_of(responses)), conversation(given["prompt"]))
+    kind = PROMPT if tasks else kind_for(len(responses))
+    item = Item(given.get("kind") or kind, conversation(given["prompt"]))
     item.responses = responses
     touchstone_parts.fill_task(item, given, "", len(responses), defaults)
     if given.get("metadata") is not None:
@@ -93,7 +94,3 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     if item.thumbs:
         row["thumbs"] = [touchstone_parts.thumb_row(one) for one in item.thumbs]
     yield row
-
-
-def _kind_of(responses: list[Candidate]) -> str:
-    return {0: PROMPT, 1: PROMPT, 2: "comparison"}.get(len(responses), "ranking")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from feedback.formats.annotations import provenance
+from feedback.formats.annotations.item_kinds import COMPARISON, DEMONSTRATION, PAIRWISE, WITH_TEXT
 from feedback.formats.annotations.items import (
     PROMPT,
     THUMB,
@@ -71,7 +72,7 @@ def implicit(item: Item) -> Iterator[Row | LeftOut]:
 
 def completions(item: Item) -> Iterator[Row | LeftOut]:
     """Demonstrations as prompt-completion."""
-    if item.kind != "demonstration":
+    if item.kind not in WITH_TEXT:
         yield LeftOut(f"a {item.kind} is no demonstration")
         return
     if not item.answers:
@@ -114,7 +115,7 @@ class _Reading:
         else:
             prompt, texts = self.common(chosen, rejected)
         annotation = AnnotationItem(self.defaults.annotator, prefers("a"), source=self.defaults.source)
-        return Item("comparison", prompt, [Candidate(text) for text in texts], [annotation])
+        return Item(COMPARISON, prompt, [Candidate(text) for text in texts], [annotation])
 
     def common(self, chosen: Any, rejected: Any) -> tuple[list[Message], list[str]]:
         """The prompt, which may stand apart, in front of both, or in both places; and the two last messages."""
@@ -155,7 +156,7 @@ class _Reading:
                 raise InvalidRow("label", "It must be true or false, or 1 or 0.")
             up = bool(self.given["label"])
             return Item(THUMB, prompt, [Candidate(text)], [AnnotationItem(annotator, {"up": up}, source=source)])
-        return Item("demonstration", prompt, [], [AnnotationItem(annotator, {"text": text}, source=source)])
+        return Item(DEMONSTRATION, prompt, [], [AnnotationItem(annotator, {"text": text}, source=source)])
 
     def messages(self) -> Item:
         messages = self.turns("messages")
@@ -166,7 +167,7 @@ class _Reading:
         annotation = AnnotationItem(
             self.defaults.annotator, {"text": messages[-1]["content"]}, source=self.defaults.source
         )
-        return Item("demonstration", messages[:-1], [], [annotation])
+        return Item(DEMONSTRATION, messages[:-1], [], [annotation])
 
     def conversation(self, name: str) -> list[Message]:
         given = self.given.get(name)
@@ -192,7 +193,7 @@ SEVERAL_TURNS = "Of a chat with several turns of the assistant, the last is the 
 
 
 def _pairs(item: Item, implicit: bool) -> Iterator[Row | LeftOut]:
-    if item.kind not in ("comparison", "conversation"):
+    if item.kind not in PAIRWISE:
         yield LeftOut(f"a {item.kind} is no comparison")
         return
     if not item.answers:

@@ -69,4 +69,5 @@ KIND = TaskKind[DemonstrationPayload](
     describe=describe,
     written=written,
     measure_agreement=measure_agreement,
+    answers_with_text=True,
 )

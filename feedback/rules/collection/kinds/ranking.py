@@ -154,5 +154,6 @@ KIND = TaskKind[RankingPayload](
     gold_fields={"ranking": _is_same_order},
     find_indistinct=find_indistinct,
     count_compared=count_compared,
+    orders_responses=True,
     judges_responses=True,
 )

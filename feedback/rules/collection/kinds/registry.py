@@ -36,6 +36,8 @@ def names_where(has: Callable[[AnyKind], bool]) -> tuple[str, ...]:
 
 
 PAIRWISE = names_where(lambda kind: kind.is_pairwise)
+ORDERING = names_where(lambda kind: kind.orders_responses)
+WITH_TEXT = names_where(lambda kind: kind.answers_with_text)
 JUDGING = names_where(lambda kind: kind.judges_responses)
 WITH_SCHEME = names_where(lambda kind: kind.uses_scheme)
 WITH_NAMES = names_where(lambda kind: kind.uses_names)

@@ -77,6 +77,8 @@ class TaskKind(Generic[P]):
         count_compared: how many responses one answer orders; its pairs together weigh as one comparison.
         label_text: labels of a text as the trainer reads them, or None where the scheme no longer allows the answer.
             Kinds without it have no label scheme.
+        answers_with_text: every answer is the text of a response, under `text`.
+        orders_responses: an answer orders all responses shown.
         is_pairwise: an answer prefers one of two responses, or neither.
         judges_responses: answers say which responses are better; evaluation traces reward models to them.
         reads_one_text: one text is read and labeled, so a fast answer is plausible sooner than for several.
@@ -106,6 +108,8 @@ class TaskKind(Generic[P]):
     find_indistinct: Callable[[Sequence[str]], str] = lambda texts: ""
     count_compared: Callable[[P], int] = lambda payload: 2
     label_text: Callable[[P, str, LabelScheme], LabeledText | None] | None = None
+    answers_with_text: bool = False
+    orders_responses: bool = False
     is_pairwise: bool = False
     judges_responses: bool = False
     reads_one_text: bool = False

@@ -1,0 +1,28 @@
+"""Task kinds as formats speak of them: what readers make, and what writers can carry."""
+
+from feedback.formats.annotations.items import PROMPT
+from feedback.rules.collection.kinds import comparison, demonstration, ranking, rating, registry
+from feedback.rules.collection.payloads import Answer
+
+COMPARISON = comparison.KIND.name
+DEMONSTRATION = demonstration.KIND.name
+ORDERED = ranking.KIND.name
+RATED = rating.KIND.name
+PAIRWISE = registry.PAIRWISE
+ORDERING = registry.ORDERING
+WITH_TEXT = registry.WITH_TEXT
+
+
+def kind_for(responses: int) -> str:
+    """The kind of an item that does not name one, by its number of responses."""
+    return registry.kind_for(responses) or PROMPT
+
+
+def ordered(groups: list[list[str]]) -> Answer:
+    """An answer that orders responses: groups of letters from best to worst."""
+    return {"ranking": groups}
+
+
+def order_in(answer: Answer) -> list[list[str]] | None:
+    """The groups of an answer that orders responses; None for any other answer."""
+    return answer.get("ranking")
