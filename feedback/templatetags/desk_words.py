@@ -4,20 +4,15 @@ guidelines."""
 from django import template
 
 from feedback.rules.collection.kinds.rating import OVERALL
+from feedback.rules.collection.preference import CLEAR, KEYS, NEGLIGIBLE, SLIGHT, STRENGTHS, STRONG
 
 register = template.Library()
 
-STEPS = {
-    "1": "A is strongly better: nobody would choose B.",
-    "2": "A is clearly better: most would choose it.",
-    "3": "A is slightly better: some would choose B.",
-    "4": "A is better by next to nothing: asked again, you might say B.",
-    "5": "Equally good: either would do.",
-    "6": "B is better by next to nothing: asked again, you might say A.",
-    "7": "B is slightly better: some would choose A.",
-    "8": "B is clearly better: most would choose it.",
-    "9": "B is strongly better: nobody would choose A.",
-    "0": "Neither should be sent to anybody.",
+OTHERS_CHOICE = {
+    STRONG: "nobody would choose {other}.",
+    CLEAR: "most would choose it.",
+    SLIGHT: "some would choose {other}.",
+    NEGLIGIBLE: "asked again, you might choose {other}.",
 }
 DIMENSIONS = {
     "helpful": "does what was asked, completely and to the point",
@@ -37,7 +32,21 @@ DIMENSIONS = {
 @register.filter
 def step_means(key: str) -> str:
     """A step of the comparison's scale by its key."""
-    return STEPS[key]
+    outcome, side, strength = KEYS[key]
+    if outcome == "tie":
+        return "Equally good: either would do."
+    if side is None or strength is None:
+        return "Neither should be sent to anybody."
+    other = "B" if side == "a" else "A"
+    return f"{side.upper()} is {STRENGTHS[strength]}: {OTHERS_CHOICE[strength].format(other=other)}"
+
+
+@register.simple_tag
+def strengths(side: str) -> str:
+    """Strengths in the order of the keys of a side."""
+    return ", ".join(
+        STRENGTHS[strength] for _, keyed, strength in KEYS.values() if keyed == side and strength is not None
+    )
 
 
 @register.filter

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from feedback.formats.catalogue import FORMATS
 from feedback.models import Job
 from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.preference import STRENGTHS
 from feedback.rules.data.import_outcome import COMPLETE, outcome_of
 from feedback.templatetags.feedback import state_badge
 
@@ -44,7 +45,6 @@ POLICY = {
 }
 PAIRS = {"each": "each answer by itself", "consensus": "what they agree on"}
 HELD_OUT = {"share": "one document in twenty", "last_tenth": "the last tenth of the characters"}
-STRENGTHS = ("negligible", "slight", "clear", "strong")
 
 
 @register.filter

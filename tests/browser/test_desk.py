@@ -276,7 +276,7 @@ def test_by_touch_on_a_phone(desk: Any, page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 640})
     desk(2)
     first = shown(page)
-    page.locator("label.step", has_text="B a bit").click()
+    page.locator("label.step", has_text="B slightly").click()
     page.get_by_role("button", name="Send").click()
     page.wait_for_function("id => document.querySelector('#desk [data-card]').dataset.id !== id", arg=first)
     settle(page)

@@ -115,7 +115,7 @@ def test_the_ceiling_follows_from_how_often_two_people_say_the_same(evaluation: 
     assert evaluations.ceiling(0.5) is None and evaluations.ceiling(None) is None
     report = evaluations.report(evaluation, Agreement(units=50, raw=0.82, alpha=0.6))
     assert report.ceiling == pytest.approx(0.9)
-    assert [(one.label, one.n) for one in report.strengths] == [("negligible", 40), ("strong", 80)]
+    assert [(one.label, one.n) for one in report.strengths] == [("negligibly better", 40), ("significantly better", 80)]
 
 
 def test_an_evaluation_of_little_shows_what_there_is(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:

@@ -11,6 +11,7 @@ from statistics import mean, median
 import pytest
 
 import workers.demo
+from feedback.rules.collection.preference import STRENGTHS
 from workers.demo import annotators, corpus, guidelines, handwritten, labels, world
 from workers.demo.annotators import Annotator, agreement_with_gold, crowd, label_ceiling, sample_pairs
 from workers.demo.corpus import documents, turns
@@ -387,7 +388,7 @@ class TestForPeople:
 
     def test_guidelines_explain_every_word_of_the_task(self):
         text = guidelines.GUIDELINES.lower()
-        terms = ("helpful.", "truthful.", "harmless.", "strong", "clear", "slight", "negligible", "tie:", "both bad:")
+        terms = ("helpful.", "truthful.", "harmless.", *STRENGTHS.values(), "tie:", "both bad:")
         assert [term for term in terms if f"**{term}**" not in text] == []
         assert "skip a task" in text
         assert 300 < len(text.split()) < 700

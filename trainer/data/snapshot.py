@@ -21,7 +21,7 @@ Messages = tuple[dict[str, str], ...]
 
 @dataclass(frozen=True)
 class Preference:
-    """Chosen was preferred to rejected; strength 0 negligible, 1 slight, 2 clear, 3 strong.
+    """Chosen was preferred to rejected; strength 0 (negligibly) to 3 (significantly better).
 
     `weight` is what it counts in the loss each time it occurs; 1 is a comparison's.
     """

@@ -29,10 +29,10 @@ answer is worse than a plain right one. Style comes last and decides between two
 
 | strength | when |
 |---|---|
-| **strong** | one is plainly good and the other wrong, useless, rude or dangerous |
-| **clear** | you would always take the same one, and can say why |
-| **slight** | you prefer one, though somebody sensible might not |
-| **negligible** | you had to think about it; almost a tie |
+| **significantly better** | one is plainly good and the other wrong, useless, rude or dangerous |
+| **better** | you would always take the same one, and can say why |
+| **slightly better** | you prefer one, though somebody sensible might not |
+| **negligibly better** | you had to think about it; almost a tie |
 
 **Tie:** you could not say which one, even after reading both again: two good ones, or two that differ in nothing
 that matters. Do not use it to save time.

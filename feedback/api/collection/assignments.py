@@ -14,6 +14,7 @@ from feedback.api.fields import ObjectField, VerbatimField
 from feedback.api.views import ServiceView
 from feedback.models import Annotation, Assignment
 from feedback.rules.collection import queue_policy
+from feedback.rules.collection.preference import STRENGTH_SCALE
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access
 from feedback.services.collection import annotations, assignment_queue, assignments
@@ -22,6 +23,7 @@ from feedback.services.quality import qualification
 ANSWER = (
     'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
     ' "strength": 0 to 3, "dimensions": {"truthful": "b" or "same"}, "reason": "…"}, or {"outcome": "tie"}.'
+    f" Strengths: {STRENGTH_SCALE}."
     " A wrong answer is refused with the field's name in `attr`."
 )
 

@@ -21,6 +21,7 @@ from feedback.downloads import NDJSON, NDJSONRenderer, streamed
 from feedback.errors import DomainError, Invalid
 from feedback.formats.annotations import trl_rows as trl_row_formats
 from feedback.models import PreferencePair, Project, Split
+from feedback.rules.collection.preference import STRENGTH_SCALE
 from feedback.selectors.platform import access
 from feedback.services.data import preferences
 
@@ -36,7 +37,7 @@ class PreferenceSerializer(serializers.Serializer[Any]):
     split = serializers.CharField(source="prompt.split")
     chosen = serializers.CharField(source="chosen.text", allow_blank=True)
     rejected = serializers.CharField(source="rejected.text", allow_blank=True)
-    strength = serializers.IntegerField()
+    strength = serializers.IntegerField(help_text=f"{STRENGTH_SCALE}.")
     annotation = serializers.UUIDField(source="annotation.public_id")
     source = serializers.CharField(source="prompt.source", allow_blank=True)  # type: ignore[assignment]
     external_id = serializers.CharField(source="annotation.task.external_id", allow_null=True)
@@ -51,7 +52,7 @@ class NewPreferenceSerializer(serializers.Serializer[Any]):
     prompt = MessageSerializer(many=True)
     chosen = VerbatimField(allow_blank=True)
     rejected = VerbatimField(allow_blank=True)
-    strength = serializers.IntegerField(min_value=0, max_value=3, default=2)
+    strength = serializers.IntegerField(min_value=0, max_value=3, default=2, help_text=f"{STRENGTH_SCALE}.")
     source = serializers.CharField(max_length=100, help_text="Where it comes from.")  # type: ignore[assignment]
     annotator = serializers.CharField(max_length=200, help_text="Who preferred it there; known by this name only.")
     external_id = serializers.CharField(

@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 
 NEGLIGIBLE, SLIGHT, CLEAR, STRONG = 0, 1, 2, 3
-STRENGTH_NAMES = {NEGLIGIBLE: "negligible", SLIGHT: "slight", CLEAR: "clear", STRONG: "strong"}
+# The one wording of how much better a response is; after Touvron et al. 2023 (Llama 2), section 3.2.1.
+STRENGTHS = {
+    STRONG: "significantly better",
+    CLEAR: "better",
+    SLIGHT: "slightly better",
+    NEGLIGIBLE: "negligibly better",
+}
+STRENGTH_SCALE = ", ".join(f"{strength} {name}" for strength, name in STRENGTHS.items())
 OUTCOMES = ("prefer", "tie", "both_bad")
 
-# One number key chooses side and strength at once: 1-4 for a (strong to negligible), 6-9 for b (negligible to strong).
+# One number key chooses side and strength at once: 1-4 for a (strongest first), 6-9 for b (strongest last).
 KEYS: dict[str, tuple[str, str | None, int | None]] = {
     "1": ("prefer", "a", STRONG),
     "2": ("prefer", "a", CLEAR),

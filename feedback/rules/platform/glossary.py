@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from feedback.rules.collection.preference import STRENGTH_SCALE
+
 
 @dataclass(frozen=True)
 class Term:
@@ -71,9 +73,9 @@ TERMS = _terms(
     Term(
         "strength",
         "Strength",
-        "How much better: 0 negligible, 1 slight, 2 clear, 3 strong.",
-        "The number key chooses side and strength at once: 1 to 4 for A from strong to negligible, 6 to 9 for B from "
-        "negligible to strong.",
+        f"How much better: {STRENGTH_SCALE}.",
+        "The number key chooses side and strength at once: 1 to 4 for A, the strongest first, 6 to 9 for B, the "
+        "strongest last.",
         "How far the scale tips.",
     ),
     Term(

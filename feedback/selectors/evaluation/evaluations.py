@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from feedback.models import Evaluation, ModelVersion, Person
+from feedback.rules.collection.preference import STRENGTHS
 from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
 from feedback.rules.quality.agreement import Agreement
 from feedback.rules.training import run_figures
 
+STRENGTH_NAMES = {str(strength): name for strength, name in STRENGTHS.items()}  # a report is JSON
 OF_POLICY = ("reward", "kl", "entropy", "eos_rate", "length", "repetition", "distinct")
 OPINIONS = (
     ("reward_model_win_rate", "Beside {opponent}"),
@@ -18,7 +20,6 @@ OPINIONS = (
 SORTS = {"demonstrations": "People's demonstrations", "documents": "Documents of the corpus"}
 READERS = {"policy": "This one", "incumbent": "{opponent}", "pretrained": "As it began: pretrained"}
 MOST_ANNOTATORS = 40  # drawn; all of them are in the JSON
-STRENGTHS = {"0": "negligible", "1": "slight", "2": "clear", "3": "strong"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
     return Report(
         accuracy=_rate("Accuracy", judge.get("accuracy"), judge, "accuracy", judge.get("pairs")),
         strengths=[
-            Rate(STRENGTHS.get(strength, strength), value, *wilson(value * n, n), n)
+            Rate(STRENGTH_NAMES.get(strength, strength), value, *wilson(value * n, n), n)
             for strength, value in sorted((judge.get("accuracy_by_strength") or {}).items())
             for n in [pairs.get(strength, 0)]
         ],

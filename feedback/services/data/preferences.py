@@ -26,7 +26,7 @@ from feedback.models import (
 )
 from feedback.rules.collection import messages as message_rules
 from feedback.rules.collection.pairing import queue_key
-from feedback.rules.collection.preference import CLEAR, STRENGTH_NAMES
+from feedback.rules.collection.preference import CLEAR, STRENGTH_SCALE, STRENGTHS
 from feedback.rules.data import texts
 from feedback.rules.data.content_hash import body_hash
 from feedback.services.collection import prompts
@@ -62,8 +62,8 @@ def give_preference(
         messages = message_rules.checked(prompt_messages)
     except message_rules.InvalidMessages as error:
         raise Invalid(error.sentence, field=error.field.replace("messages", "prompt", 1)) from None
-    if isinstance(strength, bool) or strength not in STRENGTH_NAMES:
-        raise Invalid("The strength must be 0, 1, 2 or 3.", field="strength")
+    if isinstance(strength, bool) or strength not in STRENGTHS:
+        raise Invalid(f"The strength must be one of {STRENGTH_SCALE}.", field="strength")
     for name, text in (("chosen", chosen), ("rejected", rejected)):
         if "\x00" in text:
             raise Invalid("It holds a NUL character, which cannot be stored.", field=name)

@@ -13,26 +13,30 @@ from feedback.models import Assignment
 from feedback.rules.collection.kinds.rating import OVERALL
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import PROMPT
+from feedback.rules.collection.preference import KEYS, STRENGTHS
 from feedback.selectors.collection import desk
 
 RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
 UNANSWERABLE = "feedback/collection/desk/_unknown_kind.html"
 REASON_KEYS = "nwz"  # the first that is no label's
-SCALE = [
-    {"key": key, "side": side, "word": word}
-    for key, side, word in (
-        ("1", "a", "A much"),
-        ("2", "a", "A"),
-        ("3", "a", "A a bit"),
-        ("4", "a", "A barely"),
-        ("5", "same", "same"),
-        ("6", "b", "B barely"),
-        ("7", "b", "B a bit"),
-        ("8", "b", "B"),
-        ("9", "b", "B much"),
-        ("0", "bad", "both bad"),
-    )
-]
+SHORT_OUTCOMES = {"tie": ("same", "same"), "both_bad": ("bad", "both bad")}  # the step's side, and its word
+
+
+def _scale() -> list[dict[str, str]]:
+    """The steps of a comparison: key, side, word on the button, and the strength that it stands for."""
+    steps = []
+    for key, (outcome, side, strength) in KEYS.items():
+        if side is not None and strength is not None:
+            adverb = STRENGTHS[strength].removesuffix("better")
+            word = f"{side.upper()} {adverb}".strip()
+            steps.append({"key": key, "side": side, "word": word, "strength": STRENGTHS[strength]})
+        else:
+            step_side, word = SHORT_OUTCOMES[outcome]
+            steps.append({"key": key, "side": step_side, "word": word, "strength": ""})
+    return steps
+
+
+SCALE = _scale()
 DIMENSION_KEYS = ("qwe", "rty", "iop")  # a, same, b for the first three dimensions requested
 
 

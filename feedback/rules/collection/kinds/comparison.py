@@ -11,7 +11,7 @@ from feedback.rules.collection.kinds.form import Form
 from feedback.rules.collection.kinds.question import Answer, InvalidAnswer, Question, letter, only, reason, response
 from feedback.rules.collection.kinds.shared import agree_on_values, differ_in, is_equal, most_common
 from feedback.rules.collection.kinds.task_kind import TaskKind
-from feedback.rules.collection.preference import KEYS, OUTCOMES, STRENGTH_NAMES, Preference
+from feedback.rules.collection.preference import CLEAR, KEYS, OUTCOMES, STRENGTH_SCALE, STRENGTHS, Preference
 from feedback.rules.data import texts
 
 
@@ -35,8 +35,8 @@ def resolve(answer: Answer, question: Question) -> ComparisonPayload:
     if outcome == "prefer":
         chosen = response(answer.get("choice"), question, "choice")
         strength = answer.get("strength")
-        if not isinstance(strength, int) or isinstance(strength, bool) or strength not in STRENGTH_NAMES:
-            raise InvalidAnswer("strength", f"It must be 0, 1, 2 or 3 (negligible to strong); got {strength!r}.")
+        if not isinstance(strength, int) or isinstance(strength, bool) or strength not in STRENGTHS:
+            raise InvalidAnswer("strength", f"It must be one of {STRENGTH_SCALE}; got {strength!r}.")
         if same_text := find_indistinct([question.texts.get(one, one) for one in question.shown]):
             raise InvalidAnswer("choice", f"{same_text} Say so, or that both are bad.")
         payload["chosen"] = chosen
@@ -77,8 +77,8 @@ def describe(payload: ComparisonPayload, letter_of: Mapping[str, str]) -> str:
     outcome = payload["outcome"]
     if outcome == "prefer":
         chosen = letter_of.get(payload.get("chosen", ""), "?")
-        strength = STRENGTH_NAMES.get(payload.get("strength", -1), "")
-        return f"{chosen} is better, {strength}" if strength else f"{chosen} is better"
+        better = STRENGTHS.get(payload.get("strength", CLEAR), "better")
+        return f"{chosen} is {better}"
     return {"tie": "no difference", "both_bad": "both bad"}.get(outcome, outcome.replace("_", " "))
 
 

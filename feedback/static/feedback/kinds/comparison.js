@@ -14,7 +14,6 @@ const STEPS = {
   8: ["b", 2],
   9: ["b", 3],
 };
-const WORDS = ["barely better", "a bit better", "better", "much better"];
 
 const choice = (card) => card.querySelector("[name=choice]:checked")?.value || "";
 
@@ -88,6 +87,11 @@ function means(card, step = null) {
   place.textContent = told ? told.dataset.means : place.dataset.usual;
 }
 
+/** How much better the response is by the pressed key, as the scale words it. */
+function strengthOf(card, pressed) {
+  return card.querySelector(`[name=choice][value="${pressed}"]`).closest("[data-strength]").dataset.strength;
+}
+
 /** The verdict in words beside the response it is about. */
 export function shown(card) {
   means(card);
@@ -96,7 +100,7 @@ export function shown(card) {
   card.querySelectorAll("[data-side]").forEach((side) => {
     const chosen = step?.[0] === side.dataset.side;
     side.classList.toggle("is-chosen", chosen);
-    const words = chosen ? WORDS[step[1]] : { 5: "the same", 0: "bad" }[pressed];
+    const words = chosen ? strengthOf(card, pressed) : { 5: "the same", 0: "bad" }[pressed];
     side.querySelector("[data-verdict]").textContent = words ? `✓ ${words}` : "";
   });
 }
