@@ -260,7 +260,7 @@ def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     for annotation in rated:
         response = responses[annotation.payload["response"]]
         value = rating.score(annotation.payload)
-        good = rating.verdict(value)
+        good = rating.verdict(annotation.payload)
         if good is not None:
             yield TrainingRow(response.prompt.split, _unpaired(response, good), (_source(annotation),))
         by_annotator[annotation.annotator_id, response.prompt_id].append((annotation, value))

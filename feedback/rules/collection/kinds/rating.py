@@ -83,8 +83,9 @@ def score(payload: RatingPayload) -> float:
     return mean(payload["ratings"].values())
 
 
-def verdict(value: float) -> bool | None:
-    """Whether a response with this score is a good (True) or a bad (False) example; None in between."""
+def verdict(payload: RatingPayload) -> bool | None:
+    """Whether the rated response is a good (True) or a bad (False) example; None in between."""
+    value = score(payload)
     if value >= GOOD_FROM:
         return True
     return False if value <= BAD_TO else None
