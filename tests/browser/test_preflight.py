@@ -99,13 +99,28 @@ def test_look_first_then_start(
     assert Chain.objects.filter(project=project, state=Chain.State.ACTIVE, kind="sft+reward+ppo+evaluate").count() == 1
 
 
-def test_what_blocks_is_said_and_there_is_no_button(
+def test_what_nobody_can_override_is_said_and_there_is_no_button(
     furnished: Furnished, ada: Person, visit: Visit, accessible: Check
 ) -> None:
     page = visit(ada, "/p/desk/train/")
     page.get_by_role("button", name="Look first, train nothing").first.click()
-    ended(Job.objects.get(kind=Job.Kind.PREFLIGHT), ok=False, findings=[BLOCK, *STAGE["findings"]])
-    expect(page.get_by_role("alert")).to_contain_text("It is blocked", timeout=10_000)
+    finding = BLOCK | {"name": "no_rows"}
+    ended(Job.objects.get(kind=Job.Kind.PREFLIGHT), ok=False, findings=[finding, *STAGE["findings"]])
+    expect(page.get_by_role("alert")).to_contain_text("Freeze the snapshot again", timeout=10_000)
     expect(page.locator("#preflight")).to_contain_text("Lines 4, 9, 31.")
-    expect(page.get_by_role("button", name="Start this chain")).to_have_count(0)
+    expect(page.locator("#preflight form")).to_have_count(0)
+    accessible(page)
+
+
+def test_what_a_person_may_override_starts_nothing_until_they_tick_it(
+    furnished: Furnished, ada: Person, visit: Visit, accessible: Check
+) -> None:
+    page = visit(ada, "/p/desk/train/")
+    chains = Chain.objects.count()
+    page.get_by_role("button", name="Look first, train nothing").first.click()
+    ended(Job.objects.get(kind=Job.Kind.PREFLIGHT), ok=False, findings=[BLOCK, *STAGE["findings"]])
+    expect(page.get_by_role("alert")).to_contain_text("Freeze the snapshot again", timeout=10_000)
+    page.locator("#preflight form button").click()
+    expect(page.locator("#preflight form input[type=checkbox]")).to_be_focused()
+    assert Chain.objects.count() == chains
     accessible(page)
