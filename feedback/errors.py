@@ -31,13 +31,13 @@ class NotFound(DomainError):
 
     code = "not_found"
     status = 404
-    sentence = "There is nothing here, or it is not yours to see."
+    sentence = "Not found, or you have no access."
 
 
 class Forbidden(DomainError):
     code = "forbidden"
     status = 403
-    sentence = "Your role in this project does not allow that. Ask an admin of the project."
+    sentence = "Your role in this project does not allow this. Ask a project admin."
 
 
 class Invalid(DomainError):
@@ -49,32 +49,32 @@ class Invalid(DomainError):
 class Conflict(DomainError):
     code = "conflict"
     status = 409
-    sentence = "Someone else changed this first. Load it again."
+    sentence = "Someone else changed this first. Reload it."
 
 
 class InvalidTransition(Conflict):
     code = "invalid_transition"
-    sentence = "That move is not possible from the present state."
+    sentence = "This is not possible in the current state."
 
 
 class AlreadySubmitted(Conflict):
     code = "already_submitted"
-    sentence = "This task was already answered by you. Revise the answer instead of sending another."
+    sentence = "You already annotated this task. Revise your annotation instead."
 
 
 class NotHeld(Conflict):
     code = "not_held"
-    sentence = "You no longer hold this task. Ask for the next one."
+    sentence = "This task is no longer assigned to you. Request the next one."
 
 
 class ProjectClosed(Conflict):
     code = "project_not_open"
-    sentence = "The project is paused or closed, so no tasks are given out."
+    sentence = "The project is paused or closed, so no tasks are assigned."
 
 
 class IdempotencyConflict(Conflict):
     code = "idempotency_conflict"
-    sentence = "This Idempotency-Key was used with another body. Use a new key for a new request."
+    sentence = "This Idempotency-Key was used with a different body. Use a new key for a new request."
 
 
 class IdempotencyKeyMissing(DomainError):
@@ -85,7 +85,7 @@ class IdempotencyKeyMissing(DomainError):
 
 class ExternalIdConflict(Conflict):
     code = "external_id_conflict"
-    sentence = "This external_id exists with another content. Use a new one, or send the same content."
+    sentence = "This external_id exists with different content. Use a new one, or send the same content."
 
 
 class SnapshotTooSmall(Conflict):
@@ -100,12 +100,12 @@ class SnapshotRevoked(Conflict):
 
 class PreflightBlocks(Conflict):
     code = "preflight_blocks"
-    sentence = "What was looked at beforehand would not train. Mend what is named, then look again."
+    sentence = "The preflight check found blocking problems. Correct them, then run the check again."
 
 
 class ChainRunning(Conflict):
     code = "chain_running"
-    sentence = "A chain with these stages is already queued or running. Wait for it, or cancel it."
+    sentence = "A pipeline run with these stages is already queued or running. Wait for it, or cancel it."
 
 
 class NothingToTrainOn(Conflict):
@@ -122,7 +122,7 @@ class GateBlocks(Conflict):
     """Findings speak against a policy, and nobody gave a reason why it should serve all the same."""
 
     code = "gate_blocks"
-    sentence = "Findings speak against this policy. Say why it should serve all the same."
+    sentence = "This policy has blocking findings. Give a reason to override them."
 
 
 class NothingToRollBackTo(Conflict):
@@ -143,7 +143,7 @@ class NoServingModel(Conflict):
 class DiskFull(DomainError):
     code = "disk_full"
     status = 507
-    sentence = "The server's disk is full, so nothing of this was kept. Have its operator free some, then try again."
+    sentence = "The server's disk is full, so nothing was saved. Ask the operator to free space, then try again."
 
     def __init__(self, sentence: str | None = None) -> None:
         super().__init__(sentence, retry_after=60)
@@ -161,13 +161,13 @@ class BodyTooLarge(DomainError):
 
     def __init__(self, limit: int) -> None:
         most = f"{limit / 1024 / 1024:,.0f} MiB"
-        super().__init__(f"What was sent is too large: at most {most} are taken here. Send it in several parts.")
+        super().__init__(f"The request is too large: the limit is {most}. Send it in several parts.")
 
 
 class TooManyRequests(DomainError):
     code = "throttled"
     status = 429
-    sentence = "That was more than one caller may ask for in a minute."
+    sentence = "Too many requests per minute."
 
     def __init__(self, wait: float, sentence: str = "") -> None:
         seconds = max(1, math.ceil(wait))
@@ -179,7 +179,7 @@ class Busy(DomainError):
 
     code = "busy"
     status = 503
-    sentence = "The server is busy with this."
+    sentence = "The server is busy."
 
     def __init__(self, sentence: str = "", *, retry_after: int = 2) -> None:
         super().__init__(f"{sentence or self.sentence} Try again in {retry_after} s.", retry_after=retry_after)
@@ -188,7 +188,7 @@ class Busy(DomainError):
 class DatabaseAway(DomainError):
     code = "database_away"
     status = 503
-    sentence = "The database does not answer, so nothing of this was kept. Try again in 10 s."
+    sentence = "The database does not respond, so nothing was saved. Try again in 10 s."
 
     def __init__(self) -> None:
         super().__init__(retry_after=10)
@@ -197,7 +197,7 @@ class DatabaseAway(DomainError):
 class TooManyStreams(DomainError):
     code = "too_many_streams"
     status = 503
-    sentence = "As many responses are being read here as there is room for. Try again in a few seconds."
+    sentence = "Too many streams are open. Try again in a few seconds."
 
     def __init__(self) -> None:
         super().__init__(retry_after=3)

@@ -19,7 +19,7 @@ from workers import watchdog
 
 log = logging.getLogger(__name__)
 
-OUR_FAULT = "Something went wrong on our side; the worker's log has the details."
+OUR_FAULT = "An internal error occurred; the worker log has the details."
 
 # Set when this worker was ordered to stop: work in progress is put back in the queue and goes on elsewhere or later.
 stopping = threading.Event()

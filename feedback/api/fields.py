@@ -41,7 +41,7 @@ class ObjectField(serializers.JSONField):
 
     default_error_messages = {
         "not_object": "It must be an object.",
-        "unstorable": "It holds a NUL character, which cannot be stored.",
+        "unstorable": "It contains a NUL character, which cannot be stored.",
         "too_deep": f"It is nested deeper than {MAX_DEPTH} levels.",
         "too_long": f"A text in it is longer than {MAX_TEXT} characters.",
         "number": "It holds a number too large to be stored.",

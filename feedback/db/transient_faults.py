@@ -10,7 +10,7 @@ SQLITE_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 SQLITE_FULL = sqlite3.SQLITE_FULL
 POSTGRES_FULL = ("53100",)  # disk_full
 POSTGRES_BUSY = ("40001", "40P01", "53300", "55P03", "57014")  # serialization, deadlock, connections, lock, timeout
-LOCKED = "The database is busy with other work, so nothing of this was kept."
+LOCKED = "The database is busy, so nothing was saved."
 
 
 def transient(error: BaseException) -> DomainError | None:

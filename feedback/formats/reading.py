@@ -192,7 +192,7 @@ def _rows(
                 sentence = f"It has {len(cells)} cells; the header has {len(header)}."
                 yield Record(number, end, next_line, raw, error=sentence)
             elif any("\0" in cell for cell in cells):
-                yield Record(number, end, next_line, raw, error="It holds a NUL character, which cannot be stored.")
+                yield Record(number, end, next_line, raw, error="It contains a NUL character, which cannot be stored.")
             else:
                 yield Record(number, end, next_line, raw, dict(zip(header, cells, strict=True)))
 
@@ -280,7 +280,7 @@ def _storable(value: Any, raw: bytes) -> None:
     except UnicodeEncodeError:
         raise ValueError("It holds half of a surrogate pair, which cannot be stored.") from None
     if b"\\u0000" in lowered and _has_nul(value):
-        raise ValueError("It holds a NUL character, which cannot be stored.")
+        raise ValueError("It contains a NUL character, which cannot be stored.")
 
 
 def _has_nul(value: Any) -> bool:

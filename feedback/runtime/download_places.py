@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from feedback.errors import TooManyRequests, TooManyStreams
 
-YOURS = "You read as much at once here as one caller may."
+YOURS = "You reached the limit of concurrent downloads."
 
 
 class DownloadPlaces:

@@ -217,7 +217,7 @@ class Worker(base.Worker):
             connection.deadline = None
             self.ready.put((connection, True))
         else:
-            sentence = "As much is being uploaded as there is room for. Try again in a few seconds."
+            sentence = "Too many uploads are in progress. Try again in a few seconds."
             self.refuse(connection, "503 Service Unavailable", sentence, "Retry-After: 5\r\n")
 
     def bound_memory(self) -> None:

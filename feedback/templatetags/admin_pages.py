@@ -44,7 +44,7 @@ def setting(value: Any) -> str:
 @register.filter
 def stage(name: str) -> str:
     """A stage as people call it: ppo becomes PPO."""
-    return "from elsewhere" if name == GIVEN else STAGE_NAMES.get(str(name), str(name).replace("_", " "))
+    return "external" if name == GIVEN else STAGE_NAMES.get(str(name), str(name).replace("_", " "))
 
 
 @register.filter

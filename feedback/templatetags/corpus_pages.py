@@ -10,16 +10,16 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 REASONS = {
-    "duplicate": "The same text was there",
-    "near_duplicate": "Nearly the same text was there",
-    "evaluation": "Contains what evaluation asks",
+    "duplicate": "Exact duplicate",
+    "near_duplicate": "Near duplicate",
+    "evaluation": "Contains a held-out prompt",
     "too_short": "Too short",
-    "not_text": "Too few letters to be text",
+    "not_text": "Too few letters",
     "symbols": "Too many symbols",
-    "word_length": "Words too short or too long",
-    "repeated_lines": "Repeats its own lines",
-    "language": "In another language",
-    "unreadable": "Could not be read",
+    "word_length": "Word length out of range",
+    "repeated_lines": "Repeated lines",
+    "language": "Other language",
+    "unreadable": "Unreadable",
 }
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 480, 180, 52, 34, 14
 
@@ -68,15 +68,15 @@ def vocabulary_plot(points: list[dict[str, int]]) -> SafeString:
     room = WIDTH - LEFT - 12
     line = " ".join(f"{LEFT + room * one['words'] / words:.1f},{_y(one['distinct'] / distinct)}" for one in points)
     ground = format_html(
-        '<line class="plot-track" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
-        '<line class="plot-track" x1="{0}" x2="{0}" y1="{3}" y2="{2}"/>'
-        '<text class="plot-text" text-anchor="end" x="{4}" y="{5}">{6}</text>'
-        '<text class="plot-text" text-anchor="end" x="{4}" y="{2}">0</text>'
-        '<text class="plot-text" text-anchor="end" x="{1}" y="{7}">{8} words read</text>',
+        '<line class="plot-track" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><line '
+        'class="plot-track" x1="{0}" x2="{0}" y1="{3}" y2="{2}"/><text class="plot-text" '
+        'text-anchor="end" x="{4}" y="{5}">{6}</text><text class="plot-text" '
+        'text-anchor="end" x="{4}" y="{2}">0</text><text class="plot-text" '
+        'text-anchor="end" x="{1}" y="{7}">{8} words</text>',
         *(LEFT, WIDTH - 12, HEIGHT - BOTTOM, TOP, LEFT - 6, TOP + 8, _short(distinct)),
         *(HEIGHT - BOTTOM + 16, _short(words)),
     )
-    label = f"Distinct words against words read: {distinct:,} after {words:,}."
+    label = f"Distinct words against words: {distinct:,} after {words:,}."
     return _svg(label, ground, format_html('<polyline class="plot-line" points="{}"/>', line))
 
 

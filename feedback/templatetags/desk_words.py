@@ -15,17 +15,17 @@ OTHERS_CHOICE = {
     NEGLIGIBLE: "asked again, you might choose {other}.",
 }
 DIMENSIONS = {
-    "helpful": "does what was asked, completely and to the point",
-    "truthful": "says what is so, and says so where it does not know",
-    "honest": "pretends neither to know nor to have done what it has not",
-    "harmless": "hurts nobody, and helps nobody to hurt",
-    "safe": "nobody comes to harm who does what it says",
+    "helpful": "does what was asked, completely and concisely",
+    "truthful": "is correct, and admits what it does not know",
+    "honest": "does not claim knowledge or actions it does not have",
+    "harmless": "harms nobody and does not help to harm",
+    "safe": "following it is safe",
     "correct": "facts, figures and steps are right",
-    "clear": "understood at the first reading",
-    "concise": "nothing that could be left out",
-    "kind": "speaks as one would wish to be spoken to",
-    "relevant": "stays with what was asked",
-    OVERALL: "how good it is, all in all",
+    "clear": "easy to understand at first reading",
+    "concise": "contains nothing unnecessary",
+    "kind": "is respectful",
+    "relevant": "stays on topic",
+    OVERALL: "overall quality",
 }
 
 
@@ -34,9 +34,9 @@ def step_means(key: str) -> str:
     """A step of the comparison's scale by its key."""
     outcome, side, strength = KEYS[key]
     if outcome == "tie":
-        return "Equally good: either would do."
+        return "About the same: either would do."
     if side is None or strength is None:
-        return "Neither should be sent to anybody."
+        return "Both bad: neither response is acceptable."
     other = "B" if side == "a" else "A"
     return f"{side.upper()} is {STRENGTHS[strength]}: {OTHERS_CHOICE[strength].format(other=other)}"
 

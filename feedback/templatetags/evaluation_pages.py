@@ -52,18 +52,18 @@ def reliability_diagram(bins: list[dict[str, float]]) -> SafeString:
                 x(one["predicted"]),
                 y(one["observed"]),
                 round(3 + 7 * (one["pairs"] / most) ** 0.5, 1),
-                f"stated {one['predicted']:.0%}, observed {one['observed']:.0%}, {one['pairs']} pairs",
+                f"predicted {one['predicted']:.0%}, observed {one['observed']:.0%}, {one['pairs']} pairs",
             )
             for one in bins
         ),
     )
-    words = "; ".join(f"stated {one['predicted']:.0%}, observed {one['observed']:.0%}" for one in bins)
+    words = "; ".join(f"predicted {one['predicted']:.0%}, observed {one['observed']:.0%}" for one in bins)
     return format_html(
         '<svg class="plot-wide" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}'
         '<line class="plot-mark" x1="{4}" y1="{5}" x2="{6}" y2="{7}"/>{8}{9}</svg>',
         LEFT + SIDE + 24,
         TOP + SIDE + BOTTOM,
-        f"Stated against observed chances: {words}",
+        f"Predicted and observed probabilities: {words}",
         grid,
         *(x(0.5), y(0.5), x(1), y(1)),
         points,

@@ -16,35 +16,35 @@ register = template.Library()
 
 JOBS = {
     "training": "training",
-    "generation": "writing responses",
-    "freeze": "freezing a snapshot",
-    "corpus": "bringing documents in",
-    "import": "reading a file in",
-    "export": "writing a file out",
-    "preflight": "looking at what training would meet",
-    "score": "screening by a guard or a marker",
-    "adopt": "bringing a model in",
+    "generation": "generate responses",
+    "freeze": "freeze snapshot",
+    "corpus": "import documents",
+    "import": "import file",
+    "export": "export file",
+    "preflight": "preflight check",
+    "score": "screening",
+    "adopt": "import model",
 }
-CLIENTS = {"web": "the desk", "api": "a program, over REST", "import": "a file", "simulation": "a simulated annotator"}
+CLIENTS = {"web": "the desk", "api": "REST API", "import": "a file", "simulation": "a simulated annotator"}
 ARMS = {
-    "given": "somebody gave it",
-    "imported": "it came in by a file",
-    "random": "two responses were drawn by chance",
-    "conversation": "somebody talks with the model",
-    "gold": "it is a check",
+    "given": "created by hand",
+    "imported": "import",
+    "random": "random pair of responses",
+    "conversation": "conversation",
+    "gold": "gold task",
 }
 POLICY = {
-    "pairs": "Of several answers to a task",
-    "unsettled": "Tasks that want more answers",
-    "extras": "Answers beyond the number wanted",
-    "prompt_sources": "Prompts to practise on",
-    "held_out_annotators": "Annotators held out",
-    "accepted": "Responses that people accepted",
+    "pairs": "Tasks with several annotations",
+    "unsettled": "Incomplete tasks",
+    "extras": "Extra annotations",
+    "prompt_sources": "Prompts for sampling",
+    "held_out_annotators": "Held-out annotators",
+    "accepted": "Accepted responses",
     "include_excluded": "Annotations of excluded annotators",
-    "hold_out": "Held out of training",
+    "hold_out": "Held-out share",
 }
-PAIRS = {"each": "each answer by itself", "consensus": "what they agree on"}
-HELD_OUT = {"share": "one document in twenty", "last_tenth": "the last tenth of the characters"}
+PAIRS = {"each": "every annotation", "consensus": "consensus"}
+HELD_OUT = {"share": "5 % of documents", "last_tenth": "last 10 % of characters"}
 
 
 @register.filter
@@ -61,7 +61,7 @@ def import_badge(job: Job) -> SafeString:
     if outcome.state == COMPLETE:
         return state_badge(job.status)
     rejected, read = job.result.get("rejected", 0), job.result.get("read", 0)
-    return state_badge(outcome.state, f"{rejected:,} of {read:,} lines refused" if rejected else "")
+    return state_badge(outcome.state, f"{rejected:,} of {read:,} lines rejected" if rejected else "")
 
 
 @register.filter
@@ -91,9 +91,9 @@ def policy_value(value: Any, name: str) -> str:
     if name == "pairs":
         return PAIRS.get(value, str(value))
     if name in ("unsettled", "extras", "include_excluded"):
-        return "are in it" if value else "are left out"
+        return "included" if value else "excluded"
     if name == "accepted":
-        return "are imitated too" if value else "are not imitated"
+        return "used as demonstrations" if value else "not used"
     if name == "held_out_annotators":
         return f"{100 * value:g} %" if value else "none"
     if name == "hold_out":

@@ -38,9 +38,9 @@ def weeks_plot(weeks: list[Any], address: str) -> SafeString:
             (
                 _bar(x, week.agreement.low, week.agreement.high),
                 format_html(
-                    '<a href="{}?week={}" aria-label="Week of {}: alpha {}; its answers">'
-                    '<circle class="plot-hit" cx="{}" cy="{}" r="14"/>'
-                    '<circle class="plot-dot" cx="{}" cy="{}" r="4.5"/></a>',
+                    '<a href="{}?week={}" aria-label="Week of {}: alpha {}; show '
+                    'annotations"><circle class="plot-hit" cx="{}" cy="{}" r="14"/><circle '
+                    'class="plot-dot" cx="{}" cy="{}" r="4.5"/></a>',
                     *(address, week.start.isoformat(), week.start, f"{week.agreement.alpha:.2f}"),
                     *(x, _y(week.agreement.alpha)) * 2,
                 ),
@@ -62,7 +62,7 @@ def weeks_plot(weeks: list[Any], address: str) -> SafeString:
         HEIGHT,
         width,
         HEIGHT,
-        f"Krippendorff's alpha by week. {words or 'Nothing to compare yet.'}",
+        f"Krippendorff's alpha by week. {words or 'No data yet.'}",
         grid,
         line,
         marks,

@@ -26,7 +26,7 @@ class SignInForm(PlainForm):
 
 
 class TokenForm(PlainForm):
-    name = forms.CharField(max_length=100, help_text="What will use it, such as “import script”.")
+    name = forms.CharField(max_length=100, help_text="What uses the token, such as “import script”.")
     scopes = forms.MultipleChoiceField(
         choices=[(scope, f"{scope}: {meaning}") for scope, meaning in SCOPES.items()],
         widget=forms.CheckboxSelectMultiple,

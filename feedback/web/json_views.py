@@ -48,13 +48,13 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False)  # 1e400 is read as infinity
         text.encode()  # half of a surrogate pair has no UTF-8
     except (ValueError, RecursionError):
-        raise Invalid("The body is not JSON that can be stored.") from None
+        raise Invalid("The body is not valid JSON.") from None
     if "\\u0000" in text.replace("\\\\", ""):
-        raise Invalid("It holds a NUL character, which cannot be stored.")
+        raise Invalid("It contains a NUL character, which cannot be stored.")
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.")
     return body
 
 
 def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")

@@ -57,7 +57,7 @@ def renamed(rows: Iterable[Any], names: list[str]) -> list[tuple[str, str]]:
     for row in rows:
         old, new = row.cleaned_data.get("was", ""), row.cleaned_data["name"]
         if old and old not in names:
-            raise Conflict(f"Somebody else has renamed or removed {old!r} since. Load the page again.")
+            raise Conflict(f"{old!r} was renamed or removed in the meantime. Reload the page.")
         if old and new not in names:
             found.append((old, new))
     return found

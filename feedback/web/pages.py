@@ -50,4 +50,4 @@ def refuse_nul(request: HttpRequest) -> None:
     """Django's forms refuse the one character that PostgreSQL cannot store; not everything comes through a form."""
     for name, values in [*request.GET.lists(), *request.POST.lists()]:
         if any("\0" in value for value in values if isinstance(value, str)):
-            raise Invalid("It holds a NUL character, which cannot be stored.", field=name)
+            raise Invalid("It contains a NUL character, which cannot be stored.", field=name)

@@ -43,7 +43,7 @@ def test_watch_a_run_go_on_and_end(furnished: Furnished, ada: Person, visit: Vis
     Chain.objects.filter(pk=run.chain_id).update(state=Chain.State.FAILED)
     expect(page.locator("#run-head")).to_contain_text("No pairs left.", timeout=10_000)
     expect(page.locator("#run-head")).not_to_have_attribute("hx-trigger", "every 3s")
-    expect(page.get_by_role("button", name="Start again on a new snapshot")).to_be_visible()
+    expect(page.get_by_role("button", name="Restart on a new snapshot")).to_be_visible()
 
 
 def test_train_the_chain_promote_and_roll_back(
@@ -51,7 +51,7 @@ def test_train_the_chain_promote_and_roll_back(
 ) -> None:
     """The button starts the chain; when it has ended, its policy is promoted and taken back again."""
     page = visit(ada, "/p/desk/train/")
-    page.get_by_role("button", name="Train the chain").click()
+    page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name="SFT")).to_be_visible()
     chain = Chain.objects.get(project=project, kind="sft+reward+ppo+evaluate", state=Chain.State.ACTIVE)
     versions = {}
@@ -64,15 +64,15 @@ def test_train_the_chain_promote_and_roll_back(
     policy = versions["ppo"]
     assert policy is not None
     page = visit(ada, f"/p/desk/models/{policy.public_id}/")
-    page.get_by_label("Why should it serve all the same?").fill("Ben and Chloe read fifty of its responses.")
+    page.get_by_label("Reason for overriding the findings").fill("Ben and Chloe read fifty of its responses.")
     page.get_by_role("button", name=f"Promote {policy}").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
-    dialog.get_by_role("button", name="Not now").click()
+    dialog.get_by_role("button", name="Cancel").click()
     assert model_versions.serving(project) == furnished.sft
     page.get_by_role("button", name=f"Promote {policy}").click()
     dialog.get_by_role("button", name="Promote").click()
-    expect(page.locator("main")).to_contain_text("the next responses are its own")
+    expect(page.locator("main")).to_contain_text("generates new responses")
     assert model_versions.serving(project) == policy
     expect(page.locator("main")).to_contain_text("Ben and Chloe read fifty of its responses.")
     page = visit(ada, "/p/desk/models/")
@@ -92,7 +92,7 @@ def test_polling_leaves_ticks_and_open_questions_alone(furnished: Furnished, ada
     page = visit(ada, f"/p/desk/train/runs/{furnished.running.public_id}/")
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_timeout(4_000)
-    page.get_by_role("dialog").get_by_role("button", name="Cancel the run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
     expect(page.locator("#run-head")).to_contain_text("Cancelling")
 
 
@@ -105,11 +105,11 @@ def test_buttons_work_without_script(
     context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
     page = context.new_page()
     page.goto(f"{live_server.url}/p/desk/models/{furnished.ppo.public_id}/")
-    page.get_by_label("Why should it serve all the same?").fill("We read its responses.")
+    page.get_by_label("Reason for overriding the findings").fill("We read its responses.")
     page.get_by_role("button", name="Promote policy v3").click()
-    expect(page.locator("main")).to_contain_text("the next responses are its own")
+    expect(page.locator("main")).to_contain_text("generates new responses")
     assert model_versions.serving(project) == furnished.ppo
     page.goto(f"{live_server.url}/p/desk/train/")
-    page.get_by_role("button", name="Train the chain").click()
+    page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name="SFT")).to_be_visible()
     context.close()

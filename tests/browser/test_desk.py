@@ -160,7 +160,7 @@ def test_a_lost_network_loses_nothing_and_doubles_nothing(desk: Any, complaints:
     judge(page, "2")
     page.keyboard.press("3")
     page.keyboard.press("Enter")
-    expect(page.locator("#outbox")).to_contain_text("2 answers wait in this browser")
+    expect(page.locator("#outbox")).to_contain_text("2 annotations wait in this browser")
     assert Annotation.objects.count() == 1
     page.context.set_offline(False)
     settle(page)
@@ -230,9 +230,9 @@ def test_a_number_sends_where_the_project_says_so(desk: Any) -> None:
 
 def test_an_empty_desk_finds_what_comes_later(desk: Any, project: Project) -> None:
     page = desk(0)
-    expect(page.locator("#desk")).to_contain_text("Nothing to judge right now")
+    expect(page.locator("#desk")).to_contain_text("No tasks right now")
     make_task(project)
-    page.get_by_role("link", name="Look again now").click()
+    page.get_by_role("link", name="Check again").click()
     page.wait_for_selector("#desk [data-card]")
 
 
@@ -266,7 +266,7 @@ def test_what_was_fetched_ahead_is_given_back_when_the_page_goes(desk: Any) -> N
 def test_single_keys_can_be_switched_off(desk: Any) -> None:
     page = desk(1)
     page.keyboard.press("?")
-    page.get_by_role("checkbox", name="Single keys act").uncheck()
+    page.get_by_role("checkbox", name="Single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("1")
     expect(page.locator("[name=choice]:checked")).to_have_count(0)

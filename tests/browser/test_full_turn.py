@@ -27,7 +27,7 @@ def turn(service: Service, base: dict[str, Any], browser: Browser) -> dict[str, 
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Train the chain").click()
+    page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name="SFT")).to_be_visible()
     # The page follows the chain by itself; nothing is loaded again.
     expect(page.locator(".steps li").last).to_contain_text("succeeded", timeout=300_000)
@@ -40,10 +40,10 @@ def turn(service: Service, base: dict[str, Any], browser: Browser) -> dict[str, 
 
 def promote(page: Page, service: Service, model: str) -> None:
     page.goto(f"{service.url}/p/tiny/models/{model}/")
-    page.get_by_label("Why should it serve all the same?").fill("A turn with tiny models: nobody judges them.")
+    page.get_by_label("Reason for overriding the findings").fill("A turn with tiny models: nobody judges them.")
     page.get_by_role("button", name="Promote").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Promote").click()
-    expect(page.locator("main")).to_contain_text("the next responses are its own")
+    expect(page.locator("main")).to_contain_text("generates new responses")
 
 
 def runs_of(service: Service, chain: dict[str, Any]) -> list[dict[str, Any]]:

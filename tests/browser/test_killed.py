@@ -154,14 +154,14 @@ def test_the_network_goes_in_the_middle_of_a_task_and_comes_back_after_three_mor
     page.keyboard.press("7")
     write(page, "B is kind")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#outbox")).to_contain_text("2 answers wait in this browser")
+    expect(page.locator("#outbox")).to_contain_text("2 annotations wait in this browser")
     page.keyboard.press("u")
     expect(page.locator("[name=reason]")).to_have_value("B is kind")
     page.keyboard.press("1")
     write(page, ", but A is right")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#outbox")).to_contain_text(
-        "2 answers wait in this browser; sent when the network is back. 1 more task is here after this one."
+        "2 annotations wait in this browser; sent when the connection is back. 1 more task is here after this one."
     )
     rest = []
     for key, words in (("5", "Both are"), ("0", "Neither is")):
@@ -170,7 +170,7 @@ def test_the_network_goes_in_the_middle_of_a_task_and_comes_back_after_three_mor
         write(page, words)
         page.keyboard.press("Control+Enter")
     expect(page.locator("#outbox")).to_contain_text("4 answers wait in this browser")
-    expect(page.locator("#desk")).to_contain_text("as soon as the service answers again")
+    expect(page.locator("#desk")).to_contain_text("when the service responds again")
     assert Annotation.objects.count() == 0
     page.context.set_offline(False)
     settle(page)

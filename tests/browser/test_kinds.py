@@ -128,7 +128,7 @@ def test_five_demonstrations(desk: Any) -> None:
 def test_a_response_left_as_it_was_is_no_demonstration_and_a_draft_is_kept(desk: Any) -> None:
     page = desk("demonstration")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-wrong]")).to_contain_text("It is the response as it was")
+    expect(page.locator("[data-wrong]")).to_contain_text("The response is unchanged")
     page.keyboard.type("\nHalf a thought")
     until(page, lambda: Draft.objects.filter(payload__text__endswith="Half a thought"))
     forget(page)
@@ -183,7 +183,7 @@ def test_marks_are_told_without_colour_moved_and_taken_away(desk: Any) -> None:
         page.keyboard.press(key)
     expect(page.locator("[data-wrong]")).to_contain_text("It overlaps “Mara”")
     page.get_by_role("button", name="Take away Name: Mara").click()
-    expect(page.locator("[data-marked-title]")).to_contain_text("Nothing is marked")
+    expect(page.locator("[data-marked-title]")).to_contain_text("No spans marked")
 
 
 def test_overlapping_marks_lie_in_each_other(desk: Any) -> None:

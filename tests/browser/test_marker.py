@@ -31,7 +31,7 @@ def test_marks_made_beforehand_are_kept_or_taken_away(
     spans = [{"start": start, "end": end, "label": label} for start, end, label in marked]
     Task.objects.filter(pk=task.pk).update(suggestion={"spans": spans, "model": "0", "name": "tagger v1"})
     page = visit(ben, "/p/desk/desk/")
-    expect(page.locator("[data-suggested]")).to_contain_text("A model marked this beforehand")
+    expect(page.locator("[data-suggested]")).to_contain_text("Pre-annotated by a model")
     expect(page.locator(".marked-one")).to_have_count(3)
     expect(page.locator("main")).not_to_contain_text("tagger v1")
     accessible(page)

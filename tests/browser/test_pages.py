@@ -42,7 +42,7 @@ def test_signing_in_by_keyboard(
     page.keyboard.press("Tab")
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("do not match")
+    expect(page.get_by_role("alert")).to_contain_text("username or password is wrong")
     complaints.clear()  # the browser notes the 422
     accessible(page)
     page.locator("#id_password").fill(PASSWORD)
@@ -56,7 +56,7 @@ def test_errors_are_accessible(
 ) -> None:
     page = visit(ben, path)
     complaints.clear()  # the browser notes the 404
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not here")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
     accessible(page)
 
 
@@ -106,7 +106,7 @@ def test_the_theme_is_chosen_and_kept(living: Project, ada: Person, visit: Visit
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != ground
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    page.get_by_role("button", name="As the system wishes").click()
+    page.get_by_role("button", name="Follow the system").click()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
 
 
@@ -125,6 +125,6 @@ def test_a_token_is_made_and_copied(
 ) -> None:
     page = visit(ben, "/account/")
     page.get_by_label("Name").fill("import script")
-    page.get_by_role("button", name="Create the token").click()
+    page.get_by_role("button", name="Create token").click()
     expect(page.locator("#secret")).to_contain_text("ts_")
     accessible(page)

@@ -24,7 +24,7 @@ STAGE: dict[str, Any] = {
             "severity": "warn",
             "kind": "data",
             "sentence": "The longer answer was preferred in 81% of the pairs; length alone may be learnt.",
-            "remedy": "Read the evaluation's length-controlled figures, or add shorter good answers.",
+            "remedy": "Use the length-controlled metrics of the evaluation, or add good short responses.",
             "lines": [],
         }
     ],
@@ -83,18 +83,18 @@ def test_look_first_then_start(
     furnished: Furnished, project: Project, ada: Person, visit: Visit, accessible: Check
 ) -> None:
     page = visit(ada, "/p/desk/train/")
-    page.get_by_role("button", name="Look first, train nothing").first.click()
-    expect(page.get_by_role("heading", name="Before training")).to_be_visible()
+    page.get_by_role("button", name="Run preflight check").first.click()
+    expect(page.get_by_role("heading", name="Preflight check")).to_be_visible()
     job = Job.objects.get(kind=Job.Kind.PREFLIGHT)
-    expect(page.get_by_role("button", name="Start this chain")).to_have_count(0)
+    expect(page.get_by_role("button", name="Start training")).to_have_count(0)
     ended(job)
-    expect(page.locator("#preflight")).to_contain_text("Nothing stands in its way", timeout=10_000)
+    expect(page.locator("#preflight")).to_contain_text("No blocking findings", timeout=10_000)
     assert page.locator("#preflight mark").all_inner_texts()[:2] == ["Hello,", " please"]
     expect(page.locator("#preflight")).not_to_have_attribute("hx-trigger", "every 1s")
     accessible(page)
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.get_by_role("button", name="Start this chain").click()
+    page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name="SFT")).to_be_visible()
     assert Chain.objects.filter(project=project, state=Chain.State.ACTIVE, kind="sft+reward+ppo+evaluate").count() == 1
 
@@ -103,7 +103,7 @@ def test_what_nobody_can_override_is_said_and_there_is_no_button(
     furnished: Furnished, ada: Person, visit: Visit, accessible: Check
 ) -> None:
     page = visit(ada, "/p/desk/train/")
-    page.get_by_role("button", name="Look first, train nothing").first.click()
+    page.get_by_role("button", name="Run preflight check").first.click()
     finding = BLOCK | {"name": "no_rows"}
     ended(Job.objects.get(kind=Job.Kind.PREFLIGHT), ok=False, findings=[finding, *STAGE["findings"]])
     expect(page.get_by_role("alert")).to_contain_text("Freeze the snapshot again", timeout=10_000)
@@ -117,7 +117,7 @@ def test_what_a_person_may_override_starts_nothing_until_they_tick_it(
 ) -> None:
     page = visit(ada, "/p/desk/train/")
     chains = Chain.objects.count()
-    page.get_by_role("button", name="Look first, train nothing").first.click()
+    page.get_by_role("button", name="Run preflight check").first.click()
     ended(Job.objects.get(kind=Job.Kind.PREFLIGHT), ok=False, findings=[BLOCK, *STAGE["findings"]])
     expect(page.get_by_role("alert")).to_contain_text("Freeze the snapshot again", timeout=10_000)
     page.locator("#preflight form button").click()

@@ -26,14 +26,14 @@ def test_accept_correct_send_back_and_decide(
     page = visit(rosa, "/p/desk/review/")
     review = page.locator("#review")
     why = page.locator("[data-why]")
-    expect(why).to_have_text("Its answers disagree")
+    expect(why).to_have_text("Annotations disagree")
     expect(page.locator(".said-one")).to_have_count(2)
     assert faults(page, "light") == [] and faults(page, "dark") == []
     page.keyboard.press("9")
     page.keyboard.press("Enter")
 
     expect(review).to_contain_text("Decided.")
-    expect(why).to_have_text("Drawn by chance")
+    expect(why).to_have_text("Random sample")
     expect(why).to_be_focused()
     expect(review).to_contain_text("3 wait")
     expect(page.locator('[name=choice][value="2"]')).to_be_checked()
@@ -47,12 +47,12 @@ def test_accept_correct_send_back_and_decide(
     page.keyboard.press("0")
     page.keyboard.press("Enter")
 
-    expect(review).to_contain_text("the only one that waits")
+    expect(review).to_contain_text("1 pending")
     page.keyboard.press("b")
     expect(page.locator("[data-note]")).to_be_focused()  # not without a word why
     page.keyboard.type("Look at B again.")
     page.keyboard.press("Control+Enter")
-    expect(review).to_contain_text("Nothing waits for a reviewer")
+    expect(review).to_contain_text("No reviews pending")
 
     verdict = Verdict.objects.get()
     assert (verdict.task, verdict.payload["strength"]) == (disputed, 3)
@@ -63,7 +63,7 @@ def test_accept_correct_send_back_and_decide(
 
     page = visit(ben, "/account/")
     expect(page.locator(".sent-back")).to_contain_text("Look at B again.")
-    page.get_by_role("button", name="Do it again").click()
+    page.get_by_role("button", name="Redo").click()
     page.wait_for_selector("html[data-desk-ready]")
     expect(page.locator("[data-card]")).to_contain_text("Look at B again.")
     expect(page.locator('[name=choice][value="2"]')).to_be_checked()

@@ -29,7 +29,7 @@ def chart(page: Page, title: str) -> Any:
 def test_a_classifier_is_drawn_as_one(project: Project, ada: Person, visit: Visit) -> None:
     run = make_run(project, ada, stage="classify")
     page = visit(ada, report(run, {"loss": 1.2}, {"loss": 0.9, "selection_loss": 1.0, "selection_accuracy": 0.75}))
-    expect(chart(page, "Accuracy of labels").locator("circle.chart-point")).to_have_count(1)
+    expect(chart(page, "Label accuracy").locator("circle.chart-point")).to_have_count(1)
     expect(chart(page, "Loss").locator("circle.chart-point")).to_have_count(1)  # validation; train has two steps
     assert "preference" not in page.locator("main").inner_text()
 
@@ -37,9 +37,9 @@ def test_a_classifier_is_drawn_as_one(project: Project, ada: Person, visit: Visi
 def test_one_step_stands_in_the_middle_of_its_chart(project: Project, ada: Person, visit: Visit) -> None:
     run = make_run(project, ada, stage="mlm")
     page = visit(ada, report(run, {"selection_masked_loss": 2.0, "selection_masked_accuracy": 0.25}))
-    points = chart(page, "Hidden words").locator("circle.chart-point")
+    points = chart(page, "Masked tokens").locator("circle.chart-point")
     expect(points).to_have_count(2)  # the share guessed is drawn on the other scale
-    plot = chart(page, "Hidden words").locator("svg.chart-plot").bounding_box()
+    plot = chart(page, "Masked tokens").locator("svg.chart-plot").bounding_box()
     point = points.first.bounding_box()
     assert plot and point
     assert plot["x"] + 0.3 * plot["width"] < point["x"] < plot["x"] + 0.7 * plot["width"]

@@ -192,7 +192,7 @@ def test_accessible_and_within_a_phones_width(talk: Page, accessible: Callable[[
     page.locator("[name=choice][value='0']").click()
     accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.get_by_role("button", name="Go on with it").click()
+    page.get_by_role("button", name="Continue with this").click()
     state(page, "open 1")
     accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -18,7 +18,7 @@ def test_tokens_follow_the_typing(
     version(project, ada, tokenizer(tmp_path / "a", 300))
     other = version(project, ada, tokenizer(tmp_path / "b", 258))
     visit(ada, "/p/desk/models/tokens/")
-    page.get_by_label("Beside it").select_option(str(other.public_id))
+    page.get_by_label("Compare with").select_option(str(other.public_id))
     expect(page.locator(".tokens")).to_have_count(2)
     page.get_by_role("textbox", name="Text").fill("low lower\nlowest 🐙")
     expect(page.locator(".tokens").first).to_contain_text("1 of 4")

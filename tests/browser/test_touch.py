@@ -93,9 +93,9 @@ def test_what_a_choice_means_is_told_where_it_is_made(phone: Any, project: Proje
     project.save()
     page = phone("comparison")
     page.locator("label.step", has_text="A slightly").tap()
-    expect(page.locator("[data-means-shown]")).to_have_text("A is slightly better: some would choose B.")
+    expect(page.locator("[data-means-shown]")).to_have_text("A is slightly better: some people would choose B.")
     expect(page.get_by_role("group", name="more helpful?")).to_have_accessible_description(
-        "does what was asked, completely and to the point"
+        "does what was asked, completely and concisely"
     )
     expect(page.get_by_role("group", name="more our own?")).to_have_accessible_description("")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

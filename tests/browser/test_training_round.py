@@ -20,8 +20,8 @@ def test_told_after_each_answer_until_the_round_is_passed(project: Project, ada:
     work = make_task(project)
     page = visit(ben, DESK)
     page.wait_for_selector("html[data-desk-ready]")
-    expect(page.locator(".guidelines-new")).to_contain_text("Read them before you judge")
-    page.get_by_role("button", name="I have read them").click()
+    expect(page.locator(".guidelines-new")).to_contain_text("Read the guidelines before you annotate")
+    page.get_by_role("button", name="Mark as read").click()
     expect(page.locator(".guidelines-new")).to_have_count(0)
     member = Membership.objects.get(project=project, person=ben)
     assert member.guidelines_read is not None and member.guidelines_read.number == 1
@@ -30,7 +30,7 @@ def test_told_after_each_answer_until_the_round_is_passed(project: Project, ada:
     page.keyboard.press("1")
     page.keyboard.press("Enter")
     told = page.locator("[data-told]")
-    expect(told).to_contain_text("Not quite. Right is: no difference")
+    expect(told).to_contain_text("Incorrect. The correct answer is: no difference")
     expect(told).to_contain_text("They say the same.")
     expect(told).to_be_focused()
     page.keyboard.press("5")  # too late: what was said stays
@@ -41,7 +41,7 @@ def test_told_after_each_answer_until_the_round_is_passed(project: Project, ada:
 
     page.keyboard.press("5")
     page.keyboard.press("Enter")
-    expect(told).to_contain_text("You have passed the training round.")
+    expect(told).to_contain_text("You passed the qualification round.")
     page.keyboard.press("Enter")
     expect(page.locator("[data-card]:not([data-training])")).to_be_visible()
     page.keyboard.press("5")

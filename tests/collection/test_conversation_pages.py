@@ -43,10 +43,10 @@ def told(client: Client, page: str) -> str:
 
 def test_a_talk_by_plain_forms(talking: Project, rosas: Client) -> None:
     page = begin(rosas)
-    assert "Two answers are being written" in told(rosas, page)
+    assert "Generating two responses" in told(rosas, page)
     write("Which lamp is it?", "All of them?")
     ready = told(rosas, page)
-    assert "Which lamp is it?" in ready and "Go on with it" in ready and "Your next message" not in ready
+    assert "Which lamp is it?" in ready and "Continue with this" in ready and "Your next message" not in ready
     action = ready.split('talk-task" method="post" action="')[1].split('"')[0]
     assert rosas.post(action, {"choice": "2"}).status_code == 302
     answer = Annotation.objects.get()
@@ -60,7 +60,7 @@ def test_a_talk_by_plain_forms(talking: Project, rosas: Client) -> None:
     assert "written by you" in told(rosas, page) and "Then change the bulb." in told(rosas, page)
     assert rosas.post(say.replace("say", "end")).status_code == 302
     ended = told(rosas, page)
-    assert "This talk has ended" in ended and "2 turns" in ended and "<textarea" not in ended
+    assert "This conversation has ended" in ended and "2 turns" in ended and "<textarea" not in ended
 
 
 def test_model_text_is_only_text(talking: Project, rosas: Client) -> None:
@@ -76,22 +76,22 @@ def test_what_failed_or_is_held_back_says_what_to_do(talking: Project, rosas: Cl
     page = begin(rosas)
     write(None, "One is there.")
     body = told(rosas, page)
-    assert "The model was revoked." in body and "Ask again" in body and "My lamp is broken.</textarea>" in body
+    assert "The model was revoked." in body and "Regenerate" in body and "My lamp is broken.</textarea>" in body
     rosas.post(f"/talk/{page.split('/')[-2]}/retry/")
-    assert "Two answers are being written" in told(rosas, page)
+    assert "Generating two responses" in told(rosas, page)
     Prompt.objects.latest("pk").responses.exclude(state="ready").update(state="blocked")
-    assert "The guard holds an answer back" in told(rosas, page)
+    assert "The guard model blocked a response" in told(rosas, page)
 
 
 def test_nobody_is_there_to_talk_with(project: Project, ada: Person, rosas: Client, signed_in: Any) -> None:
-    assert "has no conversations" in told(rosas, TALKS) and "Ask an admin" in told(rosas, TALKS)
-    assert "Open the settings" in told(signed_in(ada), TALKS)
+    assert "has no conversations" in told(rosas, TALKS) and "Ask a project admin" in told(rosas, TALKS)
+    assert "Open settings" in told(signed_in(ada), TALKS)
     project.kinds = ["conversation"]
     project.save()
     assert "No model serves this project yet" in told(rosas, TALKS)
     make_model(project, ada, serve=True)
     body = told(rosas, TALKS)
-    assert "No worker is there to write answers" in body and "Your first message" in body
+    assert "No worker is running to generate responses" in body and "Your first message" in body
     reply = rosas.post(TALKS, {"text": " "})
     assert (
         reply.status_code == 400 and "Write a message" in reply.content.decode() and not Conversation.objects.exists()

@@ -142,7 +142,7 @@ def test_an_answer_that_cannot_be_meant_is_refused(rosas: APIClient, answer: dic
 def test_one_step_at_a_time(rosas: APIClient) -> None:
     talk = begin(rosas)
     reply = say(rosas, talk, "And?")
-    assert reply.status_code == 409 and "still being written" in reply.json()["errors"][0]["detail"]
+    assert reply.status_code == 409 and "still being generated" in reply.json()["errors"][0]["detail"]
     write(talk, "One.", "Two.")
     reply = say(rosas, talk, "And?")
     assert reply.status_code == 409 and "Choose between" in reply.json()["errors"][0]["detail"]
@@ -172,7 +172,7 @@ def test_a_held_back_answer_is_told_and_another_message_may_be_said(rosas: APICl
     turn = Prompt.objects.get()
     turn.responses.update(state="blocked")
     told = last(rosas, talk)
-    assert told["state"] == "blocked" and "Ask for another" in told["sentence"]
+    assert told["state"] == "blocked" and "Regenerate it" in told["sentence"]
     assert say(rosas, talk, "Something else.").status_code == 201
     assert Prompt.objects.latest("pk").messages == [{"role": "user", "content": "Something else."}]
 

@@ -54,7 +54,7 @@ def test_model_text_is_never_trusted(project: Project, ben: Person, signed_in: A
 
 def test_an_empty_desk_says_why_and_that_no_worker_is_there(project: Project, ben: Person, signed_in: Any) -> None:
     page = signed_in(ben).get("/p/desk/desk/").content.decode()
-    assert "Nothing to judge right now" in page
+    assert "No tasks right now" in page
     assert "There are no open tasks." in page
     assert "No model serves this project yet" in page
 
@@ -63,7 +63,7 @@ def test_a_paused_project_gives_nothing_out(project: Project, ben: Person, signe
     make_task(project)
     Project.objects.update(state="paused")
     page = signed_in(ben).get("/p/desk/desk/").content.decode()
-    assert "Support desk is paused; no tasks are given out." in page and cards(page) == []
+    assert "Support desk is paused; no tasks are assigned." in page and cards(page) == []
 
 
 def test_an_answer_brings_the_following_task(project: Project, ben: Person, signed_in: Any) -> None:
@@ -118,7 +118,7 @@ def test_the_last_answer_comes_back_filled_and_is_revised(project: Project, ben:
 
 def test_without_an_answer_there_is_nothing_to_call_back(project: Project, ben: Person, signed_in: Any) -> None:
     reply = signed_in(ben).get("/p/desk/desk/undo/").json()
-    assert reply["html"] == "" and "no answer" in reply["sentence"]
+    assert reply["html"] == "" and "No annotation" in reply["sentence"]
 
 
 def test_a_skip_frees_the_task_for_others(project: Project, ben: Person, chloe: Person, signed_in: Any) -> None:
@@ -127,7 +127,7 @@ def test_a_skip_frees_the_task_for_others(project: Project, ben: Person, chloe: 
     (shown,) = cards(client.get("/p/desk/desk/").content.decode())
     reply = post(client, f"/desk/{shown}/skip/", {"reason": "unclear", "showing": None})
     assert reply.status_code == 200 and reply.json()["next"] is None
-    assert "Nothing to judge" in reply.json()["nothing"]["html"]
+    assert "No tasks right now" in reply.json()["nothing"]["html"]
     assert take(project, chloe).task_id == task.pk
 
 

@@ -133,10 +133,10 @@ def test_two_labels_are_never_merged(gold, ada, old, new, error):
 
 def test_an_earlier_name_is_given_to_no_other_label(gold, ada):
     project = label_schemes.rename_label(by=ada, project=gold, scheme="topic", old="billing", new="payments")
-    with pytest.raises(Conflict, match="was called"):
+    with pytest.raises(Conflict, match="was named"):
         label_schemes.rename_label(by=ada, project=project, scheme="topic", old="other", new="billing")
     labels = [*project.label_scheme["topic"]["labels"], {"name": "billing"}]
-    with pytest.raises(Invalid, match="was called so before"):
+    with pytest.raises(Invalid, match="had this name before"):
         projects.update_project(
             by=ada, project=project, label_scheme={"topic": {"kind": "classification", "labels": labels}}
         )

@@ -42,7 +42,7 @@ def test_a_scheme_is_written_changed_and_removed(admin: Client, project: Project
         ],
     }
     page = admin.get(f"{LABELS}mood/").content.decode()
-    assert 'value="glad"' in page and "Laughs." in page and "Another label" in page
+    assert 'value="glad"' in page and "Laughs." in page and "New label" in page
     assert admin.post(f"{LABELS}mood/", form({"name": "sad"})).status_code == 302
     project.refresh_from_db()
     assert [one["name"] for one in project.label_scheme["mood"]["labels"]] == ["sad"]
@@ -54,12 +54,12 @@ def test_a_scheme_is_written_changed_and_removed(admin: Client, project: Project
 
 WRONG: list[tuple[tuple[dict[str, str], ...], dict[str, str], str]] = [
     ((), {}, "A scheme needs labels"),
-    (({"name": "a"}, {"name": ""}, {"name": "a"}), {}, "Two labels are called"),
+    (({"name": "a"}, {"name": ""}, {"name": "a"}), {}, "Two labels are named"),
     (({"name": "a", "key": "x"}, {"name": "b", "key": "x"}), {}, "already."),
-    (({"name": "a", "key": "s"},), {}, "is a key of the desk itself"),
-    (({"name": "Not this"},), {}, "A name has small letters"),
-    (({"name": "a"},), {"name": "new"}, "not the word new"),
-    (({"name": "a"},), {"name": "folder"}, "There is a scheme folder already"),
+    (({"name": "a", "key": "s"},), {}, "is reserved by the desk"),
+    (({"name": "Not this"},), {}, "A name has at most 40 characters"),
+    (({"name": "a"},), {"name": "new"}, "not the word “new”"),
+    (({"name": "a"},), {"name": "folder"}, "A scheme named folder already exists"),
     (({"name": "a"},), {"kind": "ranking"}, "ranking is not one of the available choices"),
     (({"name": "a"},), {"title": ""}, "This field is required"),
 ]
@@ -89,7 +89,7 @@ def test_a_scheme_that_open_tasks_ask_for_stays(admin: Client, project: Project)
 def test_a_changed_name_is_a_rename_and_the_page_shows_the_earlier_one(admin: Client, project: Project) -> None:
     admin.post(f"{LABELS}new/", form({"name": "glad"}, {"name": "sad"}))
     page = admin.get(f"{LABELS}mood/").content.decode()
-    assert "To rename a label, change its name in data" in page and "Earlier name" not in page
+    assert "To rename a label, change its stored name" in page and "Earlier name" not in page
     for was, name in (("glad", "happy"), ("happy", "cheerful")):
         rows = form({"was": was, "name": name}, {"was": "sad", "name": "sad"})
         assert admin.post(f"{LABELS}mood/", rows).status_code == 302

@@ -13,7 +13,7 @@ def test_an_answer_of_one_s_own_is_revised_from_the_list(project: Project, ben: 
     make_task(project)
     client = signed_in(ben)
     page = client.get(MINE).content.decode()
-    assert page.count("Look again") == 1
+    assert page.count("Revise<") == 1
     again = f"/p/desk/desk/?revise={first.assignment.public_id}"
     assert again in page
     desk = client.get(again).content.decode()
@@ -23,13 +23,13 @@ def test_an_answer_of_one_s_own_is_revised_from_the_list(project: Project, ben: 
     assert reply.status_code == 302
     assert [row.payload["outcome"] for row in Annotation.objects.order_by("revision")] == ["prefer", "tie"]
     page = client.get(MINE).content.decode()
-    assert page.count("Look again") == 1 and "No difference" in page
+    assert page.count("Revise<") == 1 and "No difference" in page
 
 
 def test_nobody_else_s_answer_lies_on_one_s_desk(project: Project, ben: Person, chloe: Person, signed_in: Any) -> None:
     hers = make_annotation(project, chloe)
     client = signed_in(ben)
-    assert "Nothing judged yet" in client.get(MINE).content.decode()
+    assert "No annotations yet" in client.get(MINE).content.decode()
     for key in (hers.assignment.public_id, hers.public_id, "nonsense"):
         assert client.get(f"/p/desk/desk/?revise={key}").status_code == 404
 
@@ -41,7 +41,7 @@ def test_the_training_round_and_withdrawn_answers_are_not_revised(
     type(shown.task).objects.filter(pk=shown.task_id).update(training_round=True, gold={"outcome": "tie"})
     Annotation.objects.filter(pk=gone.pk).update(withdrawn=True)
     client = signed_in(ben)
-    assert "Look again" not in client.get(MINE).content.decode()
+    assert "Revise<" not in client.get(MINE).content.decode()
     for one in (shown, gone):
         assert client.get(f"/p/desk/desk/?revise={one.assignment.public_id}").status_code == 404
 

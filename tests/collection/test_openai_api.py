@@ -216,7 +216,7 @@ def test_an_answer_that_does_not_come_is_told(
     monkeypatch.setattr(openai, "UNATTENDED", -1.0)
     monkeypatch.setattr(openai, "follow", nobody)
     told = wrong(asked(client), 503)
-    assert told["code"] == "not_written" and "No worker is there" in told["message"]
+    assert told["code"] == "not_written" and "No worker is running" in told["message"]
     assert Response.objects.get().state == "queued", "it is written when one is"
     stream = asked(client, stream=True).getvalue().decode()
     assert '"code":"not_written"' in stream and "[DONE]" not in stream

@@ -23,9 +23,9 @@ def form_of(**changes: Any) -> dict[str, Any]:
 
 def test_the_policy_is_set_in_percent_and_kept_as_shares(project: Project, ada: Person, signed_in: Any) -> None:
     client = signed_in(ada)
-    assert "Mixing of kinds" in client.get("/p/desk/project/queue/").content.decode()
+    assert "Mix of task kinds" in client.get("/p/desk/project/queue/").content.decode()
     wrong = client.post("/p/desk/project/queue/", form_of(gold_percent=60))
-    assert wrong.status_code == 422 and "From 0 to 30, or 100 for nothing but checks." in wrong.content.decode()
+    assert wrong.status_code == 422 and "From 0 to 30, or 100 for only gold tasks." in wrong.content.decode()
     saved = client.post(
         "/p/desk/project/queue/", form_of(gold_percent=25, weight_ranking=3, daily_limit=40, training_tasks=2)
     )
@@ -41,7 +41,7 @@ def test_the_policy_is_set_in_percent_and_kept_as_shares(project: Project, ada: 
         "skips_to_review": 3,
     }
     page = client.get("/p/desk/project/queue/").content.decode()
-    assert 'value="25"' in page and "The round has no tasks" in page
+    assert 'value="25"' in page and "The qualification round has no tasks" in page
 
 
 def test_what_a_member_may_do(project: Project, ada: Person, ben: Person, signed_in: Any) -> None:
@@ -56,7 +56,7 @@ def test_what_a_member_may_do(project: Project, ada: Person, ben: Person, signed
     assert "</strong> of 7 today" in signed_in(ben).get("/p/desk/desk/").content.decode()
     assert member.training == "waived"
     page = client.get("/p/desk/project/members/").content.decode()
-    assert "ranking (folder)<span>, 7 a day" in page and "waived" in page
+    assert "ranking (folder)<span>, 7 per day" in page and "waived" in page
 
 
 class TestTheTaskPage:
@@ -84,7 +84,7 @@ class TestTheTaskPage:
         for person in (ben, chloe):
             annotations.submit(assignment=take(project, person), answer=TIE)
         client, path = signed_in(ada), f"/p/desk/data/tasks/{task.public_id}/"
-        assert "what most said" in client.get(path).content.decode()
+        assert "Use majority" in client.get(path).content.decode()
         client.post(path + "gold/settled/")
         assert Task.objects.get().gold == {"outcome": "tie"}
 
@@ -96,7 +96,7 @@ class TestTheTaskPage:
         assignments.skip(assignment=take(project, ben), reason="not_qualified")
         client, path = signed_in(ada), f"/p/desk/data/tasks/{task.public_id}/"
         page = client.get(path).content.decode()
-        assert "not qualified</dt><dd>1" in page and "nobody is given it" in page
+        assert "not qualified</dt><dd>1" in page and "It is not assigned" in page
         assert str(task.public_id) in client.get("/p/desk/data/tasks/?state=aside").content.decode()
         client.post(path + "reopen/")
         client.post(path + "change/", {"annotations_wanted": "5", "priority": "3"})
@@ -112,7 +112,7 @@ class TestReviewWithoutScript:
         annotation = make_annotation(project, ben)
         client = signed_in(rosa)
         page = client.get("/p/desk/review/").content.decode()
-        assert "Drawn by chance" in page and 'name="decision" value="accept"' in page
+        assert "Random sample" in page and 'name="decision" value="accept"' in page
         concern = project.concerns.get()
         said = {"annotation": str(annotation.public_id), "decision": "correct", "choice": "5"}
         reply = client.post(f"/p/desk/review/{concern.public_id}/", said)
@@ -133,7 +133,7 @@ class TestReviewWithoutScript:
         Task.objects.update(state=Task.State.SETTLED)
         projects.update_project(by=ada, project=project, label_scheme={})
         page = signed_in(rosa).get("/p/desk/review/").content.decode()
-        assert "no longer in the project" in page and 'value="accept"' in page
+        assert "were removed from the project" in page and 'value="accept"' in page
 
     def test_home_tells_the_admin_and_filters_narrow(
         self, project: Project, ada: Person, ben: Person, signed_in: Any
@@ -143,7 +143,7 @@ class TestReviewWithoutScript:
         client = signed_in(ada)
         assert "A reviewer is waited for: 1 flagged." in client.get("/p/desk/").content.decode()
         assert "cut off" in client.get(f"/p/desk/review/?annotator={ben.public_id}").content.decode()
-        assert "Nothing of this kind waits" in client.get("/p/desk/review/?kind=ranking").content.decode()
+        assert "No matching reviews" in client.get("/p/desk/review/?kind=ranking").content.decode()
         assert client.get("/p/desk/review/?annotator=nobody&week=never").status_code == 200
 
 
@@ -169,8 +169,8 @@ def test_who_reached_their_limit_is_told_when_it_goes_on(
     make_annotation(project, ben)
     make_task(project)
     page = signed_in(ben).get("/p/desk/desk/").content.decode()
-    assert "A day has at most 1 of your answers here" in page and "00:00 UTC" in page
-    assert "looks again by itself then" in page and "No model serves" not in page
+    assert "You reached your daily limit of 1 annotations" in page and "00:00 UTC" in page
+    assert "checks again at that time" in page and "No model serves" not in page
 
 
 @pytest.mark.parametrize("path", ["project/queue/", "project/members/{}/", "data/tasks/{}/gold/", "review/"])

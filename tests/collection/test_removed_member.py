@@ -63,7 +63,7 @@ def test_the_desk_says_that_it_was_kept(project, ada, ben, signed_in, held):
     body = {"answer": PREFERS_A, "seconds": 3, "have": []}
     reply = browser.post(f"/desk/{held.public_id}/submit/", body, content_type="application/json", headers=KEY_HEADER)
     assert (reply.status_code, reply.json()["counted"], reply.json()["next"]) == (200, False, None)
-    assert "taken out of this project" in reply.json()["nothing"]["html"]
+    assert "removed from this project" in reply.json()["nothing"]["html"]
     assert Annotation.objects.count() == 1
 
 

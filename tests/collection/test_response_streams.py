@@ -119,7 +119,7 @@ def test_a_relay_that_is_away_costs_only_the_typing(asked: Prompt, client: APICl
     assert pen.away_until > 0, "and nothing was raised"
     WorkerProcess.objects.all().delete()
     reading = Reading(client, f"/api/v1/prompts/{asked.public_id}/stream/")
-    assert "No worker is there" in reading.until("waiting")[1]["text"]
+    assert "No worker is running" in reading.until("waiting")[1]["text"]
     write_answers(asked, "One.", "Two.")
     assert reading.until("end")[1]["text"] == "One."
     assert reading.rest() == ["end", "done"]

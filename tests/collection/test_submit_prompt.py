@@ -60,7 +60,7 @@ def test_the_same_external_id_makes_one_prompt(project, ben, client_for):
         "errors": [
             {
                 "code": "external_id_conflict",
-                "detail": "This external_id exists with another content. Use a new one, or send the same content.",
+                "detail": "This external_id exists with different content. Use a new one, or send the same content.",
                 "attr": "external_id",
             }
         ],

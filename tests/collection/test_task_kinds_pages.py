@@ -68,7 +68,7 @@ def test_a_plain_form_answers(
     told = annotations.payloads.unresolve(kind, row.payload, row.shown)
     assert told == answer | {"reason": ""}
     seen = signed_in(rosa).get(f"/p/desk/quality/annotations/{row.public_id}/")
-    assert seen.status_code == 200 and "nothing kept" not in seen.content.decode()
+    assert seen.status_code == 200 and "no content" not in seen.content.decode()
 
 
 BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
@@ -76,7 +76,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("rating", {}, {}, "Rate every dimension"),
     ("demonstration", {"responses": 0}, {"text": " "}, "Write the response"),
     ("classification", {"scheme": "folder"}, {}, "Choose exactly one label"),
-    ("spans", {"scheme": "names"}, {"spans": "name: Nobody"}, "is no label with words of the text"),
+    ("spans", {"scheme": "names"}, {"spans": "name: Nobody"}, "is not a label followed by words of the text"),
     ("spans", {"scheme": "names"}, {"spans": "colour: Mara"}, "Choose from name, place"),
 ]
 
@@ -107,7 +107,7 @@ def test_a_task_whose_labels_are_gone_says_so_and_can_be_skipped(plain: Project,
     make_kind(plain, "spans", scheme="names")
     Project.objects.update(label_scheme={})
     page = signed_in(ben).get("/p/desk/desk/").content.decode()
-    assert "no longer in the project" in page and 'data-kind=""' in page and 'data-act="skip"' in page
+    assert "were removed from the project" in page and 'data-kind=""' in page and 'data-act="skip"' in page
 
 
 def test_labels_come_with_their_definitions_and_a_text_to_mark_as_it_is(

@@ -40,7 +40,7 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
     ("half a surrogate", "touchstone", b'{"prompt": "\\ud800"}\n{"prompt": "\\ud83d\\ude00"}\n', {1: "surrogate"}, ["😀"]),
     ("no numbers", "touchstone", b'{"prompt": "q", "metadata": {"a": NaN}}\n{"prompt": "q", "metadata": {"a": 1e999}}\n'
      + b'{"prompt": "q", "metadata": {"a": ' + b"9" * 5000 + b"}}\n" + LAST,
-     {1: "NaN", 2: "beyond measure", 3: "thousands of digits"}, ["last"]),
+     {1: "NaN", 2: "too large", 3: "thousands of digits"}, ["last"]),
     ("a key twice", "touchstone", b'{"prompt": "one", "prompt": "two"}\n{"prompt": "q", "metadata": {"a": {"b": 1, "b": 1}}}\n' + LAST,
      {1: "'prompt' stands 2 times", 2: "'b' stands 2 times"}, ["last"]),
     ("mixed line ends and a BOM", "touchstone", b"\xef\xbb\xbf" + GOOD.strip() + b"\r\n\r\n" + LAST.strip(), {}, ["good", "last"]),
@@ -48,9 +48,11 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
     ("two in a line", "touchstone", GOOD.strip() + GOOD + LAST, {1: "not valid JSON"}, ["last"]),
     ("a CSV called JSON", "touchstone", HEADER + b"q,a,b\n", {1: "not valid JSON", 2: "not valid JSON"}, []),
     ("one id, two contents", "touchstone", lines({"prompt": "1", "external_id": "i"}, {"prompt": "2", "external_id": "i"},
-     {"prompt": "1", "external_id": "i"}), {2: "another content"}, ["1"]),
+     {"prompt": "1", "external_id": "i"}), {2: "different content"}, ["1"]),
     ("a person twice", "touchstone", lines(pair(1, answers=[SAID, SAID])) + LAST, {1: "twice"}, ["last"]),
-    ("time beyond a day", "touchstone", lines(pair(1, answers=[SAID | {"seconds": 1e9}])) + LAST, {1: "at most a day"}, ["last"]),
+    ("time beyond a day", "touchstone", lines(pair(1, answers=[SAID | {"seconds": 1e9}])) + LAST, {1: (
+        "at most one day"
+    )}, ["last"]),
     ("wrong types", "touchstone", lines({"prompt": True}, {"prompt": []}, {"prompt": "q", "responses": "x"},
      {"prompt": "q", "priority": "9"}, {"prompt": "q", "priority": 99}, {"prompt": "q", "external_id": 7}, ["q"]) + LAST,
      {1: "true or false", 2: "at least one", 3: "a list", 4: "whole number", 5: "between 0 and 9", 6: "text", 7: "object"},

@@ -29,8 +29,8 @@ from tests.furnish import furnish
 
 pytestmark = pytest.mark.database
 
-GUARDED = "a response to a prompt that the guard blocked or has not seen"
-OF_RESPONSES = ("a response that is ", "a response whose answer ", "a response of somebody ", GUARDED)
+GUARDED = "a response to a prompt that the guard model blocked or has not seen"
+OF_RESPONSES = ("a response that is ", "a response of a revised ", "a response of an erased ", GUARDED)
 
 
 @pytest.fixture
@@ -87,14 +87,14 @@ def ledger(project: Project, rows: list[dict[str, Any]], left: dict[str, int]) -
         ),
         "verdicts": (
             Verdict.objects.filter(project=project).count(),
-            sum("verdict" in task for task in every) + sums(left, "a verdict "),
+            sum("verdict" in task for task in every) + sums(left, "a reviewer decision on a task "),
         ),
         "tasks": (
             Task.objects.filter(project=project).exclude(prompt__state__in=["blocked", "received"]).count(),
             len(every),
         ),
         "skips": (
-            Assignment.objects.filter(project=project, state="skipped").count(), sums(left, "a task that somebody"),
+            Assignment.objects.filter(project=project, state="skipped").count(), sums(left, "a skipped task"),
         ),
     }  # fmt: skip
 

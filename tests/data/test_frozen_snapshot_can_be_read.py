@@ -114,7 +114,7 @@ def test_ppo_does_not_start_on_texts_that_are_only_to_be_labelled(project: Proje
     text = make_prompt_in(project, "train")
     ask = {"scheme": "mood"}
     tasks.create_task(project=project, by=ada, kind="classification", prompt=text, responses=[], ask=ask)
-    with pytest.raises(SnapshotTooSmall, match="only to be labeled"):
+    with pytest.raises(SnapshotTooSmall, match="for labeling only"):
         pipelines.start_chain(project=project, by=ada, stages=["ppo"])
     make_prompt_in(project, "train")
     assert pipelines.start_chain(project=project, by=ada, stages=["ppo"]).state == "active"

@@ -90,14 +90,14 @@ class TestWhatBecameOfAnImport:
         run_job(job.pk)
         client: Client = signed_in(ada)  # type: ignore[operator]
         page = client.get(f"/p/desk/data/imports/{job.public_id}/").content.decode()
-        assert "Finished, 5 of 6 lines refused." in page
+        assert "Finished, 5 of 6 lines rejected." in page
         assert "badge-good" not in page.split('id="import"')[1].split("</p>")[0]
         listed = client.get("/p/desk/data/imports/").content.decode()
-        assert "5 of 6 lines refused" in listed
+        assert "5 of 6 lines rejected" in listed
         assert "succeeded" not in listed
         told = client_for(ada, "data").get(f"/api/v1/imports/{job.public_id}/").json()  # type: ignore[operator]
         assert (told["status"], told["outcome"], told["rejected"]) == ("succeeded", "partial", 5)
-        assert told["says"].startswith("Finished, 5 of 6 lines refused.")
+        assert told["says"].startswith("Finished, 5 of 6 lines rejected.")
 
     def test_a_file_that_brings_nothing_in_does_not_succeed(
         self, project: Project, ada: Person, signed_in: object
@@ -107,7 +107,7 @@ class TestWhatBecameOfAnImport:
             run_job(job.pk)
             client: Client = signed_in(ada)  # type: ignore[operator]
             page = client.get(f"/p/desk/data/imports/{job.public_id}/").content.decode()
-            assert "Finished, and brought nothing in" in page
+            assert "Finished. Nothing was imported" in page
             assert "succeeded" not in page.split('id="import"')[1].split("</section>")[0]
 
     @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_what_was_left_out_is_told_with_its_reasons(project, ada, client_for, si
     told = client_for(ada).get(f"{URL}{snapshot.public_id}/").json()
     assert (told["left_out"], told["unfit"]) == ({"unfit": 2}, {"no_question": 2})
     page = signed_in(ada).get(f"/p/desk/data/snapshots/{snapshot.public_id}/").content.decode()
-    assert "What was left out, and why" in page
+    assert "Excluded rows" in page
     assert "does not end with a user" in page
     draft = snapshots.request_snapshot(project=project, by=ada)
     told = client_for(ada).get(f"{URL}{draft.public_id}/").json()

@@ -67,8 +67,8 @@ def test_the_page_shows_one_or_two(project: Project, ada: Person, two: Any, sign
     assert part.lstrip().startswith('<div id="tokens"')
     assert part.count('class="tokens"') == 2 and "⏎" in part
     assert "<b>low" not in part
-    assert "at most 20,000" in client.post(PAGE, {"text": "x" * 20_001}).content.decode()
-    assert "No text, no tokens" in client.post(PAGE, {"text": ""}).content.decode()
+    assert "the limit is 20,000" in client.post(PAGE, {"text": "x" * 20_001}).content.decode()
+    assert "Enter a text above" in client.post(PAGE, {"text": ""}).content.decode()
 
 
 def test_without_a_tokenizer_the_page_says_what_to_do(project: Project, ada: Person, signed_in: Any) -> None:

@@ -31,13 +31,13 @@ def test_pages_that_are_empty_say_what_to_do(client: Client) -> None:
 
 def test_a_file_comes_in_and_refused_lines_are_shown(client: Client, db: None) -> None:
     page = send(client).content.decode()
-    assert "was taken" in page
+    assert "received" in page
     assert "No worker" in page or "no worker" in page
     assert 'hx-trigger="every 2s"' in page
     listed = client.get("/p/desk/data/imports/").content.decode()
-    assert "no worker is there" in listed
+    assert "no worker serves" in listed
     worker("default")
-    assert "no worker is there" not in client.get("/p/desk/data/imports/").content.decode()
+    assert "no worker serves" not in client.get("/p/desk/data/imports/").content.decode()
     job = Job.objects.get(kind="import")
     run_job(job.pk)
     page = client.get(f"/p/desk/data/imports/{job.public_id}/").content.decode()

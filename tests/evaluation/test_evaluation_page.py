@@ -72,12 +72,12 @@ def address(evaluation: Evaluation, end: str = "/") -> str:
 
 def test_the_report_in_pictures(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    for told in ("71.0 %", "55.0 %", "at equal lengths", "70.0 %", "Calibration error 4.0 %", "strong"):
+    for told in ("71.0 %", "55.0 %", "at equal length", "70.0 %", "Calibration error 4.0 %", "significantly better"):
         assert told in page, told
-    assert "Stated against observed chances: stated 55%, observed 50%" in page
+    assert "Predicted and observed probabilities: predicted 55%, observed 50%" in page
     assert "This one: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
     assert "<script>alert" not in page and "<strong>Restart</strong>" in page
-    assert "the ceiling is not either" in page, "nobody has judged anything here"
+    assert "the ceiling is unknown too" in page, "nobody has judged anything here"
 
 
 def test_perplexity_stands_beside_that_of_the_incumbent_and_of_the_beginning(
@@ -85,7 +85,7 @@ def test_perplexity_stands_beside_that_of_the_incumbent_and_of_the_beginning(
 ) -> None:
     page = signed_in(ada).get(address(evaluation)).content.decode()
     assert page.index("demonstrations") < page.index("3.50") < page.index("3.25") < page.index("9.75")
-    assert "As it began: pretrained" in page and page.count("Held out texts") == 0
+    assert "Pretrained model" in page and page.count("Held out texts") == 0
 
 
 def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Person, signed_in: Any) -> None:
@@ -94,12 +94,12 @@ def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Pers
     told |= {"held_out": None, "others": {"annotators": 1, **figure}}
     Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    assert "freeze the next snapshot with annotators held out" in page and "it never met" not in page
+    assert "Freeze the next snapshot with held-out annotators" in page and "Held-out annotators" not in page
     told["annotators"] += [{"annotator": str(uuid4()), "held_out": True, **figure, "accuracy": 0.6}]
     told["held_out"] = {"annotators": 1, **figure, "accuracy": 0.6}
     Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    assert page.index("it never met (1)") < page.index("60.0 %") < page.index("who taught it (1)")
+    assert page.index("Held-out annotators (1)") < page.index("60.0 %") < page.index("who taught it (1)")
     assert page.index("Gone<span>, held out") < page.index(f"annotator={ben.public_id}")
 
 
@@ -121,7 +121,7 @@ def test_the_ceiling_follows_from_how_often_two_people_say_the_same(evaluation: 
 def test_an_evaluation_of_little_shows_what_there_is(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
     Evaluation.objects.update(metrics={"policy": {"length": 3.0}}, samples=[], incumbent=None)
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    assert "How it writes" in page and "Does it win?" not in page and "know how sure" not in page
+    assert "Response statistics" in page and "Does it win?" not in page and "Calibration</h2>" not in page
 
 
 def test_reports_are_for_admins_of_the_project(
@@ -146,7 +146,9 @@ def test_a_classifier_tells_what_it_takes_for_what(project: Project, ada: Person
     }
     ModelVersion.objects.filter(pk=model.pk).update(kind="classifier", metrics=metrics)
     page = signed_in(ada).get(f"/p/desk/models/{model.public_id}/").content.decode()
-    assert "spam taken for ham: 2" in page and page.index("spam taken for ham") < page.index("ham taken for spam")
+    assert "spam predicted as ham: 2" in page and page.index("spam predicted as ham") < page.index(
+        "ham predicted as spam"
+    )
     assert '<th scope="row">ham</th><td class="n shade-4">39</td><td class="n shade-0">1</td>' in page
     assert "61.0 %" in page and "Test confusion" not in page
     many = {f"class_{n}": {f"class_{n}": 3} for n in range(17)}
@@ -159,7 +161,7 @@ def test_a_classifier_tells_what_it_takes_for_what(project: Project, ada: Person
 def test_which_model_kl_is_measured_from_is_told_in_words(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:
     client = signed_in(ada)
     pages = [address(evaluation), f"/p/desk/models/{evaluation.candidate.public_id}/"]
-    for measured_from, label in (("reference", "KL to the reference"), ("incumbent", "KL to what served")):
+    for measured_from, label in (("reference", "KL to the reference"), ("incumbent", "KL to the previous version")):
         evaluation.metrics = METRICS | {"policy": METRICS["policy"] | {"kl_to": measured_from}}
         evaluation.save(update_fields=["metrics"])
         for page in pages:
@@ -170,4 +172,4 @@ def test_which_model_kl_is_measured_from_is_told_in_words(evaluation: Evaluation
 def test_a_model_without_a_figure_is_named_once_on_the_home_page(project: Project, ada: Person, signed_in: Any) -> None:
     make_model(project, ada, stage="reward")
     tile = signed_in(ada).get("/p/desk/").content.decode().split('id="station-reward"')[1].split("</li>")[0]
-    assert tile.count("reward v1") == 1 and "no figure measured" in tile
+    assert tile.count("reward v1") == 1 and "no metric yet" in tile

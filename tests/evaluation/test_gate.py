@@ -52,23 +52,23 @@ def test_what_the_reward_model_thinks_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "words"),
     [
-        ({"prompts": 5}, "few_prompts", "not enough prompts to tell (5 of 8)"),
+        ({"prompts": 5}, "few_prompts", "too few prompts (5 of 8)"),
         ({"prompts": 7}, "few_prompts", "(7 of 8)"),
-        ({"reward_model": {}}, "reward_model_unmeasured", "was not measured on held-out comparisons"),
+        ({"reward_model": {}}, "reward_model_unmeasured", "on held-out comparisons is unknown"),
         ({"reward_model": {"accuracy": 0.0, "pairs": 1}}, "reward_model_unmeasured", "(1 of 8)"),
         ({"reward_model": {"accuracy": 1.0, "pairs": 90, "prompts": 3}}, "reward_model_unmeasured", "(3 of 8)"),
-        ({"reward_model.accuracy_low": 0.5}, "reward_model_at_chance", "better than a coin"),
+        ({"reward_model.accuracy_low": 0.5}, "reward_model_at_chance", "better than chance"),
         ({"reward_model.pairs": 12}, "reward_model_at_chance", "of 12 held-out comparisons"),
         ({"policy.kl": 10.1}, "kl_budget", "10.1 nats per response"),
         ({"policy.kl_to": "incumbent"}, "kl_unknown", "Evaluate it again"),
         ({"policy.eos_rate": 0.89}, "eos_rate", "Only 89 %"),
         ({"policy.eos_rate": None}, "eos_rate_unknown", "Evaluate it again"),
         ({"policy.entropy": 0.38}, "entropy", "29 %"),
-        ({"policy.entropy": None}, "entropy_unknown", "how varied"),
+        ({"policy.entropy": None}, "entropy_unknown", "its entropy"),
         ({"policy.repetition": 0.08}, "repetition", "8 % of its 4-grams"),
         ({"incumbent": {"entropy": 1.3}}, "repetition_unknown", "beside policy v4"),
         ({"contaminated_prompts": 2}, "contamination", "2 of the held-out prompts"),
-        ({"contaminated_prompts": None}, "contamination_unknown", "met the held-out prompts in training"),
+        ({"contaminated_prompts": None}, "contamination_unknown", "held-out prompts occur in its training data"),
     ],
 )
 def test_each_condition_blocks_by_its_name(changes: dict[str, Any], name: str, words: str) -> None:

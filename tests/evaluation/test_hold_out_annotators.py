@@ -59,7 +59,7 @@ def test_what_held_out_annotators_say_of_training_prompts_stays_out(judged: Proj
 
 
 def test_a_consensus_is_nobody_s_own(judged: Project, ada: Person) -> None:
-    with pytest.raises(Invalid, match="nobody's own"):
+    with pytest.raises(Invalid, match="no single annotator"):
         snapshots.request_snapshot(
             project=judged, by=ada, policy={"pairs": "consensus", "held_out_annotators": 0.2}, job=False
         )

@@ -43,7 +43,7 @@ def test_fewer_than_eight_prompts_tell_nothing() -> None:
     for groups in range(FEWEST):
         assert clustered([[1.0, 0.0]] * groups) == (None, None)
     assert clustered([[1.0]] * FEWEST)[0] == pytest.approx(wilson(8, 8, student(7))[0])
-    assert not_enough(5) == "not enough prompts to tell (5 of 8)"
+    assert not_enough(5) == "too few prompts (5 of 8)"
 
 
 def test_values_of_one_group_are_not_so_many_observations() -> None:

@@ -131,7 +131,7 @@ def test_members(project: Project, client: Client, dan: Person, ben: Person, ada
     assert Membership.objects.get(project=project, person=dan).role == "annotator"
     nobody = client.post("/p/desk/project/members/add/", {"username": "nobody", "role": "annotator"})
     assert nobody.status_code == 422
-    assert "Nobody is called that" in told(nobody)
+    assert "No user has this username" in told(nobody)
     client.post(f"/p/desk/project/members/{ben.public_id}/role/", {"role": "reviewer"})
     assert Membership.objects.get(project=project, person=ben).role == "reviewer"
     client.post(f"/p/desk/project/members/{dan.public_id}/remove/")
@@ -196,9 +196,9 @@ def test_more_responses(project: Project, ada: Person, client: Client) -> None:
     assert client.post(address, {"count": "many"}).status_code == 400
     assert prompt.responses.count() == 3
     page = told(client.get(f"/p/desk/data/prompts/{prompt.public_id}/"))
-    assert "no worker is there" in page
+    assert "no worker serves" in page
     worker("generate")
-    assert "a worker is there and takes it next" in told(client.get(f"/p/desk/data/prompts/{prompt.public_id}/"))
+    assert "next in the queue" in told(client.get(f"/p/desk/data/prompts/{prompt.public_id}/"))
 
 
 def test_prompts_are_found(project: Project, client: Client) -> None:
@@ -206,7 +206,7 @@ def test_prompts_are_found(project: Project, client: Client) -> None:
     found = told(client.get("/p/desk/data/prompts/?q=printer"))
     assert "printer</a>" in found
     assert "router</a>" not in found
-    assert "Nothing like that" in told(client.get("/p/desk/data/prompts/?q=lamp&state=ready&split=nonsense"))
+    assert "No matching prompts" in told(client.get("/p/desk/data/prompts/?q=lamp&state=ready&split=nonsense"))
 
 
 def test_a_task_is_withdrawn_and_reopened(project: Project, client: Client) -> None:
@@ -230,7 +230,7 @@ def test_freeze_asks_a_worker(project: Project, client: Client) -> None:
     assert snapshot.policy["pairs"] == "consensus"
     assert Job.objects.get(project=project).kind == Job.Kind.FREEZE
     page = told(client.get(f"/p/desk/data/snapshots/{snapshot.public_id}/"))
-    assert "no worker is there for the queue" in page
+    assert "no worker serves for the queue" in page
     assert "hx-get" in page
     for wrong in ({"pairs": "by mood"}, {"held_out": "80"}, {"held_out": "many"}):
         assert client.post("/p/desk/data/freeze/", wrong).status_code == 400

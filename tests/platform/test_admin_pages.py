@@ -181,7 +181,7 @@ def test_health_names_no_project_that_is_not_mine(
     page = signed_in(dan).get("/health/").content.decode()
     assert "Support desk" not in page
     assert str(furnished.running.public_id) not in page
-    assert "at work for another project" in page
+    assert "running a job of another project" in page
 
 
 def test_text_of_models_and_people_is_never_markup(furnished: Furnished, ada: Person, signed_in: SignedIn) -> None:

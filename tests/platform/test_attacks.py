@@ -231,7 +231,7 @@ def test_a_full_disk_is_told_as_one(
     file = SimpleUploadedFile("rows.jsonl", b"{}")
     reply = client.post(door, {"project": "desk", "format": "touchstone", "file": file})
     assert reply.status_code == 507
-    assert "disk_full" in reply.content.decode() and "free some" in reply.content.decode()
+    assert "disk_full" in reply.content.decode() and "free space" in reply.content.decode()
 
 
 # --- text that costs time -----------------------------------------------------------------------------

@@ -85,13 +85,13 @@ def test_the_page_renames_too_and_lists_gold_that_no_longer_fits(asked, ada, sig
     assert browser.post("/p/desk/project/labels/topic/", row).status_code == 302
     project = Project.objects.get(pk=asked.pk)
     assert project.renames == {"labels": {"topic": {"billing": "payments"}}}
-    assert "Gold tasks set aside" not in browser.get("/p/desk/project/labels/").content.decode()
+    assert "Suspended gold tasks" not in browser.get("/p/desk/project/labels/").content.decode()
     again = browser.post("/p/desk/project/labels/topic/", row)
     assert again.status_code == 422, "the page is from before the label was renamed"
-    assert "Somebody else has renamed or removed" in again.content.decode()
+    assert "was renamed or removed in the meantime" in again.content.decode()
     row |= {"label-0-was": "payments", "label-0-name": ""}
     assert browser.post("/p/desk/project/labels/topic/", row).status_code == 302
-    assert "Gold tasks set aside" in browser.get("/p/desk/project/labels/").content.decode()
+    assert "Suspended gold tasks" in browser.get("/p/desk/project/labels/").content.decode()
     assert Task.objects.get(kind="classification").state == "aside"
 
 
@@ -128,8 +128,8 @@ def test_the_page_renames_dimensions_as_it_does_labels(asked, ada, signed_in):
     ("rows", "sentence"),
     [
         ([("truthful", "")], "Open tasks need the dimension truthful. Withdraw them first."),
-        ([("honest", "true")], "Somebody else has renamed or removed &#x27;honest&#x27; since."),
-        ([("truthful", "truthful"), ("", "Truthful")], "are the same name. Leave one of them out."),
+        ([("honest", "true")], "was renamed or removed in the meantime &#x27;honest&#x27; since."),
+        ([("truthful", "truthful"), ("", "Truthful")], "are the same name. Remove one of them."),
         ([("truthful", "truthful"), ("", "two\nlines")], "A dimension&#x27;s name is one line"),
     ],
 )

@@ -34,7 +34,7 @@ def test_an_import_under_way_stops_and_goes_on_when_it_is_opened_again(project, 
     with pytest.raises(ProjectClosed) as stopped:
         for _ in steps:
             pass
-    assert f"takes no imports; {there} rows of this one are in" in stopped.value.sentence
+    assert f"takes no imports; {there} rows of this one were imported" in stopped.value.sentence
     assert Task.objects.count() == there
 
     projects.set_state(by=ada, project=Project.objects.get(pk=project.pk), state="open")

@@ -123,7 +123,7 @@ def test_one_person_gets_part_of_the_queue_of_the_model(
     assert {asked(client, number).status_code for number in range(most)} == {201}
     refused = asked(client, most)
     assert (refused.status_code, refused["Retry-After"]) == (429, "30")
-    assert "wait to be written for you" in refused.json()["errors"][0]["detail"]
+    assert "limit of pending responses" in refused.json()["errors"][0]["detail"]
     assert not project.prompts.filter(messages=[{"role": "user", "content": f"q{most}"}]).exists()
     assert asked(client_for(chloe), 1001).status_code == 201
     admin = client_for(ada)

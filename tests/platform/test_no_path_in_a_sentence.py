@@ -51,7 +51,7 @@ def test_a_row_made_changed_or_written_with_others_holds_none(project: Project) 
 
 
 def test_what_a_job_tells_while_it_runs_and_when_it_fails(project: Project, ada: Person) -> None:
-    found = {"name": "schema", "sentence": TOLD, "remedy": f"Look at it. {TOLD}"}
+    found = {"name": "schema", "sentence": TOLD, "remedy": f"Open the schedule. {TOLD}"}
     text = {"prompt": "Where is bash? In /usr/local/bin/bash."}
     rows = [jobs.create(kind=Job.Kind.PREFLIGHT, queue_name="default", project=project, by=ada) for _ in range(2)]
     failing, ending = (jobs.claim(row.pk, "default@host") for row in rows)
@@ -59,11 +59,11 @@ def test_what_a_job_tells_while_it_runs_and_when_it_fails(project: Project, ada:
     jobs.beat(failing, text=TOLD)
     failing.refresh_from_db()
     assert failing.progress_text == SHOWN
-    jobs.fail(failing, Job.ErrorKind.INTERNAL, TOLD, f"Look at it. {TOLD}")
-    assert (failing.error, failing.remedy) == (SHOWN, f"Look at it. {SHOWN}")
+    jobs.fail(failing, Job.ErrorKind.INTERNAL, TOLD, f"Open the schedule. {TOLD}")
+    assert (failing.error, failing.remedy) == (SHOWN, f"Open the schedule. {SHOWN}")
     jobs.succeed(ending, {"stages": [{"findings": [found], "examples": [text], "notes": [TOLD]}]})
     (stage,) = ending.result["stages"]
-    assert stage["findings"] == [{"name": "schema", "sentence": SHOWN, "remedy": f"Look at it. {SHOWN}"}]
+    assert stage["findings"] == [{"name": "schema", "sentence": SHOWN, "remedy": f"Open the schedule. {SHOWN}"}]
     assert stage["notes"] == [SHOWN]
     assert stage["examples"] == [text], "a text of the project is data, not a sentence of ours"
 

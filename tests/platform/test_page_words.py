@@ -99,4 +99,4 @@ def test_jobs_kinds_and_reasons_are_never_told_by_their_names() -> None:
     assert set(page_words.DOINGS) == set(Kind) - {Kind.CONVERSATION}, "talks have a page of their own"
     assert {field.name for field in fields(Policy)} | {"hold_out"} == set(page_words.POLICY)
     told = {name: page_words.policy_value(value, name) for name, value in asdict(Policy()).items()}
-    assert told["pairs"] == "each answer by itself" and not {"True", "False", ""} & set(told.values())
+    assert told["pairs"] == "every annotation" and not {"True", "False", ""} & set(told.values())

@@ -25,7 +25,7 @@ def test_strangers_cannot_tell_a_project_from_nothing(project: Project, dan: Per
     reply = signed_in(dan).get(path)
     assert reply.status_code == 404
     assert "Support desk" not in reply.content.decode()
-    assert "There is nothing here, or it is not yours to see." in reply.content.decode()
+    assert "Not found, or you have no access." in reply.content.decode()
 
 
 @pytest.mark.parametrize("who", ["hana", "ada", "rosa", "ben"])
@@ -48,7 +48,7 @@ def test_home_lists_several_projects(project: Project, other_project: Project, h
 
 
 def test_somebody_without_a_project_is_told_what_happens_next(dan: Person, signed_in: Any) -> None:
-    assert "An admin adds you to one" in signed_in(dan).get("/").content.decode()
+    assert "Once an admin adds you to a project" in signed_in(dan).get("/").content.decode()
 
 
 def test_admins_see_every_station_and_its_explanation(project: Project, ada: Person, signed_in: Any) -> None:
@@ -61,7 +61,7 @@ def test_admins_see_every_station_and_its_explanation(project: Project, ada: Per
 def test_annotators_see_their_work_and_no_ring(project: Project, ben: Person, signed_in: Any) -> None:
     make_annotation(project, ben)
     page = signed_in(ben).get("/p/desk/").content.decode()
-    assert "Start judging" in page and "station-" not in page
+    assert ">Annotate<" in page and "station-" not in page
     assert 'href="/p/desk/train/"' not in page and 'href="/p/desk/models/"' not in page
 
 
@@ -97,7 +97,7 @@ def test_own_annotations_are_followed_into_models(project: Project, ada: Person,
     version = make_model(project, ada)
     type(version.run).objects.filter(pk=version.run_id).update(snapshot=snapshot)
     page = signed_in(ben).get("/account/").content.decode()
-    assert re.search(r"<span[^>]*>1</span> of mine went into policy v1", page)
+    assert re.search(r"<span[^>]*>1</span> of my annotations trained policy v1", page)
 
 
 def test_pages_carry_the_strict_policy(project: Project, ben: Person, signed_in: Any) -> None:
@@ -108,7 +108,7 @@ def test_pages_carry_the_strict_policy(project: Project, ben: Person, signed_in:
 def test_errors_of_the_service_have_a_page(project: Project, ben: Person, signed_in: Any) -> None:
     reply = signed_in(ben).get("/no/such/page/")
     assert reply.status_code == 404
-    assert "Not here" in reply.content.decode()
+    assert "Page not found" in reply.content.decode()
 
 
 def test_a_form_that_is_not_ours_is_refused_with_a_way_out(project: Project, ben: Person) -> None:
@@ -116,7 +116,7 @@ def test_a_form_that_is_not_ours_is_refused_with_a_way_out(project: Project, ben
     client.force_login(ben)
     reply = client.post("/sign-out/")
     assert reply.status_code == 403
-    assert "This page was open too long" in reply.content.decode()
+    assert "Form expired" in reply.content.decode()
 
 
 def _no_inline(page: str) -> None:

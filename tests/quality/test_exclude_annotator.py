@@ -89,7 +89,7 @@ def test_who_is_wrong_on_gold_is_excluded(project: Project, ada: Person, ben: Pe
             annotations.submit(assignment=take(project, person), answer=said)
     (row,) = exclusions.exclude_careless(project)
     assert (row.person, row.reason, row.looked_at <= 12) == (ben, "gold", True)
-    assert selectors.sentence(row) == f"{row.hits} of {row.looked_at} gold tasks were answered wrong."
+    assert selectors.sentence(row) == f"{row.hits} of {row.looked_at} gold tasks had a wrong answer."
     assert exclusions.exclude_careless(project) == []
 
 
@@ -202,14 +202,14 @@ def test_the_page_names_them_and_its_buttons_do_what_they_say(
     page = signed_in(rosa).get("/p/desk/quality/").content.decode()
     assert "Excluded annotators" in page and selectors.sentence(row) in page
     assert "Lift exclusion</button>" not in page, "a reviewer cannot lift it"
-    waits = "Your annotations here are set aside until an admin of the project has looked at them."
+    waits = "Your annotations in this project are excluded until a project admin reviews them."
     assert waits in signed_in(ben).get("/account/").content.decode()
     assert waits not in signed_in(chloe).get("/account/").content.decode()
     lift, reopen = (f"/p/desk/quality/exclusions/{row.public_id}/{verb}/" for verb in ("lift", "reopen"))
     assert [signed_in(rosa).post(path).status_code for path in (lift, reopen)] == [403, 403]
     client = signed_in(ada)
     page = client.get("/p/desk/quality/").content.decode()
-    assert f"/p/desk/project/members/{ben.public_id}/" in page and "is still given tasks" in page
+    assert f"/p/desk/project/members/{ben.public_id}/" in page and "still receive tasks" in page
     assert "Reopen 8 tasks</button>" in page and "Lift exclusion</button>" in page
     assert "8 tasks reopened." in client.post(reopen, follow=True).content.decode()
     page = client.get("/p/desk/quality/").content.decode()

@@ -69,7 +69,7 @@ def test_each_figure_has_its_answers(judged: Project, ben: Person, chloe: Person
     }
     assert {query: listed(client, query) for query in found} == found
     page = client.get(f"{LIST}{mine}&check=gold_wrong").content.decode()
-    assert "Answers by Ben to checks, and not right" in page
+    assert "Answers by Ben of gold tasks, incorrect" in page
 
 
 def test_every_picture_leads_to_its_answers(judged: Project, ben: Person, rosa: Person, signed_in: Any) -> None:
@@ -114,4 +114,4 @@ def test_a_task_tells_what_all_say_together(
     page = client.get(f"/p/desk/data/tasks/{agreed.public_id}/").content.decode()
     assert "Consensus of 2: <strong>work</strong>" in page and "differ" not in page
     page = client.get(f"/p/desk/data/tasks/{apart.public_id}/").content.decode()
-    assert "No answer has a majority of the 2. They differ in what matters." in page
+    assert "No majority among 2 annotations. They disagree." in page

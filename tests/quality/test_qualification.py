@@ -86,7 +86,7 @@ def test_failed_when_the_tasks_are_used_up_and_told_what_to_do(
     assert last.training == "failed"
     nothing = assignment_queue.next_assignment(project=project, annotator=ben)
     assert isinstance(nothing, NoTask) and nothing.reason == "training_failed"
-    assert "ask an admin" in nothing.sentence
+    assert "ask a project admin" in nothing.sentence
     assert work.assignments.count() == 0
 
     qualification.set_training(by=ada, project=project, person=ben, training="needed")

@@ -34,7 +34,7 @@ def leaning(project: Project, ben: Person, chloe: Person) -> Project:
 def test_a_left_leaner_is_told_in_a_sentence(leaning: Project, rosa: Person, signed_in: Any, client_for: Any) -> None:
     page = signed_in(rosa).get("/p/desk/quality/").content.decode()
     assert "picks the response shown first in" in page
-    assert "The answers of Ben" in page and "The answers of Chloe" not in page
+    assert "Annotations by Ben" in page and "Annotations by Chloe" not in page
     assert "plot-wide" in page
     told = client_for(rosa).get("/api/v1/quality/?project=desk").json()
     assert [(one["person"]["username"], one["check"]) for one in told["findings"]] == [("ben", "side")]
@@ -59,13 +59,13 @@ def test_the_page_speaks_only_of_what_it_looked_at(
     assert "Not enough annotations to tell (12 of 20)." in page
     assert "<strong>Agreement</strong>: 0 annotators. Not enough annotations to tell: Ben (7 of 20)," in page
     assert "<strong>Pace</strong>: 0 annotators. Not enough annotations to tell: Ben (12 of 20)," in page
-    assert "Nothing stands out" not in page
+    assert "No findings" not in page
 
 
 def test_the_page_names_what_it_could_test(leaning: Project, rosa: Person, signed_in: Any, client_for: Any) -> None:
     Annotation.objects.update(payload={"outcome": "tie"}, timed=True)
     page = figures(signed_in(rosa))
-    assert "Nothing stands out in what could be tested: pace." in page
+    assert "No findings in the checks with enough data: pace." in page
     assert "<strong>Pace</strong>: all 2 annotators." in page
     assert "<strong>Gold tasks</strong>: 0 annotators. Not enough annotations to tell: Ben (0 of 20)" in page
     looks = {one["check"]: one for one in client_for(rosa).get("/api/v1/quality/?project=desk").json()["looks"]}
@@ -95,7 +95,7 @@ def test_who_hammers_keys_is_flagged_within_a_dozen(
             assert [(one.person, one.check, one.n) for one in told.findings] == [(ben, "too_fast", 12)]
     page = figures(signed_in(rosa))
     assert "Ben answered 100 % [77, 100] of 13 annotations faster than anybody can read them." in page
-    assert "Chloe answered" not in page and "Nothing stands out" not in page
+    assert "Chloe answered" not in page and "No findings" not in page
 
 
 ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of each kind, how to make its task and what to answer
@@ -138,12 +138,12 @@ def test_a_large_project_is_shown_at_once_and_filled_in(
     monkeypatch.setattr(quality, "LARGE", 10)
     client = signed_in(rosa)
     first = client.get("/p/desk/quality/").content.decode()
-    assert 'hx-get="?fresh=1"' in first and "By pair of annotators" not in first
+    assert 'hx-get="?fresh=1"' in first and "Agreement by annotator pair" not in first
     fragment = client.get("/p/desk/quality/?fresh=1").content.decode()
-    assert "By pair of annotators" in fragment and "<html" not in fragment and "hx-get" not in fragment
+    assert "Agreement by annotator pair" in fragment and "<html" not in fragment and "hx-get" not in fragment
     make_task(leaning)
     assignment_queue.next_assignment(project=leaning, annotator=rosa)
-    assert "By pair of annotators" in client.get("/p/desk/quality/").content.decode()
+    assert "Agreement by annotator pair" in client.get("/p/desk/quality/").content.decode()
 
 
 def test_checks_that_fix_a_tie_are_counted(project: Project, ben: Person) -> None:

@@ -60,7 +60,7 @@ class TestSkips:
         seen = review_selectors.look(concern)
         assert seen.details == ["Ben, unclear: Which router?", "Chloe, unclear"]
         assert review_selectors.skips(task) == {"unclear": 2}
-        with pytest.raises(Conflict, match="Withdraw it, or reopen it"):
+        with pytest.raises(Conflict, match="Withdraw or reopen it"):
             reviews.dismiss(concern=concern, by=rosa)
 
         task.refresh_from_db()

@@ -87,12 +87,12 @@ def test_a_silent_run_is_not_called_running(furnished: Furnished, client: Client
     alive = client.get(address)
     assert alive.context["life"].state == "running"
     assert "step 22 of 60" in told(alive)
-    assert "Last sign of life" in told(alive)
+    assert "Last heartbeat" in told(alive)
     Job.objects.filter(pk=run.job_id).update(heartbeat_at=timezone.now() - timedelta(seconds=45))
     silent = client.get(address)
     assert silent.context["life"].state == "silent"
     assert "No sign of life for 45 s" in told(silent)
-    assert "Last sign of life" not in told(silent)
+    assert "Last heartbeat" not in told(silent)
 
 
 def test_a_queued_run_says_whether_a_worker_is_there(furnished: Furnished, project: Project, client: Client) -> None:
@@ -101,9 +101,9 @@ def test_a_queued_run_says_whether_a_worker_is_there(furnished: Furnished, proje
     address = f"/p/desk/train/runs/{run.public_id}/"
     assert "the worker is busy" in told(client.get(address))
     worker("train", seconds_ago=400)
-    assert "no worker is there for the queue" in told(client.get(address))
+    assert "no worker serves for the queue" in told(client.get(address))
     worker("train")
-    assert "takes it next" in told(client.get(address))
+    assert "next in the queue" in told(client.get(address))
 
 
 def test_a_failed_run_shows_its_remedy_and_is_retried(furnished: Furnished, client: Client) -> None:
@@ -167,9 +167,9 @@ def promote(client: Client, version: ModelVersion) -> None:
 
 def test_promote_and_roll_back(furnished: Furnished, project: Project, client: Client) -> None:
     page = told(client.get(f"/p/desk/models/{furnished.ppo.public_id}/"))
-    assert "Nothing here says that policy v3 is better than policy v2, which serves." in page
+    assert "There is no evidence that policy v3 is better than policy v2, which serves." in page
     assert "The opinion of reward v1 does not count" in page
-    assert "71.0" not in page.split("Side by side")[0], "what the reward model thinks is no evidence"
+    assert "71.0" not in page.split("Sample responses")[0], "what the reward model thinks is no evidence"
     assert "policy v2, which serves, on 38 held-out prompts" in page
     assert model_versions.serving(project) == furnished.sft
     refused = client.post(f"/p/desk/models/{furnished.ppo.public_id}/promote/")
@@ -180,7 +180,7 @@ def test_promote_and_roll_back(furnished: Furnished, project: Project, client: C
     assert model_versions.serving(project) == furnished.ppo
     for path in ("", f"{furnished.ppo.public_id}/"):
         page = told(client.get(f"/p/desk/models/{path}"))
-        assert "Ada let it serve although 1 finding spoke against it: “We read fifty of its responses.”" in page
+        assert "Ada promoted it and overrode 1 finding: “We read fifty of its responses.”" in page
     client.post("/p/desk/models/roll-back/")
     assert "fifty of its responses" not in told(client.get("/p/desk/models/"))
     assert model_versions.serving(project) == furnished.sft
@@ -216,7 +216,7 @@ def test_a_rejected_or_tainted_version_has_no_promote_button(
 def test_a_reward_model_does_not_serve(furnished: Furnished, project: Project, client: Client) -> None:
     reward = ModelVersion.objects.get(project=project, kind=ModelVersion.Kind.REWARD)
     page = told(client.get(f"/p/desk/models/{reward.public_id}/"))
-    assert "Should it serve?" not in page and "data-finding" not in page, "it was measured, and knows more than a coin"
+    assert "Promotion</h2>" not in page and "data-finding" not in page, "it was measured, and knows more than a coin"
     assert client.post(f"/p/desk/models/{reward.public_id}/promote/").status_code == 400
 
 

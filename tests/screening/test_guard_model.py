@@ -114,7 +114,7 @@ class TestPrompts:
         assert score(prompt, SPAM)
         task.refresh_from_db()
         assert (prompt.state, prompt.screening["blocked_by"], task.state) == ("blocked", "spam", "withdrawn")
-        with pytest.raises(InvalidTransition, match="guard blocked"):
+        with pytest.raises(InvalidTransition, match="guard model blocked"):
             tasks.reopen_task(by=ada, task=task)
         with pytest.raises(Conflict):
             generation.request_responses(prompt=prompt, count=2)
@@ -142,7 +142,7 @@ class TestPrompts:
         Job.objects.filter(pk=job.pk).update(status="failed", finished_at=job.created_at)
         Job.objects.filter(pk=job.pk).update(finished_at=job.created_at - 2 * screening.TRY_AGAIN_AFTER)
         assert screening.pick_up() == 0, "there is nothing to try with"
-        assert "is gone or was refused" in screening_selectors.status(guarded).trouble
+        assert "was deleted or rejected" in screening_selectors.status(guarded).trouble
         model_versions.decide(by=ada, model_version=classifier, state="approved")
         Job.objects.filter(pk=job.pk).update(finished_at=timezone.now())
         assert screening.pick_up() == 0, "it has just failed"

@@ -91,7 +91,10 @@ def test_the_words_of_a_response_are_kept_back(project, ada, classifier, client_
 class TestPages:
     def test_the_guard_s_page(self, project, ada, classifier, signed_in):
         client = signed_in(ada)
-        assert "No guard: prompts and responses pass at once." in client.get("/p/desk/project/guard/").content.decode()
+        assert (
+            "No guard model: prompts and responses pass at once."
+            in client.get("/p/desk/project/guard/").content.decode()
+        )
         form = {"guard": "newest", "blocks": "spam", "threshold": "0.6", "marker": "", "labels": "", "personal": "note"}
         assert client.post("/p/desk/project/guard/", form).status_code == 302
         project.refresh_from_db()
@@ -99,12 +102,12 @@ class TestPages:
         wrong = client.post("/p/desk/project/guard/", form | {"blocks": "rude"})
         assert (wrong.status_code, "does not know &#x27;rude&#x27;" in wrong.content.decode()) == (422, True)
         model_versions.decide(by=ada, model_version=classifier, state="revoked")
-        assert "is gone or was refused" in client.get("/p/desk/project/guard/").content.decode()
+        assert "was deleted or rejected" in client.get("/p/desk/project/guard/").content.decode()
 
     def test_a_blocked_prompt_is_let_on_from_its_page(self, ada, blocked, signed_in):
         client = signed_in(ada)
         page = client.get(f"/p/desk/data/prompts/{blocked.public_id}/").content.decode()
-        assert "read it and blocked it: <strong>spam</strong>" in page
+        assert "Blocked: <strong>spam</strong>" in page
         assert "Win a prize" in client.get("/p/desk/project/guard/").content.decode()
         reply = client.post(f"/p/desk/data/prompts/{blocked.public_id}/unblock/", {"reason": "fine"})
         assert reply.status_code == 302

@@ -174,7 +174,7 @@ def test_what_cannot_be_learnt_is_refused(
         snapshot = write_snapshot(tmp_path / f"s-{name}", {"train": train})
         run_here(make_run("classify", {"snapshot": snapshot, "tokenizer": tokenizer_folder}, settings, name=name))
 
-    with pytest.raises(DataUnusable, match="no labelled texts"):
+    with pytest.raises(DataUnusable, match="no labeled texts"):
         attempt("none", [], MICRO)
     with pytest.raises(DataUnusable, match="same class"):
         attempt("same", [row for row in rows() if row["labels"] == ["blue"]], MICRO)

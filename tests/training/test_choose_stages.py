@@ -38,7 +38,7 @@ def test_one_of_the_corpora_is_chosen(project, ada, signed_in):
     for row in rows:
         Document.objects.create(corpus=row, text="Once upon a time.", text_hash="0" * 64)
     client, chosen = signed_in(ada), str(rows[0].public_id)
-    assert f'<option value="{chosen}">the corpus Books</option>' in told(client.get("/p/desk/train/"))
+    assert f'<option value="{chosen}">corpus Books</option>' in told(client.get("/p/desk/train/"))
     assert start(client, stages=["tokenizer"], texts=chosen).status_code == 302
     run = Chain.objects.get(state="active").runs.get()
     assert run.snapshot.corpus == rows[0]
@@ -60,7 +60,7 @@ def test_the_guard_is_a_term_of_the_reward(project, ada, signed_in):
     )
     form = {"guard_label": "safe", "guard_weight": "0.5"}
     refused = start(client, stages=["evaluate"], **form)
-    assert (refused.status_code, "Choose PPO, RLOO or GRPO" in told(refused)) == (422, True)
+    assert (refused.status_code, "Select PPO, RLOO or GRPO" in told(refused)) == (422, True)
     assert start(client, stages=["ppo"], **form).status_code == 302
     run = Chain.objects.get(state="active").runs.get()
     assert (run.config["terms"], run.guard) == ({"guard": {"label": "safe", "weight": 0.5}}, classifier)

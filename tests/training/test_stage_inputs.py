@@ -64,7 +64,7 @@ class TestBase:
         assert start(project, ada, "mlm", base_model=encoder).base_model == encoder
 
     def test_without_a_corpus_texts_under_labels_are_read(self, project, ada, hana):
-        assert "no labelled texts" in sentence(project, ada, "tokenizer")
+        assert "no labeled texts" in sentence(project, ada, "tokenizer")
         projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
         label(project, ada)
         run = start(project, ada, "tokenizer", "mlm", "classify")
@@ -78,7 +78,7 @@ class TestBase:
 
     def test_of_several_corpora_the_named_one_is_read_else_the_newest_that_holds_documents(self, project, ada, corpus):
         newer = Corpus.objects.create(project=project, name="Letters")
-        assert "holds no documents" in sentence(project, ada, "tokenizer", corpus=newer)
+        assert "has no documents" in sentence(project, ada, "tokenizer", corpus=newer)
         assert start(project, ada, "tokenizer").snapshot.corpus == corpus
         Chain.objects.update(state="succeeded")
         letter = Document.objects.create(corpus=newer, text="Dear Ada,", text_hash="1" * 64)
@@ -159,7 +159,7 @@ class TestAlignment:
 
     def test_kto_learns_from_thumbs_alone(self, project, ada):
         make_model(project, ada, stage="sft")
-        assert "found good or bad" in sentence(project, ada, "kto")
+        assert "rated good or bad" in sentence(project, ada, "kto")
         response = make_response(make_prompt_in(project, "train"))
         thumbs.give_thumb(response=response, person=ada, token=None, up=True)
         assert start(project, ada, "kto").stage == "kto"
@@ -177,7 +177,7 @@ class TestAlignment:
 
     def test_what_fits_no_stage_is_refused(self, project, ada, pairs):
         reward = make_model(project, ada, stage="reward")
-        assert "fits none of these stages" in sentence(project, ada, "sft", base_model=reward)
+        assert "does not fit these stages" in sentence(project, ada, "sft", base_model=reward)
 
     def test_evaluation_compares_the_policy_made_last_with_what_serves_not_with_its_parent(self, project, ada, pairs):
         serving, sft = make_model(project, ada, stage="pretrain"), make_model(project, ada, stage="sft")

@@ -34,7 +34,7 @@ class TestStarting:
         run = client.get(f"/api/v1/training-runs/{told['runs'][0]}/").json()
         assert (run["stage"], run["job"]["status"], run["chain"]) == ("sft", "queued", told["id"])
         assert run["base_model"] == str(ready.public_id)
-        assert "no worker is there" in run["job"]["says"]
+        assert "no worker serves" in run["job"]["says"]
         twice = client.post("/api/v1/chains/", body)
         assert (twice.status_code, code(twice)) == (409, "chain_running")
         assert Chain.objects.filter(state="active").count() == 1

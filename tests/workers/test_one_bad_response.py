@@ -49,7 +49,7 @@ def run(project, monkeypatch):
     [
         ("too long", "A prompt of 90 tokens leaves no room", "context_length_exceeded"),
         ("with system", "System role not supported", "prompt_unusable"),
-        ("unexpected", "Something went wrong on our side", ""),
+        ("unexpected", "An internal error occurred", ""),
     ],
 )
 def test_one_prompt_fails_alone(project, ada, run, bad, sentence, code):

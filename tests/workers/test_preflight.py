@@ -88,7 +88,7 @@ def test_a_chain_that_can_start_is_shown_and_starts_on_what_was_shown(
     client = signed_in(ada)
     address = f"/p/desk/train/preflight/{job.public_id}/"
     page = client.get(address).content.decode()
-    assert "Nothing stands in its way." in page and "<mark>" in page and "free</span>" in page
+    assert "No blocking findings." in page and "<mark>" in page and "free</span>" in page
     assert "hx-trigger" not in page.split('id="preflight"')[1].split(">")[0]  # it is final and no longer polls
     started = client.post(f"{address}start/")
     chain = Chain.objects.get(project=project, state=Chain.State.ACTIVE)
@@ -105,8 +105,8 @@ def test_a_chain_that_is_blocked_cannot_be_started(
     with pytest.raises(PreflightBlocks, match=r"reward: 4 of 4 rows would train on nothing: longer than max_length\."):
         preflight.start(by=ada, job=job)
     page = signed_in(ada).get(f"/p/desk/train/preflight/{job.public_id}/").content.decode()
-    assert "It cannot be started." in page and "Raise max_length" in page
-    assert "Start this chain" not in page
+    assert "Training cannot start." in page and "Raise max_length" in page
+    assert "Start training" not in page
     reply = client_for(ada).post(f"/api/v1/training-runs/preflight/{job.public_id}/start/")
     assert (reply.status_code, reply.json()["errors"][0]["code"]) == (409, "preflight_blocks")
     refused = signed_in(ada).post(f"/p/desk/train/preflight/{job.public_id}/start/", follow=True)
@@ -124,7 +124,7 @@ def test_the_form_s_other_button_looks_and_trains_nothing(
     job = Job.objects.get(kind=Job.Kind.PREFLIGHT)
     assert reply["Location"].endswith(f"/train/preflight/{job.public_id}/")
     waiting = client.get(reply["Location"]).content.decode()
-    assert 'hx-trigger="every 1s"' in waiting and "Start this chain" not in waiting
+    assert 'hx-trigger="every 1s"' in waiting and "Start training" not in waiting
     with pytest.raises(InvalidTransition):
         preflight.start(by=ada, job=job)
     wrong = client.post("/p/desk/train/preflight/", {"stages": ["reward"], "config": '{"reward": {"epoks": 1}}'})
@@ -187,7 +187,7 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
     assert ModelVersion.objects.count() == made
 
     page = signed_in(ada).get(f"/p/desk/train/runs/{run.public_id}/").content.decode()
-    assert "Start again on a new snapshot" in page and "Retry from the last checkpoint" not in page
+    assert "Restart on a new snapshot" in page and "Resume from checkpoint" not in page
     for door in (f"training-runs/{run.public_id}", f"jobs/{run.job.public_id}"):
         refused = client_for(ada).post(f"/api/v1/{door}/retry/")
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "invalid_transition")
@@ -290,7 +290,10 @@ def test_an_admin_overrides_findings_on_the_page_one_by_one(
     job = blocked(project, ada, ready, "contamination", "answer_length")
     address = f"/p/desk/train/preflight/{job.public_id}/"
     page = client.get(address).content.decode()
-    for name, label in (("contamination", "evaluation prompts are also trained on"), ("answer_length", "do not fit")):
+    for name, label in (
+        ("contamination", "evaluation prompts occur in the training data"),
+        ("answer_length", "shorter than typical responses"),
+    ):
         assert f'name="ignore_findings" value="{name}" required' in page and label in page
     for ticked in ([], ["contamination"], ["contamination", "answer_lenght"]):
         refused = client.post(f"{address}start/", {"ignore_findings": ticked}, follow=True).content.decode()
@@ -300,7 +303,7 @@ def test_an_admin_overrides_findings_on_the_page_one_by_one(
     started = client.post(f"{address}start/", {"ignore_findings": ["contamination", "answer_length"]}, follow=True)
     chain = Chain.objects.get(state=Chain.State.ACTIVE)
     assert chain.ignore_findings == ["answer_length", "contamination"] and chain.looked_at
-    assert "Started although the preflight may find: answer length, contamination." in started.content.decode()
+    assert "Overridden preflight findings: answer length, contamination." in started.content.decode()
 
 
 def test_what_nobody_can_train_on_cannot_be_overridden(
@@ -308,7 +311,7 @@ def test_what_nobody_can_train_on_cannot_be_overridden(
 ) -> None:
     job = blocked(project, ada, ready, "contamination", "no_rows")
     page = signed_in(ada).get(f"/p/desk/train/preflight/{job.public_id}/").content.decode()
-    assert "It cannot be started." in page and "ignore_findings" not in page
+    assert "Training cannot start." in page and "ignore_findings" not in page
 
 
 def test_a_finding_of_no_such_name_is_refused(project: Project, ada: Person, client_for: Any) -> None:

@@ -56,7 +56,7 @@ def report(work: Work) -> Outcome:
     corpus = Corpus.objects.get(public_id=work.job.payload["corpus"])
 
     def going_on(documents: int) -> None:
-        work.say(f"{documents:,} documents looked at")
+        work.say(f"{documents:,} documents processed")
         work.check()
 
     return Outcome(corpus_import.report(corpus, going_on))
@@ -87,7 +87,7 @@ def parquet_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any]]]
 
 def _tell(work: Work, cursor: Cursor) -> None:
     left = sum(cursor.left_out.values())
-    text = f"{cursor.read:,} documents read: {cursor.new:,} new, {left:,} left out"
+    text = f"{cursor.read:,} documents read: {cursor.new:,} new, {left:,} excluded"
     work.say(text, step=cursor.file, steps=max(1, cursor.files))
 
 

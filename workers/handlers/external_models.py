@@ -164,8 +164,8 @@ def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
     if not outcome:
         raise JobFailed(
             Job.ErrorKind.DATA,
-            "It was tried and had to be stopped: it computes without an end, needs too much memory, or crashes.",
-            "Look at its chat template and its size; the worker's log has more.",
+            "The compatibility check was stopped: the model runs too long, needs too much memory, or crashes.",
+            "Check its chat template and its size; the worker log has details.",
         )
     return outcome
 

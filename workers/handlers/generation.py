@@ -41,7 +41,7 @@ SAMPLING_KEYS = ("max_new_tokens", "temperature", "top_p", "top_k", "stop")
 CHOICE = ("best_of", "judge")
 LOADING = 1800.0  # seconds that a large model may take from a slow disk
 LOOK_UP_EVERY = 0.2  # seconds: how long somebody waits at most for a batch to stand still
-NOBODY_WAITED = "Nobody waited for it any more, so it was not written to its end. Ask again."
+NOBODY_WAITED = "Generation stopped because no client was waiting. Request it again."
 pen = StreamWriter()
 
 
@@ -236,7 +236,7 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
 
     judge = ModelVersion.objects.get(public_id=responses[0].sampling["judge"])
     if judge.state == ModelVersion.State.REVOKED:
-        raise ModelUnusable(Job.ErrorKind.DATA, f"{judge}, which was to choose the best, was revoked.", "Ask again.")
+        raise ModelUnusable(Job.ErrorKind.DATA, f"{judge}, which selects the best sample, was revoked.", "Ask again.")
     work.say(f"choosing by {judge}")
     n = len(made) // len(responses)
     prompts = [tuple(response.prompt.messages) for response in responses for _ in range(n)]

@@ -33,7 +33,7 @@ def look_ahead(work: Work, chain: Chain) -> None:
         if snapshot.state == DatasetSnapshot.State.DRAFT:
             work.say(f"freezing snapshot {snapshot.number}")
             snapshots.freeze(snapshot)
-    work.say("looking at " + ", ".join(planned.stage for planned in plan))
+    work.say("checking " + ", ".join(planned.stage for planned in plan))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:
         looked = preflight_workers.look(work, plan, root, chain.seed)

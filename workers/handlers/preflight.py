@@ -34,7 +34,7 @@ def carry_out(work: Work) -> Outcome:
             work.say(f"freezing snapshot {snapshot.number}")
             with work.long_step(FREEZING):
                 snapshots.freeze(snapshot)
-    work.say("looking at " + ", ".join(planned.stage for planned in plan))
+    work.say("checking " + ", ".join(planned.stage for planned in plan))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:
         found = look(work, plan, root, work.job.payload["seed"])
@@ -77,8 +77,8 @@ def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[st
     except (OSError, ValueError) as error:
         log_lines = (root / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = log_lines[-1] if log_lines else f"exit code {child.returncode}"
-        sentence = f"Looking at the chain ended without a result: {last}"
-        raise JobFailed(Job.ErrorKind.INTERNAL, sentence, "Look again.") from error
+        sentence = f"The preflight check ended without a result: {last}"
+        raise JobFailed(Job.ErrorKind.INTERNAL, sentence, "Run the check again.") from error
 
 
 def inputs_of(planned: Planned) -> dict[str, dict[str, str]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.recipes.tag import Tagger
 
 BATCH = 32
-WAITS = "Until then what came in waits; nothing of it is lost. Approve or name another version, or take it away."
+WAITS = "Until then, new texts wait. Approve or select another version, or remove the setting."
 
 
 def carry_out(work: Work) -> Outcome:
@@ -82,7 +82,7 @@ def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
 def _model(project: Project, kind: str, wanted: str) -> ModelVersion:
     version = guard_models.model_of(project, kind, wanted)
     if version is None:
-        raise JobFailed(Job.ErrorKind.CONFIG, f"The {kind} that this project names is gone or was refused.", WAITS)
+        raise JobFailed(Job.ErrorKind.CONFIG, f"The {kind} of this project was deleted or rejected.", WAITS)
     return version
 
 

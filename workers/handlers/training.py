@@ -41,9 +41,12 @@ LOOK_SECONDS = 0.5
 LOCK_TRIES, LOCK_SECONDS = 20, 1.0  # an orphan of an earlier attempt dies within a second or two
 KILLS_WITHOUT_PROGRESS = 3
 EVALUATION_SAMPLES = 20
-ENDED_IT = "Something ended it from outside. See the run's log and the machine's, then retry: it goes on from there."
+ENDED_IT = (
+    "An external signal ended it. Check the run log and the system log, then retry; the run resumes from "
+    "its checkpoint."
+)
 NO_ROOM = 2**20  # bytes
-MAKE_ROOM = "Free some disk space, then retry: the run goes on from its last checkpoint."
+MAKE_ROOM = "Free disk space, then retry; the run resumes from its last checkpoint."
 
 
 def carry_out(work: Work) -> Outcome:
@@ -114,7 +117,7 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
     for name, version in candidates.items():
         if version is not None and name in known:
             if version.state == ModelVersion.State.REVOKED:
-                raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Start a new chain without it.")
+                raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Start a new pipeline run without it.")
             path = settings.DATA_DIR / version.path
             inputs[name] = {"path": str(path), "manifest_sha256": version.manifest_sha256}
     return inputs
@@ -134,13 +137,11 @@ def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
         if code in (ENDED, FAILED):
             return
         if code == STOPPED:
-            raise PutBack("The trainer was stopped and has written a checkpoint; it goes on from there.")
+            raise PutBack("The trainer was stopped and saved a checkpoint; the run resumes from there.")
         if code == LOCKED:
             locks += 1
             if locks > LOCK_TRIES:
-                raise JobFailed(
-                    Job.ErrorKind.INTERNAL, "Another trainer holds the run's folder.", "End it, then retry."
-                )
+                raise JobFailed(Job.ErrorKind.INTERNAL, "Another trainer uses the run folder.", "End it, then retry.")
             work.pause(LOCK_SECONDS)
         elif code == AGAIN:
             work.say("memory ran out in one of several processes; all begin again with less at once")

@@ -33,5 +33,8 @@ def write_out(work: Work) -> Outcome:
 
 
 def _progress(work: Work, cursor: Cursor) -> None:
-    text = f"{cursor.read:,} rows read: {cursor.new:,} new, {cursor.before:,} there before, {cursor.rejected:,} refused"
+    text = (
+        f"{cursor.read:,} rows read: {cursor.new:,} new, {cursor.before:,} already present, "
+        f"{cursor.rejected:,} rejected"
+    )
     work.say(text, step=cursor.offset // 1024, steps=max(1, cursor.size // 1024))

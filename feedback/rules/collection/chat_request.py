@@ -153,7 +153,7 @@ def _content(given: Any, where: str) -> str:
     if text is None:
         raise InvalidRequest(f"{where}.content", "Only text is understood here.", "unsupported_value")
     if "\x00" in text:
-        raise InvalidRequest(f"{where}.content", "It holds a NUL character, which cannot be stored.")
+        raise InvalidRequest(f"{where}.content", "It contains a NUL character, which cannot be stored.")
     return text
 
 

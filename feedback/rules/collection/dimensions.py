@@ -22,7 +22,7 @@ def fault(name: str) -> str:
     if not name.strip() or len(name) > MOST_CHARACTERS:
         return f"A dimension's name has 1 to {MOST_CHARACTERS} characters."
     if name != name.strip() or any(unicodedata.category(mark) in ("Cc", "Zl", "Zp") for mark in name):
-        return "A dimension's name is one line, without spaces around it."
+        return "A dimension name is one line without surrounding spaces."
     return ""
 
 
@@ -42,4 +42,4 @@ def check(names: Sequence[str]) -> None:
         if wrong := fault(name):
             raise InvalidDimensions(wrong)
         if twin := next((earlier for earlier in names[:place] if alike(earlier, name)), None):
-            raise InvalidDimensions(f"{twin!r} and {name!r} are the same name. Leave one of them out.")
+            raise InvalidDimensions(f"{twin!r} and {name!r} are the same name. Remove one of them.")

@@ -79,7 +79,7 @@ def check(scheme: Any, name: str) -> None:
     if not isinstance(labels, list | tuple) or not labels:
         raise InvalidScheme("labels", "A scheme needs labels, at least one.")
     if len(labels) > MOST_LABELS:
-        raise InvalidScheme("labels", f"At most {MOST_LABELS} labels; {len(labels)} were given.")
+        raise InvalidScheme("labels", f"At most {MOST_LABELS} labels; got {len(labels)}.")
     names: set[str] = set()
     keys: dict[str, str] = {}
     for place, label in enumerate(labels):
@@ -121,7 +121,7 @@ def _label(label: Any, field: str, names: set[str], keys: dict[str, str]) -> Non
     _only(label, LABEL_FIELDS, f"{field}.")
     name = _name(label.get("name"), f"{field}.name")
     if name in names:
-        raise InvalidScheme(f"{field}.name", f"Two labels are called {name!r}.")
+        raise InvalidScheme(f"{field}.name", f"Two labels are named {name!r}.")
     names.add(name)
     for text in ("title", "definition"):
         _text(label, text, f"{field}.")
@@ -133,11 +133,11 @@ def _key(key: Any, name: str, field: str, keys: dict[str, str]) -> None:
     if not key:
         return
     if not isinstance(key, str) or len(key) != 1 or not re.fullmatch(r"[a-z0-9]", key):
-        raise InvalidScheme(field, f"A key is one small letter or one digit; got {key!r}.")
+        raise InvalidScheme(field, f"A key is one lowercase letter or one digit; got {key!r}.")
     if key in TAKEN_KEYS:
-        raise InvalidScheme(field, f"{key!r} is a key of the desk itself; so are {', '.join(TAKEN_KEYS)}.")
+        raise InvalidScheme(field, f"{key!r} is reserved by the desk, like {', '.join(TAKEN_KEYS)}.")
     if key in keys:
-        raise InvalidScheme(field, f"{key!r} is the key of {keys[key]!r} already.")
+        raise InvalidScheme(field, f"{key!r} is already the key of {keys[key]!r}.")
     keys[key] = name
 
 
@@ -163,7 +163,9 @@ def _only(given: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
 
 def _name(name: Any, field: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise InvalidScheme(field, f"A name has small letters, digits, - and _, at most 40; got {name!r}.")
+        raise InvalidScheme(
+            field, (f"A name has at most 40 characters: lowercase letters, digits, - and _; got {name!r}.")
+        )
     return name
 
 

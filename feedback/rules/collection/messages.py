@@ -33,10 +33,10 @@ def checked(messages: Any) -> list[dict[str, str]]:
         if not isinstance(message["content"], str):
             raise InvalidMessages(f"{where}.content", "It must be text.")
         if "\x00" in message["content"]:
-            raise InvalidMessages(f"{where}.content", "It holds a NUL character, which cannot be stored.")
+            raise InvalidMessages(f"{where}.content", "It contains a NUL character, which cannot be stored.")
         total += len(message["content"])
     if total > MAX_CHARACTERS:
-        raise InvalidMessages("messages", f"They have {total} characters in all; at most {MAX_CHARACTERS} are taken.")
+        raise InvalidMessages("messages", f"They have {total} characters in total; the limit is {MAX_CHARACTERS}.")
     wrong = last_turn_fault(messages)
     if wrong:
         raise InvalidMessages(f"messages[{len(messages) - 1}]", wrong)
@@ -48,4 +48,4 @@ def last_turn_fault(messages: list[dict[str, str]]) -> str:
     last = messages[-1]
     if last["role"] != "user":
         return f"The last message must be the user's, because it is what is answered; this one is the {last['role']}'s."
-    return "" if last["content"].strip() else "The last message is empty. Write what is to be answered."
+    return "" if last["content"].strip() else "The last message is empty. Write a message."

@@ -63,7 +63,7 @@ def check(settings: Any, kinds: list[str]) -> None:
         if name not in known:
             raise InvalidPolicy(where, unknown_name(name, known, "setting"))
         if name == "gold_share" and not (_number(value) and (0 <= value <= MOST_GOLD or value == ONLY_GOLD)):
-            raise InvalidPolicy(where, f"From 0 to {MOST_GOLD:g}, or 1 for nothing but checks.")
+            raise InvalidPolicy(where, f"From 0 to {MOST_GOLD:g}, or 1 for only gold tasks.")
         if name == "review_share" and not (_number(value) and 0 <= value <= 1):
             raise InvalidPolicy(where, "From 0 to 1.")
         if name == "daily_limit" and value is not None and not _whole(value, 1, 100_000):

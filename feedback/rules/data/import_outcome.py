@@ -23,10 +23,12 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         result: of an import's job: read, new, before and rejected count lines; left_out what its source marks as none.
     """
     read, new, before, rejected = (int(result.get(name, 0)) for name in ("read", "new", "before", "rejected"))
-    refused = f"{rejected:,} of {read:,} lines refused" if rejected else ""
+    refused = f"{rejected:,} of {read:,} lines rejected" if rejected else ""
     if not new and not before:
-        why = refused or ("everything in it is marked as left out" if result.get("left_out") else "the file has no row")
-        return Outcome(NOTHING, f"Finished, and brought nothing in: {why}.")
+        why = refused or (
+            "the file marks every row as excluded" if result.get("left_out") else ("the file has no rows")
+        )
+        return Outcome(NOTHING, f"Finished. Nothing was imported: {why}.")
     if rejected:
         return Outcome(PARTIAL, f"Finished, {refused}.")
-    return Outcome(COMPLETE, "Ended well." if new else "Ended well: everything in it was there before.")
+    return Outcome(COMPLETE, "Succeeded." if new else "Succeeded: all rows were already present.")

@@ -43,4 +43,4 @@ def fault(text: str, kept: Collection[str]) -> tuple[str, str] | None:
     if found is None or found in kept:
         return None
     wanted = ", ".join(NAMES[code] for code in sorted(kept))
-    return OTHER, f"It looks like {NAMES[found]} ({found}); kept are {wanted}."
+    return OTHER, f"It looks like {NAMES[found]} ({found}); accepted: {wanted}."

@@ -78,21 +78,21 @@ def fault(text: str, limits: Thresholds) -> tuple[str, str] | None:
     """Why `text` is dropped: one of the names above, and a sentence with its figure; None if it is kept."""
     signs = [sign for sign in text if not sign.isspace()]
     if len(signs) < max(1, limits.min_characters):
-        return TOO_SHORT, f"{len(signs)} characters; at least {max(1, limits.min_characters)} are wanted."
+        return TOO_SHORT, f"{len(signs)} characters; the minimum is {max(1, limits.min_characters)}."
     letters = sum(sign.isalpha() for sign in signs) / len(signs)
     if letters < limits.min_letters:
-        return NOT_TEXT, f"{letters:.0%} of its characters are letters; at least {limits.min_letters:.0%} are wanted."
+        return NOT_TEXT, f"{letters:.0%} of its characters are letters; the minimum is {limits.min_letters:.0%}."
     symbols = sum(not sign.isalnum() and not unicodedata.combining(sign) for sign in signs) / len(signs)
     if limits.max_symbols and symbols > limits.max_symbols:
-        return SYMBOLS, f"{symbols:.0%} of its characters are symbols; at most {limits.max_symbols:.0%} may be."
+        return SYMBOLS, f"{symbols:.0%} of its characters are symbols; the maximum is {limits.max_symbols:.0%}."
     words = _WORD.findall(text)
     mean = sum(map(len, words)) / max(1, len(words))
     if mean < limits.min_word or (limits.max_word and mean > limits.max_word):
         bounds = f"{limits.min_word:g} to {limits.max_word:g}"
-        return WORD_LENGTH, f"Its words have {mean:.1f} characters on average; {bounds} are wanted."
+        return WORD_LENGTH, f"Its words have {mean:.1f} characters on average; the range is {bounds}."
     repeated = repeated_share(text)
     if limits.max_repeated and repeated > limits.max_repeated:
-        return REPEATED, f"{repeated:.0%} of it are lines that stood before; at most {limits.max_repeated:.0%} may be."
+        return REPEATED, f"{repeated:.0%} of it are repeated lines; the maximum is {limits.max_repeated:.0%}."
     return None
 
 

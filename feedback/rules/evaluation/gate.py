@@ -127,7 +127,7 @@ def _warn(name: str, sentence: str) -> Finding:
 def _final(case: Case) -> list[Finding]:
     found = [_block("not_promotable", sentence, final=True) for sentence in case.not_promotable if sentence]
     if case.tainted:
-        sentence = f"{case.candidate} was trained on rows that were erased since. Train it again without them."
+        sentence = f"{case.candidate} was trained on rows that were erased later. Train it again without them."
         found.append(_block("tainted", sentence, final=True))
     if case.state in ("rejected", "revoked"):
         sentence = f"{case.candidate} is {case.state}. Train another, or promote another version."
@@ -136,11 +136,11 @@ def _final(case: Case) -> list[Finding]:
 
 
 def _no_human_judge(case: Case) -> Finding:
-    sentence = f"No people have compared its responses with those of {case.serving} without knowing whose they are."
+    sentence = f"No blind human comparison with {case.serving} exists."
     if case.optimized_for:
         sentence += (
-            f" The opinion of {case.optimized_for} does not count: {case.candidate} was trained to please it, and "
-            "wins by it even where it became worse."
+            f" The preference of {case.optimized_for} does not count, because {case.candidate} was "
+            "optimized against it."
         )
     return _block("no_human_judge", sentence)
 
@@ -148,16 +148,17 @@ def _no_human_judge(case: Case) -> Finding:
 def _not_evaluated(case: Case) -> Finding:
     return _block(
         "not_evaluated",
-        f"It was not evaluated, so nothing is known of how it writes beside {case.serving}. Run the evaluation stage: "
-        "it compares with what serves.",
+        f"It was not evaluated against {case.serving}. Run the evaluation stage.",
     )
 
 
 def _other_opponent(case: Case, evaluation: Evaluated) -> Finding:
-    against = f"It was compared with {evaluation.opponent}" if evaluation.opponent else "It was compared with nothing"
+    against = (
+        f"It was compared with {evaluation.opponent}" if evaluation.opponent else ("It was not compared with any model")
+    )
     return _block(
         "other_opponent",
-        f"{against}, and {case.serving} serves now. Evaluate it again: that compares with what serves.",
+        f"{against}, but {case.serving} serves now. Run the evaluation stage again.",
     )
 
 
@@ -168,15 +169,16 @@ def _of_prompts(metrics: Figures) -> list[Finding]:
         sentence = f"It answered {prompts} held-out prompts: {not_enough(prompts)}. Add prompts, then evaluate again."
         found.append(_block("few_prompts", sentence))
     if metrics.get("split") == "selection":
-        sentence = "It was measured on the selection split, by which its weights were chosen; that flatters it."
+        sentence = "It was measured on the selection split, which chose its checkpoint; the result is too optimistic."
         found.append(_warn("selection_split", sentence))
     contaminated = metrics.get("contaminated_prompts", 0)
     if contaminated is None:
-        found.append(_unknown("contamination", "whether it met the held-out prompts in training"))
+        found.append(_unknown("contamination", "whether held-out prompts occur in its training data"))
     elif contaminated:
         sentence = (
-            f"{contaminated} of the held-out prompts stand in texts that it was trained on. Freeze the corpus again, "
-            "which leaves those texts out, and train from there; or evaluate on prompts it has not met."
+            f"{contaminated} of the held-out prompts occur in its training texts (contamination). "
+            "Freeze the corpus again, which excludes those texts, and retrain; or evaluate on other "
+            "prompts."
         )
         found.append(_block("contamination", sentence))
     return found
@@ -199,15 +201,16 @@ def of_reward_model(name: str, measured: Figures) -> list[Finding]:
     """
     if not measured.get("pairs"):
         sentence = (
-            f"How often {name} is right was not measured on held-out comparisons, so nobody knows what a policy learns "
-            "by pleasing it. Judge comparisons of test prompts, then run the evaluation stage."
+            f"The accuracy of {name} on held-out comparisons is unknown. Annotate comparisons of test "
+            "prompts, then run the evaluation stage."
         )
         return [_block("reward_model_unmeasured", sentence)]
     pairs, prompts = measured["pairs"], measured.get("prompts", FEWEST)
     if min(pairs, prompts) < FEWEST:
         sentence = (
             f"{name} was measured on {pairs} held-out comparison{'s' * (pairs != 1)}: "
-            f"{not_enough(min(pairs, prompts))}. Judge more comparisons of test prompts, then evaluate again."
+            f"{not_enough(min(pairs, prompts))}. Annotate more comparisons of test prompts, then "
+            "evaluate again."
         )
         return [_block("reward_model_unmeasured", sentence)]
     low = wilson(measured["accuracy"] * pairs, pairs)[0]
@@ -216,8 +219,9 @@ def of_reward_model(name: str, measured: Figures) -> list[Finding]:
     if low > CHANCE:
         return []
     sentence = (
-        f"{name} is not shown to be better than a coin: it is right in {_percent(measured['accuracy'])} of {pairs} "
-        f"held-out comparisons, and in {_percent(low)} at least (95 %)."
+        f"{name} is not significantly better than chance: it is correct on "
+        f"{_percent(measured['accuracy'])} of {pairs} held-out comparisons; the lower 95 % bound is "
+        f"{_percent(low)}."
     )
     return [_block("reward_model_at_chance", sentence)]
 
@@ -228,25 +232,23 @@ def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
     opponent = evaluation.opponent or case.serving
     found = _of_kl(case, ours, theirs)
     if (eos_rate := _number(ours, "eos_rate")) is None:
-        found.append(_unknown("eos_rate", "how many of its responses end by themselves"))
+        found.append(_unknown("eos_rate", "its EOS rate"))
     elif eos_rate < LEAST_EOS_RATE:
-        sentence = (
-            f"Only {_percent(eos_rate)} of its responses end by themselves; at least {_percent(LEAST_EOS_RATE)} must."
-        )
+        sentence = f"The EOS rate is {_percent(eos_rate)}; the minimum is {_percent(LEAST_EOS_RATE)}."
         found.append(_block("eos_rate", sentence))
     found += _of_entropy(ours, theirs, opponent)
     repetition, usual = _number(ours, "repetition"), _number(theirs, "repetition")
     if repetition is None or usual is None:
-        found.append(_unknown("repetition", f"how much it repeats itself beside {opponent}"))
+        found.append(_unknown("repetition", f"its repetition compared with {opponent}"))
     elif repetition > usual + MORE_REPETITION:
         sentence = (
-            f"It repeats itself: {_percent(repetition)} of its 4-grams stood earlier in the same response, "
-            f"{_percent(usual)} of those of {opponent}."
+            f"Repetition: {_percent(repetition)} of its 4-grams occurred earlier in the same response; "
+            f"{opponent}: {_percent(usual)}."
         )
         found.append(_block("repetition", sentence))
     length, usual = _number(ours, "length"), _number(theirs, "length")
     if length is not None and usual and abs(length - usual) > LENGTH_CHANGE * usual:
-        sentence = f"Its responses have {length:.0f} tokens on average, those of {opponent} {usual:.0f}."
+        sentence = f"Its responses have {length:.0f} tokens on average; {opponent}: {usual:.0f}."
         found.append(_warn("length", sentence))
     return found
 
@@ -257,13 +259,13 @@ def _of_kl(case: Case, ours: Figures, theirs: Figures) -> list[Finding]:
         return []
     kl = _number(ours, "kl")
     if kl is None or ours.get("kl_to", "reference") != "reference":
-        return [_unknown("kl", "how far it is from the policy that it began as")]
+        return [_unknown("kl", "its KL from the reference model")]
     budget = kl_budget(case.kl_budget, _number(theirs, "length"))
     if kl <= budget:
         return []
     sentence = (
-        f"It is {kl:.1f} nats per response from the policy that it began as, beyond the budget of {budget:.1f}: "
-        "there its reward model has seen nothing."
+        f"Its KL from the reference model is {kl:.1f} nats per response, over the budget of "
+        f"{budget:.1f}. The reward model is unreliable there."
     )
     return [_block("kl_budget", sentence)]
 
@@ -278,19 +280,19 @@ def kl_budget(own: float, length: float | None) -> float:
 def _of_entropy(ours: Figures, theirs: Figures, opponent: str) -> list[Finding]:
     entropy, usual = _number(ours, "entropy"), _number(theirs, "entropy")
     if entropy is None or not usual:
-        return [_unknown("entropy", f"how varied its responses are beside those of {opponent}")]
+        return [_unknown("entropy", f"its entropy compared with {opponent}")]
     share = entropy / usual
     if share >= LOW_ENTROPY:
         return []
     sentence = (
-        f"Its entropy is {_percent(share)} of that of {opponent} ({entropy:.2f} of {usual:.2f} nats per token): it "
-        "writes nearly the same whatever it is asked."
+        f"Its entropy is {_percent(share)} of {opponent} ({entropy:.2f} of {usual:.2f} nats per "
+        "token): its responses have little variety."
     )
     return [_block("entropy", sentence) if share < LEAST_ENTROPY else _warn("entropy", sentence)]
 
 
 def _unknown(name: str, what: str) -> Finding:
-    return _block(f"{name}_unknown", f"The evaluation does not say {what}. Evaluate it again.")
+    return _block(f"{name}_unknown", f"The evaluation did not measure {what}. Evaluate it again.")
 
 
 def _number(figures: Figures, name: str) -> float | None:

@@ -12,7 +12,7 @@ Z = NormalDist().inv_cdf(0.975)
 
 def not_enough(groups: int) -> str:
     """What stands in place of an interval."""
-    return f"not enough prompts to tell ({groups} of {FEWEST})"
+    return f"too few prompts ({groups} of {FEWEST})"
 
 
 def wilson(successes: float, n: float, z: float = 1.96) -> Interval:

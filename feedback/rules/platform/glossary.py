@@ -24,50 +24,50 @@ TERMS = _terms(
     Term(
         "prompt",
         "Prompt",
-        "What is asked of a model: one message or a conversation that ends with a person's message.",
-        "Prompts arrive over the API, from an import, or from a page. Each belongs to a family (prompts that begin "
-        "with the same first message) and through it to a split, fixed when it arrives: 80 % may be trained on, 10 % "
-        "choose settings, 10 % decide whether a new model is better.",
-        "A question handed over the counter.",
+        "The input of a model: one message, or a conversation that ends with a user message.",
+        "Prompts arrive over the API, from an import, or from a page. Prompts with the same first "
+        "message form a family. Each family is assigned to a split on arrival: 80 % train, 10 % "
+        "selection (validation), 10 % test.",
+        "A question at the counter.",
     ),
     Term(
         "response",
         "Response",
-        "A text that answers a prompt, written by a model version or by a person.",
-        "Every generated response keeps the model version, the sampling settings and the random seed that made it, so "
-        "that it can be traced and made again. Annotators never see any of that.",
-        "An answer slip with the name folded under.",
+        "A text in reply to a prompt, written by a model version or a person.",
+        "Every generated response records its model version, sampling settings and random seed, so "
+        "that it can be traced and reproduced. Annotators do not see them.",
+        "An exam paper with the name covered.",
     ),
     Term(
         "task",
         "Task",
-        "What an annotator is asked: a prompt with the responses to judge.",
-        "A task is open until it has as many answers, from as many different people, as the project wants. Nobody gets "
-        "the same task twice, and no two people hold the same place on it at the same time.",
-        "One envelope in the tray.",
+        "A question for annotators: a prompt with the responses to judge.",
+        "A task is open until the required number of annotators have annotated it. An annotator never "
+        "gets the same task twice.",
+        "An envelope in the tray.",
     ),
     Term(
         "assignment",
         "Assignment",
-        "A task held by one annotator for ten minutes, renewed while the page is open and in view.",
-        "If an assignment runs out its place goes to somebody else; an answer sent later is still kept, but may no "
-        "longer count towards the number that the project wants.",
-        "A library book on your card.",
+        "A task held by one annotator for ten minutes, renewed while the page is open and visible.",
+        "An expired assignment goes to another annotator. A late annotation is still saved, but may "
+        "not count toward the required number.",
+        "A borrowed library book.",
     ),
     Term(
         "annotation",
         "Annotation",
-        "One annotator's answer to one task. A revision is added beside it; nothing is overwritten.",
-        "An annotation keeps the order in which the responses were shown, the time spent, and the guidelines in force. "
-        "It becomes preference pairs for training in the same moment in which it is stored.",
-        "A signed ballot: it can be replaced by a new one, but stays in the box.",
+        "One annotator's answer to one task. Revisions are added; nothing is overwritten.",
+        "An annotation records the order in which the responses were shown, the time spent, and the "
+        "guidelines in force. Its preference pairs are stored in the same transaction.",
+        "A signed ballot: a new one can replace it, but the old one stays on file.",
     ),
     Term(
         "pair",
         "Preference pair",
-        "A prompt, the response that was preferred, the one that was not, and how strongly.",
-        "Pairs are what reward models learn from. Ties and “both bad” make no pair, but are kept for agreement and for "
-        "methods that learn from single responses.",
+        "A prompt with a chosen response, a rejected response, and a strength.",
+        "Reward models and DPO learn from pairs. Ties and “both bad” make no pair; they count for "
+        "agreement and for methods that learn from single responses, such as KTO.",
         "“I would rather have this one than that one.”",
     ),
     Term(
@@ -81,229 +81,234 @@ TERMS = _terms(
     Term(
         "agreement",
         "Agreement",
-        "How often people who judged the same task say the same.",
-        "Raw agreement is the share of equal answers. Krippendorff's alpha (α) takes out what chance alone would "
-        "give: 1 is perfect, 0 is chance. Around 0.4 to 0.6 is usual for preferences between chat answers.",
+        "How often annotators of the same task agree.",
+        "Raw agreement is the share of equal annotations. Krippendorff's alpha (α) corrects for "
+        "chance: 1 is perfect, 0 is chance. Values of 0.4 to 0.6 are usual for preferences between "
+        "chat responses.",
         "Two tasters naming the same wine.",
     ),
     Term(
         "guard",
         "Guard",
-        "A classifier that reads prompts and responses before anybody sees them, and blocks what it was told to.",
-        "It is trained on the labels that people gave. Its probability of a class can also be a term of the reward in "
-        "PPO, so that the policy learns to stay clear. What it blocks an admin may let on, with a reason.",
-        "The doorman.",
+        "A classifier that screens prompts and responses before anyone sees them.",
+        "It is trained on labels and blocks selected classes above a threshold. Its probability of a "
+        "class can also be a term of the reward in PPO. An admin can unblock texts with a reason.",
+        "A doorman.",
     ),
     Term(
         "marker",
         "Marker",
-        "A tagger whose spans stand on the desk beforehand, to be accepted, changed or cleared.",
-        "It is trained on the spans that people marked. At intake it can find names and the like, which have no form "
-        "that a rule would know, so that they are masked.",
-        "A colleague who read it before you, pencil in hand.",
+        "A tagger that suggests spans for annotators to accept, change or remove.",
+        "It is trained on spans that annotators marked. It can also detect personal data without a "
+        "fixed pattern in prompts, such as names.",
+        "A colleague who read the text before you, pencil in hand.",
     ),
     Term(
         "gold",
         "Gold task",
-        "A task whose right answer is known, mixed in to see whether judging still works as meant.",
-        "How somebody does on gold is told as last week's total only, so that single checks cannot be guessed.",
-        "A weight of known mass put on the scales.",
+        "A task with a known answer, used to measure the accuracy of annotators.",
+        (
+            "Gold tasks look like other tasks. Annotators see only last week's total, so that they cannot "
+            "identify single gold tasks."
+        ),
+        "A reference weight on a scale.",
     ),
     Term(
         "snapshot",
         "Snapshot",
-        "The exact rows that a training run learns from, frozen and named by their hash.",
-        "The same rows give the same hash on any machine. A snapshot never changes; if a person asks to be forgotten "
-        "it is revoked, and every model trained on it is marked.",
-        "A photograph of the ledger, with a seal.",
+        "The exact rows of a training run, frozen and identified by a hash.",
+        "The same rows give the same hash on any machine. A snapshot never changes. If an annotator "
+        "is erased, it is revoked, and every model trained on it is marked.",
+        "A sealed photograph of a ledger.",
     ),
     Term(
         "split",
         "Split",
-        "Which part of the data a prompt is in: train, selection or test. Fixed when it arrives.",
-        "Models learn from train only. Selection chooses settings and when to stop. Test is for the last word: is the "
-        "new model better? Prompts of one group (a document, a conversation, a customer) share a split.",
-        "Exam questions are not handed out with the homework.",
+        "The part of the data a prompt belongs to: train, selection (validation) or test. Fixed on arrival.",
+        "Models are trained on train only. Selection is the validation split: it chooses checkpoints "
+        "and settings. Test is for the final evaluation. Prompts of one group (a document, a "
+        "conversation, a customer) share a split.",
+        "Exam questions are not part of the homework.",
     ),
     Term(
         "corpus",
         "Corpus",
-        "The collection of texts from which a model first learns the language.",
-        "Each document keeps source, kind and licence. Duplicates, exact and near, are left out, and nothing that "
-        "evaluation prompts contain may be in it.",
-        "The books a child grew up with.",
+        "A collection of texts for pretraining.",
+        "Each document has a source, kind and license. Exact and near duplicates are excluded, as are "
+        "documents that contain held-out prompts.",
+        "The books a child grows up with.",
     ),
     Term(
         "tokenizer",
         "Tokenizer",
-        "Cuts text into the pieces (tokens) that a model reads and writes.",
-        "Ours learns its pieces from the corpus: frequent words become one token, rare ones several. It works on "
-        "bytes, so no text is unreadable to it.",
-        "Syllables chosen by how often they come up.",
+        "Splits text into tokens, the units that a model reads and writes.",
+        "Byte-level BPE trained on the corpus: frequent words become one token, rare words several. "
+        "It can encode any text.",
+        "Syllables chosen by frequency.",
     ),
     Term(
         "pretraining",
         "Pretraining",
-        "Learning to continue any text of the corpus, one token at a time.",
-        "The figure is bits per byte: how many yes/no questions the model still needs, on average, to know the next "
-        "byte of text it has not seen. Lower is better.",
+        "Training a model to predict the next token of the corpus.",
+        "The metric is bits per byte: the average number of bits needed to encode each byte of "
+        "held-out text. Lower is better.",
         "Learning a language by reading, before anyone says what a good answer is.",
     ),
     Term(
         "sft",
         "SFT",
-        "Supervised fine-tuning: learning to answer by imitating demonstrations.",
-        "The model sees a prompt and a good answer and learns to write that answer. It is the start of PPO and also "
-        "the reference that PPO is held near to.",
-        "Copying the master's letters before writing one's own.",
+        "Supervised fine-tuning: training on demonstrations.",
+        "The model learns to write the demonstrated response to each prompt. The SFT model is the "
+        "initial policy and the reference model of PPO.",
+        "Copying good letters before writing your own.",
     ),
     Term(
         "reward_model",
         "Reward model",
-        "A model that gives every response a number: the higher, the more people would prefer it.",
-        "It learns from pairs: the preferred response shall get the higher number. Its accuracy is the share of unseen "
-        "pairs that it puts in the same order as people did; people's own disagreement sets the ceiling.",
+        "A model that scores responses: the higher, the more people would prefer them.",
+        "It is trained to score the chosen response of a pair higher than the rejected one. Its "
+        "accuracy is the share of unseen pairs that it orders like the annotators; their disagreement "
+        "limits it.",
         "An apprentice who has watched the judge long enough to guess the verdict.",
     ),
     Term(
         "ppo",
         "PPO",
-        "Proximal policy optimisation: the model answers, the reward model marks, the model shifts a little.",
-        "Each round samples answers, marks them, and moves the model towards the better ones, with a clip on how far "
-        "it may move and a price (KL) on straying from the SFT model.",
-        "Practising with a coach who allows small corrections only.",
+        "Proximal policy optimization: reinforcement learning against the reward model.",
+        "Each iteration samples responses, scores them, and makes better ones more likely. Updates "
+        "are clipped, and a KL penalty keeps the policy close to the SFT model.",
+        "Practicing with a coach who allows only small corrections.",
     ),
     Term(
         "policy",
         "Policy",
-        "The language model that answers, as it is trained and served.",
-        "Versions are numbered. One of them serves the project; promoting one is a click, and so is going back.",
-        "The person presently at the counter.",
+        "A language model that generates responses.",
+        "Versions are numbered. One of them serves the project. An admin promotes a version or rolls back.",
+        "The clerk at the counter.",
     ),
     Term(
         "reference_model",
         "Reference model",
-        "The frozen model that the policy is held near to while it is trained.",
-        "Without it a policy soon finds texts that please the reward model and nobody else.",
-        "The rail beside the stairs.",
+        "The frozen model that the KL penalty compares the policy with.",
+        "Without it, a policy drifts to texts that only the reward model scores highly (reward hacking).",
+        "A handrail.",
     ),
     Term(
         "kl",
         "KL",
-        "How far the policy has moved from the reference model, in nats per completion.",
-        "Zero means equal. Between about 1 and 8 is ordinary for short answers; a rapid rise beside a rising reward "
-        "means that the policy is pleasing the reward model rather than people.",
-        "How long a leash is being used.",
+        "KL divergence of the policy from the reference model, in nats per completion.",
+        "Zero means identical. About 1 to 8 is typical for short responses. A fast rise together with "
+        "a rising reward is a sign of reward hacking.",
+        "The length of a leash in use.",
     ),
     Term(
         "rollout",
         "Rollout",
-        "A batch of answers that the policy writes during PPO, with their rewards.",
-        "Rollouts are made with the model as it is at that step; that is what “on policy” means.",
+        "A batch of responses that the policy samples during PPO, with their rewards.",
+        "Rollouts are sampled from the current policy (“on-policy”).",
         "A practice match.",
     ),
     Term(
         "win_rate",
         "Win rate",
-        "How often the candidate's answer is preferred to the other model's, on prompts kept for testing.",
-        "50 % is a draw. The interval beside it says how sure the figure is. It is worth as much as its judge: a "
-        "reward model prefers the policy that was trained to please it even where that became worse.",
+        "The share of held-out prompts on which the candidate's response is preferred.",
+        "50 % is a draw; the interval shows the uncertainty. It depends on the judge: a reward model "
+        "prefers the policy that was optimized against it even if that policy became worse.",
         "Games won out of games played.",
     ),
     Term(
         "gate",
         "Gate",
-        "What a candidate must pass before it may serve.",
-        "The candidate and the serving version answer the test prompts. Everything that speaks against the candidate "
-        "is a finding with a name, and a finding that blocks is overridden only with a reason.",
+        "The checks that a candidate must pass before promotion.",
+        "The candidate and the serving version respond to the test prompts. Each problem is a named "
+        "finding. Overriding a blocking finding needs a reason.",
         "The trial match before a player joins the team.",
     ),
     Term(
         "serving",
         "Serving",
-        "The model version that answers new prompts now.",
-        "Its answers become the next tasks: so people always judge what the model says today.",
-        "Who has the counter today.",
+        "The model version that generates responses now.",
+        "Its responses become the next tasks, so annotators always judge the current model.",
+        "The clerk on duty today.",
     ),
     Term(
         "chain",
         "Chain",
-        "Training stages that run one after another, each starting from what the last one made.",
-        "The usual chain is SFT, reward model, PPO, evaluation. No chain starts while one with the same stages is "
-        "queued or running.",
-        "A relay.",
+        "Training stages that run one after another, each from the model of the stage before.",
+        "A typical pipeline run has SFT, reward model, PPO and evaluation. Only one pipeline run with "
+        "the same stages can be queued or running. The API calls it a chain.",
+        "A relay race.",
     ),
     Term(
         "run",
         "Training run",
-        "One stage of training: which data, which settings, what came out.",
-        "A run has a sign of life every five seconds. After thirty silent seconds it is queued again, and goes on from "
-        "its last checkpoint.",
-        "One firing of the kiln.",
+        "One stage of training with its data, settings and results.",
+        "A run sends a heartbeat every five seconds. After thirty seconds without one it is queued "
+        "again and resumes from its last checkpoint.",
+        "One batch in an oven.",
     ),
     Term(
         "checkpoint",
         "Checkpoint",
-        "The state of a run saved on the way, from which it goes on after an interruption.",
-        "Written aside and renamed last, so that a half-written one is never taken for a whole one.",
+        "The saved state of a run, from which it resumes after an interruption.",
+        "A checkpoint is written to a temporary folder and renamed last, so that an incomplete one is never used.",
         "A bookmark.",
     ),
     Term(
         "worker",
         "Worker",
-        "A process that does long work: writing responses, training, imports.",
-        "Each worker listens to one queue and reports every few seconds. A page that waits for a worker says whether "
-        "one is there.",
-        "Someone at the bench behind the counter.",
+        "A process that runs long jobs: generation, training, imports.",
+        "Each worker serves one queue and reports every few seconds. Pages that wait for a worker "
+        "show whether one is running.",
+        "A technician in the back office.",
     ),
     Term(
         "queue",
         "Queue",
-        "Where work waits for a worker: generate, train, or default.",
-        "The database row is the work; the queue only rings the bell. If a bell is not heard it is rung again.",
-        "The rack of order slips.",
+        "Where jobs wait for a worker: generate, train, or default.",
+        "The database row is the job; the queue only notifies workers. A lost notification is sent again.",
+        "A rack of order slips.",
     ),
     Term(
         "model_version",
         "Model version",
-        "What a run produced: weights with a manifest of hashes, its parent, its data and its figures.",
+        "The result of a training run: weights with a manifest of hashes, parent version, data and metrics.",
         "A version is a candidate until an admin approves or rejects it.",
-        "A numbered casting.",
+        "A numbered release.",
     ),
     Term(
         "schedule",
         "Schedule",
-        "A rule that starts a chain: every so often, or after so many new pairs.",
-        "Each due time starts its chain once, however many clocks are running.",
+        "A rule that starts a pipeline run: at an interval, or after a number of new pairs.",
+        "Each due time starts exactly one pipeline run.",
         "A standing order.",
     ),
     Term(
         "perplexity",
         "Perplexity",
-        "Among how many equally likely tokens the model would have to guess at each step of a text.",
-        "One would be certainty. It depends on how the tokenizer cuts, so bits per byte compares other models.",
-        "How many doors it stands before at each word.",
+        "The effective number of equally likely tokens the model chooses from at each step.",
+        "One means certainty. It depends on the tokenizer, so use bits per byte to compare models.",
+        "The number of doors to choose from at each step.",
     ),
     Term(
         "bits_per_byte",
         "Bits per byte",
-        "How surprised the model is by unseen text: lower is better.",
-        "Eight would be no knowledge at all; a compressor such as gzip needs about two to three on English.",
-        "How many guesses until the next letter.",
+        "Loss on held-out text, independent of the tokenizer: lower is better.",
+        "Eight means no knowledge; a compressor such as gzip needs two to three on English.",
+        "The number of guesses until the next letter.",
     ),
     Term(
         "scope",
         "Scope",
-        "What an API token may be used for.",
-        "A token can never do more than its person: the effective right is the person's role and the token's scope "
-        "together.",
+        "The operations that an API token allows.",
+        "A token never has more rights than its owner: a request needs both the owner's role and the token's scope.",
         "A key that opens some of your doors.",
     ),
     Term(
         "guidelines",
         "Guidelines",
-        "What annotators are told about how to judge. A change is a new version.",
-        "Every annotation remembers which version was in force.",
-        "The house rules on the wall.",
+        "Instructions for annotators. Each change creates a new version.",
+        "Every annotation records the version in force.",
+        "The rules on the office wall.",
     ),
 )

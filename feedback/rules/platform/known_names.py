@@ -23,7 +23,7 @@ def unknown_name(name: str, known: Iterable[str], what: str = "field") -> str:
     choices = sorted(set(known))
     shown = name if len(name) <= 60 else f"{name[:60]}…"
     if not choices:
-        return f"There is no {what} {shown!r} here: none is taken."
+        return f"There is no {what} {shown!r}; none is accepted here."
     near = nearest(name, choices)
     if near is not None:
         return f"There is no {what} {shown!r} here. Did you mean {near!r}?"

@@ -2,7 +2,7 @@
 
 SCOPES = {
     "read": "Read projects, prompts, responses, tasks, quality and jobs.",
-    "annotate": "Take tasks, write drafts, submit, revise and withdraw one's own answers.",
+    "annotate": "Get tasks, save drafts, submit, revise and withdraw your own annotations.",
     "submit": "Submit prompts, responses and tasks, and give thumbs.",
     "data": "Read and give preferences; import, export, freeze and download snapshots; corpora.",
     "train": "Start, cancel and retry training; promote, roll back; schedules.",

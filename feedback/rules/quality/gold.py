@@ -20,7 +20,7 @@ def checked(gold: object, question: Question) -> Answer:
     """
     kind = KINDS[question.kind]
     if not kind.takes_gold:
-        raise InvalidAnswer("gold", f"A {question.kind} has no one right answer, so it cannot be a check.")
+        raise InvalidAnswer("gold", f"A {question.kind} has no single correct answer, so it cannot be a gold task.")
     if not isinstance(gold, dict):
         raise InvalidAnswer("gold", "It must be an object.")
     tolerance = gold.get("tolerance", 0)

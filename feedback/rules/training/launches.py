@@ -27,4 +27,4 @@ def sentence_of(name: str, processes: int) -> str:
     """A sentence for pages, such as "8 × several GPUs, FSDP2 (accelerate); not run by us"."""
     launch = LAUNCHES[name]
     many = f", {processes} processes" if name and processes > 1 else ""
-    return f"{launch.title}{many}{'' if launch.was_run else '; not run on its hardware by us'}"
+    return f"{launch.title}{many}{'' if launch.was_run else '; not tested on this hardware'}"

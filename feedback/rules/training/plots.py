@@ -35,22 +35,22 @@ LANGUAGE_LOSS = Plot(
     "loss",
     "Loss",
     "nats",
-    "Negative log-likelihood of what is taught, on train and on validation. They part when the model learns by heart.",
+    "Cross-entropy on train and validation. The curves diverge when the model overfits.",
     ("loss", "selection_loss", "eval_loss"),
 )
 LABEL_LOSS = Plot(
     "label-loss",
     "Loss",
     "nats",
-    "Negative log-likelihood of people's labels, on train and on validation. They part when it learns by heart.",
+    "Cross-entropy of the labels on train and validation. The curves diverge when the model overfits.",
     ("loss", "selection_loss"),
 )
-MASKED_TRAIN_LOSS = Plot("masked-train", "Loss on train", "nats", "At hidden words of the training texts.", ("loss",))
+MASKED_TRAIN_LOSS = Plot("masked-train", "Training loss", "nats", "At masked tokens of the training texts.", ("loss",))
 MASKED = Plot(
     "masked",
-    "Hidden words",
+    "Masked tokens",
     "nats",
-    "Loss at hidden words of validation texts; on the other scale the share of them guessed.",
+    "Validation loss at masked tokens; second axis: share predicted correctly.",
     ("selection_masked_loss",),
     ("selection_masked_accuracy",),
 )
@@ -58,35 +58,35 @@ PREFERENCE_LOSS = Plot(
     "preference-loss",
     "Loss",
     "nats",
-    "Negative log-likelihood of people's preferences; 0.69 is a coin. The lines part when it learns by heart.",
+    "Negative log-likelihood of the preferences; 0.69 is chance. The curves diverge when the model overfits.",
     ("loss", "selection_loss", "eval_loss"),
 )
 PREFERENCE_ACCURACY = Plot(
     "accuracy",
-    "Accuracy of preference",
+    "Preference accuracy",
     "share of pairs",
-    "How often the chosen response gets the higher reward; 0.5 is chance.",
+    "Share of pairs in which the chosen response gets the higher reward; 0.5 is chance.",
     ("accuracy", "mean_accuracy", "selection_accuracy", "eval_accuracy"),
 )
 LABEL_ACCURACY = Plot(
     "label-accuracy",
-    "Accuracy of labels",
+    "Label accuracy",
     "share of texts",
-    "How often the labels are exactly those that people gave.",
+    "Share of texts whose labels all match.",
     ("accuracy", "selection_accuracy"),
 )
 F1 = Plot(
     "f1",
     "F1",
     "share",
-    "How well people's labels are met: 1 is all of them and nothing else. The mean over classes counts each alike.",
+    "F1 of the labels; 1 is perfect. The macro mean weights all classes equally.",
     ("selection_macro_f1", "selection_micro_f1"),
 )
 SPAN_F1 = Plot(
     "span-f1",
-    "F1 of spans",
+    "Span F1",
     "share",
-    "Spans with start, end and label exactly as people marked them: 1 is all of them and nothing else.",
+    "Spans with matching start, end and label; 1 is perfect.",
     ("selection_f1", "selection_precision", "selection_recall"),
 )
 BITS = Plot(
@@ -94,56 +94,66 @@ BITS = Plot(
 )
 REWARD = Plot(
     "reward",
-    "Reward beside KL",
+    "Reward and KL",
     "",
-    "Reward that rises while KL stays low is learned; reward that rises only with KL is bought dearly.",
+    "A reward that rises at low KL is real progress; a reward that rises only with KL is a sign of reward hacking.",
     ("score", "reward", "selection_score"),
     ("kl", "selection_kl"),
 )
 REWARD_TERMS = tuple(
     Plot(f"reward-{key}", title, "sd", meaning, (f"reward_{key}", f"selection_reward_{key}"))
     for key, title, meaning in (
-        ("model", "Term: reward model", "What the reward model gives to the reward: weight times value."),
-        ("guard", "Term: guard", "What the guard gives: its weight times its certainty of the class."),
-        ("length", "Term: length", "What tokens beyond the target take away."),
-        ("format", "Term: format", "What answers of the asked form give."),
-        ("spread", "Heads disagree", "How far apart the reward model's heads are; they know least where it rises."),
-        ("floor", "Least pleased head", "If it falls while the reward rises, the reward is being gamed."),
+        ("model", "Term: reward model", "Contribution of the reward model: weight times value."),
+        ("guard", "Term: guard model", "Contribution of the guard model: weight times probability of the class."),
+        ("length", "Term: length", "Penalty for tokens beyond the target length."),
+        ("format", "Term: format", "Reward for responses in the required format."),
+        (
+            "spread",
+            "Ensemble disagreement",
+            ("Standard deviation between the heads of the reward model; higher means more uncertain."),
+        ),
+        ("floor", "Lowest head reward", "If it falls while the reward rises, the policy exploits the reward model."),
     )
 )
 ENTROPY = Plot(
     "entropy",
     "Entropy",
     "nats per token",
-    "How undecided the policy is. Near 0 it repeats itself.",
+    "Uncertainty of the policy per token. Near 0 the responses collapse.",
     ("entropy", "selection_entropy"),
 )
 LENGTH = Plot(
     "length",
     "Completion length",
     "tokens",
-    "Mean length; a reward that likes length shows here.",
+    "Mean length. A length bias of the reward shows here.",
     ("length", "selection_length"),
 )
 ENDS = Plot(
-    "eos", "Ends by itself", "share", "Completions that stop before the limit.", ("eos_rate", "selection_eos_rate")
+    "eos", "EOS rate", "share", "Completions that end before the length limit.", ("eos_rate", "selection_eos_rate")
 )
-ONLINE_LOSS = Plot("online-loss", "Loss", "", "The objective, negated. Its size says little by itself.", ("loss",))
-PPO_LOSSES = Plot("critic", "PPO losses", "", "The policy's and the critic's.", ("policy_loss", "value_loss"))
+ONLINE_LOSS = Plot("online-loss", "Loss", "", "Negated objective. Its magnitude has little meaning.", ("loss",))
+PPO_LOSSES = Plot("critic", "PPO losses", "", "Losses of the policy and the critic.", ("policy_loss", "value_loss"))
 EXPLAINED = Plot(
     "foreseen",
-    "Explained by the critic",
+    "Explained variance",
     "share",
-    "How much of the reward to come the critic foresees: 1 is all, below 0 it misleads.",
+    "Share of the variance of returns that the critic predicts: 1 is perfect, below 0 is worse than a constant.",
     ("explained_variance",),
 )
-KL_WEIGHT = Plot("weight", "KL weight", "", "The price of moving away; a target steers it.", ("kl_coef",))
-CLIPPED = Plot("clip", "Updates clipped", "share of tokens", "Above 0.3 the steps are too large.", ("clip_fraction",))
+KL_WEIGHT = Plot("weight", "KL coefficient", "", "Weight of the KL penalty; adapted if a target is set.", ("kl_coef",))
+CLIPPED = Plot(
+    "clip",
+    "Clip fraction",
+    "share of tokens",
+    ("Share of tokens whose update was clipped. Above 0.3 the steps are too large."),
+    ("clip_fraction",),
+)
 UPDATE_KL = Plot(
-    "update", "KL of one update", "nats per token", "How far one round of updates moved the policy.", ("approx_kl",)
+    "update", "Approximate KL", "nats per token", "Approximate KL of one round of updates.", ("approx_kl",)
 )
 GRADIENT = Plot("gradient", "Gradient norm", "", "Before clipping.", ("grad_norm", "value_grad_norm"))
-RATE = Plot("rate", "Learning rate", "", "As scheduled.", ("learning_rate",))
+RATE = Plot("rate", "Learning rate", "", "Learning rate schedule.", ("learning_rate",))
 OPTIMIZER = (GRADIENT, RATE)
 ONLINE = (REWARD, *REWARD_TERMS, ENTROPY, LENGTH, ENDS)
 

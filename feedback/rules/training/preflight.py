@@ -2,11 +2,11 @@
 
 # A person may know better: the run can be carried out, and may be worth it. The label completes "Start although".
 OVERRIDABLE: dict[str, str] = {
-    "contamination": "evaluation prompts are also trained on",
-    "reward_floor": "the reward model agrees too seldom with people",
-    "answer_length": "responses as long as people's do not fit",
-    "learning_rate": "the learning rate is far above the usual one",
-    "memory": "the memory may not suffice",
+    "contamination": "evaluation prompts occur in the training data",
+    "reward_floor": "the reward model's accuracy is too low",
+    "answer_length": "max_new_tokens is shorter than typical responses",
+    "learning_rate": "the learning rate is far above the typical value",
+    "memory": "memory may be insufficient",
 }
 BLOCKING = frozenset(OVERRIDABLE) | {
     "unusable",

@@ -21,164 +21,181 @@ class Figure:
 
 
 FIGURES: dict[str, Figure] = {
-    "score": Figure("Reward", "sd", "The reward model's opinion of what was just written, in standard deviations."),
-    "reward": Figure("Reward less KL penalty", "sd", "What PPO maximises: the reward less the price of moving away."),
-    "reward_model": Figure(
-        "Reward model's part", "sd", "What the reward model gives to the reward: weight times value."
-    ),
-    "reward_guard": Figure("Guard's part", "sd", "What the guard's certainty of its class gives to the reward."),
-    "reward_length": Figure("Length's part", "sd", "What tokens beyond the target take from the reward."),
-    "reward_format": Figure("Format's part", "sd", "What answers of the asked form give to the reward."),
-    "reward_spread": Figure("Disagreement of heads", "sd", "Standard deviation over the heads of the reward model."),
-    "reward_floor": Figure("Least pleased head", "sd", "The reward of the head that likes the answers least."),
-    "kl_coef": Figure("KL weight", "", "The price of moving away; steered where a target is set."),
+    "score": Figure("Reward", "sd", "Mean reward of the sampled responses, in standard deviations."),
+    "reward": Figure("Reward minus KL penalty", "sd", "Objective of PPO: reward minus KL penalty."),
+    "reward_model": Figure("Reward model term", "sd", "Contribution of the reward model: weight times value."),
+    "reward_guard": Figure("Guard model term", "sd", "Contribution of the guard model's class probability."),
+    "reward_length": Figure("Length term", "sd", "Penalty for tokens beyond the target length."),
+    "reward_format": Figure("Format term", "sd", "Reward for responses in the required format."),
+    "reward_spread": Figure("Ensemble disagreement", "sd", "Standard deviation over the heads of the reward model."),
+    "reward_floor": Figure("Lowest head reward", "sd", "Reward of the head with the lowest score."),
+    "kl_coef": Figure("KL coefficient", "", "Weight of the KL penalty; adapted if a target is set."),
     "explained_variance": Figure(
-        "Explained by the critic", "", "Share of what came that the critic foresaw; below 0 is worse than no critic."
-    ),
-    "kl": Figure("KL to the reference", "nats", "How far the policy has moved from its start, per completion."),
-    "kl_per_token": Figure("KL per token", "nats", "The same distance divided by the completion's length."),
-    "approx_kl": Figure("KL of one update", "nats", "How far a single round of updates moved the policy."),
-    "loss": Figure("Loss on train", "nats", "How surprised the model is by what it is taught; lower is better."),
-    "selection_loss": Figure("Loss on selection", "nats", "The same on prompts kept out of training."),
-    "selection_bits_per_byte": Figure("Bits per byte on selection", "bits", "Surprise per byte of held-out text."),
-    "bits_per_byte": Figure("Bits per byte", "bits", "Surprise per byte of held-out text; lower is better."),
-    "policy_loss": Figure("Policy loss", "", "The clipped objective, negated. Its size says little by itself."),
-    "value_loss": Figure("Value loss", "", "How wrong the critic is about the reward to come."),
-    "entropy": Figure("Entropy", "nats", "How undecided the policy is per token. A collapse to 0 repeats itself."),
-    "length": Figure("Completion length", "tokens", "Mean length of what was just written."),
-    "score_deviation": Figure(
-        "Spread of rewards",
-        "sd",
-        "Standard deviation of the rewards in a rollout; where it is zero nothing is learned.",
-    ),
-    "rollout_eos_rate": Figure("EOS rate of a rollout", "", "Sampled completions that end by themselves.", share=True),
-    "flat_groups": Figure(
-        "Prompts without variance",
+        "Explained variance",
         "",
-        "Prompts whose completions all get the same reward: they teach nothing.",
+        ("Share of the variance of returns that the critic predicts; below 0 is worse than a constant."),
+    ),
+    "kl": Figure("KL to the reference", "nats", "KL divergence from the reference model, per completion."),
+    "kl_per_token": Figure("KL per token", "nats", "KL divergence from the reference model, per token."),
+    "approx_kl": Figure("Approximate KL", "nats", "Approximate KL of one round of updates."),
+    "loss": Figure("Training loss", "nats", "Cross-entropy on the training data; lower is better."),
+    "selection_loss": Figure("Validation loss", "nats", "On held-out prompts."),
+    "selection_bits_per_byte": Figure("Bits per byte, validation", "bits", "Loss per byte of held-out text."),
+    "bits_per_byte": Figure("Bits per byte", "bits", "Loss per byte of held-out text; lower is better."),
+    "policy_loss": Figure("Policy loss", "", "Negated clipped objective. Its magnitude has little meaning."),
+    "value_loss": Figure("Value loss", "", "Error of the critic's return predictions."),
+    "entropy": Figure("Entropy", "nats", "Uncertainty of the policy per token. Near 0 the responses collapse."),
+    "length": Figure("Completion length", "tokens", "Mean length of the sampled completions."),
+    "score_deviation": Figure(
+        "Reward standard deviation",
+        "sd",
+        "Standard deviation of the rewards in a rollout; at zero, nothing is learned.",
+    ),
+    "rollout_eos_rate": Figure("Rollout EOS rate", "", "Share of sampled completions that end with EOS.", share=True),
+    "flat_groups": Figure(
+        "Prompts without reward variance",
+        "",
+        "Prompts whose completions all get the same reward; they give no signal.",
         share=True,
     ),
-    "eos_rate": Figure("Completions that end by themselves", "", "Share that stops before the limit.", True),
-    "accuracy": Figure("Accuracy on train", "", "Share that it gets right.", True),
-    "selection_accuracy": Figure("Accuracy on selection", "", "The same on what was kept out of training.", True),
-    "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
-    "selection_ece": Figure("Calibration error", "", "How far stated probabilities are from what happens.", True),
-    "selection_score": Figure(
-        "Reward on selection", "sd", "The reward model's opinion on prompts kept out of training."
+    "eos_rate": Figure("EOS rate", "", ("Share of completions that end before the length limit."), True),
+    "accuracy": Figure("Training accuracy", "", "Share of correct predictions.", True),
+    "selection_accuracy": Figure("Validation accuracy", "", "On held-out data.", True),
+    "test_accuracy": Figure("Test accuracy", "", "On test prompts.", True),
+    "selection_ece": Figure(
+        "Calibration error", "", ("Difference between predicted probabilities and observed frequencies."), True
     ),
-    "selection_reward": Figure("Reward less KL penalty on selection", "sd"),
-    "selection_reward_model": Figure("Reward model's part on selection", "sd"),
-    "selection_reward_guard": Figure("Guard's part on selection", "sd"),
-    "selection_reward_length": Figure("Length's part on selection", "sd"),
-    "selection_reward_format": Figure("Format's part on selection", "sd"),
-    "selection_reward_spread": Figure("Disagreement of heads on selection", "sd"),
-    "selection_reward_floor": Figure("Least pleased head on selection", "sd"),
-    "selection_kl": Figure("KL on selection", "nats", "Distance from the start on prompts kept out of training."),
-    "selection_entropy": Figure("Entropy on selection", "nats"),
-    "selection_length": Figure("Length on selection", "tokens"),
-    "selection_eos_rate": Figure("Completions on selection that end by themselves", "", "", True),
-    "selection_repetition": Figure("Repetition on selection", "", "Share of 4-grams that stood earlier.", True),
+    "selection_score": Figure("Validation reward", "sd", "Mean reward on held-out prompts."),
+    "selection_reward": Figure("Validation reward minus KL penalty", "sd"),
+    "selection_reward_model": Figure("Reward model term, validation", "sd"),
+    "selection_reward_guard": Figure("Guard model term, validation", "sd"),
+    "selection_reward_length": Figure("Length term, validation", "sd"),
+    "selection_reward_format": Figure("Format term, validation", "sd"),
+    "selection_reward_spread": Figure("Ensemble disagreement, validation", "sd"),
+    "selection_reward_floor": Figure("Lowest head reward, validation", "sd"),
+    "selection_kl": Figure("Validation KL", "nats", "KL divergence from the reference model on held-out prompts."),
+    "selection_entropy": Figure("Validation entropy", "nats"),
+    "selection_length": Figure("Validation length", "tokens"),
+    "selection_eos_rate": Figure("EOS rate, validation", "", "", True),
+    "selection_repetition": Figure(
+        "Validation repetition", "", ("Share of 4-grams that occurred earlier in the same completion."), True
+    ),
     "selection_masked_loss": Figure(
-        "Loss on hidden words, selection", "nats", "Surprise at words that were hidden in texts kept out of training."
+        "Masked-token loss, validation", "nats", "Loss at masked tokens of held-out texts."
     ),
-    "selection_masked_accuracy": Figure("Hidden words guessed", "", "Share of hidden words that it fills in.", True),
-    "selection_macro_f1": Figure("Macro F1 on selection", "", "Mean over classes of F1, each class alike.", True),
-    "selection_micro_f1": Figure("Micro F1 on selection", "", "F1 of all labels together.", True),
-    "test_macro_f1": Figure("Macro F1 on test", "", "Mean over classes of F1, on texts nothing was chosen by.", True),
-    "test_micro_f1": Figure("Micro F1 on test", "", "F1 of all labels together.", True),
-    "test_loss": Figure("Loss on test", "nats", "Surprise at what people said of texts that nothing was chosen by."),
+    "selection_masked_accuracy": Figure(
+        "Masked-token accuracy", "", "Share of masked tokens predicted correctly.", True
+    ),
+    "selection_macro_f1": Figure("Validation macro F1", "", "Unweighted mean of F1 over classes.", True),
+    "selection_micro_f1": Figure("Validation micro F1", "", "F1 over all labels.", True),
+    "test_macro_f1": Figure("Test macro F1", "", "Unweighted mean of F1 over classes, on test texts.", True),
+    "test_micro_f1": Figure("Test micro F1", "", "F1 over all labels.", True),
+    "test_loss": Figure("Test loss", "nats", "Cross-entropy of the labels on test texts."),
     "test_ece": Figure(
-        "Calibration error on test", "", "How far stated probabilities are from what people said.", True
+        "Test calibration error", "", "Difference between predicted probabilities and label frequencies.", True
     ),
-    "selection_f1": Figure("F1 of spans on selection", "", "Spans with start, end and label exactly as marked.", True),
-    "selection_precision": Figure("Precision of spans", "", "Share of its marks that people made too.", True),
-    "selection_recall": Figure("Recall of spans", "", "Share of people's marks that it made too.", True),
-    "selection_exact_texts": Figure("Texts marked exactly", "", "Share of texts with just people's marks.", True),
-    "test_f1": Figure("F1 of spans on test", "", "Spans exactly as marked, on texts nothing was chosen by.", True),
-    "test_precision": Figure("Precision of spans on test", "", "Share of its marks that people made too.", True),
-    "test_recall": Figure("Recall of spans on test", "", "Share of people's marks that it made too.", True),
-    "test_exact_texts": Figure("Texts marked exactly, test", "", "Share of texts with just people's marks.", True),
-    "macro_f1": Figure("Macro F1", "", "Mean over classes of F1, each class alike.", True),
-    "micro_f1": Figure("Micro F1", "", "F1 of all labels together.", True),
-    "f1": Figure("F1 of spans", "", "Spans with start, end and label exactly as marked.", True),
-    "rarest_class_texts": Figure("Texts of the rarest class", "", "Below 8 little can be learned of it."),
+    "selection_f1": Figure("Validation span F1", "", "Spans with matching start, end and label.", True),
+    "selection_precision": Figure("Span precision", "", "Share of predicted spans that annotators marked.", True),
+    "selection_recall": Figure("Span recall", "", "Share of annotated spans that were predicted.", True),
+    "selection_exact_texts": Figure("Exact match", "", "Share of texts whose spans all match.", True),
+    "test_f1": Figure("Test span F1", "", "Spans with matching start, end and label, on test texts.", True),
+    "test_precision": Figure("Test span precision", "", "Share of predicted spans that annotators marked.", True),
+    "test_recall": Figure("Test span recall", "", "Share of annotated spans that were predicted.", True),
+    "test_exact_texts": Figure("Test exact match", "", "Share of texts whose spans all match.", True),
+    "macro_f1": Figure("Macro F1", "", "Unweighted mean of F1 over classes.", True),
+    "micro_f1": Figure("Micro F1", "", "F1 over all labels.", True),
+    "f1": Figure("Span F1", "", "Spans with matching start, end and label.", True),
+    "rarest_class_texts": Figure("Texts of the rarest class", "", "Below 8, little can be learned."),
     "classes": Figure("Classes"),
-    "train_texts": Figure("Texts trained on"),
-    "selection_texts": Figure("Texts of selection"),
-    "test_texts": Figure("Texts of test"),
-    "cut_texts": Figure("Texts cut", "", "Longer than the model reads at once."),
-    "temperature": Figure("Temperature fitted", "", "What makes its probabilities honest; 1 changes nothing."),
+    "train_texts": Figure("Training texts"),
+    "selection_texts": Figure("Validation texts"),
+    "test_texts": Figure("Test texts"),
+    "cut_texts": Figure("Truncated texts", "", "Texts longer than the maximum length."),
+    "temperature": Figure(
+        "Calibration temperature", "", ("Temperature that calibrates the probabilities; 1 changes nothing.")
+    ),
     "spans_that_tokens_can_say": Figure(
-        "Spans that tokens can say", "", "Share of marks whose ends fall on its tokens: the ceiling.", True
+        "Token-aligned spans", "", ("Share of spans that align with token boundaries: the upper limit of recall."), True
     ),
     "selection_log_ratio": Figure(
-        "Log ratio of preferred answers", "nats", "How much likelier they became than at the start; far below 0 is bad."
+        "Log ratio of chosen responses", "nats", "Log ratio to the reference model; far below 0 is bad."
     ),
-    "selection_cost": Figure("Cost on selection", "sd", "KL weight times KL, less the reward; lower is better."),
+    "selection_cost": Figure("Validation cost", "sd", "KL coefficient times KL, minus the reward; lower is better."),
     "win_rate": Figure("Win rate", "", "Share of prompts on which the candidate is preferred.", True),
     "reward_model_win_rate": Figure(
-        "Preferred by the reward model", "", "No evidence: a policy is trained to please it.", True
+        "Reward model win rate", "", "Not evidence: the policy is optimized against it.", True
     ),
     "length_controlled_win_rate": Figure(
-        "Preferred by the reward model, equal lengths", "", "What length does not explain; no evidence either.", True
+        "Reward model win rate, length-controlled",
+        "",
+        ("With the difference in length regressed out; not evidence."),
+        True,
     ),
     "reward_model_win_rate_over_reference": Figure(
-        "Preferred by the reward model to its beginning", "", "Beside the policy that alignment began as.", True
+        "Reward model win rate over the reference", "", "Against the policy before alignment.", True
     ),
-    "contaminated_prompts": Figure("Prompts met in training", "", "Held-out prompts in texts that it was trained on."),
-    "clip_fraction": Figure("Updates clipped", "", "Share of tokens whose update was held back.", True),
-    "grad_norm": Figure("Gradient norm", "", "Length of the update's direction before clipping."),
-    "value_grad_norm": Figure("Gradient norm of the critic", ""),
+    "contaminated_prompts": Figure("Contaminated prompts", "", "Held-out prompts found in training texts."),
+    "clip_fraction": Figure("Clip fraction", "", "Share of tokens whose update was clipped.", True),
+    "grad_norm": Figure("Gradient norm", "", "Gradient norm before clipping."),
+    "value_grad_norm": Figure("Critic gradient norm", ""),
     "learning_rate": Figure("Learning rate", ""),
     "seconds": Figure("Time per step", "s"),
-    "sampling_seconds": Figure("Time spent sampling", "s"),
+    "sampling_seconds": Figure("Sampling time", "s"),
     "parameters": Figure("Parameters"),
     "steps": Figure("Steps"),
-    "best_step": Figure("Best step", "", "The step whose weights were kept."),
-    "train_pairs": Figure("Pairs trained on"),
-    "train_demonstrations": Figure("Demonstrations trained on"),
-    "train_documents": Figure("Documents trained on"),
-    "train_tokens": Figure("Tokens trained on"),
-    "left_out": Figure("Rows left out", "", "Too long for the model."),
+    "best_step": Figure("Best step", "", "Step of the selected checkpoint."),
+    "train_pairs": Figure("Training pairs"),
+    "train_demonstrations": Figure("Training demonstrations"),
+    "train_documents": Figure("Training documents"),
+    "train_tokens": Figure("Training tokens"),
+    "left_out": Figure("Excluded rows", "", "Rows longer than the maximum length."),
     "vocab_size": Figure("Vocabulary", "tokens"),
-    "bytes_per_token": Figure("Bytes per token", "bytes", "How much text one token holds; higher is cheaper."),
-    "epochs": Figure("Passes over the data"),
+    "bytes_per_token": Figure("Bytes per token", "bytes", "Mean length of a token; higher means fewer tokens."),
+    "epochs": Figure("Epochs"),
 }
 
 # In the report of an evaluation the same words mean what was measured on held-out prompts.
 EVALUATED: dict[str, Figure] = {
-    "accuracy": Figure("Accuracy", "", "Share of held-out pairs in which the chosen response got more reward.", True),
-    "loss": Figure("Loss", "nats", "Surprise at what people chose; 0.69 is a coin."),
-    "reward": Figure("Reward", "sd", "The reward model's opinion of the completions."),
-    "calibration_error": Figure("Calibration error", "", "How far stated chances are from what people chose.", True),
-    "repetition": Figure("Repetition", "", "Share of 4-grams that stood earlier in the same completion.", True),
-    "distinct": Figure("Different completions", "", "Share of different ones among all.", True),
-    "prefers_longer": Figure("Prefers the longer", "", "How often the reward model does.", True),
-    "people_prefer_longer": Figure("People prefer the longer", "", "How often people did.", True),
+    "accuracy": Figure(
+        "Accuracy", "", "Share of held-out pairs in which the chosen response gets the higher reward.", True
+    ),
+    "loss": Figure("Loss", "nats", "Negative log-likelihood of the preferences; 0.69 is chance."),
+    "reward": Figure("Reward", "sd", "Mean reward of the completions."),
+    "calibration_error": Figure(
+        "Calibration error", "", ("Difference between predicted probabilities and observed preferences."), True
+    ),
+    "repetition": Figure("Repetition", "", "Share of 4-grams that occurred earlier in the same completion.", True),
+    "distinct": Figure("Distinct completions", "", "Share of distinct completions.", True),
+    "prefers_longer": Figure(
+        "Prefers longer", "", ("Share of pairs in which the reward model prefers the longer response."), True
+    ),
+    "people_prefer_longer": Figure(
+        "Annotators prefer longer", "", ("Share of pairs in which annotators prefer the longer response."), True
+    ),
     "accuracy_by_strength": Figure("Accuracy by strength"),
     "pairs_by_strength": Figure("Pairs by strength"),
 }
 
 # Where a family of stages uses a name for something else than preference training does.
 _PREFERENCE = {
-    "accuracy": Figure("Accuracy on train", "", "Share of pairs in which the chosen response got more reward.", True),
-    "selection_accuracy": Figure("Accuracy on selection", "", "The same on pairs kept out of training.", True),
-    "test_accuracy": Figure("Accuracy on test", "", "The same on prompts that nothing was chosen by.", True),
+    "accuracy": Figure(
+        "Training accuracy", "", "Share of pairs in which the chosen response gets the higher reward.", True
+    ),
+    "selection_accuracy": Figure("Validation accuracy", "", "On held-out pairs.", True),
+    "test_accuracy": Figure("Test accuracy", "", "On test prompts.", True),
 }
 OF_FAMILY: dict[str, dict[str, Figure]] = {
     "reward": _PREFERENCE,
     "preference": _PREFERENCE,
     "classify": {
-        "accuracy": Figure("Accuracy on train", "", "Share of texts whose labels are exactly people's.", True),
-        "selection_accuracy": Figure("Accuracy on selection", "", "The same on texts that were not trained on.", True),
-        "test_accuracy": Figure("Accuracy on test", "", "The same on texts that nothing was chosen by.", True),
+        "accuracy": Figure("Training accuracy", "", "Share of texts whose labels all match.", True),
+        "selection_accuracy": Figure("Validation accuracy", "", "On held-out texts.", True),
+        "test_accuracy": Figure("Test accuracy", "", "On test texts.", True),
     },
     "tag": {
-        "accuracy": Figure("Token accuracy on train", "", "Share of tokens with the right label.", True),
-        "selection_accuracy": Figure(
-            "Token accuracy on selection", "", "The same on texts kept out of training.", True
-        ),
-        "test_accuracy": Figure("Token accuracy on test", "", "The same on test texts.", True),
+        "accuracy": Figure("Training token accuracy", "", "Share of tokens with the right label.", True),
+        "selection_accuracy": Figure("Validation token accuracy", "", "On held-out texts.", True),
+        "test_accuracy": Figure("Test token accuracy", "", "On test texts.", True),
     },
 }
 
@@ -186,7 +203,9 @@ OF_FAMILY: dict[str, dict[str, Figure]] = {
 def evaluated(name: str, figures: Mapping[str, Any]) -> Figure:
     """A figure among those reported of one model in an evaluation. `figures` says which model KL is measured from."""
     if name == "kl" and figures.get("kl_to") == "incumbent":
-        return Figure("KL to what served", "nats", "Distance from the version that served, per completion.")
+        return Figure(
+            "KL to the previous version", "nats", "KL divergence from the previously serving version, per completion."
+        )
     return EVALUATED.get(name) or figure(name)
 
 

@@ -81,9 +81,9 @@ def ordered(names: list[str]) -> list[str]:
     if unknown:
         raise WrongStages(f"Unknown stage {unknown[0]!r}; choose from {', '.join(ORDER)}.")
     if not names or len(set(names)) != len(names):
-        raise WrongStages("Name at least one stage, and each once.")
+        raise WrongStages("Name at least one stage, and each stage only once.")
     ways = [name for name in ORDER if name in names and name in ALIGNMENT]
     if len(ways) > 1:
         labels = " and ".join(STAGES[name].label for name in ways)
-        raise WrongStages(f"{labels} are ways to the same end; choose one of them for a chain.")
+        raise WrongStages(f"{labels} are alternatives; choose one of them.")
     return sorted(names, key=ORDER.index)

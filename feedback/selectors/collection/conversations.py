@@ -67,13 +67,13 @@ def _state(
     if is_awaited(turn):
         return WRITING, ""
     if turn.state == Prompt.State.BLOCKED:
-        return BLOCKED, "The guard holds this message back, so nothing answers it. Write another one."
+        return BLOCKED, "The guard model blocked this message. Write another message."
     gone = turn.responses.filter(state__in=[Response.State.FAILED, Response.State.BLOCKED]).order_by("-pk").first()
     if gone is None and len(answers) < ANSWERS:
         return WRITING, ""
     if gone is not None and gone.state == Response.State.BLOCKED:
-        return BLOCKED, "The guard holds an answer back. Ask for another one."
-    return FAILED, (gone.error if gone else "") or "The answers could not be written."
+        return BLOCKED, "The guard model blocked a response. Regenerate it."
+    return FAILED, (gone.error if gone else "") or "The responses could not be generated."
 
 
 def _in_order_shown(assignment: Assignment) -> list[Response]:

@@ -24,11 +24,11 @@ class Waiting:
             many = f"{COUNTED}+" if self.responses >= COUNTED else str(self.responses)
             noun = "response is" if self.responses == 1 else "responses are"
             if self.worker_there:
-                return f"{many} {noun} being written; each pair becomes a task."
-            return f"{many} {noun} waiting to be written, but no worker is there to write them. Tell an admin."
+                return f"{many} {noun} being generated; each pair becomes a task."
+            return f"{many} {noun} waiting, but no worker is running to generate them. Contact an admin."
         if not self.model_serves:
-            return "No model serves this project yet, so no new responses are on their way."
-        return "No responses are on their way; they come when new prompts arrive."
+            return "No model serves this project yet, so no new responses are being generated."
+        return "No responses are being generated; they follow new prompts."
 
 
 def for_tasks(project: Project) -> Waiting:

@@ -125,10 +125,10 @@ class AnnotationRow:
     @property
     def standing(self) -> str:
         if not self.current:
-            return "revised since"
+            return "superseded"
         if self.annotation.withdrawn:
             return "withdrawn"
-        return "counted" if self.counted else ("late, kept as an extra" if self.annotation.late else "extra")
+        return "counted" if self.counted else ("late, extra" if self.annotation.late else "extra")
 
 
 def assignments_of(task: Task) -> list[tuple[Assignment, AnnotationRow | None]]:

@@ -22,8 +22,8 @@ LISTEN = 1.0  # seconds at most without looking at the rows
 QUIET = 3.0  # seconds without a word after which the reader learns what is waited for
 SILENT_WORKER = 10.0  # seconds since a worker's last beat after which that is stated
 FINAL = (Response.State.READY, Response.State.FAILED, Response.State.BLOCKED)
-NO_WORKER = "No worker is there to write it. It is written as soon as one is."
-WAITS = "It waits for the worker, which is busy or loads the model."
+NO_WORKER = "No worker is running. The response is generated as soon as one starts."
+WAITS = "Waiting for the worker, which is busy or loading the model."
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,17 @@ def waits_for(response: UUID) -> str:
     """What a response that is queued or being written waits for, in a sentence."""
     row = Response.objects.filter(public_id=response).annotate(beat=F("job__heartbeat_at")).first()
     if row is not None and row.state == Response.State.SCREENING:
-        return "The guard looks at it first."
+        return "Waiting for the guard model."
     if row is None or not workers().filter(queue=celery_app.GENERATE).exists():
         return NO_WORKER
     if row.state == Response.State.RUNNING and row.beat is not None:
         silent = (timezone.now() - row.beat).total_seconds()
         if silent > SILENT_WORKER:
-            return f"Its worker has been silent for {silent:.0f} s. If it does not come back, it is written again."
-        return "It is being written."
+            return (
+                f"The worker has sent no heartbeat for {silent:.0f} s. If it does not recover, the "
+                "response is generated again."
+            )
+        return "Being generated."
     return WAITS
 
 
@@ -104,5 +107,7 @@ def _ended(awaited: list[UUID]) -> list[News]:
 def _end(row: Response) -> News:
     if row.state == Response.State.READY:
         return News(row.public_id, "ended", row.text, row.state, finish_reason=row.finish_reason)
-    default = {Response.State.BLOCKED: "The guard holds this answer back."}.get(Response.State(row.state), "It failed.")
+    default = {Response.State.BLOCKED: "The guard model blocked this response."}.get(
+        Response.State(row.state), ("Generation failed.")
+    )
     return News(row.public_id, "ended", "", row.state, row.error or default)

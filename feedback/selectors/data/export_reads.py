@@ -33,31 +33,31 @@ OPENINGS = """SELECT messages FROM feedback_prompt WHERE project_id = %s AND sub
     AND family = %s ORDER BY id LIMIT 20"""
 # What a project holds that no format has a place for, by why.
 BESIDE: dict[str, str] = {
-    "a prompt that the guard blocked": """SELECT count(*) FROM feedback_prompt
+    "a prompt that the guard model blocked": """SELECT count(*) FROM feedback_prompt
         WHERE project_id = %s AND state = 'blocked'""",
-    "a prompt that waits for the guard": """SELECT count(*) FROM feedback_prompt
+    "a prompt that waits for the guard model": """SELECT count(*) FROM feedback_prompt
         WHERE project_id = %s AND state = 'received'""",
-    "a response to a prompt that the guard blocked or has not seen": """SELECT count(*) FROM feedback_response one
+    "a response to a prompt that the guard model blocked or has not seen": """SELECT count(*) FROM feedback_response one
         JOIN feedback_prompt prompt ON prompt.id = one.prompt_id
         WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')""",
     "a thumb on a response to such a prompt": """SELECT count(*) FROM feedback_prompt prompt
         JOIN feedback_response one ON one.prompt_id = prompt.id JOIN feedback_thumb thumb ON thumb.response_id = one.id
         WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')""",
-    "an answer to a task on such a prompt": """SELECT count(*) FROM feedback_prompt prompt
+    "an annotation of a task on such a prompt": """SELECT count(*) FROM feedback_prompt prompt
         JOIN feedback_task task ON task.prompt_id = prompt.id JOIN feedback_assignment held ON held.task_id = task.id
         WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')
         AND held.current_id IS NOT NULL""",
-    "a verdict about a task on such a prompt": """SELECT count(*) FROM feedback_prompt prompt
+    "a reviewer decision on a task of such a prompt": """SELECT count(*) FROM feedback_prompt prompt
         JOIN feedback_task task ON task.prompt_id = prompt.id JOIN feedback_verdict given ON given.task_id = task.id
         WHERE prompt.project_id = %s AND (prompt.state = 'blocked' OR prompt.state = 'received')""",
-    "an earlier revision of an answer": """SELECT count(*) FROM feedback_annotation given
+    "an earlier revision of an annotation": """SELECT count(*) FROM feedback_annotation given
         JOIN feedback_assignment held ON held.id = given.assignment_id
         WHERE given.project_id = %s AND (held.current_id IS NULL OR held.current_id <> given.id)""",
-    "a task that somebody skipped": """SELECT count(*) FROM feedback_assignment
+    "a skipped task": """SELECT count(*) FROM feedback_assignment
         WHERE project_id = %s AND state = 'skipped'""",
-    "a flag on a task or answer": """SELECT count(*) FROM feedback_flag raised
+    "a flag on a task or annotation": """SELECT count(*) FROM feedback_flag raised
         JOIN feedback_assignment held ON held.id = raised.assignment_id WHERE held.project_id = %s""",
-    "a reviewer's decision about one answer": """SELECT count(*) FROM feedback_review review
+    "a reviewer decision on one annotation": """SELECT count(*) FROM feedback_review review
         JOIN feedback_annotation given ON given.id = review.annotation_id WHERE given.project_id = %s""",
     "a prompt's place in a conversation": """SELECT count(*) FROM feedback_prompt
         WHERE project_id = %s AND conversation_id IS NOT NULL""",

@@ -151,14 +151,14 @@ class _Reading:
         for row in rows:
             key = (row[1], row[2], row[3])
             if last.pop(key, None) is not None:
-                self.left.append(LeftOut("an earlier thumb of the same client, whose last one counts"))
+                self.left.append(LeftOut("an earlier thumb of the same client"))
             last[key] = row
         clients: dict[tuple[int, int], int] = defaultdict(int)
         found: dict[int, list[tuple[int, Opinion]]] = {key: [] for key in prompts}
         for prompt, response, person, _, up, comment, at in last.values():
             who = self.people[person]
             if who is None:
-                self.left.append(LeftOut("a thumb of somebody who has withdrawn"))
+                self.left.append(LeftOut("a thumb of an erased person"))
                 continue
             clients[response, person] += 1
             if (number := clients[response, person]) > 1:  # with another token: both count
@@ -201,7 +201,7 @@ class _Reading:
             task_read, order = tasks[task], placed[task]
             who, by = self.people[holder], self.people[annotator]
             if who is None or by is None:
-                self.left.append(LeftOut("an answer of somebody who has withdrawn"))
+                self.left.append(LeftOut("an annotation of an erased person"))
                 continue
             letters = [LETTERS[order.index(name)] for name in decoded(shown) if name in order]
             answer = _trimmed(payloads.unresolve(task_read.item.kind, self.project.names.read(decoded(payload)), order))
@@ -214,7 +214,7 @@ class _Reading:
         for task, reviewer, payload, note, at in decided:
             task_read, who = tasks[task], self.people[reviewer]
             if who is None:
-                self.left.append(LeftOut("a verdict of somebody who has withdrawn"))
+                self.left.append(LeftOut("a reviewer decision of an erased person"))
                 continue
             answer = _trimmed(
                 payloads.unresolve(task_read.item.kind, self.project.names.read(decoded(payload)), placed[task])
@@ -233,13 +233,13 @@ class _Reading:
             return True
         if one.annotation is not None:
             if one.annotation not in by_annotation:
-                self.left.append(LeftOut("a response whose answer was revised or taken back"))
+                self.left.append(LeftOut("a response of a revised or withdrawn annotation"))
             return False
         if one.state != "ready":
             self.left.append(LeftOut(f"a response that is {one.state}"))
             return False
         if one.author is not None and self.people[one.author] is None:
-            self.left.append(LeftOut("a response of somebody who has withdrawn"))
+            self.left.append(LeftOut("a response of an erased person"))
             return False
         return True
 

@@ -49,13 +49,13 @@ def table(snapshot: DatasetSnapshot) -> Table:
 
 
 LEFT_OUT = {
-    "held_prompts": "pairs and demonstrations on prompts that the guard has blocked",
-    "unscreened_prompts": "pairs and demonstrations on prompts that the guard has not looked at yet",
-    "held_out_annotators": "rows of train that held-out annotators judged",
+    "held_prompts": "pairs and demonstrations on prompts that the guard model blocked",
+    "unscreened_prompts": "pairs and demonstrations on unscreened prompts",
+    "held_out_annotators": "training rows by held-out annotators",
     "excluded_annotators": "annotations of excluded annotators (see Quality)",
-    "links_splits": "rows whose family and group lie in two splits",
-    "evaluation": "documents that hold what evaluation asks",
-    "texts_to_label": "texts that were only to be labeled: no policy is to answer them",
+    "links_splits": "rows whose family and group belong to different splits",
+    "evaluation": "documents that contain held-out prompts",
+    "texts_to_label": "texts for labeling only, which are not prompts",
 }
 
 

@@ -64,7 +64,7 @@ def fall(version: ModelVersion, text: str) -> Fall:
         NotFound: the version has no tokenizer that is kept.
     """
     if len(text) > LONGEST:
-        raise Invalid(f"The text has {len(text):,} characters; at most {LONGEST:,} can be shown.", field="text")
+        raise Invalid(f"The text has {len(text):,} characters; the limit is {LONGEST:,}.", field="text")
     tokenizer = _loaded(_digest(version))
     encoded = tokenizer.encode(text, add_special_tokens=False)
     special = {key for key, token in tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -92,7 +92,7 @@ def fall(version: ModelVersion, text: str) -> Fall:
 def _loaded(digest: str) -> Tokenizer:
     kept = KeptTokenizer.objects.filter(sha256=digest).first() if digest else None
     if kept is None:
-        raise NotFound("The tokenizer of this version is not kept. Train or bring in a version with one.")
+        raise NotFound("This version has no tokenizer. Train or import a version with one.")
     tokenizer = Tokenizer.from_str(kept.text)
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -13,12 +13,12 @@ from feedback.rules.training import run_figures
 STRENGTH_NAMES = {str(strength): name for strength, name in STRENGTHS.items()}  # a report is JSON
 OF_POLICY = ("reward", "kl", "entropy", "eos_rate", "length", "repetition", "distinct")
 OPINIONS = (
-    ("reward_model_win_rate", "Beside {opponent}"),
-    ("length_controlled_win_rate", "Beside {opponent}, at equal lengths"),
-    ("reward_model_win_rate_over_reference", "Beside {reference}, which it began as"),
+    ("reward_model_win_rate", "Against {opponent}"),
+    ("length_controlled_win_rate", "Against {opponent}, at equal length"),
+    ("reward_model_win_rate_over_reference", "Against {reference} (reference)"),
 )
-SORTS = {"demonstrations": "People's demonstrations", "documents": "Documents of the corpus"}
-READERS = {"policy": "This one", "incumbent": "{opponent}", "pretrained": "As it began: pretrained"}
+SORTS = {"demonstrations": "Demonstrations", "documents": "Corpus documents"}
+READERS = {"policy": "Candidate", "incumbent": "{opponent}", "pretrained": "Pretrained model"}
 MOST_ANNOTATORS = 40  # drawn; all of them are in the JSON
 
 
@@ -96,8 +96,8 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
     compared = compared if compared[-1] else compared[:-1]
     pairs = judge.get("pairs_by_strength") or {}
     names = {
-        "opponent": str(evaluation.incumbent) if evaluation.incumbent else "the incumbent",
-        "reference": str(evaluation.candidate.parent) if evaluation.candidate.parent else "the policy",
+        "opponent": str(evaluation.incumbent) if evaluation.incumbent else "the serving model",
+        "reference": str(evaluation.candidate.parent) if evaluation.candidate.parent else "the reference model",
     }
     measured_by = evaluation.run.reward_model if evaluation.run else None
     trained = evaluation.candidate.run
@@ -129,7 +129,7 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
         ],
         lengths=[
             (label, found["lengths"])
-            for label, found in zip(("This one", names["opponent"]), compared[:2], strict=True)
+            for label, found in zip(("Candidate", names["opponent"]), compared[:2], strict=True)
             if found.get("lengths")
         ],
         annotators=_by_annotator(judge.get("by_annotator") or {}),
@@ -165,7 +165,7 @@ def _by_annotator(figures: dict[str, Any]) -> ByAnnotator | None:
         str(person.public_id): person
         for person in Person.objects.filter(public_id__in=[one["annotator"] for one in drawn])
     }
-    groups = (("held_out", "Annotators it never met"), ("others", "Annotators who taught it"))
+    groups = (("held_out", "Held-out annotators"), ("others", "Annotators in the training data"))
     return ByAnnotator(
         groups=[
             _of_people(f"{label} ({found['annotators']})", found)

@@ -138,9 +138,9 @@ def life(job: Job, now: datetime | None = None, there: QueueNow | None = None) -
         state = job.status if outcome.state == COMPLETE else outcome.state
         return Life(state, f"{outcome.sentence}{took}", True, since, share=1.0)
     sentence = {
-        Job.Status.SUCCEEDED: f"Ended well.{took}",
-        Job.Status.FAILED: "Failed. What went wrong, and what to do, stands below.",
-        Job.Status.CANCELLED: "Cancelled. It can be started again where it was.",
+        Job.Status.SUCCEEDED: f"Succeeded.{took}",
+        Job.Status.FAILED: "Failed. See the error below.",
+        Job.Status.CANCELLED: "Cancelled. It can be resumed.",
     }[Job.Status(job.status)]
     share = 1.0 if job.status == Job.Status.SUCCEEDED else _share(job)
     return Life(job.status, sentence, True, since, share=share)
@@ -149,22 +149,24 @@ def life(job: Job, now: datetime | None = None, there: QueueNow | None = None) -
 def _waiting(job: Job, now: datetime, there: QueueNow) -> Life:
     since = job.queued_at or job.created_at
     waited = span((now - since).total_seconds())
-    again = f" It is queued again after attempt {job.attempt}." if job.attempt else ""
+    again = f" Queued again after attempt {job.attempt}." if job.attempt else ""
     if not there.alive:
-        seen = f" The last one was seen {span((now - there.last_seen).total_seconds())} ago." if there.last_seen else ""
+        seen = (
+            f" The last worker was seen {span((now - there.last_seen).total_seconds())} ago." if there.last_seen else ""
+        )
         return Life(
             job.status,
-            f"Waiting for {waited}: no worker is there for the queue “{there.name}”.{seen} Start one; it begins"
-            f" by itself then.{again}",
+            f"Waiting for {waited}: no worker serves the queue “{there.name}”.{seen} Start one; the "
+            f"job then starts automatically.{again}",
             False,
             since,
             worker_missing=True,
         )
     if there.idle:
-        return Life(job.status, f"Waiting for {waited}: a worker is there and takes it next.{again}", False, since)
+        return Life(job.status, f"Waiting for {waited}: next in the queue.{again}", False, since)
     return Life(
         job.status,
-        f"Waiting for {waited}: the worker is busy with another job, {there.queued} waiting in this queue.{again}",
+        f"Waiting for {waited}: the worker is busy with another job; {there.queued} waiting in this queue.{again}",
         False,
         since,
     )
@@ -174,13 +176,12 @@ def _running(job: Job, now: datetime) -> Life:
     since = job.started_at or job.created_at
     where = f", step {job.step:,} of {job.steps:,}" if job.steps else ""
     if job.heartbeat_at is None:
-        return Life("running", "Running; the worker has just taken it.", False, since, share=_share(job))
+        return Life("running", "Running; just started.", False, since, share=_share(job))
     age = max(0.0, (now - job.heartbeat_at).total_seconds())
     if age > settings.SILENT_SECONDS:
         return Life(
             "silent",
-            f"No sign of life for {span(age)}{where}. Housekeeping queues it again, and it goes on from its last"
-            " checkpoint.",
+            f"No heartbeat for {span(age)}{where}. The job is queued again and resumes from its last checkpoint.",
             False,
             since,
             share=_share(job),
@@ -190,7 +191,7 @@ def _running(job: Job, now: datetime) -> Life:
         since_cancel = span((now - job.cancel_requested_at).total_seconds())
         return Life(
             "running",
-            f"Cancelling, asked {since_cancel} ago: it writes a checkpoint and stops.",
+            f"Cancelling, requested {since_cancel} ago: it saves a checkpoint and stops.",
             False,
             since,
             share=_share(job),
@@ -198,7 +199,7 @@ def _running(job: Job, now: datetime) -> Life:
             cancelling=True,
         )
     busy = f": {job.progress_text}" if job.progress_text else ""
-    sentence = f"Running{where}{busy}. Last sign of life {span(age)} ago."
+    sentence = f"Running{where}{busy}. Last heartbeat {span(age)} ago."
     return Life("running", sentence, False, since, share=_share(job), heartbeat_age=age)
 
 
@@ -249,7 +250,7 @@ def service_health() -> ServiceHealth:
         disk_total=usage.total,
         database_bytes=_database_bytes(),
         broker=broker_says(),
-        broker_where="embedded" if settings.EMBEDDED_BROKER else "given by REDIS_URL",
+        broker_where="embedded" if settings.EMBEDDED_BROKER else "from REDIS_URL",
         training=launches.sentence_of(settings.TRAINER_LAUNCH, settings.TRAINER_PROCESSES),
     )
 
@@ -279,7 +280,7 @@ def _versions() -> list[tuple[str, str]]:
         try:
             found.append((label, metadata.version(package)))
         except metadata.PackageNotFoundError:
-            found.append((label, "not installed here"))
+            found.append((label, "not installed"))
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("select sqlite_version()")

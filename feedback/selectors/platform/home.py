@@ -139,9 +139,11 @@ def needs_a_person(project: Project) -> list[Need]:
             )
     needs += [_decision(version) for version in _undecided(project)[:3]]
     if waiting := _waiting_for_review(project):
-        needs.append(Need("review", f"A reviewer is waited for: {waiting}.", "Decide, one key each."))
+        needs.append(Need("review", f"Reviews pending: {waiting}.", "Open the review queue."))
     for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
-        needs.append(Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Look at it.", schedule))
+        needs.append(
+            Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Open the schedule.", schedule)
+        )
     return needs
 
 
@@ -165,10 +167,10 @@ def _undecided(project: Project) -> QuerySet[ModelVersion]:
 def _decision(version: ModelVersion) -> Need:
     found = gate.of(version)
     against = [one.sentence for one in found.blocking]
-    sentence = f"{str(version).capitalize()} waits for a decision."
+    sentence = f"{str(version).capitalize()} needs a decision."
     if against:
-        sentence += f" {len(against)} finding{'s' * (len(against) > 1)} against it: {' '.join(against)}"
-    remedy = "Look at its page, then promote it with a reason, or reject it." if against else "Promote or reject it."
+        sentence += f" {len(against)} blocking finding{'s' * (len(against) > 1)}: {' '.join(against)}"
+    remedy = "Review its page, then promote it with a reason, or reject it." if against else "Promote or reject it."
     return Need("gate", sentence, remedy, version, version.created_at)
 
 
@@ -220,7 +222,7 @@ def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: 
     return Station(
         stage,
         figure or str(version),
-        caption or "no figure measured",
+        caption or "no metric yet",
         DONE,
         at=version.created_at,
         last=str(version),
@@ -231,19 +233,19 @@ def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: 
 CONCERNS: dict[str, str] = {
     Concern.Reason.FLAGGED: "flagged",
     Concern.Reason.SKIPPED: "skipped by many",
-    Concern.Reason.DISAGREEMENT: "with answers that disagree",
-    Concern.Reason.UNRELIABLE: "of an annotator in doubt",
-    Concern.Reason.SAMPLE: "drawn by chance",
+    Concern.Reason.DISAGREEMENT: "with disagreeing annotations",
+    Concern.Reason.UNRELIABLE: "by an annotator with low agreement",
+    Concern.Reason.SAMPLE: "sampled at random",
 }
 HEADLINES = {
     "tokenizer": ("vocab_size", "{:,.0f}", "tokens in its vocabulary"),
     "pretrain": ("selection_bits_per_byte", "{:.2f}", "bits per byte, held out"),
-    "sft": ("eos_rate", "{:.0%}", "of its answers end"),
-    "reward": ("selection_accuracy", "{:.0%}", "of held-out choices right"),
-    "ppo": ("kl", "{:.1f}", "nats from its start"),
-    "mlm": ("selection_masked_accuracy", "{:.0%}", "of hidden words guessed"),
+    "sft": ("eos_rate", "{:.0%}", "EOS rate"),
+    "reward": ("selection_accuracy", "{:.0%}", "accuracy on held-out pairs"),
+    "ppo": ("kl", "{:.1f}", "nats KL to the reference"),
+    "mlm": ("selection_masked_accuracy", "{:.0%}", "of masked tokens predicted"),
     "classify": ("macro_f1", "{:.0%}", "macro F1"),
-    "tag": ("f1", "{:.0%}", "F1 of spans"),
+    "tag": ("f1", "{:.0%}", "span F1"),
 }
 
 
@@ -268,7 +270,7 @@ def _prompts(project: Project) -> Station:
     waiting = Prompt.objects.filter(NOT_READY, project=project)
     newest = Prompt.objects.filter(project=project).order_by("-id").first()
     if newest is None:
-        return Station("prompts", "none", "no prompts yet", stuck="Submit prompts, by page or by REST.")
+        return Station("prompts", "none", "no prompts yet", stuck="Submit prompts on a page or over REST.")
     count = _count(waiting)
     state = DONE if count == "0" else WORKING
     return Station("prompts", count, "waiting for responses", state, at=newest.created_at, last=newest.text[:80])
@@ -278,12 +280,12 @@ def _responses(project: Project, missing: list[str]) -> Station:
     rows = Response.objects.filter(project=project)
     waiting = _count(rows.filter(TO_COME))
     newest = rows.filter(state=Response.State.READY).order_by("-id").first()
-    stuck = "No worker writes responses." if waiting != "0" and celery_app.GENERATE in missing else ""
+    stuck = "No worker generates responses." if waiting != "0" and celery_app.GENERATE in missing else ""
     state = STUCK if stuck else WORKING if waiting != "0" else DONE if newest else IDLE
     return Station(
         "responses",
         waiting if waiting != "0" else _count(rows),
-        "being written" if waiting != "0" else "written",
+        "being generated" if waiting != "0" else "written",
         state,
         stuck,
         last=newest.text[:80] if newest else "",
@@ -293,7 +295,7 @@ def _responses(project: Project, missing: list[str]) -> Station:
 
 def _tasks(project: Project) -> Station:
     free = _count(Task.objects.with_free_slots().filter(project=project))
-    stuck = "Nothing to judge: new responses make new tasks." if free == "0" else ""
+    stuck = "No open tasks: new responses create new tasks." if free == "0" else ""
     return Station("tasks", free, "open", STUCK if stuck else WORKING, stuck)
 
 
@@ -313,7 +315,11 @@ def _pairs(project: Project) -> Station:
         .order_by("after_pairs")
         .first()
     )
-    caption = f"new pairs of {rule.after_pairs:,} for the next turn" if rule else "new pairs since the last training"
+    caption = (
+        f"of {rule.after_pairs:,} new pairs until the next pipeline run"
+        if rule
+        else ("new pairs since the last training run")
+    )
     count = _count_since(last.created_at, pairs) if last else _count(pairs)
     return Station("pairs", count, caption, IDLE if count == "0" else DONE, row=rule)
 
@@ -323,16 +329,16 @@ def _gate(project: Project) -> Station:
     version = _undecided(project).first()
     if version is not None:
         against = len(gate.of(version).blocking)
-        caption = f"{against} finding{'s' * (against != 1)} against it" if against else "nothing speaks against it"
+        caption = f"{against} blocking finding{'s' * (against != 1)}" if against else "no blocking findings"
         return Station("gate", str(version), caption, WORKING, at=version.created_at, row=version)
     policies = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY).select_related("run__chain")
     newest = policies.order_by("-id").first()
     if newest is None:
-        return Station("gate", "none", "no policy to decide on yet")
+        return Station("gate", "none", "no candidate yet")
     if newest.run is not None and newest.run.chain.state == Chain.State.ACTIVE:
-        return Station("gate", str(newest), "its chain is at work", WORKING, at=newest.created_at, row=newest)
+        return Station("gate", str(newest), "pipeline run active", WORKING, at=newest.created_at, row=newest)
     if newest.state == ModelVersion.State.CANDIDATE:
-        stuck = "Run the evaluation stage, which compares it with what serves."
+        stuck = "Run the evaluation stage, which compares it with the serving model."
         return Station("gate", str(newest), "not evaluated", STUCK, stuck, at=newest.created_at, row=newest)
     return Station("gate", str(newest), newest.state, DONE, at=newest.created_at, row=newest)
 
@@ -344,7 +350,7 @@ def _serving(deployment: Deployment | None) -> Station:
     return Station(
         "serving",
         str(version),
-        "from elsewhere" if version.stage == GIVEN else f"made by {NAMES[version.stage]}",
+        "external" if version.stage == GIVEN else f"stage: {NAMES[version.stage]}",
         DONE,
         at=deployment.since,
         row=version,

@@ -66,8 +66,8 @@ class Excluded:
 def sentence(row: Exclusion) -> str:
     """Why somebody is excluded."""
     if row.reason == Exclusion.Reason.PACE:
-        return f"{row.hits} of {row.looked_at} annotations came faster than anybody can read them."
-    return f"{row.hits} of {row.looked_at} gold tasks were answered wrong."
+        return f"{row.hits} of {row.looked_at} annotations were faster than reading speed."
+    return f"{row.hits} of {row.looked_at} gold tasks had a wrong answer."
 
 
 def excluded(project: Project) -> list[Excluded]:

@@ -26,18 +26,18 @@ def _longer(row: Answer) -> bool:
 
 # name → (what such answers are, whether an answer is one)
 CHECKS: dict[str, tuple[str, Callable[[Answer], bool]]] = {
-    "gold": ("to checks whose right answer is known", lambda row: bool(row.gold)),
-    "gold_right": ("to checks, and right", lambda row: bool(row.gold) and is_right(row.payload, row.gold or {})),
+    "gold": ("of gold tasks", lambda row: bool(row.gold)),
+    "gold_right": ("of gold tasks, correct", lambda row: bool(row.gold) and is_right(row.payload, row.gold or {})),
     "gold_wrong": (
-        "to checks, and not right",
+        "of gold tasks, incorrect",
         lambda row: bool(row.gold) and not is_right(row.payload, row.gold or {}),
     ),
-    "first": ("that prefer the response shown first", lambda row: row.first is True),
-    "second": ("that prefer the response shown second", lambda row: row.first is False),
+    "first": ("that prefer the first response", lambda row: row.first is True),
+    "second": ("that prefer the second response", lambda row: row.first is False),
     "longer": ("that prefer the longer response", _longer),
-    "too_fast": ("given faster than anybody can read them", lambda row: row.too_fast),
-    "tie": ("that see no difference", lambda row: row.payload.get("outcome") == "tie"),
-    "both_bad": ("that call both responses bad", lambda row: row.payload.get("outcome") == "both_bad"),
+    "too_fast": ("faster than reading speed", lambda row: row.too_fast),
+    "tie": ("without a preference", lambda row: row.payload.get("outcome") == "tie"),
+    "both_bad": ("with both responses bad", lambda row: row.payload.get("outcome") == "both_bad"),
 }
 
 
@@ -80,9 +80,9 @@ class AnnotationQuery:
     def words(self) -> str:
         """As the end of a sentence that begins "Answers"."""
         parts = [f"by {self.annotator}"] if self.annotator else []
-        parts += [f"to tasks that {self.other} answered too"] if self.other else []
-        parts += [f"to tasks of the kind {self.kind}"] if self.kind else []
-        parts += [f"given in the week of {self.week.day} {self.week:%B %Y}"] if self.week else []
+        parts += [f"of tasks that {self.other} also annotated"] if self.other else []
+        parts += [f"of kind {self.kind}"] if self.kind else []
+        parts += [f"in the week of {self.week.day} {self.week:%B %Y}"] if self.week else []
         return " ".join(parts + ([CHECKS[self.check][0]] if self.check else []))
 
 

@@ -99,7 +99,7 @@ CHECK_NAMES = {
     "agreement": "Agreement",
     "side": "Side",
     "length": "Length",
-    "speed": "Speed against agreement",
+    "speed": "Speed and agreement",
     "too_fast": "Pace",
     "gold": "Gold tasks",
 }
@@ -293,32 +293,32 @@ def in_a_sentence(found: rules.Finding, name: str) -> str:
     match found.check:
         case "inverted":
             return (
-                f"{name} agrees with the consensus of the others in {figures} answers, less than a coin would; "
-                f"{usual} is usual. Perhaps the question is read the other way round."
+                f"{name} agrees with the consensus of others in {figures} annotations, less than "
+                f"chance; {usual} is typical. The scale may be inverted."
             )
         case "agreement":
-            return f"{name} agrees with the consensus of the others in {figures} answers; {usual} is usual here."
+            return f"{name} agrees with the consensus of others in {figures} annotations; {usual} is typical here."
         case "side":
             side = "first" if found.share > found.usual else "second"
             lean = found.share if side == "first" else 1 - found.share
             ends = (found.low, found.high) if side == "first" else (1 - found.high, 1 - found.low)
             return (
-                f"{name} picks the response shown {side} in {100 * lean:.0f} % "
-                f"[{100 * ends[0]:.0f}, {100 * ends[1]:.0f}] of {found.n} answers when the two are equally good, "
-                f"more than chance explains."
+                f"{name} picks the response shown {side} in {100 * lean:.0f} % [{100 * ends[0]:.0f}, "
+                f"{100 * ends[1]:.0f}] of {found.n} annotations at equal quality, more than chance "
+                "explains."
             )
         case "length":
             way = "longer" if found.share > found.usual else "shorter"
             return (
-                f"{name} is drawn to {way} responses: of two equally good ones the clearly longer is picked in "
-                f"{figures} answers; {usual} is usual here."
+                f"{name} prefers {way} responses: at equal quality, the clearly longer one is chosen "
+                f"in {figures} annotations; {usual} is typical here."
             )
         case "speed":
             return (
-                f"{name} agrees less when answering fast: the odds rise with time taken beyond what chance explains, "
-                f"over {found.n} answers."
+                f"{name} agrees less when annotating fast: the odds rise with time beyond what chance "
+                f"explains, over {found.n} annotations."
             )
         case "too_fast":
-            return f"{name} answered {figures} annotations faster than anybody can read them."
+            return f"{name} submitted {figures} annotations faster than reading speed."
         case _:
-            return f"{name} was right on {figures} gold tasks; a careful annotator here is on {usual} or more."
+            return f"{name} was correct on {figures} gold tasks; a careful annotator here reaches {usual} or more."

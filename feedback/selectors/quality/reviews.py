@@ -15,11 +15,11 @@ from feedback.selectors.collection import listings
 
 COUNTED = 1000
 WORDS = {
-    Concern.Reason.FLAGGED: "Somebody flagged it",
-    Concern.Reason.SKIPPED: "So many skipped it that it was set aside",
-    Concern.Reason.DISAGREEMENT: "Its answers disagree",
-    Concern.Reason.UNRELIABLE: "Its annotator agrees little with the others",
-    Concern.Reason.SAMPLE: "Drawn by chance",
+    Concern.Reason.FLAGGED: "Flagged",
+    Concern.Reason.SKIPPED: "Skipped too often",
+    Concern.Reason.DISAGREEMENT: "Annotations disagree",
+    Concern.Reason.UNRELIABLE: "Annotator with low agreement",
+    Concern.Reason.SAMPLE: "Random sample",
 }
 
 

@@ -133,7 +133,7 @@ def beside_baseline(version: ModelVersion) -> Beside | None:
         for name in others
         if f"{split}_{name}" in metrics and name in baseline
     ]
-    label = {"macro_f1": "macro F1", "f1": "F1 of spans"}[wanted]
+    label = {"macro_f1": "macro F1", "f1": "span F1"}[wanted]
     return Beside(label, split, metrics[f"{split}_{wanted}"], baseline.get(wanted), baseline.get("name", ""), rows)
 
 

@@ -51,8 +51,10 @@ def find(viewer: Viewer, name: str) -> Named:
     except NotFound:
         there = [named.name for named in names(viewer)]
         more = ", …" if len(there) > MOST_LISTED else ""
-        known = f"You may ask {', '.join(there[:MOST_LISTED])}{more}." if there else "There is none that you may ask."
-        raise NotFound(f"There is no model {name[:80]!r} here, or it is not yours. {known}", field="model") from None
+        known = f"Available: {', '.join(there[:MOST_LISTED])}{more}." if there else "No model is available to you."
+        raise NotFound(
+            f"The model {name[:80]!r} does not exist, or you have no access to it. {known}", field="model"
+        ) from None
 
 
 def _found(viewer: Viewer, name: str) -> Named:

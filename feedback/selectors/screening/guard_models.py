@@ -24,7 +24,7 @@ def missing(project: Project) -> str:
     named = (("classifier", setting.guard), ("tagger", setting.marker))
     for kind, part in named:
         if part is not None and model_of(project, kind, part.model) is None:
-            return f"The {kind} that is named is gone or was refused. Approve or name another, or take it away."
+            return f"The selected {kind} was deleted or rejected. Approve or select another, or remove the setting."
     return ""
 
 

@@ -13,7 +13,7 @@ PARTS = {
     "gradients": "gradients",
     "optimiser": "optimiser",
     "activations": "activations",
-    "states": "states that the critic holds",
+    "states": "critic states",
     "passes": "measuring",
     "libraries": "libraries",
 }

@@ -88,7 +88,7 @@ def _newest(project: Project, kind: str, stage: str | None = None) -> ModelVersi
 
 def made_in(version: ModelVersion) -> str:
     """How a version came to be, in a word or two."""
-    return NAMES.get(version.stage, "from elsewhere")
+    return NAMES.get(version.stage, "external")
 
 
 def runs_of(project: Project) -> QuerySet[TrainingRun]:

@@ -6,11 +6,11 @@ from feedback.models import Stage
 
 BASE, LABELS, TEACHING, ALIGNING, JUDGING = "base", "labels", "teaching", "aligning", "judging"
 GROUPS = {
-    BASE: ("Language", "Where the first model comes from: texts."),
-    LABELS: ("Guard and marker", "What people labelled and marked becomes a classifier and a tagger."),
-    TEACHING: ("What a good answer is", "People's demonstrations are imitated, their choices learned."),
-    ALIGNING: ("Doing more of it", "Five ways to the same end: one of them, or none. PPO is the usual one here."),
-    JUDGING: ("Evidence", "Is it better? Measured on prompts that nothing was trained on."),
+    BASE: ("Language", "Tokenizer and base model from a corpus."),
+    LABELS: ("Guard model and tagger", "Labels train a classifier; spans train a tagger."),
+    TEACHING: ("Fine-tuning and reward model", "Supervised fine-tuning and the reward model."),
+    ALIGNING: ("Preference optimization", "Select one method or none. PPO is the default."),
+    JUDGING: ("Evidence", "Measures the policy on held-out prompts."),
 }
 
 
@@ -32,18 +32,18 @@ class StageCard:
     settings: tuple[tuple[str, str, str], ...] = ()
 
 
-_EPOCHS = ("epochs", "Passes over the data", "More learn longer; too many learn by heart, which the curves show.")
-_RATE = ("learning_rate", "Learning rate", "Size of a step. Too large diverges, too small crawls.")
-_SCHEME = ("scheme", "Label scheme", "Which scheme to learn, where the project has several.")
-_BETA = ("beta", "Beta", "How strongly the policy is held near where it starts.")
+_EPOCHS = ("epochs", "Epochs", "Number of epochs. Too many overfit, which the curves show.")
+_RATE = ("learning_rate", "Learning rate", "Step size. Too large diverges, too small is slow.")
+_SCHEME = ("scheme", "Label scheme", "Label scheme to learn, if the project has several.")
+_BETA = ("beta", "Beta", "Strength of the KL constraint to the SFT policy.")
 _SHAPE = (
-    ("hidden_size", "Width", "Numbers that stand for a token; only for a model from scratch."),
-    ("layers", "Layers", "Depth; only for a model from scratch."),
+    ("hidden_size", "Width", "Size of the hidden layers; only for a model from scratch."),
+    ("layers", "Layers", "Number of layers; only for a model from scratch."),
 )
 _ROLLOUTS = (
-    ("steps", "Rollouts", "Each is answered, judged, and learned from once."),
-    ("num_generations", "Answers to each prompt", "They are judged against one another; at least two."),
-    ("beta", "KL weight", "The price of moving away from the SFT policy."),
+    ("steps", "Rollouts", "Number of prompts to train on."),
+    ("num_generations", "Responses per prompt", "Compared within a group; at least two."),
+    ("beta", "KL coefficient", "Weight of the KL penalty to the SFT policy."),
 )
 
 STAGES: tuple[StageCard, ...] = (
@@ -52,42 +52,42 @@ STAGES: tuple[StageCard, ...] = (
         BASE,
         "tokenizer",
         "Tokenizer",
-        "Learns which pieces text falls into.",
-        "a corpus, or labelled texts",
+        "Learns a byte-level BPE vocabulary.",
+        "a corpus, or labeled texts",
         "a tokenizer",
-        (("vocab_size", "Vocabulary, tokens", "More pieces make text shorter and the model larger."),),
+        (("vocab_size", "Vocabulary, tokens", "A larger vocabulary makes sequences shorter and the model larger."),),
     ),
     StageCard(
         Stage.PRETRAIN,
         BASE,
         "pretraining",
         "Pretraining",
-        "Learns the language by guessing the next token of the corpus, as one learns by reading.",
-        "a corpus, and a tokenizer or a policy to go on from",
+        "Trains a base model on next-token prediction.",
+        "a corpus, and a tokenizer or a policy to continue from",
         "a base policy",
-        (("steps", "Steps", "Each reads one batch of text."), _RATE, *_SHAPE),
+        (("steps", "Steps", "One batch of text per step."), _RATE, *_SHAPE),
     ),
     StageCard(
         Stage.MLM,
         LABELS,
         "masked pretraining",
         "Masked pretraining",
-        "Learns the language by filling in words that were hidden, as in a cloze test.",
-        "a corpus or labelled texts, and a tokenizer or an encoder to go on from",
+        "Trains an encoder to predict masked tokens.",
+        "a corpus or labeled texts, and a tokenizer or an encoder to continue from",
         "an encoder",
         (
-            ("steps", "Steps", "Each reads one batch of text."),
+            ("steps", "Steps", "One batch of text per step."),
             _RATE,
-            ("mask_share", "Share of words hidden", "0.15 is usual: enough to learn from, enough left to guess by."),
+            ("mask_share", "Masking rate", "0.15 is typical."),
         ),
     ),
     StageCard(
         Stage.CLASSIFY,
         LABELS,
         "classifier",
-        "Text classifier (guard)",
-        "Learns to give a text the label that people give, as a sorter learns the shelves.",
-        "labelled texts, and an encoder (or a tokenizer, from scratch)",
+        "Text classifier (guard model)",
+        "Learns to predict the labels of annotators.",
+        "labeled texts, and an encoder (or a tokenizer, from scratch)",
         "a classifier",
         (_EPOCHS, _RATE, _SCHEME),
     ),
@@ -95,8 +95,8 @@ STAGES: tuple[StageCard, ...] = (
         Stage.TAG,
         LABELS,
         "tagger",
-        "Span tagger (marker)",
-        "Learns to mark the stretches that people mark, as a reader learns to underline.",
+        "Span tagger (pre-annotation)",
+        "Learns to predict the spans of annotators.",
         "texts with marked spans, and an encoder (or a tokenizer, from scratch)",
         "a tagger",
         (_EPOCHS, _RATE, _SCHEME),
@@ -105,10 +105,10 @@ STAGES: tuple[StageCard, ...] = (
         Stage.SFT,
         TEACHING,
         "SFT",
-        "Fine-tuning (SFT)",
-        "Imitates demonstrations, as an apprentice watches.",
+        "Supervised fine-tuning (SFT)",
+        "Trains a base policy on demonstrations.",
         "demonstrations and a base policy",
-        "a policy that answers",
+        "an SFT policy",
         (_EPOCHS, _RATE),
     ),
     StageCard(
@@ -116,17 +116,21 @@ STAGES: tuple[StageCard, ...] = (
         TEACHING,
         "reward model",
         "Reward model",
-        "Learns what people prefer from their comparisons, as a taster learns a palate.",
+        "Learns to score responses from preference pairs.",
         "preference pairs and the SFT policy",
         "a model that scores responses",
-        (_EPOCHS, _RATE, ("margin_scale", "Margin", "Asks for more distance where people were surer; 0 is off.")),
+        (
+            _EPOCHS,
+            _RATE,
+            ("margin_scale", "Margin", ("Scales the margin by the strength of the preference; 0 turns it off.")),
+        ),
     ),
     StageCard(
         Stage.DPO,
         ALIGNING,
         "DPO",
         "DPO",
-        "Raises what was preferred and lowers what was not, straight from the pairs; no reward model, no sampling.",
+        "Direct preference optimization: trains on pairs without a reward model or sampling.",
         "preference pairs and the SFT policy",
         "a candidate policy",
         (_EPOCHS, _RATE, _BETA),
@@ -136,7 +140,7 @@ STAGES: tuple[StageCard, ...] = (
         ALIGNING,
         "KTO",
         "KTO",
-        "Learns from single responses that were found good or bad, such as thumbs.",
+        "Kahneman-Tversky optimization: trains on single responses rated good or bad, such as thumbs.",
         "thumbs, ratings or pairs, and the SFT policy",
         "a candidate policy",
         (_EPOCHS, _RATE, _BETA),
@@ -146,7 +150,7 @@ STAGES: tuple[StageCard, ...] = (
         ALIGNING,
         "RLOO",
         "RLOO",
-        "Answers each prompt several times and does more of what beat its siblings.",
+        "REINFORCE leave-one-out: several responses per prompt, each compared with the mean reward of the others.",
         "prompts, the SFT policy and a reward model",
         "a candidate policy",
         _ROLLOUTS,
@@ -156,7 +160,7 @@ STAGES: tuple[StageCard, ...] = (
         ALIGNING,
         "GRPO",
         "GRPO",
-        "As RLOO, with each answer's lead measured in the spread of its siblings.",
+        "Group relative policy optimization: like RLOO, with advantages normalized by the group's standard deviation.",
         "prompts, the SFT policy and a reward model",
         "a candidate policy",
         _ROLLOUTS,
@@ -166,13 +170,16 @@ STAGES: tuple[StageCard, ...] = (
         ALIGNING,
         "PPO",
         "PPO",
-        "Practises: writes, is scored by the reward model, and does more of what scored well, not straying far.",
+        (
+            "Proximal policy optimization: samples responses, scores them with the reward model, and "
+            "updates the policy with a KL penalty."
+        ),
         "prompts, the SFT policy and a reward model",
         "a candidate policy",
         (
-            ("iterations", "Rounds", "Each writes one batch of answers and learns from it."),
-            ("kl_coef", "KL weight", "The price of moving away from the SFT policy."),
-            ("rollout_batch", "Answers in a round", "More are steadier and slower."),
+            ("iterations", "Rounds", "One rollout batch per step."),
+            ("kl_coef", "KL coefficient", "Weight of the KL penalty to the SFT policy."),
+            ("rollout_batch", "Rollout batch size", "A larger batch is more stable and slower."),
         ),
     ),
     StageCard(
@@ -180,12 +187,12 @@ STAGES: tuple[StageCard, ...] = (
         JUDGING,
         "evaluation",
         "Evaluation",
-        "Answers prompts it never saw and is compared with what serves now.",
+        "Compares the policy with the serving model on held-out prompts.",
         "a candidate and test prompts",
-        "the evidence for promotion",
+        "an evaluation report",
         (
-            ("responses", "Answers to each prompt", "More narrow the interval."),
-            ("best_of", "Best of", "Each answer is the best of so many by the reward model; 1 is off."),
+            ("responses", "Responses per prompt", "More responses narrow the interval."),
+            ("best_of", "Best of", "Number of samples from which the reward model selects the best; 1 turns it off."),
         ),
     ),
 )

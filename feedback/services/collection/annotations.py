@@ -33,7 +33,7 @@ from feedback.services.quality import concerns, qualification
 
 State = Assignment.State
 MAX_SECONDS = 24 * 3600.0
-TOLD = "In the training round you were told what is right, so the answer stays as you gave it."
+TOLD = "Annotations of the qualification round cannot be revised, because the correct answer was shown."
 MAX_DRAFT_CHARACTERS = 100_000
 SUBMITTED = ("state", "counted", "current", "slot", "ahead", "sent_back")  # what an answer changes in its assignment
 
@@ -133,7 +133,7 @@ def revise(
     with transaction.atomic():
         task, held = lock(assignment)
         if held.state != State.SUBMITTED or held.current is None:
-            raise Conflict("There is no answer to revise. Submit one.", code_state=held.state)
+            raise Conflict("There is no annotation to revise. Submit one.", code_state=held.state)
         if task.training_round:
             raise Conflict(TOLD)
         close_pairs(held.current)
@@ -150,7 +150,7 @@ def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
     with transaction.atomic():
         task, held = lock(assignment)
         if held.state != State.SUBMITTED or held.current is None:
-            raise Conflict("There is no answer to take back.")
+            raise Conflict("There is no annotation to withdraw.")
         if task.training_round:
             raise Conflict(TOLD)
         row = Annotation.objects.create(
@@ -173,7 +173,7 @@ def withdraw(*, assignment: Assignment, by: Person) -> Annotation:
 def flag(*, assignment: Assignment, by: Person, reason: str) -> Flag:
     """Something is wrong with this task or answer; a reviewer will look."""
     if not reason.strip():
-        raise Invalid("Say in a few words what is wrong.", field="reason")
+        raise Invalid("Describe the problem in a few words.", field="reason")
     with transaction.atomic():
         row = Flag.objects.create(assignment=assignment, person=by, reason=reason.strip()[:500])
         concerns.raise_concern(Concern.Reason.FLAGGED, assignment.task, assignment)

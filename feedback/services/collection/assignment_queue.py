@@ -71,7 +71,7 @@ class NoTask:
 
 NOT_A_MEMBER = NoTask(
     "not_a_member",
-    "You were taken out of this project. What you had in front of you was kept; there is nothing more to do here.",
+    "You were removed from this project. Your current work was saved; there are no more tasks for you here.",
     3600,
 )
 
@@ -109,7 +109,7 @@ def next_assignment(
         Contended: within a transaction, which is to be rolled back.
     """
     if project.state != Project.State.OPEN:
-        return NoTask("project_" + project.state, f"{project.name} is {project.state}; no tasks are given out.", 60)
+        return NoTask("project_" + project.state, f"{project.name} is {project.state}; no tasks are assigned.", 60)
     while True:
         ask = AssignmentRequest(project, annotator, kind, timezone.now(), within)
         if found := ask.at_hand(ahead, have):
@@ -185,12 +185,12 @@ class AssignmentRequest:
         if self.in_training and member and member.training == Membership.Training.FAILED:
             return NoTask(
                 "training_failed",
-                f"The training round is over, and fewer than {self.policy.training_pass} % of your answers were right."
-                " Read the guidelines again, and ask an admin of the project: they can let you start over.",
+                f"You completed the qualification round with fewer than {self.policy.training_pass} % "
+                "correct. Read the guidelines again and ask a project admin to restart it.",
                 300,
             )
         if self.kind is not None and self.kind not in self.qualified.get("kinds", [self.kind]):
-            return self._unqualified(f"You are not qualified for {self.kind} tasks here.")
+            return self._unqualified(f"You are not qualified for {self.kind} tasks in this project.")
         limit = member.daily_limit if member and member.daily_limit is not None else self.policy.daily_limit
         if limit is None:
             return None
@@ -203,8 +203,8 @@ class AssignmentRequest:
         left = int((midnight + timedelta(days=1) - self.now).total_seconds()) + 1
         return NoTask(
             "daily_limit",
-            f"A day has at most {limit} of your answers here, and today has them. It goes on at 00:00 UTC,"
-            f" in {left // 3600} h {left % 3600 // 60} min.",
+            f"You reached your daily limit of {limit} annotations. The limit resets at 00:00 UTC, in "
+            f"{left // 3600} h {left % 3600 // 60} min.",
             left,
         )
 
@@ -389,22 +389,22 @@ class AssignmentRequest:
         if self.in_training:
             return NoTask(
                 "training_empty",
-                "This project begins with a training round, and no task of it is left for you. Tell an admin.",
+                "This project starts with a qualification round, and no task of it is left for you. Contact an admin.",
                 60,
             )
         waiting = Task.objects.with_free_slots().filter(project=self.project)
         if self.qualified:
             mine = waiting.filter(kind__in=[kind for kind in Kind.values if self.may_do(kind)])
             if waiting.exists() and not mine.exists():
-                return self._unqualified("The tasks that are open are of kinds that you are not qualified for here.")
+                return self._unqualified("You are not qualified for the kinds of the open tasks.")
         if waiting.exists():
-            return NoTask(
-                "all_seen", "You have seen every task that is open. Others' answers or new tasks may bring more.", 30
-            )
+            return NoTask("all_seen", "You have seen all open tasks. New tasks may arrive later.", 30)
         wanted = Q(annotations_wanted__isnull=False)
         if Task.objects.filter(wanted, project=self.project, state=Task.State.OPEN).exists():
-            return NoTask("all_held", "Every open task is held by somebody. One may come free in a moment.", 15)
-        return NoTask("no_tasks", "There are no open tasks. New ones come as responses are written.", 15)
+            return NoTask(
+                "all_held", ("All open tasks are assigned to other annotators. One may become available soon."), 15
+            )
+        return NoTask("no_tasks", "There are no open tasks. New tasks arrive as responses are generated.", 15)
 
 
 def _among(tasks: QuerySet[Task]) -> Find:

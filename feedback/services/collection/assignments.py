@@ -69,7 +69,9 @@ def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
     if reason not in SKIP_REASONS:
         raise Invalid(f"Choose a reason from {', '.join(SKIP_REASONS)}.", field="reason")
     if assignment.task.training_round:
-        raise Conflict("The training round has no skipping: say what you think, and you are told what is right.")
+        raise Conflict(
+            "Tasks of the qualification round cannot be skipped. Choose an answer; the correct one is shown afterwards."
+        )
     assignment = _let_go(assignment, State.SKIPPED, skip_reason=reason, skip_note=note[:500])
     if assignment.state != State.SKIPPED:
         raise NotHeld(state=assignment.state)

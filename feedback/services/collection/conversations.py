@@ -28,7 +28,7 @@ def start(*, project: Project, person: Person, text: str) -> Prompt:
         Invalid: the message is empty or cannot be stored.
     """
     if Kind.CONVERSATION not in project.kinds:
-        raise NoSuchKind("This project has no conversations. Its admin can add the kind under Project.")
+        raise NoSuchKind("This project has no conversations. An admin can add the task kind in the project settings.")
     with transaction.atomic():
         conversation = Conversation.objects.create(project=project, person=person)
         events.record("conversation.started", conversation, actor=person)
@@ -65,9 +65,9 @@ def retry(*, turn: Prompt) -> list[Response]:
         if missing <= 0:
             return []
         if turn.responses.count() >= MAX_RETRIES:
-            raise Conflict("This turn was tried often enough. Write another message, or end the conversation.")
+            raise Conflict("This turn failed too often. Write another message, or end the conversation.")
         if turn.state == Prompt.State.BLOCKED:
-            raise Conflict("The guard holds this message back. Write another one, or end the conversation.")
+            raise Conflict("The guard model blocked this message. Write another message, or end the conversation.")
         Prompt.objects.filter(pk=turn.pk).update(state=Prompt.State.SCREENED)
         return generation.request_responses(prompt=turn, count=missing, by=turn.conversation.person)
 
@@ -90,11 +90,11 @@ def _say(conversation: Conversation, text: str, *, after: Prompt | None) -> Prom
     project = conversation.project
     refuse_when_closed(project, "messages")
     if project.state != Project.State.OPEN:
-        raise ProjectClosed(f"{project.name} is {project.state}; nothing new is said in it.")
+        raise ProjectClosed(f"{project.name} is {project.state}; no new messages are accepted.")
     if not text.strip():
         raise Invalid("Write a message.", field="text")
     if after is not None and after.turn >= MAX_TURNS:
-        raise Conflict(f"A conversation has at most {MAX_TURNS} turns. End this one and begin another.")
+        raise Conflict(f"A conversation has at most {MAX_TURNS} turns. End this one and start another.")
     prompt, _ = prompts.submit_prompt(
         project=project,
         by=conversation.person,
@@ -117,12 +117,12 @@ def _before(last: Prompt | None) -> list[dict[str, str]]:
         return [*messages, {"role": "assistant", "content": words}]
     assignment = assignment_of(last)
     if assignment is not None and assignment.state != Assignment.State.SUBMITTED:
-        raise Conflict("Choose between the two answers first.", turn=last.turn)
+        raise Conflict("Choose between the two responses first.", turn=last.turn)
     if assignment is None and conversations.is_awaited(last):
-        raise Conflict("The answers to your last message are still being written.", turn=last.turn)
+        raise Conflict("The responses to your last message are still being generated.", turn=last.turn)
     return messages[:-1]
 
 
 def _still_open(conversation: Conversation) -> None:
     if conversation.ended_at is not None:
-        raise Conflict("This conversation has ended. Begin another one.")
+        raise Conflict("This conversation has ended. Start another one.")

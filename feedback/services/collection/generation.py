@@ -58,7 +58,7 @@ def request_responses(
         TooManyRequests: `by` has as much waiting as one person may.
     """
     if prompt.state == Prompt.State.BLOCKED:
-        raise Conflict("The guard blocked this prompt, so nothing answers it. An admin may let it on.")
+        raise Conflict("The guard model blocked this prompt, so no responses are generated. An admin can unblock it.")
     version = model_version or model_versions.serving(prompt.project)
     if version is None and not settings.GENERATION_URL:
         raise NoServingModel

@@ -6,8 +6,8 @@ from feedback.models.prompts import TO_COME
 
 LIVE_AT_ONCE = 6  # requested by somebody who sits and waits
 QUEUED = 200  # responses to prompts of one person who is no admin; admins fill the queue on purpose
-WAITING = "As many answers are being written for you as for anybody at once."
-LONG_QUEUE = "As many responses wait to be written for you as for any annotator at once."
+WAITING = "You reached the limit of concurrent responses."
+LONG_QUEUE = "You reached the limit of pending responses per annotator."
 
 
 def check(project: Project, by: Person | None, *, live: bool, count: int) -> None:

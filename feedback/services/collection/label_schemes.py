@@ -25,7 +25,7 @@ def rename_label(*, by: Person, project: Project, scheme: str, old: str, new: st
         changed: dict[str, Any] = dict(locked.label_scheme[scheme])
         names = [label["name"] for label in changed["labels"]]
         if not label_schemes.NAME.fullmatch(new):
-            raise Invalid("A name has small letters, digits, - and _, at most 40.", field="to")
+            raise Invalid("A name has at most 40 characters: lowercase letters, digits, - and _.", field="to")
         aliases = locked.renames.get("labels", {})
         aliases = aliases | {scheme: _renamed(names, aliases.get(scheme, {}), old, new, "label")}
         changed["labels"] = [label | {"name": new} if label["name"] == old else label for label in changed["labels"]]
@@ -48,7 +48,7 @@ def rename_dimension(*, by: Person, project: Project, old: str, new: str) -> Pro
         if wrong := dimensions.fault(new):
             raise Invalid(wrong, field="to")
         if twin := next((name for name in locked.dimensions if name != old and dimensions.alike(name, new)), None):
-            raise Conflict(f"There is a dimension {twin!r} already, and two are never merged.", field="to")
+            raise Conflict(f"A dimension named {twin!r} already exists. Dimensions cannot be merged.", field="to")
         aliases = _renamed(locked.dimensions, locked.renames.get("dimensions", {}), old, new, "dimension")
         locked.dimensions = [new if name == old else name for name in locked.dimensions]
         locked.renames = locked.renames | {"dimensions": aliases}
@@ -62,9 +62,9 @@ def _renamed(names: list[str], aliases: label_renames.Aliases, old: str, new: st
     if old not in names:
         raise NotFound(unknown_name(old, names, what), field=what)
     if new in names:
-        raise Conflict(f"There is a {what} {new!r} already, and two are never merged. Choose another name.", field="to")
+        raise Conflict(f"A {what} named {new!r} already exists. Two cannot be merged. Choose another name.", field="to")
     if aliases.get(new, old) != old:
-        raise Conflict(f"{aliases[new]!r} was called {new!r} before. Choose another name.", field="to")
+        raise Conflict(f"{aliases[new]!r} was named {new!r} before. Choose another name.", field="to")
     return label_renames.renamed(aliases, old, new)
 
 

@@ -55,7 +55,7 @@ def submit_prompt(
         raise Invalid(error.sentence, field=error.field) from None
     wanted = 0 if responses_wanted is None else responses_wanted
     if not 0 <= wanted <= MAX_RESPONSES:
-        raise Invalid(f"Between 0 and {MAX_RESPONSES} responses can be wanted.", field="responses_wanted")
+        raise Invalid(f"Request 0 to {MAX_RESPONSES} responses.", field="responses_wanted")
     refuse_when_closed(project, "prompts")
     arrival = arrivals.arrive(project, messages)
     check_group(group)
@@ -118,7 +118,7 @@ def want_more(*, prompt: Prompt, by: Person | None, count: int) -> list[Response
         NoServingModel: nothing serves the project.
     """
     if not 1 <= count <= MAX_RESPONSES:
-        raise Invalid(f"Between 1 and {MAX_RESPONSES} responses can be asked for.", field="count")
+        raise Invalid(f"Request 1 to {MAX_RESPONSES} responses.", field="count")
     refuse_when_closed(prompt.project, "responses")
     with transaction.atomic():
         Prompt.objects.filter(pk=prompt.pk, state=Prompt.State.READY).update(state=Prompt.State.SCREENED)
@@ -165,12 +165,10 @@ def add_response(
     if model_version is not None and model_version.project_id != prompt.project_id:
         raise Invalid("That model version belongs to another project.", field="model_version")
     if "\x00" in text:
-        raise Invalid("It holds a NUL character, which cannot be stored.", field="text")
+        raise Invalid("It contains a NUL character, which cannot be stored.", field="text")
     owner = external_owner(prompt.project, by)
     if owner is not None and (model_name or model_version or author not in (None, owner)):
-        raise Forbidden(
-            "Annotators give responses that they wrote themselves. Leave out whose it is, or ask a reviewer."
-        )
+        raise Forbidden("Annotators can submit only their own responses. Omit the author, or ask a reviewer.")
     digest = body_hash([str(prompt.public_id), text, model_name, str(model_version and model_version.public_id)])
     columns = {
         "project_id": prompt.project_id,

@@ -23,7 +23,7 @@ State = Response.State
 POLICY_KEY = "keep_open_tasks"
 MOST_AT_ONCE = 20  # prompts per sweep and project, so that one sweep stays short
 ORPHAN_SECONDS = 20
-ABANDONED = "The job that was to write this response ended without it."
+ABANDONED = "The generation job ended without this response."
 
 
 def abandon(job: Job) -> int:

@@ -71,7 +71,7 @@ def create_task(
     if gold is not None:
         wanted = None
     elif training_round:
-        raise Invalid("A task of the training round needs its right answer.", field="gold")
+        raise Invalid("A task of the qualification round needs a gold answer.", field="gold")
     if wanted is not None and not 1 <= wanted <= 100:
         raise Invalid("Annotations wanted must lie between 1 and 100.", field="annotations_wanted")
     names = [str(response.public_id) for response in responses]
@@ -126,7 +126,7 @@ def withdraw_task(*, by: Person, task: Task) -> Task:
     """Out of the queue. Answers stay; whoever holds it may still send."""
     with transaction.atomic():
         if not Task.objects.filter(pk=task.pk).exclude(state=Task.State.WITHDRAWN).update(state=Task.State.WITHDRAWN):
-            raise InvalidTransition("The task is withdrawn already.")
+            raise InvalidTransition("The task is already withdrawn.")
         concerns.close(task=task, by=by)
         events.record("task.withdrawn", task, actor=by)
     task.refresh_from_db()
@@ -138,10 +138,10 @@ def reopen_task(*, by: Person, task: Task) -> Task:
     with transaction.atomic():
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.state not in (Task.State.WITHDRAWN, Task.State.ASIDE):
-            raise InvalidTransition("Only a task that was withdrawn or set aside can be reopened.")
+            raise InvalidTransition("Only a withdrawn or suspended task can be reopened.")
         locked.state = arrivals.current_task_state(locked.prompt, list(locked.responses.all()))
         if locked.state == Task.State.WITHDRAWN:
-            raise InvalidTransition("The guard blocked what it shows. Let that on first, on the prompt's page.")
+            raise InvalidTransition("The guard model blocked a text of this task. Unblock it first on the prompt page.")
         locked.save(update_fields=["state"])
         concerns.close(task=locked, by=by)
         task_slots.settle(locked)
@@ -174,12 +174,14 @@ def change_task(*, by: Person, task: Task, annotations_wanted: int | None = None
 
 def _change_wanted(task: Task, wanted: Any) -> None:
     if task.annotations_wanted is None:
-        raise Invalid("Everybody may answer a check once; it has no number.", field="annotations_wanted")
+        raise Invalid(
+            "A gold task is assigned once per annotator; it has no number of annotations.", field="annotations_wanted"
+        )
     live = task.assignments.filter(state__in=Assignment.LIVE)
     taken = [slot for slot in live.values_list("slot", flat=True) if slot is not None]
     highest = max(taken, default=0)
     if not max(1, highest) <= wanted <= 100:
-        raise Invalid(f"Between {max(1, highest)} (held or answered already) and 100.", field="annotations_wanted")
+        raise Invalid(f"From {max(1, highest)} (already assigned or annotated) to 100.", field="annotations_wanted")
     task.annotations_wanted, task.free_slots = wanted, wanted - len(taken)
     if task.state == Task.State.SETTLED and task.free_slots:
         task.state = Task.State.OPEN
@@ -200,12 +202,12 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
         sentence = f"A {kind} task has {rules.responses_wanted} responses; {len(responses)} were given."
         raise Invalid(sentence, field="responses")
     if len({response.pk for response in responses}) != len(responses):
-        raise Invalid("A response stands twice in it.", field="responses")
+        raise Invalid("A response occurs twice.", field="responses")
     if alike := rules.find_indistinct([response.text for response in responses]):
         raise Invalid(alike, field="responses")
     for response in responses:
         if response.prompt_id != prompt.pk:
-            raise Invalid(f"Response {response.public_id} answers another prompt.", field="responses")
+            raise Invalid(f"Response {response.public_id} belongs to another prompt.", field="responses")
         if response.state not in (Response.State.READY, Response.State.SCREENING):
             raise Conflict(f"Response {response.public_id} is {response.state}, not ready.", field="responses")
 
@@ -213,14 +215,14 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
 def _check_scheme(project: Project, kind: str, ask: dict[str, Any]) -> None:
     unknown = sorted(set(ask) - {"scheme"})
     if unknown:
-        raise Invalid(f"Unknown key {unknown[0]!r}; a task may ask for a scheme.", field="ask")
+        raise Invalid(f"Unknown key {unknown[0]!r}; only “scheme” is allowed.", field="ask")
     if not KINDS[kind].uses_scheme:
         if ask:
             raise Invalid(f"A {kind} task has no label scheme.", field="ask")
         return
     fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind)
     if ask.get("scheme") not in fitting:
-        choices = ", ".join(fitting) or "none yet: add one to the project"
+        choices = ", ".join(fitting) or "none yet; add one to the project"
         raise Invalid(f"Name a label scheme of the project for {kind}: {choices}.", field="ask.scheme")
 
 

@@ -20,9 +20,9 @@ def give_thumb(*, response: Response, person: Person, token: ApiToken | None, up
     """
     refuse_when_closed(response.project, "thumbs")
     if response.author_id == person.pk:
-        raise Forbidden("You wrote this response, so somebody else has to rate it.")
+        raise Forbidden("You wrote this response, so another person must rate it.")
     if response.state != Response.State.READY:
-        raise Conflict(f"The response is {response.state}; only what was shown can be rated.")
+        raise Conflict(f"The response is {response.state}; only a ready response can be rated.")
     if len(comment) > MAX_COMMENT:
         raise Invalid(f"A comment may have {MAX_COMMENT} characters.", field="comment")
     with transaction.atomic():

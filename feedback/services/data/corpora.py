@@ -43,7 +43,9 @@ def open_corpus(
             )
             events.record("corpus.opened", corpus, actor=by)
     except IntegrityError:
-        raise Conflict(f"A corpus named {name!r} is there already. Add to it, or choose another name.") from None
+        raise Conflict(
+            f"A corpus named {name!r} already exists. Add documents to it, or choose another name."
+        ) from None
     return corpus
 
 
@@ -57,7 +59,7 @@ def update_corpus(*, corpus: Corpus, by: Person, **changes: Any) -> Corpus:
             Corpus.objects.filter(pk=corpus.pk).update(**changes)
             events.record("corpus.changed", corpus, actor=by)
     except IntegrityError:
-        raise Conflict("Another corpus of this project has that name.") from None
+        raise Conflict("Another corpus of this project has this name.") from None
     corpus.refresh_from_db()
     return corpus
 
@@ -88,14 +90,14 @@ def request_upload(
     if kind and kind not in Document.Kind.values:
         raise Invalid(f"The kind must be one of {', '.join(Document.Kind.values)}.", field="kind")
     if len(source) > 200 or len(licence) > 100:
-        raise Invalid("A source has at most 200 characters, a licence 100.", field="source")
+        raise Invalid("A source has at most 200 characters, a license 100.", field="source")
     refuse_when_closed(corpus.project, "documents")
     chosen = cleaning_of(cleaning or {})
     root = "" if chunks is not None else str(import_folder.named(path).relative_to(Path(settings.DATA_DIR).resolve()))
     name = Path(name).name[:200] or "file"
     if chunks is not None and not (documents.type_of(name) or name.lower().endswith((".zip", ".gz"))):
         ends = ", ".join(sorted(documents.TYPES))
-        raise Invalid(f"The name of the file must end in one of {ends}, zip or gz, to say what is in it.", field="file")
+        raise Invalid(f"The file name must end in {ends}, zip or gz.", field="file")
     folder = f"{FOLDER}/{uuid.uuid4()}"
     place = Path(settings.DATA_DIR) / folder
     place.mkdir(parents=True)
@@ -168,7 +170,7 @@ def remove_documents(*, corpus: Corpus, by: Person, ids: Sequence[uuid.UUID], re
         Invalid: none or too many named, no reason. NotFound: one is not of this corpus.
     """
     if not reason.strip() or len(reason) > 200:
-        raise Invalid("Say why, in at most 200 characters.", field="reason")
+        raise Invalid("Enter a reason of at most 200 characters.", field="reason")
     return _move(corpus, by, ids, "corpus.documents_removed", removed_by=by, removed_reason=reason.strip())
 
 
@@ -185,7 +187,7 @@ def rejected_file(job: Job) -> Path:
     """
     path = Path(settings.DATA_DIR) / job.payload.get("folder", "-") / "rejected.jsonl"
     if not path.is_file():
-        raise NotFound("Nothing was left out.")
+        raise NotFound("No documents were excluded.")
     return path
 
 

@@ -84,7 +84,7 @@ def bring_in(job: Job, parquet: ReadParquet) -> Iterator[Cursor]:
     """
     corpus = Corpus.objects.select_related("project").filter(public_id=job.payload["corpus"]).first()
     if corpus is None:
-        raise NotFound("The corpus is gone.")
+        raise NotFound("The corpus was deleted.")
     refuse_when_closed(corpus.project, "documents")
     cursor = Cursor(**job.result) if job.result else Cursor()
     if not cursor.done:
@@ -142,9 +142,9 @@ class _Upload:
             elif (self.folder / "upload").is_file():
                 names = [(self.job.payload["name"], "")]
             else:
-                raise Invalid("What was uploaded is gone from the disk. Upload it again.")
+                raise Invalid("The uploaded file was deleted. Upload it again.")
             if not names:
-                raise Invalid("There is no file in it to read.")
+                raise Invalid("It contains no readable file.")
             part = kept.with_suffix(".aside")
             part.write_text(json.dumps(names))
             part.replace(kept)
@@ -163,7 +163,7 @@ class _Upload:
         plain = name[:-3] if name.lower().endswith(".gz") else name
         kind = documents.type_of(plain)
         if not problem and not kind:
-            problem = f"The end of its name says none of {', '.join(sorted(documents.TYPES))}; it was not read."
+            problem = f"Its file type is not one of {', '.join(sorted(documents.TYPES))}; it was not read."
         if not problem:
             path, problem = self._plain(name)
         if path is not None and not (problem and kind not in (documents.LINES, documents.TABLE)):
@@ -190,7 +190,7 @@ class _Upload:
             root = Path(settings.DATA_DIR) / self.job.payload["root"]
             path, problem = (root / name if root.is_dir() else root), ""
             if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
-                return None, "It is no longer there."
+                return None, "It no longer exists."
         else:
             path, problem = self.folder / "upload", ""
         if not problem and name.lower().endswith(".gz"):
@@ -222,7 +222,7 @@ class _Upload:
         if fault:
             found.reason, found.detail = fault
         elif line := self.evaluation.in_text(text):
-            found.reason, found.detail = EVALUATION, f"It contains what a held-out prompt asks: “{line[:100]}”."
+            found.reason, found.detail = EVALUATION, f"It contains a held-out prompt: “{line[:100]}”."
         else:
             found.text_hash = sha256(text)
             found.signature = near_duplicates.signature(text)

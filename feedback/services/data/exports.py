@@ -75,10 +75,10 @@ def file_of(job: Job) -> Path:
         Conflict: it is not written yet. NotFound: it is gone from the disk.
     """
     if job.status != Job.Status.SUCCEEDED:
-        raise Conflict(f"The export is {job.status}; its file can be had once it has succeeded.")
+        raise Conflict(f"The export is {job.status}; its file is available once it has succeeded.")
     path = Path(settings.DATA_DIR) / job.result["path"]
     if not path.is_file():
-        raise NotFound("The file is gone from the disk. Export it again.")
+        raise NotFound("The file was deleted. Export it again.")
     return path
 
 

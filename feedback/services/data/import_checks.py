@@ -113,7 +113,7 @@ def ready(project: Project, item: Item) -> Ready:
         metadata = as_json(item.metadata) if item.metadata else "{}"
         provenance = as_json(item.provenance) if item.provenance else "{}"
     except ValueError:
-        raise InvalidRow("metadata", "A number in it is beyond measure.") from None
+        raise InvalidRow("metadata", "It contains a number that is too large.") from None
     names = new_uuids(len(item.responses))
     given = item.external_id if item.prompt_id is None else item.prompt_id
     key = given or HASHED + digest
@@ -166,7 +166,7 @@ def _more(item: Item) -> list[Any]:
 def _check_prompt(item: Item) -> None:
     """What a row has once, however many tasks it has."""
     if item.tasks and item.kind != PROMPT:
-        raise InvalidRow("kind", f"A row with tasks is of kind {PROMPT}.")
+        raise InvalidRow("kind", f"A row with tasks must have the kind {PROMPT}.")
     texts = (
         ("external_id", item.external_id or "", 200),
         ("source", item.source, 100),
@@ -178,10 +178,10 @@ def _check_prompt(item: Item) -> None:
     ids += [("prompt_external_id", item.prompt_id, 200)] if item.prompt_id else []
     for name, value, most in (*texts, *ids, ("family", item.family, MOST_TEXT)):
         if len(value) > most:
-            raise InvalidRow(name, f"It has {len(value)} characters; at most {most} are kept.")
+            raise InvalidRow(name, f"It has {len(value)} characters; the limit is {most}.")
     taken = [name for name, *_ in ids]
     if taken and len({(name, value) for name, value, _ in ids}) != len(ids):
-        raise InvalidRow(taken[0], "An external id stands twice in the row.")
+        raise InvalidRow(taken[0], "An external id occurs twice in the row.")
     if item.split and item.split not in Split.values:
         raise InvalidRow("split", f"It must be one of {', '.join(Split.values)}; got {item.split!r}.")
     if not 0 <= item.responses_wanted <= MOST_WANTED:
@@ -191,7 +191,9 @@ def _check_prompt(item: Item) -> None:
             raise InvalidRow(f"thumbs[{place}].comment", f"It may have {MOST_COMMENT} characters.")
     for who in import_people.of(item):
         if not who.name or not who.source or len(who.name) > 200 or len(who.source) > 100:
-            raise InvalidRow("answers", "Every answer needs an annotator (at most 200 characters) and a source (100).")
+            raise InvalidRow(
+                "answers", ("Every annotation needs an annotator (at most 200 characters) and a source (100).")
+            )
 
 
 def _check_task(project: Project, item: Item) -> None:
@@ -202,9 +204,9 @@ def _check_task(project: Project, item: Item) -> None:
         raise InvalidRow("annotations_wanted", "It must lie between 1 and 100.")
     if item.gold is None and (item.training_round or item.explanation):
         name = "training_round" if item.training_round else "explanation"
-        raise InvalidRow(name, "It goes with a right answer. Say under gold what is right.")
+        raise InvalidRow(name, "An explanation needs a gold answer. Add one under gold.")
     if len(item.explanation) > MOST_EXPLANATION:
-        sentence = f"It has {len(item.explanation)} characters; at most {MOST_EXPLANATION} are kept."
+        sentence = f"It has {len(item.explanation)} characters; the limit is {MOST_EXPLANATION}."
         raise InvalidRow("explanation", sentence)
     _check_scheme(project, item)
 
@@ -214,9 +216,9 @@ def _check_written(item: Item, parts: list[Part]) -> None:
     written = [one.answer_of for one in item.responses if one.answer_of is not None]
     for task, answer in written:
         if task >= len(parts) or answer >= len(parts[task].payloads) or not parts[task].writes(answer):
-            raise InvalidRow("responses", f"No answer at the places {task} and {answer} writes a response.")
+            raise InvalidRow("responses", f"The annotation at places {task} and {answer} writes no response.")
     if len(set(written)) != len(written):
-        raise InvalidRow("responses", "Two of them say that the same answer wrote them.")
+        raise InvalidRow("responses", "Two responses name the same annotation as their author.")
 
 
 def _beside(item: Item) -> Any:
@@ -263,11 +265,11 @@ def _personal(project: Project, item: Item) -> dict[str, Any]:
     arrival = arrivals.arrive(project, item.prompt)
     found = ", ".join(arrival.screening.get("personal", []))
     if arrival.state == Prompt.State.BLOCKED:
-        raise InvalidRow("prompt", f"It holds personal data ({found}), which this project does not take.")
+        raise InvalidRow("prompt", f"It contains personal data ({found}), which this project does not accept.")
     marked = any(_is_marked(task) for task in item.tasks or [item])
     if arrival.screening.get("masked") and marked:
         raise InvalidRow(
-            "prompt", f"It holds personal data ({found}); masking would displace its marks. Mask it first."
+            "prompt", f"It contains personal data ({found}); masking would shift its spans. Mask it before the import."
         )
     item.prompt = arrival.messages
     return arrival.screening
@@ -287,21 +289,21 @@ def _check_responses(item: Item) -> None:
     count = len(item.responses)
     if not fewest <= count <= most:
         wanted = str(most) if fewest == most else f"{fewest} to {most}"
-        raise InvalidRow("responses", f"A {item.kind} has {wanted} responses; there are {count}.")
+        raise InvalidRow("responses", f"A {item.kind} needs {wanted} responses; got {count}.")
     for place, one in enumerate(item.responses):
         if len(one.text) > MOST_TEXT:
             raise InvalidRow(f"responses[{place}]", f"It is longer than {MOST_TEXT} characters.")
     if kind is not None and (alike := kind.find_indistinct([one.text for one in item.responses])):
         raise InvalidRow("responses", alike)
     if item.answers and item.kind == PROMPT:
-        raise InvalidRow("answers", "Just a prompt has no answers; say which kind of task it is.")
+        raise InvalidRow("answers", "A prompt row has no annotations; set the task kind.")
     if len(item.answers) > MOST_ANSWERS:
-        raise InvalidRow("answers", f"There are {len(item.answers)}; at most {MOST_ANSWERS} are taken.")
+        raise InvalidRow("answers", f"There are {len(item.answers)}; the limit is {MOST_ANSWERS}.")
     people_met = [(annotation.source, annotation.annotator) for annotation in item.answers]
     if len(set(people_met)) != len(people_met):
-        raise InvalidRow("answers", "One person answers it twice.")
+        raise InvalidRow("answers", "One annotator occurs twice.")
     if not all(0 <= annotation.seconds <= MOST_SECONDS for annotation in item.answers):
-        raise InvalidRow("answers", "The seconds spent on one must be a number, at most a day.")
+        raise InvalidRow("answers", "The seconds of an annotation must be a number, at most one day.")
 
 
 def _check_scheme(project: Project, item: Item) -> None:
@@ -311,7 +313,7 @@ def _check_scheme(project: Project, item: Item) -> None:
         return
     fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == item.kind)
     if set(item.ask) != {"scheme"} or item.ask["scheme"] not in fitting:
-        choices = ", ".join(fitting) or "none yet: add one to the project"
+        choices = ", ".join(fitting) or "none yet; add one to the project"
         raise InvalidRow("ask.scheme", f"Name a label scheme of the project for {item.kind}: {choices}.")
 
 

@@ -200,7 +200,7 @@ def rejected_file(job: Job) -> Path:
     """
     path = Path(settings.DATA_DIR) / job.payload["folder"] / "rejected.jsonl"
     if not path.is_file():
-        raise NotFound("No line was refused.")
+        raise NotFound("No lines were rejected.")
     return path
 
 
@@ -216,7 +216,7 @@ def bring_in(job: Job) -> Iterator[Cursor]:
     refuse_when_closed(job.project, "imports")
     folder = Path(settings.DATA_DIR) / job.payload["folder"]
     if not (folder / "upload").is_file():
-        raise Invalid("The uploaded file is gone from the disk. Upload it again.")
+        raise Invalid("The uploaded file was deleted. Upload it again.")
     cursor = Cursor(**job.result) if job.result else Cursor()
     if cursor.done:
         return
@@ -262,7 +262,7 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
                 record.value, record.error = error.field, error.sentence
                 items = []
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-                record.value, record.error = None, f"It is not what {form.label} looks like ({error})."
+                record.value, record.error = None, f"It does not match the format {form.label} ({error})."
                 items = []
         else:
             record.value = None
@@ -311,7 +311,9 @@ def _commit(
         try:
             with transaction.atomic():
                 began = time.monotonic()
-                refuse_when_closed(job.project, f"imports; {cursor.new:,} rows of this one are in", read_again=True)
+                refuse_when_closed(
+                    job.project, f"imports; {cursor.new:,} rows of this one were imported", read_again=True
+                )
                 written = import_rows.write(job.project, job.requested_by, good, known)
                 after.tasks += written.tasks
                 after.linking += written.linking
@@ -336,7 +338,7 @@ def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder
     for record, items, notes in batch.records:
         clash = next((key for one in items for key in one.keys if digests.get(key, one.digest) != one.digest), None)
         if clash is not None:
-            sentence = f"The external_id {clash[1]!r} exists with another content."
+            sentence = f"The external_id {clash[1]!r} exists with different content."
             record = Record(record.line, record.end, record.next_line, record.raw, "external_id", sentence)
         if record.error:
             refused.append(_refusal(record))

@@ -66,11 +66,11 @@ def give_preference(
         raise Invalid(f"The strength must be one of {STRENGTH_SCALE}.", field="strength")
     for name, text in (("chosen", chosen), ("rejected", rejected)):
         if "\x00" in text:
-            raise Invalid("It holds a NUL character, which cannot be stored.", field=name)
+            raise Invalid("It contains a NUL character, which cannot be stored.", field=name)
     if twins := texts.twins([chosen, rejected]):
         raise Invalid(texts.twins_sentence(twins), field="rejected")
     if not source or not annotator_name:
-        raise Invalid("Say who preferred it: source and annotator.", field="annotator")
+        raise Invalid("Name the source and the annotator.", field="annotator")
     refuse_when_closed(project, "preferences")
     prompts.check_group(group)
     of_group = [group] if group else []
@@ -80,7 +80,7 @@ def give_preference(
     arrival = arrivals.arrive(project, messages)
     if arrival.state == Prompt.State.BLOCKED:
         found = ", ".join(arrival.screening["personal"])
-        raise Invalid(f"It holds personal data ({found}), which this project does not take.", field="prompt")
+        raise Invalid(f"It contains personal data ({found}), which this project does not accept.", field="prompt")
     annotator = people.imported_person(source=source, name=annotator_name)
     try:
         with transaction.atomic():

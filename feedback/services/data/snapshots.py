@@ -58,7 +58,7 @@ def request_snapshot(
     chosen = _policy(project, policy or {})
     on_corpus = purpose == DatasetSnapshot.Purpose.CORPUS
     if on_corpus and corpus is None:
-        raise Invalid("Say which corpus.", field="corpus")
+        raise Invalid("Name the corpus.", field="corpus")
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         number = (DatasetSnapshot.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
@@ -102,10 +102,10 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
         exclusions.exclude_careless(snapshot.project)
     table = _table(_rows(snapshot, left_out), left_out, unfit)
     if not any(table.values()):
-        sentence = "There is nothing to freeze yet: no answers, demonstrations or prompts. Collect some first."
+        sentence = "There is nothing to freeze: no annotations, demonstrations or prompts. Collect some first."
         if unfit:
             reason, count = unfit.most_common(1)[0]
-            sentence = f"None of its rows can be trained on. Of {count} rows {REASONS[reason]}."
+            sentence = f"No row can be used for training. For {count} rows: {REASONS[reason]}."
         DatasetSnapshot.objects.filter(pk=snapshot.pk, state=State.DRAFT).update(state=State.FAILED, error=sentence)
         raise SnapshotTooSmall(sentence)
     content_hash = snapshot_hash({split: _repeated(entries) for split, entries in table.items()})
@@ -130,7 +130,7 @@ def folder_of(snapshot: DatasetSnapshot) -> Path:
     if snapshot.state == State.REVOKED:
         raise SnapshotRevoked
     if snapshot.state != State.FROZEN:
-        raise InvalidTransition(f"The snapshot is {snapshot.state}; its rows can be read once it is frozen.")
+        raise InvalidTransition(f"The snapshot is {snapshot.state}; its rows are available once it is frozen.")
     return Path(settings.DATA_DIR) / snapshot.path
 
 
@@ -158,7 +158,7 @@ def _policy(project: Project, given: dict[str, Any]) -> Policy:
     if chosen.pairs not in PAIR_POLICIES:
         raise Invalid(f"pairs must be one of {', '.join(PAIR_POLICIES)}.", field="policy.pairs")
     if chosen.pairs != "each" and chosen.held_out_annotators:
-        sentence = "Annotators are held out of every answer's pairs (each); a consensus is nobody's own."
+        sentence = "Held-out annotators need the pair policy “each”; a consensus has no single annotator."
         raise Invalid(sentence, field="policy.held_out_annotators")
     return chosen
 

@@ -15,4 +15,4 @@ def refuse_when_closed(project: Project, what: str, *, read_again: bool = False)
     """
     state = Project.objects.values_list("state", flat=True).get(pk=project.pk) if read_again else project.state
     if state == Project.State.CLOSED:
-        raise ProjectClosed(f"The project is closed and takes no {what}. An admin of the project may open it again.")
+        raise ProjectClosed(f"The project is closed and takes no {what}. A project admin can open it.")

@@ -49,7 +49,7 @@ def once(
         stale = now - timedelta(seconds=IN_FLIGHT_SECONDS)
         claims = IdempotencyRecord.objects.filter(person=person, route=route, key=record.key, status=None)
         if first is None or not claims.filter(created_at__lt=stale).update(created_at=now):
-            raise Conflict("The first request with this Idempotency-Key is still at work. Try again in a second.")
+            raise Conflict("The first request with this Idempotency-Key is still in progress. Try again in a second.")
         record, record.created_at = first, now
     try:
         status, reply = act()

@@ -89,7 +89,7 @@ def keep(job: Job, result: dict[str, Any]) -> None:
         InvalidTransition: the job is no longer this attempt's, so that the caller's rows must not be written either.
     """
     if not _mine(job).update(result=findings_without_paths(result)):
-        raise InvalidTransition("The job is no longer this worker's.")
+        raise InvalidTransition("Another worker has taken over this job.")
 
 
 def still_mine(job: Job) -> bool:
@@ -113,7 +113,7 @@ def requeue(job: Job, why: str) -> None:
     """Back to the queue, to go on from the last checkpoint; the worker is leaving in good order."""
     back = {"status": Status.QUEUED, "progress_text": why[:300], "worker": "", "heartbeat_at": None}
     if not _mine(job).update(queued_at=timezone.now(), **back):
-        raise InvalidTransition("The job is no longer this worker's.")
+        raise InvalidTransition("Another worker has taken over this job.")
     celery_app.enqueue(celery_app.RUN_JOB, job.pk, queue=job.queue)
 
 
@@ -130,7 +130,7 @@ def request_cancel(*, by: Person | None, job: Job) -> Job:
         ) or Job.objects.filter(pk=job.pk, status=Status.RUNNING).update(cancel_requested_at=now):
             events.record("job.cancel_requested", job, actor=by)
         else:
-            raise InvalidTransition("The job has ended; there is nothing to cancel.")
+            raise InvalidTransition("The job has already ended.")
     job.refresh_from_db()
     return job
 
@@ -150,7 +150,7 @@ def retry(*, by: Person | None, job: Job) -> Job:
             knocked_at=timezone.now(),
         )
         if not moved:
-            raise InvalidTransition("Only a failed or cancelled job can be tried again.")
+            raise InvalidTransition("Only a failed or cancelled job can be retried.")
         events.record("job.retried", job, actor=by)
         celery_app.enqueue(celery_app.RUN_JOB, job.pk, queue=job.queue)
     job.refresh_from_db()
@@ -198,7 +198,7 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
             finished_at=now,
             error_kind=Job.ErrorKind.LOST_WORKER,
             error=f"{why} {where}, for the {job.losses + 1}th time.",
-            remedy="Look at the worker's log and the machine's memory, then retry: it goes on from its checkpoint.",
+            remedy="Check the worker log and the machine's memory, then retry; the job resumes from its checkpoint.",
         )
         return "failed" if failed else None
     queued = row.update(
@@ -208,7 +208,7 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
         heartbeat_at=None,
         queued_at=now,
         knocked_at=now,
-        progress_text=f"{why} {where}; trying again (attempt {job.attempt + 1}).",
+        progress_text=f"{why} {where}; retrying (attempt {job.attempt + 1}).",
     )
     if queued:
         celery_app.send_job(celery_app.RUN_JOB, job.pk, queue=job.queue)
@@ -221,5 +221,5 @@ def _mine(job: Job) -> Any:
 
 def _finish(job: Job, to: str, **changes: Any) -> None:
     if not _mine(job).update(status=to, finished_at=timezone.now(), **changes):
-        raise InvalidTransition("The job is no longer this worker's; its result is refused.")
+        raise InvalidTransition("Another worker has taken over this job; the result is rejected.")
     job.refresh_from_db()

@@ -45,7 +45,7 @@ def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = 
         Invalid: a setting is unknown or out of range.
     """
     if not by.is_site_admin:
-        raise Forbidden("Only a site admin opens projects.")
+        raise Forbidden("Only site admins create projects.")
     settings["kinds"] = kinds or [Kind.COMPARISON.value]
     _check(settings)
     try:
@@ -139,7 +139,7 @@ def qualify(
     except policies.InvalidPolicy as error:
         raise Invalid(error.sentence, field=error.field) from None
     if daily_limit is not None and not 1 <= daily_limit <= 100_000:
-        raise Invalid("A day's limit is a whole number from 1 to 100000.", field="daily_limit")
+        raise Invalid("The daily limit is a whole number from 1 to 100000.", field="daily_limit")
     with transaction.atomic():
         member = Membership.objects.select_for_update().filter(project=project, person=person).first()
         if member is None:
@@ -186,7 +186,7 @@ def guidelines_read(*, project: Project, person: Person, version: GuidelineVersi
 def _keep_an_admin(project: Project, person: Person) -> None:
     admins = Membership.objects.select_for_update().filter(project=project, role=Membership.Role.ADMIN)
     if {membership.person_id for membership in admins} == {person.pk}:
-        raise Conflict("This is the project's last admin. Make somebody else admin first.")
+        raise Conflict("This is the last admin of the project. Make another member admin first.")
 
 
 def _check(settings: dict[str, Any], project: Project | None = None) -> None:

@@ -40,7 +40,7 @@ def refuse_earlier_names(project: Project, changes: dict[str, Any]) -> None:
         earlier = project.renames.get("labels", {}).get(name, {})
         for place, label in enumerate(scheme.get("labels", [])):
             if label["name"] in earlier:
-                sentence = f"{earlier[label['name']]!r} was called so before. Choose another name."
+                sentence = f"{earlier[label['name']]!r} had this name before. Choose another name."
                 raise Invalid(sentence, field=f"label_scheme.{name}.labels[{place}].name")
     earlier = project.renames.get("dimensions", {})
     for dimension in changes.get("dimensions") or []:

@@ -64,7 +64,7 @@ def lift(*, by: Person, exclusion: Exclusion) -> Exclusion:
     with transaction.atomic():
         rows = Exclusion.objects.filter(pk=exclusion.pk, lifted_at=None)
         if not rows.update(lifted_at=timezone.now(), lifted_by=by):
-            raise Conflict("This exclusion was lifted already. Load the page again.")
+            raise Conflict("This exclusion was already lifted. Reload the page.")
         events.record("exclusion.lifted", exclusion, actor=by, person=exclusion.person.public_id)
     exclusion.refresh_from_db()
     return exclusion
@@ -83,9 +83,9 @@ def reopen_tasks(*, by: Person, exclusion: Exclusion) -> int:
         ProjectClosed: the project gives no tasks out any more.
     """
     if exclusion.project.state == Project.State.CLOSED:
-        raise ProjectClosed("The project is closed, so no tasks are reopened. Open it first.")
+        raise ProjectClosed("The project is closed, so tasks cannot be reopened. Open the project first.")
     if exclusion.lifted_at is not None:
-        raise Conflict("This exclusion was lifted, so its annotations fill their tasks.")
+        raise Conflict("This exclusion was lifted, so its annotations count again.")
     wanted = list(exclusions.fills(exclusion).order_by("task_id").values_list("task_id", flat=True))
     count = 0
     for start in range(0, len(wanted), CHUNK):

@@ -84,7 +84,7 @@ def unmark(*, by: Person, task: Task) -> Task:
     with transaction.atomic():
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.gold is None:
-            raise Conflict("This task is no check.")
+            raise Conflict("This task is not a gold task.")
         live = list(locked.assignments.filter(state__in=Assignment.LIVE).order_by("-state", "pk"))  # submitted first
         wanted = max(locked.project.annotations_per_task, sum(one.state == Assignment.State.HELD for one in live))
         Assignment.objects.filter(task=locked).update(slot=None)
@@ -110,7 +110,7 @@ def _given(task: Task, answer: dict[str, Any]) -> dict[str, Any]:
 def _settled(task: Task) -> dict[str, Any]:
     """What a reviewer decided, or what most of the counted answers say."""
     if not KINDS[task.kind].takes_gold:
-        raise Conflict(f"A {task.kind} has no one right answer, so it cannot be a check.")
+        raise Conflict(f"A {task.kind} has no single correct answer, so it cannot be a gold task.")
     verdict = Verdict.objects.filter(task=task).first()
     if verdict is not None:
         payload: payloads.Payload | None = verdict.payload
@@ -119,5 +119,5 @@ def _settled(task: Task) -> dict[str, Any]:
         answers = counted.order_by("pk").values_list("payload", flat=True)
         payload = consensus.majority(task.kind, [task.project.names.read(answer) for answer in answers])
     if payload is None:
-        raise Conflict("Its answers come to no majority. Give the right answer yourself, or decide in the review.")
+        raise Conflict("The annotations have no majority. Set the gold answer yourself, or decide in the review.")
     return rules.without_blanks(task.kind, payload)

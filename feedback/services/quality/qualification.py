@@ -89,7 +89,7 @@ def set_training(*, by: Person, project: Project, person: Person, training: str)
         Invalid: it is neither.
     """
     if training not in (State.WAIVED, State.NEEDED):
-        raise Invalid("Waive the training round (waived), or let them start it over (needed).", field="training")
+        raise Invalid("Waive the qualification round (waived), or restart it (needed).", field="training")
     with transaction.atomic():
         member = Membership.objects.select_for_update().get(project=project, person=person)
         if training == State.NEEDED:

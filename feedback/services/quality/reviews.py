@@ -23,7 +23,7 @@ from feedback.services.quality import gold as gold_service
 
 DOUBTED = ("agreement", "inverted", "gold")  # findings of the quality page that put somebody's answers in doubt
 MOST_DOUBTED = 10  # of one annotator, waiting at a time
-OWN = "Nobody reviews their own answer. Ask another reviewer."
+OWN = "You cannot review your own annotation. Ask another reviewer."
 
 
 def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: Any = None) -> Review:
@@ -43,7 +43,7 @@ def review(*, annotation: Annotation, by: Person, decision: str, note: str = "",
             raise Forbidden(OWN)
         _check_undecided(annotation)
         if held.current_id != annotation.pk or held.state != Assignment.State.SUBMITTED:
-            raise Conflict("This answer was revised or taken back since. Load it again.")
+            raise Conflict("This annotation was revised or withdrawn in the meantime. Reload it.")
         row = Review.objects.create(annotation=annotation, reviewer=by, decision=decision, note=note)
         if decision == Review.Decision.CORRECT:
             if answer is None:
@@ -53,7 +53,7 @@ def review(*, annotation: Annotation, by: Person, decision: str, note: str = "",
             held.save(update_fields=["current"])
         elif decision == Review.Decision.SEND_BACK:
             if not note.strip():
-                raise Invalid("Say in a few words what to look at again.", field="note")
+                raise Invalid("Describe what to change in a few words.", field="note")
             take_out(task, held, Assignment.State.RELEASED)
             Assignment.objects.filter(pk=held.pk).update(sent_back=note.strip()[:500])
         concerns.close(task=task, by=by, assignment=held)
@@ -83,7 +83,7 @@ def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
         if submitted.filter(annotator=by).exists():
             raise Forbidden(OWN)
         if not submitted.exists():
-            raise Conflict("Nobody has answered this task yet, so there is nothing to decide.")
+            raise Conflict("This task has no annotations yet, so there is nothing to decide.")
         try:
             if isinstance(answer, dict):
                 answer = task.project.names.read(answer, task.ask.get("scheme", ""))
@@ -108,9 +108,9 @@ def dismiss(*, concern: Concern, by: Person) -> Concern:
     if concern.assignment is not None and concern.assignment.annotator_id == by.pk:
         raise Forbidden(OWN)
     if concern.reason == Concern.Reason.SKIPPED:
-        raise Conflict("So many skipped this task that it was set aside. Withdraw it, or reopen it.")
+        raise Conflict("This task was skipped too often and is suspended. Withdraw or reopen it.")
     if not Concern.objects.filter(pk=concern.pk, closed_at=None).update(closed_at=timezone.now(), closed_by=by):
-        raise Conflict("Somebody else has looked at this first.")
+        raise Conflict("Another reviewer has already handled this.")
     events.record("concern.dismissed", concern, actor=by, project=concern.project)
     concern.refresh_from_db()
     return concern

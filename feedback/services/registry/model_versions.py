@@ -71,7 +71,7 @@ def check_policy(version: ModelVersion) -> None:
         Invalid: it is no policy, and nothing else serves.
     """
     if version.kind != ModelVersion.Kind.POLICY:
-        raise Invalid(f"Only policies serve; {version} is a {version.kind} model.")
+        raise Invalid(f"Only policies can serve; {version} is a {version.kind} model.")
 
 
 def promote(*, by: Person | None, model_version: ModelVersion, note: str = "", override_reason: str = "") -> Deployment:
@@ -99,12 +99,12 @@ def promote(*, by: Person | None, model_version: ModelVersion, note: str = "", o
             return current
         reason = override_reason.strip()
         if len(reason) > LONGEST_REASON:
-            raise Invalid(f"Say it in {LONGEST_REASON} characters.", field="override_reason")
+            raise Invalid(f"Use at most {LONGEST_REASON} characters.", field="override_reason")
         if found.blocking and not reason:
             raise GateBlocks(
-                f"{str(version).capitalize()} may not take the place of {found.serving} for no reason: "
-                f"{' '.join(one.sentence for one in found.blocking)} Give an override_reason to let it serve all the "
-                "same; it is kept and shown for as long as it serves.",
+                f"{str(version).capitalize()} cannot replace {found.serving} without a reason: "
+                f"{' '.join(one.sentence for one in found.blocking)} Give an override_reason to "
+                "promote it anyway; the reason is stored and shown while it serves.",
                 findings=_told(found.blocking),
             )
         deployment = _deploy(
@@ -136,7 +136,7 @@ def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | N
         history = list(Deployment.objects.filter(project=project).select_related("model_version").order_by("-id"))
         present = history[0].model_version_id if history else None
         if expected is not None and present != expected.pk:
-            raise Conflict(f"{expected} does not serve the project, so there is nothing of it to take back.")
+            raise Conflict(f"{expected} does not serve the project, so it cannot be rolled back.")
         spent = {deployment.model_version_id for deployment in history if deployment.rolled_back}
         for deployment in history:
             version = deployment.model_version
@@ -161,7 +161,7 @@ def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> Mod
         ModelNotPromotable: approved, though the trainer found a fault in it.
     """
     if state not in (State.APPROVED, State.REJECTED, State.REVOKED):
-        raise Invalid("A version is approved, rejected or revoked.", field="state")
+        raise Invalid("The state must be approved, rejected or revoked.", field="state")
     with transaction.atomic():
         # The lock that promotion takes, too: what is being refused must not begin to serve meanwhile.
         project = Project.objects.select_for_update(no_key=True).get(pk=model_version.project_id)

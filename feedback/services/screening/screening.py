@@ -219,10 +219,12 @@ def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -
         version = None
     if version is None:
         missing = f"No {kind} is approved yet" if part["model"] == NEWEST else f"The project has no such {kind}"
-        raise Invalid(f"{missing}. Train one, look at its figures, and approve it.", field=f"screening.{name}.model")
+        raise Invalid(f"{missing}. Train one, check its metrics, and approve it.", field=f"screening.{name}.model")
     if name == "guard" and (unknown := sorted(set(part["blocks"]) - set(guard_models.classes_of(version)))):
         known = ", ".join(guard_models.classes_of(version))
-        raise Invalid(f"{version} does not know {unknown[0]!r}; it knows {known}.", field="screening.guard.blocks")
+        raise Invalid(
+            f"{version} has no class {unknown[0]!r}; its classes are {known}.", field="screening.guard.blocks"
+        )
 
 
 def _told(guard: Guard | None, version: ModelVersion | None, scores: Scores) -> dict[str, Any]:
@@ -249,7 +251,7 @@ def _masked(messages: list[dict[str, str]], spans: Spans) -> list[dict[str, str]
 
 def _unblock(by: Person, row: Any, reason: str, state: str) -> None:
     if not reason.strip():
-        raise Invalid("Say why it may go on.", field="reason")
+        raise Invalid("Enter a reason for unblocking.", field="reason")
     let = {"by": str(by), "reason": reason.strip()[:500], "at": timezone.now().isoformat()}
     blocked = type(row).objects.filter(pk=row.pk, state="blocked")
     if not blocked.update(state=state, screening=row.screening | {"unblocked": let}):

@@ -135,7 +135,7 @@ def cancel_chain(*, by: Person, chain: Chain) -> None:
         chain = Chain.objects.select_for_update().get(pk=chain.pk)  # no next run begins meanwhile
         last = chain.runs.select_related("job").order_by("-position").first()
         if last is None or chain.state != Chain.State.ACTIVE:
-            raise InvalidTransition("The chain has ended; there is nothing to cancel.")
+            raise InvalidTransition("The pipeline run has already ended.")
         try:
             jobs.request_cancel(by=by, job=last.job)
         except InvalidTransition:
@@ -157,14 +157,12 @@ def retry_run(*, by: Person, run: TrainingRun) -> TrainingRun:
         ChainRunning: another chain of the same stages is at work.
     """
     if failed_by_rows(run):
-        raise InvalidTransition(
-            "It failed by the rows of its snapshot, which never change. Start again on a new snapshot."
-        )
+        raise InvalidTransition("It failed because of snapshot rows, which never change. Restart on a new snapshot.")
     try:
         with transaction.atomic():
             chain = Chain.objects.select_for_update().get(pk=run.chain_id)
             if chain.runs.filter(position__gt=run.position).exists():
-                raise InvalidTransition("Later stages of its chain ran already. Start a new chain.")
+                raise InvalidTransition("Later stages of this pipeline run already ran. Start a new pipeline run.")
             Chain.objects.filter(pk=chain.pk).update(state=Chain.State.ACTIVE, finished_at=None)
             jobs.retry(by=by, job=run.job)
     except IntegrityError:
@@ -189,10 +187,10 @@ def start_again(*, by: Person, run: TrainingRun) -> Chain:
     """
     run.job.refresh_from_db()
     if run.job.status not in (Job.Status.FAILED, Job.Status.CANCELLED):
-        raise InvalidTransition("Only what failed or was cancelled starts again.")
+        raise InvalidTransition("Only a failed or cancelled run can be restarted.")
     chain = run.chain
     if chain.runs.filter(position__gt=run.position).exists():
-        raise InvalidTransition("Later stages of its chain ran already. Start a new chain.")
+        raise InvalidTransition("Later stages of this pipeline run already ran. Start a new pipeline run.")
     stages = chain.stages[run.position :]
     read = chain.corpus_snapshot
     reads_texts = bool(set(stages) & ON_TEXTS)

@@ -117,7 +117,7 @@ def start(*, by: Person, job: Job, ignore_findings: Sequence[str] = ()) -> Chain
         PreflightBlocks: something it found would waste the run; the sentence says what.
     """
     if job.kind != Job.Kind.PREFLIGHT or job.status != Job.Status.SUCCEEDED:
-        raise InvalidTransition("Nothing was looked at yet. Wait for the preflight, or look again.")
+        raise InvalidTransition("The preflight check has no result yet. Wait for it, or run it again.")
     stage_inputs.refuse_unknown_findings(ignore_findings)
     payload, project = job.payload, job.project
     ignored = sorted({*payload.get("ignore", []), *ignore_findings})

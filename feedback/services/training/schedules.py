@@ -17,7 +17,7 @@ from feedback.services.training import pipelines, stage_inputs
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 60
-OUR_FAULT = "Something went wrong on our side; the worker's log has the details. It tries again when it is next due."
+OUR_FAULT = "An internal error occurred; the worker log has the details. The schedule retries when it is next due."
 
 
 def create_schedule(
@@ -38,11 +38,11 @@ def create_schedule(
         Conflict: the name is taken.
     """
     if (every_seconds is None) == (after_pairs is None):
-        raise Invalid("Say either every how many seconds, or after how many new pairs.", field="every_seconds")
+        raise Invalid("Set either an interval in seconds or a number of new pairs.", field="every_seconds")
     if every_seconds is not None and every_seconds < SHORTEST_SECONDS:
-        raise Invalid(f"At least {SHORTEST_SECONDS} seconds must lie between two starts.", field="every_seconds")
+        raise Invalid(f"The interval must be at least {SHORTEST_SECONDS} seconds.", field="every_seconds")
     if after_pairs is not None and after_pairs < 1:
-        raise Invalid("At least one new pair must come first.", field="after_pairs")
+        raise Invalid("The number of new pairs must be at least 1.", field="after_pairs")
     stages = stage_inputs.ordered(stages)
     try:
         policies.check_config(config or {})
@@ -65,7 +65,7 @@ def create_schedule(
             )
             events.record("schedule.created", schedule, actor=by)
     except IntegrityError:
-        raise Conflict(f"There is a schedule named {name!r} already.", field="name") from None
+        raise Conflict(f"A schedule named {name!r} already exists.", field="name") from None
     return schedule
 
 

@@ -54,7 +54,9 @@ def settled(
     stages = ordered(stages)
     stray = sorted(set(config) - set(stages) - {"preset"})
     if stray:
-        raise Invalid(f"There are settings for {stray[0]!r}, which is not in this chain.", field="config")
+        raise Invalid(
+            f"There are settings for {stray[0]!r}, which is not a stage of this pipeline run.", field="config"
+        )
     try:
         policies.check_config(config)
     except policies.InvalidPolicy as error:
@@ -109,7 +111,8 @@ def check(
             raise NothingToTrainOn(rule.missing)
         if rule.needs_reward_model and Stage.REWARD not in made and newest(project, Stage.REWARD) is None:
             raise NothingToTrainOn(
-                f"{stage.upper()} needs a reward model. Run the reward stage first, or with it; DPO and KTO need none."
+                f"{stage.upper()} needs a reward model. Run the reward stage first or in the same "
+                "pipeline run; DPO and KTO need none."
             )
         _check_guard(project, stage, made, settings_of(project, stage, config))
         made.add(stage)
@@ -265,12 +268,13 @@ def _check_guard(project: Project, stage: str, made: set[str], settings: dict[st
     version = guard_models.term_model(project)
     if version is None:
         raise NothingToTrainOn(
-            f"The guard's term of {stage.upper()} needs a classifier. Train one with the classify stage and approve it."
+            f"The guard model term of {stage.upper()} needs a classifier. Train one with the classify "
+            "stage and approve it."
         )
     classes = guard_models.classes_of(version)
     if term.get("label") not in classes:
         raise Invalid(
-            f"{version} does not know {term.get('label')!r}; it knows {', '.join(classes)}.",
+            f"{version} has no class {term.get('label')!r}; its classes are {', '.join(classes)}.",
             field=f"config.{stage}.terms.guard.label",
         )
 
@@ -279,21 +283,21 @@ def _check_base(stages: list[str], base: ModelVersion | None) -> None:
     if base is None:
         return
     if base.state == ModelVersion.State.REVOKED or base.tainted_at is not None:
-        raise Invalid(f"{base} was revoked, or trained on rows that were erased since.", field="base_model")
+        raise Invalid(f"{base} was revoked, or its training rows were erased.", field="base_model")
     if not any(base.kind in STAGES[stage].takes for stage in stages):
         kinds = sorted({kind for stage in stages for kind in STAGES[stage].takes})
-        fits = f"they start from a {' or '.join(kinds)}" if kinds else "they start from nothing"
-        raise Invalid(f"{base} fits none of these stages; {fits}.", field="base_model")
+        fits = f"they start from a {' or '.join(kinds)}" if kinds else "they need no base model"
+        raise Invalid(f"{base} does not fit these stages; {fits}.", field="base_model")
 
 
 def _check_corpus(stages: list[str], corpus: Corpus, texts: str) -> None:
     """A corpus that is named must be one that something reads."""
     if texts == LABELLED:
-        raise Invalid("Texts come from a corpus or from under labels; name one of the two.", field="corpus")
+        raise Invalid("Texts come from a corpus or from labeled texts; name one of the two.", field="corpus")
     if not set(stages) & ON_TEXTS:
         raise Invalid(f"None of these stages reads a corpus; {', '.join(sorted(ON_TEXTS))} do.", field="corpus")
     if not Document.objects.standing().filter(corpus=corpus).exists():
-        raise NothingToTrainOn(f"The corpus {corpus.name!r} holds no documents. Add some, or name another.")
+        raise NothingToTrainOn(f"The corpus {corpus.name!r} has no documents. Add some, or choose another corpus.")
 
 
 def _check_texts(project: Project, stages: list[str], texts: str) -> None:
@@ -304,8 +308,8 @@ def _check_texts(project: Project, stages: list[str], texts: str) -> None:
         raise NothingToTrainOn("This project has no corpus. Add documents before training a tokenizer or a base model.")
     if texts == LABELLED and not any(_labelled(project, kind).exists() for kind in LABELS_NEEDED.values()):
         raise NothingToTrainOn(
-            "This project has no corpus and no labelled texts. Add documents before training a tokenizer or a base "
-            "model, or label some texts."
+            "This project has no corpus and no labeled texts. Add documents before training a "
+            "tokenizer or a base model, or label some texts."
         )
 
 
@@ -316,18 +320,18 @@ def _check_rows(project: Project, stages: list[str], config: dict[str, Any]) -> 
         if stage in stages and pairs[:2].count() < 2:
             raise SnapshotTooSmall(
                 f"{name} needs preference pairs on training prompts, and there are fewer than two. "
-                "Judge some tasks first."
+                "Annotate some tasks first."
             )
     if Stage.KTO in stages and not pairs.exists() and not _unpaired(project):
         raise SnapshotTooSmall(
-            "KTO needs responses that were found good or bad: thumbs, ratings or preference pairs on training "
+            "KTO needs responses rated good or bad: thumbs, ratings or preference pairs on training "
             "prompts. There are none yet."
         )
     prompts = training_queries.asked_of_models(project, training_queries.Policy()).filter(split=Split.TRAIN)
     if (sampled := [stage for stage in stages if STAGES[stage].needs_reward_model]) and not prompts.exists():
         raise SnapshotTooSmall(
-            f"{sampled[0].upper()} answers training prompts, and there are none. Submit prompts first; "
-            "texts that are only to be labeled are none."
+            f"{sampled[0].upper()} samples responses to training prompts, and there are none. Submit "
+            "prompts first; texts for labeling only do not count."
         )
     for stage, kind in LABELS_NEEDED.items():
         if stage in stages:
@@ -347,12 +351,12 @@ def _check_labels(project: Project, stage: str, kind: str, config: dict[str, Any
         labelled = labelled.filter(task__ask__scheme=wanted)
     elif len(used := [one for one in fitting if labelled.filter(task__ask__scheme=one).exists()]) > 1:
         raise Invalid(
-            f"People labelled under several schemes: {', '.join(used)}. Name the one to learn: "
+            f"Several label schemes have annotations: {', '.join(used)}. Name the one to learn: "
             f'{{"{stage}": {{"scheme": "{used[0]}"}}}}.',
             field=f"config.{stage}.scheme",
         )
     if labelled[:2].count() < 2:
-        what = "labelled texts" if kind == "classification" else "texts with marked spans"
+        what = "labeled texts" if kind == "classification" else "texts with marked spans"
         raise SnapshotTooSmall(
             f"{stage.capitalize()} needs {what} on training prompts, and there are fewer than two. "
             f"Add a label scheme, then answer or import tasks of the kind {kind}."

@@ -109,7 +109,7 @@ async function copy(button) {
     toast("Copied.");
   } catch {
     getSelection().selectAllChildren(source);
-    toast("Press Ctrl+C to copy what is marked.");
+    toast("Press Ctrl+C to copy the selected text.");
   }
 }
 
@@ -177,14 +177,14 @@ function polling() {
   });
   let told = false;
   document.addEventListener("htmx:sendError", () => {
-    if (!told) toast("The service does not answer. What you see may be old; trying again.", "warn");
+    if (!told) toast("The service does not respond. This page may be out of date; trying again.", "warn");
     told = true;
   });
   document.addEventListener("htmx:afterOnLoad", () => (told = false));
   document.addEventListener("htmx:responseError", (event) => {
     const status = event.detail.xhr.status;
-    if (status === 401 || status === 403) toast("You are signed out, or this is not yours to see. Load the page again.", "warn");
-    else toast(`That did not work (${status}). Load the page again.`, "warn");
+    if (status === 401 || status === 403) toast("You are signed out or have no access. Reload the page.", "warn");
+    else toast(`Request failed (${status}). Reload the page.`, "warn");
   });
 }
 

@@ -14,7 +14,7 @@
 //
 // Pointer: hover reads the values, drag chooses a part, double click shows everything again. Keys: left and right move
 // the reading (with Shift ten steps), + and - zoom around it, 0 or Escape shows everything. The legend's buttons hide
-// a series. A table with the same figures stands behind "As a table". Lines differ by dashes as well as by colour, and
+// a series. A table with the same figures stands behind "Show as table". Lines differ by dashes as well as by colour, and
 // colours are the sheet's, so light and dark need nothing here.
 
 import { within } from "./keys.js";
@@ -91,9 +91,9 @@ class Chart {
     this.at = null; // index that is read
     this.legend = html("div", "chart-legend", this.figure);
     this.plot = svg("svg", { class: "chart-plot", role: "img", tabindex: "0", height: this.height }, this.figure);
-    this.empty = html("p", "chart-empty", this.figure, "Nothing measured yet.");
+    this.empty = html("p", "chart-empty", this.figure, "No data yet.");
     this.table = html("details", "", this.figure);
-    html("summary", "", this.table, "As a table");
+    html("summary", "", this.table, "Show as table");
     this.tableBody = html("div", "table-scroll", this.table);
     this.tableBody.tabIndex = 0;
     this.table.addEventListener("toggle", () => this.fillTable());
@@ -115,7 +115,7 @@ class Chart {
         if (!reply.ok) throw new Error(`${reply.status}`);
         this.take(await reply.json());
       } catch (error) {
-        this.empty.textContent = `The figures could not be fetched (${error.message}).`;
+        this.empty.textContent = `The data could not be loaded (${error.message}).`;
       }
     }
     if (every && !this.data?.final) setTimeout(() => this.load(), every);

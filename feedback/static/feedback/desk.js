@@ -64,7 +64,7 @@ function showNext() {
   if (card) return show(card);
   shown?.rest();
   shown = null;
-  wait(outbox.trouble ? "The next task comes as soon as the service answers again." : "Fetching the next task…");
+  wait(outbox.trouble ? "The next task loads when the service responds again." : "Loading the next task…");
   if (!outbox.items.length) fetchNext();
 }
 
@@ -138,13 +138,13 @@ async function fetchNext() {
 const outbox = new Outbox(person, () => ({ showing: shown?.id || null, have: have() }), {
   sent(item, reply) {
     if (round.told(item, reply)) return;
-    if (reply.counted === false) toast("Kept, as an extra: the task had all the answers it wanted.");
+    if (reply.counted === false) toast("Saved as an extra annotation: the task was already complete.");
     take(reply);
   },
   refused(item, error) {
     if (round.refused(item)) done.delete(idOf(item));
-    if (error.code === "already_submitted") toast("This task was answered by you before; press u to revise that answer.", "warn");
-    else toast(`An answer was not taken: ${error.sentence}`, "warn");
+    if (error.code === "already_submitted") toast("You annotated this task before; press u to revise it.", "warn");
+    else toast(`An annotation was rejected: ${error.sentence}`, "warn");
     if (error.code === "already_submitted" || error.status === 404) return fetchNext();
     if (item.body.answer) store(`draft:${idOf(item)}`, item.body.answer); // whenever the task is shown again
     bringBack(item);
@@ -217,20 +217,20 @@ async function undo() {
   }
   try {
     const reply = await (await fetch(undoPath, { headers: { Accept: "application/json" } })).json();
-    if (!reply.html) return toast(reply.sentence || "There is nothing to call back.");
+    if (!reply.html) return toast(reply.sentence || "There is nothing to undo.");
     if (reply.id === shown?.id) return;
     const card = cardFrom(reply.html);
     card.restore();
     bring(card);
   } catch {
-    toast("The last answer cannot be fetched while the service does not answer.", "warn");
+    toast("Undo is not available while the service does not respond.", "warn");
   }
 }
 
 function bring(card) {
   if (shown) put.push(shown);
   show(card);
-  announce("Your last answer is back. Change it and send, or send it as it is.");
+  announce("Your last annotation is open again. Change it and send, or send it unchanged.");
 }
 
 // ---- figures and states ----------------------------------------------------------------------------
@@ -263,12 +263,12 @@ function status() {
     const words = waits(waiting)[0].toUpperCase() + waits(waiting).slice(1);
     const more = shown ? ahead.length + put.length : 0;
     const here = more ? ` ${more} more ${more === 1 ? "task is" : "tasks are"} here after this one.` : "";
-    place.append(trouble ? `${words}; sent when the network is back.${here}` : `${words}.`);
+    place.append(trouble ? `${words}; sent when the connection is back.${here}` : `${words}.`);
   } else place.hidden = true;
 }
 
 function waits(number) {
-  return number === 1 ? "one answer waits in this browser" : `${number} answers wait in this browser`;
+  return number === 1 ? "one annotation waits in this browser" : `${number} annotations wait in this browser`;
 }
 
 // ---- ways of looking -------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ const look = {
     this[name] = !this[name];
     if (name !== "differences") store(`look:${name}`, this[name]);
     this.apply();
-    announce(`${{ plain: "Plain text", differences: "Differences", together: "Scrolling together" }[name]} ${this[name] ? "on" : "off"}.`);
+    announce(`${{ plain: "Plain text", differences: "Differences", together: "Linked scrolling" }[name]} ${this[name] ? "on" : "off"}.`);
   },
 };
 
@@ -442,7 +442,7 @@ async function renew() {
       ahead = still;
       fetchNext();
     }
-    if (lost.includes(shown?.id)) toast("This task went to somebody else meanwhile. Your answer is still kept if you send it.");
+    if (lost.includes(shown?.id)) toast("This task was assigned to another annotator in the meantime. Your annotation is still saved if you send it.");
   } catch {
     // The network is away; the answer is taken in even after the lease.
   }

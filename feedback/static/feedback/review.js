@@ -28,14 +28,14 @@ function setOpen(on) {
   for (const part of element.querySelectorAll(".answer > :not(.answer-end, .wrong), .writing, [data-marking]")) part.inert = !on;
   element.classList.toggle("open", on);
   const word = element.querySelector("[data-correct-word]");
-  if (word) word.textContent = on ? "Put this in its place" : "Correct";
+  if (word) word.textContent = on ? "Save correction" : "Correct";
 }
 
 function correct() {
   if (open) return false;
   setOpen(true);
   card.element.querySelector("[data-start]")?.focus({ preventScroll: true });
-  announce("The answer can be changed now. Enter puts yours in its place, Escape leaves it.");
+  announce("The annotation can be edited now. Enter saves your correction, Escape cancels.");
   return true;
 }
 
@@ -49,10 +49,10 @@ document.addEventListener(
     if (decision === "send_back" && !of("[data-note]").value.trim()) {
       stop();
       of("[data-note]").focus();
-      return announce("Say in a few words what to look at again, then send it back with Control and Enter.");
+      return announce("Write what to change, then return it with Control and Enter.");
     }
     if (!TAKES.has(decision)) return;
-    if (!card.kind) return stop(), announce("What it asks for is no longer in the project, so it cannot be answered.");
+    if (!card.kind) return stop(), announce("The labels of this task were removed from the project, so it cannot be annotated.");
     if (decision === "correct" && correct()) return stop();
     const { answer, wrong, focus } = card.kind.answer(card.element);
     const told = card.element.querySelector("[data-wrong]");

@@ -11,7 +11,7 @@ export const isRound = (card) => card.element.dataset.training === "yes";
 export function sent(card, key) {
   open = { card, key, reply: null };
   card.element.querySelector("[type=submit]").disabled = true;
-  announce("Sent. What is right comes in a moment.");
+  announce("Sent. The correct answer follows.");
 }
 
 /** What came back for it; false when the reply was for something else. */

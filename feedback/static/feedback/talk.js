@@ -22,7 +22,7 @@ const outbox = new Outbox(place.dataset.person, () => null, {
     if (reply.talk === talk.dataset.id) show(reply.html);
   },
   refused(item, error) {
-    toast(`Your choice was not taken: ${error.sentence}`, "warn");
+    toast(`Your choice was rejected: ${error.sentence}`, "warn");
     if (item.body.answer) store(`draft:${item.path.split("/")[2]}`, item.body.answer);
     refresh();
   },
@@ -39,7 +39,7 @@ function status() {
     link.textContent = "Sign in again";
     told.replaceChildren("You are signed out; your choice waits in this browser. ", link, ".");
     told.hidden = false;
-  } else told.textContent = `Your choice waits in this browser; sent when the network is back.`;
+  } else told.textContent = `Your choice waits in this browser; sent when the connection is back.`;
 }
 
 // ---- showing ---------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ function start(typing = false) {
     look();
     card.element.scrollIntoView({ block: "nearest" });
     card.element.querySelector("[data-start], .side")?.focus({ preventScroll: true });
-    announce("Two answers are there. Choose the better one.");
+    announce("Two responses are ready. Choose the better one.");
     keys.contentChanged();
   }
   if (form && !card) chosen(form);
@@ -115,7 +115,7 @@ async function say(text, key) {
     show(html);
     return true;
   } catch (error) {
-    toast(error.status === 0 ? "The service does not answer. Your message is kept; send it again." : error.sentence, "warn");
+    toast(error.status === 0 ? "The service does not respond. Your message is saved; send it again." : error.sentence, "warn");
     if (error.status === 409 && error.code !== "conflict") refresh();
     return false;
   }

@@ -212,7 +212,7 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
     project = access.get_project(viewer(request), slug)
     assignment = desk_selectors.undoable(project, person(request))
     if assignment is None:
-        return JsonResponse({"html": "", "sentence": "There is no answer of the last hour to call back."})
+        return JsonResponse({"html": "", "sentence": "No annotation from the last hour can be undone."})
     return JsonResponse({"id": str(assignment.public_id), "html": card(request, assignment)})
 
 
@@ -258,7 +258,7 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
         messages.success(request, assignment_queue.NOT_A_MEMBER.sentence)
         return redirect("home")
     if verdict is None:
-        messages.success(request, "Your answer is kept.")
+        messages.success(request, "Your annotation is saved.")
         return redirect("desk", assignment.project.slug)
     context = {"project": assignment.project, "told": _told(assignment, verdict)}
     return render(request, "feedback/collection/desk/verdict.html", context)

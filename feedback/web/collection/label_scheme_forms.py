@@ -11,7 +11,7 @@ from feedback.web.platform.admin_forms import PageForm
 
 KINDS = [
     ("classification", "Classification: labels for the whole text"),
-    ("spans", "Spans: labels for stretches of it"),
+    ("spans", "Spans: labels for parts of the text"),
 ]
 
 
@@ -23,10 +23,10 @@ class SchemeForm(PageForm):
     question = forms.CharField(
         required=False,
         max_length=label_schemes.MOST_CHARACTERS["question"],
-        help_text="What annotators read above the labels: Where would you file this message?",
+        help_text="Shown above the labels, for example: Where would you file this message?",
     )
     many = forms.BooleanField(
-        label="More than one may hold", required=False, help_text="Several labels at once; spans that overlap."
+        label="Allow several labels", required=False, help_text="Several labels per text, or overlapping spans."
     )
 
     def scheme(self, name: str, labels: list[dict[str, Any]]) -> dict[str, Any]:
@@ -36,14 +36,14 @@ class SchemeForm(PageForm):
 
 class NewSchemeForm(SchemeForm):
     name = forms.SlugField(
-        label="Name in data", max_length=40, help_text="Small letters, digits and hyphens; it stays what it is."
+        label="Stored name", max_length=40, help_text="Lowercase letters, digits and hyphens. The name is permanent."
     )
     field_order = ("name",)
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if name == "new" or not label_schemes.NAME.fullmatch(name):
-            raise forms.ValidationError("Small letters, digits and hyphens, and not the word new.")
+            raise forms.ValidationError("Lowercase letters, digits and hyphens; not the word “new”.")
         return name
 
 
@@ -56,10 +56,8 @@ class LabelForm(NamedRow):
 
     earlier: list[str] = []
 
-    name = forms.CharField(label="Name in data", max_length=40, required=False)
-    title = forms.CharField(
-        label="Title on the desk", max_length=label_schemes.MOST_CHARACTERS["title"], required=False
-    )
+    name = forms.CharField(label="Stored name", max_length=40, required=False)
+    title = forms.CharField(label="Title", max_length=label_schemes.MOST_CHARACTERS["title"], required=False)
     definition = forms.CharField(
         label="When to use it",
         max_length=label_schemes.MOST_CHARACTERS["definition"],
@@ -68,10 +66,10 @@ class LabelForm(NamedRow):
     )
     key = forms.CharField(max_length=1, required=False, widget=forms.TextInput(attrs={"autocapitalize": "none"}))
     colour = forms.ChoiceField(
-        label="Color", choices=[("", "by itself"), *((one, one) for one in label_schemes.COLOURS)], required=False
+        label="Color", choices=[("", "automatic"), *((one, one) for one in label_schemes.COLOURS)], required=False
     )
     underline = forms.ChoiceField(
-        label="Line", choices=[("", "by itself"), *((one, one) for one in label_schemes.UNDERLINES)], required=False
+        label="Line", choices=[("", "automatic"), *((one, one) for one in label_schemes.UNDERLINES)], required=False
     )
     badge = forms.CharField(max_length=3, required=False)
 

@@ -51,7 +51,7 @@ def remove(request: HttpRequest, project: Project, name: str) -> HttpResponse:
     except Conflict as error:
         messages.error(request, error.sentence)
         return redirect("labels", project.slug, name)
-    messages.success(request, f"{name} is gone. Answers that were given with it stay.")
+    messages.success(request, f"{name} removed. Existing annotations stay.")
     return redirect("project_labels", project.slug)
 
 
@@ -71,7 +71,7 @@ def _edit(
         called = name or form.cleaned_data["name"]
         try:
             if not name and called in project.label_scheme:
-                raise Conflict(f"There is a scheme {called} already.", field="name")
+                raise Conflict(f"A scheme named {called} already exists.", field="name")
             made = form.scheme(called, [row.label() for row in filled])
             with transaction.atomic():
                 _rename(request, project, name, filled)
@@ -79,7 +79,7 @@ def _edit(
         except DomainError as error:
             _add_error(form, filled, error, called)
         else:
-            messages.success(request, f"{made['title']} is saved. Tasks that ask for it show it like this from now on.")
+            messages.success(request, f"{made['title']} saved. Tasks with this scheme show the new version.")
             return redirect("project_labels", project.slug)
     wrong = bool(form.errors or any(rows.errors)) and request.method == "POST"
     context = {"project": project, "form": form, "rows": rows, "name": name}
@@ -103,6 +103,6 @@ def _add_error(form: SchemeForm, filled: list[Any], error: DomainError, name: st
     found = re.fullmatch(r"labels\[(\d+)\]\.(?:mark\.)?(\w+)", field)
     if found and found[2] in LabelForm.base_fields:
         filled[int(found[1])].add_error(found[2], error.sentence)
-        form.add_error(None, "Not saved: see what is marked below.")
+        form.add_error(None, "Not saved. Correct the fields marked below.")
     else:
         form.add_error(field if field in form.fields else None, error.sentence)

@@ -82,7 +82,9 @@ def _submit(request: HttpRequest, project: Project, form: NewPromptsForm) -> lis
             )
         except DomainError as error:
             if len(texts) > 1:
-                error.sentence = f"Line {place + 1} of {len(texts)}: {error.sentence} The {place} before it are stored."
+                error.sentence = (
+                    f"Line {place + 1} of {len(texts)}: {error.sentence} The {place} lines before it are saved."
+                )
             raise
         made.append(prompt)
     return made
@@ -111,7 +113,7 @@ def more_responses(request: HttpRequest, project: Project, prompt_id: Any) -> Ht
     except ValueError:
         count = 0
     if not 1 <= count <= MOST_MORE:
-        raise Invalid(f"Ask for 1 to {MOST_MORE} responses.", field="count")
+        raise Invalid(f"Request 1 to {MOST_MORE} responses.", field="count")
     prompt_services.want_more(prompt=found, by=person(request), count=count)
-    messages.success(request, f"{count} more asked for.")
+    messages.success(request, f"Requested {count} more responses.")
     return redirect("prompt", project.slug, found.public_id)

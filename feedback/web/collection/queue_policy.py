@@ -32,7 +32,7 @@ def queue_policy(request: HttpRequest, project: Project) -> HttpResponse:
             error.field = FIELD_OF.get(name, name)
             add_error(form, error)
         else:
-            messages.success(request, "Saved. It holds for whoever asks for a task from now on.")
+            messages.success(request, "Saved. The policy applies to all tasks assigned from now on.")
             return redirect("project_queue", project.slug)
     context = {
         "project": project,
@@ -53,7 +53,7 @@ def member(request: HttpRequest, project: Project, person_id: Any) -> HttpRespon
         except DomainError as error:
             add_error(form, error)
         else:
-            messages.success(request, f"Saved. It holds for what {found.person} is given from now on.")
+            messages.success(request, f"Saved. This applies to all tasks assigned to {found.person} from now on.")
             return redirect("member", project.slug, found.person.public_id)
     context = {"project": project, "member": found, "form": form, "policy": QueuePolicy.of(project.queue_policy)}
     return render(request, "feedback/platform/projects/member.html", context, status=422 if form.errors else 200)
@@ -65,7 +65,7 @@ def set_training(request: HttpRequest, project: Project, person_id: Any) -> Http
     found = _member(project, person_id)
     training = request.POST.get("training", "")
     qualification.set_training(by=person(request), project=project, person=found.person, training=training)
-    words = "works without the training round" if training == "waived" else "starts the training round over"
+    words = "no longer needs the qualification round" if training == "waived" else "restarts the qualification round"
     messages.success(request, f"{found.person} {words}.")
     return redirect("member", project.slug, found.person.public_id)
 

@@ -16,40 +16,45 @@ class QueuePolicyForm(PageForm):
     """Percentages here are shares in the policy."""
 
     gold_percent = forms.IntegerField(
-        label="Checks, percent of what is given",
+        label="Gold tasks, percent of assigned tasks",
         min_value=0,
         max_value=100,
-        help_text=f"0 to {MOST_GOLD_PERCENT}; 100 gives nothing but checks, to test somebody. Mixed in silently: never"
-        " two in a row, each once a person, in an order of their own.",
+        help_text=f"0 to {MOST_GOLD_PERCENT}; 100 assigns only gold tasks, to test annotators. Gold tasks look "
+        "like other tasks, never follow one another, and are assigned once per annotator in random "
+        "order.",
     )
     daily_limit = forms.IntegerField(
-        label="Answers a day, for each person",
+        label="Annotations per day and annotator",
         required=False,
         min_value=1,
         max_value=100_000,
-        help_text="Empty: no limit. A day is one of UTC. Members may have limits of their own.",
+        help_text="Empty: no limit. Days are in UTC. Members can have their own limit.",
     )
     training_tasks = forms.IntegerField(
-        label="Tasks of the training round",
+        label="Tasks in the qualification round",
         min_value=0,
         max_value=100,
-        help_text="How many new annotators answer before real work, each with what is right and why. 0: no round. Mark"
-        " tasks for it on their pages; those beyond this number are further chances.",
+        help_text="Number of tasks that new annotators complete first, with the correct answer and reason shown "
+        "after each. 0: no round. Mark tasks for the round on their pages; further tasks are "
+        "additional attempts.",
     )
     training_pass = forms.IntegerField(
-        label="Passed with, percent right", min_value=1, max_value=100, help_text="Of the last so many tasks."
+        label="Pass threshold, percent correct",
+        min_value=1,
+        max_value=100,
+        help_text=("Measured on the last tasks of the round."),
     )
     skips_to_review = forms.IntegerField(
-        label="Skips until a reviewer looks",
+        label="Skips before review",
         min_value=0,
         max_value=100,
-        help_text="A task that so many people skipped is set aside until a reviewer has looked. 0: never.",
+        help_text="A task skipped by this many annotators is suspended until a reviewer decides. 0: never.",
     )
     review_percent = forms.IntegerField(
-        label="Answers that a reviewer looks at, percent",
+        label="Annotations to review, percent",
         min_value=0,
         max_value=100,
-        help_text="Drawn by chance, whatever they say; beside what is flagged or disagrees.",
+        help_text="Random sample, in addition to flagged tasks and disagreements.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,7 +67,7 @@ class QueuePolicyForm(PageForm):
     def clean_gold_percent(self) -> int:
         percent: int = self.cleaned_data["gold_percent"]
         if MOST_GOLD_PERCENT < percent < 100:
-            raise forms.ValidationError(f"From 0 to {MOST_GOLD_PERCENT}, or 100 for nothing but checks.")
+            raise forms.ValidationError(f"From 0 to {MOST_GOLD_PERCENT}, or 100 for only gold tasks.")
         return percent
 
     @property
@@ -93,20 +98,24 @@ class MemberTermsForm(PageForm):
     """What a member may do here."""
 
     kinds = forms.MultipleChoiceField(
-        label="Kinds they are qualified for",
+        label="Qualified task kinds",
         choices=[(kind, kind.capitalize()) for kind in Kind.values],
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="None ticked: all.",
+        help_text="None selected: all.",
     )
     schemes = forms.MultipleChoiceField(
-        label="Label schemes they are qualified for",
+        label="Qualified label schemes",
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="For classification and spans. None ticked: all.",
+        help_text="For classification and spans. None selected: all.",
     )
     daily_limit = forms.IntegerField(
-        label="Answers a day", required=False, min_value=1, max_value=100_000, help_text="Empty: the project's limit."
+        label="Annotations per day",
+        required=False,
+        min_value=1,
+        max_value=100_000,
+        help_text="Empty: the project's limit.",
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
@@ -130,7 +139,9 @@ class TaskForm(PageForm):
     """How many answers a task wants, and how soon."""
 
     annotations_wanted = forms.IntegerField(label="Annotations wanted", min_value=1, max_value=100)
-    priority = forms.IntegerField(min_value=0, max_value=PRIORITIES - 1, help_text="Higher is given out first.")
+    priority = forms.IntegerField(
+        min_value=0, max_value=PRIORITIES - 1, help_text=("Tasks with a higher priority are assigned first.")
+    )
 
     @classmethod
     def of(cls, task: Task, data: Any = None) -> "TaskForm":
@@ -144,13 +155,15 @@ class GoldForm(PageForm):
     """Beside the right answer: why, how near is near enough, and whether new annotators begin with it."""
 
     explanation = forms.CharField(
-        label="Why it is right",
+        label="Explanation",
         required=False,
         max_length=5000,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Told in the training round. Markdown.",
+        help_text="Shown in the qualification round. Markdown.",
     )
-    tolerance = forms.IntegerField(required=False, min_value=0, help_text="How far off is still right.")
+    tolerance = forms.IntegerField(required=False, min_value=0, help_text="Allowed deviation.")
     training_round = forms.BooleanField(
-        label="New annotators begin with it", required=False, help_text="They are told what is right after they answer."
+        label="Use in the qualification round",
+        required=False,
+        help_text=("New annotators see the correct answer after each task."),
     )

@@ -75,7 +75,7 @@ def _about(task: Task) -> dict[str, Any]:
 def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     found = task_here(request, project, task_id)
     task_services.withdraw_task(by=person(request), task=found)
-    messages.success(request, "Withdrawn. Nobody is given this task any more; answers stay.")
+    messages.success(request, "Withdrawn. This task is no longer assigned; its annotations stay.")
     return redirect("task", project.slug, found.public_id)
 
 
@@ -84,7 +84,7 @@ def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpRespon
 def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     found = task_here(request, project, task_id)
     found = task_services.reopen_task(by=person(request), task=found)
-    messages.success(request, f"The task is {found.state} again.")
+    messages.success(request, f"The task is {found.state}.")
     return redirect("task", project.slug, found.public_id)
 
 

@@ -29,20 +29,20 @@ SHOWN = 50  # of what was left out; the file has all
 UPLOADS = 20
 MOST_SHOWN = 20_000  # characters of a text
 PERSONAL = {
-    personal_data.EMAIL: "mail addresses",
-    personal_data.PHONE: "telephone numbers",
+    personal_data.EMAIL: "email addresses",
+    personal_data.PHONE: "phone numbers",
     personal_data.IBAN: "bank accounts",
     personal_data.CARD: "cards",
     personal_data.IP: "IP addresses",
     personal_data.NATIONAL_ID: "identity numbers",
 }
 LIMITS = {
-    "min_characters": "Fewest characters",
-    "max_symbols": "Most symbols, share",
-    "max_repeated": "Most repeated lines, share",
-    "min_word": "Shortest mean word",
-    "max_word": "Longest mean word",
-    "min_letters": "Fewest letters, share",
+    "min_characters": "Minimum characters",
+    "max_symbols": "Maximum share of symbols",
+    "max_repeated": "Maximum share of repeated lines",
+    "min_word": "Minimum mean word length",
+    "max_word": "Maximum mean word length",
+    "min_letters": "Minimum share of letters",
 }
 
 
@@ -64,8 +64,8 @@ def corpora(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 HOLD_OUTS = [
-    (Corpus.HoldOut.SHARE.value, "one document in twenty"),
-    (Corpus.HoldOut.LAST_TENTH.value, "the last tenth of the characters"),
+    (Corpus.HoldOut.SHARE.value, "5 % of documents"),
+    (Corpus.HoldOut.LAST_TENTH.value, "last 10 % of characters"),
 ]
 
 
@@ -98,7 +98,7 @@ def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
 def change(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
     given = {name: request.POST[name].strip() for name in ("name", "description", "hold_out") if name in request.POST}
     services.update_corpus(corpus=_corpus(request, project, corpus_id), by=person(request), **given)
-    messages.success(request, "Saved. It holds from the next snapshot on.")
+    messages.success(request, "Saved. This applies from the next snapshot on.")
     return redirect("corpus", project.slug, corpus_id)
 
 
@@ -109,7 +109,7 @@ def upload(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
     file: Any = request.FILES.get("file")
     path = request.POST.get("path", "").strip()
     if (file is None) == (not path):
-        raise Invalid("Choose a file, or name one in the inbox: one of the two.", field="file")
+        raise Invalid("Choose a file, or name one in the import folder, not both.", field="file")
     job = services.request_upload(
         corpus=_corpus(request, project, corpus_id),
         by=person(request),
@@ -127,7 +127,7 @@ def upload(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
             "thresholds": {name: _number(name, request.POST[name]) for name in LIMITS if request.POST.get(name)},
         },
     )
-    messages.success(request, f"{job.payload['name']} was taken; a worker reads it.")
+    messages.success(request, f"{job.payload['name']} received; a worker imports it.")
     return redirect("corpus_upload", project.slug, job.public_id)
 
 
@@ -175,12 +175,12 @@ def documents(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRes
         ids = [_uuid(one) for one in request.POST.getlist("document")]
         if "restore" in request.POST:
             moved = services.restore_documents(corpus=found, by=person(request), ids=ids)
-            messages.success(request, f"{moved} put back.")
+            messages.success(request, f"Restored {moved}.")
             return redirect("documents", project.slug, corpus_id)
         moved = services.remove_documents(
             corpus=found, by=person(request), ids=ids, reason=request.POST.get("reason", "")
         )
-        messages.success(request, f"{moved} taken out. They are under “Taken out” and can be put back.")
+        messages.success(request, f"Removed {moved}. They are listed under “Removed documents” and can be restored.")
         return redirect(request.get_full_path())
     page = page_of(corpus_selectors.listed(found, removed=removed), request.GET.get("after"))
     context = {"project": project, "corpus": found, "page": page, "rows": page.rows, "removed": removed}
@@ -221,4 +221,4 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise Invalid("Choose documents of the list.", field="document") from None
+        raise Invalid("Select documents in the list.", field="document") from None

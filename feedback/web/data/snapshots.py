@@ -63,7 +63,7 @@ def freeze(request: HttpRequest, project: Project) -> HttpResponse:
     snapshot = snapshot_services.request_snapshot(
         project=project, by=person(request), purpose=purpose, corpus=corpus, policy=policy
     )
-    messages.success(request, f"Snapshot {snapshot.number} is asked for; a worker writes it.")
+    messages.success(request, f"Snapshot {snapshot.number} requested; a worker freezes it.")
     return redirect("snapshot", project.slug, snapshot.public_id)
 
 

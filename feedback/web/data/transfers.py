@@ -48,7 +48,7 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
         source=request.POST.get("source", "").strip(),
         annotator=request.POST.get("annotator", "").strip(),
     )
-    messages.success(request, f"{job.payload['name']} was taken; a worker reads it.")
+    messages.success(request, f"{job.payload['name']} received; a worker imports it.")
     return redirect("import", project.slug, job.public_id)
 
 
@@ -91,7 +91,7 @@ def write_out(request: HttpRequest, project: Project) -> HttpResponse:
         kind=request.POST.get("kind", ""),
         file_type=request.POST.get("file_type", export_services.JSONL),
     )
-    messages.success(request, "The export is asked for; a worker writes it.")
+    messages.success(request, "Export requested; a worker writes it.")
     return redirect("exports", project.slug)
 
 

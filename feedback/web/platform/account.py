@@ -25,7 +25,7 @@ from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
 from feedback.web.platform import sign_in as sign_in_web
 
-WRONG = "That username and password do not match an account. Check both and try again."
+WRONG = "The username or password is wrong. Check both and try again."
 
 
 @never_cache
@@ -103,7 +103,7 @@ def revoke_token(request: HttpRequest, token_id: str) -> HttpResponse:
     if token is None:
         raise NotFound
     people.revoke_token(by=person(request), token=token)
-    messages.success(request, f"The token “{token.name}” is revoked. Programs that use it are refused from now on.")
+    messages.success(request, f"Token “{token.name}” revoked. Requests with it are rejected from now on.")
     return redirect("account")
 
 

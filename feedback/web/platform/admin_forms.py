@@ -17,10 +17,10 @@ MOST_PROMPTS = 500
 OFFERED_KINDS = [(kind.name, f"{kind.label}: {kind.summary}") for kind in KINDS.values()]
 PRESETS = [
     ("small", "small: a from-scratch model for laptops, minutes on two cores"),
-    ("tiny", "tiny: seconds; to see that everything works, not to learn much"),
-    ("pretrained", "pretrained: goes on from a model from elsewhere, at learning rates by its size"),
-    ("pretrained-lora", "pretrained-lora: the same with adapters, which need less memory"),
-    ("book", "book: tokenizer and pretraining on a megabyte of prose; other stages by their defaults"),
+    ("tiny", "tiny: seconds; checks that everything works, learns little"),
+    ("pretrained", "pretrained: continues from an external model, with learning rates by model size"),
+    ("pretrained-lora", "pretrained-lora: the same with LoRA adapters, which need less memory"),
+    ("book", "book: tokenizer and pretraining on a megabyte of prose; defaults for other stages"),
 ]
 
 
@@ -31,7 +31,7 @@ def add_error(form: forms.Form, error: DomainError) -> None:
 
 def first_error(form: forms.Form) -> str:
     """The first thing wrong with a form that is one button wide."""
-    return next((str(message) for errors in form.errors.values() for message in errors), "That cannot be done.")
+    return next((str(message) for errors in form.errors.values() for message in errors), "This is not possible.")
 
 
 class PageForm(forms.Form):
@@ -89,49 +89,52 @@ class ProjectForm(PageForm):
     description = forms.CharField(
         required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text="One or two sentences, shown in lists."
     )
-    kinds = forms.MultipleChoiceField(
-        label="What annotators do", choices=OFFERED_KINDS, widget=forms.CheckboxSelectMultiple
-    )
+    kinds = forms.MultipleChoiceField(label="Task kinds", choices=OFFERED_KINDS, widget=forms.CheckboxSelectMultiple)
     annotations_per_task = forms.IntegerField(
         label="Annotations per task (K)",
         min_value=1,
         max_value=100,
-        help_text="How many different people answer each task. More than one lets agreement be measured.",
+        help_text="Number of annotators per task. More than one is needed to measure agreement.",
     )
     responses_per_prompt = forms.IntegerField(
-        label="Responses per prompt", min_value=2, max_value=9, help_text="Generated for each prompt submitted here."
+        label="Responses per prompt", min_value=2, max_value=9, help_text="Generated for each submitted prompt."
     )
-    asks_reason = forms.BooleanField(label="Ask why", required=False, help_text="A few words with every answer.")
+    asks_reason = forms.BooleanField(
+        label="Require a reason", required=False, help_text="A few words with every annotation."
+    )
     number_sends = forms.BooleanField(
-        label="A number key sends", required=False, help_text="Faster by one key press; undo stays."
+        label="Number keys submit", required=False, help_text="Saves one key press; undo still works."
     )
     completions_make_tasks = forms.BooleanField(
         label="Completions become tasks",
         required=False,
-        help_text="What clients ask over /v1/chat/completions is answered twice, and the two answers are compared.",
+        help_text="Each request to /v1/chat/completions gets two responses, which become a comparison task.",
     )
     temperature = forms.FloatField(
         label="Temperature of generated responses",
         min_value=0,
         max_value=5,
-        help_text="0 is always the likeliest word; 1 is the model's own spread, which gives pairs that differ.",
+        help_text=(
+            "0 always takes the most likely token; 1 samples from the model's distribution, which gives "
+            "more varied pairs."
+        ),
     )
-    top_p = forms.FloatField(label="Nucleus (top-p)", min_value=0.01, max_value=1, help_text="1 keeps every word.")
+    top_p = forms.FloatField(label="Nucleus (top-p)", min_value=0.01, max_value=1, help_text="1 keeps every token.")
     max_new_tokens = forms.IntegerField(label="Longest response, tokens", min_value=1, max_value=8192)
     best_of = forms.IntegerField(
         label="Best of",
         required=False,
         min_value=1,
         max_value=MOST_DRAWN,
-        help_text="So many are drawn for each response, and the one that the newest reward model likes best is kept. 1"
-        " draws one; more cost as many times the work, need a reward model, and nobody can read along.",
+        help_text="Number of samples per response; the newest reward model selects the best one. 1 draws one "
+        "sample. More need a reward model and proportionally more compute, and disable streaming.",
     )
-    preset = forms.ChoiceField(label="Training preset", choices=PRESETS, help_text="Where settings start from.")
+    preset = forms.ChoiceField(label="Training preset", choices=PRESETS, help_text="Base values of all settings.")
     stages = JSONObject(
         label="Settings by stage",
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
-        help_text='Overrides of the preset, as JSON: {"ppo": {"kl_coef": 0.05}}. Empty keeps the preset.',
+        help_text='Preset overrides as JSON: {"ppo": {"kl_coef": 0.05}}. Empty keeps the preset.',
     )
 
     SAMPLING = ("temperature", "top_p", "max_new_tokens", "best_of")
@@ -153,9 +156,9 @@ class ProjectForm(PageForm):
         stages = self.cleaned_data["stages"]
         for name, settings in stages.items():
             if name not in Stage.values:
-                raise forms.ValidationError(f"{name!r} is no stage; the stages are {', '.join(Stage.values)}.")
+                raise forms.ValidationError(f"{name!r} is not a stage; the stages are {', '.join(Stage.values)}.")
             if not isinstance(settings, dict):
-                raise forms.ValidationError(f"The settings of {name} must be an object, in braces.")
+                raise forms.ValidationError(f"The settings of {name} must be a JSON object in braces.")
         return stages
 
     def changes(self, project: Project | None = None) -> dict[str, Any]:
@@ -170,20 +173,23 @@ class ProjectForm(PageForm):
 
 class NewProjectForm(ProjectForm):
     dimensions = CommaList(
-        required=False, help_text="Asked beside the overall choice, with commas between: helpful, truthful, harmless."
+        required=False,
+        help_text=("Asked in addition to the overall choice, separated by commas: helpful, truthful, harmless."),
     )
     slug = forms.SlugField(
-        label="Short name", max_length=60, help_text="In its address, for ever: small letters, digits, hyphens."
+        label="Short name",
+        max_length=60,
+        help_text=("Part of the address, permanent: lowercase letters, digits, hyphens."),
     )
     field_order = ("name", "slug")
 
 
 class GuidelinesForm(PageForm):
     text = forms.CharField(
-        label="Text of the next version",
+        label="Text of the new version",
         max_length=50_000,
         widget=forms.Textarea(attrs={"rows": 14}),
-        help_text="Markdown. Say what is better than what, with an example of each, and what to do in doubt.",
+        help_text="Markdown. Describe which responses are better, with examples, and what to do when in doubt.",
     )
 
 
@@ -193,7 +199,7 @@ class MemberForm(PageForm):
 
 
 class NewPersonForm(MemberForm):
-    display_name = forms.CharField(label="Name shown", max_length=150, required=False)
+    display_name = forms.CharField(label="Display name", max_length=150, required=False)
     field_order = ("username", "display_name", "role")
 
 
@@ -210,18 +216,20 @@ class PromptFilter(PageForm):
 class NewPromptsForm(PageForm):
     text = forms.CharField(label="Prompts", widget=forms.Textarea(attrs={"rows": 8}), max_length=400_000)
     each_line = forms.BooleanField(
-        label="Each line is a prompt of its own", required=False, help_text=f"At most {MOST_PROMPTS} at a time."
+        label="One prompt per line", required=False, help_text=f"At most {MOST_PROMPTS} at a time."
     )
     responses_wanted = forms.IntegerField(
-        label="Responses to each",
+        label="Responses per prompt",
         min_value=0,
         max_value=16,
-        help_text="From the model that serves now. 0: none.",
+        help_text="Generated by the serving model. 0: none.",
     )
     group = forms.CharField(
         max_length=200,
         required=False,
-        help_text="Optional: the document, conversation or customer they are from. One group lies in one split.",
+        help_text=(
+            "Optional: the document, conversation or customer of the prompts. All prompts of a group share a split."
+        ),
     )
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)  # sending the page twice stores nothing twice
 
@@ -251,7 +259,7 @@ class ScheduleForm(PageForm):
     name = forms.CharField(max_length=120)
     rule = forms.ChoiceField(
         label="When",
-        choices=[("time", "Every so often"), ("pairs", "After so many new preference pairs")],
+        choices=[("time", "At an interval"), ("pairs", "After a number of new preference pairs")],
         widget=forms.RadioSelect,
         initial="pairs",
     )
@@ -264,18 +272,18 @@ class ScheduleForm(PageForm):
         initial=["sft", "reward", "ppo", "evaluate"],
     )
     promote = forms.BooleanField(
-        label="Ask an admin to promote the new policy",
+        label="Request promotion of the new policy",
         required=False,
-        help_text="When a chain has ended, its policy waits on the home page, with all that speaks against serving it "
-        "beside what serves now. Nothing is promoted by itself: only people can judge that it is better.",
+        help_text="After a pipeline run, the home page asks an admin to decide on the new policy and lists all "
+        "findings. Policies are never promoted automatically.",
     )
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if values.get("rule") == "time" and "every" in values and not values["every"]:
-            self.add_error("every", "Say how often.")
+            self.add_error("every", "Enter an interval.")
         if values.get("rule") == "pairs" and "after_pairs" in values and not values["after_pairs"]:
-            self.add_error("after_pairs", "Say after how many new pairs.")
+            self.add_error("after_pairs", "Enter a number of new pairs.")
         return values
 
     def arguments(self) -> dict[str, Any]:
@@ -292,8 +300,8 @@ class ScheduleForm(PageForm):
 
 class PlaygroundForm(PageForm):
     text = forms.CharField(label="Prompt", max_length=20_000, widget=forms.Textarea(attrs={"rows": 3}))
-    left = forms.UUIDField(label="One version")
-    right = forms.UUIDField(label="The other")
+    left = forms.UUIDField(label="First version")
+    right = forms.UUIDField(label="Second version")
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

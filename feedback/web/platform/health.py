@@ -16,7 +16,7 @@ from feedback.web.pages import person, project_page, viewer
 def service_health(request: HttpRequest) -> HttpResponse:
     """For those who run something here: site admins, and admins of any project."""
     if not person(request).is_site_admin and not members.administers_any(person(request)):
-        raise Forbidden("Health is for admins. Ask an admin of your project if something seems to hang.")
+        raise Forbidden("Only admins see system health. Contact a project admin if something seems stuck.")
     return _health(request)
 
 

@@ -21,182 +21,188 @@ STATIONS: tuple[Explained, ...] = (
     Explained(
         "prompts",
         "Prompts",
-        "What people ask.",
-        "Everything begins with a question. Prompts come from programs over REST, from an import, or are typed in. The "
-        "serving model answers each of them more than once, so that there is something to choose between.",
-        "Prompts that begin with the same message form a family, and each family falls by a fixed hash into train (80 "
-        "%), selection (10 %) or test (10 %). That never changes, so a question that decides whether a model is better "
-        "is never one that the model learned from.",
+        "Messages that models respond to.",
+        "Prompts arrive over REST, from an import, or from a form. The serving model generates "
+        "several responses to each prompt, so that annotators can compare them.",
+        "Prompts with the same first message form a family. A fixed hash assigns each family to a "
+        "split: train (80 %), selection for validation (10 %) or test (10 %). The split never "
+        "changes, so models are never evaluated on prompts they were trained on.",
         "Letters in the post box of a help desk.",
         "right",
     ),
     Explained(
         "responses",
         "Responses",
-        "What the serving model answers.",
-        "A worker lets the model that serves now write two or more answers to each prompt, with a little chance in the "
-        "choice of words, so that they differ.",
-        "Each response keeps the model version, temperature, length limit and random seed that made it: it can be "
-        "traced and made again. The people who judge see none of this, only the letters A and B in a random order.",
+        "Texts that the serving model generates.",
+        "A worker samples two or more responses to each prompt from the serving model, with a "
+        "temperature above 0, so that they differ.",
+        "Each response records its model version, sampling settings and random seed, so that it can "
+        "be traced and reproduced. Annotators see only the letters A and B in a random order.",
         "Two trainees answer the same letter without seeing each other's draft.",
         "right",
     ),
     Explained(
         "tasks",
         "Tasks",
-        "What annotators are asked: which answer is better?",
-        "A prompt with its responses becomes a task and joins a queue. It stays open until as many different people "
-        "have judged it as the project wants.",
-        "A task is held by one person for ten minutes and renewed while it is on the desk. If the page is closed the "
-        "place is free again. Priority and chance decide the order, and why a task was chosen is stored with it.",
+        "Questions for annotators: which response is better?",
+        "A prompt with its responses becomes a task. It stays open until the required number of "
+        "annotators have annotated it.",
+        "A task is assigned to one annotator for ten minutes, renewed while it is open at the desk. "
+        "When the page is closed, the task becomes available again. Priority and a random order "
+        "decide which task comes next; the reason is stored with the assignment.",
         "The tray of drafts waiting for an editor.",
         "right",
     ),
     Explained(
         "annotations",
         "Annotations",
-        "What people said.",
-        "An annotator reads both answers and says which is better and by how much, or that they are the same, or both "
-        "bad. This judgement is the only source of what “good” means here.",
-        "Answers are added, never overwritten: a revision stands beside the first one, with the order in which the "
-        "responses were shown, the seconds spent and the guidelines in force. Agreement between people on the same "
-        "task tells how clear the question is.",
-        "The editor's mark in the margin: this draft, clearly.",
+        "Judgments by annotators.",
+        "An annotator reads both responses and records which one is better and by how much, that both "
+        "are about the same, or that both are bad. These judgments define what the models learn to "
+        "prefer.",
+        "Annotations are never overwritten: a revision is stored in addition. Each records the order "
+        "in which the responses were shown, the time spent and the guidelines in force. Agreement on "
+        "the same task measures how clear the question is.",
+        "An editor's mark in the margin: this draft.",
         "right",
     ),
     Explained(
         "pairs",
         "Preference pairs",
-        "Judgements in the form that training reads.",
-        "From “A is clearly better than B” comes a pair: preferred, not preferred, how strongly. Enough new pairs, and "
-        "the next round of training is worth its while.",
-        "Pairs are written in the same database transaction as the answer they come from and closed when it is "
-        "revised. Before training they are frozen into a snapshot, named by the hash of its rows: the same rows give "
-        "the same name on any machine.",
+        "Annotations in the form that training uses.",
+        "“A is better than B” becomes a pair: chosen response, rejected response, strength. Enough "
+        "new pairs make another training run worthwhile.",
+        "Pairs are written in the same database transaction as their annotation and closed when it is "
+        "revised. Before training they are frozen into a snapshot, identified by the hash of its "
+        "rows: the same rows give the same hash on any machine.",
         "The editor's marks, copied into a ledger.",
         "down",
     ),
     Explained(
         "sft",
-        "Fine-tuning (SFT)",
-        "The model learns to answer by imitating good answers.",
-        "Supervised fine-tuning shows the model questions with answers that people wrote or accepted, and trains it to "
-        "write those. It learns the manner: to answer rather than to ramble on.",
-        "Only the tokens of the answer count in the loss (cross-entropy, in nats per token), not those of the "
-        "question. The result is the start of PPO and also the fixed point that PPO is held near to.",
+        "Supervised fine-tuning (SFT)",
+        "The model learns to respond by imitating demonstrations.",
+        "Supervised fine-tuning trains the model on prompts with responses that people wrote or "
+        "accepted. The model learns to follow instructions.",
+        "Only response tokens count in the loss (cross-entropy, in nats per token). The result is the "
+        "initial policy and the reference model of PPO.",
         "A trainee copies out the best letters of the archive.",
         "left",
     ),
     Explained(
         "reward",
         "Reward model",
-        "A second model learns to predict what people prefer.",
-        "People cannot judge millions of drafts, so a model learns from the pairs to give every answer a number: "
-        "higher if people would prefer it. Its accuracy is how often it agrees with people on pairs it has not seen.",
-        "The difference of two numbers, put through a logistic curve, is the probability that people prefer the first "
-        "(the Bradley–Terry model). Since people do not always agree with each other there is a ceiling below 100 %, "
-        "shown beside the accuracy.",
+        "A model learns to predict human preferences.",
+        "A reward model learns from pairs to score any response: higher if people would prefer it. "
+        "Its accuracy is the share of unseen pairs on which it agrees with annotators.",
+        "The logistic function of the difference of two scores is the probability that people prefer "
+        "the first response (Bradley–Terry model). Annotators disagree among themselves, so the "
+        "accuracy has a ceiling below 100 %, shown next to it.",
         "An apprentice who has watched the editor long enough to guess the verdict.",
         "left",
     ),
     Explained(
         "ppo",
         "PPO",
-        "The model practises, and the reward model marks.",
-        "The model writes answers, the reward model marks them, and the model shifts a little towards what was marked "
-        "high: thousands of times. A price on straying keeps it from pleasing the marker with nonsense.",
-        "Proximal policy optimisation clips how far one update may move, and subtracts a multiple of KL (the distance "
-        "from the SFT model, in nats) from the reward. Watch reward and KL together: reward that rises while KL runs "
-        "away is the model gaming its marker.",
-        "Practising letters with a coach who allows small corrections only.",
+        "The policy is optimized against the reward model.",
+        "The policy samples responses, the reward model scores them, and small updates make "
+        "high-scoring responses more likely. A KL penalty keeps the policy from exploiting the reward "
+        "model.",
+        "Proximal policy optimization clips the size of each update and subtracts a multiple of the "
+        "KL divergence from the SFT model, in nats, from the reward. Watch reward and KL together: a "
+        "reward that rises only with a fast-growing KL is a sign of reward hacking.",
+        "Practicing letters with a coach who allows only small corrections.",
         "left",
     ),
     Explained(
         "gate",
         "Gate",
-        "Is the new model better? Only then may it serve.",
-        "The candidate and the model that serves now both answer questions that neither has learned from, and the "
-        "answers are compared. All that speaks against the candidate stands beside the button that promotes.",
-        "Each condition has a name: too few prompts, a reward model no better than a coin, KL beyond its budget, "
-        "answers that do not end, too little entropy, repetition. The reward model that the candidate was trained to "
-        "please is no judge of it. An admin may override a finding with a reason, which stays visible.",
+        "Compares a candidate with the serving model.",
+        "The candidate and the serving model respond to prompts that neither was trained on, and the "
+        "responses are compared. The model page lists all findings next to the Promote button.",
+        "Findings include too few prompts, a reward model at chance level, KL over budget, a low EOS "
+        "rate, low entropy and repetition. The reward model that the candidate was optimized against "
+        "does not count as evidence. An admin can override a finding with a reason, which stays "
+        "visible.",
         "A trial match before the player joins the team.",
         "left",
     ),
     Explained(
         "serving",
         "Serving",
-        "The model that answers now. Its answers are what people judge next.",
-        "The promoted version takes over, its answers become the next tasks, and the ring begins again, one turn "
-        "better. One click puts the version before it back.",
-        "Serving versions are a list that only grows: since when, until when, promoted by whom. So every answer ever "
-        "given can be traced to a model, its data and, through them, to the people who judged.",
-        "The trainee who won sits at the counter tomorrow.",
+        "The model that generates responses now.",
+        "The promoted version generates all new responses, which become the next tasks. An admin can "
+        "roll back to the previous version.",
+        "The deployment history records when each version served and who promoted it. Every response "
+        "can be traced to a model, its training data and its annotators.",
+        "The trainee who passed works at the counter tomorrow.",
         "up",
     ),
     Explained(
         "corpus",
         "Corpus",
-        "The texts from which the very first model learns the language.",
-        "Before a model can answer well it must know the language at all. The corpus is what it reads for that: "
-        "documents with their source, kind and licence.",
-        "Duplicates, exact and near, are left out when they come in, and so is what evaluation asks.",
+        "Texts for pretraining the base model.",
+        "A base model learns the language from a corpus: documents with their source, kind and license.",
+        "Exact and near duplicates are excluded on import, as are documents that contain held-out prompts.",
         "The shelf of books a child grows up with.",
         "right",
     ),
     Explained(
         "tokenizer",
         "Tokenizer",
-        "Cuts text into pieces that a model can count.",
-        "Models work on numbers. The tokenizer learns from the corpus which pieces of text are common and gives each a "
-        "number: frequent words one, rare words several.",
-        "Byte-level byte-pair encoding: it begins with single bytes and merges the most frequent neighbours until the "
-        "vocabulary is full. Nothing is unreadable to it, whatever the script.",
+        "Splits text into tokens.",
+        "Models work on numbers. The tokenizer learns frequent pieces of text from the corpus and "
+        "assigns each a number: frequent words become one token, rare words several.",
+        "Byte-level byte-pair encoding: it starts from single bytes and merges the most frequent "
+        "adjacent pairs until the vocabulary is full. It can encode text in any script.",
         "A typesetter's case: common syllables get a piece of type of their own.",
         "right",
     ),
     Explained(
         "pretrain",
         "Pretraining",
-        "The model learns to continue any text of the corpus.",
-        "It reads the corpus over and over and guesses each next piece. Nobody tells it what is good; it learns what "
-        "is likely. This is the base from which fine-tuning starts.",
-        "The figure is bits per byte on text it has not seen: how many yes/no questions it still needs for each next "
-        "byte. Eight is no idea at all; lower is better.",
+        "The base model learns to predict the next token.",
+        "The model predicts each next token of the corpus. It learns the language without human "
+        "labels and is the starting point of fine-tuning.",
+        "The metric is bits per byte on held-out text: the average number of bits needed to encode "
+        "each byte. Eight means no knowledge; lower is better.",
         "Learning a language by reading, before anyone says what a good answer is.",
         "up",
     ),
     Explained(
         "mlm",
         "Masked pretraining",
-        "A reader learns the language by filling in hidden words.",
-        "Beside the model that writes there are models that read. They begin with an encoder, which learns from texts "
-        "with some words hidden: it has to guess them from both sides.",
-        "15 % of the tokens are asked: most are masked, some replaced, some left, drawn anew at each visit. The figure "
-        "is the share of hidden words it fills in on texts it has not seen.",
+        "An encoder learns the language by predicting masked tokens.",
+        "Classifiers and taggers start from an encoder. It learns to predict masked tokens from the "
+        "context on both sides.",
+        "15 % of the tokens are selected at random in each epoch: most are masked, some replaced, "
+        "some unchanged. The metric is the share of masked tokens predicted correctly on held-out "
+        "texts.",
         "A cloze test, thousands of times.",
         "right",
     ),
     Explained(
         "classify",
         "Guard",
-        "Sorts texts as people sorted them, and keeps out what should not come in.",
-        "People give texts labels; a classifier learns to give the same. As the project's guard it reads prompts and "
-        "responses before anybody sees them, and may be a term of the reward in PPO.",
-        "A softmax over the classes (or one sigmoid each) on the encoder, with one temperature fitted so that its "
-        "probabilities are honest. F1 counts both what it misses and what it accuses wrongly; beside it stands a plain "
-        "method trained on the same rows, which it should beat.",
-        "The doorman who was shown a hundred guests of either kind.",
+        "Assigns labels to texts and screens content.",
+        "A classifier learns from the labels of annotators. As the guard model of the project, it "
+        "screens prompts and responses before anyone sees them. It can also be a term of the reward "
+        "in PPO.",
+        "A softmax over the classes (or one sigmoid per class) on top of the encoder, with a fitted "
+        "temperature for calibrated probabilities. F1 combines precision and recall. A simple "
+        "baseline trained on the same rows is shown for comparison.",
+        "A doorman who was shown a hundred guests of each kind.",
         "right",
     ),
     Explained(
         "tag",
         "Marker",
-        "Underlines what people underlined: names, places, dates.",
-        "People mark stretches of text; a tagger learns to mark the same. Its marks stand on the desk beforehand, to "
-        "be accepted, changed or cleared, and find personal data at intake.",
-        "Every token is the beginning of a span, inside one, or outside; the likeliest sequence in which inside "
-        "follows a beginning is read back as characters. A span counts only if start, end and label are all right.",
+        "Marks spans: names, places, dates.",
+        "A tagger learns from the spans that annotators marked. It pre-annotates tasks for annotators "
+        "to correct, and detects personal data on arrival.",
+        "Each token is tagged as beginning, inside or outside of a span (BIO). The most likely valid "
+        "sequence is decoded to characters. A predicted span is correct only if start, end and label "
+        "all match.",
         "A colleague who read the file before you, pencil in hand.",
         "right",
     ),

@@ -31,8 +31,8 @@ from feedback.web.platform.admin_forms import (
 )
 
 STATE_WORDS = {
-    Project.State.OPEN: "Tasks are given out.",
-    Project.State.PAUSED: "No new tasks are given out; what is held may be sent.",
+    Project.State.OPEN: "Tasks are assigned.",
+    Project.State.PAUSED: "No new tasks are assigned; current assignments can be submitted.",
     Project.State.CLOSED: "No new prompts, tasks or assignments.",
 }
 
@@ -50,7 +50,7 @@ def projects(request: HttpRequest) -> HttpResponse:
 @login_required
 def new(request: HttpRequest) -> HttpResponse:
     if not person(request).is_site_admin:
-        raise Forbidden("Only a site admin opens projects. Ask whoever set this service up.")
+        raise Forbidden("Only site admins create projects. Ask a site admin.")
     if request.method == "POST":
         form = NewProjectForm(request.POST)
         if form.is_valid():
@@ -59,7 +59,7 @@ def new(request: HttpRequest) -> HttpResponse:
             except DomainError as error:
                 add_error(form, error)
             else:
-                messages.success(request, f"{project.name} is open. Next: guidelines, people, prompts.")
+                messages.success(request, f"{project.name} created. Next: guidelines, members, prompts.")
                 return redirect("project_guidelines", project.slug)
     else:
         defaults = {"kinds": ["comparison"], "annotations_per_task": 1, "responses_per_prompt": 2, "preset": "small"}
@@ -81,7 +81,7 @@ def settings(request: HttpRequest, project: Project) -> HttpResponse:
         except DomainError as error:
             add_error(form, error)
         else:
-            messages.success(request, "Saved. What was asked before keeps the settings it was asked under.")
+            messages.success(request, "Saved. Existing prompts and tasks keep their settings.")
             return redirect("project", project.slug)
     wrong = bool(form.errors) or (request.method == "POST" and not rows.is_valid())
     context = {
@@ -125,9 +125,9 @@ def guidelines(request: HttpRequest, project: Project) -> HttpResponse:
             add_error(form, error)
         else:
             if newest is not None and version.pk == newest.pk:
-                messages.info(request, "The text is the same as that of the newest version; nothing was published.")
+                messages.info(request, "The text equals the newest version; nothing was published.")
             else:
-                messages.success(request, f"Version {version.number} is published. Annotators see it from now on.")
+                messages.success(request, f"Version {version.number} published. Annotators see it from now on.")
             return redirect("project_guidelines", project.slug)
     context = {
         "project": project,
@@ -167,7 +167,7 @@ def add_member(request: HttpRequest, project: Project) -> HttpResponse:
     if form.is_valid():
         found = member_selectors.by_username(form.cleaned_data["username"])
         if found is None:
-            form.add_error("username", "Nobody is called that. Create the person below, or check the spelling.")
+            form.add_error("username", "No user has this username. Check the spelling, or create the user below.")
         else:
             try:
                 project_services.set_member(
@@ -176,7 +176,7 @@ def add_member(request: HttpRequest, project: Project) -> HttpResponse:
             except DomainError as error:
                 add_error(form, error)
             else:
-                messages.success(request, f"{found} is {form.cleaned_data['role']} in {project.name} now.")
+                messages.success(request, f"{found} is now {form.cleaned_data['role']} in {project.name}.")
                 return redirect("project_members", project.slug)
     return _members(request, project, 422, add_form=form)
 
@@ -211,7 +211,7 @@ def set_role(request: HttpRequest, project: Project, person_id: Any) -> HttpResp
     member = _member(project, person_id)
     role = request.POST.get("role", "")
     project_services.set_member(by=person(request), project=project, person=member, role=role)
-    messages.success(request, f"{member} is {role} in {project.name} now.")
+    messages.success(request, f"{member} is now {role} in {project.name}.")
     return redirect("project_members", project.slug)
 
 
@@ -220,7 +220,7 @@ def set_role(request: HttpRequest, project: Project, person_id: Any) -> HttpResp
 def remove_member(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
     member = _member(project, person_id)
     project_services.remove_member(by=person(request), project=project, person=member)
-    messages.success(request, f"{member} no longer sees {project.name}. Their answers stay.")
+    messages.success(request, f"{member} no longer has access to {project.name}. Their annotations stay.")
     return redirect("project_members", project.slug)
 
 

@@ -57,7 +57,7 @@ def try_password(request: HttpRequest, username: str, password: str) -> Person |
         log.warning("sign-in refused without a look: too many wrong passwords from %s", caller_address(request))
         raise TooManyRequests(wait, TOO_MANY)
     if not places.acquire(blocking=False):
-        raise Busy("Many people are signing in at this moment.")
+        raise Busy("Too many people are signing in right now.")
     try:
         with checking:
             who = cast(Person | None, authenticate(request, username=username, password=password))

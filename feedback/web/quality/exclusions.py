@@ -23,7 +23,7 @@ def lift(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
     row = access.get_exclusion(viewer(request), key)
     same_project(row, project)
     exclusions.lift(by=person(request), exclusion=row)
-    messages.success(request, f"Lifted. Annotations of {row.person} go into snapshots again.")
+    messages.success(request, f"Exclusion lifted. Snapshots include annotations by {row.person} again.")
     return redirect("quality", project.slug)
 
 
@@ -35,6 +35,7 @@ def reopen(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
     same_project(row, project)
     count = exclusions.reopen_tasks(by=person(request), exclusion=row)
     messages.success(
-        request, f"{count} task{pluralize(count)} reopened. Others are given {'it' if count == 1 else 'them'} now."
+        request,
+        (f"{count} task{pluralize(count)} reopened. Other annotators can get {'it' if count == 1 else 'them'} now."),
     )
     return redirect("quality", project.slug)

@@ -54,7 +54,7 @@ def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
         except DomainError as wrong:
             error = wrong.sentence
         else:
-            messages.success(request, "It is a check now.")
+            messages.success(request, "Saved as gold task.")
             return redirect("task", project.slug, found.public_id)
     if known:
         seen["answer"] = unresolve(found.kind, {"strength": CLEAR, **known}, listings.response_order(found))
@@ -79,7 +79,7 @@ def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
     """What a reviewer decided, or most of its answers say, is right from now on."""
     found = task_here(request, project, task_id)
     gold_services.mark(by=person(request), task=found)
-    messages.success(request, "It is a check now; what its answers came to is right.")
+    messages.success(request, "Saved as gold task with the consensus as gold answer.")
     return redirect("task", project.slug, found.public_id)
 
 
@@ -88,5 +88,5 @@ def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
 def remove(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     found = task_here(request, project, task_id)
     gold_services.unmark(by=person(request), task=found)
-    messages.success(request, "It is an ordinary task again.")
+    messages.success(request, "Gold answer removed.")
     return redirect("task", project.slug, found.public_id)

@@ -31,12 +31,12 @@ from feedback.web.platform.admin_common import same_project
 
 DONE = {
     "accept": "Accepted.",
-    "correct": "Corrected: your answer stands in its place.",
-    "send_back": "Sent back. Its place is open again, and the annotator sees your note.",
-    "decide": "Decided. The consensus of this task is your answer.",
-    "dismiss": "Left as it is.",
-    "withdraw": "Withdrawn. Nobody is given this task any more.",
-    "reopen": "Reopened. It is given out again.",
+    "correct": "Corrected. Your annotation replaces it.",
+    "send_back": "Returned. The task is open again, and the annotator sees your note.",
+    "decide": "Decided. Your decision is the consensus of this task.",
+    "dismiss": "Dismissed.",
+    "withdraw": "Withdrawn. This task is no longer assigned.",
+    "reopen": "Reopened. This task is assigned again.",
 }
 
 
@@ -98,7 +98,7 @@ def answer_of(request: HttpRequest, seen: dict[str, Any]) -> Any:
         try:
             return json.loads(given)
         except ValueError:
-            raise Invalid("The answer cannot be read. Load the page again.", field="answer") from None
+            raise Invalid("The annotation cannot be read. Reload the page.", field="answer") from None
     return from_form(seen, request.POST)
 
 

@@ -63,7 +63,9 @@ def given(request: HttpRequest, project: Project) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.sentence)
     else:
-        messages.success(request, "Asked for. A worker copies and checks it; it stands among the versions then.")
+        messages.success(
+            request, ("Import requested. A worker copies and verifies the model, then lists it under All versions.")
+        )
     return redirect("models", project.slug)
 
 
@@ -136,7 +138,7 @@ def promote(request: HttpRequest, project: Project, model_id: Any) -> HttpRespon
         note=request.POST.get("note", "")[:500],
         override_reason=request.POST.get("override_reason", ""),
     )
-    messages.success(request, f"{found} serves {project.name} now: the next responses are its own.")
+    messages.success(request, f"{found} now serves {project.name} and generates new responses.")
     return redirect("model", project.slug, found.public_id)
 
 

@@ -21,52 +21,54 @@ from feedback.web.platform.admin_common import same_project
 from feedback.web.platform.admin_forms import CommaList, PageForm, add_error
 
 PERSONAL = [
-    (rules.OFF, "Not looked for"),
+    (rules.OFF, "Not detected"),
     (rules.NOTE, "Noted on the prompt"),
-    (rules.MASK, "Masked before anything is stored: [email]"),
-    (rules.BLOCK, "The prompt is blocked"),
+    (rules.MASK, "Masked before storage: [email]"),
+    (rules.BLOCK, "Block the prompt"),
 ]
 
 
 class GuardForm(PageForm):
     """Guard, marker, personal data. An empty model is none."""
 
-    guard = forms.ChoiceField(label="Guard", required=False, help_text="A classifier that was trained here.")
+    guard = forms.ChoiceField(
+        label="Guard", required=False, help_text=("A trained classifier that screens prompts and responses.")
+    )
     blocks = CommaList(
-        label="Blocks these classes",
+        label="Blocked classes",
         required=False,
-        help_text="With commas between them, by their names in the scheme.",
+        help_text="Names from the label scheme, separated by commas.",
     )
     threshold = forms.FloatField(
-        label="From this probability on",
+        label="Threshold",
         required=False,
         initial=0.5,
         min_value=0.01,
         max_value=0.99,
-        help_text="Lower blocks more, rightly and wrongly.",
+        help_text="Minimum probability. A lower threshold blocks more, including more false positives.",
     )
     when_away = forms.ChoiceField(
-        label="While the guard cannot be reached",
+        label="When the guard model is unavailable",
         choices=[
-            (rules.HOLD, "Hold what comes in until it is back"),
-            (rules.PASS, "After ten minutes let it pass unscreened, and say so on each row"),
+            (rules.HOLD, "Hold texts until it is available"),
+            (rules.PASS, "Pass texts unscreened after ten minutes and mark each row"),
         ],
         initial=rules.HOLD,
         required=False,
-        help_text="Prompts that are searched for personal data are held in any case.",
+        help_text="Prompts that are checked for personal data are always held.",
     )
-    marker = forms.ChoiceField(label="Marker", required=False, help_text="A tagger that was trained here.")
-    scheme = forms.ChoiceField(label="Marks tasks of", required=False, help_text="A label scheme of spans.")
+    marker = forms.ChoiceField(label="Marker", required=False, help_text="A trained tagger that suggests spans.")
+    scheme = forms.ChoiceField(label="Pre-annotated scheme", required=False, help_text="A label scheme for spans.")
     labels = CommaList(
-        label="Labels that mean personal data",
+        label="Personal data labels",
         required=False,
-        help_text="With commas between them. The marker looks for them in prompts as well, names for example.",
+        help_text="Separated by commas. The tagger also detects these in prompts, for example names.",
     )
     personal = forms.ChoiceField(
         label="Personal data in prompts",
         choices=PERSONAL,
         widget=forms.RadioSelect,
-        help_text="Mail and IP addresses, telephone, account, card and identity numbers; and what the marker finds.",
+        help_text="Email and IP addresses; phone, account, card and identity numbers; and spans found by the tagger.",
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
@@ -76,9 +78,9 @@ class GuardForm(PageForm):
             found = [
                 (str(one.public_id), f"{one} ({one.state})") for one in screening_selectors.versions(project, kind)
             ]
-            self._choices(name, [("", "none"), (rules.NEWEST, "the newest that was approved"), *found])
+            self._choices(name, [("", "none"), (rules.NEWEST, "newest approved version"), *found])
         spans = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == "spans"]
-        self._choices("scheme", [(name, name) for name in spans] or [("", "no scheme of spans yet")])
+        self._choices("scheme", [(name, name) for name in spans] or [("", "no span scheme yet")])
 
     def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]
@@ -135,7 +137,7 @@ def guard(request: HttpRequest, project: Project) -> HttpResponse:
             error.field = FIELDS.get(error.field or "", error.field)
             add_error(form, error)
         else:
-            messages.success(request, "Saved. It holds for what comes in from now on, and for what waits.")
+            messages.success(request, "Saved. This applies to new and waiting texts.")
             return redirect("guard", project.slug)
     setting = guard_models.of(project)
     serving = {
@@ -163,7 +165,7 @@ def unblock_prompt(request: HttpRequest, project: Project, prompt_id: Any) -> Ht
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
     screening.unblock_prompt(by=person(request), prompt=found, reason=request.POST.get("reason", ""))
-    messages.success(request, "Let on; it goes the way of any prompt now.")
+    messages.success(request, "Unblocked. The prompt is processed like any other.")
     return redirect("prompt", project.slug, found.public_id)
 
 
@@ -173,5 +175,5 @@ def unblock_response(request: HttpRequest, project: Project, response_id: Any) -
     found = access.get_response(viewer(request), response_id, ADMIN)
     same_project(found, project)
     screening.unblock_response(by=person(request), response=found, reason=request.POST.get("reason", ""))
-    messages.success(request, "Let on; it may meet others in tasks now.")
+    messages.success(request, "Unblocked. The response can become part of tasks.")
     return redirect("prompt", project.slug, found.prompt.public_id)

@@ -25,13 +25,13 @@ FIRST_TURN = ("tokenizer", "pretrain", *(stage.value for stage in runs.CHAIN))
 
 # What to do about each kind of failure, where the run itself says nothing better.
 REMEDIES = {
-    Job.ErrorKind.DATA: "Look at the snapshot's rows, collect what is missing, and start again on a new snapshot.",
-    Job.ErrorKind.CONFIG: "Correct the setting that is named, in the project or for one chain, and start again.",
-    Job.ErrorKind.OUT_OF_MEMORY: "Use a smaller batch or a shorter length, then retry; it goes on from its checkpoint.",
-    Job.ErrorKind.DISK_FULL: "Free some disk space, then retry; it goes on from its checkpoint.",
+    Job.ErrorKind.DATA: "Check the snapshot rows, collect missing data, and restart on a new snapshot.",
+    Job.ErrorKind.CONFIG: "Correct the named setting in the project or for one pipeline run, and start again.",
+    Job.ErrorKind.OUT_OF_MEMORY: "Use a smaller batch or a shorter length, then resume from the checkpoint.",
+    Job.ErrorKind.DISK_FULL: "Free disk space, then resume from the checkpoint.",
     Job.ErrorKind.DIVERGED: "Lower the learning rate, or raise the KL weight in PPO, and start again.",
-    Job.ErrorKind.LOST_WORKER: "Look at the machine's memory and the worker's log, then retry.",
-    Job.ErrorKind.INTERNAL: "This is a fault of ours. Keep the log below, and retry once.",
+    Job.ErrorKind.LOST_WORKER: "Check the machine's memory and the worker log, then retry.",
+    Job.ErrorKind.INTERNAL: "This is an internal error. Keep the log below, and retry once.",
 }
 
 
@@ -146,7 +146,7 @@ def cancel(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     pipeline_services.cancel_run(by=person(request), run=found)
-    messages.success(request, "Cancelling. A running stage writes a checkpoint first; the chain ends with it.")
+    messages.success(request, "Cancelling. A running stage saves a checkpoint first; then the pipeline run ends.")
     return redirect("run", project.slug, found.public_id)
 
 
@@ -156,7 +156,7 @@ def retry(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     pipeline_services.retry_run(by=person(request), run=found)
-    messages.success(request, "Queued again; it goes on from its last checkpoint.")
+    messages.success(request, "Queued; it resumes from the last checkpoint.")
     return redirect("run", project.slug, found.public_id)
 
 
@@ -167,7 +167,7 @@ def start_again(request: HttpRequest, project: Project, run_id: Any) -> HttpResp
     same_project(found, project)
     chain = pipeline_services.start_again(by=person(request), run=found)
     first = chain.runs.get(position=0)
-    messages.success(request, "Started again; its first step freezes a new snapshot.")
+    messages.success(request, "Restarted; the first step freezes a new snapshot.")
     return redirect("run", project.slug, first.public_id)
 
 

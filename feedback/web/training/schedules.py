@@ -28,7 +28,7 @@ def schedules(request: HttpRequest, project: Project) -> HttpResponse:
         except DomainError as error:
             add_error(form, error)
         else:
-            messages.success(request, f"“{made.name}” is on.")
+            messages.success(request, f"“{made.name}” is enabled.")
             return redirect("schedules", project.slug)
     context = {
         "project": project,
@@ -49,7 +49,7 @@ def switch(request: HttpRequest, project: Project, schedule_id: Any) -> HttpResp
     same_project(found, project)
     enabled = request.POST.get("enabled") == "yes"
     schedule_services.set_enabled(by=person(request), schedule=found, enabled=enabled)
-    messages.success(request, f"“{found.name}” is {'on; it counts from now' if enabled else 'off'}.")
+    messages.success(request, f"“{found.name}” is {'enabled and counts from now' if enabled else 'disabled'}.")
     return redirect("schedules", project.slug)
 
 
@@ -60,5 +60,5 @@ def delete(request: HttpRequest, project: Project, schedule_id: Any) -> HttpResp
     same_project(found, project)
     name = found.name
     schedule_services.delete_schedule(by=person(request), schedule=found)
-    messages.success(request, f"“{name}” is deleted. The chains that it started stay.")
+    messages.success(request, f"“{name}” deleted. Its pipeline runs stay.")
     return redirect("schedules", project.slug)

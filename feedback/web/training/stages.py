@@ -55,58 +55,59 @@ class StagesForm(PageForm):
 
     stages = StagesField(choices=[(card.stage.value, card.title) for card in STAGES])
     preset = forms.ChoiceField(
-        required=False, help_text="Where settings start from: how large the models are and how long they learn."
+        required=False, help_text="Base values of all settings, such as model size and number of steps."
     )
     base_model = forms.ChoiceField(
-        label="Start from",
+        label="Base model",
         required=False,
-        help_text="Every chosen stage that it fits starts from it, unless a stage before it made something newer.",
+        help_text="Selected stages start from it, unless an earlier stage produces a newer model.",
     )
     snapshot = forms.ChoiceField(required=False)
     texts = forms.ChoiceField(
-        label="Texts to learn the language from",
+        label="Pretraining texts",
         required=False,
-        help_text="What tokenizer, pretraining and masked pretraining read.",
+        help_text="Input of tokenizer, pretraining and masked pretraining.",
     )
     guard_label = forms.ChoiceField(
-        label="Reward for the guard's class",
+        label="Guard model class in the reward",
         required=False,
-        help_text="PPO, RLOO and GRPO also please the guard: its probability of this class is a term of the reward.",
+        help_text="For PPO, RLOO and GRPO: the guard model's probability of this class becomes a term of the reward.",
     )
     guard_weight = forms.FloatField(
-        label="Weight of that term",
+        label="Weight of the guard model term",
         required=False,
         min_value=-100,
         max_value=100,
-        help_text="In the reward model's unit, standard deviations; negative to stay clear of the class. 1 if empty.",
+        help_text="In standard deviations of the reward model; negative to avoid the class. Default: 1.",
     )
     seed = forms.IntegerField(
-        min_value=0, max_value=2**31 - 1, required=False, help_text="Same data, settings and seed: same model."
+        min_value=0,
+        max_value=2**31 - 1,
+        required=False,
+        help_text=("The same data, settings and seed give the same model."),
     )
     promote = forms.BooleanField(
-        label="Ask an admin to promote it",
+        label="Request promotion of the new policy",
         required=False,
-        help_text="When the chain has ended, the new policy waits on the home page, with all that speaks against "
-        "serving it beside what serves now. Nothing is promoted by itself: only people can judge that it is better.",
+        help_text="After the pipeline run, the home page asks an admin to decide on the new policy and lists "
+        "all findings. Policies are never promoted automatically.",
     )
     config = JSONObject(
-        label="Any other setting",
+        label="Other settings",
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
-        help_text='JSON by stage, for this chain only: {"ppo": {"lam": 0.9}}. /api/v1/stages/ lists all.',
+        help_text=('JSON by stage, for this pipeline run only: {"ppo": {"lam": 0.9}}. All settings: /api/v1/stages/.'),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         usual = project.training_policy.get("preset", PRESETS[0][0])
-        self.choices("preset", [("", f"the project's: {usual}"), *PRESETS])
-        self.choices("base_model", [("", "the newest that fits"), *_models(project)])
-        self.choices("snapshot", [("", "freeze a new one"), *_snapshots(project)])
+        self.choices("preset", [("", f"project default: {usual}"), *PRESETS])
+        self.choices("base_model", [("", "newest compatible"), *_models(project)])
+        self.choices("snapshot", [("", "freeze a new snapshot"), *_snapshots(project)])
         corpora = Corpus.objects.filter(project=project).order_by("-id")[:50]
-        named = [(str(corpus.public_id), f"the corpus {corpus.name}") for corpus in corpora]
-        self.choices(
-            "texts", [("", "the newest corpus if there is one"), *named, (LABELLED, "the texts that people labelled")]
-        )
+        named = [(str(corpus.public_id), f"corpus {corpus.name}") for corpus in corpora]
+        self.choices("texts", [("", "newest corpus, if any"), *named, (LABELLED, "labeled texts")])
         guard = guard_models.term_model(project)
         self.choices(
             "guard_label", [("", "none"), *((name, name) for name in guard_models.classes_of(guard or NOTHING))]
@@ -149,7 +150,7 @@ class StagesForm(PageForm):
             term = {"label": label, "weight": values.get("guard_weight") or 1.0}
             sampling = [stage for stage in values.get("stages", []) if RULES[stage].needs_reward_model]
             if not sampling:
-                self.add_error("guard_label", "Choose PPO, RLOO or GRPO with it: the others have no such reward.")
+                self.add_error("guard_label", "Select PPO, RLOO or GRPO; other stages do not use this reward.")
             for stage in sampling:
                 settings_of_stage = config.setdefault(stage, {})
                 settings_of_stage["terms"] = settings_of_stage.get("terms", {}) | {"guard": term}
@@ -200,7 +201,7 @@ def _setting(project: Project, card: StageCard, key: str, label: str, meaning: s
         max_value=described.get("high"),
         help_text=f"{meaning} Presets: {usual}.",
     )
-    field.widget.attrs["placeholder"] = "as preset"
+    field.widget.attrs["placeholder"] = "preset default"
     if described["type"] == "number":
         field.widget.attrs["step"] = "any"
     return field

@@ -38,9 +38,9 @@ def resolve(answer: Answer, question: Question) -> ClassificationPayload:
     if unknown:
         raise InvalidAnswer("labels", f"Unknown label {unknown[0]!r}; choose from {', '.join(question.labels)}.")
     if len(set(given)) != len(given):
-        raise InvalidAnswer("labels", "A label stands in it twice.")
+        raise InvalidAnswer("labels", "A label occurs twice.")
     if not question.scheme.get("many") and len(given) != 1:
-        raise InvalidAnswer("labels", f"Choose exactly one label; {len(given)} were given.")
+        raise InvalidAnswer("labels", f"Choose exactly one label; got {len(given)}.")
     return {
         "on": question.shown[0] if question.shown else PROMPT,
         "scheme": question.scheme.get("name", ""),

@@ -38,12 +38,12 @@ def resolve(answer: Answer, question: Question) -> ComparisonPayload:
         if not isinstance(strength, int) or isinstance(strength, bool) or strength not in STRENGTHS:
             raise InvalidAnswer("strength", f"It must be one of {STRENGTH_SCALE}; got {strength!r}.")
         if same_text := find_indistinct([question.texts.get(one, one) for one in question.shown]):
-            raise InvalidAnswer("choice", f"{same_text} Say so, or that both are bad.")
+            raise InvalidAnswer("choice", f"{same_text} Choose a tie or both bad.")
         payload["chosen"] = chosen
         payload["rejected"] = next(other for other in question.shown if other != chosen)
         payload["strength"] = strength
     elif answer.get("choice") is not None:
-        raise InvalidAnswer("choice", f"A {outcome} names no choice.")
+        raise InvalidAnswer("choice", f"An outcome of {outcome} has no choice.")
     payload["dimensions"] = _dimensions(answer.get("dimensions") or {}, question)
     payload["reason"] = reason(answer.get("reason"), question)
     return payload

@@ -28,11 +28,11 @@ def resolve(answer: Answer, question: Question) -> ConversationPayload:
     payload: ConversationPayload = {**comparison.resolve(given, question)}
     if rewrite in (None, ""):
         return payload
-    text = check_text(rewrite, "rewrite", "It must be the text that should have been said.")
+    text = check_text(rewrite, "rewrite", "It must be the text of the better response.")
     if payload["outcome"] != "both_bad":
-        raise InvalidAnswer("rewrite", "Only where both are bad is another answer written.")
+        raise InvalidAnswer("rewrite", "A rewrite is allowed only if both responses are bad.")
     if any(same(text, question.texts.get(shown, "")) for shown in question.shown):
-        raise InvalidAnswer("rewrite", "It is one of the two as it was. Choose that one instead.")
+        raise InvalidAnswer("rewrite", "It equals one of the two responses. Choose that one instead.")
     payload["rewrite"] = text
     return payload
 

@@ -29,7 +29,7 @@ def resolve(answer: Answer, question: Question) -> DemonstrationPayload:
     text = check_text(answer.get("text"), "text", "Write the response.")
     original = question.shown[0] if question.shown else None
     if original is not None and same(text, question.texts.get(original, "")):
-        raise InvalidAnswer("text", "It is the response as it was. Edit it, or skip the task if it needs no change.")
+        raise InvalidAnswer("text", "The response is unchanged. Edit it, or skip the task if it needs no change.")
     return {"text": text, "original": original, "reason": reason(answer.get("reason"), question)}
 
 

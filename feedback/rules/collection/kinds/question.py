@@ -106,9 +106,9 @@ def reason(given: object, question: Question) -> str:
     if not isinstance(given, str):
         raise InvalidAnswer("reason", "It must be text.")
     if len(given) > MAX_REASON:
-        raise InvalidAnswer("reason", f"It has {len(given)} characters; at most {MAX_REASON} are kept.")
+        raise InvalidAnswer("reason", f"It has {len(given)} characters; the limit is {MAX_REASON}.")
     if question.asks_reason and not given.strip():
-        raise InvalidAnswer("reason", "This project asks why. Write a few words.")
+        raise InvalidAnswer("reason", "This project requires a reason. Write a few words.")
     return given.strip()
 
 

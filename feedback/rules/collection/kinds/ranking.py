@@ -44,7 +44,7 @@ def resolve(answer: Answer, question: Question) -> RankingPayload:
     ranked = [one for group in groups for one in group]
     if len(set(ranked)) != len(ranked):
         twice = next(one for one in ranked if ranked.count(one) > 1)
-        raise InvalidAnswer("ranking", f"Response {letter(twice, question.shown)} stands in it twice.")
+        raise InvalidAnswer("ranking", f"Response {letter(twice, question.shown)} occurs twice.")
     missing = [LETTERS[place] for place, one in enumerate(question.shown) if one not in ranked]
     if missing:
         raise InvalidAnswer("ranking", f"Rank every response; missing: {', '.join(missing)}.")

@@ -22,7 +22,7 @@ export function answer(card) {
   if (told.wrong) return told;
   const [a, b] = comparison.texts(card);
   if (told.answer.outcome === "prefer" && a && a.textContent === b?.textContent) {
-    return { wrong: "Both are the same, word for word. Say so (5), or that both are bad (0)." };
+    return { wrong: "Both responses are identical. Choose about the same (5) or both bad (0)." };
   }
   const rewrite = field(card)?.value.trim() ? field(card).value : "";
   return bad(card) && rewrite ? { answer: { ...told.answer, rewrite } } : told;

@@ -26,7 +26,7 @@ export function answer(card) {
   const { text, reason } = read(card);
   if (!text.trim()) return { wrong: "Write the response.", focus: editor(card) };
   if (original(card) !== null && text === even(original(card))) {
-    return { wrong: "It is the response as it was. Edit it, or skip the task if it needs no change.", focus: editor(card) };
+    return { wrong: "The response is unchanged. Edit it, or skip the task if it needs no change.", focus: editor(card) };
   }
   return reasonMissing(card) || { answer: { text, reason } };
 }

@@ -11,7 +11,7 @@ export function fillReason(card, state) {
 /** {wrong, focus} when the project asks why and nothing is said. */
 export function reasonMissing(card) {
   if (!card.dataset.asksReason || reasonOf(card).trim()) return null;
-  return { wrong: "This project asks why. Write a few words.", focus: field(card) };
+  return { wrong: "This project requires a reason. Write a few words.", focus: field(card) };
 }
 
 /** The key that leads to it. True when it was this one. */

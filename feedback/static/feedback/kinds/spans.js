@@ -252,7 +252,7 @@ function mark(card, button) {
   if (already >= 0) return take(card, already);
   if (!allowsMany(card)) {
     const other = state.spans.find((span) => !same(span) && span.start < end && start < span.end);
-    if (other) return complain(card, `It overlaps “${state.text.slice(other.start, other.end)}”. Take that mark away first.`);
+    if (other) return complain(card, `It overlaps “${state.text.slice(other.start, other.end)}”. Remove that span first.`);
     state.spans = state.spans.filter((span) => !same(span));
   }
   state.spans.push({ start, end, label });
@@ -279,7 +279,7 @@ function takeHere(card) {
 function take(card, index) {
   const state = states.get(card);
   const [gone] = state.spans.splice(index, 1);
-  after(card, `Taken away: ${state.text.slice(gone.start, gone.end)}`);
+  after(card, `Removed: ${state.text.slice(gone.start, gone.end)}`);
 }
 
 function after(card, words) {
@@ -344,7 +344,7 @@ function list(card) {
     button.type = "button";
     button.className = "marked-one";
     button.dataset.remove = index;
-    button.setAttribute("aria-label", `Take away ${look.title}: ${words}`);
+    button.setAttribute("aria-label", `Remove ${look.title}: ${words}`);
     const name = document.createElement("span");
     name.className = `span-mark colour-${look.colour} line-${look.underline}`;
     name.dataset.badge = look.badge;
@@ -358,7 +358,7 @@ function list(card) {
   });
   card.querySelector("[data-marked]").replaceChildren(...items);
   card.querySelector("[data-marked-title]").textContent = spans.length
-    ? `${spans.length} ${spans.length === 1 ? "mark" : "marks"}; press one to take it away.`
-    : "Nothing is marked; sent like this it says that there is nothing.";
+    ? `${spans.length} ${spans.length === 1 ? "span" : "spans"}; press one to remove it.`
+    : "No spans marked. Send now to record that there are none.";
   tell(card);
 }
