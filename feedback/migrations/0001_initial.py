@@ -843,7 +843,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("strength", models.PositiveSmallIntegerField(help_text="0 negligibly, 1 slightly, 2, 3 significantly better.")),
+                ("strength", models.PositiveSmallIntegerField(help_text="0 negligibly to 3 significantly better.")),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "annotation",

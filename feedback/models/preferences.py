@@ -19,7 +19,7 @@ class PreferencePair(Row):
     prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="pairs")
     chosen = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="+")
     rejected = models.ForeignKey("feedback.Response", on_delete=models.PROTECT, related_name="+")
-    strength = models.PositiveSmallIntegerField(help_text="0 negligibly, 1 slightly, 2, 3 significantly better.")
+    strength = models.PositiveSmallIntegerField(help_text="0 negligibly to 3 significantly better.")
     annotation = models.ForeignKey(
         "feedback.Annotation", on_delete=models.CASCADE, related_name="pairs", db_index=False
     )
