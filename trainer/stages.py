@@ -117,8 +117,10 @@ _SNAPSHOT = frozenset({"snapshot"})
 _FROM_BASE = frozenset({"snapshot", "base_model"})
 _FROM_REWARD = frozenset({"snapshot", "base_model", "reward_model"})
 _EITHER = frozenset({"tokenizer", "base_model"})
-_NEEDS_SFT = "{} starts from an SFT policy. Run SFT first, or with it, or name a policy to start from."
-_NEEDS_ENCODER = "{} needs an encoder or at least a tokenizer. Run the tokenizer stage first, or with it."
+_NEEDS_SFT = "{} starts from an SFT policy. Run SFT first or in the same pipeline run, or name a base policy."
+_NEEDS_ENCODER = (
+    "{} needs an encoder or at least a tokenizer. Run the tokenizer stage first or in the same pipeline run."
+)
 _ONLINE_FIGURES = ("loss", "score", "kl", "length", "eos_rate")
 
 STAGES: dict[str, TrainingStage] = {
@@ -148,7 +150,7 @@ STAGES: dict[str, TrainingStage] = {
         rows=("document",),
         learning_rate=(2.5e-4, 0.35),  # Brown et al. 2020, table 2.1: 6e-4 at 125 M, 2e-4 at 1.3 B
         reports=("loss", "selection_bits_per_byte"),
-        missing="Pretraining needs a tokenizer. Run the tokenizer stage first, or with it.",
+        missing="Pretraining needs a tokenizer. Run the tokenizer stage first or in the same pipeline run.",
     ),
     "mlm": TrainingStage(
         label="Masked pretraining",
@@ -166,7 +168,7 @@ STAGES: dict[str, TrainingStage] = {
         rows=("document", "classification", "spans"),
         learning_rate=(2.5e-4, 0.35),  # as for pretrain
         reports=("loss", "selection_masked_loss", "selection_masked_accuracy"),
-        missing="Masked pretraining needs a tokenizer. Run the tokenizer stage first, or with it.",
+        missing="Masked pretraining needs a tokenizer. Run the tokenizer stage first or in the same pipeline run.",
     ),
     "classify": TrainingStage(
         label="A classifier",
@@ -217,7 +219,7 @@ STAGES: dict[str, TrainingStage] = {
         rows=("demonstration",),
         learning_rate=(2e-5, 0.5),  # Touvron et al. 2023, section 3.1: 2e-5; ours: 2e-3 at 0.16 M
         reports=("loss", "selection_loss"),
-        missing="SFT needs a base model. Run tokenizer and pretraining first, or give one.",
+        missing="SFT needs a base model. Run tokenizer and pretraining first, or name one.",
     ),
     "reward": TrainingStage(
         label="The reward model",
@@ -346,7 +348,7 @@ STAGES: dict[str, TrainingStage] = {
         after=("dpo", "kto", "rloo", "grpo", "ppo", "sft"),
         family="evaluate",
         batch_changes_speed_only=True,
-        missing="There is no policy to evaluate yet. Run SFT first, or with it.",
+        missing="There is no policy to evaluate yet. Run SFT first or in the same pipeline run.",
     ),
     "generate": TrainingStage(
         label="Generation",
