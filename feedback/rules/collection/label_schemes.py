@@ -164,7 +164,7 @@ def _only(given: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
 def _name(name: Any, field: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidScheme(
-            field, (f"A name has at most 40 characters: lowercase letters, digits, - and _; got {name!r}.")
+            field, f"A name has at most 40 characters: lowercase letters, digits, - and _; got {name!r}."
         )
     return name
 

@@ -25,9 +25,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
     read, new, before, rejected = (int(result.get(name, 0)) for name in ("read", "new", "before", "rejected"))
     refused = f"{rejected:,} of {read:,} lines rejected" if rejected else ""
     if not new and not before:
-        why = refused or (
-            "the file marks every row as excluded" if result.get("left_out") else ("the file has no rows")
-        )
+        why = refused or ("the file marks every row as excluded" if result.get("left_out") else "the file has no rows")
         return Outcome(NOTHING, f"Finished. Nothing was imported: {why}.")
     if rejected:
         return Outcome(PARTIAL, f"Finished, {refused}.")

@@ -154,7 +154,7 @@ def _not_evaluated(case: Case) -> Finding:
 
 def _other_opponent(case: Case, evaluation: Evaluated) -> Finding:
     against = (
-        f"It was compared with {evaluation.opponent}" if evaluation.opponent else ("It was not compared with any model")
+        f"It was compared with {evaluation.opponent}" if evaluation.opponent else "It was not compared with any model"
     )
     return _block(
         "other_opponent",

@@ -110,7 +110,7 @@ REWARD_TERMS = tuple(
         (
             "spread",
             "Ensemble disagreement",
-            ("Standard deviation between the heads of the reward model; higher means more uncertain."),
+            "Standard deviation between the heads of the reward model; higher means more uncertain.",
         ),
         ("floor", "Lowest head reward", "If it falls while the reward rises, the policy exploits the reward model."),
     )
@@ -146,7 +146,7 @@ CLIPPED = Plot(
     "clip",
     "Clip fraction",
     "share of tokens",
-    ("Share of tokens whose update was clipped. Above 0.3 the steps are too large."),
+    "Share of tokens whose update was clipped. Above 0.3 the steps are too large.",
     ("clip_fraction",),
 )
 UPDATE_KL = Plot(

@@ -33,7 +33,7 @@ FIGURES: dict[str, Figure] = {
     "explained_variance": Figure(
         "Explained variance",
         "",
-        ("Share of the variance of returns that the critic predicts; below 0 is worse than a constant."),
+        "Share of the variance of returns that the critic predicts; below 0 is worse than a constant.",
     ),
     "kl": Figure("KL to the reference", "nats", "KL divergence from the reference model, per completion."),
     "kl_per_token": Figure("KL per token", "nats", "KL divergence from the reference model, per token."),
@@ -58,12 +58,12 @@ FIGURES: dict[str, Figure] = {
         "Prompts whose completions all get the same reward; they give no signal.",
         share=True,
     ),
-    "eos_rate": Figure("EOS rate", "", ("Share of completions that end before the length limit."), True),
+    "eos_rate": Figure("EOS rate", "", "Share of completions that end before the length limit.", True),
     "accuracy": Figure("Training accuracy", "", "Share of correct predictions.", True),
     "selection_accuracy": Figure("Validation accuracy", "", "On held-out data.", True),
     "test_accuracy": Figure("Test accuracy", "", "On test prompts.", True),
     "selection_ece": Figure(
-        "Calibration error", "", ("Difference between predicted probabilities and observed frequencies."), True
+        "Calibration error", "", "Difference between predicted probabilities and observed frequencies.", True
     ),
     "selection_score": Figure("Validation reward", "sd", "Mean reward on held-out prompts."),
     "selection_reward": Figure("Validation reward minus KL penalty", "sd"),
@@ -78,7 +78,7 @@ FIGURES: dict[str, Figure] = {
     "selection_length": Figure("Validation length", "tokens"),
     "selection_eos_rate": Figure("EOS rate, validation", "", "", True),
     "selection_repetition": Figure(
-        "Validation repetition", "", ("Share of 4-grams that occurred earlier in the same completion."), True
+        "Validation repetition", "", "Share of 4-grams that occurred earlier in the same completion.", True
     ),
     "selection_masked_loss": Figure(
         "Masked-token loss, validation", "nats", "Loss at masked tokens of held-out texts."
@@ -112,10 +112,10 @@ FIGURES: dict[str, Figure] = {
     "test_texts": Figure("Test texts"),
     "cut_texts": Figure("Truncated texts", "", "Texts longer than the maximum length."),
     "temperature": Figure(
-        "Calibration temperature", "", ("Temperature that calibrates the probabilities; 1 changes nothing.")
+        "Calibration temperature", "", "Temperature that calibrates the probabilities; 1 changes nothing."
     ),
     "spans_that_tokens_can_say": Figure(
-        "Token-aligned spans", "", ("Share of spans that align with token boundaries: the upper limit of recall."), True
+        "Token-aligned spans", "", "Share of spans that align with token boundaries: the upper limit of recall.", True
     ),
     "selection_log_ratio": Figure(
         "Log ratio of chosen responses", "nats", "Log ratio to the reference model; far below 0 is bad."
@@ -128,7 +128,7 @@ FIGURES: dict[str, Figure] = {
     "length_controlled_win_rate": Figure(
         "Reward model win rate, length-controlled",
         "",
-        ("With the difference in length regressed out; not evidence."),
+        "With the difference in length regressed out; not evidence.",
         True,
     ),
     "reward_model_win_rate_over_reference": Figure(
@@ -162,15 +162,15 @@ EVALUATED: dict[str, Figure] = {
     "loss": Figure("Loss", "nats", "Negative log-likelihood of the preferences; 0.69 is chance."),
     "reward": Figure("Reward", "sd", "Mean reward of the completions."),
     "calibration_error": Figure(
-        "Calibration error", "", ("Difference between predicted probabilities and observed preferences."), True
+        "Calibration error", "", "Difference between predicted probabilities and observed preferences.", True
     ),
     "repetition": Figure("Repetition", "", "Share of 4-grams that occurred earlier in the same completion.", True),
     "distinct": Figure("Distinct completions", "", "Share of distinct completions.", True),
     "prefers_longer": Figure(
-        "Prefers longer", "", ("Share of pairs in which the reward model prefers the longer response."), True
+        "Prefers longer", "", "Share of pairs in which the reward model prefers the longer response.", True
     ),
     "people_prefer_longer": Figure(
-        "Annotators prefer longer", "", ("Share of pairs in which annotators prefer the longer response."), True
+        "Annotators prefer longer", "", "Share of pairs in which annotators prefer the longer response.", True
     ),
     "accuracy_by_strength": Figure("Accuracy by strength"),
     "pairs_by_strength": Figure("Pairs by strength"),

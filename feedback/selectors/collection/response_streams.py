@@ -108,6 +108,6 @@ def _end(row: Response) -> News:
     if row.state == Response.State.READY:
         return News(row.public_id, "ended", row.text, row.state, finish_reason=row.finish_reason)
     default = {Response.State.BLOCKED: "The guard model blocked this response."}.get(
-        Response.State(row.state), ("Generation failed.")
+        Response.State(row.state), "Generation failed."
     )
     return News(row.public_id, "ended", "", row.state, row.error or default)

@@ -318,7 +318,7 @@ def _pairs(project: Project) -> Station:
     caption = (
         f"of {rule.after_pairs:,} new pairs until the next pipeline run"
         if rule
-        else ("new pairs since the last training run")
+        else "new pairs since the last training run"
     )
     count = _count_since(last.created_at, pairs) if last else _count(pairs)
     return Station("pairs", count, caption, IDLE if count == "0" else DONE, row=rule)

@@ -122,7 +122,7 @@ STAGES: tuple[StageCard, ...] = (
         (
             _EPOCHS,
             _RATE,
-            ("margin_scale", "Margin", ("Scales the margin by the strength of the preference; 0 turns it off.")),
+            ("margin_scale", "Margin", "Scales the margin by the strength of the preference; 0 turns it off."),
         ),
     ),
     StageCard(

@@ -402,7 +402,7 @@ class AssignmentRequest:
         wanted = Q(annotations_wanted__isnull=False)
         if Task.objects.filter(wanted, project=self.project, state=Task.State.OPEN).exists():
             return NoTask(
-                "all_held", ("All open tasks are assigned to other annotators. One may become available soon."), 15
+                "all_held", "All open tasks are assigned to other annotators. One may become available soon.", 15
             )
         return NoTask("no_tasks", "There are no open tasks. New tasks arrive as responses are generated.", 15)
 

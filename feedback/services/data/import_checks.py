@@ -192,7 +192,7 @@ def _check_prompt(item: Item) -> None:
     for who in import_people.of(item):
         if not who.name or not who.source or len(who.name) > 200 or len(who.source) > 100:
             raise InvalidRow(
-                "answers", ("Every annotation needs an annotator (at most 200 characters) and a source (100).")
+                "answers", "Every annotation needs an annotator (at most 200 characters) and a source (100)."
             )
 
 

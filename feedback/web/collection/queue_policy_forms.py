@@ -42,7 +42,7 @@ class QueuePolicyForm(PageForm):
         label="Pass threshold, percent correct",
         min_value=1,
         max_value=100,
-        help_text=("Measured on the last tasks of the round."),
+        help_text="Measured on the last tasks of the round.",
     )
     skips_to_review = forms.IntegerField(
         label="Skips before review",
@@ -140,7 +140,7 @@ class TaskForm(PageForm):
 
     annotations_wanted = forms.IntegerField(label="Annotations wanted", min_value=1, max_value=100)
     priority = forms.IntegerField(
-        min_value=0, max_value=PRIORITIES - 1, help_text=("Tasks with a higher priority are assigned first.")
+        min_value=0, max_value=PRIORITIES - 1, help_text="Tasks with a higher priority are assigned first."
     )
 
     @classmethod
@@ -165,5 +165,5 @@ class GoldForm(PageForm):
     training_round = forms.BooleanField(
         label="Use in the qualification round",
         required=False,
-        help_text=("New annotators see the correct answer after each task."),
+        help_text="New annotators see the correct answer after each task.",
     )

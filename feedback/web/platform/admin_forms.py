@@ -174,12 +174,12 @@ class ProjectForm(PageForm):
 class NewProjectForm(ProjectForm):
     dimensions = CommaList(
         required=False,
-        help_text=("Asked in addition to the overall choice, separated by commas: helpful, truthful, harmless."),
+        help_text="Asked in addition to the overall choice, separated by commas: helpful, truthful, harmless.",
     )
     slug = forms.SlugField(
         label="Short name",
         max_length=60,
-        help_text=("Part of the address, permanent: lowercase letters, digits, hyphens."),
+        help_text="Part of the address, permanent: lowercase letters, digits, hyphens.",
     )
     field_order = ("name", "slug")
 

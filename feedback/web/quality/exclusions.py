@@ -36,6 +36,6 @@ def reopen(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
     count = exclusions.reopen_tasks(by=person(request), exclusion=row)
     messages.success(
         request,
-        (f"{count} task{pluralize(count)} reopened. Other annotators can get {'it' if count == 1 else 'them'} now."),
+        f"{count} task{pluralize(count)} reopened. Other annotators can get {'it' if count == 1 else 'them'} now.",
     )
     return redirect("quality", project.slug)

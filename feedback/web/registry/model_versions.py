@@ -64,7 +64,7 @@ def given(request: HttpRequest, project: Project) -> HttpResponse:
         messages.error(request, error.sentence)
     else:
         messages.success(
-            request, ("Import requested. A worker copies and verifies the model, then lists it under All versions.")
+            request, "Import requested. A worker copies and verifies the model, then lists it under All versions."
         )
     return redirect("models", project.slug)
 

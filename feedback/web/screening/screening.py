@@ -32,7 +32,7 @@ class GuardForm(PageForm):
     """Guard, marker, personal data. An empty model is none."""
 
     guard = forms.ChoiceField(
-        label="Guard", required=False, help_text=("A trained classifier that screens prompts and responses.")
+        label="Guard", required=False, help_text="A trained classifier that screens prompts and responses."
     )
     blocks = CommaList(
         label="Blocked classes",

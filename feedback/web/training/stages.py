@@ -84,7 +84,7 @@ class StagesForm(PageForm):
         min_value=0,
         max_value=2**31 - 1,
         required=False,
-        help_text=("The same data, settings and seed give the same model."),
+        help_text="The same data, settings and seed give the same model.",
     )
     promote = forms.BooleanField(
         label="Request promotion of the new policy",
