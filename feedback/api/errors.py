@@ -65,7 +65,7 @@ PROGRAM_PATHS = ("/api/", "/v1/")
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404: programs get JSON, people a page."""
     if request.path.startswith(PROGRAM_PATHS):
-        return _plain(404, "client_error", "not_found", "There is nothing at this path.")
+        return _plain(404, "client_error", "not_found", "This path does not exist.")
     return defaults.page_not_found(request, exception)
 
 
@@ -75,7 +75,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if fault is not None and (passing := transient(fault)) is not None:
         return _passing(request, passing)
     if request.path.startswith(PROGRAM_PATHS):
-        return _plain(500, "server_error", "error", "Something broke on our side. It was logged; try again later.")
+        return _plain(500, "server_error", "error", "Internal error. It was logged; try again later.")
     return defaults.server_error(request)
 
 

@@ -28,7 +28,7 @@ class MomentField(IsoDateTimeField):
         try:
             return moment.astimezone(UTC) if moment else None
         except OverflowError:
-            raise forms.ValidationError("It lies outside the years that can be told.", code="invalid") from None
+            raise forms.ValidationError("The year is out of range.", code="invalid") from None
 
 
 class MomentFilter(django_filters.IsoDateTimeFilter):

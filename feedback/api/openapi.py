@@ -25,9 +25,9 @@ SENTENCES = {
     "400": "The input is not valid; `attr` names the field.",
     "401": "No token, or one that is unknown, expired or revoked.",
     "403": "The token lacks the scope, or the person's role is too low.",
-    "404": "Nothing here, or not yours to see.",
-    "409": "It does not fit the present state; the code says how.",
-    "429": "Too many requests; `Retry-After` says when to come again.",
+    "404": "Not found, or no access.",
+    "409": "Conflict with the current state; the code says why.",
+    "429": "Too many requests; `Retry-After` says when to retry.",
     "default": "Any other error, in the same shape.",
 }
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")

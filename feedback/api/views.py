@@ -104,7 +104,7 @@ class ServiceView(GenericAPIView[Any]):
             return get(self.viewer, key, *more)
         except NotFound:
             kind = field.split(".")[0].replace("_", " ")
-            sentence = f"There is no {kind} {str(key)[:80]!r} here, or it is not yours to see."
+            sentence = f"The {kind} {str(key)[:80]!r} does not exist, or you have no access to it."
             raise NotFound(sentence, field=field) from None
 
     def read(self, serializer: type[serializers.Serializer[Any]], **options: Any) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_openais_client_reads_our_errors(service: Service, client: openai.OpenAI
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model="tiny", messages=MESSAGES, tools=[{"type": "function"}])  # type: ignore[list-item]
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "tools")
-    with pytest.raises(openai.NotFoundError, match="chat completions and models are served"):
+    with pytest.raises(openai.NotFoundError, match="only chat completions and models are supported"):
         client.embeddings.create(model="tiny", input="x")
     stranger = openai.OpenAI(base_url=f"{service.url}/v1", api_key="ts_wrong")
     with stranger, pytest.raises(openai.AuthenticationError):

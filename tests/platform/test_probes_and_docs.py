@@ -148,7 +148,7 @@ class TestOutsideOfViews:
         assert reply.status_code == 404
         assert reply.json() == {
             "type": "client_error",
-            "errors": [{"code": "not_found", "detail": "There is nothing at this path.", "attr": None}],
+            "errors": [{"code": "not_found", "detail": "This path does not exist.", "attr": None}],
         }
 
     def test_below_v1_it_is_json_as_openais_clients_read_it(self, client):

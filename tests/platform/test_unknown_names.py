@@ -154,7 +154,7 @@ def test_a_query_parameter_is_known_by_name(client_for, project, ada, query, mea
 def test_what_is_not_there_is_named(client_for, project, ada):
     client = client_for(ada)
     reply = client.post("/api/v1/prompts/", {"project": "nowhere", "text": "hi"}, format="json")
-    sentence = "There is no project 'nowhere' here, or it is not yours to see."
+    sentence = "The project 'nowhere' does not exist, or you have no access to it."
     assert reply.status_code == 404
     assert reply.json()["errors"] == [{"code": "not_found", "detail": sentence, "attr": "project"}]
     assert client.get("/api/v1/tasks/?project=nowhere").json()["errors"][0]["attr"] == "project"

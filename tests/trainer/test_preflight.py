@@ -85,7 +85,7 @@ def test_rows_that_would_train_on_nothing_are_counted_by_line(
     inputs = {"snapshot": snapshot, "base_model": base_folder}
     told = finding(found(make_run("sft", inputs, {"max_length": 40})), "learns_nothing")
     assert (told["severity"], told["lines"]) == ("warn", [at["demonstration"]])
-    assert told["sentence"] == "1 of 7 rows would train on nothing: the prompt alone fills max_length."
+    assert told["sentence"] == "1 of 7 rows have no training tokens: the prompt alone fills max_length."
     told = finding(found(make_run("reward", inputs, {"max_length": 64})), "learns_nothing")
     assert told["lines"] == [at["preference"]] and "the same text" in told["sentence"]
     only = write_snapshot(tmp_path / "only", {"train": [long]})
@@ -223,7 +223,7 @@ def test_a_reward_model_below_the_floor_blocks_ppo(
     few = write_snapshot(tmp_path / "few", {"train": asked, "selection": both[:4]})
     assert names(found(make_run("ppo", inputs | {"snapshot": few}, {"max_new_tokens": 16})), "warn") == ["reward_floor"]
     assert found(make_run("ppo", inputs, {"max_new_tokens": 16}))["examples"][0]["told"].startswith(
-        "the answer is sampled"
+        "the response is sampled"
     )
 
 
@@ -235,7 +235,7 @@ def test_more_memory_than_there_is_blocks_or_warns(
     assert names(found(folder), "warn") == ["memory"]
     monkeypatch.setattr("trainer.preflight.preflight.free_memory", lambda: (100 * 2**20, "this machine"))
     assert names(found(folder), "block") == ["memory"]
-    assert "Even one row at once needs about" in finding(found(folder), "memory")["sentence"]
+    assert "A batch of one row needs about" in finding(found(folder), "memory")["sentence"]
 
 
 @pytest.mark.parametrize(("rate", "severity"), [(0.02, None), (0.1, "warn"), (0.5, "block")])
@@ -317,7 +317,7 @@ def test_a_family_without_a_head_for_scores_is_told_of_before_the_policy_is_trai
 
 def test_a_model_that_is_yet_to_be_made_is_no_fault(make_run: MakeRun, clean: Path) -> None:
     told = found(make_run("reward", {"snapshot": clean}))
-    assert told["ok"] and "made by an earlier stage" in told["notes"][0]
+    assert told["ok"] and "An earlier stage produces" in told["notes"][0]
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "pretrain", "mlm", "dpo", "kto", "tag"])
@@ -371,7 +371,7 @@ def test_a_run_that_is_told_to_fails_at_once_by_what_blocks_it(
     folder = make_run("sft", {"snapshot": feedback, "base_model": base_folder}, {"max_length": 64}, preflight=True)
     assert forked(folder) == 2
     error = json.loads((folder / "result.json").read_text())["error"]
-    assert error["kind"] == "data" and "word for word" in error["message"]
+    assert error["kind"] == "data" and "also occur in train.jsonl" in error["message"]
     assert progress(folder, "metrics") == [] and not (folder / "model").exists()
     assert json.loads((folder / "preflight.json").read_text())["ok"] is False
 

@@ -102,7 +102,7 @@ def test_a_chain_that_is_blocked_cannot_be_started(
 ) -> None:
     job = looked_at(project, ada, stages=["reward"], config={"reward": {"max_length": 8}}, base_model=ready)
     assert job.status == Job.Status.SUCCEEDED and job.result["ok"] is False
-    with pytest.raises(PreflightBlocks, match=r"reward: 4 of 4 rows would train on nothing: longer than max_length\."):
+    with pytest.raises(PreflightBlocks, match=r"reward: 4 of 4 rows have no training tokens: longer than max_length\."):
         preflight.start(by=ada, job=job)
     page = signed_in(ada).get(f"/p/desk/train/preflight/{job.public_id}/").content.decode()
     assert "Training cannot start." in page and "Raise max_length" in page
@@ -110,7 +110,7 @@ def test_a_chain_that_is_blocked_cannot_be_started(
     reply = client_for(ada).post(f"/api/v1/training-runs/preflight/{job.public_id}/start/")
     assert (reply.status_code, reply.json()["errors"][0]["code"]) == (409, "preflight_blocks")
     refused = signed_in(ada).post(f"/p/desk/train/preflight/{job.public_id}/start/", follow=True)
-    assert "would train on nothing" in refused.content.decode()
+    assert "have no training tokens" in refused.content.decode()
     assert Chain.objects.filter(state=Chain.State.ACTIVE).count() == 0
 
 
@@ -180,7 +180,7 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
     run.job.refresh_from_db()
     chain.refresh_from_db()
     assert (run.job.status, run.job.error_kind) == (Job.Status.FAILED, Job.ErrorKind.DATA)
-    assert run.job.error.startswith("Nothing was trained. dpo: 4 of 4 rows would train on nothing")
+    assert run.job.error.startswith("Nothing was trained. dpo: 4 of 4 rows have no training tokens")
     assert (chain.state, chain.looked_at) == (Chain.State.FAILED, False)
     assert not (settings.DATA_DIR / run.folder / "run.json").exists()
     assert not (settings.DATA_DIR / "preflights" / str(run.job.public_id)).exists()

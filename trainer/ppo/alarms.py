@@ -41,7 +41,7 @@ class Alarm:
 ENDS_AT_LEAST = 0.5  # of the first rollout's completions; with fewer most of the reward is the penalty for no end
 FLAT_IN_A_ROW = 3  # rollouts of one reward after which a run that has learnt something ends
 LONGER = "Raise max_new_tokens, or train the base model on demonstrations that end sooner."
-OTHER_REWARD = "Look at the reward model's scores of different answers, and at the terms of the reward."
+OTHER_REWARD = "Check the reward model's scores of different responses, and the terms of the reward."
 
 
 def is_flat(deviation: float, mean: float) -> bool:
@@ -57,7 +57,7 @@ def of_first_rollout(eos_rate: float, deviation: float, score: float, most: int)
         most: tokens of a completion at most.
     """
     if eos_rate < ENDS_AT_LEAST:
-        sentence = f"Only {eos_rate:.0%} of the first completions end by themselves within {most} tokens."
+        sentence = f"The EOS rate of the first completions is only {eos_rate:.0%} within {most} tokens."
         return [Alarm("no_ends", sentence, fails=True, remedy=LONGER)]
     if is_flat(deviation, score):
         sentence = (
@@ -86,8 +86,8 @@ def alarms(history: Sequence[Figures], config: PPOConfig, usual_spread: float = 
         found.append(
             Alarm(
                 "reward_spread",
-                f"The reward model's heads are {spread / usual_spread:.1f} times as far apart as on the SFT policy's "
-                "completions; its rewards mean little here.",
+                f"Ensemble disagreement is {spread / usual_spread:.1f} times that on completions of "
+                "the SFT policy; rewards are unreliable here.",
             )
         )
     return found
@@ -100,12 +100,14 @@ def of_rollouts(now: Figures, first: Figures, count: int) -> list[Alarm]:
         sentence = f"Entropy fell from {first['entropy']:.2f} to {now['entropy']:.2f} nats per token."
         found.append(Alarm("entropy", sentence))
     if count > 5 and now["eos_rate"] < min(0.9, first["eos_rate"]):
-        found.append(Alarm("eos_rate", f"Only {now['eos_rate']:.0%} of completions end by themselves."))
+        found.append(Alarm("eos_rate", f"The EOS rate is only {now['eos_rate']:.0%}."))
     if now["clip_fraction"] > 0.3:
-        sentence = f"The clip stopped {now['clip_fraction']:.0%} of tokens; the steps are too large."
+        sentence = f"The clip fraction is {now['clip_fraction']:.0%}; the steps are too large."
         found.append(Alarm("clip_fraction", sentence, stops=False))
     if count >= 20 and now["explained_variance"] < min(0.0, first["explained_variance"]):
-        sentence = f"After {count} iterations the critic foresees less than it did untrained, and less than a constant."
+        sentence = (
+            f"After {count} iterations the explained variance is below zero and below that of the untrained critic."
+        )
         found.append(Alarm("explained_variance", sentence, stops=False))
     return found
 
@@ -117,12 +119,10 @@ def of_rewards(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
         return of_first_rollout(now["eos_rate"], now["score_deviation"], now["score"], config.max_new_tokens)
     found = []
     if now["eos_rate"] == 0:
-        found.append(Alarm("no_ends", "No completion of a rollout ends by itself: all get the same penalty."))
+        found.append(Alarm("no_ends", "No completion of a rollout ends with EOS: all get the same penalty."))
     last = history[-FLAT_IN_A_ROW:]
     if len(last) == FLAT_IN_A_ROW and all(is_flat(one["score_deviation"], one["score"]) for one in last):
-        sentence = (
-            f"In {FLAT_IN_A_ROW} rollouts in a row every completion got the same score; nothing is learnt any more."
-        )
+        sentence = f"In {FLAT_IN_A_ROW} consecutive rollouts every completion got the same score; nothing is learned."
         found.append(Alarm("flat_reward", sentence))
     return found
 
@@ -135,7 +135,7 @@ def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
     found = []
     kl = fmean(one.get("selection_kl", one["kl"]) for one in history[-KL_ITERATIONS:])
     if kl > budget:
-        sentence = f"KL to the reference is {kl:.1f} nats per completion of late; the budget is {budget:g}."
+        sentence = f"KL to the reference is {kl:.1f} nats per completion recently; the budget is {budget:g}."
         found.append(Alarm("kl_budget", sentence))
     if len(history) >= 2 * KL_ITERATIONS:
         late, early = (history[-KL_ITERATIONS:], history[-2 * KL_ITERATIONS : -KL_ITERATIONS])
@@ -161,8 +161,6 @@ def of_looks(looks: Sequence[Figures]) -> list[Alarm]:
         steps = list(pairwise(last))
         better = all(b["selection_score"] > a["selection_score"] for a, b in steps)
         if better and all(b["selection_reward_floor"] < a["selection_reward_floor"] for a, b in steps):
-            sentence = (
-                f"At {LOOKS_IN_A_ROW} looks in a row the score rose and the reward of the least pleased head fell."
-            )
+            sentence = f"In {LOOKS_IN_A_ROW} consecutive evaluations the score rose and the lowest head reward fell."
             found.append(Alarm("over_optimised", sentence))
     return found

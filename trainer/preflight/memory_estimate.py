@@ -255,9 +255,9 @@ def too_large(stage: str, config: Any, paths: Mapping[str, Path]) -> str:
     have, where = free_memory()
     if need.total <= have:
         return (
-            f"By its formula a single row needs about {size(need.total)}, and {where} has {size(have)} free now. "
-            "Something else may have held memory meanwhile: retry when less runs here, or use shorter texts "
-            "(max_length), lora, or a smaller base model."
+            f"One row needs about {size(need.total)} by estimate, and {where} has {size(have)} free "
+            "now. Another process may have used memory: retry later, or use shorter texts "
+            "(max_length), LoRA, or a smaller base model."
         )
     parts = {"weights": need.weights, "gradients": need.gradients, "optimiser": need.optimiser}
     parts |= {"activations of one row": need.activations, "libraries": need.libraries}

@@ -81,7 +81,9 @@ def faults_of(checks: list[Callable[[], Fault | None]]) -> list[Fault]:
             if "memory" in str(error).lower():
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            fault = Fault("crashes", "block", f"Its architecture fails where our stages use it: {reason}.", OTHER)
+            fault = Fault(
+                "crashes", "block", f"Its architecture does not work with the training stages: {reason}.", OTHER
+            )
         if fault is not None:
             faults.append(fault)
             if fault.severity == "block":
@@ -127,7 +129,9 @@ def same_twice(model: PreTrainedModel, rows: list[list[int]]) -> Fault | None:
     with training(model):
         first, second = (outputs_of(model, rows[:1]) for _ in range(2))
     if not bool(torch.isfinite(first).all()):
-        return Fault("not_a_number", "block", "Its weights give no numbers.", "Download or convert it again.")
+        return Fault(
+            "not_a_number", "block", "Its weights produce NaN or infinite values.", "Download or convert it again."
+        )
     if torch.equal(first, second):
         return None
     sentence = "Two passes over one text differ: it has a dropout that cannot be switched off."
@@ -150,7 +154,7 @@ def right_padding_changes_nothing(model: PreTrainedModel, rows: list[list[int]])
     together = outputs_of(model, rows)
     for row, ids in enumerate(rows):
         if not close(together[row, : len(ids)], outputs_of(model, [ids])[0]):
-            sentence = "Padding, or other texts in a batch, change what it makes of a text."
+            sentence = "Padding or other rows of the batch change its output for a text."
             return Fault("padding", "block", sentence, OTHER)
     return None
 
@@ -163,7 +167,7 @@ def padding_changes_nothing(model: PreTrainedModel, rows: list[list[int]]) -> Fa
     together = outputs_of(model, rows, left=True)
     for row, ids in enumerate(rows):
         if not close(together[row, -len(ids) :], outputs_of(model, [ids])[0]):
-            sentence = "Padding in front of a text, with which texts are sampled, changes what it makes of it."
+            sentence = "Left padding, used in sampling, changes its output for a text."
             return Fault("padding", "block", sentence, OTHER)
     return None
 
@@ -179,7 +183,9 @@ def sampled_as_recomputed(model: PreTrainedModel, rows: list[list[int]]) -> Faul
         seeds = list(range(len(rows)))
         drawn = draw(model, rows, seeds, max_new_tokens=3)
         alone = [draw(model, [row], [seed], max_new_tokens=3)[0] for row, seed in zip(rows, seeds, strict=True)]
-        sentence = "What it samples is not as likely when it is computed again, so it cannot be trained on it."
+        sentence = (
+            "The log-probabilities of its samples change when recomputed, so it cannot be trained on its samples."
+        )
         if [one.ids for one in drawn] != [one.ids for one in alone]:
             return Fault("sampling", "block", sentence, OTHER)
         row, answer = rows[0], drawn[0].ids

@@ -98,7 +98,7 @@ def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
         check(found, config, paths, int(run.get("seed", 0)))
     except TrainerError as error:
         kind = "config" if error.kind == "config" else "data"
-        found.block("unusable", error.message, error.remedy or "Correct it, and look again.", kind=kind)
+        found.block("unusable", error.message, error.remedy or "Correct it, and run the check again.", kind=kind)
     return found
 
 
@@ -123,7 +123,7 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     """
     stage, row = found.stage, STAGES[found.stage]
     if not row.rows or "snapshot" not in paths:
-        found.notes.append("Nothing is learnt in this stage, so there is nothing to look at beforehand.")
+        found.notes.append("This stage trains nothing, so there is nothing to check.")
         return
     snapshot = open_snapshot(paths["snapshot"])
     splits = {split: reading.read_lines(snapshot, split) for split in SPLITS}
@@ -133,7 +133,7 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
             sentence = f"{len(read.broken)} lines of {split}.jsonl cannot be read; the first: {read.broken[0]}"
             found.block("schema", sentence, "Freeze the snapshot again from rows that have what their kind needs.")
         if not read.whole:
-            found.notes.append(f"Only the first {reading.MOST_LINES:,} lines of {split}.jsonl were looked at.")
+            found.notes.append(f"Only the first {reading.MOST_LINES:,} lines of {split}.jsonl were checked.")
     lines = reading.trained_on(stage, splits["train"].lines)
     if not lines:
         found.block("no_rows", f"The snapshot has no rows that {stage} learns from.", "Collect or import some.")
@@ -143,8 +143,7 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     tokenizer = load_any_tokenizer(stage, paths)
     if tokenizer is None and stage != "tokenizer":
         found.notes.append(
-            "The model it starts from is made by an earlier stage of the chain; what is learnt of each row and what it "
-            "costs are looked at when this stage begins."
+            "An earlier stage produces its base model; tokens and cost are checked when this stage starts."
         )
         return
     if tokenizer is not None and (row.learns_completions or row.samples):
@@ -162,7 +161,7 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     if "reward_model" in paths:
         check_reward_model(found, config, paths["reward_model"], snapshot)
     elif "reward_model" in row.needs:
-        found.notes.append("The reward model is made by an earlier stage; whether it is good enough is looked at then.")
+        found.notes.append("An earlier stage produces the reward model; its accuracy is checked then.")
     check_cost(found, config, paths, lessons)
 
 
@@ -179,8 +178,8 @@ def check_template(found: Preflight, tokenizer: Any, lines: Sequence[Line], held
         refused = refused_rows(tokenizer, [line.row.prompt for line in rows])
         for reason in dict.fromkeys(refused.values()):
             numbers = [rows[place].number for place, why in refused.items() if why == reason]
-            sentence = f"The model's chat template does not take {len(numbers)} of {len(rows)} rows: {reason}."
-            remedy = "Leave these rows out of the snapshot, or start from a model that takes them."
+            sentence = f"The chat template of the model rejects {len(numbers)} of {len(rows)} rows: {reason}."
+            remedy = "Exclude these rows from the snapshot, or use another base model."
             more = "" if split == "train" else f" Lines of {split}.jsonl are named."
             found.block("chat_template", sentence, remedy + more, numbers)
         taken += [line for place, line in enumerate(rows) if place not in refused and split == "train"]
@@ -221,7 +220,7 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
     for split in ("selection", "test"):
         exact, near = reading.leaks(splits["train"], splits[split])
         if exact:
-            sentence = f"{len(exact)} rows of {split}.jsonl ask word for word what train.jsonl asks."
+            sentence = f"{len(exact)} prompts of {split}.jsonl also occur in train.jsonl (contamination)."
             remedy = f"Freeze the snapshot again: a prompt belongs in one split. Lines of {split}.jsonl are named."
             # Documents repeat one another in part; so may labelled texts, such as a reply given to several prompts.
             numbers = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
@@ -230,13 +229,13 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
         if near and not reads_texts:
             found.warn(
                 "near_contamination",
-                f"{len(near)} rows of {split}.jsonl ask nearly what train.jsonl asks (four of five word triples).",
-                f"Look at them: figures on {split} may be too good. Lines of {split}.jsonl are named.",
+                f"{len(near)} prompts of {split}.jsonl nearly match train.jsonl (80 % of word trigrams).",
+                f"Check them: metrics on {split} may be too optimistic. Lines of {split}.jsonl are named.",
                 near,
             )
     if not any(reading.trained_on(stage, splits["selection"])):
-        sentence = "There are no held-out rows of this kind, so the last weights are kept whatever they are worth."
-        found.warn("no_selection", sentence, "Collect answers to prompts of the selection split.")
+        sentence = "There are no validation rows of this kind, so the last checkpoint is kept."
+        found.warn("no_selection", sentence, "Collect annotations of prompts in the selection split.")
 
 
 def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
@@ -245,29 +244,31 @@ def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
     doubled = [line.number for line in lines if line.row.count > 1]
     many = sum(line.row.count - 1 for line in lines)
     if doubled and many > 0.2 * sum(line.row.count for line in lines):
-        sentence = f"{many} of the rows repeat another one exactly, and count as often as they occur."
+        sentence = f"{many} of the rows are exact duplicates and count once per occurrence."
         found.warn(
             "duplicates",
             sentence,
-            "That is as it should be for answers of several people; look at imports else.",
+            "This is expected for annotations by several people; otherwise check the imports.",
             doubled,
         )
     if (both := reading.contradictions(lines)) > 0.1 * len(lines):
-        sentence = f"{both} pairs are preferred one way round and the other; people disagree on them."
-        found.warn("contradictions", sentence, "Freeze a snapshot of consensus answers, or expect a lower accuracy.")
+        sentence = f"{both} pairs occur with both preferences; annotators disagree on them."
+        found.warn("contradictions", sentence, "Freeze a consensus snapshot, or expect a lower accuracy.")
     found.balance = reading.balance(stage, lines)
     classes = {name: count for name, count in found.balance.items() if not name.startswith("strength ")}
     there = [name for name, count in classes.items() if count]
     if classes and len(there) < (1 if stage == "tag" else 2):
-        sentence = f"All rows are of one class ({there[0] if there else 'none'}), so there is nothing to tell apart."
+        sentence = f"All rows are of one class ({there[0] if there else 'none'}), so there is nothing to learn."
         found.block("one_class", sentence, "Collect rows of another class.")
     elif rare := [name for name, count in classes.items() if count < FEW_OF_A_CLASS]:
         sentence = f"Fewer than {FEW_OF_A_CLASS} rows of {', '.join(rare[:5])}{' and others' if len(rare) > 5 else ''}."
-        found.warn("class_balance", sentence, "Collect more of them, or leave the class out.")
+        found.warn("class_balance", sentence, "Collect more rows, or remove the class.")
     longer = reading.longer_preferred(lines)
     if longer is not None and len(lines) >= ENOUGH_PAIRS and longer > LONGER_SHARE:
-        sentence = f"The longer answer was preferred in {longer:.0%} of the pairs; length alone may be learnt."
-        found.warn("length", sentence, "Read the evaluation's length-controlled figures, or add shorter good answers.")
+        sentence = f"The longer response is preferred in {longer:.0%} of the pairs; the model may learn a length bias."
+        found.warn(
+            "length", sentence, ("Use the length-controlled metrics of the evaluation, or add good short responses.")
+        )
 
 
 def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> None:
@@ -279,14 +280,14 @@ def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> N
     found.learned = {"rows": rows, "nothing": useless, "tokens": learnt, "longest": max(x.longest for x in lessons)}
     if empty:
         why = ", ".join(sorted({lesson.nothing for lesson in empty}))
-        sentence = f"{useless} of {rows} rows would train on nothing: {why}."
-        remedy = "Raise max_length, or mend the rows." if hasattr(config, "max_length") else "Mend the rows."
+        sentence = f"{useless} of {rows} rows have no training tokens: {why}."
+        remedy = "Raise max_length, or correct the rows." if hasattr(config, "max_length") else "Correct the rows."
         say = found.block if useless == rows else found.warn
         say("learns_nothing", sentence, remedy, [lesson.line.number for lesson in empty])
     cut = [lesson for lesson in lessons if lesson.cut and not lesson.nothing]
     if len(cut) > CUT_SHARE * len(lessons):
         sentence = f"{len(cut)} of {len(lessons)} rows are cut at max_length ({config.max_length} tokens)"
-        end = ", so their end is never learnt." if found.stage == "sft" else "."
+        end = ", so their end is not learned." if found.stage == "sft" else "."
         found.warn("cut", sentence + end, "Raise max_length.", [lesson.line.number for lesson in cut])
 
 
@@ -330,9 +331,9 @@ def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snap
     if not floor:
         return
     if len(pairs) < ENOUGH_PAIRS:
-        sentence = f"There are {len(pairs)} selection pairs, too few to tell whether the reward model is good enough."
+        sentence = f"There are {len(pairs)} selection pairs, too few to measure the reward model."
         found.warn(
-            "reward_floor", sentence, f"Judge prompts of the selection split until there are {ENOUGH_PAIRS} pairs."
+            "reward_floor", sentence, f"Annotate prompts of the selection split until there are {ENOUGH_PAIRS} pairs."
         )
         return
     reward = load_reward(path)
@@ -346,9 +347,8 @@ def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snap
     if accuracy < floor:
         found.block(
             "reward_floor",
-            f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs; {floor:.0%} is the least to "
-            "train a policy against.",
-            "Collect more comparisons and train the reward model again, or lower reward_floor if you know why.",
+            f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs; the minimum is {floor:.0%}.",
+            "Collect more comparisons and train the reward model again, or lower reward_floor deliberately.",
         )
 
 
@@ -366,14 +366,16 @@ def check_cost(found: Preflight, config: Any, paths: Mapping[str, Path], lessons
     found.memory = {**need.as_json(), "free": have, "where": where, "rows_at_once": rows}
     least = estimate(stage, config, paths, length=max(length, 1), rows=1)
     if least.total > have:
-        sentence = f"Even one row at once needs about {size(least.total)}; {where} has {size(have)} free."
+        sentence = f"A batch of one row needs about {size(least.total)}; {where} has {size(have)} free."
         found.block(
             "memory", sentence, "Use a smaller base model, lora, shorter texts or a larger machine.", kind="config"
         )
     elif need.total > have:
-        sentence = f"{rows} rows at once need about {size(need.total)}; {where} has {size(have)} free."
+        sentence = f"A batch of {rows} rows needs about {size(need.total)}; {where} has {size(have)} free."
         found.warn(
-            "memory", sentence, "The run will go on with fewer at once by itself; a smaller batch_size saves the tries."
+            "memory",
+            sentence,
+            ("The run reduces the micro-batch automatically; a smaller batch_size avoids the retries."),
         )
     critic = 0.0
     if stage == "ppo":

@@ -116,8 +116,8 @@ def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], cont
             Lesson(
                 line,
                 [("prompt", ids, [False] * len(ids))],
-                "" if len(ids) <= room else "no room for an answer",
-                note="the answer is sampled, and learnt by its score",
+                "" if len(ids) <= room else "no room for a response",
+                note="the response is sampled and scored",
             )
             for line, ids in zip(lines, prompts, strict=True)
         ]
@@ -137,7 +137,7 @@ def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], cont
         ids = one.ids[: config.max_length] if stage == "classify" else one.ids
         special = [bool(flag) for flag in one.is_special][: len(ids)]
         mask = [stage in ("mlm", "tag") and not flag for flag in special]
-        note = "a share of the tokens is masked"
+        note = "some tokens are masked"
         if isinstance(line.row, Classification | Spans) and stage != "mlm":
             note = _labels(line.row) if isinstance(line.row, Classification) else _spans(line.row)
         cut = len(one.ids) - len(ids)

@@ -30,10 +30,10 @@ def check_learning_rate(found: Preflight, config: Any, paths: Mapping[str, Path]
     if usual is None or rate < learning_rates.TOO_HIGH * usual:
         return
     sentence = (
-        f"The learning rate {rate:g} is {rate / usual:,.0f} times what is usual for {count_of(size)} parameters"
-        f"{' with adapters' if lora else ''}, which is about {usual:.1g}."
+        f"The learning rate {rate:g} is {rate / usual:,.0f} times the typical value for "
+        f"{count_of(size)} parameters{' with adapters' if lora else ''}, about {usual:.1g}."
     )
-    remedy = f"Set learning_rate to {usual:.1g}, or to null for the usual one, or choose the preset pretrained."
+    remedy = f"Set learning_rate to {usual:.1g}, or to null for the typical value, or choose the preset pretrained."
     (found.block if rate >= learning_rates.FAR_TOO_HIGH * usual else found.warn)(
         "learning_rate", sentence, remedy, kind="config"
     )
@@ -47,7 +47,7 @@ def check_answer_length(found: Preflight, config: Any, tokenizer: Any, lines: Se
     texts = [row.completion for row in rows if isinstance(row, Demonstration)]
     of = "demonstrations"
     if not texts:
-        texts, of = [row.chosen for row in rows if isinstance(row, Preference)], "preferred answers"
+        texts, of = [row.chosen for row in rows if isinstance(row, Preference)], "chosen responses"
     if not texts:
         return
     lengths = sorted(len(ids) for ids in encode_completions(tokenizer, texts[:MOST_ANSWERS]))
@@ -72,7 +72,10 @@ def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
     config = AutoConfig.from_pretrained(str(paths["base_model"]), local_files_only=True)
     if type(config) in AutoModelForSequenceClassification._model_mapping:
         return
-    sentence = f"No reward model can be made from a {config.model_type} model: its family has no head for scores."
+    sentence = (
+        f"A {config.model_type} model cannot become a reward model: the architecture has no sequence "
+        "classification head."
+    )
     remedy = "Choose a base model of another family, or train the policy by DPO or KTO, which need no reward model."
     (found.block if found.stage == "reward" else found.warn)("reward_head", sentence, remedy, kind="config")
 

@@ -32,15 +32,17 @@ class AnnotationSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField()
     annotator = PersonBriefSerializer()
     revision = serializers.IntegerField()
-    current = serializers.SerializerMethodField(help_text="Whether it is what this annotator says now.")
-    counted = serializers.SerializerMethodField(help_text="Whether it is one of the answers its task wanted.")
+    current = serializers.SerializerMethodField(help_text="Whether it is the annotator's current annotation.")
+    counted = serializers.SerializerMethodField(
+        help_text=("Whether it counts toward the annotations wanted by its task.")
+    )
     withdrawn = serializers.BooleanField()
     late = serializers.BooleanField()
     answer = serializers.SerializerMethodField()
     seconds = serializers.FloatField()
     client = serializers.CharField()
     blind = serializers.BooleanField(
-        allow_null=True, help_text="Whether the annotator could not read who wrote the responses; null: not known."
+        allow_null=True, help_text="Whether the annotator was blind to the sources of the responses; null: unknown."
     )
     created_at = serializers.DateTimeField()
 
@@ -79,8 +81,10 @@ class AnnotationWithHistorySerializer(AnnotationSerializer):
     history = AnnotationSerializer(many=True)
     reviews = ReviewSerializer(many=True)
     flags = FlagSerializer(many=True)
-    snapshots = serializers.ListField(child=serializers.UUIDField(), help_text="Frozen with this answer in them.")
-    model_versions = serializers.ListField(child=serializers.CharField(), help_text="Trained on it.")
+    snapshots = serializers.ListField(
+        child=serializers.UUIDField(), help_text=("Snapshots that contain this annotation.")
+    )
+    model_versions = serializers.ListField(child=serializers.CharField(), help_text="Model versions trained on it.")
 
 
 @extend_schema_serializer(component_name="Revision")
@@ -96,7 +100,7 @@ class ReasonSerializer(serializers.Serializer[Any]):
 class DecisionSerializer(serializers.Serializer[Any]):
     decision = serializers.ChoiceField(choices=Review.Decision.choices)
     note = VerbatimField(max_length=5000, allow_blank=True, default="")
-    answer = ObjectField(required=False, allow_null=True, help_text="The reviewer's own, for `correct`.")
+    answer = ObjectField(required=False, allow_null=True, help_text="The reviewer's annotation, for `correct`.")
 
 
 class AnnotationFilter(django_filters.FilterSet):
@@ -156,7 +160,7 @@ class OneAnnotation(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
-        summary="An answer and its history",
+        summary="Get an annotation and its history",
         description="The id of any revision leads to all of them.",
         responses=AnnotationWithHistorySerializer,
     )
@@ -168,8 +172,8 @@ class Revise(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Answer again",
-        description="Your own answer only. The earlier revision stays in the history, and its pairs are closed.",
+        summary="Revise an annotation",
+        description="Your own annotation only. The earlier revision stays in the history, and its pairs are closed.",
         request=RevisionSerializer,
         responses={201: AnnotationWithHistorySerializer},
     )
@@ -187,8 +191,10 @@ class Withdraw(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Take an answer back",
-        description="Your own answer only. It no longer counts or trains, and its slot is free again.",
+        summary="Withdraw an annotation",
+        description=(
+            "Your own annotation only. It no longer counts and is not used for training; its slot is free again."
+        ),
         request=None,
         responses=AnnotationWithHistorySerializer,
     )
@@ -203,8 +209,8 @@ class Flagged(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Say that something is wrong with it",
-        description="A reviewer will look. The answer stays as it is.",
+        summary="Flag an annotation",
+        description="Adds it to the review queue. The annotation is unchanged.",
         request=ReasonSerializer,
         responses={201: FlagSerializer},
     )
@@ -223,9 +229,10 @@ class Reviewed(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Decide about an answer",
-        description="For reviewers and admins, never about one's own. `accept` leaves it; `correct` puts the reviewer's"
-        " answer in its place; `send_back` uncounts it and reopens its slot.",
+        summary="Review an annotation",
+        description="For reviewers and admins, not for your own annotation. `accept` keeps it; `correct` replaces "
+        "it with the reviewer's annotation; `send_back` returns it to the annotator and reopens its "
+        "slot.",
         request=DecisionSerializer,
         responses={201: ReviewSerializer},
     )
@@ -244,5 +251,5 @@ def own_assignment(door: ServiceView, id: UUID) -> Assignment:
     """The viewer's own assignment that this annotation answers; reviewers correct others' with `review`."""
     annotation = access.get_annotation(door.viewer, id)
     if annotation.assignment.annotator_id != door.person.pk:
-        raise Forbidden("This answer is somebody else's. Reviewers decide about it with review/.")
+        raise Forbidden("This annotation belongs to another annotator. Reviewers use review/.")
     return access.get_assignment(door.viewer, annotation.assignment.public_id)

@@ -21,10 +21,10 @@ from feedback.services.collection import annotations, assignment_queue, assignme
 from feedback.services.quality import qualification
 
 ANSWER = (
-    'By the task\'s kind; responses go by the letters shown. A comparison: {"outcome": "prefer", "choice": "a",'
-    ' "strength": 0 to 3, "dimensions": {"truthful": "b" or "same"}, "reason": "…"}, or {"outcome": "tie"}.'
-    f" Strengths: {STRENGTH_SCALE}."
-    " A wrong answer is refused with the field's name in `attr`."
+    "Depends on the task kind; responses are named by the letters shown. A comparison: "
+    f'{{"outcome": "prefer", "choice": "a", "strength": 0 to 3, "dimensions": {{"truthful": "b" or "same"}}, "reason": "…"}}, '
+    f'or {{"outcome": "tie"}}. Strengths: {STRENGTH_SCALE}. An invalid annotation is rejected with '
+    "the field name in `attr`."
 )
 
 
@@ -32,9 +32,9 @@ ANSWER = (
 class SubmissionSerializer(serializers.Serializer[Any]):
     answer = ObjectField(help_text=ANSWER)
     seconds = serializers.FloatField(
-        required=False, allow_null=True, min_value=0, help_text="Spent on it; never more than since it was shown."
+        required=False, allow_null=True, min_value=0, help_text="Time spent, at most the time since the task was shown."
     )
-    next = serializers.BooleanField(default=False, help_text="Bring the next task in the same reply.")
+    next = serializers.BooleanField(default=False, help_text="Return the next task in the same response.")
 
 
 class NoTaskSerializer(serializers.Serializer[Any]):
@@ -45,28 +45,32 @@ class NoTaskSerializer(serializers.Serializer[Any]):
 
 class ToldSerializer(serializers.Serializer[Any]):
     right = serializers.BooleanField()
-    answer = serializers.DictField(help_text="What is right, in the letters that you were shown.")
+    answer = serializers.DictField(help_text="The correct answer, with the letters you were shown.")
     explanation = serializers.CharField(help_text="Why.")
-    training = serializers.CharField(help_text="needed, passed or failed, after this answer.")
+    training = serializers.CharField(
+        help_text=("State of the qualification round after this annotation: needed, passed or failed.")
+    )
     answered = serializers.IntegerField()
     needed = serializers.IntegerField()
 
 
 class SubmittedSerializer(serializers.Serializer[Any]):
-    annotation = serializers.UUIDField(help_text="To revise or take back.")
+    annotation = serializers.UUIDField(help_text="Id for revising or withdrawing.")
     assignment = serializers.UUIDField()
     counted = serializers.BooleanField(
-        help_text="Whether it is one of the answers the task wanted; else it came too late and is kept as an extra."
+        help_text="Whether it counts toward the annotations wanted; otherwise it was late and is saved as an extra."
     )
-    late = serializers.BooleanField(help_text="Whether it was sent after the assignment had expired.")
+    late = serializers.BooleanField(help_text="Whether it was submitted after the assignment expired.")
     seconds = serializers.FloatField()
-    feedback = ToldSerializer(required=False, help_text="In the training round: what is right, and why.")
+    feedback = ToldSerializer(
+        required=False, help_text=("In the qualification round: the correct answer and the reason.")
+    )
     next = AssignmentSerializer(allow_null=True, required=False)
-    no_next = NoTaskSerializer(required=False, help_text="Why there is no next one, if it was requested.")
+    no_next = NoTaskSerializer(required=False, help_text="Why there is no next task, if one was requested.")
 
 
 class DraftSerializer(serializers.Serializer[Any]):
-    payload = ObjectField(help_text="Whatever the client needs to go on with it.")
+    payload = ObjectField(help_text="Free-form state of the client.")
 
 
 class SkipSerializer(serializers.Serializer[Any]):
@@ -89,7 +93,7 @@ def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
 class OneAssignment(ServiceView):
     scopes = {"GET": "annotate"}
 
-    @extend_schema(summary="What you were given", responses=AssignmentSerializer)
+    @extend_schema(summary="Get an assignment", responses=AssignmentSerializer)
     def get(self, request: Request, id: UUID) -> Response:
         return Response(desk.payload(access.get_assignment(self.viewer, id)))
 
@@ -98,8 +102,8 @@ class Draft(ServiceView):
     scopes = {"PUT": "annotate"}
 
     @extend_schema(
-        summary="Keep what is being written",
-        description="Kept whatever the state of the lease, and gone once the answer is sent.",
+        summary="Save a draft",
+        description="Saved regardless of the state of the assignment; deleted on submission.",
         request=DraftSerializer,
         responses={204: None},
     )
@@ -114,10 +118,10 @@ class Submit(ServiceView):
     needs_key = True
 
     @extend_schema(
-        summary="Send an answer",
-        description="Accepted after the assignment has expired, too: no annotation is lost. A repeat with the same"
-        " Idempotency-Key gets the first reply; a new key on an answered task gets 409 `already_submitted` with the"
-        " annotation to revise.",
+        summary="Submit an annotation",
+        description="Also accepted after the assignment has expired. A repeat with the same Idempotency-Key gets "
+        "the first response; a new key on an annotated task gets 409 `already_submitted` with the "
+        "annotation to revise.",
         request=SubmissionSerializer,
         responses={201: SubmittedSerializer},
     )
@@ -158,8 +162,8 @@ class Skip(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Not for me",
-        description="Frees the slot for somebody else; you do not get this task again.",
+        summary="Skip a task",
+        description="Frees the slot for another annotator; you do not get this task again.",
         request=SkipSerializer,
         responses=AssignmentSerializer,
     )
@@ -173,8 +177,8 @@ class Renew(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="More time",
-        description="Call it every minute while the task is in front of somebody.",
+        summary="Renew an assignment",
+        description="Call this every minute while the task is on screen.",
         request=None,
         responses=AssignmentSerializer,
     )
@@ -187,8 +191,8 @@ class Release(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Give it back unanswered",
-        description="It may come to you again. Releasing twice is harmless.",
+        summary="Release an assignment",
+        description="The task may be assigned to you again. Idempotent.",
         request=None,
         responses=AssignmentSerializer,
     )
@@ -201,8 +205,8 @@ class Shown(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="It is in front of me now",
-        description="For a task fetched ahead: time runs from here, and it is held for the full ten minutes.",
+        summary="Mark a prefetched task as shown",
+        description="For a prefetched task: the time starts now, and the assignment lasts the full ten minutes.",
         request=None,
         responses=AssignmentSerializer,
     )

@@ -31,11 +31,14 @@ class TurnSerializer(serializers.Serializer[Any]):
     state = serializers.CharField(help_text="writing, ready (to be judged), answered, failed or blocked.")
     sentence = serializers.CharField(allow_blank=True, help_text="Why it failed or is blocked, and what to do.")
     assignment = serializers.UUIDField(
-        allow_null=True, help_text="Once both answers are ready: what is submitted, at assignments/{id}/submit/."
+        allow_null=True,
+        help_text=("Once both responses are ready: the assignment to submit at assignments/{id}/submit/."),
     )
     responses = AnswerSerializer(many=True)
     answer = serializers.DictField(allow_null=True)
-    goes_on = serializers.CharField(allow_null=True, allow_blank=True, help_text="The words the talk goes on with.")
+    goes_on = serializers.CharField(
+        allow_null=True, allow_blank=True, help_text=("The response the conversation continues with.")
+    )
 
 
 class ConversationBriefSerializer(serializers.Serializer[Any]):
@@ -81,9 +84,9 @@ class Conversations(ServiceView):
         return self.page(talks.of_person(project, self.person).select_related("project"), ConversationBriefSerializer)
 
     @extend_schema(
-        summary="Begin a conversation",
-        description="With a first message, to the model that serves the project. Two answers are written; read them at"
-        " turns/1/stream/.",
+        summary="Start a conversation",
+        description="Sends a first message to the serving model, which generates two responses. Stream them at "
+        "turns/1/stream/.",
         request=NewConversationSerializer,
         responses={201: ConversationSerializer},
     )
@@ -102,7 +105,7 @@ class Conversations(ServiceView):
 class OneConversation(ServiceView):
     scopes = {"GET": "annotate"}
 
-    @extend_schema(summary="A conversation with its turns", responses=ConversationSerializer)
+    @extend_schema(summary="Get a conversation with its turns", responses=ConversationSerializer)
     def get(self, request: Request, id: UUID) -> Reply:
         return Reply(ConversationSerializer(talks.conversation_data(access.get_conversation(self.viewer, id))).data)
 
@@ -111,9 +114,9 @@ class Turns(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="The next message",
-        description="After the last turn was judged. Where both its answers were bad, or failed, this message replaces"
-        " the last one: the same words ask for two new answers.",
+        summary="Send the next message",
+        description="Allowed after the last turn was annotated. If both responses were bad or failed, this "
+        "message replaces the last one; the same text requests two new responses.",
         request=MessageOnlySerializer,
         responses={201: TurnSerializer},
     )
@@ -131,7 +134,7 @@ class Turns(ServiceView):
 class OneTurn(ServiceView):
     scopes = {"GET": "annotate"}
 
-    @extend_schema(summary="One turn", responses=TurnSerializer)
+    @extend_schema(summary="Get a turn", responses=TurnSerializer)
     def get(self, request: Request, id: UUID, turn: int) -> Reply:
         return Reply(TurnSerializer(talks.turn_data(access.get_turn(self.viewer, id, turn))).data)
 
@@ -140,7 +143,7 @@ class TurnStream(StreamView):
     scopes = {"GET": "annotate"}
 
     @extend_schema(
-        summary="Read both answers of a turn while they are written",
+        summary="Stream both responses of a turn",
         description=f"{DESCRIPTION} `of` is the letter.",
         responses=EVENTS,
     )
@@ -152,8 +155,8 @@ class TurnRetry(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Request again what failed",
-        description="For answers that failed or were held back; nothing happens when none is missing.",
+        summary="Regenerate failed responses",
+        description="For responses that failed or were blocked; no effect if none is missing.",
         request=None,
         responses={202: TurnSerializer},
     )
@@ -172,7 +175,7 @@ class EndConversation(ServiceView):
 
     @extend_schema(
         summary="End a conversation",
-        description="What waits for a choice is withdrawn. Ending twice is harmless.",
+        description="An open choice is withdrawn. Idempotent.",
         request=None,
         responses=ConversationSerializer,
     )

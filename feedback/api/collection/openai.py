@@ -72,7 +72,7 @@ class OpenAIView(ServiceView):
 class NotWritten(DomainError):
     code = "not_written"
     status = 503
-    sentence = "The answer is not written yet. It is kept: ask again and you get it."
+    sentence = "The response is not generated yet. Repeat the request to get it."
 
     def __init__(self, sentence: str | None = None) -> None:
         super().__init__(sentence, retry_after=5)
@@ -87,7 +87,7 @@ class Unanswerable(DomainError):
 
 
 def why_failed(row: Response) -> DomainError:
-    return Unanswerable(row) if row.error_code else NotWritten(row.error or "The model could not answer.")
+    return Unanswerable(row) if row.error_code else NotWritten(row.error or "The model failed to respond.")
 
 
 @extend_schema(exclude=True)
@@ -135,7 +135,7 @@ class Nothing(OpenAIView):
     permission_classes = ()
 
     def refuse(self, request: Request, **_: Any) -> Reply:
-        message = f"There is no {request.method} {request.path} here: chat completions and models are served."
+        message = f"{request.method} {request.path} does not exist; only chat completions and models are supported."
         return Reply(error(404, message, "unknown_url"), status=404, headers={"x-should-retry": "false"})
 
     get = post = delete = refuse
@@ -162,11 +162,11 @@ def screened(prompt: Prompt) -> Prompt:
     deadline = time.monotonic() + UNATTENDED
     while prompt.state == Prompt.State.RECEIVED:
         if time.monotonic() > deadline:
-            raise NotWritten("The guard has not looked at this prompt yet. It is kept: ask again in a moment.")
+            raise NotWritten("The guard model has not screened this prompt yet. Repeat the request in a moment.")
         time.sleep(0.1)
         prompt.refresh_from_db(fields=["state"])
     if prompt.state == Prompt.State.BLOCKED:
-        raise InvalidRequest("messages", "The guard holds this prompt back.", "content_filter")
+        raise InvalidRequest("messages", "The guard model blocked this prompt.", "content_filter")
     return prompt
 
 
@@ -200,7 +200,7 @@ class Completion:
         begun, open_ = time.monotonic(), set(self.places())
         for news in follow(list(open_), LONGEST):
             if news.what == "waits" and news.sentence == NO_WORKER and time.monotonic() - begun > UNATTENDED:
-                raise NotWritten(f"{NO_WORKER} Ask again later and you get it.")
+                raise NotWritten(f"{NO_WORKER} Repeat the request later to get it.")
             if news.what == "ended":
                 open_.discard(news.response)
             yield news
@@ -242,7 +242,13 @@ class Completion:
                     continue
                 text[key] = {"begun": "", "piece": text[key] + news.text, "ended": news.text}[news.what]
                 if not (text[key].startswith(sent[key]) or sent[key].startswith(text[key])):
-                    yield _data(error(500, "The answer was written again, otherwise. Ask once more.", "written_again"))
+                    yield _data(
+                        error(
+                            500,
+                            "The response was regenerated with different text. Repeat the request.",
+                            "written_again",
+                        )
+                    )
                     return
                 if fresh := text[key][len(sent[key]) :]:
                     sent[key] = text[key]

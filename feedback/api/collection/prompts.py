@@ -39,7 +39,7 @@ class ResponseSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="public_id")
     prompt = serializers.UUIDField(source="prompt.public_id")
     state = serializers.ChoiceField(choices=Response.State.choices)
-    text = serializers.SerializerMethodField(help_text="Empty until the guard has let it pass.")
+    text = serializers.SerializerMethodField(help_text="Empty until the guard model has passed it.")
     screening = serializers.DictField(help_text="The verdict of the guard model, if one read it.")
     model_version = WrittenBySerializer(allow_null=True)
     model_name = serializers.CharField(allow_blank=True)
@@ -50,7 +50,7 @@ class ResponseSerializer(serializers.Serializer[Any]):
     tokens = serializers.IntegerField(allow_null=True)
     error = serializers.CharField(allow_blank=True)
     error_code = serializers.CharField(
-        allow_blank=True, help_text="Why asking again cannot help, such as context_length_exceeded; empty where it may."
+        allow_blank=True, help_text="Why a retry cannot succeed, such as context_length_exceeded; empty if it can."
     )
     external_id = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
@@ -67,7 +67,10 @@ class PromptBriefSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=Prompt.State.choices)
     screening = serializers.DictField(help_text="The verdict of the guard model, or that there is none.")
     split = serializers.CharField(
-        help_text="train, selection or test; fixed when the prompt arrived. none: its family and its group lie in two."
+        help_text=(
+            "train, selection (validation) or test; fixed on arrival. none: its family and its group "
+            "belong to different splits."
+        )
     )
     group = serializers.CharField(allow_blank=True, help_text="The document, conversation or customer it is from.")
     source = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
@@ -86,20 +89,26 @@ class PromptSerializer(PromptBriefSerializer):
 @extend_schema_serializer(component_name="NewPrompt")
 class NewPromptSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
-    messages = MessageSerializer(many=True, required=False, help_text="The last message is the user's.")
-    text = VerbatimField(required=False, help_text="Instead of messages: one message by the user.")
+    messages = MessageSerializer(many=True, required=False, help_text="The last message must have the role user.")
+    text = VerbatimField(required=False, help_text="Instead of messages: one user message.")
     responses_wanted = serializers.IntegerField(
-        min_value=0, max_value=prompts.MAX_RESPONSES, default=0, help_text="Requested from the model that serves now."
+        min_value=0,
+        max_value=prompts.MAX_RESPONSES,
+        default=0,
+        help_text=("Number of responses to request from the serving model."),
     )
     source = serializers.CharField(max_length=100, allow_blank=True, default="")  # type: ignore[assignment]
     external_id = serializers.CharField(
-        max_length=200, required=False, allow_null=True, help_text="Yours. The same one again makes no second prompt."
+        max_length=200,
+        required=False,
+        allow_null=True,
+        help_text=("Your own id. The same id again creates no second prompt."),
     )
     group = serializers.CharField(
         max_length=prompts.MOST_GROUP,
         allow_blank=True,
         default="",
-        help_text="The document, conversation or customer it is from: prompts of one group lie in one split.",
+        help_text="Document, conversation or customer of the prompt; prompts of one group share a split.",
     )
     metadata = ObjectField(required=False)
 
@@ -169,8 +178,8 @@ class Prompts(ServiceView):
 
     @extend_schema(
         summary="Submit a prompt",
-        description="Responses that are wanted are written by the model that serves the project; ask for the prompt"
-        " with ?wait=30 to wait for them. 200 instead of 201: the same external_id and body came before.",
+        description="The serving model generates the wanted responses; get the prompt with ?wait=30 to wait for "
+        "them. 200 instead of 201: the same external_id and body were submitted before.",
         request=NewPromptSerializer,
         responses={201: PromptSerializer, 200: PromptSerializer},
     )
@@ -189,13 +198,13 @@ class OnePrompt(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
-        summary="A prompt with its responses",
+        summary="Get a prompt with its responses",
         parameters=[
             OpenApiParameter(
                 "wait",
                 float,
-                description="Wait up to so many seconds (at most 30) until no response is queued or being written."
-                " `Retry-After` on the reply says that some still are.",
+                description="Wait up to this many seconds (at most 30) until no response is pending. "
+                "`Retry-After` in the reply means that some still are.",
             )
         ],
         responses=PromptSerializer,
@@ -211,7 +220,7 @@ class PromptGenerate(ServiceView):
 
     @extend_schema(
         summary="Request more responses",
-        description="Of the model that serves the project now. They meet in tasks once all of them are written.",
+        description="Generated by the serving model. They become tasks once all are generated.",
         request=WantedSerializer,
         responses={202: PromptSerializer},
     )
@@ -230,7 +239,7 @@ class Responses(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(
-        summary="Give a response written elsewhere",
+        summary="Submit an external response",
         description="By a version of the registry, by a model known by name, or (neither named) by yourself.",
         request=NewResponseSerializer,
         responses={201: ResponseSerializer, 200: ResponseSerializer},

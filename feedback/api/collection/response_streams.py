@@ -26,7 +26,7 @@ from feedback.selectors.platform import access
 
 EVENT_STREAM = "text/event-stream"
 LONGEST = 120.0  # seconds
-TAKES_LONGER = "It takes longer than a stream may last. Connect again, or read the response later."
+TAKES_LONGER = "The stream reached its time limit. Connect again, or get the response later."
 places = DownloadPlaces(settings.LIVE_STREAMS)
 DESCRIPTION = (
     "Server-sent events: `text` goes on, `restart` voids what was sent, `waiting` says what for, `end` is what stands"
@@ -116,7 +116,7 @@ class StreamView(ServiceView):
 class ResponseStream(StreamView):
     scopes = {"GET": "read"}
 
-    @extend_schema(summary="Read a response while it is written", description=DESCRIPTION, responses=EVENTS)
+    @extend_schema(summary="Stream a response", description=DESCRIPTION, responses=EVENTS)
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         response = access.get_response_with_author(self.viewer, id)
         return streamed(events({response.public_id: str(response.public_id)}), self.person.pk)
@@ -125,7 +125,7 @@ class ResponseStream(StreamView):
 class PromptStream(StreamView):
     scopes = {"GET": "read"}
 
-    @extend_schema(summary="Read a prompt's responses while they are written", responses=EVENTS)
+    @extend_schema(summary="Stream the responses of a prompt", responses=EVENTS)
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         prompt = access.get_prompt_with_authors(self.viewer, id)
         keys = prompt.responses.order_by("pk").values_list("public_id", flat=True)

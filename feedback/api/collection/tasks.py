@@ -32,7 +32,7 @@ class LetteredSerializer(serializers.Serializer[Any]):
 class AssignmentSerializer(serializers.Serializer[Any]):
     """A task as its annotator sees it: responses go by letters, and nothing tells who or what wrote them."""
 
-    id = serializers.UUIDField(help_text="Of the assignment: what is submitted, skipped or given back.")
+    id = serializers.UUIDField(help_text="Id of the assignment, to submit, skip or release.")
     kind = serializers.CharField()
     project = serializers.CharField()
     state = serializers.CharField(help_text="held, submitted, skipped, expired or released.")
@@ -44,18 +44,16 @@ class AssignmentSerializer(serializers.Serializer[Any]):
     scheme = ObjectField(
         allow_null=True, help_text="For classification and spans: labels with definition, key and mark."
     )
-    on = serializers.CharField(allow_null=True, help_text="What labels and spans are about: prompt, or response a.")
+    on = serializers.CharField(allow_null=True, help_text="Text that labels and spans refer to: prompt, or response a.")
     text = serializers.CharField(allow_null=True, help_text="Its text; offsets of spans count its Unicode characters.")
     asks_reason = serializers.BooleanField()
     number_sends = serializers.BooleanField()
     skip_reasons = serializers.ListField(child=serializers.CharField())
     draft = serializers.DictField(allow_null=True)
-    suggestion = serializers.DictField(
-        allow_null=True, help_text="Spans that a marker made beforehand, to accept, change or clear."
-    )
-    answer = serializers.DictField(allow_null=True, help_text="The current answer, once there is one.")
-    training_round = serializers.BooleanField(help_text="Whether you see what is right after you have answered.")
-    sent_back = serializers.CharField(allow_blank=True, help_text="What a reviewer asks for, having sent it back.")
+    suggestion = serializers.DictField(allow_null=True, help_text="Suggested spans of the pre-annotation tagger.")
+    answer = serializers.DictField(allow_null=True, help_text="The current annotation, if any.")
+    training_round = serializers.BooleanField(help_text="Whether the correct answer is shown after submission.")
+    sent_back = serializers.CharField(allow_blank=True, help_text="Note of the reviewer who returned it.")
 
 
 class PlacedSerializer(serializers.Serializer[Any]):
@@ -70,13 +68,13 @@ class TaskBriefSerializer(serializers.Serializer[Any]):
     prompt = serializers.UUIDField(source="prompt.public_id")
     ask = ObjectField(help_text='More about the question: {"scheme": "topic"}.')
     state = serializers.ChoiceField(choices=Task.State.choices)
-    annotations_wanted = serializers.IntegerField(allow_null=True, help_text="Null: everybody may answer once.")
-    free_slots = serializers.IntegerField(help_text="Slots neither held nor answered.")
+    annotations_wanted = serializers.IntegerField(allow_null=True, help_text="Null: once per annotator.")
+    free_slots = serializers.IntegerField(help_text="Slots neither assigned nor annotated.")
     priority = serializers.IntegerField()
-    arm = serializers.CharField(help_text="Why it was chosen.")
-    propensity = serializers.FloatField(help_text="With which probability that arm chose it.")
-    is_check = serializers.SerializerMethodField(help_text="Whether its right answer is known.")
-    training_round = serializers.BooleanField(help_text="Whether new annotators begin with it.")
+    arm = serializers.CharField(help_text="Why it was selected.")
+    propensity = serializers.FloatField(help_text="Probability of its selection.")
+    is_check = serializers.SerializerMethodField(help_text="Whether it is a gold task.")
+    training_round = serializers.BooleanField(help_text="Whether it belongs to the qualification round.")
     external_id = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -87,11 +85,11 @@ class TaskBriefSerializer(serializers.Serializer[Any]):
 @extend_schema_serializer(component_name="Task")
 class TaskSerializer(TaskBriefSerializer):
     responses = PlacedSerializer(source="placed", many=True)
-    answers = serializers.SerializerMethodField(help_text="How many counted answers it has.")
-    gold = ObjectField(allow_null=True, help_text="The right answer, as it is stored: responses by id.")
-    explanation = serializers.CharField(help_text="Why it is right.")
-    skips = serializers.SerializerMethodField(help_text="How many skipped it, by reason.")
-    decision = serializers.SerializerMethodField(help_text="What a reviewer decided, where answers disagreed.")
+    answers = serializers.SerializerMethodField(help_text="Number of counted annotations.")
+    gold = ObjectField(allow_null=True, help_text="The gold answer as stored: responses by id.")
+    explanation = serializers.CharField(help_text="Explanation of the gold answer.")
+    skips = serializers.SerializerMethodField(help_text="Number of skips by reason.")
+    decision = serializers.SerializerMethodField(help_text="Decision of a reviewer on disagreeing annotations.")
 
     def get_answers(self, task: Task) -> int:
         return task.assignments.filter(counted=True).count()
@@ -120,17 +118,19 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     )
     ask = ObjectField(required=False, help_text='Which labels, for classification and spans: {"scheme": "topic"}.')
     annotations_wanted = serializers.IntegerField(
-        min_value=1, max_value=100, required=False, help_text="By default the project's."
+        min_value=1, max_value=100, required=False, help_text="Default: the project's."
     )
-    priority = serializers.IntegerField(min_value=0, max_value=9, default=0, help_text="Higher is given out first.")
+    priority = serializers.IntegerField(min_value=0, max_value=9, default=0, help_text="Higher is assigned first.")
     gold = ObjectField(
         required=False,
         allow_null=True,
         help_text="The right answer, if it is a check: an answer by letters, a for the first of `responses`. Ratings"
         " and spans may have a `tolerance`: points, or characters at each end.",
     )
-    explanation = VerbatimField(max_length=5000, required=False, allow_blank=True, help_text="Why it is right.")
-    training_round = serializers.BooleanField(default=False, help_text="New annotators begin with it.")
+    explanation = VerbatimField(
+        max_length=5000, required=False, allow_blank=True, help_text=("Explanation of the gold answer.")
+    )
+    training_round = serializers.BooleanField(default=False, help_text="Use it in the qualification round.")
     external_id = serializers.CharField(max_length=200, required=False, allow_null=True)
 
 
@@ -158,12 +158,12 @@ class VerdictSerializer(serializers.Serializer[Any]):
 class AskForTaskSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     kind = serializers.ChoiceField(choices=Kind.choices, required=False)
-    ahead = serializers.BooleanField(default=False, help_text="One more, to be ready when the present one is sent.")
+    ahead = serializers.BooleanField(default=False, help_text="Prefetch one more task.")
     have = serializers.ListField(
         child=serializers.UUIDField(),
         max_length=100,
         default=list,
-        help_text="With `ahead`: the assignments that you have, so that another is brought. Four are held at most.",
+        help_text="With `ahead`: your current assignments, so that another one is returned. At most four.",
     )
 
 
@@ -191,8 +191,8 @@ class Tasks(ServiceView):
         return self.page(project.tasks.select_related("project", "prompt"), TaskBriefSerializer)
 
     @extend_schema(
-        summary="Make a task",
-        description="From a prompt and responses to it that are there already. For reviewers and admins.",
+        summary="Create a task",
+        description="From an existing prompt and responses. For reviewers and admins.",
         request=NewTaskSerializer,
         responses={201: TaskSerializer, 200: TaskSerializer},
     )
@@ -215,8 +215,8 @@ class OneTask(ServiceView):
     scopes = {"GET": "read", "PATCH": "submit"}
 
     @extend_schema(
-        summary="Change how many answers a task wants, or how soon",
-        description="The question never changes: answers were given to it. For reviewers and admins.",
+        summary="Change the annotations wanted or the priority",
+        description="The question cannot change. For reviewers and admins.",
         request=TaskChangesSerializer,
         responses=TaskSerializer,
     )
@@ -225,7 +225,7 @@ class OneTask(ServiceView):
         given = self.read(TaskChangesSerializer)
         return Response(TaskSerializer(tasks.change_task(by=self.person, task=task, **given)).data)
 
-    @extend_schema(summary="A task with its responses", responses=TaskSerializer)
+    @extend_schema(summary="Get a task with its responses", responses=TaskSerializer)
     def get(self, request: Request, id: UUID) -> Response:
         return Response(TaskSerializer(access.get_task(self.viewer, id)).data)
 
@@ -234,8 +234,8 @@ class WithdrawTask(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(
-        summary="Take a task out of the queue",
-        description="Its answers stay; whoever holds it may still send.",
+        summary="Withdraw a task",
+        description="Its annotations stay; current assignments can still be submitted.",
         request=None,
         responses=TaskSerializer,
     )
@@ -247,7 +247,7 @@ class WithdrawTask(ServiceView):
 class ReopenTask(ServiceView):
     scopes = {"POST": "submit"}
 
-    @extend_schema(summary="Put a withdrawn task back into the queue", request=None, responses=TaskSerializer)
+    @extend_schema(summary="Reopen a withdrawn task", request=None, responses=TaskSerializer)
     def post(self, request: Request, id: UUID) -> Response:
         task = access.get_task(self.viewer, id)
         return self.once(lambda: (200, TaskSerializer(tasks.reopen_task(by=self.person, task=task)).data))
@@ -257,8 +257,8 @@ class GoldTask(ServiceView):
     scopes = {"POST": "submit", "DELETE": "submit"}
 
     @extend_schema(
-        summary="Make a task a check",
-        description="Its right answer is known from now on: everybody may answer it once, and it no longer trains.",
+        summary="Create a task a check",
+        description="The task becomes a gold task: assigned once per annotator, and not used for training.",
         request=GoldSerializer,
         responses=TaskSerializer,
     )
@@ -267,7 +267,7 @@ class GoldTask(ServiceView):
         given = self.read(GoldSerializer)
         return self.once(lambda: (200, TaskSerializer(gold.mark(by=self.person, task=task, **given)).data))
 
-    @extend_schema(summary="Make a check an ordinary task again", responses={200: TaskSerializer})
+    @extend_schema(summary="Remove the gold answer", responses={200: TaskSerializer})
     def delete(self, request: Request, id: UUID) -> Response:
         task = access.get_task(self.viewer, id)
         return Response(TaskSerializer(gold.unmark(by=self.person, task=task)).data)
@@ -277,9 +277,10 @@ class DecideTask(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Decide what the answer to a task is",
-        description="For reviewers who have not answered it. The annotators' answers stay as they are; snapshots of the"
-        " policy `consensus` take the decision. Of two reviewers at once, the second one gets 409.",
+        summary="Decide a task",
+        description="For reviewers who have not annotated it. The annotations stay unchanged; snapshots with the "
+        "policy `consensus` use the decision. If two reviewers decide at the same time, the second "
+        "gets 409.",
         request=VerdictSerializer,
         responses={201: TaskSerializer},
     )
@@ -298,12 +299,13 @@ class NextTask(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Get something to judge",
-        description="What you hold already comes again, unless `ahead` is requested. 204: nothing to do now;"
-        " `X-Reason` says why (no_tasks, all_seen, all_held, not_qualified, daily_limit, training_failed,"
-        " training_empty, project_paused, project_closed) and `Retry-After` when to ask again.",
+        summary="Get the next task",
+        description="Returns your current assignment, unless `ahead` is requested. 204: no task available; "
+        "`X-Reason` says why (no_tasks, all_seen, all_held, not_qualified, daily_limit, "
+        "training_failed, training_empty, project_paused, project_closed) and `Retry-After` when to "
+        "retry.",
         request=AskForTaskSerializer,
-        responses={200: AssignmentSerializer, 204: OpenApiResponse(description="Nothing to do now.")},
+        responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task available.")},
     )
     def post(self, request: Request) -> Response:
         given = self.read(AskForTaskSerializer)

@@ -44,7 +44,7 @@ class Feedback(ServiceView):
     scopes = {"POST": "submit"}
 
     @extend_schema(
-        summary="Thumbs up or down",
+        summary="Rate a response",
         description="On a response to one of your prompts; reviewers and admins on any. The last one of a token and"
         " response counts; earlier ones stay in the history.",
         request=NewThumbSerializer,

@@ -24,7 +24,7 @@ from feedback.selectors.platform import access, health
 from feedback.services.data import corpora, exports
 
 OF_CORPUS = OpenApiParameter("corpus", UUID, required=True, description="Public id of the corpus.")
-REMOVED = OpenApiParameter("removed", bool, description="Those that were taken out, instead of those that stand.")
+REMOVED = OpenApiParameter("removed", bool, description="Removed documents instead of current ones.")
 MOST = 500  # documents in one body
 
 
@@ -66,7 +66,7 @@ class UploadSerializer(serializers.Serializer[Any]):
     corpus = serializers.UUIDField(source="payload.corpus")
     name = serializers.CharField(source="payload.name", help_text="Of the file or folder.")
     status = serializers.ChoiceField(choices=Job.Status.choices)
-    says = serializers.SerializerMethodField(help_text="What is true of it now, also that no worker is there.")
+    says = serializers.SerializerMethodField(help_text="Status sentence, including whether a worker is running.")
     progress_text = serializers.CharField(allow_blank=True)
     step = serializers.IntegerField(help_text="Files read.")
     steps = serializers.IntegerField(help_text="Files in all. 0 while unknown.")
@@ -94,7 +94,9 @@ class NewUploadSerializer(serializers.Serializer[Any]):
         required=False, help_text="txt, md, html, jsonl, csv, parquet, any of them as gz, or a zip of them; multipart."
     )
     path = serializers.CharField(
-        required=False, max_length=500, help_text="Instead: a file or folder under `inbox` in the service's data."
+        required=False,
+        max_length=500,
+        help_text=("Instead: a file or folder in the import folder (`inbox` in the data folder)."),
     )
     source = serializers.CharField(required=False, max_length=200, help_text="Of documents that do not say.")  # type: ignore[assignment]
     kind = serializers.ChoiceField(choices=Document.Kind.choices, required=False)
@@ -157,7 +159,7 @@ class RemovalSerializer(DocumentIdsSerializer):
 
 @extend_schema_serializer(component_name="DocumentsMoved")
 class MovedSerializer(serializers.Serializer[Any]):
-    documents = serializers.IntegerField(help_text="How many were moved.")
+    documents = serializers.IntegerField(help_text="Number of documents moved.")
 
 
 class Corpora(ServiceView):
@@ -169,7 +171,7 @@ class Corpora(ServiceView):
         project = self.asked_project(access.ADMIN)
         return self.page(Corpus.objects.filter(project=project).select_related("project"), CorpusSerializer)
 
-    @extend_schema(summary="Open a corpus", request=NewCorpusSerializer, responses={201: CorpusSerializer})
+    @extend_schema(summary="Create a corpus", request=NewCorpusSerializer, responses={201: CorpusSerializer})
     def post(self, request: Request) -> Response:
         given = self.read(NewCorpusSerializer)
         project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
@@ -198,15 +200,17 @@ class CorpusReport(ServiceView):
     scopes = {"GET": "data", "POST": "data"}
 
     @extend_schema(
-        summary="How diverse a corpus is",
-        description="As the last job found it: kinds, sources, licences, lengths, vocabulary, overlap of its sources.",
+        summary="Get the report of a corpus",
+        description=(
+            "From the last report job: kinds, sources, licenses, lengths, vocabulary, n-gram overlap of sources."
+        ),
         responses={200: OpenApiTypes.OBJECT},
     )
     def get(self, request: Request, id: UUID) -> Response:
         corpus = access.get_corpus(self.viewer, id)
         return Response({"reported_at": corpus.reported_at, **corpus.report})
 
-    @extend_schema(summary="Report again", request=None, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(summary="Refresh the report", request=None, responses={202: OpenApiTypes.OBJECT})
     def post(self, request: Request, id: UUID) -> Response:
         corpus = access.get_corpus(self.viewer, id)
 
@@ -221,8 +225,8 @@ class CorpusDownload(ServiceView):
 
     @extend_schema(
         summary="Download a corpus",
-        description="Its standing documents, as an upload takes them.",
-        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line.")},
+        description="Its current documents, in upload format.",
+        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object per line.")},
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         corpus = access.get_corpus(self.viewer, id)
@@ -240,8 +244,8 @@ class CorpusUploads(ServiceView):
 
     @extend_schema(
         summary="Add documents from a file or folder",
-        description="A worker reads, cleans and counts; ask again for what became of it. What is left out can be"
-        " downloaded with its reasons. The same file again adds nothing.",
+        description="A worker imports and cleans the documents; get the upload for its result. Excluded documents "
+        "can be downloaded with reasons. Uploading a file twice adds nothing.",
         request={"multipart/form-data": NewUploadSerializer, "application/json": NewUploadSerializer},
         responses={202: UploadSerializer},
     )
@@ -265,7 +269,7 @@ class CorpusUploads(ServiceView):
 class OneCorpusUpload(ServiceView):
     scopes = {"GET": "data"}
 
-    @extend_schema(summary="An upload to a corpus", responses=UploadSerializer)
+    @extend_schema(summary="Get an upload", responses=UploadSerializer)
     def get(self, request: Request, id: UUID) -> Response:
         return Response(UploadSerializer(upload(self.viewer, id)).data)
 
@@ -274,9 +278,9 @@ class CorpusUploadRejected(ServiceView):
     scopes = {"GET": "data"}
 
     @extend_schema(
-        summary="What an upload left out",
+        summary="Download excluded documents",
         description="JSON Lines: file, line, reason, detail, the document it repeats (`of`), and the text's beginning.",
-        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line.")},
+        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object per line.")},
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         job = upload(self.viewer, id)
@@ -289,7 +293,7 @@ class Documents(ServiceView):
     queryset = Document.objects.none()
 
     @extend_schema(
-        summary="Documents of a corpus", parameters=[OF_CORPUS, REMOVED], responses=DocumentSerializer(many=True)
+        summary="List documents of a corpus", parameters=[OF_CORPUS, REMOVED], responses=DocumentSerializer(many=True)
     )
     def get(self, request: Request) -> Response:
         key = request.query_params.get("corpus", "")
@@ -322,7 +326,7 @@ class Documents(ServiceView):
 class OneDocument(ServiceView):
     scopes = {"GET": "data"}
 
-    @extend_schema(summary="A document with its text", responses=WholeDocumentSerializer)
+    @extend_schema(summary="Get a document with its text", responses=WholeDocumentSerializer)
     def get(self, request: Request, id: UUID) -> Response:
         return Response(WholeDocumentSerializer(access.get_document(self.viewer, id)).data)
 
@@ -331,8 +335,8 @@ class RemoveDocuments(ServiceView):
     scopes = {"POST": "data"}
 
     @extend_schema(
-        summary="Take documents out",
-        description="No later snapshot holds them, and the same text does not come in again.",
+        summary="Remove documents",
+        description="Later snapshots exclude them, and the same text is not imported again.",
         request=RemovalSerializer,
         responses={200: MovedSerializer},
     )
@@ -352,7 +356,7 @@ class RemoveDocuments(ServiceView):
 class RestoreDocuments(ServiceView):
     scopes = {"POST": "data"}
 
-    @extend_schema(summary="Put documents back", request=DocumentIdsSerializer, responses={200: MovedSerializer})
+    @extend_schema(summary="Restore documents", request=DocumentIdsSerializer, responses={200: MovedSerializer})
     def post(self, request: Request) -> Response:
         given = self.read(DocumentIdsSerializer)
         corpus = self.named("corpus", access.get_corpus, given["corpus"])

@@ -53,16 +53,16 @@ class NewPreferenceSerializer(serializers.Serializer[Any]):
     chosen = VerbatimField(allow_blank=True)
     rejected = VerbatimField(allow_blank=True)
     strength = serializers.IntegerField(min_value=0, max_value=3, default=2, help_text=f"{STRENGTH_SCALE}.")
-    source = serializers.CharField(max_length=100, help_text="Where it comes from.")  # type: ignore[assignment]
-    annotator = serializers.CharField(max_length=200, help_text="Who preferred it there; known by this name only.")
+    source = serializers.CharField(max_length=100, help_text="Source.")  # type: ignore[assignment]
+    annotator = serializers.CharField(max_length=200, help_text="Annotator name within the source.")
     external_id = serializers.CharField(
-        max_length=200, required=False, allow_null=True, help_text="Yours. The same one again adds nothing."
+        max_length=200, required=False, allow_null=True, help_text="Your own id. The same id again adds nothing."
     )
     group = serializers.CharField(
         max_length=200,
         allow_blank=True,
         default="",
-        help_text="The document, conversation or customer it is from: prompts of one group lie in one split.",
+        help_text="Document, conversation or customer of the prompt; prompts of one group share a split.",
     )
 
 
@@ -70,8 +70,8 @@ class GivenSerializer(serializers.Serializer[Any]):
     """What became of one item of a list."""
 
     index = serializers.IntegerField()
-    status = serializers.IntegerField(help_text="201 new, 200 there before, 400 or 409 refused.")
-    id = serializers.UUIDField(required=False, help_text="Of the preference, unless it was refused.")
+    status = serializers.IntegerField(help_text="201 new, 200 already present, 400 or 409 rejected.")
+    id = serializers.UUIDField(required=False, help_text="Id of the preference, unless rejected.")
     errors = serializers.ListField(child=serializers.DictField(), required=False)  # type: ignore[assignment]
 
 
@@ -95,14 +95,14 @@ class Preferences(ServiceView):
         return [JSONRenderer(), NDJSONRenderer()] if self.request.method == "GET" else [JSONRenderer()]
 
     @extend_schema(
-        summary="Preference pairs that stand",
+        summary="List current preference pairs",
         description="For admins. With `Accept: application/x-ndjson` all of them are streamed, oldest first, in TRL's"
         " preference format: {prompt, chosen, rejected}, each a list of messages. All splits, unless one is asked for:"
         " rows of selection and test must not be trained on.",
         parameters=[IN_PROJECT],
         responses={
             (200, "application/json"): PreferenceSerializer(many=True),
-            (200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line."),
+            (200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object per line."),
         },
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -115,7 +115,7 @@ class Preferences(ServiceView):
         return self.page(pairs, PreferenceSerializer)
 
     @extend_schema(
-        summary="Give preferences from elsewhere",
+        summary="Import preferences",
         description=f"For admins. One, or a list of at most {MOST_AT_ONCE}. A list is taken item by item and answered"
         " with 207: each item says by its index whether it is new, was there before, or was refused and why. With an"
         " external_id on each, sending a list again adds nothing twice.",
@@ -128,7 +128,7 @@ class Preferences(ServiceView):
         responses={
             201: PreferenceSerializer,
             200: PreferenceSerializer,
-            207: OpenApiResponse(GivenSerializer(many=True), "What became of each item of a list."),
+            207: OpenApiResponse(GivenSerializer(many=True), "Result for each item of the list."),
         },
     )
     def post(self, request: Request) -> HttpResponseBase:

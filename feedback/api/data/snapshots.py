@@ -38,21 +38,21 @@ class PolicySerializer(serializers.Serializer[Any]):
     """What goes in. What is not stated follows the project's own policy."""
 
     pairs = serializers.ChoiceField(choices=snapshots.PAIR_POLICIES, required=False)
-    unsettled = serializers.BooleanField(required=False, help_text="Also from tasks that want more answers.")
-    extras = serializers.BooleanField(required=False, help_text="Also answers that came too late to be counted.")
+    unsettled = serializers.BooleanField(required=False, help_text="Include incomplete tasks.")
+    extras = serializers.BooleanField(required=False, help_text="Include extra annotations.")
     prompt_sources = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=100)
     accepted = serializers.BooleanField(
         required=False,
-        help_text="Also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.",
+        help_text=(
+            "Also use accepted responses as demonstrations: thumbs up and high ratings without a negative annotation."
+        ),
     )
-    include_excluded = serializers.BooleanField(
-        required=False, help_text="Also annotations of people who are excluded for their pace or for gold tasks."
-    )
+    include_excluded = serializers.BooleanField(required=False, help_text="Include annotations of excluded annotators.")
     held_out_annotators = serializers.FloatField(
         required=False,
         min_value=0,
         max_value=policies.MOST_HELD_OUT,
-        help_text="Share of those who compared whose judgements of training prompts stay out.",
+        help_text="Share of annotators whose annotations of training prompts are held out.",
     )
 
 
@@ -72,14 +72,14 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     purpose = serializers.ChoiceField(choices=DatasetSnapshot.Purpose.choices)
     state = serializers.ChoiceField(choices=DatasetSnapshot.State.choices)
     policy = serializers.DictField()
-    content_hash = serializers.CharField(allow_blank=True, help_text="The same rows have the same hash anywhere.")
+    content_hash = serializers.CharField(allow_blank=True, help_text="The same rows have the same hash on any machine.")
     manifest_sha256 = serializers.CharField(allow_blank=True)
     counts = serializers.DictField(child=serializers.DictField(child=serializers.IntegerField()))
     left_out = serializers.DictField(
         source="manifest.left_out",
         child=serializers.IntegerField(),
         default=dict,
-        help_text="Rows that it does not hold, by reason. `unfit`: the trainer would refuse them.",
+        help_text="Excluded rows by reason. `unfit`: the trainer would reject them.",
     )
     unfit = serializers.DictField(
         source="manifest.unfit",
@@ -115,7 +115,7 @@ class Snapshots(ServiceView):
 
     @extend_schema(
         summary="Freeze a snapshot",
-        description="A worker writes it; ask for it again until its state is `frozen` or `failed`.",
+        description="A worker freezes it; poll until its state is `frozen` or `failed`.",
         request=NewSnapshotSerializer,
         responses={202: SnapshotSerializer},
     )
@@ -163,7 +163,7 @@ class SnapshotRows(ServiceView):
             ),
         ],
         responses={
-            (200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line."),
+            (200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object per line."),
             (200, PARQUET_TYPE): OpenApiResponse(OpenApiTypes.BINARY, "With file_type=parquet."),
         },
     )
@@ -173,10 +173,10 @@ class SnapshotRows(ServiceView):
         split = self._one_of("split", tuple(map(str, FROZEN_SPLITS)), Split.TRAIN.value)
         kind = self._one_of("kind", KINDS, None)
         if shape == TRL and kind is None:
-            raise Invalid(f"Say which kind: one of {', '.join(KINDS)}.", field="kind")
+            raise Invalid(f"Name the kind, one of {', '.join(KINDS)}.", field="kind")
         path = snapshots.folder_of(snapshot) / f"{split}.jsonl"
         if not path.is_file():
-            raise SnapshotRevoked("The snapshot's files are gone from the disk. Freeze a new one.")
+            raise SnapshotRevoked("The snapshot files were deleted. Freeze a new snapshot.")
         file_type = self._one_of("file_type", FILE_TYPES, JSONL)
         rows = raw_rows(path, kind) if shape == RAW else trl_rows(path, str(kind))
         name = f"{snapshot.project.slug}-snapshot-{snapshot.number}-{split}-{kind or 'all'}.{file_type}"

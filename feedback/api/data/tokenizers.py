@@ -37,13 +37,13 @@ class FallSerializer(serializers.Serializer[Any]):
     tokens = PieceSerializer(source="pieces", many=True)
     bytes = serializers.IntegerField()
     bytes_per_token = serializers.FloatField()
-    comes_back = serializers.BooleanField(help_text="Whether decoding the tokens gives the text again.")
+    comes_back = serializers.BooleanField(help_text="Whether decoding restores the text.")
 
 
 class Tokenize(ServiceView):
     scopes = {"POST": "read"}
 
-    @extend_schema(summary="How a text falls into tokens", request=TokenizeSerializer, responses={200: FallSerializer})
+    @extend_schema(summary="Tokenize a text", request=TokenizeSerializer, responses={200: FallSerializer})
     def post(self, request: Request) -> Response:
         given = self.read(TokenizeSerializer)
         version = self.named("model", access.get_model, given["model"])

@@ -30,7 +30,7 @@ class TransferSerializer(serializers.Serializer[Any]):
     project = serializers.CharField(source="project.slug")
     format = serializers.CharField(source="payload.format")
     status = serializers.ChoiceField(choices=Job.Status.choices)
-    says = serializers.SerializerMethodField(help_text="What is true of it now, also that no worker is there.")
+    says = serializers.SerializerMethodField(help_text="Status sentence, including whether a worker is running.")
     progress_text = serializers.CharField(allow_blank=True)
     step = serializers.IntegerField(help_text="Of an import: kilobytes read.")
     steps = serializers.IntegerField(help_text="Of an import: kilobytes in all. 0 while unknown.")
@@ -47,11 +47,11 @@ class TransferSerializer(serializers.Serializer[Any]):
 class ImportSerializer(TransferSerializer):
     name = serializers.CharField(source="payload.name", help_text="The file's name.")
     outcome = serializers.SerializerMethodField(
-        help_text="Once it has succeeded: complete, partial (lines were refused) or nothing (no row came in)."
+        help_text="After success: complete, partial (some lines were rejected) or nothing (no row was imported)."
     )
     read = serializers.IntegerField(source="result.read", default=0, help_text="Rows read so far.")
     new = serializers.IntegerField(source="result.new", default=0)
-    before = serializers.IntegerField(source="result.before", default=0, help_text="Rows that were there before.")
+    before = serializers.IntegerField(source="result.before", default=0, help_text="Rows already present.")
     rejected = serializers.IntegerField(source="result.rejected", default=0)
     linking = serializers.IntegerField(
         source="result.linking",
@@ -87,7 +87,7 @@ class ExportSerializer(TransferSerializer):
     bytes = serializers.IntegerField(source="result.bytes", default=None, allow_null=True)
     sha256 = serializers.CharField(source="result.sha256", default="", allow_blank=True)
     notes = serializers.ListField(
-        source="result.notes", child=serializers.CharField(), default=list, help_text="What the format cannot carry."
+        source="result.notes", child=serializers.CharField(), default=list, help_text="What the format cannot include."
     )
     left_out = serializers.DictField(
         source="result.left_out",
@@ -103,7 +103,9 @@ class NewImportSerializer(serializers.Serializer[Any]):
     format = serializers.ChoiceField(choices=FORMAT_NAMES)
     file = serializers.FileField(required=False, help_text="The file, plain or as gz or zip; needs multipart.")
     path = serializers.CharField(
-        required=False, max_length=500, help_text="Instead of a file: one under `inbox` in the service's data folder."
+        required=False,
+        max_length=500,
+        help_text=("Instead of a file: one in the import folder (`inbox` in the data folder) folder."),
     )
     source = serializers.CharField(required=False, max_length=100, help_text="Where the rows come from.")  # type: ignore[assignment]
     annotator = serializers.CharField(
@@ -148,9 +150,9 @@ class Imports(Transfers):
         return self.page(self.rows(), ImportSerializer)
 
     @extend_schema(
-        summary="Bring a file in",
-        description="A worker reads it; ask again for what became of it. Good rows are brought in whatever the bad ones"
-        " are, and those can be downloaded. The same file again adds nothing.",
+        summary="Import a file",
+        description="A worker imports it; get the import for its result. Valid rows are imported even if others "
+        "are rejected; rejected lines can be downloaded. Importing a file twice adds nothing.",
         request={"multipart/form-data": NewImportSerializer, "application/json": NewImportSerializer},
         responses={202: ImportSerializer},
     )
@@ -184,9 +186,9 @@ class Rejected(Transfers):
     scopes = {"GET": "data"}
 
     @extend_schema(
-        summary="Lines that were refused",
+        summary="Download rejected lines",
         description="JSON Lines: line, field, error, and the text of the line.",
-        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object a line.")},
+        responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object per line.")},
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         job = self.one(id)
@@ -202,9 +204,9 @@ class Exports(Transfers):
         return self.page(self.rows(), ExportSerializer)
 
     @extend_schema(
-        summary="Write a file out",
-        description="A worker writes it; when the export has succeeded, fetch its file. `notes` and `left_out` say what"
-        " the format cannot carry.",
+        summary="Export a file",
+        description="A worker writes it; once it has succeeded, download its file. `notes` and `left_out` list "
+        "what the format cannot include.",
         request=NewExportSerializer,
         responses={202: ExportSerializer},
     )

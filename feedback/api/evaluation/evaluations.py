@@ -20,7 +20,7 @@ from feedback.services.registry import model_versions
 class FindingSerializer(serializers.Serializer[Any]):
     """One thing that speaks against serving a policy."""
 
-    name = serializers.CharField(help_text="Steady, such as `no_human_judge`, `few_prompts`, `eos_rate`.")
+    name = serializers.CharField(help_text="Stable name, such as `no_human_judge`, `few_prompts`, `eos_rate`.")
     level = serializers.ChoiceField(choices=[(gate.BLOCK, "needs a reason"), (gate.WARN, "is shown")])
     sentence = serializers.CharField()
     final = serializers.BooleanField(help_text="No reason overrides it.")
@@ -32,7 +32,7 @@ class GateSerializer(serializers.Serializer[Any]):
 
     candidate = serializers.UUIDField(source="candidate.public_id")
     serving = serializers.UUIDField(
-        source="serving.public_id", default=None, allow_null=True, help_text="What serves now."
+        source="serving.public_id", default=None, allow_null=True, help_text="The serving version."
     )
     evaluation = serializers.UUIDField(
         source="evaluation.public_id", default=None, allow_null=True, help_text="What the findings go by."
@@ -65,9 +65,9 @@ class GateOfModel(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
-        summary="What speaks against serving a policy",
-        description="Compared with what serves now. Each missing condition is a finding with a name; those of level"
-        " `block` need an `override_reason` when it is promoted. No model's opinion counts as a judge.",
+        summary="Findings about a policy",
+        description="Compared with the serving version. Each problem is a named finding; findings of level "
+        "`block` need an `override_reason` for promotion. Model preferences do not count as evidence.",
         responses=GateSerializer,
     )
     def get(self, request: Request, id: UUID) -> Response:
@@ -79,7 +79,7 @@ class GateOfModel(ServiceView):
 class Evaluations(ServiceView):
     scopes = {"GET": "read"}
 
-    @extend_schema(summary="What was measured of a version", responses=EvaluationSerializer(many=True))
+    @extend_schema(summary="Evaluations of a version", responses=EvaluationSerializer(many=True))
     def get(self, request: Request, id: UUID) -> Response:
         found = Evaluation.objects.filter(candidate=access.get_model(self.viewer, id))
         return self.page(found.select_related("candidate", "incumbent", "snapshot", "run"), EvaluationSerializer)

@@ -44,7 +44,7 @@ class Events(ServiceView):
     filter_backends = [DjangoFilterBackend]
     filterset_class = EventFilter
 
-    @extend_schema(summary="What happened in a project", parameters=[IN_PROJECT], responses=EventSerializer(many=True))
+    @extend_schema(summary="Events of a project", parameters=[IN_PROJECT], responses=EventSerializer(many=True))
     def get(self, request: Request) -> Response:
         found = Event.objects.filter(project=self.asked_project(access.ADMIN))
         return self.page(found.select_related("actor"), EventSerializer)

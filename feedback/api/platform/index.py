@@ -25,7 +25,7 @@ class Index(ServiceView):
     scopes = {"GET": "read"}
     rooms: tuple[str, ...] = ()
 
-    @extend_schema(operation_id="index_retrieve", summary="What there is", responses=IndexSerializer)
+    @extend_schema(operation_id="index_retrieve", summary="API index", responses=IndexSerializer)
     def get(self, request: Request) -> Response:
         rooms = {name.strip("/"): ROOT + name for name in self.rooms}
         return Response(IndexSerializer({"rooms": rooms, "schema": "/api/schema/", "docs": "/api/docs/"}).data)

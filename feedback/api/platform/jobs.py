@@ -24,15 +24,15 @@ class JobSerializer(serializers.Serializer[Any]):
     queue = serializers.CharField()
     status = serializers.ChoiceField(choices=Job.Status.choices)
     says = serializers.SerializerMethodField(
-        help_text="What is true of it now, in a sentence: also that no worker is there, or that its worker is silent."
+        help_text="Status sentence, including whether a worker is running and alive."
     )
-    attempt = serializers.IntegerField(help_text="How often a worker took it up.")
+    attempt = serializers.IntegerField(help_text="Number of attempts.")
     step = serializers.IntegerField()
     steps = serializers.IntegerField(help_text="0 while unknown.")
     progress_text = serializers.CharField(allow_blank=True)
     error_kind = serializers.CharField(allow_blank=True)
     error = serializers.CharField(allow_blank=True)
-    remedy = serializers.CharField(allow_blank=True, help_text="What a person can do about the error.")
+    remedy = serializers.CharField(allow_blank=True, help_text="How to resolve the error.")
     result = serializers.DictField()
     run = serializers.UUIDField(source="run.public_id", default=None, allow_null=True, help_text="Its training run.")
     created_at = serializers.DateTimeField()
@@ -87,7 +87,7 @@ class CancelJob(ServiceView):
 
     @extend_schema(
         summary="Cancel a job",
-        description="A queued one at once; a running one at its next sign of life, within seconds.",
+        description="A queued job at once; a running job at its next heartbeat, within seconds.",
         request=None,
         responses={202: JobSerializer},
     )
@@ -108,8 +108,8 @@ class RetryJob(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Try a failed or cancelled job again",
-        description="In the same row; training goes on from its last checkpoint.",
+        summary="Retry a failed or cancelled job",
+        description="Training resumes from its last checkpoint.",
         request=None,
         responses={202: JobSerializer},
     )

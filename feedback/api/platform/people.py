@@ -52,7 +52,7 @@ class People(ServiceView):
         return self.page(Person.objects.all(), PersonSerializer)
 
     @extend_schema(
-        summary="Make an account",
+        summary="Create an account",
         description="For site admins. Give it a role in a project with projects/{project}/members/.",
         request=NewPersonSerializer,
         responses={201: PersonSerializer},
@@ -66,7 +66,7 @@ class People(ServiceView):
 class Me(ServiceView):
     scopes = {"GET": "read"}
 
-    @extend_schema(summary="Who you are, and what you may do", responses=MeSerializer)
+    @extend_schema(summary="Get your account and permissions", responses=MeSerializer)
     def get(self, request: Request) -> Response:
         viewer = self.viewer
         seats = members.seats(viewer, access.projects_for(viewer))

@@ -36,7 +36,7 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
     )
     asks_reason = serializers.BooleanField(required=False)
     completions_make_tasks = serializers.BooleanField(
-        required=False, help_text="What clients ask over /v1/chat/completions is answered twice and becomes tasks."
+        required=False, help_text="Requests to /v1/chat/completions get two responses and become tasks."
     )
     number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key sends at once.")
     annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
@@ -154,8 +154,8 @@ class Projects(ServiceView):
         return self.page(access.projects_for(self.viewer), ProjectSerializer, viewer=self.viewer)
 
     @extend_schema(
-        summary="Open a project",
-        description="Only site admins open projects; whoever opens one becomes its admin.",
+        summary="Create a project",
+        description="Only site admins create projects; the creator becomes project admin.",
         request=NewProjectSerializer,
         responses={201: ProjectSerializer},
     )
@@ -174,7 +174,7 @@ class OneProject(ServiceView):
 
     @extend_schema(
         summary="Change a project's settings",
-        description="What was asked before keeps the settings it was asked under.",
+        description="Existing prompts and tasks keep their settings.",
         request=ProjectChangesSerializer,
         responses=ProjectSerializer,
     )
@@ -204,8 +204,8 @@ class Rename(ServiceView):
 
     @extend_schema(
         summary="Rename a label or dimension",
-        description="What was given under the old name is read under the new one: annotations, gold answers, drafts and"
-        " suggestions. Nothing stored and no snapshot is rewritten. Two names are never merged into one.",
+        description="Annotations, gold answers, drafts and suggestions with the old name are read under the new "
+        "one. Stored data and snapshots are not rewritten. Names cannot be merged.",
         request=RenameSerializer,
         responses=ProjectSerializer,
     )
@@ -247,14 +247,14 @@ class ProjectStateView(ServiceView):
 class Members(ServiceView):
     scopes = {"GET": "read", "POST": "admin"}
 
-    @extend_schema(summary="Who works in a project", responses=MemberSerializer(many=True))
+    @extend_schema(summary="List members", responses=MemberSerializer(many=True))
     def get(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.REVIEWER)
         return self.page(row.memberships.select_related("person", "guidelines_read"), MemberSerializer)
 
     @extend_schema(
-        summary="Give somebody a role",
-        description="Somebody who has one gets this one instead. The last admin of a project keeps theirs.",
+        summary="Set the role of a person",
+        description="Replaces an existing role. The last admin of a project cannot be changed.",
         request=SetMemberSerializer,
         responses=MemberSerializer,
     )
@@ -274,8 +274,8 @@ class OneMember(ServiceView):
     scopes = {"PATCH": "admin", "DELETE": "admin"}
 
     @extend_schema(
-        summary="Say what a member may do, and how much",
-        description="Kinds and label schemes that they are qualified for, answers a day, and the training round.",
+        summary="Set the qualifications of a member",
+        description="Qualified kinds and label schemes, annotations per day, and the qualification round.",
         request=MemberTermsSerializer,
         responses=MemberSerializer,
     )
@@ -299,7 +299,7 @@ class OneMember(ServiceView):
             )
         return Response(MemberSerializer(member).data)
 
-    @extend_schema(summary="Take somebody out of a project", description="Their answers stay.", responses={204: None})
+    @extend_schema(summary="Remove a member", description="Their annotations stay.", responses={204: None})
     def delete(self, request: Request, project: str, person: UUID) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
         member = members.membership(row, person)
@@ -341,7 +341,7 @@ class GuidelinesRead(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
-        summary="Say that you have read a version of the guidelines",
+        summary="Mark guidelines as read",
         description="The desk asks once for each new version. Annotations keep the version they were made under.",
         request=None,
         responses=GuidelinesSerializer,

@@ -120,11 +120,11 @@ def _wait_for_maker() -> None:
     if maker.poll() is not None:
         return
     if not waiting.acquire(blocking=False):
-        raise Busy("The API's description is being prepared.", retry_after=5)
+        raise Busy("The API schema is being generated.", retry_after=5)
     try:
         maker.wait(WAIT_SECONDS)
     except subprocess.TimeoutExpired:
-        raise Busy("The API's description is being prepared.", retry_after=5) from None
+        raise Busy("The API schema is being generated.", retry_after=5) from None
     finally:
         waiting.release()
 

@@ -55,9 +55,8 @@ class Tokens(ServiceView):
         return self.page(access.tokens_of(self.viewer), TokenSerializer)
 
     @extend_schema(
-        summary="Make a token",
-        description="A token cannot make one that may do more than itself: neither wider scopes, nor other projects,"
-        " nor a longer life.",
+        summary="Create a token",
+        description="A token cannot create a token with wider scopes, other projects or a longer lifetime.",
         request=NewTokenSerializer,
         responses={201: TokenWithSecretSerializer},
     )
@@ -95,7 +94,7 @@ class Tokens(ServiceView):
 class OneToken(ServiceView):
     scopes = {"DELETE": "admin"}
 
-    @extend_schema(summary="Revoke a token", description="At once. Revoking twice is harmless.", responses={204: None})
+    @extend_schema(summary="Revoke a token", description="Takes effect at once. Idempotent.", responses={204: None})
     def delete(self, request: Request, id: UUID) -> Response:
         people.revoke_token(by=self.person, token=access.get_token(self.viewer, id))
         return Response(status=status.HTTP_204_NO_CONTENT)

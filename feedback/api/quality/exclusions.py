@@ -48,9 +48,9 @@ class Exclusions(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
-        summary="Who is excluded, and was",
-        description="For reviewers and admins. An annotator whose pace or whose answers to gold tasks cannot be careful"
-        " work is excluded without a request: their annotations stay out of snapshots until an admin lifts it.",
+        summary="List exclusions",
+        description="For reviewers and admins. Annotators who are too fast or fail gold tasks are excluded "
+        "automatically: snapshots exclude their annotations until an admin lifts the exclusion.",
         parameters=[IN_PROJECT],
         responses=ExclusionSerializer(many=True),
     )
@@ -63,7 +63,7 @@ class LiftExclusion(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
-        summary="Take somebody's annotations back in",
+        summary="Lift an exclusion",
         description="From here on they are judged by what they submit from now on.",
         request=None,
         responses=ExclusionSerializer,
@@ -77,7 +77,7 @@ class ReopenTasks(ServiceView):
     scopes = {"POST": "admin"}
 
     @extend_schema(
-        summary="Let others fill the places of excluded annotations",
+        summary="Reopen tasks of excluded annotations",
         description="`tasks_to_reopen` of the exclusion says how many tasks that are. The annotations stay, as extras.",
         request=None,
         responses=ReopenedSerializer,

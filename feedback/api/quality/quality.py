@@ -67,7 +67,7 @@ class LeaningsSerializer(serializers.Serializer[Any]):
 
 
 class ReliabilitySerializer(serializers.Serializer[Any]):
-    share = serializers.FloatField(help_text="How often the better response is found, by Dawid and Skene's model.")
+    share = serializers.FloatField(help_text="Estimated share of correct preferences (Dawid and Skene).")
     met = serializers.IntegerField(help_text="Votes on tasks that others judged too.")
     with_others = serializers.FloatField(allow_null=True, help_text="On the side of the others' weighted consensus.")
     with_others_of = serializers.IntegerField()
@@ -140,7 +140,7 @@ class Quality(ServiceView):
 
     @extend_schema(
         operation_id="quality_retrieve",
-        summary="Agreement, and each annotator's habits",
+        summary="Agreement and annotator statistics",
         description="For reviewers and admins.",
         parameters=[IN_PROJECT],
         responses=QualitySerializer,

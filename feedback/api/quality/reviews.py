@@ -51,7 +51,7 @@ class Concerns(ServiceView):
     filterset_class = ConcernFilter
 
     @extend_schema(
-        summary="What waits for a reviewer",
+        summary="List pending reviews",
         description="Flagged, skipped by many, disagreeing, of unreliable annotators, and a random sample. What is"
         " about your own answers is left out. Decide with `annotations/{id}/review/` or `tasks/{id}/decide/`.",
         parameters=[IN_PROJECT],
@@ -66,7 +66,7 @@ class Concerns(ServiceView):
 class Dismiss(ServiceView):
     scopes = {"POST": "annotate"}
 
-    @extend_schema(summary="Looked at: nothing is to be done", request=None, responses=ConcernSerializer)
+    @extend_schema(summary="Dismiss a review", request=None, responses=ConcernSerializer)
     def post(self, request: Request, id: UUID) -> Response:
         concern = access.get_concern(self.viewer, id)
 

@@ -62,9 +62,7 @@ class DeploymentSerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(allow_null=True)
     by = PersonBriefSerializer(source="deployed_by", allow_null=True)
     note = serializers.CharField(allow_blank=True)
-    override_reason = serializers.CharField(
-        allow_blank=True, help_text="Why it serves although findings spoke against it."
-    )
+    override_reason = serializers.CharField(allow_blank=True, help_text="Reason for overriding the findings.")
     findings = OverriddenSerializer(many=True, help_text="What was overridden, as it stood then.")
 
 
@@ -74,7 +72,7 @@ class PromotionSerializer(serializers.Serializer[Any]):
         max_length=model_versions.LONGEST_REASON,
         allow_blank=True,
         default="",
-        help_text="Why it should serve although findings block it; kept, and shown for as long as it serves.",
+        help_text="Reason for overriding blocking findings; stored and shown while it serves.",
     )
 
 
@@ -152,7 +150,7 @@ class GivenModels(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Register a model from elsewhere",
+        summary="Import an external model",
         description="A worker copies it, takes safetensors and text only, verifies it and registers it as a candidate,"
         " to be named as `base_model`. Follow the job; its failure says what is wrong with the folder.",
         request=GivenModelSerializer,
@@ -178,7 +176,7 @@ class Promote(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Serve this version from now on",
+        summary="Promote a version",
         description="Only policies serve. 409 `gate_blocks`: findings speak against it, and no `override_reason` is"
         " given; `extra.findings` names them. The first policy of a project needs none. 409 `model_not_promotable`: it"
         " was rejected or revoked, trained on rows that were erased since, or spoilt in training; no reason overrides"
@@ -201,7 +199,7 @@ class RollBack(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Take a promotion back",
+        summary="Roll back a promotion",
         description="The version named must be the one that serves; the one that served before it serves again.",
         request=None,
         responses={201: DeploymentSerializer},
@@ -240,7 +238,7 @@ class Lineage(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(
-        summary="Where a version comes from",
+        summary="Get the model lineage",
         description="Every step back with its run, its snapshot and whose annotations were in it.",
         responses=LineageSerializer,
     )

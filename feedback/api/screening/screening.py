@@ -18,21 +18,23 @@ from feedback.services.screening import screening
 
 
 class GuardSerializer(serializers.Serializer[Any]):
-    model = serializers.CharField(max_length=60, help_text="A classifier's id, or `newest`: the newest approved one.")
+    model = serializers.CharField(
+        max_length=60, help_text=("Id of a classifier, or `newest` for the newest approved one.")
+    )
     blocks = serializers.ListField(
         child=serializers.CharField(max_length=200), min_length=1, max_length=200, help_text="Classes that it blocks."
     )
-    threshold = serializers.FloatField(default=0.5, help_text="From this probability on, between 0 and 1.")
+    threshold = serializers.FloatField(default=0.5, help_text="Threshold, a probability from 0 to 1.")
     when_away = serializers.ChoiceField(
         choices=[(rules.HOLD, "hold until it is back"), (rules.PASS, "pass unscreened after ten minutes")],
         default=rules.HOLD,
-        help_text="What becomes of texts while it cannot be reached.",
+        help_text="What happens to texts while it is unavailable.",
     )
 
 
 class MarkerSerializer(serializers.Serializer[Any]):
     model = serializers.CharField(max_length=60, help_text="A tagger's id, or `newest`: the newest approved one.")
-    scheme = serializers.CharField(max_length=60, help_text="Whose tasks it marks beforehand.")
+    scheme = serializers.CharField(max_length=60, help_text="Span scheme whose tasks it pre-annotates.")
     personal = serializers.ListField(
         child=serializers.CharField(max_length=60),
         max_length=200,
@@ -48,7 +50,7 @@ class ScreeningSerializer(serializers.Serializer[Any]):
     personal = serializers.ChoiceField(
         choices=[(one, one) for one in rules.PERSONAL],
         required=False,
-        help_text="What becomes of personal data in prompts: nothing, a note, a mask, or the prompt is blocked.",
+        help_text="How personal data in prompts is handled: off, noted, masked, or the prompt is blocked.",
     )
 
 
@@ -57,25 +59,23 @@ class ScreeningToldSerializer(serializers.Serializer[Any]):
     guard = GuardSerializer(allow_null=True)
     marker = MarkerSerializer(allow_null=True)
     personal = serializers.CharField()
-    waiting = serializers.IntegerField(
-        help_text="Prompts and responses that the guard has not looked at, at most 1,000."
-    )
+    waiting = serializers.IntegerField(help_text="Number of unscreened prompts and responses, at most 1,000.")
     trouble = serializers.CharField(allow_blank=True, help_text="Why it could not, the last time.")
 
 
 class UnblockSerializer(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=500, help_text="Why it may go on; kept with it.")
+    reason = serializers.CharField(max_length=500, help_text="Reason for unblocking; stored with it.")
 
 
 class Screening(ServiceView):
     scopes = {"GET": "read", "PATCH": "admin"}
 
-    @extend_schema(summary="What the project lets in", responses=ScreeningToldSerializer)
+    @extend_schema(summary="Get the content screening settings", responses=ScreeningToldSerializer)
     def get(self, request: Request, project: str) -> Response:
         return Response(_told(access.get_project(self.viewer, project, access.ADMIN)))
 
     @extend_schema(
-        summary="Set guard, marker, and what becomes of personal data",
+        summary="Set content screening",
         description="What is not named stays. A guard scores prompts and responses before anybody sees them; what"
         " reaches the threshold for a class that it blocks goes no further.",
         request=ScreeningSerializer,
@@ -90,9 +90,7 @@ class Screening(ServiceView):
 class UnblockPrompt(ServiceView):
     scopes = {"POST": "admin"}
 
-    @extend_schema(
-        summary="Let a blocked prompt on, after all", request=UnblockSerializer, responses={200: PromptSerializer}
-    )
+    @extend_schema(summary="Unblock a prompt", request=UnblockSerializer, responses={200: PromptSerializer})
     def post(self, request: Request, id: UUID) -> Response:
         prompt = access.get_prompt(self.viewer, id, access.ADMIN)
         reason = self.read(UnblockSerializer)["reason"]
@@ -106,9 +104,7 @@ class UnblockPrompt(ServiceView):
 class UnblockResponse(ServiceView):
     scopes = {"POST": "admin"}
 
-    @extend_schema(
-        summary="Let a blocked response on, after all", request=UnblockSerializer, responses={200: ResponseSerializer}
-    )
+    @extend_schema(summary="Unblock a response", request=UnblockSerializer, responses={200: ResponseSerializer})
     def post(self, request: Request, id: UUID) -> Response:
         response = access.get_response(self.viewer, id, access.ADMIN)
         reason = self.read(UnblockSerializer)["reason"]

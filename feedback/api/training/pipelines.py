@@ -47,7 +47,7 @@ class RunSerializer(serializers.Serializer[Any]):
         help_text="The classifier that is a term of its reward.",
     )
     model_version = serializers.UUIDField(
-        source="model_version.public_id", default=None, allow_null=True, help_text="What it made."
+        source="model_version.public_id", default=None, allow_null=True, help_text="The model it produced."
     )
     metrics = serializers.DictField(help_text="Final figures.")
     job = JobSerializer()
@@ -87,7 +87,7 @@ class StartSerializer(serializers.Serializer[Any]):
     base_model = serializers.UUIDField(
         required=False,
         allow_null=True,
-        help_text="What stages that it fits start from; else the newest that fits.",
+        help_text="Base model of compatible stages; default: the newest compatible one.",
     )
     snapshot = serializers.UUIDField(
         required=False, allow_null=True, help_text="A frozen one; else a new one is frozen when the first run starts."
@@ -105,8 +105,8 @@ class StartSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=40),
         required=False,
         max_length=20,
-        help_text="Names of preflight findings that are not to block it, such as contamination. Every chain is looked"
-        " at before anything is spent on it.",
+        help_text="Names of preflight findings to override, such as contamination. Every pipeline run has a "
+        "preflight check.",
     )
 
 
@@ -124,7 +124,7 @@ class NewChainSerializer(StartSerializer):
     config = ObjectField(required=False, help_text='Settings by stage, such as {"ppo": {"kl_coef": 0.05}}.')
     promote = serializers.BooleanField(
         default=False,
-        help_text="Request an admin's decision on the new policy at the end. Nothing is promoted by itself.",
+        help_text="Request an admin's decision on the new policy at the end. Models are never promoted automatically.",
     )
 
 
@@ -204,7 +204,7 @@ class Stages(ServiceView):
 
     @extend_schema(
         summary="Every stage of training with its settings",
-        description="In the order of the ring; the same for all projects.",
+        description="In pipeline order; the same for all projects.",
         responses=StagesSerializer,
     )
     def get(self, request: Request) -> Response:
@@ -247,7 +247,7 @@ class TrainingRuns(ServiceView):
 
     @extend_schema(
         summary="Start one stage",
-        description="A chain of this stage alone. 409 says what is missing, or that one is at work already.",
+        description="A pipeline run of this stage only. 409 says what is missing, or that one is already active.",
         request=NewRunSerializer,
         responses={201: RunSerializer},
     )
@@ -278,7 +278,7 @@ class CancelRun(ServiceView):
 
     @extend_schema(
         summary="Cancel a run",
-        description="It writes a checkpoint and stops; its chain ends with it.",
+        description="The run saves a checkpoint and stops; its pipeline run ends.",
         request=None,
         responses={202: RunSerializer},
     )
@@ -296,7 +296,7 @@ class RetryRun(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Run it again from its last checkpoint",
+        summary="Resume a run from its last checkpoint",
         description="A failed or cancelled run, and the rest of its chain after it. 409 if it failed by its rows, which"
         " are frozen: see `start-again/`.",
         request=None,
@@ -316,7 +316,7 @@ class StartAgain(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Start again on a new snapshot",
+        summary="Restart on a new snapshot",
         description="A new chain of the stages from this failed or cancelled run on, with the same settings, on rows"
         " frozen anew. After a failure by the rows themselves this is the way: a frozen snapshot never changes, so"
         " running it again would fail again.",
@@ -359,7 +359,7 @@ class RunSamplesView(ServiceView):
 
     @extend_schema(
         operation_id="training_runs_samples_list",
-        summary="What the model in training answers, as it goes",
+        summary="Samples during training",
         description="Newest step first.",
         responses=SamplesSerializer(many=True),
     )
@@ -370,7 +370,7 @@ class RunSamplesView(ServiceView):
 class Chains(ServiceView):
     scopes = {"GET": "read", "POST": "train"}
 
-    @extend_schema(summary="Chains of stages", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
+    @extend_schema(summary="List pipeline runs", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
     def get(self, request: Request) -> Response:
         project = self.asked_project(access.ADMIN)
         found = Chain.objects.filter(project=project).select_related(
@@ -379,10 +379,10 @@ class Chains(ServiceView):
         return self.page(found.prefetch_related("runs"), ChainSerializer)
 
     @extend_schema(
-        summary="Start stages one after another",
-        description=f"They run in this order, each from what earlier ones made: {', '.join(stages.ORDER)}. A chain"
-        f" holds at most one of {', '.join(stages.ALIGNMENT)}. `stages/` describes them. With `promote` an admin's"
-        " decision on the new policy is requested at the end.",
+        summary="Start a pipeline run",
+        description=f"They run in this order, each from what earlier ones made: {', '.join(stages.ORDER)}. Get a "
+        f"pipeline run holds at most one of {', '.join(stages.ALIGNMENT)}. `stages/` describes them. "
+        "With `promote` an admin's decision on the new policy is requested at the end.",
         request=NewChainSerializer,
         responses={201: ChainSerializer},
     )
@@ -399,7 +399,7 @@ class Chains(ServiceView):
 class OneChain(ServiceView):
     scopes = {"GET": "read"}
 
-    @extend_schema(summary="A chain", responses=ChainSerializer)
+    @extend_schema(summary="Get a pipeline run", responses=ChainSerializer)
     def get(self, request: Request, id: UUID) -> Response:
         return Response(ChainSerializer(access.get_chain(self.viewer, id)).data)
 
@@ -407,7 +407,7 @@ class OneChain(ServiceView):
 class CancelChain(ServiceView):
     scopes = {"POST": "train"}
 
-    @extend_schema(summary="Cancel a chain with its running stage", request=None, responses={202: ChainSerializer})
+    @extend_schema(summary="Cancel a pipeline run", request=None, responses={202: ChainSerializer})
     def post(self, request: Request, id: UUID) -> Response:
         chain = access.get_chain(self.viewer, id)
 

@@ -18,7 +18,7 @@ class Preflights(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Look at a chain without training it",
+        summary="Run a preflight check",
         description="The body is that of `POST chains/`. The snapshot is frozen, and a worker looks at every stage; the"
         " job's `result` then has `ok` and, by stage, `findings` (severity block or warn, sentence, remedy, lines), the"
         " first rows token by token with whether each is learnt, memory and time. Start it with"
@@ -40,8 +40,8 @@ class StartPreflight(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Start the chain that was looked at",
-        description="On the snapshot that was looked at. 409 `preflight_blocks` says what would waste the run.",
+        summary="Start a checked pipeline run",
+        description="On the checked snapshot. 409 `preflight_blocks` lists the blocking findings.",
         request=None,
         responses={201: ChainSerializer},
     )

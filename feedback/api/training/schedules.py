@@ -25,11 +25,11 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     after_pairs = serializers.IntegerField(allow_null=True)
     config = serializers.DictField()
     promote = serializers.BooleanField(
-        help_text="Request an admin's decision on the new policy at the end of each chain."
+        help_text="Request an admin's decision on the new policy after each pipeline run."
     )
     enabled = serializers.BooleanField()
     next_due_at = serializers.DateTimeField(allow_null=True)
-    trouble = serializers.CharField(allow_blank=True, help_text="Why it could not start its chain when it was due.")
+    trouble = serializers.CharField(allow_blank=True, help_text="Why it could not start when it was due.")
     created_at = serializers.DateTimeField()
 
 
@@ -49,7 +49,7 @@ class NewScheduleSerializer(serializers.Serializer[Any]):
     config = ObjectField(required=False)
     promote = serializers.BooleanField(
         default=False,
-        help_text="Request an admin's decision on the new policy at the end. Nothing is promoted by itself.",
+        help_text="Request an admin's decision on the new policy at the end. Models are never promoted automatically.",
     )
 
 
@@ -66,8 +66,8 @@ class Schedules(ServiceView):
         return self.page(Schedule.objects.filter(project=project).select_related("project"), ScheduleSerializer)
 
     @extend_schema(
-        summary="Start a chain every so often, or after so many new pairs",
-        description="Each due time starts one chain; none starts while one of the same stages is at work.",
+        summary="Create a schedule",
+        description="Each due time starts one pipeline run; none starts while one with the same stages is active.",
         request=NewScheduleSerializer,
         responses={201: ScheduleSerializer},
     )
@@ -90,8 +90,8 @@ class OneSchedule(ServiceView):
         return Response(ScheduleSerializer(access.get_schedule(self.viewer, id)).data)
 
     @extend_schema(
-        summary="Switch a schedule on or off",
-        description="Switched on, time and pairs count from now.",
+        summary="Enable or disable a schedule",
+        description="After enabling, time and pairs count from now.",
         request=EnabledSerializer,
         responses=ScheduleSerializer,
     )
@@ -101,7 +101,7 @@ class OneSchedule(ServiceView):
         schedule = schedules.set_enabled(by=self.person, schedule=schedule, enabled=enabled)
         return Response(ScheduleSerializer(schedule).data)
 
-    @extend_schema(summary="Remove a schedule", description="Chains it started stay.", responses={204: None})
+    @extend_schema(summary="Remove a schedule", description="Its pipeline runs stay.", responses={204: None})
     def delete(self, request: Request, id: UUID) -> Response:
         schedules.delete_schedule(by=self.person, schedule=access.get_schedule(self.viewer, id))
         return Response(status=status.HTTP_204_NO_CONTENT)
