@@ -76,7 +76,7 @@ def vocabulary_plot(points: list[dict[str, int]]) -> SafeString:
         *(LEFT, WIDTH - 12, HEIGHT - BOTTOM, TOP, LEFT - 6, TOP + 8, _short(distinct)),
         *(HEIGHT - BOTTOM + 16, _short(words)),
     )
-    label = f"Distinct words against words: {distinct:,} after {words:,}."
+    label = f"Distinct words by words: {distinct:,} after {words:,}."
     return _svg(label, ground, format_html('<polyline class="plot-line" points="{}"/>', line))
 
 

@@ -9,10 +9,10 @@ from feedback.rules.collection.preference import CLEAR, KEYS, NEGLIGIBLE, SLIGHT
 register = template.Library()
 
 OTHERS_CHOICE = {
-    STRONG: "nobody would choose {other}.",
-    CLEAR: "most would choose it.",
-    SLIGHT: "some would choose {other}.",
-    NEGLIGIBLE: "asked again, you might choose {other}.",
+    STRONG: "almost everyone would choose it.",
+    CLEAR: "most people would choose it.",
+    SLIGHT: "some people would choose {other}.",
+    NEGLIGIBLE: "next time you might choose {other}.",
 }
 DIMENSIONS = {
     "helpful": "does what was asked, completely and concisely",

@@ -55,7 +55,7 @@ def test_a_scheme_is_written_changed_and_removed(admin: Client, project: Project
 WRONG: list[tuple[tuple[dict[str, str], ...], dict[str, str], str]] = [
     ((), {}, "A scheme needs labels"),
     (({"name": "a"}, {"name": ""}, {"name": "a"}), {}, "Two labels are named"),
-    (({"name": "a", "key": "x"}, {"name": "b", "key": "x"}), {}, "already."),
+    (({"name": "a", "key": "x"}, {"name": "b", "key": "x"}), {}, "is already the key of"),
     (({"name": "a", "key": "s"},), {}, "is reserved by the desk"),
     (({"name": "Not this"},), {}, "A name has at most 40 characters"),
     (({"name": "a"},), {"name": "new"}, "not the word “new”"),

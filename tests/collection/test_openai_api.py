@@ -260,7 +260,7 @@ def test_what_can_never_be_answered_is_the_requests_own_fault(
 def test_a_model_that_is_not_there_is_named_with_those_that_are(client: APIClient, serving: ModelVersion) -> None:
     told = wrong(client.post(CHAT, ASKED | {"model": "gpt-4o"}), 404)
     assert (told["code"], told["param"]) == ("model_not_found", "model")
-    assert "'gpt-4o'" in told["message"] and "You may ask desk." in told["message"]
+    assert "'gpt-4o'" in told["message"] and "Available: desk." in told["message"]
     assert "Did you mean 'temperature'?" in wrong(asked(client, temprature=1), 400)["message"]
     for neutral in ({"top_p": 0}, {"tool_choice": "auto"}):
         assert asked(client, **neutral).status_code == 200

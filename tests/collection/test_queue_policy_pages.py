@@ -141,7 +141,7 @@ class TestReviewWithoutScript:
         annotation = make_annotation(project, ben)
         annotations.flag(assignment=annotation.assignment, by=ben, reason="cut off")
         client = signed_in(ada)
-        assert "A reviewer is waited for: 1 flagged." in client.get("/p/desk/").content.decode()
+        assert "Reviews pending: 1 flagged." in client.get("/p/desk/").content.decode()
         assert "cut off" in client.get(f"/p/desk/review/?annotator={ben.public_id}").content.decode()
         assert "No matching reviews" in client.get("/p/desk/review/?kind=ranking").content.decode()
         assert client.get("/p/desk/review/?annotator=nobody&week=never").status_code == 200

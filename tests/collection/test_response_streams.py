@@ -101,7 +101,7 @@ def test_after_a_worker_died_the_text_begins_again(asked: Prompt, client: APICli
     reading = Reading(client, f"/api/v1/responses/{one}/stream/")
     assert reading.until("text")[1]["text"] == "Half a"
     Job.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=25))
-    assert "silent for 25 s" in reading.until("waiting")[1]["text"]
+    assert "no heartbeat for 25 s" in reading.until("waiting")[1]["text"]
     StreamWriter().begin([one])  # the next attempt
     assert reading.until("restart", "text")[0] == "restart"
     StreamWriter().go_on({one: "Half a word."})

@@ -75,7 +75,7 @@ def test_the_report_in_pictures(evaluation: Evaluation, ada: Person, signed_in: 
     for told in ("71.0 %", "55.0 %", "at equal length", "70.0 %", "Calibration error 4.0 %", "significantly better"):
         assert told in page, told
     assert "Predicted and observed probabilities: predicted 55%, observed 50%" in page
-    assert "This one: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
+    assert "Candidate: 0 to 9 tokens 26%, 10 to 19 tokens 74%" in page
     assert "<script>alert" not in page and "<strong>Restart</strong>" in page
     assert "the ceiling is unknown too" in page, "nobody has judged anything here"
 
@@ -84,7 +84,7 @@ def test_perplexity_stands_beside_that_of_the_incumbent_and_of_the_beginning(
     evaluation: Evaluation, ada: Person, signed_in: Any
 ) -> None:
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    assert page.index("demonstrations") < page.index("3.50") < page.index("3.25") < page.index("9.75")
+    assert page.index("Demonstrations") < page.index("3.50") < page.index("3.25") < page.index("9.75")
     assert "Pretrained model" in page and page.count("Held out texts") == 0
 
 
@@ -94,13 +94,17 @@ def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Pers
     told |= {"held_out": None, "others": {"annotators": 1, **figure}}
     Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    assert "Freeze the next snapshot with held-out annotators" in page and "Held-out annotators" not in page
+    assert "Freeze the next snapshot with held-out annotators" in page and "Held-out annotators (" not in page
     told["annotators"] += [{"annotator": str(uuid4()), "held_out": True, **figure, "accuracy": 0.6}]
     told["held_out"] = {"annotators": 1, **figure, "accuracy": 0.6}
     Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
     page = signed_in(ada).get(address(evaluation)).content.decode()
-    assert page.index("Held-out annotators (1)") < page.index("60.0 %") < page.index("who taught it (1)")
-    assert page.index("Gone<span>, held out") < page.index(f"annotator={ben.public_id}")
+    assert (
+        page.index("Held-out annotators (1)")
+        < page.index("60.0 %")
+        < page.index(("Annotators in the training data (1)"))
+    )
+    assert page.index("Erased annotator<span>, held out") < page.index(f"annotator={ben.public_id}")
 
 
 def test_the_report_as_json(evaluation: Evaluation, ada: Person, signed_in: Any) -> None:

@@ -230,7 +230,7 @@ def test_freeze_asks_a_worker(project: Project, client: Client) -> None:
     assert snapshot.policy["pairs"] == "consensus"
     assert Job.objects.get(project=project).kind == Job.Kind.FREEZE
     page = told(client.get(f"/p/desk/data/snapshots/{snapshot.public_id}/"))
-    assert "no worker serves for the queue" in page
+    assert "no worker serves the queue" in page
     assert "hx-get" in page
     for wrong in ({"pairs": "by mood"}, {"held_out": "80"}, {"held_out": "many"}):
         assert client.post("/p/desk/data/freeze/", wrong).status_code == 400

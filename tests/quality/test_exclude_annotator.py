@@ -56,7 +56,7 @@ def test_a_freeze_leaves_them_out_counts_them_and_says_so_twice(
     assert snapshot.manifest["left_out"] == {"excluded_annotators": 8}
     row = Exclusion.objects.get()
     assert (row.person, row.reason, row.hits, row.looked_at, row.round) == (ben, "pace", 7, 7, 1)
-    assert selectors.sentence(row) == "7 of 7 annotations came faster than anybody can read them."
+    assert selectors.sentence(row) == "7 of 7 annotations were faster than reading speed."
     assert freeze(project, ada).content_hash == snapshot.content_hash
     assert Exclusion.objects.count() == 1, "the second freeze found it"
     assert whose(freeze(project, ada, include_excluded=True)) == {"ben": 8, "chloe": 8}
@@ -214,7 +214,7 @@ def test_the_page_names_them_and_its_buttons_do_what_they_say(
     assert "8 tasks reopened." in client.post(reopen, follow=True).content.decode()
     page = client.get("/p/desk/quality/").content.decode()
     assert "Reopen" not in page and "Lift exclusion</button>" in page
-    assert "Annotations of Ben go into snapshots again." in client.post(lift, follow=True).content.decode()
+    assert "Snapshots include annotations by Ben again." in client.post(lift, follow=True).content.decode()
     assert "Excluded annotators" not in client.get("/p/desk/quality/").content.decode()
     assert client.post(lift).status_code == 409
 

@@ -101,7 +101,7 @@ def test_a_queued_run_says_whether_a_worker_is_there(furnished: Furnished, proje
     address = f"/p/desk/train/runs/{run.public_id}/"
     assert "the worker is busy" in told(client.get(address))
     worker("train", seconds_ago=400)
-    assert "no worker serves for the queue" in told(client.get(address))
+    assert "no worker serves the queue" in told(client.get(address))
     worker("train")
     assert "next in the queue" in told(client.get(address))
 

@@ -69,7 +69,7 @@ class TestSetting:
         for model in (str(elsewhere.public_id), "nonsense"):
             with pytest.raises(Invalid, match="no such classifier"):
                 screening.set_screening(by=ada, project=project, guard={"model": model, "blocks": ["spam"]})
-        with pytest.raises(Invalid, match="does not know 'rude'"):
+        with pytest.raises(Invalid, match="has no class 'rude'"):
             screening.set_screening(by=ada, project=project, guard={"model": "newest", "blocks": ["rude"]})
 
     @pytest.mark.parametrize(

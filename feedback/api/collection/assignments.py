@@ -22,7 +22,8 @@ from feedback.services.quality import qualification
 
 ANSWER = (
     "Depends on the task kind; responses are named by the letters shown. A comparison: "
-    f'{{"outcome": "prefer", "choice": "a", "strength": 0 to 3, "dimensions": {{"truthful": "b" or "same"}}, "reason": "…"}}, '
+    f'{{"outcome": "prefer", "choice": "a", "strength": 0 to 3, "dimensions": {{"truthful": "b" or "same"}}, '
+    '"reason": "…"}, '
     f'or {{"outcome": "tie"}}. Strengths: {STRENGTH_SCALE}. An invalid annotation is rejected with '
     "the field name in `attr`."
 )

@@ -63,7 +63,7 @@ def goes_on_with(payload: ConversationPayload, shown: list[str]) -> str | None:
 KIND = TaskKind[ConversationPayload](
     name="conversation",
     label="Conversation",
-    summary="talking with the serving model, two answers a turn",
+    summary="chat with the serving model, two responses per turn",
     instruction="",
     fewest_responses=2,
     most_responses=2,

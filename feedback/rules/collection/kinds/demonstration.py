@@ -59,8 +59,8 @@ def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
 KIND = TaskKind[DemonstrationPayload](
     name="demonstration",
     label="Demonstration",
-    summary="writing a response, or making one better",
-    instruction="write a response, or make one better",
+    summary="writing or editing a response",
+    instruction="write or edit a response",
     fewest_responses=0,
     most_responses=1,
     resolve=resolve,

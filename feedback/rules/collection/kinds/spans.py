@@ -105,7 +105,7 @@ def read_form(form: Form, text: str) -> Answer:
 
 
 def describe(payload: SpansPayload, letter_of: Mapping[str, str]) -> str:
-    return "; ".join(f"{span['label']}: {span['text']}" for span in payload["spans"]) or "nothing to mark"
+    return "; ".join(f"{span['label']}: {span['text']}" for span in payload["spans"]) or "no spans"
 
 
 def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
@@ -158,8 +158,8 @@ def _span(given: object, text: str, question: Question, name: str) -> Span:
 KIND = TaskKind[SpansPayload](
     name="spans",
     label="Spans",
-    summary="marking stretches of a text with labels",
-    instruction="mark words in a text",
+    summary="marking parts of a text with labels",
+    instruction="mark spans in a text",
     fewest_responses=0,
     most_responses=1,
     resolve=resolve,
