@@ -51,7 +51,7 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
      {"prompt": "1", "external_id": "i"}), {2: "different content"}, ["1"]),
     ("a person twice", "touchstone", lines(pair(1, answers=[SAID, SAID])) + LAST, {1: "twice"}, ["last"]),
     ("time beyond a day", "touchstone", lines(pair(1, answers=[SAID | {"seconds": 1e9}])) + LAST, {1: (
-        "at most one day"
+        "at most a day"
     )}, ["last"]),
     ("wrong types", "touchstone", lines({"prompt": True}, {"prompt": []}, {"prompt": "q", "responses": "x"},
      {"prompt": "q", "priority": "9"}, {"prompt": "q", "priority": 99}, {"prompt": "q", "external_id": 7}, ["q"]) + LAST,

@@ -79,7 +79,7 @@ def ledger(project: Project, rows: list[dict[str, Any]], left: dict[str, int]) -
             Response.objects.filter(project=project).count(),
             len(listed) + writes - named + sums(left, *OF_RESPONSES),
         ),
-        "current annotations": (current, len(answers) + sums(left, "an answer ")),
+        "current annotations": (current, len(answers) + sums(left, "an annotation ")),
         "other annotations": (annotations.count() - current, sums(left, "an earlier revision")),
         "thumbs": (
             Thumb.objects.filter(response__project=project).count(),
@@ -87,7 +87,7 @@ def ledger(project: Project, rows: list[dict[str, Any]], left: dict[str, int]) -
         ),
         "verdicts": (
             Verdict.objects.filter(project=project).count(),
-            sum("verdict" in task for task in every) + sums(left, "a reviewer decision on a task "),
+            sum("verdict" in task for task in every) + sums(left, "a reviewer decision on a task ", "a reviewer decision of "),
         ),
         "tasks": (
             Task.objects.filter(project=project).exclude(prompt__state__in=["blocked", "received"]).count(),

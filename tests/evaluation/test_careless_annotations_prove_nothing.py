@@ -121,7 +121,7 @@ def waits_for_ada(project: Any, ada: Person, policy: ModelVersion, signed_in: An
     asked = Event.objects.get(verb="model.waits_for_decision", object_id=str(policy.public_id))
     assert asked.data["against"] == ", ".join(AGAINST)
     home = signed_in(ada).get("/p/desk/").content.decode()
-    assert f"{str(policy).capitalize()} needs a decision. 7 findings against it: No people have compared" in home
+    assert f"{str(policy).capitalize()} needs a decision. 7 blocking findings: No blind human comparison" in home
     assert f'href="/p/desk/models/{policy.public_id}/"' in home
     assert "98.1" not in home and "98 %" not in home, "what the reward model thinks is no evidence"
 
@@ -144,12 +144,12 @@ def test_nothing_may_be_concluded_and_only_a_reason_promotes(project, ada, ben, 
     decide = page.split("Promotion</h2>")[1].split("</section>")[0]
     assert [name for name in AGAINST if f'data-finding="{name}"' in decide] == AGAINST
     for words in (
-        "No people have compared its responses with those of policy v1",
+        "No blind human comparison with policy v1 exists",
         "too few prompts (2 of 8)",
         "Reward v1 was measured on 1 held-out comparison",
         "46.0 nats per response",
-        "Only 62 % of its responses end by themselves",
-        "Its entropy is 4 % of that of policy v1",
+        "The EOS rate is 62 %",
+        "Its entropy is 4 % of policy v1",
         "24 % of its 4-grams",
         "Human comparison",
         "policy v1, which serves, on 2 held-out prompts",
