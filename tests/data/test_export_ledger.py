@@ -87,7 +87,7 @@ def ledger(project: Project, rows: list[dict[str, Any]], left: dict[str, int]) -
         ),
         "verdicts": (
             Verdict.objects.filter(project=project).count(),
-            sum("verdict" in task for task in every) + sums(left, "a reviewer decision on a task ", "a reviewer decision of "),
+            sum("verdict" in task for task in every) + sums(left, "a reviewer decision on a", "a reviewer decision of"),
         ),
         "tasks": (
             Task.objects.filter(project=project).exclude(prompt__state__in=["blocked", "received"]).count(),

@@ -100,9 +100,7 @@ def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Pers
     Evaluation.objects.update(metrics=METRICS | {"reward_model": METRICS["reward_model"] | {"by_annotator": told}})
     page = signed_in(ada).get(address(evaluation)).content.decode()
     assert (
-        page.index("Held-out annotators (1)")
-        < page.index("60.0 %")
-        < page.index(("Annotators in the training data (1)"))
+        page.index("Held-out annotators (1)") < page.index("60.0 %") < page.index("Annotators in the training data (1)")
     )
     assert page.index("Erased annotator<span>, held out") < page.index(f"annotator={ben.public_id}")
 
