@@ -18,7 +18,7 @@ def page_or_partial(
     """Render `feedback/<folder>/<name>.html`, or for htmx the fragment `feedback/<folder>/_<name>.html` beside it.
 
     Args:
-        template: folder and name, such as "home/ring".
+        template: folder and name, such as "platform/home/pipeline".
     """
     folder, _, name = template.rpartition("/")
     if wants_fragment(request):
