@@ -17,5 +17,8 @@ export default [
   },
   { files: ["feedback/static/**/*.js"], languageOptions: { globals: { ...globals.browser, htmx: "readonly" } } },
   { files: ["feedback/static/**/theme.js"], languageOptions: { sourceType: "script" } },
-  { files: ["tests/collection/javascript/**/*.js"], languageOptions: { globals: { ...globals.node, ...globals.browser } } },
+  {
+    files: ["tests/collection/javascript/**/*.js"],
+    languageOptions: { globals: { ...globals.node, ...globals.browser } },
+  },
 ];

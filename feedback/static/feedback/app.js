@@ -2,8 +2,7 @@
 
 import * as keys from "./keys.js";
 
-const ready = (act) =>
-  document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", act) : act();
+const ready = (act) => (document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", act) : act());
 
 /** Say something to screen readers. */
 export function announce(text) {

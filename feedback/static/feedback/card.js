@@ -27,11 +27,13 @@ export class Card {
   restore() {
     const answer = parsed(this.element.dataset.answer);
     const draft = stored(`draft:${this.id}`) || parsed(this.element.dataset.draft);
-    if (this.kind && (answer || draft)) this.kind.fill(this.element, this.revising && answer ? answer : draft || answer);
+    if (this.kind && (answer || draft))
+      this.kind.fill(this.element, this.revising && answer ? answer : draft || answer);
   }
 
   run() {
-    if (this.since === null && document.visibilityState === "visible" && document.hasFocus()) this.since = performance.now();
+    if (this.since === null && document.visibilityState === "visible" && document.hasFocus())
+      this.since = performance.now();
   }
 
   rest() {

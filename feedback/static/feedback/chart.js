@@ -205,16 +205,21 @@ class Chart {
     for (const value of marks) {
       if (value < this.span[0] || value > this.span[1] || (whole && !Number.isInteger(value))) continue;
       if (this.x(value) - left < 16) continue; // the axis's own name stands there
-      svg("text", { x: this.x(value), y: bottom + 16, "text-anchor": "middle" }, this.plot).textContent = tick(value, marks);
+      svg("text", { x: this.x(value), y: bottom + 16, "text-anchor": "middle" }, this.plot).textContent = tick(
+        value,
+        marks,
+      );
     }
-    svg("text", { x: left - 8, y: bottom + 16, "text-anchor": "end" }, this.plot).textContent = this.data.x_name || "step";
+    svg("text", { x: left - 8, y: bottom + 16, "text-anchor": "end" }, this.plot).textContent =
+      this.data.x_name || "step";
   }
 
   line(parent, one, place) {
     const y = this.scales[one.axis === "right" ? "right" : "left"];
     if (!y) return;
     const style = `series-${(place % 6) + 1}`;
-    if (one.low && one.high) svg("path", { class: `chart-zoom ${style}`, "stroke-width": 0, d: this.band(one, y) }, parent);
+    if (one.low && one.high)
+      svg("path", { class: `chart-zoom ${style}`, "stroke-width": 0, d: this.band(one, y) }, parent);
     const weight = Number(this.options.smooth) || 0;
     if (weight) svg("path", { class: `chart-raw ${style}`, d: this.path(one.values, y, one.sparse) }, parent);
     const values = weight ? smoothed(one.values, weight) : one.values;
@@ -322,7 +327,11 @@ class Chart {
       this.read(at);
       if (from !== null && from !== at) {
         const [a, b] = [this.x(this.data.x[Math.min(from, at)]), this.x(this.data.x[Math.max(from, at)])];
-        svg("rect", { class: "chart-zoom", x: a, width: b - a, y: this.box.top, height: this.box.bottom - this.box.top }, this.overlay);
+        svg(
+          "rect",
+          { class: "chart-zoom", x: a, width: b - a, y: this.box.top, height: this.box.bottom - this.box.top },
+          this.overlay,
+        );
       }
     });
     this.plot.addEventListener("pointerdown", (event) => {

@@ -37,7 +37,9 @@ function show(card) {
   desk.replaceChildren(card.element);
   look.apply();
   card.kind?.shown(card.element);
-  document.querySelectorAll("[data-keys-of]").forEach((sheet) => (sheet.hidden = sheet.dataset.keysOf !== card.element.dataset.kind));
+  document
+    .querySelectorAll("[data-keys-of]")
+    .forEach((sheet) => (sheet.hidden = sheet.dataset.keysOf !== card.element.dataset.kind));
   card.element.querySelector("[data-send-word]")?.replaceChildren(card.revising ? "Send the revision" : "Send");
   card.run();
   scrollTo(0, 0);
@@ -90,7 +92,8 @@ const idOf = (item) => item.path.split("/")[2];
 function take(reply) {
   if (!reply) return;
   if (reply.progress) progress(reply.progress);
-  const fresh = reply.next && !done.has(reply.next.id) && ![shown, ...ahead, ...put].some((card) => card?.id === reply.next.id);
+  const fresh =
+    reply.next && !done.has(reply.next.id) && ![shown, ...ahead, ...put].some((card) => card?.id === reply.next.id);
   const card = fresh && cardFrom(reply.next.html);
   if (card) {
     card.restore();
@@ -183,7 +186,8 @@ function send(event) {
   store(`draft:${card.id}`, null);
   clearTimeout(draftTimer);
   const revised = card.revising;
-  if (round.isRound(card)) return round.sent(card, outbox.add({ path: card.path("submit"), body: { answer, seconds: card.seconds } }));
+  if (round.isRound(card))
+    return round.sent(card, outbox.add({ path: card.path("submit"), body: { answer, seconds: card.seconds } }));
   asked = event?.timeStamp ? { start: event.timeStamp, prefetched: put.length + ahead.length > 0 } : null;
   showNext();
   const key = outbox.add({ path: card.path(revised ? "revise" : "submit"), body: { answer, seconds: card.seconds } });
@@ -244,7 +248,12 @@ function progress({ today, seconds }) {
   count.today = Math.max(today, today < count.today && waiting ? count.today : today);
   count.seconds = seconds;
   bar.querySelector("[data-figure=today]").textContent = count.today;
-  const minutes = seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  const minutes =
+    seconds < 90
+      ? `${Math.round(seconds)} s`
+      : seconds < 5400
+        ? `${Math.round(seconds / 60)} min`
+        : `${(seconds / 3600).toFixed(1)} h`;
   bar.querySelector("[data-figure=minutes]").textContent = minutes;
 }
 
@@ -284,7 +293,9 @@ const look = {
     element.classList.toggle("show-differences", this.differences);
     const [a, b] = kind?.texts?.(element) || [];
     if (a && b) {
-      const [left, right] = this.differences ? compare(a.textContent, b.textContent) : [[[a.textContent, false]], [[b.textContent, false]]];
+      const [left, right] = this.differences
+        ? compare(a.textContent, b.textContent)
+        : [[[a.textContent, false]], [[b.textContent, false]]];
       fillMarks(a, left);
       fillMarks(b, right);
     }
@@ -296,7 +307,9 @@ const look = {
     this[name] = !this[name];
     if (name !== "differences") store(`look:${name}`, this[name]);
     this.apply();
-    announce(`${{ plain: "Plain text", differences: "Differences", together: "Linked scrolling" }[name]} ${this[name] ? "on" : "off"}.`);
+    announce(
+      `${{ plain: "Plain text", differences: "Differences", together: "Linked scrolling" }[name]} ${this[name] ? "on" : "off"}.`,
+    );
   },
 };
 
@@ -425,7 +438,8 @@ keys.within(flagReason, (event) => {
 
 // ---- time and leases -------------------------------------------------------------------------------
 
-for (const name of ["focus", "visibilitychange"]) (name === "focus" ? window : document).addEventListener(name, () => shown?.run());
+for (const name of ["focus", "visibilitychange"])
+  (name === "focus" ? window : document).addEventListener(name, () => shown?.run());
 addEventListener("blur", () => shown?.rest());
 document.addEventListener("visibilitychange", () => document.hidden && shown?.rest());
 
@@ -442,7 +456,10 @@ async function renew() {
       ahead = still;
       fetchNext();
     }
-    if (lost.includes(shown?.id)) toast("This task was assigned to another annotator in the meantime. Your annotation is still saved if you send it.");
+    if (lost.includes(shown?.id))
+      toast(
+        "This task was assigned to another annotator in the meantime. Your annotation is still saved if you send it.",
+      );
   } catch {
     // The network is away; the answer is taken in even after the lease.
   }
@@ -464,7 +481,9 @@ function start() {
   outbox.items.forEach((item) => done.add(idOf(item)));
   guidelines(stored("look:guidelines") ?? innerWidth >= 1400);
   const element = desk.querySelector("[data-card]");
-  const served = [element && new Card(element), cardFrom(aheadPlace.innerHTML)].filter((card) => card && !done.has(card.id));
+  const served = [element && new Card(element), cardFrom(aheadPlace.innerHTML)].filter(
+    (card) => card && !done.has(card.id),
+  );
   aheadPlace.remove();
   served.forEach((card) => card.restore());
   shown = null;

@@ -39,7 +39,10 @@ function gaps(a, b) {
 function common(a, b, start, end) {
   const numbers = new Map();
   const coded = (list) =>
-    Uint32Array.from(list.slice(start, list.length - end), (word) => numbers.get(word) ?? (numbers.set(word, numbers.size), numbers.size - 1));
+    Uint32Array.from(
+      list.slice(start, list.length - end),
+      (word) => numbers.get(word) ?? (numbers.set(word, numbers.size), numbers.size - 1),
+    );
   const [one, other] = [coded(a), coded(b)];
   const width = other.length + 1;
   const length = new Uint16Array((one.length + 1) * width);
@@ -50,7 +53,7 @@ function common(a, b, start, end) {
     }
   }
   const places = [];
-  for (let i = 0, j = 0; i < one.length && j < other.length; ) {
+  for (let i = 0, j = 0; i < one.length && j < other.length;) {
     if (one[i] === other[j]) places.push([start + i++, start + j++]);
     else if (length[(i + 1) * width + j] >= length[i * width + j + 1]) i += 1;
     else j += 1;
@@ -65,7 +68,8 @@ function joined(found) {
     const before = whole.at(-1);
     const size = (one) => Math.max(one[1] - one[0], one[3] - one[2]);
     const between = before ? gap[0] - before[1] : 0;
-    if (before && between <= 2 && between * 2 <= Math.min(size(before), size(gap))) [before[1], before[3]] = [gap[1], gap[3]];
+    if (before && between <= 2 && between * 2 <= Math.min(size(before), size(gap)))
+      [before[1], before[3]] = [gap[1], gap[3]];
     else whole.push([...gap]);
   }
   return whole;

@@ -58,7 +58,9 @@ function write() {
 /** When this has come, `stored` knows what the last browser knew when it died. It never fails. */
 export const recovered = Promise.race([
   new Promise((resolve) => setTimeout(resolve, PATIENCE)),
-  open().then(recover).catch(() => {}),
+  open()
+    .then(recover)
+    .catch(() => {}),
 ]);
 
 async function open() {

@@ -25,7 +25,11 @@ export async function post(path, body, key = null) {
   if (reply.status === 204) return null;
   const data = await reply.json().catch(() => null);
   if (!reply.ok || data === null) {
-    throw { status: reply.status, code: data?.code || "", sentence: data?.sentence || `The service answered ${reply.status}.` };
+    throw {
+      status: reply.status,
+      code: data?.code || "",
+      sentence: data?.sentence || `The service answered ${reply.status}.`,
+    };
   }
   return data;
 }
@@ -115,5 +119,12 @@ export class Outbox {
 
 /** Errors that pass by themselves or after signing in: the answer waits. All others are told and not repeated. */
 function passing(error) {
-  return error.status === 0 || error.status === 401 || error.status === 403 || error.status === 429 || error.status >= 500 || error.code === "conflict";
+  return (
+    error.status === 0 ||
+    error.status === 401 ||
+    error.status === 403 ||
+    error.status === 429 ||
+    error.status >= 500 ||
+    error.code === "conflict"
+  );
 }

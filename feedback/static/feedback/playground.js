@@ -16,10 +16,15 @@ function begin() {
   stop();
   const answers = document.getElementById("answers");
   if (!answers?.dataset.stream) return;
-  const part = (of, name) => answers.querySelector(`[data-of="${CSS.escape(of)}"]`)?.closest("article")?.querySelector(name) || null;
+  const part = (of, name) =>
+    answers
+      .querySelector(`[data-of="${CSS.escape(of)}"]`)
+      ?.closest("article")
+      ?.querySelector(name) || null;
   stop = read(answers.dataset.stream, {
     place: (of) => part(of, "[data-coming]"),
-    waiting: (text) => text && answers.querySelectorAll("[data-waiting]").forEach((place) => (place.textContent = text)),
+    waiting: (text) =>
+      text && answers.querySelectorAll("[data-waiting]").forEach((place) => (place.textContent = text)),
     done: () => document.body.dispatchEvent(new CustomEvent("written")),
   });
 }

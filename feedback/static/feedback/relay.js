@@ -24,7 +24,9 @@ export function read(address, on) {
   };
   const listen = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data || "{}")));
   source = new EventSource(address);
-  source.addEventListener("open", () => document.querySelectorAll("[data-coming]").forEach((place) => place.replaceChildren()));
+  source.addEventListener("open", () =>
+    document.querySelectorAll("[data-coming]").forEach((place) => place.replaceChildren()),
+  );
   listen("text", ({ of, text }) => {
     on.place(of)?.append(text);
     on.waiting("");

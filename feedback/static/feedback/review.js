@@ -25,7 +25,8 @@ function start() {
 function setOpen(on) {
   open = on;
   const { element } = card;
-  for (const part of element.querySelectorAll(".answer > :not(.answer-end, .wrong), .writing, [data-marking]")) part.inert = !on;
+  for (const part of element.querySelectorAll(".answer > :not(.answer-end, .wrong), .writing, [data-marking]"))
+    part.inert = !on;
   element.classList.toggle("open", on);
   const word = element.querySelector("[data-correct-word]");
   if (word) word.textContent = on ? "Save correction" : "Correct";
@@ -52,7 +53,8 @@ document.addEventListener(
       return announce("Write what to change, then return it with Control and Enter.");
     }
     if (!TAKES.has(decision)) return;
-    if (!card.kind) return stop(), announce("The labels of this task were removed from the project, so it cannot be annotated.");
+    if (!card.kind)
+      return (stop(), announce("The labels of this task were removed from the project, so it cannot be annotated."));
     if (decision === "correct" && correct()) return stop();
     const { answer, wrong, focus } = card.kind.answer(card.element);
     const told = card.element.querySelector("[data-wrong]");
@@ -109,5 +111,7 @@ keys.within(document.body, (event) => {
 });
 
 document.addEventListener("htmx:afterSwap", (event) => event.target.id === "review" && start());
-document.addEventListener("htmx:afterSettle", () => announce(document.querySelector("#review .note")?.textContent.trim() || ""));
+document.addEventListener("htmx:afterSettle", () =>
+  announce(document.querySelector("#review .note")?.textContent.trim() || ""),
+);
 start();

@@ -1,6 +1,14 @@
 // Long texts side by side: they scroll together, by share of their length, and by keys wherever the hands are.
 
-const STEPS = { ArrowDown: 0.15, ArrowUp: -0.15, PageDown: 0.9, PageUp: -0.9, " ": 0.9, Home: -Infinity, End: Infinity };
+const STEPS = {
+  ArrowDown: 0.15,
+  ArrowUp: -0.15,
+  PageDown: 0.9,
+  PageUp: -0.9,
+  " ": 0.9,
+  Home: -Infinity,
+  End: Infinity,
+};
 
 const overflows = (element) => element.scrollHeight > element.clientHeight + 1;
 
@@ -29,7 +37,8 @@ export function byKey(desk, event) {
   if (target.type === "radio" || (event.key === " " && target.closest("button, a, summary, input"))) return false;
   if (target.closest(".guidelines")) return false;
   const step = event.key === " " && event.shiftKey ? -STEPS[" "] : STEPS[event.key];
-  const more = (element) => element && (step > 0 ? element.scrollTop + element.clientHeight < element.scrollHeight - 1 : element.scrollTop > 0);
+  const more = (element) =>
+    element && (step > 0 ? element.scrollTop + element.clientHeight < element.scrollHeight - 1 : element.scrollTop > 0);
   const order = [desk.querySelector(".asked"), judged(desk, target.closest("[data-side]"))];
   const part = (step > 0 ? order : order.reverse()).find(more);
   if (!part) return order.some((one) => one && overflows(one)); // at the end: the page stays where it is

@@ -53,7 +53,8 @@ function show(html) {
 async function refresh() {
   const reply = await fetch(talk.dataset.fresh, { headers: { "HX-Request": "true" } }).catch(() => null);
   const html = reply?.ok && !reply.redirected ? await reply.text().catch(() => null) : null;
-  if (html === null) setTimeout(refresh, 3000); // the network is away
+  if (html === null)
+    setTimeout(refresh, 3000); // the network is away
   else show(html);
 }
 
@@ -115,7 +116,10 @@ async function say(text, key) {
     show(html);
     return true;
   } catch (error) {
-    toast(error.status === 0 ? "The service does not respond. Your message is saved; send it again." : error.sentence, "warn");
+    toast(
+      error.status === 0 ? "The service does not respond. Your message is saved; send it again." : error.sentence,
+      "warn",
+    );
     if (error.status === 409 && error.code !== "conflict") refresh();
     return false;
   }
@@ -208,7 +212,8 @@ document.querySelector("[data-ends]").addEventListener("click", () => {
   document.getElementById("end").close();
   act(talk.dataset.end);
 });
-for (const name of ["focus", "visibilitychange"]) (name === "focus" ? window : document).addEventListener(name, () => card?.run());
+for (const name of ["focus", "visibilitychange"])
+  (name === "focus" ? window : document).addEventListener(name, () => card?.run());
 addEventListener("blur", () => card?.rest());
 
 recovered.then(() => {

@@ -5,7 +5,12 @@ import { changed, fillReason, reasonKey, reasonMissing, reasonOf } from "./parts
 const inputs = (card) => [...card.querySelectorAll("[name=label]")];
 
 export function read(card) {
-  return { labels: inputs(card).filter((input) => input.checked).map((input) => input.value), reason: reasonOf(card) };
+  return {
+    labels: inputs(card)
+      .filter((input) => input.checked)
+      .map((input) => input.value),
+    reason: reasonOf(card),
+  };
 }
 
 export function fill(card, state) {

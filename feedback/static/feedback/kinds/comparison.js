@@ -31,11 +31,14 @@ export function fill(card, state) {
   if (state.outcome === "tie") pressed = "5";
   else if (state.outcome === "both_bad") pressed = "0";
   else if (state.outcome === "prefer") {
-    pressed = Object.keys(STEPS).find((key) => STEPS[key][0] === state.choice && STEPS[key][1] === state.strength) || "";
+    pressed =
+      Object.keys(STEPS).find((key) => STEPS[key][0] === state.choice && STEPS[key][1] === state.strength) || "";
   }
   card.querySelectorAll("[name=choice]").forEach((input) => (input.checked = input.value === pressed));
   for (const [name, value] of Object.entries(state.dimensions || {})) {
-    card.querySelectorAll(`[name="dimension-${CSS.escape(name)}"]`).forEach((input) => (input.checked = input.value === value));
+    card
+      .querySelectorAll(`[name="dimension-${CSS.escape(name)}"]`)
+      .forEach((input) => (input.checked = input.value === value));
   }
   fillReason(card, state);
   shown(card);
@@ -43,7 +46,11 @@ export function fill(card, state) {
 
 export function answer(card) {
   const { choice: pressed, dimensions, reason } = read(card);
-  if (!pressed) return { wrong: "Choose first: 1 to 4 for A, 5 for the same, 6 to 9 for B, 0 for both bad.", focus: card.querySelector("[name=choice]") };
+  if (!pressed)
+    return {
+      wrong: "Choose first: 1 to 4 for A, 5 for the same, 6 to 9 for B, 0 for both bad.",
+      focus: card.querySelector("[name=choice]"),
+    };
   const said = { dimensions, reason };
   if (pressed === "5") said.outcome = "tie";
   else if (pressed === "0") said.outcome = "both_bad";

@@ -26,7 +26,10 @@ export function answer(card) {
   const { text, reason } = read(card);
   if (!text.trim()) return { wrong: "Write the response.", focus: editor(card) };
   if (original(card) !== null && text === even(original(card))) {
-    return { wrong: "The response is unchanged. Edit it, or skip the task if it needs no change.", focus: editor(card) };
+    return {
+      wrong: "The response is unchanged. Edit it, or skip the task if it needs no change.",
+      focus: editor(card),
+    };
   }
   return reasonMissing(card) || { answer: { text, reason } };
 }
@@ -48,5 +51,7 @@ export function shown(card) {
   const text = editor(card).value;
   const words = text.match(/\S+/g)?.length || 0;
   const same = original(card) !== null && text === even(original(card));
-  card.querySelector(".writing [data-verdict]").textContent = same ? "unchanged" : `${words} ${words === 1 ? "word" : "words"}`;
+  card.querySelector(".writing [data-verdict]").textContent = same
+    ? "unchanged"
+    : `${words} ${words === 1 ? "word" : "words"}`;
 }

@@ -6,7 +6,16 @@ import { changed, fillReason, reasonKey, reasonMissing, reasonOf } from "./parts
 
 const states = new WeakMap(); // card → {groups: [["b"], ["a", "c"]], picked: letter or null}
 const ORDINALS = ["1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
-const MOVES = { ArrowLeft: "better", ArrowUp: "better", ArrowRight: "worse", ArrowDown: "worse", "=": "tie", t: "tie", Backspace: "out", Delete: "out" };
+const MOVES = {
+  ArrowLeft: "better",
+  ArrowUp: "better",
+  ArrowRight: "worse",
+  ArrowDown: "worse",
+  "=": "tie",
+  t: "tie",
+  Backspace: "out",
+  Delete: "out",
+};
 
 const letters = (card) => [...card.querySelectorAll("[data-side]")].map((side) => side.dataset.side);
 const placeOf = (groups, letter) => groups.findIndex((group) => group.includes(letter));
@@ -43,7 +52,10 @@ export function answer(card) {
   const missing = letters(card).filter((letter) => placeOf(groups, letter) < 0);
   if (missing.length) {
     const names = missing.map((letter) => letter.toUpperCase()).join(", ");
-    return { wrong: `Place every response, best first. Still missing: ${names}.`, focus: card.querySelector("[data-unplaced] button") };
+    return {
+      wrong: `Place every response, best first. Still missing: ${names}.`,
+      focus: card.querySelector("[data-unplaced] button"),
+    };
   }
   return reasonMissing(card) || { answer: read(card) };
 }
@@ -124,7 +136,10 @@ function after(card) {
   changed(card);
   const at = placeOf(groups, picked);
   const group = at < 0 ? [] : groups[at];
-  if (group.length) announce(`${group.map((one) => one.toUpperCase()).join(" and ")} ${group.length > 1 ? "tie as" : "is"} ${ORDINALS[at]} of ${groups.length}.`);
+  if (group.length)
+    announce(
+      `${group.map((one) => one.toUpperCase()).join(" and ")} ${group.length > 1 ? "tie as" : "is"} ${ORDINALS[at]} of ${groups.length}.`,
+    );
 }
 
 // ---- drawing ---------------------------------------------------------------------------------------
@@ -184,7 +199,9 @@ function drag(card, down) {
       rank.classList.toggle("joins", over?.onto === place);
       rank.classList.toggle("comes-before", over?.before === place);
     });
-    card.querySelector("[data-ranking]").classList.toggle("comes-last", over?.before === states.get(card).groups.length);
+    card
+      .querySelector("[data-ranking]")
+      .classList.toggle("comes-last", over?.before === states.get(card).groups.length);
   };
   const up = () => {
     removeEventListener("pointermove", move);

@@ -4,7 +4,11 @@ import { changed, fillReason, reasonKey, reasonMissing, reasonOf } from "./parts
 
 const rows = (card) => [...card.querySelectorAll("[data-row]")];
 const rated = (row) => row.querySelector("input:checked");
-const marked = (card) => Math.max(0, rows(card).findIndex((row) => row.classList.contains("is-marked")));
+const marked = (card) =>
+  Math.max(
+    0,
+    rows(card).findIndex((row) => row.classList.contains("is-marked")),
+  );
 
 export function start(card) {
   // Going through the page with Tab marks the row where the focus is.
@@ -27,14 +31,23 @@ export function fill(card, state) {
     row.querySelectorAll("input").forEach((input) => (input.checked = input.value === value));
   }
   fillReason(card, state);
-  mark(card, Math.max(0, rows(card).findIndex((row) => !rated(row))));
+  mark(
+    card,
+    Math.max(
+      0,
+      rows(card).findIndex((row) => !rated(row)),
+    ),
+  );
 }
 
 export function answer(card) {
   const missing = rows(card).find((row) => !rated(row));
   if (missing) {
     mark(card, rows(card).indexOf(missing));
-    return { wrong: `Rate ${missing.querySelector("legend").textContent}: 1 is very bad, 5 is very good.`, focus: missing.querySelector("input") };
+    return {
+      wrong: `Rate ${missing.querySelector("legend").textContent}: 1 is very bad, 5 is very good.`,
+      focus: missing.querySelector("input"),
+    };
   }
   return reasonMissing(card) || { answer: read(card) };
 }

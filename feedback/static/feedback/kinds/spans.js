@@ -30,7 +30,11 @@ export function start(card) {
 
 export function read(card) {
   const { text, spans } = states.get(card);
-  const said = spans.map(({ start, end, label }) => ({ start: characters(text, start), end: characters(text, end), label }));
+  const said = spans.map(({ start, end, label }) => ({
+    start: characters(text, start),
+    end: characters(text, end),
+    label,
+  }));
   return { spans: said, reason: reasonOf(card) };
 }
 
@@ -55,7 +59,8 @@ export function key(card, event) {
   }
   const arrows = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (arrows) byWord(card, arrows, event.shiftKey);
-  else if (event.key === "ArrowUp" || event.key === "ArrowDown") byLine(card, event.key === "ArrowDown", event.shiftKey);
+  else if (event.key === "ArrowUp" || event.key === "ArrowDown")
+    byLine(card, event.key === "ArrowDown", event.shiftKey);
   else if (event.key === "," || event.key === ".") byCharacter(card, event.key === ".");
   else if (event.key === "Backspace" || event.key === "Delete") takeHere(card);
   else return reasonKey(card, event);
@@ -105,7 +110,9 @@ function select(card, from, to, backwards = false) {
 function paint(card) {
   const { at } = states.get(card);
   if (!at) return;
-  const [anchor, focus] = [at.anchor, at.focus].map((offset) => point(card, offset, offset === Math.min(at.anchor, at.focus)));
+  const [anchor, focus] = [at.anchor, at.focus].map((offset) =>
+    point(card, offset, offset === Math.min(at.anchor, at.focus)),
+  );
   getSelection().setBaseAndExtent(...anchor, ...focus);
   const parent = focus[0].parentElement;
   parent?.scrollIntoView?.({ block: "nearest" });
@@ -142,11 +149,15 @@ function trimmed(text, [from, to]) {
 
 document.addEventListener("selectionchange", () => {
   const selection = getSelection();
-  const marking = selection.anchorNode?.parentElement?.closest("[data-marking]") || selection.anchorNode?.closest?.("[data-marking]");
+  const marking =
+    selection.anchorNode?.parentElement?.closest("[data-marking]") || selection.anchorNode?.closest?.("[data-marking]");
   const card = marking?.closest("[data-card]");
   if (!card || !marking.contains(selection.focusNode)) return;
   const state = states.get(card);
-  state.at = { anchor: offsetOf(card, selection.anchorNode, selection.anchorOffset), focus: offsetOf(card, selection.focusNode, selection.focusOffset) };
+  state.at = {
+    anchor: offsetOf(card, selection.anchorNode, selection.anchorOffset),
+    focus: offsetOf(card, selection.focusNode, selection.focusOffset),
+  };
   tell(card);
 });
 
@@ -179,7 +190,10 @@ function byWord(card, step, extend) {
       else if (earlier) select(card, earlier[0], to, true);
     }
   } else {
-    const next = step > 0 ? words.find(([start]) => start >= Math.max(to, 0) && start > from) : words.findLast(([, end]) => end <= from);
+    const next =
+      step > 0
+        ? words.find(([start]) => start >= Math.max(to, 0) && start > from)
+        : words.findLast(([, end]) => end <= from);
     const word = next || (at ? (step > 0 ? words.at(-1) : words[0]) : words[0]);
     select(card, ...word);
   }
@@ -252,7 +266,8 @@ function mark(card, button) {
   if (already >= 0) return take(card, already);
   if (!allowsMany(card)) {
     const other = state.spans.find((span) => !same(span) && span.start < end && start < span.end);
-    if (other) return complain(card, `It overlaps “${state.text.slice(other.start, other.end)}”. Remove that span first.`);
+    if (other)
+      return complain(card, `It overlaps “${state.text.slice(other.start, other.end)}”. Remove that span first.`);
     state.spans = state.spans.filter((span) => !same(span));
   }
   state.spans.push({ start, end, label });
@@ -272,7 +287,9 @@ function takeHere(card) {
   const { spans, at } = states.get(card);
   if (!at) return;
   const [from, to] = ends(at);
-  const here = spans.findLastIndex((span) => (span.start < to && from < span.end) || (from === to && span.start <= from && from < span.end));
+  const here = spans.findLastIndex(
+    (span) => (span.start < to && from < span.end) || (from === to && span.start <= from && from < span.end),
+  );
   if (here >= 0) take(card, here);
 }
 
@@ -302,7 +319,9 @@ function draw(card) {
   const state = states.get(card);
   state.spans.sort((one, other) => one.start - other.start || other.end - one.end);
   const { text, spans } = state;
-  const borders = [...new Set([0, text.length, ...spans.flatMap(({ start, end }) => [start, end])])].sort((a, b) => a - b);
+  const borders = [...new Set([0, text.length, ...spans.flatMap(({ start, end }) => [start, end])])].sort(
+    (a, b) => a - b,
+  );
   const depths = depthsOf(spans);
   const pieces = borders.slice(0, -1).map((from, at) => {
     const to = borders[at + 1];
