@@ -39,7 +39,7 @@ def names(one: Case) -> list[str]:
 def test_a_sound_policy_lacks_people_s_votes_and_nothing_else() -> None:
     (only,) = findings(case())
     assert (only.name, only.level, only.final) == ("no_human_judge", BLOCK, False)
-    assert "The opinion of reward v2 does not count" in only.sentence and "policy v4" in only.sentence
+    assert "The preference of reward v2 does not count" in only.sentence and "policy v4" in only.sentence
 
 
 def test_what_the_reward_model_thinks_changes_nothing() -> None:
@@ -61,12 +61,12 @@ def test_what_the_reward_model_thinks_changes_nothing() -> None:
         ({"reward_model.pairs": 12}, "reward_model_at_chance", "of 12 held-out comparisons"),
         ({"policy.kl": 10.1}, "kl_budget", "10.1 nats per response"),
         ({"policy.kl_to": "incumbent"}, "kl_unknown", "Evaluate it again"),
-        ({"policy.eos_rate": 0.89}, "eos_rate", "Only 89 %"),
+        ({"policy.eos_rate": 0.89}, "eos_rate", "The EOS rate is 89 %"),
         ({"policy.eos_rate": None}, "eos_rate_unknown", "Evaluate it again"),
         ({"policy.entropy": 0.38}, "entropy", "29 %"),
         ({"policy.entropy": None}, "entropy_unknown", "its entropy"),
         ({"policy.repetition": 0.08}, "repetition", "8 % of its 4-grams"),
-        ({"incumbent": {"entropy": 1.3}}, "repetition_unknown", "beside policy v4"),
+        ({"incumbent": {"entropy": 1.3}}, "repetition_unknown", "compared with policy v4"),
         ({"contaminated_prompts": 2}, "contamination", "2 of the held-out prompts"),
         ({"contaminated_prompts": None}, "contamination_unknown", "held-out prompts occur in its training data"),
     ],

@@ -128,9 +128,9 @@ def test_the_page_renames_dimensions_as_it_does_labels(asked, ada, signed_in):
     ("rows", "sentence"),
     [
         ([("truthful", "")], "Open tasks need the dimension truthful. Withdraw them first."),
-        ([("honest", "true")], "was renamed or removed in the meantime &#x27;honest&#x27; since."),
+        ([("honest", "true")], "&#x27;honest&#x27; was renamed or removed in the meantime."),
         ([("truthful", "truthful"), ("", "Truthful")], "are the same name. Remove one of them."),
-        ([("truthful", "truthful"), ("", "two\nlines")], "A dimension&#x27;s name is one line"),
+        ([("truthful", "truthful"), ("", "two\nlines")], "A dimension name is one line"),
     ],
 )
 def test_the_page_refuses_dimensions_in_words_and_changes_nothing(asked, ada, signed_in, rows, sentence):

@@ -69,7 +69,7 @@ def test_each_figure_has_its_answers(judged: Project, ben: Person, chloe: Person
     }
     assert {query: listed(client, query) for query in found} == found
     page = client.get(f"{LIST}{mine}&check=gold_wrong").content.decode()
-    assert "Answers by Ben of gold tasks, incorrect" in page
+    assert "Annotations by Ben of gold tasks, incorrect" in page
 
 
 def test_every_picture_leads_to_its_answers(judged: Project, ben: Person, rosa: Person, signed_in: Any) -> None:

@@ -94,7 +94,7 @@ def test_who_hammers_keys_is_flagged_within_a_dozen(
             told = quality.quality(project)
             assert [(one.person, one.check, one.n) for one in told.findings] == [(ben, "too_fast", 12)]
     page = figures(signed_in(rosa))
-    assert "Ben answered 100 % [77, 100] of 13 annotations faster than anybody can read them." in page
+    assert "Ben submitted 100 % [77, 100] of 13 annotations faster than reading speed." in page
     assert "Chloe answered" not in page and "No findings" not in page
 
 

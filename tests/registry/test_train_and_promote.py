@@ -91,7 +91,7 @@ def test_a_silent_run_is_not_called_running(furnished: Furnished, client: Client
     Job.objects.filter(pk=run.job_id).update(heartbeat_at=timezone.now() - timedelta(seconds=45))
     silent = client.get(address)
     assert silent.context["life"].state == "silent"
-    assert "No sign of life for 45 s" in told(silent)
+    assert "No heartbeat for 45 s" in told(silent)
     assert "Last heartbeat" not in told(silent)
 
 
@@ -168,7 +168,7 @@ def promote(client: Client, version: ModelVersion) -> None:
 def test_promote_and_roll_back(furnished: Furnished, project: Project, client: Client) -> None:
     page = told(client.get(f"/p/desk/models/{furnished.ppo.public_id}/"))
     assert "There is no evidence that policy v3 is better than policy v2, which serves." in page
-    assert "The opinion of reward v1 does not count" in page
+    assert "The preference of reward v1 does not count" in page
     assert "71.0" not in page.split("Sample responses")[0], "what the reward model thinks is no evidence"
     assert "policy v2, which serves, on 38 held-out prompts" in page
     assert model_versions.serving(project) == furnished.sft
@@ -226,7 +226,7 @@ def test_a_reward_model_that_nobody_measured_says_so_beside_the_button(
     reward = make_model(project, ada, stage="reward")
     page = told(client.get(f"/p/desk/models/{reward.public_id}/"))
     assert 'data-finding="reward_model_unmeasured"' in page
-    assert "How often reward v1 is right was not measured on held-out comparisons" in page
+    assert "The accuracy of reward v1 on held-out comparisons is unknown" in page
     assert f'<button type="submit" class="button button-calm">Approve {reward}</button>' in page
 
 

@@ -100,7 +100,7 @@ class TestPages:
         project.refresh_from_db()
         assert project.screening == {"guard": GUARD, "marker": None, "personal": "note"}
         wrong = client.post("/p/desk/project/guard/", form | {"blocks": "rude"})
-        assert (wrong.status_code, "does not know &#x27;rude&#x27;" in wrong.content.decode()) == (422, True)
+        assert (wrong.status_code, "has no class &#x27;rude&#x27;" in wrong.content.decode()) == (422, True)
         model_versions.decide(by=ada, model_version=classifier, state="revoked")
         assert "was deleted or rejected" in client.get("/p/desk/project/guard/").content.decode()
 

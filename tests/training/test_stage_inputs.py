@@ -197,7 +197,7 @@ class TestGuardAsATermOfTheReward:
         classifier = make_model(project, ada, stage="classify")
         assert "needs a classifier" in sentence(project, ada, "ppo", config=self.TERM)
         ModelVersion.objects.filter(pk=classifier.pk).update(metrics={"class_balance": {"spam": 5}}, state="approved")
-        assert "does not know 'ham'" in sentence(project, ada, "ppo", config=self.TERM)
+        assert "has no class 'ham'" in sentence(project, ada, "ppo", config=self.TERM)
         ModelVersion.objects.filter(pk=classifier.pk).update(metrics={"class_balance": {"spam": 5, "ham": 5}})
         run = start(project, ada, "ppo", config=self.TERM)
         run.snapshot = None  # what a worker freezes first
