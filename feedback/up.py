@@ -68,7 +68,7 @@ class House:
             try:
                 # First, so that the demo's jobs can be knocked for.
                 if settings.EMBEDDED_BROKER and not supervisor.start(processes.embedded_broker(), wait=BROKER_SECONDS):
-                    _line("The broker does not answer yet; work is queued in the database until it does.")
+                    _line("The broker does not respond yet; jobs wait in the database.")
                 self._prepare()
                 self._run(supervisor, listener, began)
             except BrokerUnavailable as error:
@@ -104,7 +104,7 @@ class House:
         if supervisor.start(processes.web(listener.fileno(), settings.PORT), wait=WEB_SECONDS):
             self._welcome(time.monotonic() - began)
         elif not supervisor.stopping:
-            _line(f"The web server does not answer yet; see {processes.logs_folder() / 'web.log'}.")
+            _line(f"The web server does not respond yet; see {processes.logs_folder() / 'web.log'}.")
         for queue_name in QUEUES:
             supervisor.start(processes.worker(queue_name))
         supervisor.start(processes.beat())
@@ -115,7 +115,7 @@ class House:
         _line("")
         _line(f"Touchstone is ready after {seconds:.1f} s:  http://{host}:{settings.PORT}/")
         if self.known_before:
-            _line(f"How to sign in was told at the first start; it stands in {self.credentials}.")
+            _line(f"Sign-in credentials are in {self.credentials}.")
         elif self.credentials.exists():  # printed once: what a terminal shows ends up in logs
             _line("")
             for line in self.credentials.read_text(encoding="utf-8").splitlines():

@@ -150,7 +150,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
     paths = open_inputs(folder, inputs)
     config = learning_rates.resolved(stage, config, paths)
     if run.get("preflight") and report.path is not None and newest_checkpoint(checkpoints) is None:
-        report.state("looking at what is learnt")
+        report.state("checking rows")
         found = preflight.look(folder, run)
         write_json(folder / "preflight.json", found.as_json())
         preflight.refuse(found, run.get("ignore_findings") or ())
@@ -255,8 +255,8 @@ def classified(error: Exception) -> TrainerError:
         return OutOfMemory("Memory ran out.", remedy="Use a machine with more memory, or train on less at once.")
     if no_room(error):
         return DiskFull(
-            f"There is no room left to write to: {error}.",
-            remedy="Free some disk space, then retry: the run goes on from its last checkpoint.",
+            f"The disk is full: {error}.",
+            remedy="Free disk space, then retry; the run resumes from its last checkpoint.",
         )
     remedy = "This is a fault of the trainer; see trainer.log."
     return TrainerError(f"{type(error).__name__}: {error}", remedy=remedy)

@@ -85,7 +85,7 @@ def _carry_out(job: Job) -> None:
         if error.errno not in NO_ROOM:
             _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)
             raise
-        full = f"There is no room left to write to: {error.strerror}."
+        full = f"The disk is full: {error.strerror}."
         _unless_lost(partial(jobs.fail, job, Job.ErrorKind.DISK_FULL, full, MAKE_ROOM), job)
     except Exception:
         _unless_lost(partial(jobs.fail, job, Job.ErrorKind.INTERNAL, OUR_FAULT), job)

@@ -95,7 +95,7 @@ class Work:
         if self.cancel.is_set():
             raise Cancelled
         if stopping.is_set():
-            raise PutBack("The worker was stopped; the job goes on when one is there again.")
+            raise PutBack("The worker was stopped; the job continues when a worker is running again.")
 
     @contextmanager
     def long_step(self, seconds: float) -> Iterator[None]:
@@ -137,7 +137,7 @@ class Work:
         """Why the process has to end, as the beginning of a sentence; empty while all is well."""
         now = time.monotonic()
         if self._told_at is not None and now - self._told_at > settings.CANCEL_SECONDS:
-            return "It was told to leave and did not, so its worker was ended"
+            return "The worker did not stop on request and was ended"
         if now - self._stepped > self._patience:
             return f"Its worker took no step for {now - self._stepped:.0f} s and was ended"
         return ""

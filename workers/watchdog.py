@@ -60,7 +60,7 @@ def look(work: "Work") -> None:
     for other in list(_at_work):
         if other is not work:
             with suppress(DatabaseError, InvalidTransition):
-                jobs.requeue(other.job, "Another job of its worker hung, so the worker was ended; it goes on.")
+                jobs.requeue(other.job, "Another job of the worker hung, so the worker was ended; this job continues.")
     end_process()
 
 

@@ -44,7 +44,7 @@ class ObjectField(serializers.JSONField):
         "unstorable": "It contains a NUL character, which cannot be stored.",
         "too_deep": f"It is nested deeper than {MAX_DEPTH} levels.",
         "too_long": f"A text in it is longer than {MAX_TEXT} characters.",
-        "number": "It holds a number too large to be stored.",
+        "number": "It contains a number that is too large to be stored.",
     }
 
     def to_internal_value(self, data: Any) -> Any:

@@ -89,10 +89,12 @@ def _trees(items: Iterable[Item | LeftOut]) -> Iterator[Row | LeftOut]:
     yield from left
 
 
-NO_PEOPLE = "Who annotated, when and how it was shown is not carried."
-NO_STRENGTH = "Strength, dimensions and reasons are not carried."
-NO_TIES = "Ties and both bad are not carried."
-NO_IDS = "External ids, gold answers and why, priorities and the number of annotations wanted are not carried."
+NO_PEOPLE = "Who annotated, when and how it was shown is not included."
+NO_STRENGTH = "Strength, dimensions and reasons are not included."
+NO_TIES = "Ties and both bad are not included."
+NO_IDS = (
+    "External ids, gold answers and explanations, priorities and the number of annotations wanted are not included."
+)
 _PAIRS = (NO_STRENGTH, NO_TIES, NO_PEOPLE, NO_IDS)
 
 ALL = [
@@ -104,7 +106,7 @@ ALL = [
     ),
     Format(
         "touchstone-csv", "Touchstone CSV", CSV, touchstone_csv.read, _each(touchstone_csv.write),
-        ("Of a task with several answers, every answer becomes a row; read back, each is a task of its own.",),
+        ("Every annotation of a task becomes a row; on import, each row becomes a separate task.",),
     ),
     Format(
         "trl", "TRL: preference, explicit prompt (reads every type)", read=trl_items.read,
@@ -113,30 +115,30 @@ ALL = [
     Format("trl-implicit", "TRL: preference, implicit prompt", JSON, trl_items.read, _each(trl_items.implicit), _PAIRS),
     Format(
         "trl-prompt-completion", "TRL: prompt-completion", JSON, trl_items.read, _each(trl_items.completions),
-        ("Only demonstrations are carried.", NO_PEOPLE),
+        ("Only demonstrations are included.", NO_PEOPLE),
     ),
     Format("trl-prompt-only", "TRL: prompt-only", JSON, trl_items.read, _each(trl_items.prompts, whole=True),
-           ("Only prompts are carried.",)),
+           ("Only prompts are included.",)),
     Format(
         "trl-unpaired", "TRL: unpaired preference", JSON, trl_items.read, _each(trl_items.unpaired),
-        ("Only thumbs and both-bad answers are carried.", NO_PEOPLE),
+        ("Only thumbs and both-bad answers are included.", NO_PEOPLE),
     ),
     Format("hh", "HH transcripts", JSON, hh_items.read, _each(hh_items.write), _PAIRS),
     Format(
         "label-studio", "Label Studio", JSON, label_studio.read, _each(label_studio.write),
-        (NO_STRENGTH, NO_TIES, "Conversations of several turns are not carried.", NO_IDS),
+        (NO_STRENGTH, NO_TIES, "Conversations of several turns are not included.", NO_IDS),
     ),
     Format(
         "argilla", "Argilla v2 records", JSON, argilla.read, _each(argilla.write),
-        (NO_STRENGTH, "Ties of comparisons are not carried; ties of rankings are.", NO_IDS),
+        (NO_STRENGTH, "Ties of comparisons are not included; ties of rankings are.", NO_IDS),
     ),
     Format(
         "openassistant", "Open-Assistant trees and rankings", JSON, openassistant.read, _trees,
-        ("Only what came in as trees or rankings is carried, with the consensus that they held.",),
+        ("Only imported trees and rankings are included, with their consensus.",),
     ),
     Format(
         "openai", "OpenAI chat JSON Lines", JSON, openai_chat.read, _each(openai_chat.write),
-        (*_PAIRS, "Rankings, ratings, labels and spans are not carried."),
+        (*_PAIRS, "Rankings, ratings, labels and spans are not included."),
     ),
     Format("pandalm", "PandaLM", JSON, research.read_pandalm, _each(research.write_pandalm), (NO_STRENGTH, NO_IDS)),
     Format("llmbar", "LLMBar (gold tasks)", JSON, research.read_llmbar, _each(research.write_llmbar),
@@ -144,6 +146,6 @@ ALL = [
     Format("taskmaster", "Taskmaster rewards", JSON, research.read_taskmaster, _each(research.write_taskmaster),
            (NO_PEOPLE,)),
     Format("self-instruct", "Self-Instruct", JSON, research.read_self_instruct, _each(research.write_self_instruct),
-           ("Answers to rankings are not carried.", NO_PEOPLE)),
+           ("Annotations of rankings are not included.", NO_PEOPLE)),
 ]  # fmt: skip
 FORMATS = {one.name: one for one in ALL}

@@ -209,7 +209,7 @@ def parsed(line: int, end: int, next_line: int, raw: bytes) -> Record:
     except json.JSONDecodeError as problem:
         record.error = f"This is not valid JSON: {problem.msg.removesuffix(' at')} at character {problem.pos + 1}."
         if b"\r" in raw:
-            record.error += " A carriage return stands in it; lines must end in LF or CRLF."
+            record.error += " It contains a carriage return; lines must end in LF or CRLF."
     except RecursionError:
         record.error = "The JSON is nested too deep."
     except ValueError as problem:
@@ -229,7 +229,7 @@ def _after_array(file: BinaryIO, offset: int, line: int) -> Iterator[Record]:
         if chunk.strip():
             line += chunk[: len(chunk) - len(chunk.lstrip())].count(b"\n")
             end = file.seek(0, os.SEEK_END)
-            sentence = "Something follows the end of the array, and was not read. A file holds one array, or lines."
+            sentence = "Content after the end of the array was not read. A file contains one array, or lines."
             yield Record(line, end, line, chunk.strip()[:KEPT], error=sentence)
             return
         line += chunk.count(b"\n")
@@ -241,14 +241,14 @@ def _checked_header(cells: list[str], columns: Collection[str]) -> list[str]:
         if columns and name not in columns:
             raise UnreadableFile(f"{advice}There is no column {name[:60]!r}; there are {', '.join(columns)}.")
         if cells.count(name) > 1:
-            raise UnreadableFile(f"{advice}{name!r} stands there twice.")
+            raise UnreadableFile(f"{advice}{name!r} occurs twice.")
     return cells
 
 
 def _no_csv(problem: csv.Error) -> str:
     if "new-line" in str(problem):
-        return "A carriage return stands in it outside of quotation marks; lines must end in LF or CRLF."
-    return f"It is no CSV: {problem}."
+        return "It contains a carriage return outside quotation marks; lines must end in LF or CRLF."
+    return f"It is not valid CSV: {problem}."
 
 
 def _raw_lines(
@@ -278,7 +278,7 @@ def _storable(value: Any, raw: bytes) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("It holds half of a surrogate pair, which cannot be stored.") from None
+        raise ValueError("It contains half of a surrogate pair, which cannot be stored.") from None
     if b"\\u0000" in lowered and _has_nul(value):
         raise ValueError("It contains a NUL character, which cannot be stored.")
 
@@ -290,7 +290,7 @@ def _has_nul(value: Any) -> bool:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number.")
+    raise ValueError(f"{name} is not a JSON number.")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         name, times = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"The key {name[:60]!r} stands {times} times in one object.")
+        raise ValueError(f"The key {name[:60]!r} occurs {times} times in one object.")
     return made
 
 

@@ -41,7 +41,7 @@ def unpack(path: Path, target: Path) -> str:
             names = [one for one in archive.infolist() if not _is_beside(one)]
             if len(names) != 1:
                 target.touch()
-                return f"The zip file holds {len(names)} files; it must hold one."
+                return f"The zip file contains {len(names)} files; it must contain one."
             with archive.open(names[0]) as source:
                 return _copy(source, target, limit)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:

@@ -59,7 +59,7 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
      ["last"]),
     ("an array's broken element", "touchstone", b'[{"prompt": "good"},\n{"prompt": },\n{"prompt": "last"}]', {2: "not valid JSON"},
      ["good", "last"]),
-    ("behind an array", "touchstone", b'[{"prompt": "good"}]\n\n[{"prompt": "last"}]', {3: "follows the end"}, ["good"]),
+    ("behind an array", "touchstone", b'[{"prompt": "good"}]\n\n[{"prompt": "last"}]', {3: "after the end"}, ["good"]),
     ("CSV: line ends, a BOM", "touchstone-csv", b"\xef\xbb\xbf" + HEADER + b"good,a,b\r\nx,a,b\ry,a,b\nlast,a,b",
      {3: "carriage return"}, ["good", "last"]),
     ("CSV: an open quotation mark", "touchstone-csv", HEADER + b'good,a,b\n"open,a,b\n"two\nlines",a,b\nlast,a,b\n',

@@ -79,7 +79,7 @@ def test_what_a_desktop_packs_beside_a_file_is_passed_over(
 
 def test_two_real_files_are_still_one_too_many(project: Project, hana: Person, tmp_path: Path) -> None:
     job = brought_in(project, hana, packed(tmp_path / "a.zip", a=lines(pair(1)), b=lines(pair(2))))
-    assert "must hold one" in refusals(job)[0][2]
+    assert "must contain one" in refusals(job)[0][2]
 
 
 class TestWhatBecameOfAnImport:

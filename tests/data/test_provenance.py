@@ -163,5 +163,5 @@ def test_marks_of_the_source_are_told_with_the_import(project: Project, hana: Pe
     job = brought_in(project, hana, lines(record, broken), "argilla")
     assert (job.result["new"], job.result["rejected"]) == (1, 1)
     assert job.result["left_out"] == {"a response whose status is discarded": 1}  # of lines that came in
-    assert job.result["notes"] == {"The field 'reference' is kept beside the task and not shown.": 1}
+    assert job.result["notes"] == {"The field 'reference' is stored with the task and not shown.": 1}
     assert json.loads(json.dumps(job.result)) == job.result

@@ -62,8 +62,8 @@ class TestLabelStudio:
     @pytest.mark.parametrize(
         ("data", "to_name", "words"),
         [
-            ({"answer1": "a", "answer2": "b", "output1": "c", "output2": "d"}, "c", "Two families"),
-            ({"answer1": "a", "answer2": "b"}, "upper,lower", "which are no columns of the task"),
+            ({"answer1": "a", "answer2": "b", "output1": "c", "output2": "d"}, "c", "Two groups"),
+            ({"answer1": "a", "answer2": "b"}, "upper,lower", "which are not columns of the task"),
             ({"first": "a", "second": "b"}, "c", "columns that look like a response: none"),
         ],
     )
@@ -170,7 +170,7 @@ class TestOpenAssistant:
         assert item.answers[0].answer == {"ranking": [["a"], ["b"]]}
         assert sorted(why("openassistant", row)) == [
             "a message that failed its review", "a message that was deleted",
-            "a message that was deleted, with what answers it",
+            "a message that was deleted, with its replies",
         ]  # fmt: skip
         assert rows_of("openassistant", [item])[0]["prompt"]["replies"][0]["text"] == "good"
 

@@ -60,8 +60,8 @@ def test_an_export_can_be_fetched_and_says_what_it_lacks(client: Client) -> None
     job = Job.objects.get(kind="export")
     run_job(job.pk)
     page = client.get("/p/desk/data/exports/").content.decode()
-    assert "Strength, dimensions and reasons are not carried." in page
-    assert "1 × a comparison without an answer" in page
+    assert "Strength, dimensions and reasons are not included." in page
+    assert "1 × a comparison without an annotation" in page
     assert client.get(f"/p/desk/data/exports/{job.public_id}/file/").getvalue() == b""  # type: ignore[attr-defined]
 
 

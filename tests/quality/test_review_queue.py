@@ -162,7 +162,7 @@ class TestAnswers:
         for thread in threads:
             thread.join(timeout=600)
         assert sorted(one == "done" for one in told) == [False, True]
-        assert any(" this answer at " in one for one in told)
+        assert any(" this annotation at " in one for one in told)
         assert Review.objects.count() == 1
 
 

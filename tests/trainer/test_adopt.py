@@ -104,7 +104,7 @@ def test_a_template_that_cannot_be_used_is_refused_in_words(template: str, sente
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(Refused) as refused:
         adopt(folder, "policy")
-    assert refused.value.sentence.startswith("Its chat template does not write a question and its answer: ")
+    assert refused.value.sentence.startswith("Its chat template cannot render a user message and a response: ")
     assert sentence in refused.value.sentence
 
 
@@ -123,8 +123,8 @@ OPENS_MORE = OPENS_NONE + "{% if add_generation_prompt %}{{'<start_of_turn>assis
     ("template", "found"),
     [
         (DROPS, {"no_system_message": "Its chat template does not take a system message: it leaves out the message"}),
-        (OPENS_NONE, {"opens_otherwise": "Its chat template opens no assistant's turn where an answer is asked for."}),
-        (OPENS_MORE, {"opens_otherwise": "Its chat template opens an answer with more than it writes before one"}),
+        (OPENS_NONE, {"opens_otherwise": "Its chat template has no generation prompt."}),
+        (OPENS_MORE, {"opens_otherwise": "The generation prompt of its chat template adds text"}),
         ("{{ strftime_now('%d') }}" + OPENS_NONE, {"clock": "Its chat template writes today's date; it is held at"}),
         (
             "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}",

@@ -191,7 +191,7 @@ def test_a_template_that_never_ends_is_refused_in_words(models, bring):
     make_family(models / "theirs", "qwen2", template)
     job = bring(folder="theirs")
     assert (job.status, job.error_kind) == ("failed", "data")
-    assert job.error == "Its chat template does not write a question and its answer: it is not done after 3 seconds."
+    assert job.error == "Its chat template cannot render a user message and a response: it is not done after 3 seconds."
     assert job.remedy == "Mend the template, or start from another model."
     assert [path.name for path in models.iterdir()] == ["theirs"]
     assert ModelVersion.objects.count() == 0

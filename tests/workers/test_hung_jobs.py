@@ -99,7 +99,7 @@ def test_other_jobs_of_the_process_go_back_to_the_queue_without_a_loss(job: Job,
         process.communicate(timeout=120)
     other.refresh_from_db()
     assert (other.status, other.losses) == (Job.Status.QUEUED, 0)
-    assert "Another job of its worker hung" in other.progress_text
+    assert "Another job of the worker hung" in other.progress_text
 
 
 def test_one_long_step_may_be_announced(job: Job) -> None:

@@ -129,7 +129,7 @@ def test_a_full_disk_in_the_worker_is_told_with_what_to_do(project: Project, mon
     run_job(job.pk)
     job.refresh_from_db()
     assert (job.status, job.error_kind) == (Status.FAILED, Job.ErrorKind.DISK_FULL)
-    assert job.error == "There is no room left to write to: No space left on device."
+    assert job.error == "The disk is full: No space left on device."
     assert job.remedy == "Free disk space, then try again."
 
 

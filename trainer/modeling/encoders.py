@@ -280,7 +280,7 @@ def one_scheme(rows: Sequence[Any], wanted: str) -> list[Any]:
     kept = [row for row in rows if not wanted or row.scheme == wanted]
     if not kept:
         scheme = f" of the scheme {wanted!r}" if wanted else ""
-        raise DataUnusable(f"The snapshot has no labelled texts{scheme} to train on.", remedy="Label or import some.")
+        raise DataUnusable(f"The snapshot has no labeled texts{scheme} to train on.", remedy="Label or import some.")
     return kept
 
 

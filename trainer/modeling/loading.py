@@ -75,7 +75,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         )
     if tokenizer.pad_token_id == tokenizer.eos_token_id:
         raise ConfigInvalid(
-            f"The tokenizer of {name} pads with its end token, so the end would be masked and never learnt.",
+            f"The tokenizer of {name} pads with its end token, so the end would be masked and never learned.",
             remedy="Give it a pad token of its own.",
         )
     if not tokenizer.is_fast:

@@ -41,7 +41,7 @@ def template_faults(tokenizer: PreTrainedTokenizerBase) -> list[Fault]:
             Fault(
                 "chat_template",
                 "block",
-                f"Its chat template does not write a question and its answer: {plain.reason}.",
+                f"Its chat template cannot render a user message and a response: {plain.reason}.",
                 "Mend the template, or start from another model.",
             )
         ]
@@ -61,7 +61,9 @@ def refused_roles(written: ChatFormat) -> list[Fault]:
         skeleton = written.skeleton((*roles, "assistant"))
         if isinstance(skeleton, TemplateRefused):
             sentence = f"Its chat template does not take {what}: {skeleton.reason}."
-            faults.append(Fault(name, "warn", sentence, "Conversations that have one are refused, each by itself."))
+            faults.append(
+                Fault(name, "warn", sentence, ("Conversations with a system message are rejected individually."))
+            )
     return faults
 
 
@@ -107,11 +109,14 @@ def openings(tokenizer: PreTrainedTokenizerBase, plain: Skeleton) -> list[Fault]
     if head.startswith(opened) and (opened != closed or not head[len(opened) :].strip()):
         return []
     if opened == closed:
-        sentence = "Its chat template opens no assistant's turn where an answer is asked for."
+        sentence = "Its chat template has no generation prompt."
     elif head.startswith(closed) and opened.startswith(head.rstrip()):
-        sentence = "Its chat template opens an answer with more than it writes before one, such as a thinking block."
+        sentence = (
+            "The generation prompt of its chat template adds text, such as a thinking block, that is "
+            "missing in rendered responses."
+        )
     else:
-        sentence = "Its chat template opens an answer in another way than it writes one."
+        sentence = "The generation prompt of its chat template differs from rendered responses."
     return [
         Fault(
             "opens_otherwise",
@@ -126,11 +131,11 @@ def ends_and_marks(tokenizer: PreTrainedTokenizerBase, written: ChatFormat, plai
     """Whether turns end and begin with tokens that no text can spell, and whether the clock is read."""
     faults = []
     if not written.marks.search(plain.pieces[-1]):
-        sentence = f"Its chat template ends an answer with no token; {tokenizer.eos_token} is learnt as its end."
-        faults.append(Fault("no_turn_end", "warn", sentence, "Until it is trained, its answers may run on."))
+        sentence = f"Its chat template writes no end token; {tokenizer.eos_token} is used as EOS."
+        faults.append(Fault("no_turn_end", "warn", sentence, "Until it is trained, its responses may not end."))
     if not any(map(written.marks.search, plain.pieces[:-1])) or _unmarked(written, plain.pieces[1]):
         sentence = "Its chat template marks turns by plain words, so that a text can imitate one."
-        faults.append(Fault("plain_marks", "warn", sentence, "Do not rely on who is said to have spoken."))
+        faults.append(Fault("plain_marks", "warn", sentence, "Do not rely on message roles."))
     if "strftime_now" in str(tokenizer.get_chat_template()):
         sentence = "Its chat template writes today's date; it is held at 26 July 2024, so that a prompt stays the same."
         faults.append(Fault("clock", "warn", sentence, "Write the date into the message where it matters."))

@@ -73,7 +73,7 @@ def load_weights(model: nn.Module, path: Path, without: str | None = None) -> No
     check_names(stored, own_weights(model, without))
     model.load_state_dict(stored, strict=without is None)
     if different := differing(stored, own_weights(model, without)):
-        raise ModelCorrupt(f"{len(different)} tensors did not come back as they were kept, {different[0]} first.")
+        raise ModelCorrupt(f"{len(different)} tensors changed when saved and restored, {different[0]} first.")
 
 
 def check_names(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -405,5 +405,5 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         return RunDiverged(
             f"{what} (optimiser step {self.state.global_step}).",
             step=self.state.global_step // self.steps_per_iteration,
-            remedy="Lower the learning rate, raise kl_coef, or look at the reward model's scores.",
+            remedy="Lower the learning rate, raise kl_coef, or check the reward model's scores.",
         )

@@ -94,7 +94,7 @@ def run(context: RunContext) -> StageResult:
     base = context.inputs.get("base_model")
     tokenizer = load_encoder_tokenizer(base or context.inputs["tokenizer"])
 
-    context.report.state("reading the labelled texts")
+    context.report.state("reading the labeled texts")
     snapshot = open_snapshot(context.inputs["snapshot"])
     train = one_scheme(list(snapshot.rows("train", Classification)), config.scheme)
     scheme, many = train[0].scheme, train[0].many

@@ -184,7 +184,7 @@ def measure_policies(
     for name, path in compared(inputs).items():
         if context.should_stop():
             raise StopRequested
-        context.report.state(f"answering {len(kept)} prompts with the {name}")
+        context.report.state(f"sampling responses to {len(kept)} prompts with the {name}")
         generator = candidate if name == "candidate" else Generator(path)
         key = "policy" if name == "candidate" else name
         if generator.tokenizer.get_vocab() == candidate.tokenizer.get_vocab():
@@ -247,7 +247,7 @@ def answerable(
     pairs = zip(chosen_prompts, encode_prompts(generator.tokenizer, chosen_prompts), strict=True)
     kept = [(messages, ids) for messages, ids in pairs if fitting([ids], room)[0]]
     if not kept:
-        raise DataUnusable(f"The {config.split} split has no prompt that can be answered.")
+        raise DataUnusable(f"The {config.split} split has no usable prompts.")
     return [messages for messages, _ in kept], [ids for _, ids in kept]
 
 

@@ -151,7 +151,7 @@ class Rollouts:
         self.flat = self.flat + 1 if bool(flat.all()) else 0
         if step and self.flat == FLAT_IN_A_ROW:
             sentence = (
-                f"In {FLAT_IN_A_ROW} rollouts in a row no prompt's completions differed in reward; nothing is learnt."
+                f"In {FLAT_IN_A_ROW} rollouts in a row no prompt's completions differed in reward; nothing is learned."
             )
             found.append(Alarm("flat_reward", sentence))
         for alarm in found:

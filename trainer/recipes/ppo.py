@@ -148,7 +148,8 @@ class Watch:
                 figures |= self.look(iteration)
             except OutOfMemory as error:
                 sentence = (
-                    f"The selection prompts could not be answered: {error.message} Training goes on without that."
+                    f"Responses to the selection prompts could not be sampled: {error.message} "
+                    "Training continues without them."
                 )
                 self.context.report.alarm(iteration, "not_measured", sentence)
         improved = self.is_best(figures)

@@ -150,7 +150,7 @@ def check_columns(stage: str, columns: Columns, left_out: int) -> None:
     if stage == "dpo" and columns["chosen_ids"] == columns["rejected_ids"]:
         raise DataUnusable(
             "In every pair chosen and rejected are the same text, so there is nothing to tell apart.",
-            remedy="Look at how the preferences were made or imported.",
+            remedy="Check how the preferences were collected or imported.",
         )
     if stage == "kto" and len(set(columns["label"])) < 2:
         raise DataUnusable(

@@ -119,7 +119,7 @@ def check_columns(rows: Sequence[Preference], columns: Columns, max_length: int)
     if all(yes == no for yes, no in zip(columns["chosen_ids"], columns["rejected_ids"], strict=True)):
         raise DataUnusable(
             "In every pair chosen and rejected are the same text, so there is nothing to tell apart.",
-            remedy="Look at how the preferences were made or imported.",
+            remedy="Check how the preferences were collected or imported.",
         )
 
 

@@ -85,7 +85,7 @@ def assert_as_many(processes: int) -> None:
     wanted = int(os.environ.get(ASKED_FOR, processes))
     if wanted != processes:
         raise ConfigInvalid(
-            f"{wanted} processes were asked for, and {processes} are there.",
+            f"{wanted} processes were requested, but {processes} are available.",
             remedy="Ask for as many as there are devices; on CPUs start them with torchrun.",
         )
 

@@ -161,7 +161,7 @@ class Hook(TrainerCallback):
             if isinstance(error, TrainerError) and not isinstance(error, OutOfMemory):
                 raise
             traceback.print_exc()
-            sentence = f"The selection split could not be measured: {reason(error)} Training goes on without it."
+            sentence = f"The selection split could not be measured: {reason(error)} Training continues without it."
             self.context.report.alarm(state.global_step, "not_measured", sentence)
             return
         check_finite(figures, state.global_step)
@@ -263,7 +263,7 @@ def load_best(context: RunContext, step: int | None, model: PreTrainedModel, wit
         whole: dict[str, Any] = dict(read_weights(folder / FILE))
         set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, strict=True))
         if different := differing(whole, whole_weights(model) or {}):
-            raise ModelCorrupt(f"{len(different)} tensors did not come back as they were kept, {different[0]} first.")
+            raise ModelCorrupt(f"{len(different)} tensors changed when saved and restored, {different[0]} first.")
     else:
         load_weights(model, folder / FILE, without)
     return step

@@ -156,7 +156,7 @@ def in_batches(
             del left[-size:]
         elif size == 1:
             raise OutOfMemory(
-                f"Memory ran out while one sequence of {width} tokens was measured by itself.",
+                f"Memory ran out while one sequence of {width} tokens was measured separately.",
                 remedy="Use shorter texts (max_length, max_new_tokens), a smaller model, or a larger machine.",
             )
         else:

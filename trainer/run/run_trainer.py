@@ -19,7 +19,7 @@ from trainer.modeling.weights import FILE, load_weights, own_weights, write_weig
 from trainer.run.checkpoints import keep_checkpoint
 from trainer.run.microbatching import cut
 
-CALMER = "Lower learning_rate, or look for broken rows in the snapshot and broken weights in the base model."
+CALMER = "Lower learning_rate, or check the snapshot for broken rows and the base model for broken weights."
 
 
 class Pieces(list[Any]):

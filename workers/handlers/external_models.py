@@ -78,7 +78,7 @@ def from_folder(named: str) -> Path:
     if not any(folder.is_relative_to(root.resolve()) and folder != root.resolve() for root in roots):
         raise JobFailed(
             Job.ErrorKind.CONFIG,
-            f"{named} lies outside the folders that models are taken from.",
+            f"{named} is outside the folders for model imports.",
             "Put it below models/ in the data folder, or have its place added to MODEL_FOLDERS.",
         )
     if not folder.is_dir():
@@ -119,7 +119,7 @@ def copy(work: Work, source: Path, part: Path) -> None:
                     shutil.copyfile(file, part / file.name)
     if not any(part.iterdir()):
         held = "only pickled weights" if any(any(source.glob(one)) for one in PICKLES) else "no model"
-        raise JobFailed(Job.ErrorKind.DATA, f"The folder holds {held}.", "Save it as safetensors (save_pretrained).")
+        raise JobFailed(Job.ErrorKind.DATA, f"The folder contains {held}.", "Save it as safetensors (save_pretrained).")
 
 
 def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:

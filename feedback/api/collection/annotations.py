@@ -34,7 +34,7 @@ class AnnotationSerializer(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
     current = serializers.SerializerMethodField(help_text="Whether it is the annotator's current annotation.")
     counted = serializers.SerializerMethodField(
-        help_text=("Whether it counts toward the annotations wanted by its task.")
+        help_text="Whether it counts toward the annotations wanted by its task."
     )
     withdrawn = serializers.BooleanField()
     late = serializers.BooleanField()
@@ -82,7 +82,7 @@ class AnnotationWithHistorySerializer(AnnotationSerializer):
     reviews = ReviewSerializer(many=True)
     flags = FlagSerializer(many=True)
     snapshots = serializers.ListField(
-        child=serializers.UUIDField(), help_text=("Snapshots that contain this annotation.")
+        child=serializers.UUIDField(), help_text="Snapshots that contain this annotation."
     )
     model_versions = serializers.ListField(child=serializers.CharField(), help_text="Model versions trained on it.")
 
@@ -144,7 +144,7 @@ class Annotations(ServiceView):
 
     @extend_schema(
         summary="Answers",
-        description="Reviewers and admins see everybody's, annotators their own. Every revision is a row.",
+        description="Reviewers and admins see all annotations, annotators their own. Every revision is a row.",
         parameters=[IN_PROJECT],
         responses=AnnotationSerializer(many=True),
     )

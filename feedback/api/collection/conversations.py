@@ -28,16 +28,16 @@ class AnswerSerializer(serializers.Serializer[Any]):
 class TurnSerializer(serializers.Serializer[Any]):
     turn = serializers.IntegerField()
     message = serializers.CharField()
-    state = serializers.CharField(help_text="writing, ready (to be judged), answered, failed or blocked.")
+    state = serializers.CharField(help_text="writing, ready (to annotate), answered, failed or blocked.")
     sentence = serializers.CharField(allow_blank=True, help_text="Why it failed or is blocked, and what to do.")
     assignment = serializers.UUIDField(
         allow_null=True,
-        help_text=("Once both responses are ready: the assignment to submit at assignments/{id}/submit/."),
+        help_text="Once both responses are ready: the assignment to submit at assignments/{id}/submit/.",
     )
     responses = AnswerSerializer(many=True)
     answer = serializers.DictField(allow_null=True)
     goes_on = serializers.CharField(
-        allow_null=True, allow_blank=True, help_text=("The response the conversation continues with.")
+        allow_null=True, allow_blank=True, help_text="The response the conversation continues with."
     )
 
 

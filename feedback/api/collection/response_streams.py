@@ -29,9 +29,10 @@ LONGEST = 120.0  # seconds
 TAKES_LONGER = "The stream reached its time limit. Connect again, or get the response later."
 places = DownloadPlaces(settings.LIVE_STREAMS)
 DESCRIPTION = (
-    "Server-sent events: `text` goes on, `restart` voids what was sent, `waiting` says what for, `end` is what stands"
-    " (ready, failed or blocked), `done` closes. A stream holds one of the server's threads: past LIVE_STREAMS of them"
-    " in a process the answer is 503, past half of them for one person 429, both with `Retry-After`."
+    "Server-sent events: `text` appends, `restart` discards the text so far, `waiting` gives the "
+    "reason, `end` is the final state (ready, failed or blocked), `done` closes the stream. A stream "
+    "holds one of the server's threads: past LIVE_STREAMS of them in a process the answer is 503, "
+    "past half of them for one person 429, both with `Retry-After`."
 )
 EVENTS = {(200, EVENT_STREAM): OpenApiResponse(OpenApiTypes.ANY, DESCRIPTION)}
 

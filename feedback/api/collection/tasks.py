@@ -124,11 +124,11 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     gold = ObjectField(
         required=False,
         allow_null=True,
-        help_text="The right answer, if it is a check: an answer by letters, a for the first of `responses`. Ratings"
-        " and spans may have a `tolerance`: points, or characters at each end.",
+        help_text="The gold answer: an annotation by letters, a for the first of `responses`. Ratings and spans "
+        "can have a `tolerance`: points, or characters at each end.",
     )
     explanation = VerbatimField(
-        max_length=5000, required=False, allow_blank=True, help_text=("Explanation of the gold answer.")
+        max_length=5000, required=False, allow_blank=True, help_text="Explanation of the gold answer."
     )
     training_round = serializers.BooleanField(default=False, help_text="Use it in the qualification round.")
     external_id = serializers.CharField(max_length=200, required=False, allow_null=True)
@@ -143,8 +143,8 @@ class GoldSerializer(serializers.Serializer[Any]):
     answer = ObjectField(
         required=False,
         allow_null=True,
-        help_text="By letters of the task's own order, perhaps with a tolerance. Without one: what a reviewer decided,"
-        " or what most of its answers say.",
+        help_text="By letters of the task's own order, optionally with a tolerance. If omitted: the reviewer "
+        "decision, or the majority of its annotations.",
     )
     explanation = VerbatimField(max_length=5000, default="", allow_blank=True)
     training_round = serializers.BooleanField(default=False)

@@ -50,7 +50,7 @@ class CorpusChangeSerializer(serializers.Serializer[Any]):
     hold_out = serializers.ChoiceField(
         choices=Corpus.HoldOut.choices,
         required=False,
-        help_text="Kept out of training: `share` (one document in twenty) or `last_tenth` (of the characters).",
+        help_text="Held-out share: `share` (5 % of documents) or `last_tenth` (last 10 % of characters).",
     )
 
 
@@ -96,7 +96,7 @@ class NewUploadSerializer(serializers.Serializer[Any]):
     path = serializers.CharField(
         required=False,
         max_length=500,
-        help_text=("Instead: a file or folder in the import folder (`inbox` in the data folder)."),
+        help_text="Instead: a file or folder in the import folder (`inbox` in the data folder).",
     )
     source = serializers.CharField(required=False, max_length=200, help_text="Of documents that do not say.")  # type: ignore[assignment]
     kind = serializers.ChoiceField(choices=Document.Kind.choices, required=False)

@@ -116,9 +116,9 @@ class Preferences(ServiceView):
 
     @extend_schema(
         summary="Import preferences",
-        description=f"For admins. One, or a list of at most {MOST_AT_ONCE}. A list is taken item by item and answered"
-        " with 207: each item says by its index whether it is new, was there before, or was refused and why. With an"
-        " external_id on each, sending a list again adds nothing twice.",
+        description=f"For admins. One, or a list of at most {MOST_AT_ONCE}. A list is processed item by item and "
+        "returns 207: each item reports by its index whether it is new, already present, or rejected "
+        "and why. With an external_id on each, sending a list again adds nothing twice.",
         request=PolymorphicProxySerializer(
             "NewPreferenceOrList",
             [NewPreferenceSerializer, NewPreferenceSerializer(many=True)],

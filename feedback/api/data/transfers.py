@@ -56,7 +56,7 @@ class ImportSerializer(TransferSerializer):
     linking = serializers.IntegerField(
         source="result.linking",
         default=0,
-        help_text="Prompts whose family and group lie in two splits: kept, but in no snapshot.",
+        help_text="Prompts whose family and group belong to different splits: stored, but excluded from snapshots.",
     )
     moved = serializers.IntegerField(
         source="result.moved", default=0, help_text="Prompts that older relatives put into another split than the file."
@@ -105,7 +105,7 @@ class NewImportSerializer(serializers.Serializer[Any]):
     path = serializers.CharField(
         required=False,
         max_length=500,
-        help_text=("Instead of a file: one in the import folder (`inbox` in the data folder) folder."),
+        help_text="Instead of a file: one in the import folder (`inbox` in the data folder) folder.",
     )
     source = serializers.CharField(required=False, max_length=100, help_text="Where the rows come from.")  # type: ignore[assignment]
     annotator = serializers.CharField(

@@ -26,7 +26,7 @@ class PersonSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(source="display_name")
     status = serializers.ChoiceField(choices=Person.Status.choices)
     is_site_admin = serializers.BooleanField()
-    source = serializers.CharField(allow_blank=True, help_text="Where somebody without a sign-in is known from.")  # type: ignore[assignment]
+    source = serializers.CharField(allow_blank=True, help_text="Source of a person without a sign-in.")  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
 
 

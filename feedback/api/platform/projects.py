@@ -57,7 +57,7 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
 class ProjectChangesSerializer(ProjectSettingsSerializer):
     withdraw_tasks = serializers.BooleanField(
         required=False,
-        help_text="Withdraw open tasks that need a kind, scheme or dimension which goes, rather than refuse (409).",
+        help_text="Withdraw open tasks that need a removed kind, scheme or dimension, instead of returning 409.",
     )
 
 
@@ -114,7 +114,7 @@ class MemberSerializer(serializers.Serializer[Any]):
     role = serializers.CharField(help_text="annotator, reviewer or admin.")
     since = serializers.DateTimeField(source="created_at")
     qualified = ObjectField(help_text='What they may do: {"kinds": […], "schemes": […]}; empty: all.')
-    daily_limit = serializers.IntegerField(allow_null=True, help_text="Answers a day; null: the project's limit.")
+    daily_limit = serializers.IntegerField(allow_null=True, help_text="Annotations per day; null: the project's limit.")
     training = serializers.ChoiceField(choices=Membership.Training.choices)
     trained_at = serializers.DateTimeField(allow_null=True)
     guidelines_read = serializers.IntegerField(
@@ -232,7 +232,7 @@ class ProjectStateView(ServiceView):
 
     @extend_schema(
         summary="Open, pause or close a project",
-        description="Paused: no new assignments, what is held may be sent. Closed: no new prompts or tasks either.",
+        description="Paused: no new assignments; current ones can be submitted. Closed: also no new prompts or tasks.",
         request=ProjectStateSerializer,
         responses=ProjectSerializer,
     )

@@ -22,8 +22,10 @@ class ExclusionSerializer(serializers.Serializer[Any]):
     person = PersonBriefSerializer()
     reason = serializers.ChoiceField(choices=Exclusion.Reason.choices)
     sentence = serializers.SerializerMethodField(help_text="The evidence, for people.")
-    hits = serializers.IntegerField(help_text="Annotations too fast, or gold tasks answered wrong, at the alarm.")
-    looked_at = serializers.IntegerField(help_text="Annotations looked at until the alarm.")
+    hits = serializers.IntegerField(
+        help_text=("Annotations that were too fast, or gold tasks with a wrong answer, at the time of exclusion.")
+    )
+    looked_at = serializers.IntegerField(help_text="Annotations checked before the exclusion.")
     since = serializers.DateTimeField()
     lifted_at = serializers.DateTimeField(allow_null=True)
     lifted_by = PersonBriefSerializer(allow_null=True)
@@ -64,7 +66,7 @@ class LiftExclusion(ServiceView):
 
     @extend_schema(
         summary="Lift an exclusion",
-        description="From here on they are judged by what they submit from now on.",
+        description="From then on, only new annotations count for an exclusion.",
         request=None,
         responses=ExclusionSerializer,
     )

@@ -14,8 +14,8 @@ from feedback.selectors.quality import quality
 
 
 class AgreementSerializer(serializers.Serializer[Any]):
-    units = serializers.IntegerField(help_text="Tasks with at least two answers.")
-    raw = serializers.FloatField(allow_null=True, help_text="Share of pairs of answers to one task that are the same.")
+    units = serializers.IntegerField(help_text="Tasks with at least two annotations.")
+    raw = serializers.FloatField(allow_null=True, help_text="Share of equal pairs of annotations of one task.")
     alpha = serializers.FloatField(allow_null=True, help_text="Krippendorff's alpha: 1 perfect, 0 as by chance.")
     low = serializers.FloatField(allow_null=True, help_text="Lower end of alpha's 95 % interval.")
     high = serializers.FloatField(allow_null=True)
@@ -36,7 +36,7 @@ class KindAgreementSerializer(serializers.Serializer[Any]):
 
 
 class WeekSerializer(serializers.Serializer[Any]):
-    start = serializers.DateField(help_text="A Monday; a task belongs to the week of its last answer.")
+    start = serializers.DateField(help_text="A Monday; a task belongs to the week of its last annotation.")
     answers = serializers.IntegerField()
     agreement = AgreementSerializer()
 
@@ -63,12 +63,12 @@ class LeaningsSerializer(serializers.Serializer[Any]):
     n = serializers.IntegerField()
     side = EffectSerializer(help_text="The first shown of two equally good responses is preferred.")
     length = EffectSerializer(help_text="The response longer by one standard deviation is, of two equally good ones.")
-    speed = EffectSerializer(allow_null=True, help_text="Agreement with others against time taken.")
+    speed = EffectSerializer(allow_null=True, help_text="Agreement with others by time taken.")
 
 
 class ReliabilitySerializer(serializers.Serializer[Any]):
     share = serializers.FloatField(help_text="Estimated share of correct preferences (Dawid and Skene).")
-    met = serializers.IntegerField(help_text="Votes on tasks that others judged too.")
+    met = serializers.IntegerField(help_text="Votes on tasks with other annotations.")
     with_others = serializers.FloatField(allow_null=True, help_text="On the side of the others' weighted consensus.")
     with_others_of = serializers.IntegerField()
 
@@ -87,8 +87,8 @@ class FindingSerializer(serializers.Serializer[Any]):
 
 class TooFewSerializer(serializers.Serializer[Any]):
     person = PersonBriefSerializer()
-    n = serializers.IntegerField(help_text="Annotations that the check could look at.")
-    needed = serializers.IntegerField(help_text="Annotations it takes to say that nothing stands out.")
+    n = serializers.IntegerField(help_text="Annotations available to the check.")
+    needed = serializers.IntegerField(help_text="Annotations needed to conclude that there is no finding.")
 
 
 class LookSerializer(serializers.Serializer[Any]):
@@ -116,9 +116,9 @@ class HabitsSerializer(serializers.Serializer[Any]):
     both_bad = serializers.IntegerField()
     gold_right = serializers.IntegerField()
     gold_asked = serializers.IntegerField()
-    too_fast = ShareSerializer(help_text="Timed answers that came faster than anybody can read.")
+    too_fast = ShareSerializer(help_text="Timed annotations faster than reading speed.")
     reliability = ReliabilitySerializer(allow_null=True)
-    leanings = LeaningsSerializer(allow_null=True, help_text="Null below 20 decided answers.")
+    leanings = LeaningsSerializer(allow_null=True, help_text="Null below 20 decided annotations.")
 
 
 @extend_schema_serializer(component_name="Quality")
@@ -130,8 +130,8 @@ class QualitySerializer(serializers.Serializer[Any]):
     annotators = HabitsSerializer(many=True)
     findings = FindingSerializer(many=True)
     looks = LookSerializer(many=True)
-    looked_at = serializers.IntegerField(help_text="Answers these figures are from, the newest.")
-    truncated = serializers.BooleanField(help_text="Whether there are older answers that were not looked at.")
+    looked_at = serializers.IntegerField(help_text="Number of newest annotations used.")
+    truncated = serializers.BooleanField(help_text="Whether older annotations were left out.")
     at = serializers.DateTimeField(help_text="When it was computed: up to a minute ago in a large project.")
 
 

@@ -23,7 +23,7 @@ class ConcernSerializer(serializers.Serializer[Any]):
     reason = serializers.ChoiceField(choices=Concern.Reason.choices)
     task = serializers.UUIDField(source="task.public_id")
     kind = serializers.CharField(source="task.kind")
-    annotation = serializers.SerializerMethodField(help_text="The answer it is about; null: the task as a whole.")
+    annotation = serializers.SerializerMethodField(help_text="The annotation it is about; null: the whole task.")
     created_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField(allow_null=True)
 
@@ -52,8 +52,9 @@ class Concerns(ServiceView):
 
     @extend_schema(
         summary="List pending reviews",
-        description="Flagged, skipped by many, disagreeing, of unreliable annotators, and a random sample. What is"
-        " about your own answers is left out. Decide with `annotations/{id}/review/` or `tasks/{id}/decide/`.",
+        description="Flagged, skipped too often, disagreeing, by unreliable annotators, and a random sample. Your "
+        "own annotations are excluded. Decide with `annotations/{id}/review/` or "
+        "`tasks/{id}/decide/`.",
         parameters=[IN_PROJECT],
         responses=ConcernSerializer(many=True),
     )

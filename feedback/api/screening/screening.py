@@ -19,14 +19,14 @@ from feedback.services.screening import screening
 
 class GuardSerializer(serializers.Serializer[Any]):
     model = serializers.CharField(
-        max_length=60, help_text=("Id of a classifier, or `newest` for the newest approved one.")
+        max_length=60, help_text="Id of a classifier, or `newest` for the newest approved one."
     )
     blocks = serializers.ListField(
         child=serializers.CharField(max_length=200), min_length=1, max_length=200, help_text="Classes that it blocks."
     )
     threshold = serializers.FloatField(default=0.5, help_text="Threshold, a probability from 0 to 1.")
     when_away = serializers.ChoiceField(
-        choices=[(rules.HOLD, "hold until it is back"), (rules.PASS, "pass unscreened after ten minutes")],
+        choices=[(rules.HOLD, "hold until it is available"), (rules.PASS, "pass unscreened after ten minutes")],
         default=rules.HOLD,
         help_text="What happens to texts while it is unavailable.",
     )
@@ -39,7 +39,7 @@ class MarkerSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=60),
         max_length=200,
         default=list,
-        help_text="Labels that mean personal data; with `personal` below they are looked for in prompts.",
+        help_text="Labels that mean personal data; with `personal` below they are detected in prompts.",
     )
 
 
@@ -76,8 +76,8 @@ class Screening(ServiceView):
 
     @extend_schema(
         summary="Set content screening",
-        description="What is not named stays. A guard scores prompts and responses before anybody sees them; what"
-        " reaches the threshold for a class that it blocks goes no further.",
+        description="Omitted settings stay unchanged. A guard model screens prompts and responses before anyone "
+        "sees them and blocks texts that reach the threshold of a blocked class.",
         request=ScreeningSerializer,
         responses=ScreeningToldSerializer,
     )

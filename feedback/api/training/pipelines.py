@@ -34,7 +34,7 @@ class RunSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     stage = serializers.ChoiceField(choices=Stage.choices)
     chain = serializers.UUIDField(source="chain.public_id")
-    position = serializers.IntegerField(help_text="Its place in the chain, from 0.")
+    position = serializers.IntegerField(help_text="Position in the pipeline run, from 0.")
     config = serializers.DictField()
     seed = serializers.IntegerField()
     snapshot = serializers.UUIDField(source="snapshot.public_id", default=None, allow_null=True)
@@ -71,7 +71,7 @@ class ChainSerializer(serializers.Serializer[Any]):
         source="corpus_snapshot.corpus.public_id",
         default=None,
         allow_null=True,
-        help_text="What tokenizer and pretraining read; null where they read labelled texts, or none of it does.",
+        help_text="What tokenizer and pretraining read; null where they use labeled texts, or no stage needs texts.",
     )
     schedule = serializers.UUIDField(source="schedule.public_id", default=None, allow_null=True)
     runs = serializers.SerializerMethodField(help_text="Those begun so far, in order.")
@@ -297,8 +297,8 @@ class RetryRun(ServiceView):
 
     @extend_schema(
         summary="Resume a run from its last checkpoint",
-        description="A failed or cancelled run, and the rest of its chain after it. 409 if it failed by its rows, which"
-        " are frozen: see `start-again/`.",
+        description="Resumes a failed or cancelled run and the later stages of its pipeline run. 409 if it failed "
+        "because of its frozen rows: see `start-again/`.",
         request=None,
         responses={202: RunSerializer},
     )
@@ -317,9 +317,9 @@ class StartAgain(ServiceView):
 
     @extend_schema(
         summary="Restart on a new snapshot",
-        description="A new chain of the stages from this failed or cancelled run on, with the same settings, on rows"
-        " frozen anew. After a failure by the rows themselves this is the way: a frozen snapshot never changes, so"
-        " running it again would fail again.",
+        description="Starts a new pipeline run from this failed or cancelled stage on, with the same settings, on "
+        "a new snapshot. Use it after a failure caused by rows, because a frozen snapshot never "
+        "changes.",
         request=None,
         responses={201: ChainSerializer},
     )
@@ -380,8 +380,8 @@ class Chains(ServiceView):
 
     @extend_schema(
         summary="Start a pipeline run",
-        description=f"They run in this order, each from what earlier ones made: {', '.join(stages.ORDER)}. Get a "
-        f"pipeline run holds at most one of {', '.join(stages.ALIGNMENT)}. `stages/` describes them. "
+        description=f"Stages run in this order, each from the models of earlier stages: {', '.join(stages.ORDER)}. "
+        f"A pipeline run has at most one of {', '.join(stages.ALIGNMENT)}. `stages/` describes them. "
         "With `promote` an admin's decision on the new policy is requested at the end.",
         request=NewChainSerializer,
         responses={201: ChainSerializer},

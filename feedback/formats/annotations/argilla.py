@@ -56,11 +56,11 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     fields = need(given, "fields", dict)
     prompt = next((name for name in PROMPTS if fields.get(name) is not None), None)
     if prompt is None:
-        raise InvalidRow("fields", f"There is no prompt in it; it is looked for under {', '.join(PROMPTS)}.")
+        raise InvalidRow("fields", f"There is no prompt in it; expected under {', '.join(PROMPTS)}.")
     responses = need(given, "responses", dict) if given.get("responses") else {}
     answered = [name for name, given in responses.items() if given]
     if len(answered) > 1:
-        raise InvalidRow("responses", f"It answers {len(answered)} questions; one of them can be brought in.")
+        raise InvalidRow("responses", f"It answers {len(answered)} questions; only one can be imported.")
     first_answers = need(responses, answered[0], list, "responses.") if answered else []
     texts = {name: value for name, value in fields.items() if name != prompt and isinstance(value, str)}
     names = _named(texts, first_answers)
@@ -79,7 +79,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
                 continue
             where = f"responses.{answered[0]}[{place}]"
             if isinstance(one.get("value"), str) and one["value"] in fields and one["value"] not in names:
-                raise InvalidRow(where, f"It names the field {one['value'][:60]!r}, which is no response's text.")
+                raise InvalidRow(where, f"It names the field {one['value'][:60]!r}, which is not a response.")
             item.kind, answer = _answer(need(one, "value", object, where + "."), names, where)
             person = str(one.get("user_id") or defaults.annotator)
             item.answers.append(AnnotationItem(person, answer, source=defaults.source))
@@ -91,8 +91,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     item.provenance = {KEY: kept}
     yield item
     yield from (LeftOut(f"a response whose status is {str(one['status'])[:40]}") for one in left_out)
-    yield from (Note(f"The field {name!r} belongs to the prompt and stands under it.") for name in context)
-    yield from (Note(f"The field {name!r} is kept beside the task and not shown.") for name in other_fields)
+    yield from (Note(f"The field {name!r} belongs to the prompt.") for name in context)
+    yield from (Note(f"The field {name!r} is stored with the task and not shown.") for name in other_fields)
     yield from told_beside(more)
 
 

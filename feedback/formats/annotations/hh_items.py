@@ -36,10 +36,10 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
 
 def write(item: Item) -> Iterator[Row | LeftOut]:
     if item.kind not in PAIRWISE:
-        yield LeftOut(f"a {item.kind} is no comparison")
+        yield LeftOut(f"a {item.kind} is not a comparison")
         return
     if not item.answers:
-        yield LeftOut("a comparison without an answer")
+        yield LeftOut("a comparison without an annotation")
     for annotation in item.answers:
         pair = best_and_worse(item, annotation)
         if pair is None:

@@ -154,7 +154,7 @@ def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Annotat
     """The answer in an annotation that counts."""
     results = one.get("result")
     if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
-        raise InvalidRow(where + ".result", "It must hold one result.")
+        raise InvalidRow(where + ".result", "It must contain one result.")
     value = need(results[0], "value", dict, where + ".result[0].")
     annotation = AnnotationItem(_annotator(one.get("completed_by"), defaults), {}, source=defaults.source)
     annotation.seconds = min(86400.0, float(one.get("lead_time") or 0))
@@ -172,7 +172,7 @@ def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Annotat
         lists = [one for name, one in ranked.items() if name != "_"]
         ranked = lists[0] if len(lists) == 1 else None
     if not isinstance(ranked, list) or sorted(map(str, ranked)) != sorted(names):
-        raise InvalidRow(where + ".result[0].value.ranker", "It must hold the id of every item once, best first.")
+        raise InvalidRow(where + ".result[0].value.ranker", "It must list the id of every item once, best first.")
     annotation.answer = ordered([[LETTERS[names.index(str(name))]] for name in ranked])
     return annotation
 

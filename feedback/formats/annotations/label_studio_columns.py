@@ -47,7 +47,7 @@ def of(data: Row, to_name: str = "") -> Columns:
     """
     prompt = next((name for name in PROMPTS if isinstance(data.get(name), str)), None)
     if prompt is None:
-        raise InvalidRow("data", f"There is no prompt in it; it is looked for under {', '.join(PROMPTS)}.")
+        raise InvalidRow("data", f"There is no prompt in it; expected under {', '.join(PROMPTS)}.")
     if isinstance(data.get("items"), list):
         return _of_items(data["items"], prompt)
     names = [name for name, value in data.items() if name != prompt and isinstance(value, str)]
@@ -89,7 +89,7 @@ def _family(names: list[str]) -> list[str]:
     several = {stem: members for stem, members in families.items() if len(members) > 1} or families
     if len(several) > 1:
         listed = " and ".join(f"{stem} ({', '.join(name for *_, name in several[stem])})" for stem in sorted(several))
-        raise InvalidRow("data", f"Two families of columns may be its responses: {listed}. Rename those that are not.")
+        raise InvalidRow("data", f"Two groups of columns may be responses: {listed}. Rename the columns that are not.")
     return [name for members in several.values() for *_, name in sorted(members)]
 
 
@@ -107,8 +107,9 @@ def _as_compared(family: list[str], compared: list[str]) -> list[str]:
         there = ", ".join(family) or "none that looks like a response"
         raise InvalidRow(
             "annotations",
-            f"Its control compares {' and '.join(compared)}, which are no columns of the task (there are {there}), so"
-            " which was on the left cannot be told. Name the columns answer1, answer2 … in the order shown.",
+            f"Its control compares {' and '.join(compared)}, which are not columns of the task "
+            f"(columns: {there}), so the left response is unknown. Name the columns answer1, answer2 … "
+            "in the order shown.",
         )
     return [name for name in found if name is not None]
 

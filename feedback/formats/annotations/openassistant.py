@@ -109,7 +109,7 @@ def _out(message: Row) -> str:
         why = "a message that was deleted"
     elif message.get("review_result") is False:
         why = "a message that failed its review"
-    return f"{why}, with what answers it" if why and message.get("replies") else why
+    return f"{why}, with its replies" if why and message.get("replies") else why
 
 
 def _ranking(given: Row, defaults: Defaults) -> Item:
@@ -118,7 +118,7 @@ def _ranking(given: Row, defaults: Defaults) -> Item:
     if not all(isinstance(text, str) for text in texts):
         raise InvalidRow("responses", "It must be a list of texts.")
     if len(ranks) != len(texts) or not all(isinstance(rank, int) for rank in ranks):
-        raise InvalidRow("ranks", "It must hold a whole number for every response.")
+        raise InvalidRow("ranks", "It must have a whole number for every response.")
     if len(texts) > len(LETTERS):
         raise InvalidRow("responses", f"At most {len(LETTERS)} responses can be ranked; these are {len(texts)}.")
     kept = {"ranking": rest(given, "messages", "responses", "ranks"), "ranks": ranks}

@@ -91,7 +91,7 @@ def checked(given: Any, responses: int) -> Row:
         if key not in SHAPES:
             raise InvalidRow(
                 f"provenance.{key[:60]}",
-                f"No format is called so; there are {', '.join(SHAPES)}. Notes of your own go under metadata.",
+                f"Unknown format; known formats are {', '.join(SHAPES)}. Put your own notes under metadata.",
             )
         if not _fits(key, found, responses):
             raise InvalidRow(

@@ -74,7 +74,7 @@ def read_llmbar(row: Any, defaults: Defaults) -> Iterator[Item]:
 
 def write_llmbar(item: Item) -> Iterator[Row | LeftOut]:
     if item.kind not in PAIRWISE or not item.gold or "choice" not in item.gold:
-        yield LeftOut("a task without a right answer")
+        yield LeftOut("a task without a gold answer")
         return
     texts = {"output_1": item.responses[0].text, "output_2": item.responses[1].text}
     label = {"label": "ab".index(item.gold["choice"]) + 1}
@@ -106,7 +106,7 @@ def write_taskmaster(item: Item) -> Iterator[Row | LeftOut]:
     text = item.responses[0].text
     response = text if kept["plain"] else _json(text)
     if response is None:
-        yield LeftOut("a response that is no call of a program any more")
+        yield LeftOut("a response that is no longer a program call")
         return
     turns = [_turn_back(one) for one in item.prompt]
     yield kept["row"] | {"messages": turns, "response": response, "reward": float(item.answers[0].answer["up"])}

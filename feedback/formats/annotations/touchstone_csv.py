@@ -152,7 +152,7 @@ def _number(cells: Row, name: str, kind: type) -> Any:
     try:
         return kind(cells[name]) if cells.get(name) else None
     except ValueError:
-        raise InvalidRow(name, f"{cells[name]!r} is no number.") from None
+        raise InvalidRow(name, f"{cells[name]!r} is not a number.") from None
 
 
 def _json(cells: Row, name: str, kind: type) -> Any:

@@ -79,7 +79,7 @@ def candidate(given: Any, place: int, defaults: Defaults) -> Candidate:
     if given.get("answer_of") is not None:
         answered_task = need(given, "answer_of", list, f"{where}.")
         if len(answered_task) != 2 or not all(type(place) is int and place >= 0 for place in answered_task):
-            raise InvalidRow(f"{where}.answer_of", "It must be the places of a task and of its answer, from 0.")
+            raise InvalidRow(f"{where}.answer_of", "It must be the indexes of a task and of its annotation, from 0.")
         one.answer_of = (answered_task[0], answered_task[1])
     return one
 
@@ -108,7 +108,7 @@ def answer(given: Any, where: str, responses: int, defaults: Defaults) -> Annota
     )
     shown = given.get("shown") or []
     if shown and sorted(map(str, shown)) != list(LETTERS[:responses]):
-        raise InvalidRow(where + "shown", "It must hold the letter of every response once, in the order shown.")
+        raise InvalidRow(where + "shown", "It must list the letter of every response once, in the order shown.")
     annotation.shown = shown
     seconds = given.get("seconds") or 0
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= A_DAY:
@@ -213,7 +213,7 @@ def task(given: Any, place: int, responses: int, defaults: Defaults) -> Item:
     only(given, TASK_FIELDS, where)
     placed = listed(given, "responses", where + ".")
     if not all(type(one) is int and 0 <= one < responses for one in placed) or len(set(placed)) != len(placed):
-        raise InvalidRow(f"{where}.responses", "It must hold places of the prompt's responses, from 0, each once.")
+        raise InvalidRow(f"{where}.responses", "It must list indexes of the prompt's responses, from 0, each once.")
     item = Item(need(given, "kind", str, where + "."), [], placed=placed)
     fill_task(item, given, where + ".", len(placed), defaults)
     return item

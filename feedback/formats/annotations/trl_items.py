@@ -41,7 +41,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     if "chosen" in given or "rejected" in given:
         item = reading.preference()
     elif "completions" in given and "labels" in given:
-        raise InvalidRow("completions", "Stepwise supervision has no place here: a step is no whole response.")
+        raise InvalidRow("completions", "Stepwise supervision is not supported: a step is not a whole response.")
     elif "completion" in given:
         item = reading.completion()
     elif "prompt" in given:
@@ -49,7 +49,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     elif "messages" in given:
         item = reading.messages()
     elif isinstance(given.get("text"), str):
-        raise InvalidRow("text", "A plain text is a document. Bring it in as a corpus.")
+        raise InvalidRow("text", "A plain text is a document. Import it into a corpus.")
     else:
         raise InvalidRow("prompt", "A row has prompt, prompt and completion, chosen and rejected, or messages.")
     if extra := rest(given, *COLUMNS):
@@ -73,10 +73,10 @@ def implicit(item: Item) -> Iterator[Row | LeftOut]:
 def completions(item: Item) -> Iterator[Row | LeftOut]:
     """Demonstrations as prompt-completion."""
     if item.kind not in WITH_TEXT:
-        yield LeftOut(f"a {item.kind} is no demonstration")
+        yield LeftOut(f"a {item.kind} is not a demonstration")
         return
     if not item.answers:
-        yield LeftOut("a demonstration without an answer")
+        yield LeftOut("a demonstration without an annotation")
     for annotation in item.answers:
         yield provenance.kept(item, KEY) | {"prompt": item.prompt, "completion": _turn(annotation.answer["text"])}
 
@@ -97,7 +97,7 @@ def unpaired(item: Item) -> Iterator[Row | LeftOut]:
         for response in item.responses:
             yield {"prompt": item.prompt, "completion": _turn(response.text), "label": False}
     if not both_bad:
-        yield LeftOut(f"a {item.kind} judges no single response")
+        yield LeftOut(f"a {item.kind} does not rate a single response")
 
 
 class _Reading:
@@ -140,7 +140,7 @@ class _Reading:
             return prompt
         if before[-len(prompt) :] == prompt:  # with a system message or earlier turns in front, which belong to it
             return before
-        raise InvalidRow(name, "What stands before its last message is not the prompt.")
+        raise InvalidRow(name, "The messages before the last one are not the prompt.")
 
     def completion(self) -> Item:
         prompt, given = self.conversation("prompt"), self.either("completion")
@@ -194,10 +194,10 @@ SEVERAL_TURNS = "Of a chat with several turns of the assistant, the last is the 
 
 def _pairs(item: Item, implicit: bool) -> Iterator[Row | LeftOut]:
     if item.kind not in PAIRWISE:
-        yield LeftOut(f"a {item.kind} is no comparison")
+        yield LeftOut(f"a {item.kind} is not a comparison")
         return
     if not item.answers:
-        yield LeftOut("a comparison without an answer")
+        yield LeftOut("a comparison without an annotation")
     extra = provenance.kept(item, KEY)
     for annotation in item.answers:
         pair = best_and_worse(item, annotation)

@@ -130,7 +130,9 @@ def members(path: Path) -> Iterator[tuple[str, str]]:
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise reading.UnreadableFile(f"The zip file cannot be read: {error}.") from None
     if len(entries) > MOST_FILES:
-        raise reading.UnreadableFile(f"The zip file holds {len(entries):,} files; at most {MOST_FILES:,} can be read.")
+        raise reading.UnreadableFile(
+            f"The zip file contains {len(entries):,} files; at most {MOST_FILES:,} can be read."
+        )
     for entry in entries:
         if not (entry.is_dir() or hidden(entry.filename)):
             yield (

@@ -100,7 +100,7 @@ def parse(body: Any) -> ChatRequest:
     limits = [given[name] for name in ("max_completion_tokens", "max_tokens") if name in given]
     options = given.get("stream_options", {})
     if options and not given.get("stream"):
-        raise InvalidRequest("stream_options", "stream_options only goes with stream: true.")
+        raise InvalidRequest("stream_options", "stream_options requires stream: true.")
     if not isinstance(options, dict) or set(options) - {"include_usage", "include_obfuscation"}:
         raise InvalidRequest("stream_options", "stream_options may say include_usage.", "unsupported_parameter")
     return ChatRequest(
@@ -143,7 +143,7 @@ def _messages(given: Any) -> list[dict[str, str]]:
     if wrong := last_turn_fault(messages):
         raise InvalidRequest(f"messages[{len(messages) - 1}]", wrong)
     if sum(len(message["content"]) for message in messages) > MOST_CHARACTERS:
-        raise InvalidRequest("messages", f"At most {MOST_CHARACTERS} characters are taken.", "string_above_max_length")
+        raise InvalidRequest("messages", f"The limit is {MOST_CHARACTERS} characters.", "string_above_max_length")
     return messages
 
 

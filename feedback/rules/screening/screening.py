@@ -83,7 +83,7 @@ def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises InvalidPolicy when a part has another shape, or the marker's scheme is none of the project's."""
     _need(isinstance(setting, dict), "", "It must be an object.")
     for name in setting:
-        _need(name in (*KEYS, "personal"), name, "Known are guard, marker and personal.")
+        _need(name in (*KEYS, "personal"), name, "The keys are guard, marker and personal.")
     _need(setting.get("personal", OFF) in PERSONAL, "personal", f"Choose from {', '.join(PERSONAL)}.")
     for name, keys in KEYS.items():
         part = setting.get(name)

@@ -62,7 +62,7 @@ def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
     if not isinstance(payload, dict):
         raise Invalid("A draft must be an object.", field="payload")
     if len(str(payload)) > MAX_DRAFT_CHARACTERS:
-        raise Invalid(f"A draft may hold {MAX_DRAFT_CHARACTERS} characters.", field="payload")
+        raise Invalid(f"A draft has at most {MAX_DRAFT_CHARACTERS} characters.", field="payload")
     with transaction.atomic():  # with the lock that an answer takes: no draft stays behind that came in beside it
         if Assignment.objects.select_for_update().get(pk=assignment.pk).state == State.SUBMITTED:
             raise AlreadySubmitted

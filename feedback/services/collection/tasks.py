@@ -73,7 +73,7 @@ def create_task(
     elif training_round:
         raise Invalid("A task of the qualification round needs a gold answer.", field="gold")
     if wanted is not None and not 1 <= wanted <= 100:
-        raise Invalid("Annotations wanted must lie between 1 and 100.", field="annotations_wanted")
+        raise Invalid("Annotations wanted must be between 1 and 100.", field="annotations_wanted")
     names = [str(response.public_id) for response in responses]
     digest = body_hash([kind, str(prompt.public_id), names, wanted, priority, gold, ask or {}])
     if external_id is not None and (before := _same(project, external_id, digest)):

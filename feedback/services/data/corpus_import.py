@@ -272,7 +272,7 @@ class _Upload:
             if same := there.get(one.text_hash):
                 public_id, removed = same
                 one.reason, one.of = DUPLICATE, str(public_id)
-                one.detail = f"The same text as document {public_id}{', which was taken out' if removed else ''}."
+                one.detail = f"The same text as document {public_id}{', which was removed' if removed else ''}."
                 continue
             if self.cleaning["near_duplicates"] and (near := self.neighbours.nearest(one.signature)):
                 one.reason, one.of = NEAR, str(self.known[near[0]])

@@ -21,5 +21,5 @@ def named(name: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # not there, too long for a name, a NUL in it, links in a circle
         path = None
     if path is None or not path.is_relative_to(inbox):
-        raise Invalid(f"There is no file or folder {name!r} in {INBOX} of the service's data.", field="path")
+        raise Invalid(f"The import folder ({INBOX} in the data folder) has no file or folder {name!r}.", field="path")
     return path

@@ -45,7 +45,7 @@ def refuse_earlier_names(project: Project, changes: dict[str, Any]) -> None:
     earlier = project.renames.get("dimensions", {})
     for dimension in changes.get("dimensions") or []:
         if dimension in earlier:
-            raise Invalid(f"{earlier[dimension]!r} was called {dimension!r} before.", field="dimensions")
+            raise Invalid(f"{earlier[dimension]!r} was named {dimension!r} before.", field="dimensions")
 
 
 def unfit_gold(project: Project) -> list[Task]:

@@ -47,7 +47,7 @@ def review(*, annotation: Annotation, by: Person, decision: str, note: str = "",
         row = Review.objects.create(annotation=annotation, reviewer=by, decision=decision, note=note)
         if decision == Review.Decision.CORRECT:
             if answer is None:
-                raise Invalid("A correction needs the reviewer's answer.", field="answer")
+                raise Invalid("A correction needs the reviewer's annotation.", field="answer")
             close_pairs(annotation)
             held.current = annotations.append(task, held, answer, by, 0, "review", late=False)
             held.save(update_fields=["current"])
@@ -151,4 +151,4 @@ def _check_undecided(annotation: Annotation) -> None:
     before = Review.objects.filter(annotation=annotation).select_related("reviewer").first()
     if before is not None:
         done = {"accept": "accepted", "correct": "corrected", "send_back": "sent back"}[before.decision]
-        raise Conflict(f"{before.reviewer} {done} this answer at {before.created_at:%H:%M} UTC.")
+        raise Conflict(f"{before.reviewer} {done} this annotation at {before.created_at:%H:%M} UTC.")

@@ -39,7 +39,7 @@ def request_model(
     if len(folder) > LONGEST or "\x00" in folder:
         raise Invalid(f"A folder's path has at most {LONGEST} characters.", field="folder")
     if hub and not HUB_ID.fullmatch(hub):
-        raise Invalid("A hub id looks like owner/name.", field="hub")
+        raise Invalid("A hub id has the form owner/name.", field="hub")
     if not REVISION.fullmatch(revision.strip()):
         raise Invalid("A revision is a branch, a tag or a commit.", field="revision")
     payload = {"kind": kind, "folder": folder, "hub": hub, "revision": revision.strip()}

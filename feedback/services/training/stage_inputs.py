@@ -358,8 +358,8 @@ def _check_labels(project: Project, stage: str, kind: str, config: dict[str, Any
     if labelled[:2].count() < 2:
         what = "labeled texts" if kind == "classification" else "texts with marked spans"
         raise SnapshotTooSmall(
-            f"{stage.capitalize()} needs {what} on training prompts, and there are fewer than two. "
-            f"Add a label scheme, then answer or import tasks of the kind {kind}."
+            f"{stage.capitalize()} needs {what} on training prompts, and there are fewer than two. Add "
+            f"a label scheme, then annotate or import tasks of kind {kind}."
         )
 
 

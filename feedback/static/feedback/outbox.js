@@ -20,7 +20,7 @@ export async function post(path, body, key = null) {
   try {
     reply = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), redirect: "error" });
   } catch {
-    throw { status: 0, code: "offline", sentence: "The service does not answer." };
+    throw { status: 0, code: "offline", sentence: "The service does not respond." };
   }
   if (reply.status === 204) return null;
   const data = await reply.json().catch(() => null);

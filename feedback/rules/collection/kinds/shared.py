@@ -56,9 +56,9 @@ def check_text(text: object, field: str, missing: str) -> str:
     if not isinstance(text, str) or not text.strip():
         raise InvalidAnswer(field, missing)
     if len(text) > MAX_CHARACTERS:
-        raise InvalidAnswer(field, f"It has {len(text)} characters; at most {MAX_CHARACTERS} are kept.")
+        raise InvalidAnswer(field, f"It has {len(text)} characters; the limit is {MAX_CHARACTERS}.")
     if "\x00" in text:
-        raise InvalidAnswer(field, "It holds a NUL character, which cannot be stored.")
+        raise InvalidAnswer(field, "It contains a NUL character, which cannot be stored.")
     return text
 
 

@@ -98,7 +98,9 @@ def read_form(form: Form, text: str) -> Answer:
         seen[line] += 1
         found = [match.start() for match in re.finditer(re.escape(words), text)] if words else []
         if len(found) < seen[line]:
-            raise InvalidAnswer("spans", f"“{line}” is no label with words of the text. Write it as label: words.")
+            raise InvalidAnswer(
+                "spans", (f"“{line}” is not a label followed by words of the text. Write it as “label: words”.")
+            )
         start = found[seen[line] - 1]
         spans.append({"start": start, "end": start + len(words), "label": label})
     return {"spans": spans}
@@ -145,7 +147,7 @@ def _in_order(spans: Sequence[Span]) -> list[tuple[str, int, int]]:
 
 def _span(given: object, text: str, question: Question, name: str) -> Span:
     if not isinstance(given, dict) or set(given) != {"start", "end", "label"}:
-        raise InvalidAnswer(name, "It must have start, end and label, and nothing else.")
+        raise InvalidAnswer(name, "It must have exactly start, end and label.")
     start = whole_number(given["start"], 0, len(text), f"{name}.start")
     end = whole_number(given["end"], 0, len(text), f"{name}.end")
     if start >= end:
