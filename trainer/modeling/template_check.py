@@ -61,9 +61,7 @@ def refused_roles(written: ChatFormat) -> list[Fault]:
         skeleton = written.skeleton((*roles, "assistant"))
         if isinstance(skeleton, TemplateRefused):
             sentence = f"Its chat template does not take {what}: {skeleton.reason}."
-            faults.append(
-                Fault(name, "warn", sentence, ("Conversations with a system message are rejected individually."))
-            )
+            faults.append(Fault(name, "warn", sentence, f"Conversations with {what} are rejected individually."))
     return faults
 
 
