@@ -133,6 +133,12 @@ def term(key: str, word: str = "") -> SafeString:
 
 
 @register.filter
+def split_name(split: str) -> str:
+    """A split as pages call it: the selection split is the validation split."""
+    return "validation" if split == "selection" else split
+
+
+@register.filter
 def ago(moment: datetime | None) -> SafeString:
     """A time as how long ago, with the exact one on hover; the page keeps it fresh."""
     if moment is None:

@@ -34,6 +34,9 @@ def first_error(form: forms.Form) -> str:
     return next((str(message) for errors in form.errors.values() for message in errors), "This is not possible.")
 
 
+SPLITS = [(value, "validation" if value == Split.SELECTION else label) for value, label in Split.choices]
+
+
 class PageForm(forms.Form):
     """A form of these pages: labels stand above their fields, so no colon ends them."""
 
@@ -208,7 +211,7 @@ class PromptFilter(PageForm):
 
     q = forms.CharField(label="Text", max_length=200, required=False)
     state = forms.ChoiceField(choices=[("", "any state"), *Prompt.State.choices], required=False)
-    split = forms.ChoiceField(choices=[("", "any split"), *Split.choices], required=False)
+    split = forms.ChoiceField(choices=[("", "any split"), *SPLITS], required=False)
     source = forms.CharField(max_length=100, required=False, widget=forms.TextInput(attrs={"list": "sources"}))
     group = forms.CharField(max_length=200, required=False)
 

@@ -80,7 +80,7 @@ STATIONS: tuple[Explained, ...] = (
     ),
     Explained(
         "sft",
-        "Supervised fine-tuning (SFT)",
+        "Fine-tuning (SFT)",
         "The model learns to respond by imitating demonstrations.",
         "Supervised fine-tuning trains the model on prompts with responses that people wrote or "
         "accepted. The model learns to follow instructions.",
@@ -183,7 +183,7 @@ STATIONS: tuple[Explained, ...] = (
     ),
     Explained(
         "classify",
-        "Guard",
+        "Guard model",
         "Assigns labels to texts and screens content.",
         "A classifier learns from the labels of annotators. As the guard model of the project, it "
         "screens prompts and responses before anyone sees them. It can also be a term of the reward "
@@ -196,7 +196,7 @@ STATIONS: tuple[Explained, ...] = (
     ),
     Explained(
         "tag",
-        "Marker",
+        "Tagger",
         "Marks spans: names, places, dates.",
         "A tagger learns from the spans that annotators marked. It pre-annotates tasks for annotators "
         "to correct, and detects personal data on arrival.",

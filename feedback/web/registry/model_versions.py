@@ -86,9 +86,9 @@ def _headline(version: ModelVersion) -> model_versions.Measured | None:
 
 
 def _used_as(project: Project, version: ModelVersion) -> str:
-    """What the project uses it for now: guard, marker, or nothing."""
+    """What the project uses it for now: guard model, pre-annotation tagger, or nothing."""
     setting = guard_models.of(project)
-    for name, part in (("guard", setting.guard), ("marker", setting.marker)):
+    for name, part in (("guard model", setting.guard), ("pre-annotation tagger", setting.marker)):
         if part and guard_models.model_of(project, version.kind, part.model) == version:
             return name
     return ""

@@ -32,7 +32,7 @@ class GuardForm(PageForm):
     """Guard, marker, personal data. An empty model is none."""
 
     guard = forms.ChoiceField(
-        label="Guard", required=False, help_text="A trained classifier that screens prompts and responses."
+        label="Guard model", required=False, help_text="A trained classifier that screens prompts and responses."
     )
     blocks = CommaList(
         label="Blocked classes",
@@ -57,7 +57,9 @@ class GuardForm(PageForm):
         required=False,
         help_text="Prompts that are checked for personal data are always held.",
     )
-    marker = forms.ChoiceField(label="Marker", required=False, help_text="A trained tagger that suggests spans.")
+    marker = forms.ChoiceField(
+        label="Pre-annotation tagger", required=False, help_text="A trained tagger that suggests spans."
+    )
     scheme = forms.ChoiceField(label="Pre-annotated scheme", required=False, help_text="A label scheme for spans.")
     labels = CommaList(
         label="Personal data labels",
