@@ -36,7 +36,7 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.ADOPT: external_models.carry_out,
     Job.Kind.PREFLIGHT: preflight.carry_out,
 }
-MAKE_ROOM = "Free some disk space, then try again."
+MAKE_ROOM = "Free disk space, then try again."
 
 
 @app.task(name=RUN_JOB)

@@ -174,7 +174,7 @@ def test_promote_and_roll_back(furnished: Furnished, project: Project, client: C
     assert model_versions.serving(project) == furnished.sft
     refused = client.post(f"/p/desk/models/{furnished.ppo.public_id}/promote/")
     assert refused.status_code == 409
-    assert "No people have compared its responses with those of policy v2" in told(refused)
+    assert "No blind human comparison with policy v2 exists" in told(refused)
     assert model_versions.serving(project) == furnished.sft
     promote(client, furnished.ppo)
     assert model_versions.serving(project) == furnished.ppo

@@ -30,7 +30,7 @@ SORT = "SELECT count(*) FROM (SELECT n, repeat(md5(n::text), 32) AS t FROM gener
 class WorkerSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     since = serializers.DateTimeField()
-    seen_at = serializers.DateTimeField(help_text="Its last sign of life.")
+    seen_at = serializers.DateTimeField(help_text="Time of its last heartbeat.")
     alive = serializers.BooleanField()
     busy = serializers.SerializerMethodField()
 

@@ -53,6 +53,9 @@ def family(project: Project, serving: ModelVersion | None) -> tuple[list[Branch]
     return roots, len(newest) > TREE
 
 
+GROUPS = {"policy": "Candidate", "incumbent": "Serving model"}  # titles that differ from the name in the metrics
+
+
 @dataclass(frozen=True)
 class Measured:
     """A figure of a report card, with its interval where there is one."""
@@ -80,7 +83,7 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
         if name == BASELINE or name.endswith(BY_CLASS) or name in DRAWN:
             continue  # drawn beside each other: see `beside_baseline` and `by_class`
         if isinstance(value, dict):
-            title = name.replace("_", " ").capitalize()
+            title = GROUPS.get(name) or name.replace("_", " ").capitalize()
             middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
             if "low" in value and middle is not None:
                 groups[""].append(_measured(run_figures.figure(name), middle, value.get("low"), value.get("high")))
