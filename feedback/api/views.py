@@ -118,9 +118,13 @@ class ServiceView(GenericAPIView[Any]):
         shown = serializer(found, many=True, context={**self.get_serializer_context(), **context})
         return self.get_paginated_response(shown.data)
 
-    def once_within(self, act: Callable[[bool], tuple[int, Any]]) -> Response:
-        """As `once`, in one transaction with its record. The reply is plain JSON already."""
-        code, reply = idempotency.once_within(**self._first_of(), body=self.request.data, act=act)
+    def once_in_unit_of_work(
+        self, act: Callable[[], idempotency.Reply], extend: Callable[[], dict[str, Any]]
+    ) -> Response:
+        """As `once`, in one transaction with its record. The reply is plain JSON already; `extend` adds to it."""
+        code, reply = idempotency.once_in_unit_of_work(
+            **self._first_of(), body=self.request.data, act=act, extend=extend
+        )
         return Response(reply, status=code)
 
     def once(self, act: Callable[[], tuple[int, Any]], body: Any = None) -> Response:

@@ -11,15 +11,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from feedback.db.unit_of_work import unit_of_work
 from feedback.errors import AlreadySubmitted, DomainError
-from feedback.models import Annotation, Assignment, Person, PreferencePair, Project, Task
+from feedback.models import Annotation, Assignment, IdempotencyRecord, Person, PreferencePair, Project, Task
 from feedback.services.collection import annotations, assignment_queue, assignments
+from feedback.services.collection.assignment_claim import Overtaken, claim
+from feedback.services.collection.assignment_eligibility import Eligibility
 from feedback.services.platform import people, projects
-from tests.factories import PREFERS_A, make_task
+from tests.factories import PREFERS_A, make_task, take
 
 pytestmark = pytest.mark.database
 
@@ -142,3 +145,57 @@ def test_one_person_in_many_tabs_holds_two_tasks_at_most(project: Project, ben: 
         assignment_queue.next_assignment(project=project, annotator=ben, ahead=ahead)
     assert Assignment.objects.filter(annotator=ben, state="held").count() == 2
     assert Task.objects.filter(project=project, free_slots=F("annotations_wanted") - 1).count() == 2
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["in its own transaction", "in a shared one"])
+def test_a_tab_that_was_overtaken_keeps_no_slot(project: Project, ben: Person, shared: bool) -> None:
+    """What it had taken is given back, also where the transaction goes on."""
+    for _ in range(4):
+        make_task(project)
+    take(project, ben)
+    late = Eligibility(project, ben, None, timezone.now())
+    other_tab = assignment_queue.next_assignment(project=project, annotator=ben, ahead=True)
+    assert isinstance(other_tab, Assignment)
+    free = sum(Task.objects.values_list("free_slots", flat=True))
+    with unit_of_work() if shared else transaction.atomic(), suppress(Overtaken):
+        claim(late, ahead=True)
+        pytest.fail("two tabs were given a task by one cursor")
+    assert sum(Task.objects.values_list("free_slots", flat=True)) == free
+    assert Assignment.objects.filter(annotator=ben).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_submit_is_kept_before_anybody_is_waited_for(
+    project: Project, ben: Person, client_for: Any, submit: Any
+) -> None:
+    """The only other task is locked by somebody. Ben's annotation is committed, and then the task is waited for."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no locks of rows")
+    client = client_for(ben)
+    make_task(project)
+    held = take(project, ben)
+    other = make_task(project)
+    replies: list[Any] = []
+
+    def send() -> None:
+        try:
+            replies.append(submit(client, {"id": held.public_id}, PREFERS_A, key="once", next=True))
+        finally:
+            connection.close()
+
+    sender = threading.Thread(target=send)
+    with transaction.atomic():
+        Task.objects.select_for_update().get(pk=other.pk)
+        sender.start()
+        sender.join(timeout=2)
+        assert sender.is_alive(), "it waits for the task"
+        assert Annotation.objects.filter(assignment=held).count() == 1
+        kept = IdempotencyRecord.objects.get(key="once")
+        assert (kept.status, kept.reply["counted"], kept.reply.get("next")) == (201, True, None)
+    sender.join(timeout=60)
+    (reply,) = replies
+    assert (reply.status_code, reply.json()["counted"]) == (201, True)
+    assert Assignment.objects.get(public_id=reply.json()["next"]["id"]).task == other
+    kept.refresh_from_db()
+    assert kept.reply == reply.json()
+    assert Annotation.objects.filter(assignment=held).count() == 1

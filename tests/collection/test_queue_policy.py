@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from feedback.errors import Invalid
 from feedback.models import Annotation, Assignment, Person, Project, QueueCursor, Task
-from feedback.services.collection import annotations, assignment_queue
+from feedback.services.collection import annotations, assignment_queue, candidate_sources
 from feedback.services.collection.assignment_queue import NoTask
 from feedback.services.platform import projects
 from tests.factories import PREFERS_A, make_task, take
@@ -28,7 +28,7 @@ ANSWERS: dict[str, Any] = {"comparison": PREFERS_A, "rating": {"ratings": {"trut
 @pytest.fixture(autouse=True)
 def told_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chance that is the same in every run."""
-    monkeypatch.setattr(assignment_queue, "chance", random.Random(7))
+    monkeypatch.setattr(candidate_sources, "chance", random.Random(7))
 
 
 def set_policy(project: Project, by: Person, **policy: Any) -> None:

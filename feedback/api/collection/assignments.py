@@ -18,6 +18,7 @@ from feedback.rules.collection.preference import STRENGTH_SCALE
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access
 from feedback.services.collection import annotations, assignment_queue, assignments
+from feedback.services.platform.idempotency import Reply
 from feedback.services.quality import qualification
 
 ANSWER = (
@@ -130,29 +131,27 @@ class Submit(ServiceView):
         assignment = access.get_assignment_to_submit(self.viewer, id)
         given = self.read(SubmissionSerializer)
 
-        def act(within: bool) -> tuple[int, Any]:
+        def submit() -> Reply:
             annotation = annotations.submit(
-                assignment=assignment,
-                answer=given["answer"],
-                seconds=given.get("seconds"),
-                client=self.client,
-                within=within,
+                assignment=assignment, answer=given["answer"], seconds=given.get("seconds"), client=self.client
             )
-            following = self._next(assignment, within) if given["next"] else {}
-            return 201, submitted(assignment, annotation) | following
+            return 201, submitted(assignment, annotation)
 
-        return self.once_within(act)
+        def following() -> dict[str, Any]:
+            return self._next(assignment) if given["next"] else {}
+
+        return self.once_in_unit_of_work(submit, following)
 
     @property
     def client(self) -> str:
         return "api" if self.viewer.token is not None else "web"
 
-    def _next(self, assignment: Assignment, within: bool) -> dict[str, Any]:
+    def _next(self, assignment: Assignment) -> dict[str, Any]:
         if access.has_left(self.viewer, assignment):
             left = assignment_queue.NOT_A_MEMBER
             no_task = {"reason": left.reason, "text": left.sentence, "retry_after": left.retry_after}
             return {"next": None, "no_next": no_task}
-        code, found = next_for(self.viewer, assignment.project, within=within)
+        code, found = next_for(self.viewer, assignment.project)
         if code == status.HTTP_200_OK:
             return {"next": found}
         why = {"reason": found["X-Reason"], "text": found["X-Reason-Text"], "retry_after": int(found["Retry-After"])}

@@ -319,7 +319,6 @@ def next_for(
     kind: str | None = None,
     ahead: bool = False,
     have: Collection[UUID] = (),
-    within: bool = False,
 ) -> tuple[int, Any]:
     """(200, what the annotator may see) or (204, headers that say why)."""
     found = assignment_queue.next_assignment(
@@ -328,7 +327,6 @@ def next_for(
         kind=kind,
         ahead=ahead,
         have={str(key) for key in have},
-        within=within,
     )
     if isinstance(found, assignment_queue.NoTask):
         return 204, {"X-Reason": found.reason, "X-Reason-Text": found.sentence, "Retry-After": str(found.retry_after)}

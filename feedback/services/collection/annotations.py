@@ -3,13 +3,13 @@
 Each verb is one transaction that locks the task first, then the assignment. Pairs for training are written in it.
 """
 
-from contextlib import nullcontext
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from feedback.db.compiled_queries import CompiledDelete, CompiledSelect, CompiledUpdate, Param, insert
+from feedback.db.unit_of_work import unit_of_work
 from feedback.errors import AlreadySubmitted, Conflict, Invalid
 from feedback.models import (
     Annotation,
@@ -76,7 +76,6 @@ def submit(
     answer: Any,
     seconds: float | None = None,
     client: str = "api",
-    within: bool = False,
 ) -> Annotation:
     """Take an answer in, whatever became of the lease.
 
@@ -88,13 +87,12 @@ def submit(
         answer: names responses by the letters shown.
         seconds: spent on it, as the client measured; never more than the time since it was shown. None: not measured,
             so the time since then is kept, and says nothing about the annotator's pace.
-        within: the caller's transaction is open, and the caller's to end.
 
     Raises:
         Invalid: the answer does not fit the task; `field` says where.
         AlreadySubmitted: this person answered already.
     """
-    with nullcontext() if within else transaction.atomic():
+    with unit_of_work():
         task, held = lock(assignment)
         if held.state == State.SUBMITTED:
             raise AlreadySubmitted(annotation=str(held.current.public_id) if held.current else None)

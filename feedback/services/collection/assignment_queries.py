@@ -1,4 +1,4 @@
-"""What the queue asks of the database for every task that it gives, compiled once (`feedback.db.compiled_queries`)."""
+"""The statements behind every task that is given out, compiled once (`feedback.db.compiled_queries`)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param
 from feedback.models import Assignment, Membership, Person, Project, QueueCursor, Response, Task
 from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in
 
-LOOK_AHEAD = 8  # candidates fetched at once: the first may be taken under our hands
+LOOK_AHEAD = 8  # candidates fetched at once: somebody may take the first one meanwhile
 NOBODY = 0  # a key that no person has
 LAST = (1 << 63) - 1  # behind every queue key
 
@@ -37,23 +37,23 @@ def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tupl
     return found.values_list("pk", "queue_key")[:LOOK_AHEAD]
 
 
-def who(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
-    """The annotator's seat (None of a site admin without one), as far as the queue reads it, and cursors by kind."""
-    rows = WHO.all(project=project.pk, annotator=annotator.pk)
+def read_annotator(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
+    """The annotator's membership, as far as the queue reads it (None of a site admin without one); cursors by kind."""
+    rows = _select_annotator.all(project=project.pk, annotator=annotator.pk)
     seats = [row[: len(SEAT)] for row in rows if row[0] is not None]
     cursors = [QueueCursor(**dict(zip(CURSOR, row[len(SEAT) :], strict=True))) for row in rows if row[len(SEAT)]]
     member = Membership(**dict(zip(SEAT, seats[0], strict=True))) if seats else None
     return member, {cursor.kind: cursor for cursor in cursors}
 
 
-def _find(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
+def _find_unseen(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
     tasks = unseen(tasks, Param("project"), Param("annotator"), Param("blind"))
     return stretch(tasks, Param("after"), Param("upto"))
 
 
-FIND = CompiledSelect(lambda: _find(Task.objects.with_free_slots()))
-FIND_OF_KIND = CompiledSelect(lambda: _find(Task.objects.with_free_slots().filter(kind=Param("kind"))))
-FIND_TRAINING = CompiledSelect(lambda: _find(Task.objects.of_training_round()))
+find_in_queue = CompiledSelect(lambda: _find_unseen(Task.objects.with_free_slots()))
+find_of_kind = CompiledSelect(lambda: _find_unseen(Task.objects.with_free_slots().filter(kind=Param("kind"))))
+find_in_qualification_round = CompiledSelect(lambda: _find_unseen(Task.objects.of_training_round()))
 
 
 def _first_free(skip_locked: bool) -> Any:
@@ -63,14 +63,17 @@ def _first_free(skip_locked: bool) -> Any:
 
 
 def _take(skip_locked: bool) -> CompiledUpdate:
-    """Takes a slot of the first that has one. Tasks without K have room for everybody."""
+    """Takes a slot of the first task that has one. Tasks without K have room for everybody."""
     left = Case(When(annotations_wanted=None, then=F("free_slots")), default=F("free_slots") - 1)
     return CompiledUpdate(lambda: Task.objects.filter(pk=Subquery(_first_free(skip_locked))), free_slots=left)
 
 
-TAKE = _take(skip_locked=True)  # what others are claiming this moment is passed over
-TAKE_WAITING = _take(skip_locked=False)
-TASK = CompiledSelect(
+take_slot = _take(skip_locked=True)  # what others are claiming this moment is skipped
+take_slot_waiting = _take(skip_locked=False)
+give_slot_back = CompiledUpdate(
+    lambda: Task.objects.filter(pk=Param("task"), annotations_wanted__isnull=False), free_slots=F("free_slots") + 1
+)
+select_task = CompiledSelect(
     lambda: (
         Task.objects.select_related("prompt")
         .filter(pk=Param("task"))
@@ -79,12 +82,12 @@ TASK = CompiledSelect(
         )
     )
 )
-TEXTS = CompiledSelect(
+select_texts = CompiledSelect(
     lambda: Response.objects.filter(placed__task=Param("task")).order_by("placed__position").values_list("pk", "text")
 )
 SEAT = ("role", "qualified", "daily_limit", "training")  # what the queue reads of a membership
 CURSOR = ("pk", "kind", "queue_key", "epoch", "check_last", "given")
-WHO = CompiledSelect(  # one row for each cursor, or one without
+_select_annotator = CompiledSelect(  # one row for each cursor, or one without
     lambda: (
         Project.objects.order_by()
         .annotate(
@@ -95,7 +98,7 @@ WHO = CompiledSelect(  # one row for each cursor, or one without
         .values_list(*(f"seat__{name}" for name in SEAT), *(f"cursor__{name}" for name in CURSOR))
     )
 )
-HELD = CompiledSelect(
+select_held = CompiledSelect(
     lambda: (
         Assignment.objects.select_related("task")
         .filter(
@@ -108,13 +111,13 @@ HELD = CompiledSelect(
         .order_by("ahead", "pk")
     )
 )
-SHOW = CompiledUpdate(
+show = CompiledUpdate(
     lambda: Assignment.objects.filter(pk=Param("assignment"), state=State.HELD),
     ahead=False,
     held_until=Param("until"),
     shown_at=Param("shown"),
 )
-MOVE = CompiledUpdate(
+move_cursor = CompiledUpdate(
     lambda: QueueCursor.objects.filter(pk=Param("cursor"), given=Param("before")),
     given=Param("given"),
     check_last=Param("check"),

@@ -5,17 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from feedback.db.compiled_queries import CompiledUpdate, Param, insert
-from feedback.db.unit_of_work import Contended
+from feedback.db.unit_of_work import WouldWait, unit_of_work
 from feedback.errors import Conflict, DomainError, IdempotencyConflict
 from feedback.models import IdempotencyRecord, Person
 from feedback.rules.data.content_hash import body_hash
 
+Reply = tuple[int, Any]  # HTTP status and JSON body
+
 IN_FLIGHT_SECONDS = 60
-ANSWERED = CompiledUpdate(
+mark_answered = CompiledUpdate(
     lambda: IdempotencyRecord.objects.filter(pk=Param("record")), status=Param("status"), reply=Param("reply")
 )
 
@@ -24,9 +25,7 @@ class Repeated(Exception):
     """There is a record of this key."""
 
 
-def once(
-    *, person: Person, route: str, key: str | None, body: Any, act: Callable[[], tuple[int, Any]]
-) -> tuple[int, Any]:
+def once(*, person: Person, route: str, key: str | None, body: Any, act: Callable[[], Reply]) -> Reply:
     """Do `act` once for (person, route, key) and return its (status, reply); repeats get the first reply.
 
     The record is claimed first, in its own statement, so that of two requests at once one acts and the other is
@@ -57,38 +56,71 @@ def once(
         # Only one's own claim: who took so long that another took it over leaves it to them.
         IdempotencyRecord.objects.filter(pk=record.pk, status=None, created_at=record.created_at).delete()
         raise
-    ANSWERED(record=record.pk, status=status, reply=reply)
+    mark_answered(record=record.pk, status=status, reply=reply)
     return status, reply
 
 
-def once_within(
-    *, person: Person, route: str, key: str | None, body: Any, act: Callable[[bool], tuple[int, Any]]
-) -> tuple[int, Any]:
-    """As `once`, where all that `act` does is in the database and soon done: it and its record are one transaction.
+def once_in_unit_of_work(
+    *,
+    person: Person,
+    route: str,
+    key: str | None,
+    body: Any,
+    act: Callable[[], Reply],
+    extend: Callable[[], dict[str, Any]] = dict,
+) -> Reply:
+    """As `once`, where all that `act` does is in the database and soon done: it and its record are one unit of work.
 
-    No claim is left by a process that is killed, and whoever repeats a request that is still at work waits for its end.
+    A process that is killed leaves no claim, and whoever repeats a request that is still at work waits for its end.
 
     Args:
-        act: knows whether a transaction is open around it. Where it is Contended there, it acts again without.
+        act: does it. Its reply is a JSON object.
+        extend: what the reply brings as well, such as the next task. It is part of the unit of work, unless it would
+            have to wait for others: then the unit is committed without it, and it is called once more.
     """
     if not key:
-        return act(False)
+        status, reply = act()
+        return status, reply | extend()
     record = IdempotencyRecord(person=person, route=route, key=key[:200], body_hash=body_hash(body))
     try:
-        with transaction.atomic():
-            record.status, record.reply = act(True)
-            if not insert(record, unless_there=True):
-                raise Repeated
-        return record.status, record.reply
-    except Contended:
-        pass
-    except (Repeated, DomainError):  # what a repeat is refused for, its first may have done
+        (status, reply), extended = _act_and_record(record, act, extend)
+    except (Repeated, DomainError) as refusal:  # what a repeat is refused for, its first may have done
         first = _first(record)
-        if first is None:
+        if first is None and isinstance(refusal, DomainError):
             raise
-        if first.status is not None:
+        if first is not None and first.status is not None:
             return first.status, first.reply
-    return once(person=person, route=route, key=key, body=body, act=lambda: act(False))
+        return once(person=person, route=route, key=key, body=body, act=lambda: _extended(act(), extend()))
+    if not extended:
+        reply |= extend()
+        mark_answered(record=record.pk, status=status, reply=reply)
+    return status, reply
+
+
+def _act_and_record(
+    record: IdempotencyRecord, act: Callable[[], Reply], extend: Callable[[], dict[str, Any]]
+) -> tuple[Reply, bool]:
+    """Act and keep the reply, in one unit of work. Returns the reply, and whether it could be extended in it.
+
+    Raises:
+        Repeated: another request with this key was first; nothing of this one is kept.
+    """
+    with unit_of_work():
+        status, reply = act()
+        extended = True
+        try:
+            reply |= extend()
+        except WouldWait:
+            extended = False
+        record.status, record.reply = status, reply
+        if not insert(record, unless_there=True):
+            raise Repeated
+    return (status, reply), extended
+
+
+def _extended(reply: Reply, more: dict[str, Any]) -> Reply:
+    status, body = reply
+    return status, body | more
 
 
 def _first(record: IdempotencyRecord) -> IdempotencyRecord | None:

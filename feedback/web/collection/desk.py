@@ -86,7 +86,7 @@ def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     if not is_json(request):
         return _submit_form(request, assignment)
     body = body_of(request)
-    reply = _once(request, body, lambda within: _submitted(assignment, body, within), idempotency.once_within)
+    reply = _once(request, body, lambda: _submitted(assignment, body), idempotency.once_in_unit_of_work)
     if access.has_left(who, assignment):
         why = assignment_queue.NOT_A_MEMBER
         html = render_to_string(
@@ -219,9 +219,9 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _submitted(assignment: Assignment, body: dict[str, Any], within: bool) -> tuple[int, Any]:
+def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
     annotation = annotations.submit(
-        assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web", within=within
+        assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web"
     )
     reply = {"counted": assignment.counted, "late": annotation.late}
     verdict = qualification.verdict_of(assignment)
