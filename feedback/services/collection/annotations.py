@@ -26,8 +26,7 @@ from feedback.rules.collection import label_schemes, payloads
 from feedback.rules.collection.preference import CLEAR
 from feedback.rules.collection.queue_policy import TAKEN_BACK
 from feedback.services.collection import member_departure
-from feedback.services.collection.counted_annotations import close_pairs, take_out
-from feedback.services.collection.task_slots import lock, lowest_free_slot, settle, take_slot
+from feedback.services.collection.task_slots import close_pairs, lock, lowest_free_slot, settle, take_out, take_slot
 from feedback.services.platform import events
 from feedback.services.quality import concerns, qualification
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from django.db.models import BooleanField, Case, Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param
-from feedback.models import Annotation, Assignment, Draft, Exclusion, GuidelineVersion, Task
+from feedback.errors import NotHeld
+from feedback.models import Annotation, Assignment, Draft, Exclusion, GuidelineVersion, PreferencePair, Task
 from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in, reviews
 from feedback.services.quality import concerns
 
@@ -116,3 +118,20 @@ def settle(task: Task) -> None:
     wanted = task.annotations_wanted
     if wanted is not None and SETTLE(task=task.pk) and wanted > 1:
         concerns.raise_disagreement(task)
+
+
+def take_out(task: Task, held: Assignment, to: str, skip_reason: str = "") -> None:
+    """The current annotation no longer counts or trains; its slot is free again."""
+    if held.current is None:
+        raise NotHeld
+    close_pairs(held.current)
+    had_slot = held.slot is not None
+    held.state, held.slot, held.counted, held.current, held.skip_reason = to, None, False, None, skip_reason
+    held.save(update_fields=["state", "slot", "counted", "current", "skip_reason"])
+    if had_slot:
+        free_slot(task)
+
+
+def close_pairs(annotation: Annotation) -> None:
+    """Preference pairs of this annotation are no longer used for training."""
+    PreferencePair.objects.filter(annotation=annotation, closed_at=None).update(closed_at=timezone.now())

@@ -10,8 +10,7 @@ from feedback.errors import Invalid
 from feedback.models import Annotation, Assignment, Membership, Person, Project, Task
 from feedback.rules.collection.payloads import unresolve
 from feedback.rules.collection.queue_policy import QueuePolicy
-from feedback.services.collection.counted_annotations import take_out
-from feedback.services.collection.task_slots import lock
+from feedback.services.collection.task_slots import lock, take_out
 from feedback.services.platform import events
 
 State = Membership.Training

@@ -15,8 +15,7 @@ from feedback.models import Annotation, Assignment, Concern, Person, Project, Re
 from feedback.rules.collection import payloads
 from feedback.selectors.quality.quality import quality
 from feedback.services.collection import annotations
-from feedback.services.collection.counted_annotations import close_pairs, take_out
-from feedback.services.collection.task_slots import lock
+from feedback.services.collection.task_slots import close_pairs, lock, take_out
 from feedback.services.platform import events
 from feedback.services.quality import concerns
 from feedback.services.quality import gold as gold_service
