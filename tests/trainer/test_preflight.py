@@ -109,7 +109,7 @@ def test_what_is_asked_in_two_splits_blocks_and_what_is_nearly_so_warns(
         splits["test"][0]
     )
     assert finding(told, "contamination")["lines"] == [blue]
-    assert "1 rows of selection.jsonl ask nearly" in finding(told, "near_contamination")["sentence"]
+    assert "1 prompts of selection.jsonl nearly match" in finding(told, "near_contamination")["sentence"]
 
 
 @pytest.mark.parametrize(("repeated", "severity"), [(1, "warn"), (4, "block")])
@@ -201,7 +201,7 @@ def test_rows_that_the_template_refuses_block_by_line_and_by_its_own_sentence(
     told = found(make_run("sft", inputs, {"max_length": 64}))
     one = finding(told, "chat_template")
     assert (one["severity"], one["kind"], one["lines"]) == ("block", "data", at)
-    assert one["sentence"] == ("The model's chat template does not take 2 of 8 rows: System role not supported.")
+    assert one["sentence"] == "The chat template of the model rejects 2 of 8 rows: System role not supported."
     assert told["learned"]["rows"] == 6, "the others are looked at all the same"
     with pytest.raises(DataUnusable, match="System role not supported"):
         run_here(make_run("sft", inputs, {"max_length": 64}, name="trained"))

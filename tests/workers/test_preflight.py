@@ -229,7 +229,7 @@ def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     )
     first = chain.runs.get()
     page = signed_in(ada).get(f"/p/desk/train/runs/{first.public_id}/").content.decode()
-    assert "the preflight may find: learns nothing." in page
+    assert "Overridden preflight findings: learns nothing." in page
     Job.objects.filter(pk=first.job_id).update(status=Job.Status.SUCCEEDED)
     pipelines.advance_chain(chain)
     second = chain.runs.get(position=1)
