@@ -95,7 +95,7 @@ def test_enter_without_a_choice_says_what_is_missing(desk: Any) -> None:
     page = desk(2)
     present = shown(page)
     page.keyboard.press("Enter")
-    expect(page.locator("[data-wrong]")).to_contain_text("Choose first")
+    expect(page.locator("[data-wrong]")).to_contain_text("Choose an option")
     assert shown(page) == present and Annotation.objects.count() == 0
 
 

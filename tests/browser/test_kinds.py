@@ -57,7 +57,7 @@ def test_a_ranking_says_what_is_missing_and_takes_back(desk: Any) -> None:
     page = desk("ranking")
     page.keyboard.press("2")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-wrong]")).to_contain_text("Still missing: A, C, D")
+    expect(page.locator("[data-wrong]")).to_contain_text("Missing: A, C, D")
     page.keyboard.press("1")
     expect(page.locator("[data-side=a] [data-verdict]")).to_have_text("2nd")
     page.keyboard.press("Backspace")

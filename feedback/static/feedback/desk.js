@@ -426,7 +426,7 @@ flagDialog.querySelector("form").addEventListener("submit", (event) => {
   flagDialog.close();
   flagReason.value = "";
   post(shown.path("flag"), { reason }, crypto.randomUUID()).then(
-    () => toast("Flagged. A reviewer will look."),
+    () => toast("Flagged for review."),
     (error) => toast(`Not flagged: ${error.sentence}`, "warn"),
   );
 });

@@ -28,7 +28,7 @@ export async function post(path, body, key = null) {
     throw {
       status: reply.status,
       code: data?.code || "",
-      sentence: data?.sentence || `The service answered ${reply.status}.`,
+      sentence: data?.sentence || `The service returned status ${reply.status}.`,
     };
   }
   return data;

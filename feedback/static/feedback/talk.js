@@ -83,7 +83,7 @@ function start(typing = false) {
   if (writing) {
     stopReading = read(talk.dataset.stream, {
       place: (of) => talk.querySelector(`[data-side="${CSS.escape(of)}"] [data-coming]`),
-      waiting: (text) => (talk.querySelector("[data-waiting]").textContent = text || "Two answers are being written…"),
+      waiting: (text) => (talk.querySelector("[data-waiting]").textContent = text || "Generating two responses…"),
       done: refresh,
     });
     talk.querySelector("form.talk-task").scrollIntoView({ block: "nearest" });

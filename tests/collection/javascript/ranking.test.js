@@ -20,7 +20,7 @@ test("numbers place responses, best first", () => {
 
 test("an incomplete ranking names what is missing", () => {
   keys("2");
-  assert.match(ranking.answer(card).wrong, /Still missing: A, C, D\./);
+  assert.match(ranking.answer(card).wrong, /Missing: A, C, D\./);
   assert.equal(ranking.answer(card).answer, undefined);
 });
 

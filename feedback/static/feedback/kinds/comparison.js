@@ -48,7 +48,7 @@ export function answer(card) {
   const { choice: pressed, dimensions, reason } = read(card);
   if (!pressed)
     return {
-      wrong: "Choose first: 1 to 4 for A, 5 for the same, 6 to 9 for B, 0 for both bad.",
+      wrong: "Choose an option: 1 to 4 for A, 5 for the same, 6 to 9 for B, 0 for both bad.",
       focus: card.querySelector("[name=choice]"),
     };
   const said = { dimensions, reason };

@@ -53,7 +53,7 @@ export function answer(card) {
   if (missing.length) {
     const names = missing.map((letter) => letter.toUpperCase()).join(", ");
     return {
-      wrong: `Place every response, best first. Still missing: ${names}.`,
+      wrong: `Rank every response, best first. Missing: ${names}.`,
       focus: card.querySelector("[data-unplaced] button"),
     };
   }
