@@ -121,7 +121,7 @@ class TestReviewWithoutScript:
         assert current is not None and (current.annotator, current.payload["outcome"]) == (rosa, "tie")
 
         again = client.post(f"/p/desk/review/{concern.public_id}/", said, follow=True)
-        assert "Rosa corrected this answer at" in again.content.decode()
+        assert "Rosa corrected this annotation at" in again.content.decode()
 
     def test_what_cannot_be_answered_any_more_can_still_be_decided_about(
         self, project: Project, ada: Person, rosa: Person, ben: Person, signed_in: Any

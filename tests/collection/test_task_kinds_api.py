@@ -98,4 +98,4 @@ def test_a_scheme_that_cannot_be_used_is_refused_by_field(project: Project, ada:
     assert reply.status_code == 400, reply.content
     error = reply.json()["errors"][0]
     assert error["attr"] == "label_scheme.topic.labels[1].key"
-    assert "the key of 'a' already" in error["detail"]
+    assert "already the key of 'a'" in error["detail"]

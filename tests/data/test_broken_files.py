@@ -42,7 +42,7 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
      + b'{"prompt": "q", "metadata": {"a": ' + b"9" * 5000 + b"}}\n" + LAST,
      {1: "NaN", 2: "too large", 3: "thousands of digits"}, ["last"]),
     ("a key twice", "touchstone", b'{"prompt": "one", "prompt": "two"}\n{"prompt": "q", "metadata": {"a": {"b": 1, "b": 1}}}\n' + LAST,
-     {1: "'prompt' stands 2 times", 2: "'b' stands 2 times"}, ["last"]),
+     {1: "'prompt' occurs 2 times", 2: "'b' occurs 2 times"}, ["last"]),
     ("mixed line ends and a BOM", "touchstone", b"\xef\xbb\xbf" + GOOD.strip() + b"\r\n\r\n" + LAST.strip(), {}, ["good", "last"]),
     ("CR alone", "touchstone", GOOD.strip() + b"\r" + LAST.strip() + b"\n", {1: "end in LF"}, []),
     ("two in a line", "touchstone", GOOD.strip() + GOOD + LAST, {1: "not valid JSON"}, ["last"]),
@@ -68,7 +68,7 @@ TABLE: list[tuple[str, str, bytes, dict[int, str], list[str]]] = [
      {3: "2 cells", 4: "NUL", 5: "not UTF-8"}, ["good", "last"]),
     ("CSV: no number", "touchstone-csv", b"prompt,response_a,response_b,choice,seconds\nq,a,b,a,nan\nlast,a,b,b,2\n",
      {2: "a number"}, ["last"]),
-    ("CSV: a key twice", "touchstone-csv", b'prompt,metadata\nq,"{""a"": 1, ""a"": 2}"\nlast,\n', {2: "'a' stands 2 times"}, ["last"]),
+    ("CSV: a key twice", "touchstone-csv", b'prompt,metadata\nq,"{""a"": 1, ""a"": 2}"\nlast,\n', {2: "'a' occurs 2 times"}, ["last"]),
     ("gzip, cut off", "touchstone", gzip.compress(GOOD + LAST)[:-9], {3: "cut off"}, ["good", "last"]),
     ("no gzip at all", "touchstone", b"\x1f\x8b" + b"nothing" * 9, {1: "damaged"}, []),
     ("no zip at all", "touchstone", b"PK\x03\x04" + b"nothing" * 9, {1: "cannot be read"}, []),
@@ -100,7 +100,7 @@ WHOLE = [
         "There is no column 'prompt;response_a'",
     ),
     ("JSON called a CSV", "touchstone-csv", GOOD, "There is no column"),
-    ("a column twice", "touchstone-csv", b"prompt,prompt\nq,q\n", "'prompt' stands there twice"),
+    ("a column twice", "touchstone-csv", b"prompt,prompt\nq,q\n", "'prompt' occurs twice"),
 ]
 
 
