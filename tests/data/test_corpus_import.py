@@ -170,7 +170,7 @@ def test_other_languages_are_left_out_when_asked(corpus: Corpus, hana: Person) -
     assert texts(corpus) == [rows[0], rows[2], rows[3]], "the last says too little"
     [left] = [json.loads(line) for line in corpora.rejected_file(job).read_text().splitlines()]
     assert (left["line"], left["reason"]) == (2, "language")
-    assert left["detail"] == "It looks like German (de); kept are English, French."
+    assert left["detail"] == "It looks like German (de); accepted: English, French."
     assert brought_in(corpus, hana, "rows.jsonl", content).result["new"] == 1, "all languages, unless told otherwise"
     for wrong in (["xx"], "en", [["en"]]):
         with pytest.raises(Invalid, match="languages is a list of codes"):
