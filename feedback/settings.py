@@ -96,9 +96,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "feedback.web.upload_limits.RefuseLongBodies",
     "feedback.web.middleware.LimitPages",
-    "feedback.web.middleware.MessagesOfPages",
+    "feedback.web.middleware.PageMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "feedback.web.middleware.HtmxOfPages",
+    "feedback.web.middleware.PageHtmx",
     "feedback.web.errors.DomainErrorMiddleware",
 ]
 
@@ -123,7 +123,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "feedback.web.platform.page_context.everywhere",
+                "feedback.web.platform.page_context.page_context",
             ],
         },
     },

@@ -1,4 +1,4 @@
-"""Who calls: a bearer token, or the signed-in page."""
+"""How a caller is identified: by a bearer token, or by the session of a signed-in page."""
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
@@ -27,7 +27,7 @@ class BearerAuthentication(authentication.BaseAuthentication):
 
 
 class PageSessionAuthentication(authentication.SessionAuthentication):
-    """The web pages call REST with their session and the CSRF token."""
+    """The web pages call the REST API with their session and the CSRF token."""
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

@@ -1,4 +1,4 @@
-"""Fields that several rooms share, and the one way a text is taken in: as it was written, if it can be stored."""
+"""Fields and serializers that several rooms share. A text is kept as written, if it can be stored."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,24 +9,28 @@ from django_filters.fields import IsoDateTimeField
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from feedback.api.serializers import Serializer
+
 MAX_DEPTH = 20
 MAX_TEXT = 200_000
 
 
 class VerbatimField(serializers.CharField):
-    """Text as it was written: white space at its ends belongs to it. Empty is allowed where the field says so."""
+    """Text as written: white space at its ends belongs to it. It may be empty only with `allow_blank`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:  # the options of CharField
         super().__init__(**({"trim_whitespace": False, "max_length": MAX_TEXT} | options))
 
 
 class MomentField(IsoDateTimeField):
-    """A time in UTC, since PostgreSQL takes no offsets beyond 16 hours."""
+    """A time, converted to UTC: PostgreSQL takes no offset beyond 16 hours."""
 
-    def clean(self, value: Any) -> datetime | None:
+    def clean(self, value: object) -> datetime | None:
         moment: datetime | None = super().clean(value)
+        if moment is None:
+            return None
         try:
-            return moment.astimezone(UTC) if moment else None
+            return moment.astimezone(UTC)
         except OverflowError:
             raise forms.ValidationError("The year is out of range.", code="invalid") from None
 
@@ -37,7 +41,7 @@ class MomentFilter(django_filters.IsoDateTimeFilter):
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})
 class ObjectField(serializers.JSONField):
-    """A JSON object that both databases can store: no NUL, no endless number, not too deep."""
+    """A JSON object that both databases can store: no NUL, no infinite number, not nested too deeply."""
 
     default_error_messages = {
         "not_object": "It must be an object.",
@@ -47,13 +51,13 @@ class ObjectField(serializers.JSONField):
         "number": "It contains a number that is too large to be stored.",
     }
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> dict[str, object]:
         if not isinstance(data, dict):
             self.fail("not_object")
         self._check(data, 0)
         return data
 
-    def _check(self, value: Any, depth: int) -> None:
+    def _check(self, value: object, depth: int) -> None:
         if depth > MAX_DEPTH:
             self.fail("too_deep")
         if isinstance(value, str):
@@ -72,15 +76,15 @@ class ObjectField(serializers.JSONField):
             self.fail("number")
 
 
-class MessageSerializer(serializers.Serializer[Any]):
-    """One turn of a prompt."""
+class MessageSerializer(Serializer):
+    """One message of a prompt."""
 
     role = serializers.ChoiceField(choices=["system", "user", "assistant"])
     content = VerbatimField(allow_blank=True)
 
 
-class PersonBriefSerializer(serializers.Serializer[Any]):
-    """Who, in a list."""
+class PersonBriefSerializer(Serializer):
+    """A person, in short."""
 
     id = serializers.UUIDField(source="public_id")
     name = serializers.CharField(source="display_name")

@@ -1,6 +1,6 @@
-"""Which renderer answers: where there is one only, and the client takes anything or JSON, nothing is weighed."""
+"""Content negotiation, with a short cut for a view that has one renderer and a client that accepts JSON."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -10,8 +10,11 @@ ANYTHING = (None, "", "*/*", "application/json")
 
 
 class Negotiation(DefaultContentNegotiation):
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        first: BaseRenderer = renderers[0]
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderers = list(renderers)
+        first = renderers[0]
         header = request.META.get("HTTP_ACCEPT")
         if (
             len(renderers) == 1
@@ -19,5 +22,5 @@ class Negotiation(DefaultContentNegotiation):
             and header in ANYTHING
             and not request.META["QUERY_STRING"]
         ):
-            return first, first.media_type
+            return first, str(first.media_type)
         return super().select_renderer(request, renderers, format_suffix)

@@ -1,20 +1,24 @@
 """The schema at /api/schema/: one error shape on every operation, and the Idempotency-Key on every POST."""
 
-from typing import Any
+from typing import Literal
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
+from rest_framework.pagination import BasePagination
+
+from feedback.api.serializers import Serializer
+from feedback.rules.json_types import JsonObject
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class ProblemSerializer(Serializer):
     code = serializers.CharField(help_text="Stable: branch on this.")
     detail = serializers.CharField(help_text="A sentence for people, with a way out.")
     attr = serializers.CharField(allow_null=True, help_text="Which field of the input it is about, if any.")
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
-    """What every error looks like, whatever its status."""
+class ErrorSerializer(Serializer):
+    """The shape of every error, whatever its status."""
 
     type = serializers.ChoiceField(choices=["validation_error", "client_error", "server_error"])
     errors = ProblemSerializer(many=True)  # type: ignore[assignment]
@@ -36,7 +40,7 @@ KEY = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description=(
-        "Any unique string of at most 200 characters. A repeat with the same key and body gets the first reply again,"
+        "A unique string of at most 200 characters. A repeat with the same key and body gets the first reply again,"
         " for 30 days; with another body it gets 409."
     ),
 )
@@ -44,25 +48,32 @@ KEY_REQUIRED = OpenApiParameter(KEY.name, str, OpenApiParameter.HEADER, required
 
 
 class Schema(AutoSchema):
-    """Adds to every operation what the doors have in common, so that views say only what is their own."""
+    """Adds to every operation what all views have in common, so that a view documents only what is its own."""
 
-    def get_override_parameters(self) -> list[Any]:
-        given = super().get_override_parameters()
+    def get_override_parameters(self) -> list[OpenApiParameter | Serializer | type[Serializer]]:
+        parameters = list(super().get_override_parameters())
         if self.method != "POST":
-            return list(given)
-        return [*given, KEY_REQUIRED if getattr(self.view, "needs_key", False) else KEY]
+            return parameters
+        if getattr(self.view, "needs_key", False):
+            return [*parameters, KEY_REQUIRED]
+        return [*parameters, KEY]
 
-    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
-        """Fields that a request does not document are refused, and the schema says so."""
-        described = super()._map_basic_serializer(serializer, direction)
-        return described | {"additionalProperties": False} if direction == "request" else described
+    def _map_basic_serializer(self, serializer: Serializer, direction: str) -> JsonObject:
+        """A request with a field that is not documented is refused, and the schema says so."""
+        described: JsonObject = super()._map_basic_serializer(serializer, direction)
+        if direction == "request":
+            described["additionalProperties"] = False
+        return described
 
-    def _get_paginator(self) -> Any:
-        """Only lists that are read come in pages."""
-        return super()._get_paginator() if self.method == "GET" else None
+    def _get_paginator(self) -> BasePagination | None:
+        """Only a GET of a list is paginated."""
+        if self.method != "GET":
+            return None
+        paginator: BasePagination | None = super()._get_paginator()
+        return paginator
 
-    def _get_response_bodies(self, direction: Any = "response") -> Any:
-        bodies = super()._get_response_bodies(direction)
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> JsonObject:
+        bodies: JsonObject = super()._get_response_bodies(direction)
         if direction != "response":
             return bodies
         for code, sentence in SENTENCES.items():

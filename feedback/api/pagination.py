@@ -1,9 +1,7 @@
-"""Cursor pagination: pages stay right while rows arrive, and cost the same at any depth."""
-
-from typing import Any
+"""Cursor pagination: new rows do not shift the pages, and every page costs the same."""
 
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 LARGEST_KEY = 2**63 - 1
@@ -15,8 +13,8 @@ class NewestFirst(CursorPagination):
     max_page_size = 500
     page_size_query_param = "page_size"
 
-    def decode_cursor(self, request: Request) -> Any:
-        """As in DRF, which would hand any position on to the database: this one is a row's key."""
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """The cursor, whose position must be the key of a row. The base class would pass any text to the database."""
         cursor = super().decode_cursor(request)
         if cursor is None or cursor.position is None:
             return cursor

@@ -1,6 +1,6 @@
-"""Scopes: what a token may be used for. What its person may do in a project is requested in selectors.access."""
+"""Scopes: what a token may be used for. What its person may do in a project is decided by `selectors.access`."""
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from rest_framework import permissions
 from rest_framework.exceptions import PermissionDenied
@@ -10,17 +10,20 @@ from feedback.models import ApiToken, Person
 from feedback.rules.platform.scopes import SCOPES
 from feedback.selectors.platform.access import Viewer
 
+if TYPE_CHECKING:  # the module reads the settings, which name this one
+    from rest_framework.views import APIView
+
 
 class HasScope(permissions.BasePermission):
     """A view names `scope` (or `scopes = {"GET": …, "POST": …}`); a session has all of its person's rights."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         if not request.user or not request.user.is_authenticated:
             return False
         if not isinstance(request.auth, ApiToken):
             return True
         scopes = getattr(view, "scopes", None) or {}
-        method = "GET" if request.method == "HEAD" else request.method
+        method = str(request.method).replace("HEAD", "GET")
         scope = scopes.get(method) or getattr(view, "scope", "admin")
         if scope not in SCOPES:
             raise AssertionError(f"{view} names the unknown scope {scope!r}")
@@ -33,6 +36,7 @@ class HasScope(permissions.BasePermission):
 
 
 def viewer(request: Request) -> Viewer:
-    """The person and token behind a request. HasScope has let nobody else in."""
+    """The person and the token behind a request. HasScope refuses everybody else."""
     assert isinstance(request.user, Person)
-    return Viewer(cast(Person, request.user), request.auth if isinstance(request.auth, ApiToken) else None)
+    token = request.auth if isinstance(request.auth, ApiToken) else None
+    return Viewer(cast(Person, request.user), token)

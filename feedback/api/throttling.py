@@ -1,7 +1,6 @@
-"""How much a person, or an address without one, may ask for. `feedback.services.platform.limits` counts, shared between
-processes."""
+"""How many requests a person or an address may send. `services.platform.limits` counts for all processes together."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -9,30 +8,33 @@ from rest_framework.throttling import BaseThrottle
 from feedback.models import Person
 from feedback.services.platform import limits
 
+if TYPE_CHECKING:  # the module reads the settings, which name this one
+    from rest_framework.views import APIView
+
 
 class ByPerson(BaseThrottle):
-    """Whoever is known, by token or session: all of a person's tokens and sessions share one allowance."""
+    """Known callers. All tokens and sessions of a person share one allowance."""
 
-    wanted = 0.0
+    wait_seconds = 0.0
 
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def allow_request(self, request: Request, view: "APIView") -> bool:
         if isinstance(request.user, Person):
-            self.wanted = limits.of_person(request._request, request.user.pk)
-        return not self.wanted
+            self.wait_seconds = limits.of_person(request._request, request.user.pk)
+        return not self.wait_seconds
 
     def wait(self) -> float:
-        return self.wanted
+        return self.wait_seconds
 
 
 class ByAddress(BaseThrottle):
-    """Callers without a valid token: guessing tokens is slow."""
+    """Callers without a valid token, so that guessing tokens is slow."""
 
-    wanted = 0.0
+    wait_seconds = 0.0
 
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def allow_request(self, request: Request, view: "APIView") -> bool:
         if not (request.user and request.user.is_authenticated):
-            self.wanted = limits.of_address(request._request, page=False)
-        return not self.wanted
+            self.wait_seconds = limits.of_address(request._request, page=False)
+        return not self.wait_seconds
 
     def wait(self) -> float:
-        return self.wanted
+        return self.wait_seconds

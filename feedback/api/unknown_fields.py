@@ -1,12 +1,11 @@
-"""Only what an operation documents is taken: body fields, nested ones too, and query parameters.
+"""An operation takes only what it documents: query parameters and body fields, nested ones included.
 
-What a client misspells would otherwise be dropped without a word, and the request would do something else than
-requested.
+A misspelled name is refused. If it were dropped silently, the operation would not do what the client meant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
@@ -15,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from feedback.api.openapi import Schema
+from feedback.api.serializers import AnyField, Serializer, ValidatedData
 from feedback.rules.platform.known_names import unknown_name
 
 UNKNOWN_FIELD, UNKNOWN_PARAMETER = "unknown_field", "unknown_parameter"
@@ -34,81 +34,79 @@ class Operation:
     takes_body: bool
 
 
-_known: dict[tuple[type[APIView], str], Operation] = {}
+_operations: dict[tuple[type[APIView], str], Operation] = {}
 
 
 def operation_of(view: APIView, method: str) -> Operation | None:
-    """What the schema says about `method` of `view`, read once per process; None where the schema leaves it out."""
+    """The documented operation of `view` for `method`, read once per process. None if the schema leaves it out."""
     handler = getattr(view, method.lower(), None)
     documented = getattr(handler, "kwargs", {}).get("schema")
     if documented is None:
         return None
     key = (type(view), method)
-    if key not in _known:
-        _known[key] = _read(view, method, documented)
-    return _known[key]
+    if key not in _operations:
+        _operations[key] = _documented_operation(view, method, documented)
+    return _operations[key]
 
 
-def _read(view: APIView, method: str, documented: type[Any]) -> Operation:
-    # As the schema's generator does: what the method documents, on top of what all doors have in common.
+def _documented_operation(view: APIView, method: str, documented: type) -> Operation:
+    # As the generator of the schema does: the documentation of the method, on top of what all views have in common.
     schema = type("OperationSchema", (documented, Schema), {})()
     schema.view, schema.method, schema.path = view, method, ""
-    given = schema.get_override_parameters()
-    names = {one.name for one in given if one.location == OpenApiParameter.QUERY}
+    parameters = schema.get_override_parameters()
+    names = {parameter.name for parameter in parameters if parameter.location == OpenApiParameter.QUERY}
     if method == "GET" and schema._is_list_view():
         filters = getattr(view, "filterset_class", None)
-        names |= set(filters.base_filters) if filters is not None else set()
+        if filters is not None:
+            names |= set(filters.base_filters)
         paginator = getattr(view, "paginator", None)
         if paginator is not None:
             names |= {paginator.cursor_query_param, paginator.page_size_query_param}
     return Operation(frozenset(names), method in WITH_BODY and schema.get_request_serializer() is not None)
 
 
-def checked(serializer: serializers.BaseSerializer[Any]) -> Any:
-    """The validated data of a serializer that was given some.
+def validated_data(serializer: Serializer) -> ValidatedData:
+    """The validated data of a serializer that was created with `data`.
 
     Raises:
-        ValidationError: a field is unknown, set by the server alone, or wrong; every field is named by its path.
+        ValidationError: a field is unknown, read-only or wrong. Every field is named by its path.
     """
     unknown = unknown_fields(serializer, serializer.initial_data)
     if serializer.is_valid() and not unknown:
-        return serializer.validated_data
-    found: Any = serializer.errors
+        validated: ValidatedData = serializer.validated_data
+        return validated
     if not unknown:
-        raise ValidationError(found)
-    raise ValidationError({**(found if isinstance(found, dict) else {}), **unknown})
+        raise ValidationError(serializer.errors)
+    raise ValidationError({**serializer.errors, **unknown})
 
 
-def unknown_fields(serializer: Any, data: Any, where: str = "") -> dict[str, list[ErrorDetail]]:
-    """Path of each field in `data` that `serializer` does not take -> what is wrong with it."""
-    if isinstance(serializer, serializers.ListSerializer | serializers.ListField):
-        if not isinstance(data, list):
-            return {}
-        found: dict[str, list[ErrorDetail]] = {}
-        for place, item in enumerate(data):
-            found |= unknown_fields(serializer.child, item, f"{where}{place}.")
+def unknown_fields(field: AnyField, data: object, where: str = "") -> dict[str, list[ErrorDetail]]:
+    """The path of each field in `data` that `field` does not take -> what is wrong with it."""
+    found: dict[str, list[ErrorDetail]] = {}
+    if isinstance(field, serializers.ListSerializer | serializers.ListField):
+        for index, item in enumerate(data if isinstance(data, list) else []):
+            found |= unknown_fields(cast(AnyField, field.child), item, f"{where}{index}.")
         return found
-    if not isinstance(serializer, serializers.Serializer) or not isinstance(data, Mapping):
+    if not isinstance(field, serializers.Serializer) or not isinstance(data, Mapping):
         return {}
-    taken = {name: field for name, field in serializer.fields.items() if not field.read_only}
-    found = {}
+    writable = {name: child for name, child in field.fields.items() if not child.read_only}
     for name, value in data.items():
         path = f"{where}{name}"
-        if name in taken:
-            found |= unknown_fields(taken[name], value, f"{path}.")
-        elif name in serializer.fields:
+        if name in writable:
+            found |= unknown_fields(writable[name], value, f"{path}.")
+        elif name in field.fields:
             sentence = f"The field {name!r} is set by the service. Leave it out."
             found[path] = [ErrorDetail(sentence, code="read_only_field")]
         else:
-            found[path] = [ErrorDetail(unknown_name(str(name), taken), code=UNKNOWN_FIELD)]
+            found[path] = [ErrorDetail(unknown_name(str(name), writable), code=UNKNOWN_FIELD)]
     return found
 
 
 def refuse_unknown(view: APIView, request: Request) -> None:
-    """Refuse query parameters that the operation does not document, and a body where it documents none.
+    """Refuse query parameters that the operation does not document, and a body if it documents none.
 
     Raises:
-        ValidationError: each unknown name, with the nearest known one.
+        ValidationError: a name is unknown. Each is listed with the nearest known one.
     """
     method = "GET" if request.method == "HEAD" else str(request.method)
     operation = operation_of(view, method)
@@ -120,8 +118,14 @@ def refuse_unknown(view: APIView, request: Request) -> None:
             sentence = unknown_name(name, operation.query, "query parameter")
             unknown[name] = [ErrorDetail(sentence, code=UNKNOWN_PARAMETER)]
     if method != "GET" and not operation.takes_body:
-        body = request.data
-        for name in body if isinstance(body, Mapping) else ["body"] if body else []:
-            unknown[str(name)] = [ErrorDetail(unknown_name(str(name), ()), code=UNKNOWN_FIELD)]
+        for name in map(str, _names_in(request.data)):
+            unknown[name] = [ErrorDetail(unknown_name(name, ()), code=UNKNOWN_FIELD)]
     if unknown:
         raise ValidationError(unknown)
+
+
+def _names_in(body: object) -> Iterable[object]:
+    """The names of the fields of a body, or "body" for one that is not an object."""
+    if isinstance(body, Mapping):
+        return body
+    return ["body"] if body else []

@@ -1,4 +1,4 @@
-"""Paths of the API: one list per room, the index, the schema and its pages."""
+"""Paths of the API: those of each room, the index, the schema and its documentation."""
 
 from django.urls import URLPattern, include, path
 
@@ -24,7 +24,7 @@ v1: list[URLPattern] = [
 ]
 openai_v1 = collection.openai_v1
 
-lists = tuple(sorted(str(one.pattern) for one in v1 if str(one.pattern).count("/") == 1))
+lists = tuple(sorted(str(url.pattern) for url in v1 if str(url.pattern).count("/") == 1))
 
 urlpatterns = [
     path("v1/", index.Index.as_view(rooms=lists)),

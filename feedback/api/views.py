@@ -1,16 +1,16 @@
-"""What every door for programs does the same way: who asks, one page of a list, one answer per Idempotency-Key."""
+"""The base view of the REST API: the caller, the validated body, one page of a list, one reply per Idempotency-Key."""
 
 import io
 import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import IO, Any, TypeAlias, TypedDict, TypeVar, cast
 
 from django.conf import settings
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework import exceptions, serializers, status
+from rest_framework import exceptions, status
 from rest_framework.generics import GenericAPIView
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
@@ -21,12 +21,15 @@ from feedback.api import unknown_fields
 from feedback.api.errors import TooLarge
 from feedback.api.openapi import Schema
 from feedback.api.permissions import viewer
+from feedback.api.serializers import AnySerializer, Serializer, ValidatedData
 from feedback.errors import DomainError, IdempotencyKeyMissing, Invalid, NotFound
 from feedback.models import Person, Project
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access
 from feedback.services.platform import idempotency
 
 M = TypeVar("M", bound=Model)
+StatusAndBody: TypeAlias = tuple[int, object]  # the status of a reply, and its body as JSON data
 MAX_KEY = 200
 PROJECT_KEY = re.compile(r"[-\w]{1,60}", re.ASCII)
 
@@ -34,16 +37,24 @@ IN_PROJECT = OpenApiParameter("project", str, required=True, description="Public
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON within bounds. DRF reads past Django's own limit, and a body nested too deep would end in a bare 500."""
+    """JSON within bounds.
 
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        length = parser_context["request"].META.get("CONTENT_LENGTH") if parser_context else None
-        if str(length or 0).isdigit() and int(length or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+    REST framework ignores Django's limit of the body size, and a body that is nested too deeply would raise
+    RecursionError, which ends in a bare 500.
+    """
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:  # a JSON body may be a list, too
+        length = "0"
+        if parser_context:
+            length = str(parser_context["request"].META.get("CONTENT_LENGTH") or 0)
+        if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise TooLarge
         raw = stream.read()
         try:
             data = super().parse(io.BytesIO(raw), media_type, parser_context)
-            if b"\\ud" in raw.lower():  # perhaps half of a surrogate pair, which no reply and no table can hold
+            if b"\\ud" in raw.lower():  # half of a surrogate pair cannot be stored or sent
                 json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise exceptions.ParseError("The JSON is nested too deep.") from None
@@ -52,20 +63,35 @@ class BoundedJSONParser(JSONParser):
         return data
 
 
+class RepeatKey(TypedDict):
+    """What identifies a request when it is repeated. `key` is None where the client sent no Idempotency-Key."""
+
+    person: Person
+    route: str
+    key: str | None
+
+
 class ServiceView(GenericAPIView[Any]):
-    """A view that parses, calls one service and shows. `scopes` says what a token needs for each method."""
+    """A view that parses the request, calls one service and shows the result.
+
+    Attributes:
+        scopes: the scope that a token needs, by HTTP method.
+        needs_key: whether a POST without an Idempotency-Key is refused.
+    """
 
     schema = Schema()
     parser_classes = [BoundedJSONParser]
     scopes: Mapping[str, str] = {}
     lookup_field = "public_id"
-    needs_key = False  # whether a POST without Idempotency-Key is refused
-    # Rows come from selectors.access; only the rooms that filter a list name a backend.
-    filter_backends: Any = []
+    needs_key = False
+    filter_backends = []  # rows come from selectors.access; only views that filter a list name a backend
 
     def perform_authentication(self, request: Request) -> None:
-        """Who calls. DRF counts calls only after a caller is known; whoever is not known is counted here, by address,
-        so that guessing tokens is slow."""
+        """Identify the caller.
+
+        REST framework counts calls only after the caller is known. Unknown callers are counted here, by address, so
+        that guessing tokens is slow.
+        """
         try:
             super().perform_authentication(request)
         except exceptions.AuthenticationFailed:
@@ -74,8 +100,8 @@ class ServiceView(GenericAPIView[Any]):
         if not request.user.is_authenticated:
             self.check_throttles(request)
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Who calls and whether they may; then, whether all that was sent is known here."""
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        """Check the caller's rights, then refuse parameters and fields that the operation does not document."""
         super().initial(request, *args, **kwargs)
         unknown_fields.refuse_unknown(self, request)
 
@@ -87,18 +113,21 @@ class ServiceView(GenericAPIView[Any]):
     def person(self) -> Person:
         return self.viewer.person
 
-    def asked_project(self, role: str = access.ANNOTATOR) -> Project:
-        """The project that a list is requested (`?project=`)."""
+    def requested_project(self, role: str = access.ANNOTATOR) -> Project:
+        """The project named by the query parameter `project`. The caller needs `role` in it."""
         key = self.request.query_params.get("project")
         if not key or not PROJECT_KEY.fullmatch(key):
             raise Invalid("Name the project: ?project=<public id or short name>.", field="project")
-        return self.named("project", access.get_project, key, role)
+        return self.row_named("project", access.get_project, key, role)
 
-    def named(self, field: str, get: Callable[..., M], key: Any, *more: Any) -> M:
-        """The row that a field or query parameter names. What is not there is reported with that name.
+    def row_named(self, field: str, get: Callable[..., M], key: object, *more: object) -> M:
+        """The row that a field or query parameter names.
 
         Args:
-            get: a function of `selectors.access`, called with the viewer, the key and what else it takes.
+            get: a function of `selectors.access`, called with the viewer, the key and `more`.
+
+        Raises:
+            NotFound: there is no such row, or the caller may not see it. The error names the field.
         """
         try:
             return get(self.viewer, key, *more)
@@ -107,43 +136,46 @@ class ServiceView(GenericAPIView[Any]):
             sentence = f"The {kind} {str(key)[:80]!r} does not exist, or you have no access to it."
             raise NotFound(sentence, field=field) from None
 
-    def read(self, serializer: type[serializers.Serializer[Any]], **options: Any) -> dict[str, Any]:
-        """The validated body. A field that the serializer does not know is refused by name."""
-        given: dict[str, Any] = unknown_fields.checked(serializer(data=self.request.data, **options))
-        return given
+    def validated(self, serializer: type[Serializer], *, partial: bool = False) -> ValidatedData:
+        """The validated body. Fields that the serializer does not know are refused by name."""
+        return unknown_fields.validated_data(serializer(data=self.request.data, partial=partial))
 
-    def page(self, rows: QuerySet[M], serializer: type[serializers.BaseSerializer[Any]], **context: Any) -> Response:
+    def page(self, rows: QuerySet[M], serializer: type[AnySerializer], **context: object) -> Response:
         """One page of `rows`, newest first."""
         found = self.paginate_queryset(self.filter_queryset(rows))
         shown = serializer(found, many=True, context={**self.get_serializer_context(), **context})
         return self.get_paginated_response(shown.data)
 
-    def once_in_unit_of_work(
-        self, act: Callable[[], idempotency.Reply], extend: Callable[[], dict[str, Any]]
-    ) -> Response:
-        """As `once`, in one transaction with its record. The reply is plain JSON already; `extend` adds to it."""
+    def once_in_unit_of_work(self, act: Callable[[], StatusAndBody], extend: Callable[[], JsonObject]) -> Response:
+        """As `once`, in one transaction with the record of the reply.
+
+        Args:
+            act: does the work. Its reply must be plain JSON data.
+            extend: what is added to the reply, such as the next task.
+        """
         code, reply = idempotency.once_in_unit_of_work(
-            **self._first_of(), body=self.request.data, act=act, extend=extend
+            **self._repeat_key(), body=self.request.data, act=act, extend=extend
         )
         return Response(reply, status=code)
 
-    def once(self, act: Callable[[], tuple[int, Any]], body: Any = None) -> Response:
-        """Do `act` once per person, path and Idempotency-Key; repeats get the first (status, reply) again.
+    def once(self, act: Callable[[], StatusAndBody], body: object = None) -> Response:
+        """Do `act` once per person, path and Idempotency-Key; repeats get the first status and body again.
 
-        `body` is what must be the same in a repeat, where the request's own data does not tell (an upload).
+        Args:
+            body: what must be equal in a repeat; None is the body of the request. An upload gives its digest.
         """
-        first = self._first_of()
-        if first["key"] is None:
+        repeat = self._repeat_key()
+        if repeat["key"] is None:
             code, reply = act()
         else:
-            same = self.request.data if body is None else body
-            code, reply = idempotency.once(**first, body=same, act=lambda: _storable(*act()))
-        if code == status.HTTP_204_NO_CONTENT:  # no body; what was kept are its headers
-            return Response(status=code, headers=reply)
+            if body is None:
+                body = self.request.data
+            code, reply = idempotency.once(**repeat, body=body, act=lambda: _storable(*act()))
+        if code == status.HTTP_204_NO_CONTENT:  # a reply without a body: `reply` holds its headers
+            return Response(status=code, headers=cast(dict[str, str], reply))
         return Response(reply, status=code)
 
-    def _first_of(self) -> dict[str, Any]:
-        """What a request is known by when it is repeated."""
+    def _repeat_key(self) -> RepeatKey:
         key = self.request.headers.get("Idempotency-Key", "")
         if self.needs_key and not key:
             raise IdempotencyKeyMissing
@@ -152,17 +184,19 @@ class ServiceView(GenericAPIView[Any]):
         return {"person": self.person, "route": f"{self.request.method} {self.request.path}", "key": key or None}
 
 
-def made(created: bool) -> int:
-    """201 for what is new, 200 for what came before with the same external_id and body."""
+def created_status(created: bool) -> int:
+    """201 for a new row, 200 for a row that was sent before with the same external_id and body."""
     return status.HTTP_201_CREATED if created else status.HTTP_200_OK
 
 
-def by_index(index: int, error: DomainError) -> DomainError:
-    """The same error, saying which item of a list it is about."""
+def with_index(index: int, error: DomainError) -> DomainError:
+    """The same error, with the index of the list item that it is about."""
     error.field = f"{index}.{error.field}" if error.field else str(index)
     return error
 
 
-def _storable(code: int, reply: Any) -> tuple[int, Any]:
-    """The reply as plain JSON: what is kept for repeats is what is sent the first time."""
-    return code, json.loads(JSONRenderer().render(reply)) if reply is not None else None
+def _storable(code: int, reply: object) -> StatusAndBody:
+    """The reply as plain JSON data, so that repeats get exactly what the first request got."""
+    if reply is None:
+        return code, None
+    return code, json.loads(JSONRenderer().render(reply))

@@ -1,8 +1,7 @@
-"""A DomainError that reaches a page becomes a page: what went wrong, and the way out."""
+"""Replies for a DomainError that a view raises: what went wrong, and what to do."""
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -23,23 +22,23 @@ class DomainErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if (passing := transient(error)) is not None:
-            log.warning("answered %s: %r", passing.code, error)
-            error = passing
+        if (fault := transient(error)) is not None:
+            log.warning("answered %s: %r", fault.code, error)
+            error = fault
         if not isinstance(error, DomainError):
             return None
         return error_reply(request, error)
 
 
 def error_reply(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """An error as its caller reads it: a page, what the desk's script understands, or the error of a program."""
+    """The error in the form that the caller reads: JSON of the API, JSON for a script of the pages, or a page."""
     if request.path.startswith(("/api/", "/v1/")):
-        body: Any = {"type": "client_error", "errors": [{"code": error.code, "detail": error.sentence, "attr": None}]}
-        reply: HttpResponse = JsonResponse(body, status=error.status)
+        errors = [{"code": error.code, "detail": error.sentence, "attr": None}]
+        reply: HttpResponse = JsonResponse({"type": "client_error", "errors": errors}, status=error.status)
     elif is_json(request):
         body = {"code": error.code, "sentence": error.sentence, "field": error.field}
         reply = JsonResponse(body, status=error.status)
-    elif error.status >= 500:  # without the request, whose frame would ask the database again for who is signed in
+    elif error.status >= 500:  # rendered without the request, because its context would query the database again
         reply = HttpResponse(
             render_to_string("feedback/platform/errors/domain.html", {"error": error}), status=error.status
         )

@@ -1,21 +1,22 @@
-"""Page and fragment are one view, one URL, one context."""
+"""A page and its fragment for htmx share one view, one URL and one context."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """True when htmx asks for a part of a page (a boosted link or a restored history entry wants all of it)."""
-    htmx: Any = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+    """Whether htmx requests a part of a page. A boosted link or a restored history entry needs the whole page."""
+    htmx = getattr(request, "htmx", None)
+    return isinstance(htmx, HtmxDetails) and bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
 def page_or_partial(
-    request: HttpRequest, template: str, context: dict[str, Any] | None = None, status: int = 200
+    request: HttpRequest, template: str, context: Mapping[str, object] | None = None, status: int = 200
 ) -> HttpResponse:
-    """Render `feedback/<folder>/<name>.html`, or for htmx the fragment `feedback/<folder>/_<name>.html` beside it.
+    """Render `feedback/<folder>/<name>.html`, or for htmx the fragment `feedback/<folder>/_<name>.html`.
 
     Args:
         template: folder and name, such as "platform/home/pipeline".

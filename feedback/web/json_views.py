@@ -1,14 +1,15 @@
-"""What the desk's script asks of the service: JSON in, JSON out, errors as code and sentence."""
+"""Views for the scripts of the pages: JSON in and JSON out, with errors as code and sentence."""
 
 import json
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from feedback.errors import DomainError, Invalid
+from feedback.rules.json_types import JsonObject
 from feedback.web.pages import refuse_nul
 
 P = ParamSpec("P")
@@ -17,7 +18,7 @@ P = ParamSpec("P")
 def json_view(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Errors become {"code", "sentence", "field"}; who is signed out gets 401 rather than the sign-in page."""
+    """A decorator: errors become {"code", "sentence", "field"}, and signed-out callers get 401 instead of a page."""
 
     @never_cache
     @wraps(view)
@@ -37,16 +38,20 @@ def json_view(
 
 
 def is_json(request: HttpRequest) -> bool:
-    """Whether script asks (a plain form, from a browser without script, gets a page instead)."""
+    """Whether a script sent the request. A plain form, from a browser without scripts, gets a page instead."""
     return request.content_type == "application/json" or request.headers.get("Accept") == "application/json"
 
 
-def body_of(request: HttpRequest) -> dict[str, Any]:
-    """The body as an object that both databases can hold and every reply can carry."""
+def body_of(request: HttpRequest) -> JsonObject:
+    """The body of the request as a JSON object that both databases can store and every reply can hold.
+
+    Raises:
+        Invalid: it is no JSON object, or holds a character that cannot be stored.
+    """
     try:
-        body = json.loads(request.body or b"{}", parse_constant=_refused)
+        body = json.loads(request.body or b"{}", parse_constant=_refuse_constant)
         text = json.dumps(body, ensure_ascii=False, allow_nan=False)  # 1e400 is read as infinity
-        text.encode()  # half of a surrogate pair has no UTF-8
+        text.encode()  # fails for half of a surrogate pair
     except (ValueError, RecursionError):
         raise Invalid("The body is not valid JSON.") from None
     if "\\u0000" in text.replace("\\\\", ""):
@@ -56,5 +61,5 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def _refused(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not valid JSON")

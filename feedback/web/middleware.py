@@ -1,8 +1,8 @@
-"""What happens around every request: it is counted, charged to its caller, and its reply is kept by nobody."""
+"""Middleware: count requests, charge their cost to the caller, limit pages, and forbid caching."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from csp.constants import HEADER
 from csp.utils import build_policy
@@ -18,29 +18,29 @@ from feedback.runtime.download_places import DownloadPlaces
 from feedback.services.platform import limits
 from feedback.web.errors import error_reply
 
-PROGRAMS = ("/api/v1/", "/v1/")  # their doors count callers themselves, when they know them
+PROGRAMS = ("/api/v1/", "/v1/")  # the API counts its callers itself, after it has identified them
 FREE = ("/healthz", "/readyz", "/metrics", "/static/")
-PAGE_METHODS = ("GET", "HEAD", "POST")  # a page would answer others as if it were requested
-# Nothing here uses these, so no page of ours, and nothing framed in one, may.
+PAGE_METHODS = ("GET", "HEAD", "POST")  # a view of a page does not check the method itself
+# No page uses these features, so browsers refuse them to every page and frame.
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
-downloads = DownloadPlaces(max(2, settings.LIVE_STREAMS // 2))  # beside the streams, so that threads are always left
+downloads = DownloadPlaces(max(2, settings.LIVE_STREAMS // 2))  # fewer than the streams, so that threads remain
 
 
 class AroundEveryRequest:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self.content_policy = build_policy()  # the same for every reply, so it is put together once
+        self.content_policy = build_policy()  # equal for every reply, so it is built once
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        began, used = time.perf_counter(), time.thread_time()
+        started, cpu_before = time.perf_counter(), time.thread_time()
         response = self.get_response(request)
         if isinstance(response, StreamingHttpResponse) and not request.path.startswith("/static/"):
-            response = held(request, response)
-        cost = time.thread_time() - used
+            response = hold_download_place(request, response)
+        cost = time.thread_time() - cpu_before
         limits.charge(request, cost)
-        metrics.count(request.path, response.status_code, time.perf_counter() - began, cost)
-        # Private pages and answers lie in no cache. Static files say for themselves how long they may.
+        metrics.count(request.path, response.status_code, time.perf_counter() - started, cost)
+        # Private pages and replies must not be cached. Static files set their own header.
         if not response.has_header("Cache-Control"):
             response["Cache-Control"] = "no-store"
         response["Permissions-Policy"] = PERMISSIONS
@@ -48,8 +48,8 @@ class AroundEveryRequest:
         return response
 
 
-def held(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseBase:
-    """A download holds one of the places for them until it is closed. Streams of events hold theirs already."""
+def hold_download_place(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseBase:
+    """Let a download hold one of the places for downloads until it is closed. Event streams have their own places."""
     if response.headers["Content-Type"].startswith("text/event-stream"):
         return response
     caller, _ = getattr(request, "counted_for", (limits.caller_address(request), 0))
@@ -57,27 +57,31 @@ def held(request: HttpRequest, response: StreamingHttpResponse) -> HttpResponseB
         downloads.take(caller)
     except (TooManyRequests, TooManyStreams) as refused:
         return error_reply(request, refused)
-    # Closed with the response, whether or not its first piece was ever requested.
+    # Runs when the response is closed, even if no part of it was sent.
     response._resource_closers.append(lambda: downloads.give_back(caller))  # type: ignore[attr-defined]
     return response
 
 
-class MessagesOfPages(MessageMiddleware):
-    """What a page tells at its next view. Programs have no next view."""
+class PageMessages(MessageMiddleware):
+    """Messages for the next page. The API has no pages, so its requests skip this."""
 
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request) if request.path.startswith(PROGRAMS) else super().__call__(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path.startswith(PROGRAMS):
+            return cast(HttpResponseBase, self.get_response(request))
+        return cast(HttpResponseBase, super().__call__(request))
 
 
-class HtmxOfPages(HtmxMiddleware):
-    """What htmx stated about a request for a page."""
+class PageHtmx(HtmxMiddleware):
+    """The headers of htmx as `request.htmx`. Requests of the API skip this."""
 
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request) if request.path.startswith(PROGRAMS) else super().__call__(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path.startswith(PROGRAMS):
+            return cast(HttpResponseBase, self.get_response(request))
+        return cast(HttpResponseBase, super().__call__(request))
 
 
 class LimitPages:
-    """The methods of pages, and the allowance of whoever asks for one. Comes after the session is known."""
+    """Limit the methods of pages and the requests of each caller. It must come after the session middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -85,11 +89,16 @@ class LimitPages:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> HttpResponse | None:
         if request.path.startswith((*PROGRAMS, *FREE)):
             return None
         if request.method not in PAGE_METHODS:
             return HttpResponseNotAllowed(PAGE_METHODS)
         user = request.user
-        wait = limits.of_person(request, user.pk) if isinstance(user, Person) else limits.of_address(request, page=True)
-        return error_reply(request, TooManyRequests(wait)) if wait else None
+        if isinstance(user, Person):
+            wait_seconds = limits.of_person(request, user.pk)
+        else:
+            wait_seconds = limits.of_address(request, page=True)
+        if not wait_seconds:
+            return None
+        return error_reply(request, TooManyRequests(wait_seconds))

@@ -1,28 +1,29 @@
-"""Rows of a form that each have a name: a changed name is the same thing under another one, an empty one is none."""
+"""Form rows that have a name each. A row with a changed name renames it, and a row without a name is empty."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from django import forms
 from django.forms import BaseFormSet, formset_factory
 
 from feedback.errors import Conflict
 from feedback.rules.collection import dimensions
-from feedback.web.platform.admin_forms import PageForm
+from feedback.web.forms import PageForm
 
 if TYPE_CHECKING:
-    Rows = BaseFormSet[Any]
+    Rows = BaseFormSet["DimensionForm"]
 else:
     Rows = BaseFormSet
+R = TypeVar("R", bound="NamedRow")
 
 
 class NamedRow(PageForm):
-    """A row; `was` is the name it had when the page was shown, so that a row is known by it and not by its place."""
+    """A row. `was` is its name when the page was shown, so that a row is identified by that name, not by its place."""
 
     was = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def has_changed(self) -> bool:
-        """Always: Django takes an extra row that says what there is already for an empty one, and so for removed."""
+        """Always True: Django would treat an extra row with unchanged values as empty, and so as removed."""
         return True
 
 
@@ -31,7 +32,7 @@ class DimensionForm(NamedRow):
 
 
 class NumberedRows(Rows):
-    def add_fields(self, form: Any, index: int | None) -> None:
+    def add_fields(self, form: DimensionForm, index: int | None) -> None:
         super().add_fields(form, index)
         if index is not None:
             form.fields["name"].label = f"Dimension {index + 1}"
@@ -40,18 +41,19 @@ class NumberedRows(Rows):
 DimensionRows = formset_factory(DimensionForm, formset=NumberedRows, extra=2, max_num=dimensions.MOST)
 
 
-def filled(rows: Iterable[Any]) -> list[Any]:
+def filled(rows: Iterable[R]) -> list[R]:
+    """The rows that have a name."""
     return [row for row in rows if row.cleaned_data.get("name")]
 
 
-def renamed(rows: Iterable[Any], names: list[str]) -> list[tuple[str, str]]:
-    """(earlier name, new name) of each row whose name was changed, unless another one has the new name by now.
+def renamed(rows: Iterable[NamedRow], names: list[str]) -> list[tuple[str, str]]:
+    """(earlier name, new name) of each row with a changed name, unless another row has the new name already.
 
     Args:
-        names: those that there are.
+        names: the present names.
 
     Raises:
-        Conflict: somebody else renamed or removed one of them since the page was shown.
+        Conflict: somebody else has renamed or removed one of them since the page was shown.
     """
     found = []
     for row in rows:

@@ -1,8 +1,8 @@
-"""What stands before every page: signed in, and a member of the project with the role that the page needs."""
+"""What every page of a project checks first: sign-in, membership and role."""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Concatenate, ParamSpec, TypeAlias, cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -13,10 +13,11 @@ from feedback.selectors.platform import access
 from feedback.selectors.platform.access import ANNOTATOR, Viewer
 
 P = ParamSpec("P")
+Context: TypeAlias = dict[str, object]  # what a template gets
 
 
 def viewer(request: HttpRequest) -> Viewer:
-    """Who asks, in `selectors.access` terms. Behind `login_required` only."""
+    """The viewer of a page, as `selectors.access` expects it. Only for views behind `login_required`."""
     return Viewer(cast(Person, request.user))
 
 
@@ -27,16 +28,17 @@ def person(request: HttpRequest) -> Person:
 def project_page(
     role: str = ANNOTATOR,
 ) -> Callable[[Callable[Concatenate[HttpRequest, Project, P], HttpResponse]], Callable[..., HttpResponse]]:
-    """A view under `/p/<slug>/…` that gets the project instead of its slug.
+    """A decorator for a view under `/p/<slug>/…`. The view gets the project instead of its slug.
 
-    Strangers and wrong names get 404, members whose role is too low 403, everybody else signs in first.
+    Signed-out visitors are sent to the sign-in page. A missing project or one of which the viewer is no member gives
+    404, and too low a role gives 403.
     """
 
     def decorate(
         view: Callable[Concatenate[HttpRequest, Project, P], HttpResponse],
     ) -> Callable[..., HttpResponse]:
         @wraps(view)
-        def wrapped(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        def wrapped(request: HttpRequest, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             project = access.get_project(viewer(request), slug, role)
             refuse_nul(request)
             return view(request, project, *args, **kwargs)
@@ -47,7 +49,11 @@ def project_page(
 
 
 def refuse_nul(request: HttpRequest) -> None:
-    """Django's forms refuse the one character that PostgreSQL cannot store; not everything comes through a form."""
+    """Refuse NUL, which PostgreSQL cannot store. Forms of Django refuse it, but not every parameter is in a form.
+
+    Raises:
+        Invalid: a parameter holds NUL.
+    """
     for name, values in [*request.GET.lists(), *request.POST.lists()]:
-        if any("\0" in value for value in values if isinstance(value, str)):
+        if "\0" in "".join(map(str, values)):
             raise Invalid("It contains a NUL character, which cannot be stored.", field=name)

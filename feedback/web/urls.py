@@ -1,4 +1,4 @@
-"""Paths of the pages: one list per room."""
+"""Paths of the pages, from the `urls.py` of each room."""
 
 from django.urls import URLPattern
 

@@ -213,7 +213,7 @@ def test_an_answer_that_does_not_come_is_told(
     def nobody(responses: list[Any], seconds: float) -> Iterator[response_streams.News]:
         yield response_streams.News(responses[0], "waits", sentence=response_streams.NO_WORKER)
 
-    monkeypatch.setattr(openai, "UNATTENDED", -1.0)
+    monkeypatch.setattr(openai, "WITHOUT_WORKER", -1.0)
     monkeypatch.setattr(openai, "follow", nobody)
     told = wrong(asked(client), 503)
     assert told["code"] == "not_written" and "No worker is running" in told["message"]

@@ -1,4 +1,4 @@
-"""Corpora under Data: opened, added to, told in pictures; documents taken out with a reason and put back."""
+"""Corpora under Data: opened, added to, told in pictures; documents taken out with a reason and restored."""
 
 import json
 from typing import Any

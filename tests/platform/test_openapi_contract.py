@@ -43,7 +43,7 @@ schema.app = application
 @pytest.fixture
 def secret(transactional_db, project, ada, monkeypatch):
     logging.getLogger("django.request").setLevel(logging.CRITICAL)
-    monkeypatch.setattr("feedback.api.collection.prompts.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("feedback.api.collection.prompts.POLL_INTERVAL", 0.01)
     monkeypatch.setattr("feedback.api.collection.prompts.LONGEST_WAIT", 0.05)
     monkeypatch.setattr("feedback.api.throttling.ByAddress.allow_request", lambda *args: True)
     # Shares are for one person at a time; these calls are many, and nobody closes their replies.

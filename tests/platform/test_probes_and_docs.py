@@ -26,7 +26,7 @@ def test_it_is_alive_but_not_ready_without_a_database(client, monkeypatch):
     def broken() -> bool:
         raise DatabaseError("gone, with a secret in the message")
 
-    monkeypatch.setattr(health, "migrations_waiting", broken)
+    monkeypatch.setattr(health, "migrations_pending", broken)
     monkeypatch.setattr(health.connection, "cursor", broken)
     assert client.get("/healthz").status_code == 200
     reply = client.get("/readyz")
@@ -36,7 +36,7 @@ def test_it_is_alive_but_not_ready_without_a_database(client, monkeypatch):
 
 @pytest.mark.django_db
 def test_it_is_not_ready_before_its_migrations(client, monkeypatch):
-    monkeypatch.setattr(health, "migrations_waiting", lambda: True)
+    monkeypatch.setattr(health, "migrations_pending", lambda: True)
     reply = client.get("/readyz")
     assert (reply.status_code, reply.json()["why"]) == (503, "Migrations wait to be applied.")
 

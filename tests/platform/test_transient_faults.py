@@ -128,7 +128,7 @@ class TestReadiness:
             error.__cause__ = type("DiskFull", (Exception,), {"sqlstate": "53100"})()
             raise error
 
-        monkeypatch.setattr(health, "let_the_database_write_a_little", full)
+        monkeypatch.setattr(health, "probe_database_disk", full)
         reply = client.get("/readyz")
         told = {"status": "unready", "why": "The disk of the database is full."}
         assert (reply.status_code, reply.json()) == (503, told)

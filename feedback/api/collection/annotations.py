@@ -1,6 +1,5 @@
-"""Answers and their history: revised, taken back, flagged, reviewed. No annotation is ever overwritten."""
+"""Annotations and their history: revised, withdrawn, flagged and reviewed. None is ever overwritten."""
 
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -13,19 +12,21 @@ from rest_framework.response import Response
 
 from feedback.api.collection.assignments import ANSWER
 from feedback.api.fields import MomentFilter, ObjectField, PersonBriefSerializer, VerbatimField
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.errors import Forbidden
 from feedback.models import Annotation, Assignment, Kind, Review
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access
 from feedback.selectors.registry import lineage
 from feedback.services.collection import annotations
 from feedback.services.quality import reviews
 
 
-class AnnotationSerializer(serializers.Serializer[Any]):
-    """One revision of an answer. `answer` names responses by the letters they were shown under."""
+class AnnotationSerializer(Serializer):
+    """One revision of an annotation. `answer` names responses by the letters that they were shown under."""
 
     id = serializers.UUIDField(source="public_id")
     assignment = serializers.UUIDField(source="assignment.public_id")
@@ -52,15 +53,15 @@ class AnnotationSerializer(serializers.Serializer[Any]):
     def get_counted(self, row: Annotation) -> bool:
         return self.get_current(row) and row.assignment.counted
 
-    def get_answer(self, row: Annotation) -> dict[str, Any] | None:
+    def get_answer(self, row: Annotation) -> JsonObject | None:
         if row.withdrawn or not row.payload:
             return None
-        if not row.shown and KINDS[row.kind].fewest_responses:  # imported: nobody knows how it was shown there
+        if not row.shown and KINDS[row.kind].fewest_responses:  # imported: the order of display is not known
             return {"outcome": row.payload.get("outcome"), "strength": row.payload.get("strength")}
         return unresolve(row.kind, row.project.names.read(row.payload), row.shown)
 
 
-class ReviewSerializer(serializers.Serializer[Any]):
+class ReviewSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     annotation = serializers.UUIDField(source="annotation.public_id")
     reviewer = PersonBriefSerializer()
@@ -69,14 +70,14 @@ class ReviewSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class FlagSerializer(serializers.Serializer[Any]):
+class FlagSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     reason = serializers.CharField()
     created_at = serializers.DateTimeField()
 
 
 class AnnotationWithHistorySerializer(AnnotationSerializer):
-    """An answer with all its revisions, the decisions about them, and where it went."""
+    """An annotation with all its revisions, the decisions about them, and the snapshots and models that use it."""
 
     history = AnnotationSerializer(many=True)
     reviews = ReviewSerializer(many=True)
@@ -88,16 +89,16 @@ class AnnotationWithHistorySerializer(AnnotationSerializer):
 
 
 @extend_schema_serializer(component_name="Revision")
-class RevisionSerializer(serializers.Serializer[Any]):
+class RevisionSerializer(Serializer):
     answer = ObjectField(help_text=ANSWER)
     seconds = serializers.FloatField(required=False, allow_null=True, min_value=0)
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class ReasonSerializer(Serializer):
     reason = VerbatimField(max_length=500)
 
 
-class DecisionSerializer(serializers.Serializer[Any]):
+class DecisionSerializer(Serializer):
     decision = serializers.ChoiceField(choices=Review.Decision.choices)
     note = VerbatimField(max_length=5000, allow_blank=True, default="")
     answer = ObjectField(required=False, allow_null=True, help_text="The reviewer's annotation, for `correct`.")
@@ -117,22 +118,24 @@ def rows() -> QuerySet[Annotation]:
     return Annotation.objects.select_related("project", "annotator", "assignment")
 
 
-def with_history(annotation: Annotation) -> Any:
+def with_history(annotation: Annotation) -> JsonObject:
+    """The data of AnnotationWithHistorySerializer."""
     assignment = annotation.assignment
     revisions = list(rows().filter(assignment=assignment).order_by("revision"))
-    threads = [lineage.of_annotation(revision) for revision in revisions]
     found = next(row for row in revisions if row.pk == annotation.pk)
+    decisions = Review.objects.filter(annotation__assignment=assignment).select_related("annotation", "reviewer")
+    snapshots: set[str] = set()
+    versions: set[str] = set()
+    for revision in revisions:
+        uses = lineage.of_annotation(revision)
+        snapshots.update(str(snapshot.public_id) for snapshot in uses["snapshots"])
+        versions.update(str(version) for version in uses["versions"])
     return AnnotationSerializer(found).data | {
         "history": AnnotationSerializer(revisions, many=True).data,
-        "reviews": ReviewSerializer(
-            Review.objects.filter(annotation__assignment=assignment)
-            .select_related("annotation", "reviewer")
-            .order_by("pk"),
-            many=True,
-        ).data,
+        "reviews": ReviewSerializer(decisions.order_by("pk"), many=True).data,
         "flags": FlagSerializer(assignment.flags.order_by("pk"), many=True).data,
-        "snapshots": sorted({str(one.public_id) for thread in threads for one in thread["snapshots"]}),
-        "model_versions": sorted({str(one) for thread in threads for one in thread["versions"]}),
+        "snapshots": sorted(snapshots),
+        "model_versions": sorted(versions),
     }
 
 
@@ -149,7 +152,7 @@ class Annotations(ServiceView):
         responses=AnnotationSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        project = self.asked_project()
+        project = self.requested_project()
         found = rows().filter(project=project)
         if not access.may(self.viewer, project, access.REVIEWER):
             found = found.filter(assignment__annotator=self.person)
@@ -168,7 +171,7 @@ class OneAnnotation(ServiceView):
         return Response(with_history(access.get_annotation(self.viewer, id)))
 
 
-class Revise(ServiceView):
+class ReviseAnnotation(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -179,15 +182,15 @@ class Revise(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         held = own_assignment(self, id)
-        given = self.read(RevisionSerializer)
+        given = self.validated(RevisionSerializer)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 201, with_history(annotations.revise(assignment=held, by=self.person, **given))
 
         return self.once(act)
 
 
-class Withdraw(ServiceView):
+class WithdrawAnnotation(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -200,12 +203,10 @@ class Withdraw(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         held = own_assignment(self, id)
-        return self.once(
-            lambda: (200, with_history(annotations.withdraw(assignment=held, by=self.person))),
-        )
+        return self.once(lambda: (200, with_history(annotations.withdraw(assignment=held, by=self.person))))
 
 
-class Flagged(ServiceView):
+class FlagAnnotation(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -216,16 +217,16 @@ class Flagged(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         annotation = access.get_annotation(self.viewer, id)
-        reason = self.read(ReasonSerializer)["reason"]
+        reason = self.validated(ReasonSerializer)["reason"]
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             row = annotations.flag(assignment=annotation.assignment, by=self.person, reason=reason)
             return 201, FlagSerializer(row).data
 
         return self.once(act)
 
 
-class Reviewed(ServiceView):
+class ReviewAnnotation(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(
@@ -239,17 +240,21 @@ class Reviewed(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         annotation = access.get_annotation(self.viewer, id)
         access.require_role(self.viewer, annotation.project, access.REVIEWER)
-        given = self.read(DecisionSerializer)
+        given = self.validated(DecisionSerializer)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 201, ReviewSerializer(reviews.review(annotation=annotation, by=self.person, **given)).data
 
         return self.once(act)
 
 
-def own_assignment(door: ServiceView, id: UUID) -> Assignment:
-    """The viewer's own assignment that this annotation answers; reviewers correct others' with `review`."""
-    annotation = access.get_annotation(door.viewer, id)
-    if annotation.assignment.annotator_id != door.person.pk:
+def own_assignment(view: ServiceView, id: UUID) -> Assignment:
+    """The assignment of this annotation, which must be the caller's own.
+
+    Raises:
+        Forbidden: it is somebody else's; a reviewer corrects it with `review`.
+    """
+    annotation = access.get_annotation(view.viewer, id)
+    if annotation.assignment.annotator_id != view.person.pk:
         raise Forbidden("This annotation belongs to another annotator. Reviewers use review/.")
-    return access.get_assignment(door.viewer, annotation.assignment.public_id)
+    return access.get_assignment(view.viewer, annotation.assignment.public_id)

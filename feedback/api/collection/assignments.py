@@ -1,7 +1,6 @@
-"""What an annotator holds: drafts, the answer, and ways to let it go."""
+"""Assignments: drafts, the submission, and how an annotator skips, renews or releases a task."""
 
 from dataclasses import asdict
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -9,16 +8,18 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.collection.tasks import AssignmentSerializer, next_for
+from feedback.api.collection.tasks import AssignmentSerializer
 from feedback.api.fields import ObjectField, VerbatimField
-from feedback.api.views import ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import ServiceView, StatusAndBody
 from feedback.models import Annotation, Assignment
 from feedback.rules.collection import queue_policy
 from feedback.rules.collection.preference import STRENGTH_SCALE
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access
 from feedback.services.collection import annotations, assignment_queue, assignments
-from feedback.services.platform.idempotency import Reply
+from feedback.services.collection.assignment_queue import NoTask
 from feedback.services.quality import qualification
 
 ANSWER = (
@@ -31,7 +32,7 @@ ANSWER = (
 
 
 @extend_schema_serializer(component_name="Submission")
-class SubmissionSerializer(serializers.Serializer[Any]):
+class SubmissionSerializer(Serializer):
     answer = ObjectField(help_text=ANSWER)
     seconds = serializers.FloatField(
         required=False, allow_null=True, min_value=0, help_text="Time spent, at most the time since the task was shown."
@@ -39,13 +40,14 @@ class SubmissionSerializer(serializers.Serializer[Any]):
     next = serializers.BooleanField(default=False, help_text="Return the next task in the same response.")
 
 
-class NoTaskSerializer(serializers.Serializer[Any]):
+class NoTaskSerializer(Serializer):
     reason = serializers.CharField()
     text = serializers.CharField()
     retry_after = serializers.IntegerField(help_text="Seconds.")
 
 
-class ToldSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="Told")
+class QualificationResultSerializer(Serializer):
     right = serializers.BooleanField()
     answer = serializers.DictField(help_text="The correct answer, with the letters you were shown.")
     explanation = serializers.CharField(help_text="Why.")
@@ -56,7 +58,7 @@ class ToldSerializer(serializers.Serializer[Any]):
     needed = serializers.IntegerField()
 
 
-class SubmittedSerializer(serializers.Serializer[Any]):
+class SubmittedSerializer(Serializer):
     annotation = serializers.UUIDField(help_text="Id for revising or withdrawing.")
     assignment = serializers.UUIDField()
     counted = serializers.BooleanField(
@@ -64,24 +66,24 @@ class SubmittedSerializer(serializers.Serializer[Any]):
     )
     late = serializers.BooleanField(help_text="Whether it was submitted after the assignment expired.")
     seconds = serializers.FloatField()
-    feedback = ToldSerializer(
+    feedback = QualificationResultSerializer(
         required=False, help_text=("In the qualification round: the correct answer and the reason.")
     )
     next = AssignmentSerializer(allow_null=True, required=False)
     no_next = NoTaskSerializer(required=False, help_text="Why there is no next task, if one was requested.")
 
 
-class DraftSerializer(serializers.Serializer[Any]):
+class DraftSerializer(Serializer):
     payload = ObjectField(help_text="Free-form state of the client.")
 
 
-class SkipSerializer(serializers.Serializer[Any]):
+class SkipSerializer(Serializer):
     reason = serializers.ChoiceField(choices=queue_policy.SKIP_REASONS)
     note = VerbatimField(max_length=500, allow_blank=True, default="")
 
 
-def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
-    reply = {
+def submission_data(assignment: Assignment, annotation: Annotation) -> JsonObject:
+    reply: JsonObject = {
         "annotation": str(annotation.public_id),
         "assignment": str(assignment.public_id),
         "counted": assignment.counted,
@@ -89,7 +91,9 @@ def submitted(assignment: Assignment, annotation: Annotation) -> dict[str, Any]:
         "seconds": annotation.seconds,
     }
     verdict = qualification.verdict_of(assignment)
-    return reply if verdict is None else reply | {"feedback": asdict(verdict)}
+    if verdict is not None:
+        reply["feedback"] = asdict(verdict)
+    return reply
 
 
 class OneAssignment(ServiceView):
@@ -111,7 +115,7 @@ class Draft(ServiceView):
     )
     def put(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        annotations.save_draft(assignment=assignment, payload=self.read(DraftSerializer)["payload"])
+        annotations.save_draft(assignment=assignment, payload=self.validated(DraftSerializer)["payload"])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -129,33 +133,33 @@ class Submit(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment_to_submit(self.viewer, id)
-        given = self.read(SubmissionSerializer)
+        given = self.validated(SubmissionSerializer)
 
-        def submit() -> Reply:
+        def submit() -> StatusAndBody:
             annotation = annotations.submit(
                 assignment=assignment, answer=given["answer"], seconds=given.get("seconds"), client=self.client
             )
-            return 201, submitted(assignment, annotation)
+            return 201, submission_data(assignment, annotation)
 
-        def following() -> dict[str, Any]:
-            return self._next(assignment) if given["next"] else {}
+        def next_task() -> JsonObject:
+            if not given["next"]:
+                return {}
+            return self._next(assignment)
 
-        return self.once_in_unit_of_work(submit, following)
+        return self.once_in_unit_of_work(submit, next_task)
 
     @property
     def client(self) -> str:
         return "api" if self.viewer.token is not None else "web"
 
-    def _next(self, assignment: Assignment) -> dict[str, Any]:
+    def _next(self, assignment: Assignment) -> JsonObject:
+        """The next assignment, or why there is none."""
         if access.has_left(self.viewer, assignment):
-            left = assignment_queue.NOT_A_MEMBER
-            no_task = {"reason": left.reason, "text": left.sentence, "retry_after": left.retry_after}
-            return {"next": None, "no_next": no_task}
-        code, found = next_for(self.viewer, assignment.project)
-        if code == status.HTTP_200_OK:
-            return {"next": found}
-        why = {"reason": found["X-Reason"], "text": found["X-Reason-Text"], "retry_after": int(found["Retry-After"])}
-        return {"next": None, "no_next": why}
+            return _no_next(assignment_queue.NOT_A_MEMBER)
+        found = assignment_queue.next_assignment(project=assignment.project, annotator=self.person)
+        if isinstance(found, NoTask):
+            return _no_next(found)
+        return {"next": desk.payload(found)}
 
 
 class Skip(ServiceView):
@@ -169,8 +173,8 @@ class Skip(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        given = self.read(SkipSerializer)
-        return self.once(lambda: _after(self.viewer, assignments.skip(assignment=assignment, **given)))
+        given = self.validated(SkipSerializer)
+        return self.once(lambda: _current(self.viewer, assignments.skip(assignment=assignment, **given)))
 
 
 class Renew(ServiceView):
@@ -184,7 +188,7 @@ class Renew(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        return self.once(lambda: _after(self.viewer, assignments.renew(assignment=assignment)))
+        return self.once(lambda: _current(self.viewer, assignments.renew(assignment=assignment)))
 
 
 class Release(ServiceView):
@@ -198,7 +202,7 @@ class Release(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        return self.once(lambda: _after(self.viewer, assignments.release(assignment=assignment)))
+        return self.once(lambda: _current(self.viewer, assignments.release(assignment=assignment)))
 
 
 class Shown(ServiceView):
@@ -212,8 +216,13 @@ class Shown(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         assignment = access.get_assignment(self.viewer, id)
-        return self.once(lambda: _after(self.viewer, assignments.mark_shown(assignment=assignment)))
+        return self.once(lambda: _current(self.viewer, assignments.mark_shown(assignment=assignment)))
 
 
-def _after(viewer: access.Viewer, assignment: Assignment) -> tuple[int, Any]:
+def _current(viewer: access.Viewer, assignment: Assignment) -> StatusAndBody:
+    """The assignment as it is after the change."""
     return 200, desk.payload(access.get_assignment(viewer, assignment.public_id))
+
+
+def _no_next(why: NoTask) -> JsonObject:
+    return {"next": None, "no_next": {"reason": why.reason, "text": why.sentence, "retry_after": why.retry_after}}

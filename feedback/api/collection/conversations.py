@@ -1,6 +1,5 @@
-"""Conversations with the serving model: a message, two answers by letter, a choice, and on with the chosen one."""
+"""Conversations with the serving model. Each turn is a message, two responses and the choice between them."""
 
-from typing import Any
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
@@ -11,21 +10,23 @@ from rest_framework.response import Response as Reply
 
 from feedback.api.collection.response_streams import DESCRIPTION, EVENTS, StreamView, events, streamed
 from feedback.api.fields import VerbatimField
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.models import Conversation, Prompt
-from feedback.selectors.collection import conversations as talks
+from feedback.selectors.collection import conversations as conversation_selectors
 from feedback.selectors.platform import access
 from feedback.services.collection import conversations
 
 
-class AnswerSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="Answer")
+class LetteredResponseSerializer(Serializer):
     letter = serializers.CharField()
     state = serializers.CharField(help_text="queued, running, ready, failed or blocked.")
     text = serializers.CharField(allow_blank=True)
 
 
 @extend_schema_serializer(component_name="Turn")
-class TurnSerializer(serializers.Serializer[Any]):
+class TurnSerializer(Serializer):
     turn = serializers.IntegerField()
     message = serializers.CharField()
     state = serializers.CharField(help_text="writing, ready (to annotate), answered, failed or blocked.")
@@ -34,14 +35,14 @@ class TurnSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Once both responses are ready: the assignment to submit at assignments/{id}/submit/.",
     )
-    responses = AnswerSerializer(many=True)
+    responses = LetteredResponseSerializer(many=True)
     answer = serializers.DictField(allow_null=True)
     goes_on = serializers.CharField(
         allow_null=True, allow_blank=True, help_text="The response the conversation continues with."
     )
 
 
-class ConversationBriefSerializer(serializers.Serializer[Any]):
+class ConversationBriefSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     state = serializers.SerializerMethodField(help_text="open or ended.")
@@ -53,7 +54,7 @@ class ConversationBriefSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="Conversation")
-class ConversationSerializer(serializers.Serializer[Any]):
+class ConversationSerializer(Serializer):
     id = serializers.UUIDField()
     project = serializers.CharField()
     state = serializers.CharField(help_text="open or ended.")
@@ -63,12 +64,12 @@ class ConversationSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewConversation")
-class NewConversationSerializer(serializers.Serializer[Any]):
+class NewConversationSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     text = VerbatimField(help_text="Your first message.")
 
 
-class MessageOnlySerializer(serializers.Serializer[Any]):
+class MessageOnlySerializer(Serializer):
     text = VerbatimField()
 
 
@@ -80,8 +81,11 @@ class Conversations(ServiceView):
         summary="Your conversations", parameters=[IN_PROJECT], responses=ConversationBriefSerializer(many=True)
     )
     def get(self, request: Request) -> Reply:
-        project = self.asked_project()
-        return self.page(talks.of_person(project, self.person).select_related("project"), ConversationBriefSerializer)
+        project = self.requested_project()
+        return self.page(
+            conversation_selectors.of_person(project, self.person).select_related("project"),
+            ConversationBriefSerializer,
+        )
 
     @extend_schema(
         summary="Start a conversation",
@@ -91,13 +95,13 @@ class Conversations(ServiceView):
         responses={201: ConversationSerializer},
     )
     def post(self, request: Request) -> Reply:
-        given = self.read(NewConversationSerializer)
-        project = self.named("project", access.get_project, given["project"])
+        given = self.validated(NewConversationSerializer)
+        project = self.row_named("project", access.get_project, given["project"])
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             turn = conversations.start(project=project, person=self.person, text=given["text"])
             assert turn.conversation is not None
-            return 201, ConversationSerializer(talks.conversation_data(turn.conversation)).data
+            return 201, ConversationSerializer(conversation_selectors.conversation_data(turn.conversation)).data
 
         return self.once(act)
 
@@ -107,7 +111,11 @@ class OneConversation(ServiceView):
 
     @extend_schema(summary="Get a conversation with its turns", responses=ConversationSerializer)
     def get(self, request: Request, id: UUID) -> Reply:
-        return Reply(ConversationSerializer(talks.conversation_data(access.get_conversation(self.viewer, id))).data)
+        return Reply(
+            ConversationSerializer(
+                conversation_selectors.conversation_data(access.get_conversation(self.viewer, id))
+            ).data
+        )
 
 
 class Turns(ServiceView):
@@ -122,11 +130,11 @@ class Turns(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Reply:
         conversation = access.get_conversation(self.viewer, id)
-        text = self.read(MessageOnlySerializer)["text"]
+        text = self.validated(MessageOnlySerializer)["text"]
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             turn = conversations.say(conversation=conversation, text=text)
-            return 201, TurnSerializer(talks.turn_data(turn)).data
+            return 201, TurnSerializer(conversation_selectors.turn_data(turn)).data
 
         return self.once(act)
 
@@ -136,7 +144,7 @@ class OneTurn(ServiceView):
 
     @extend_schema(summary="Get a turn", responses=TurnSerializer)
     def get(self, request: Request, id: UUID, turn: int) -> Reply:
-        return Reply(TurnSerializer(talks.turn_data(access.get_turn(self.viewer, id, turn))).data)
+        return Reply(TurnSerializer(conversation_selectors.turn_data(access.get_turn(self.viewer, id, turn))).data)
 
 
 class TurnStream(StreamView):
@@ -163,9 +171,9 @@ class TurnRetry(ServiceView):
     def post(self, request: Request, id: UUID, turn: int) -> Reply:
         found = access.get_turn(self.viewer, id, turn)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             conversations.retry(turn=found)
-            return 202, TurnSerializer(talks.turn_data(found)).data
+            return 202, TurnSerializer(conversation_selectors.turn_data(found)).data
 
         return self.once(act)
 
@@ -182,14 +190,15 @@ class EndConversation(ServiceView):
     def post(self, request: Request, id: UUID) -> Reply:
         conversation = access.get_conversation(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 200, ConversationSerializer(
-                talks.conversation_data(conversations.end(conversation=conversation))
+                conversation_selectors.conversation_data(conversations.end(conversation=conversation))
             ).data
 
         return self.once(act)
 
 
 def by_letter(turn: Prompt) -> dict[UUID, str]:
-    """The turn's answers and the letters under which its person sees them."""
-    return {answer.public_id: "ab"[place] for place, answer in enumerate(talks.answers_of(turn))}
+    """The responses of a turn, by public id, with the letters under which its person sees them."""
+    responses = conversation_selectors.answers_of(turn)
+    return {response.public_id: letter for letter, response in zip("ab", responses, strict=False)}

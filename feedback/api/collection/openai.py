@@ -1,17 +1,17 @@
-"""/v1 as OpenAI's clients know it: chat completions and models, with our tokens, scopes and ids.
+"""The OpenAI-compatible API at /v1: chat completions and models, with the tokens, scopes and ids of this service.
 
-A project's short name is a model. What is requested is stored like any prompt; every choice says which of our responses
-it is (`touchstone.response`), and a thumb may be given on that id or on the completion's own.
+The short name of a project is a model. A request is stored like every prompt. Each choice names its response in
+`touchstone.response`, and a thumb may be given on that id or on the id of the completion.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
+from drf_standardized_errors.types import ExceptionHandlerContext
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -24,19 +24,20 @@ from feedback.errors import DomainError, NotFound
 from feedback.formats.json_lines import json_line
 from feedback.models import Prompt, Response
 from feedback.rules.collection.chat_request import ChatRequest, InvalidRequest, parse
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection.response_streams import NO_WORKER, News, follow
 from feedback.selectors.registry import served_models
 from feedback.services.collection import completions
 
 LONGEST = 120.0  # seconds
-UNATTENDED = 10.0  # seconds without any worker after which a client is sent away
+WITHOUT_WORKER = 10.0  # seconds without a worker after which the request is refused
 PREFIX = "chatcmpl-"
 KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 KINDS |= {409: "conflict_error", 413: "invalid_request_error", 429: "rate_limit_error"}
 
 
 class OpenAIHandler(Handler):
-    """The same errors in OpenAI's shape. `x-should-retry` keeps its clients from repeating what cannot come right."""
+    """The same errors in the shape of OpenAI. `x-should-retry` stops its clients from repeating what cannot succeed."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, InvalidRequest):
@@ -45,9 +46,11 @@ class OpenAIHandler(Handler):
             return wrong
         return super().convert_known_exceptions(exc)
 
-    def format_exception(self, exc: exceptions.APIException) -> Any:
+    def format_exception(self, exc: exceptions.APIException) -> JsonObject:
         [first, *_] = super().format_exception(exc)["errors"]
-        code = "model_not_found" if isinstance(self.exc, NotFound) else first["code"]
+        code = first["code"]
+        if isinstance(self.exc, NotFound):
+            code = "model_not_found"
         return error(exc.status_code, first["detail"], code, getattr(exc, "param", None) or first["attr"])
 
     def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
@@ -57,15 +60,15 @@ class OpenAIHandler(Handler):
         return headers
 
 
-def error(status: int, message: str, code: str, param: str | None = None) -> dict[str, Any]:
+def error(status: int, message: str, code: str, param: str | None = None) -> JsonObject:
     return {"error": {"message": message, "type": KINDS.get(status, "server_error"), "param": param, "code": code}}
 
 
 class OpenAIView(ServiceView):
     renderer_classes = [JSONRenderer]
-    content_negotiation_class = response_streams.WhateverIsAccepted
+    content_negotiation_class = response_streams.AlwaysJSON
 
-    def get_exception_handler(self) -> Any:
+    def get_exception_handler(self) -> Callable[[Exception, ExceptionHandlerContext], Reply | None]:
         return lambda exc, context: OpenAIHandler(exc, context).run()
 
 
@@ -79,7 +82,7 @@ class NotWritten(DomainError):
 
 
 class Unanswerable(DomainError):
-    """The request's own fault, which no repetition mends; the code is the response's."""
+    """The request cannot be answered, so repeating it does not help. The code is that of the response."""
 
     def __init__(self, row: Response) -> None:
         super().__init__(row.error, field="messages")
@@ -87,7 +90,9 @@ class Unanswerable(DomainError):
 
 
 def why_failed(row: Response) -> DomainError:
-    return Unanswerable(row) if row.error_code else NotWritten(row.error or "The model failed to respond.")
+    if row.error_code:
+        return Unanswerable(row)
+    return NotWritten(row.error or "The model failed to respond.")
 
 
 @extend_schema(exclude=True)
@@ -105,9 +110,8 @@ class ChatCompletions(OpenAIView):
         completion = Completion(wanted, prompt, responses)
         if wanted.stream:
             return response_streams.streamed(completion.chunks(), self.person.pk)
-        for _ in response_streams.Held(
-            heartbeats(completion.wait()), self.person.pk
-        ):  # holds one of the places for streams while it waits
+        # While it waits, the request holds one of the places for streams.
+        for _ in response_streams.HeldStream(heartbeats(completion.wait()), self.person.pk):
             pass
         return Reply(completion.whole())
 
@@ -129,37 +133,39 @@ class OneModel(OpenAIView):
 
 
 @extend_schema(exclude=True)
-class Nothing(OpenAIView):
-    """What OpenAI has and we do not: its clients get an error that they can read, with or without a token."""
+class UnknownPath(OpenAIView):
+    """A path that OpenAI has and this service has not. Its clients get an error that they can read."""
 
     permission_classes = ()
 
-    def refuse(self, request: Request, **_: Any) -> Reply:
+    def refuse(self, request: Request, **_: object) -> Reply:
         message = f"{request.method} {request.path} does not exist; only chat completions and models are supported."
         return Reply(error(404, message, "unknown_url"), status=404, headers={"x-should-retry": "false"})
 
     get = post = delete = refuse
 
 
-def model(named: served_models.Named) -> dict[str, Any]:
-    version = named.version
+def model(named: served_models.Named) -> JsonObject:
+    version_id = None
+    if named.version is not None:
+        version_id = str(named.version.public_id)
     return {
         "id": named.name,
         "object": "model",
         "created": int(named.since.timestamp()),
         "owned_by": "touchstone",
-        "touchstone": {"project": named.project.slug, "model_version": str(version.public_id) if version else None},
+        "touchstone": {"project": named.project.slug, "model_version": version_id},
     }
 
 
 def screened(prompt: Prompt) -> Prompt:
-    """The prompt once the guard, if there is one, has looked at it.
+    """The prompt, once the guard model has screened it.
 
     Raises:
-        InvalidRequest: it is held back.
-        NotWritten: nobody looked at it in time.
+        InvalidRequest: the guard model blocks it.
+        NotWritten: it was not screened in time.
     """
-    deadline = time.monotonic() + UNATTENDED
+    deadline = time.monotonic() + WITHOUT_WORKER
     while prompt.state == Prompt.State.RECEIVED:
         if time.monotonic() > deadline:
             raise NotWritten("The guard model has not screened this prompt yet. Repeat the request in a moment.")
@@ -177,7 +183,7 @@ def heartbeats(news: Iterator[News]) -> Iterator[str]:
 
 @dataclass
 class Completion:
-    """One request on its way to its answer."""
+    """One request with its responses, until it is answered."""
 
     request: ChatRequest
     prompt: Prompt
@@ -195,11 +201,11 @@ class Completion:
         """News until every response has ended.
 
         Raises:
-            NotWritten: no worker is there, or it takes too long. The responses are written later all the same.
+            NotWritten: there is no worker, or it takes too long. The responses are still written later.
         """
         begun, open_ = time.monotonic(), set(self.places())
         for news in follow(list(open_), LONGEST):
-            if news.what == "waits" and news.sentence == NO_WORKER and time.monotonic() - begun > UNATTENDED:
+            if news.what == "waits" and news.sentence == NO_WORKER and time.monotonic() - begun > WITHOUT_WORKER:
                 raise NotWritten(f"{NO_WORKER} Repeat the request later to get it.")
             if news.what == "ended":
                 open_.discard(news.response)
@@ -208,29 +214,29 @@ class Completion:
             raise NotWritten
         self.rows = {row.public_id: row for row in Response.objects.filter(public_id__in=self.places())}
 
-    def whole(self) -> dict[str, Any]:
-        """The completion. A choice that failed or was held back is empty and says so in finish_reason.
+    def whole(self) -> JsonObject:
+        """The completion. A choice that failed or was blocked is empty; its finish_reason says which.
 
         Raises:
-            NotWritten, Unanswerable: every choice has failed; the sentence of the first.
+            NotWritten, Unanswerable: every choice has failed. The sentence is that of the first.
         """
         rows = [self.rows[key] for key in self.places()]
         if all(row.state == Response.State.FAILED for row in rows):
             raise why_failed(rows[0])
-        choices = [
-            {
+        choices = []
+        for place, row in enumerate(rows):
+            choice = {
                 "index": place,
                 "message": {"role": "assistant", "content": row.text, "refusal": None},
                 "logprobs": None,
                 "finish_reason": finish(row),
                 "touchstone": {"response": str(row.public_id)},
             }
-            for place, row in enumerate(rows)
-        ]
+            choices.append(choice)
         return self._head("chat.completion") | {"choices": choices, "usage": self.usage()}
 
     def chunks(self) -> Iterator[str]:
-        """The same as chunks. What was sent cannot be taken back, so a text that begins again must begin alike."""
+        """The completion as chunks. Sent text cannot be taken back, so a restarted text must begin with it."""
         places = self.places()
         sent, text = dict.fromkeys(places, ""), dict.fromkeys(places, "")
         yield "".join(self._chunk(place, {"role": "assistant", "content": ""}, key) for key, place in places.items())
@@ -256,22 +262,25 @@ class Completion:
                 if news.what == "ended":
                     if news.state == Response.State.FAILED:
                         why = why_failed(Response.objects.get(public_id=key))
-                        yield _data(error(400 if why.status == 400 else 500, why.sentence, why.code, why.field))
+                        status = 500
+                        if why.status == 400:
+                            status = 400
+                        yield _data(error(status, why.sentence, why.code, why.field))
                         return
                     row = Response.objects.get(public_id=key)
                     yield self._chunk(places[key], {}, key, finish(row))
             if self.request.include_usage:
                 yield _data(self._head("chat.completion.chunk") | {"choices": [], "usage": self.usage()})
             yield "data: [DONE]\n\n"
-        except NotWritten as late:
-            yield _data(error(503, late.sentence, late.code))
+        except NotWritten as not_written:
+            yield _data(error(503, not_written.sentence, not_written.code))
 
     def usage(self) -> dict[str, int]:
         prompt = max((row.prompt_tokens or 0 for row in self.rows.values()), default=0)
         written = sum(row.tokens or 0 for row in self.rows.values())
         return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _head(self, kind: str) -> JsonObject:
         return {
             "id": self.id,
             "object": kind,
@@ -280,11 +289,13 @@ class Completion:
             "touchstone": {"prompt": str(self.prompt.public_id), "project": self.prompt.project.slug},
         }
 
-    def _chunk(self, place: int, delta: dict[str, Any], key: UUID, finish_reason: str | None = None) -> str:
-        choice = {"index": place, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def _chunk(self, place: int, delta: dict[str, str], key: UUID, finish_reason: str | None = None) -> str:
+        choice: JsonObject = {"index": place, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         choice["touchstone"] = {"response": str(key)}
-        usage = {"usage": None} if self.request.include_usage else {}
-        return _data(self._head("chat.completion.chunk") | {"choices": [choice]} | usage)
+        chunk = self._head("chat.completion.chunk") | {"choices": [choice]}
+        if self.request.include_usage:
+            chunk["usage"] = None
+        return _data(chunk)
 
 
 def finish(row: Response) -> str:
@@ -293,5 +304,5 @@ def finish(row: Response) -> str:
     return "length" if row.finish_reason == "length" else "stop"
 
 
-def _data(value: dict[str, Any]) -> str:
+def _data(value: JsonObject) -> str:
     return f"data: {json_line(value)}\n\n"

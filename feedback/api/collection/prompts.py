@@ -1,8 +1,7 @@
-"""Prompts in, responses out."""
+"""Prompts and their responses: submitted, requested, read, and written elsewhere."""
 
 import threading
 import time
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -14,27 +13,29 @@ from rest_framework.request import Request
 from rest_framework.response import Response as Reply
 
 from feedback.api.fields import MessageSerializer, ObjectField, PersonBriefSerializer, VerbatimField
-from feedback.api.views import IN_PROJECT, ServiceView, made
+from feedback.api.serializers import Serializer, ValidatedData
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody, created_status
 from feedback.errors import Invalid
 from feedback.models import Prompt, Response
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access
 from feedback.services.collection import prompts
 
 LONGEST_WAIT = 30.0  # seconds
-LOOK_EVERY = 0.25  # seconds
-# A waiting request holds one of the server's threads. Past these, an answer comes at once and says when to ask again.
+POLL_INTERVAL = 0.25  # seconds
+# A waiting request holds one of the server's threads. When all places are taken, the reply comes at once.
 waiting_places = threading.BoundedSemaphore(4)
 
 
-class WrittenBySerializer(serializers.Serializer[Any]):
+class WrittenBySerializer(Serializer):
     """The model version that wrote a response."""
 
     id = serializers.UUIDField(source="public_id")
     name = serializers.CharField(source="__str__", help_text="For people, such as: policy v4.")
 
 
-class ResponseSerializer(serializers.Serializer[Any]):
-    """A response with who wrote it: a model version, a model known by name only, or a person."""
+class ResponseSerializer(Serializer):
+    """A response and its author: a model version, a model known by name only, or a person."""
 
     id = serializers.UUIDField(source="public_id")
     prompt = serializers.UUIDField(source="prompt.public_id")
@@ -60,7 +61,7 @@ class ResponseSerializer(serializers.Serializer[Any]):
         return "" if response.state in held else response.text
 
 
-class PromptBriefSerializer(serializers.Serializer[Any]):
+class PromptBriefSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     messages = MessageSerializer(many=True)
@@ -72,7 +73,7 @@ class PromptBriefSerializer(serializers.Serializer[Any]):
             "belong to different splits."
         )
     )
-    group = serializers.CharField(allow_blank=True, help_text="The document, conversation or customer it is from.")
+    group = serializers.CharField(allow_blank=True, help_text="Document, conversation or customer of the prompt.")
     source = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
     external_id = serializers.CharField(allow_null=True)
     metadata = serializers.DictField()
@@ -87,7 +88,7 @@ class PromptSerializer(PromptBriefSerializer):
 
 
 @extend_schema_serializer(component_name="NewPrompt")
-class NewPromptSerializer(serializers.Serializer[Any]):
+class NewPromptSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     messages = MessageSerializer(many=True, required=False, help_text="The last message must have the role user.")
     text = VerbatimField(required=False, help_text="Instead of messages: one user message.")
@@ -112,7 +113,7 @@ class NewPromptSerializer(serializers.Serializer[Any]):
     )
     metadata = ObjectField(required=False)
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, given: ValidatedData) -> ValidatedData:
         text = given.pop("text", None)
         if (text is None) == (given.get("messages") is None):
             raise serializers.ValidationError({"messages": ["Send either messages or text."]})
@@ -123,7 +124,7 @@ class NewPromptSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewResponse")
-class NewResponseSerializer(serializers.Serializer[Any]):
+class NewResponseSerializer(Serializer):
     prompt = serializers.UUIDField()
     text = VerbatimField(allow_blank=True)
     model_version = serializers.UUIDField(required=False, allow_null=True, help_text="A version of the registry.")
@@ -133,7 +134,7 @@ class NewResponseSerializer(serializers.Serializer[Any]):
     external_id = serializers.CharField(max_length=200, required=False, allow_null=True)
 
 
-class WantedSerializer(serializers.Serializer[Any]):
+class WantedSerializer(Serializer):
     count = serializers.IntegerField(min_value=1, max_value=prompts.MAX_RESPONSES)
 
 
@@ -154,7 +155,8 @@ def with_responses(rows: QuerySet[Prompt]) -> QuerySet[Prompt]:
     return rows.select_related("project").prefetch_related(Prefetch("responses", queryset=ordered))
 
 
-def shown(prompt: Prompt) -> Any:
+def prompt_data(prompt: Prompt) -> JsonObject:
+    """The prompt with its responses, read anew from the database."""
     return PromptSerializer(with_responses(Prompt.objects.filter(pk=prompt.pk)).get()).data
 
 
@@ -166,12 +168,12 @@ class Prompts(ServiceView):
 
     @extend_schema(
         summary="Prompts",
-        description="Reviewers and admins see all of the project's, others those they submitted.",
+        description="Reviewers and admins see all prompts of the project, others those that they submitted.",
         parameters=[IN_PROJECT],
         responses=PromptBriefSerializer(many=True),
     )
     def get(self, request: Request) -> Reply:
-        project = self.asked_project()
+        project = self.requested_project()
         return self.page(
             access.prompts_with_authors(self.viewer, project).select_related("project"), PromptBriefSerializer
         )
@@ -184,12 +186,12 @@ class Prompts(ServiceView):
         responses={201: PromptSerializer, 200: PromptSerializer},
     )
     def post(self, request: Request) -> Reply:
-        given = self.read(NewPromptSerializer)
-        project = self.named("project", access.get_project, given.pop("project"))
+        given = self.validated(NewPromptSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"))
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             prompt, created = prompts.submit_prompt(project=project, by=self.person, **given)
-            return made(created), shown(prompt)
+            return created_status(created), prompt_data(prompt)
 
         return self.once(act)
 
@@ -211,8 +213,10 @@ class OnePrompt(ServiceView):
     )
     def get(self, request: Request, id: UUID) -> Reply:
         prompt = access.get_prompt_with_authors(self.viewer, id)
-        done = await_responses(prompt, _seconds(request.query_params.get("wait")))
-        return Reply(shown(prompt), headers=None if done else {"Retry-After": "2"})
+        headers = {}
+        if not await_responses(prompt, _seconds(request.query_params.get("wait"))):
+            headers["Retry-After"] = "2"
+        return Reply(prompt_data(prompt), headers=headers)
 
 
 class PromptGenerate(ServiceView):
@@ -226,11 +230,11 @@ class PromptGenerate(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Reply:
         prompt = access.get_prompt_with_authors(self.viewer, id)
-        count = self.read(WantedSerializer)["count"]
+        count = self.validated(WantedSerializer)["count"]
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             prompts.want_more(prompt=prompt, count=count, by=self.person)
-            return 202, shown(prompt)
+            return 202, prompt_data(prompt)
 
         return self.once(act)
 
@@ -245,15 +249,15 @@ class Responses(ServiceView):
         responses={201: ResponseSerializer, 200: ResponseSerializer},
     )
     def post(self, request: Request) -> Reply:
-        given = self.read(NewResponseSerializer)
-        prompt = self.named("prompt", access.get_prompt_with_authors, given.pop("prompt"))
+        given = self.validated(NewResponseSerializer)
+        prompt = self.row_named("prompt", access.get_prompt_with_authors, given.pop("prompt"))
         version = given.pop("model_version", None)
         if version is not None:
-            given["model_version"] = self.named("model_version", access.get_model, version, access.REVIEWER)
+            given["model_version"] = self.row_named("model_version", access.get_model, version, access.REVIEWER)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             response, created = prompts.add_response(prompt=prompt, by=self.person, **given)
-            return made(created), ResponseSerializer(response).data
+            return created_status(created), ResponseSerializer(response).data
 
         return self.once(act)
 
@@ -267,10 +271,10 @@ class OneResponse(ServiceView):
 
 
 def await_responses(prompt: Prompt, seconds: float) -> bool:
-    """Wait until the guard has read the prompt and none of its responses is on its way. Returns whether that is so."""
-    coming = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING]
-    waits = Q(responses__state__in=coming) | Q(state=Prompt.State.RECEIVED)
-    pending = Prompt.objects.filter(waits, pk=prompt.pk)
+    """Wait until the prompt is screened and none of its responses is being written. Returns whether that is so."""
+    in_progress = [Response.State.QUEUED, Response.State.RUNNING, Response.State.SCREENING]
+    unfinished = Q(responses__state__in=in_progress) | Q(state=Prompt.State.RECEIVED)
+    pending = Prompt.objects.filter(unfinished, pk=prompt.pk)
     if not pending.exists():
         return True
     if seconds <= 0 or not waiting_places.acquire(blocking=False):
@@ -278,7 +282,7 @@ def await_responses(prompt: Prompt, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_INTERVAL)
             if not pending.exists():
                 return True
     finally:

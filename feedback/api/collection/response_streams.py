@@ -1,13 +1,17 @@
 """Responses as server-sent events while they are written.
 
-Events: `text` {"of", "text"} goes on; `restart` {"of"} what was reported of it is void; `waiting` {"of", "text"} says
-what
-for; `end` {"of", "state", "text", "finish_reason"} is the row (state ready, failed or blocked; for the last two, text
-is the sentence why); `done` closes. `timeout` says that it takes longer than a stream may last: connect again.
+Events, where `of` names the response:
+
+- `text` {"of", "text"}: the next piece of the text.
+- `restart` {"of"}: the writing begins again; discard the pieces received so far.
+- `waiting` {"of", "text"}: a sentence that says what the response waits for.
+- `end` {"of", "state", "text", "finish_reason"}: the stored response. `state` is ready, failed or blocked; for failed
+  and blocked, `text` is the sentence that says why.
+- `done`: all responses have ended.
+- `timeout`: the stream has lasted as long as it may; connect again.
 """
 
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator
 from uuid import UUID
 
 from django.conf import settings
@@ -38,28 +42,33 @@ EVENTS = {(200, EVENT_STREAM): OpenApiResponse(OpenApiTypes.ANY, DESCRIPTION)}
 
 
 class EventStreamRenderer(BaseRenderer):
-    """Named in the schema only: events are streamed by the view, and errors are JSON."""
+    """Only for the schema. The view streams the events itself, and errors are JSON."""
 
     media_type = EVENT_STREAM
     format = "events"
 
 
-class WhateverIsAccepted(DefaultContentNegotiation):
-    """A browser's EventSource accepts nothing but events; its errors are JSON all the same."""
+class AlwaysJSON(DefaultContentNegotiation):
+    """Errors are JSON whatever the client accepts: the EventSource of a browser accepts only events."""
 
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return next((one, one.media_type) for one in renderers if isinstance(one, JSONRenderer))
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(renderer for renderer in renderers if isinstance(renderer, JSONRenderer))
+        return renderer, renderer.media_type
 
 
-class Held:
-    """An iterator that holds one of the places for streams until it is closed, however it ends: at its end, because the
-    client has gone, or before it began."""
+class HeldStream:
+    """An iterator that holds one of the places for streams until it is closed.
+
+    It is closed at its end, when the client disconnects, or before the first piece was read.
+    """
 
     def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
         places.take(caller)
         self.places, self.parts, self.caller, self.open = places, parts, caller, True
 
-    def __iter__(self) -> "Held":
+    def __iter__(self) -> "HeldStream":
         return self
 
     def __next__(self) -> bytes:
@@ -77,41 +86,58 @@ class Held:
 
 
 def streamed(parts: Iterator[str], caller: Hashable) -> StreamingHttpResponse:
-    """Raises TooManyStreams when all places are taken, TooManyRequests when all of this caller's are."""
-    response = StreamingHttpResponse(Held(parts, caller), content_type=EVENT_STREAM)
+    """A reply that sends `parts` as they come.
+
+    Raises:
+        TooManyStreams: all places for streams are taken.
+        TooManyRequests: this caller holds as many streams as one caller may.
+    """
+    response = StreamingHttpResponse(HeldStream(parts, caller), content_type=EVENT_STREAM)
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-def event(name: str, **data: Any) -> str:
+def event(name: str, **data: object) -> str:
     return f"event: {name}\ndata: {json_line(data)}\n\n"
 
 
 def events(responses: dict[UUID, str], seconds: float | None = None) -> Iterator[str]:
-    """The news of some responses, each under the name that the reader knows it by."""
+    """The events of some responses.
+
+    Args:
+        responses: public id -> the name that the reader knows the response by.
+        seconds: how long to wait at most; None is LONGEST.
+    """
     names = {"begun": "restart", "piece": "text", "waits": "waiting"}
     ended = 0
-    for news in follow(list(responses), LONGEST if seconds is None else seconds):
+    if seconds is None:
+        seconds = LONGEST
+    for news in follow(list(responses), seconds):
         of = responses[news.response]
         if news.what == "ended":
             ended += 1
-            text = news.text if news.state == "ready" else news.sentence
+            text = news.text
+            if news.state != "ready":
+                text = news.sentence
             yield event("end", of=of, state=news.state, text=text, finish_reason=news.finish_reason)
         else:
-            yield event(names[news.what], of=of, text=_said(news))
-    yield event("done") if ended == len(responses) else event("timeout", text=TAKES_LONGER)
+            yield event(names[news.what], of=of, text=_text_of(news))
+    if ended == len(responses):
+        yield event("done")
+    else:
+        yield event("timeout", text=TAKES_LONGER)
 
 
-def _said(news: News) -> str:
+def _text_of(news: News) -> str:
     return news.sentence if news.what == "waits" else news.text
 
 
 class StreamView(ServiceView):
-    """A door whose answer is a stream of events."""
+    """A view whose reply is a stream of events."""
 
     renderer_classes = [JSONRenderer, EventStreamRenderer]
-    content_negotiation_class = WhateverIsAccepted
+    content_negotiation_class = AlwaysJSON
 
 
 class ResponseStream(StreamView):

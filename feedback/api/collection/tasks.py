@@ -1,7 +1,6 @@
-"""Tasks: what annotators judge. Making them, taking them out, and getting the next one."""
+"""Tasks for annotators: made, changed, withdrawn, given out, and marked as gold tasks."""
 
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -12,10 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import MessageSerializer, ObjectField, VerbatimField
-from feedback.api.views import IN_PROJECT, ServiceView, made
-from feedback.models import Kind, Task
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody, created_status
+from feedback.models import Kind, Project, Task
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access
 from feedback.selectors.quality import reviews as review_selectors
@@ -23,20 +24,20 @@ from feedback.services.collection import assignment_queue, tasks
 from feedback.services.quality import gold, reviews
 
 
-class LetteredSerializer(serializers.Serializer[Any]):
+class LetteredSerializer(Serializer):
     letter = serializers.CharField()
     text = serializers.CharField(allow_blank=True)
 
 
 @extend_schema_serializer(component_name="Assignment")
-class AssignmentSerializer(serializers.Serializer[Any]):
-    """A task as its annotator sees it: responses go by letters, and nothing tells who or what wrote them."""
+class AssignmentSerializer(Serializer):
+    """A task as its annotator sees it. Responses are named by letters, and their authors stay hidden."""
 
     id = serializers.UUIDField(help_text="Id of the assignment, to submit, skip or release.")
     kind = serializers.CharField()
     project = serializers.CharField()
     state = serializers.CharField(help_text="held, submitted, skipped, expired or released.")
-    ahead = serializers.BooleanField(help_text="Fetched for later, not shown yet.")
+    ahead = serializers.BooleanField(help_text="Fetched in advance, not shown yet.")
     held_until = serializers.DateTimeField()
     prompt = MessageSerializer(many=True)
     responses = LetteredSerializer(many=True)
@@ -56,12 +57,12 @@ class AssignmentSerializer(serializers.Serializer[Any]):
     sent_back = serializers.CharField(allow_blank=True, help_text="Note of the reviewer who returned it.")
 
 
-class PlacedSerializer(serializers.Serializer[Any]):
+class PlacedSerializer(Serializer):
     id = serializers.UUIDField(source="response.public_id")
     text = serializers.CharField(source="response.text", allow_blank=True)
 
 
-class TaskBriefSerializer(serializers.Serializer[Any]):
+class TaskBriefSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     kind = serializers.ChoiceField(choices=Kind.choices)
@@ -97,16 +98,18 @@ class TaskSerializer(TaskBriefSerializer):
     def get_skips(self, task: Task) -> dict[str, int]:
         return review_selectors.skips(task)
 
-    def get_decision(self, task: Task) -> dict[str, Any] | None:
+    def get_decision(self, task: Task) -> JsonObject | None:
         verdict = task.verdicts.first()
-        return unresolve(task.kind, task.project.names.read(verdict.payload), verdict.shown) if verdict else None
+        if verdict is None:
+            return None
+        return unresolve(task.kind, task.project.names.read(verdict.payload), verdict.shown)
 
 
 RESPONSES_WANTED = ", ".join(f"{kind.responses_wanted} for a {name} task" for name, kind in KINDS.items())
 
 
 @extend_schema_serializer(component_name="NewTask")
-class NewTaskSerializer(serializers.Serializer[Any]):
+class NewTaskSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     kind = serializers.ChoiceField(choices=Kind.choices, default=Kind.COMPARISON)
     prompt = serializers.UUIDField()
@@ -114,7 +117,7 @@ class NewTaskSerializer(serializers.Serializer[Any]):
         child=serializers.UUIDField(),
         max_length=9,
         default=list,
-        help_text=f"How many: {RESPONSES_WANTED}. A task that may have 0 is then about the prompt.",
+        help_text=f"How many: {RESPONSES_WANTED}. A task with 0 responses is about the prompt.",
     )
     ask = ObjectField(required=False, help_text='Which labels, for classification and spans: {"scheme": "topic"}.')
     annotations_wanted = serializers.IntegerField(
@@ -134,12 +137,12 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     external_id = serializers.CharField(max_length=200, required=False, allow_null=True)
 
 
-class TaskChangesSerializer(serializers.Serializer[Any]):
+class TaskChangesSerializer(Serializer):
     annotations_wanted = serializers.IntegerField(min_value=1, max_value=100, required=False)
     priority = serializers.IntegerField(min_value=0, max_value=9, required=False)
 
 
-class GoldSerializer(serializers.Serializer[Any]):
+class GoldSerializer(Serializer):
     answer = ObjectField(
         required=False,
         allow_null=True,
@@ -150,12 +153,13 @@ class GoldSerializer(serializers.Serializer[Any]):
     training_round = serializers.BooleanField(default=False)
 
 
-class VerdictSerializer(serializers.Serializer[Any]):
-    answer = ObjectField(help_text="By letters of the task's own order.")
+class VerdictSerializer(Serializer):
+    answer = ObjectField(help_text="By letters in the order of the task.")
     note = VerbatimField(max_length=5000, default="", allow_blank=True)
 
 
-class AskForTaskSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="AskForTask")
+class NextTaskSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     kind = serializers.ChoiceField(choices=Kind.choices, required=False)
     ahead = serializers.BooleanField(default=False, help_text="Prefetch one more task.")
@@ -187,7 +191,7 @@ class Tasks(ServiceView):
 
     @extend_schema(summary="Tasks of a project", parameters=[IN_PROJECT], responses=TaskBriefSerializer(many=True))
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.REVIEWER)
+        project = self.requested_project(access.REVIEWER)
         return self.page(project.tasks.select_related("project", "prompt"), TaskBriefSerializer)
 
     @extend_schema(
@@ -197,16 +201,17 @@ class Tasks(ServiceView):
         responses={201: TaskSerializer, 200: TaskSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewTaskSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.REVIEWER)
-        given["prompt"] = self.named("prompt", access.get_prompt, given["prompt"], access.REVIEWER)
-        given["responses"] = [
-            self.named("responses", access.get_response, key, access.REVIEWER) for key in given["responses"]
-        ]
+        given = self.validated(NewTaskSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.REVIEWER)
+        given["prompt"] = self.row_named("prompt", access.get_prompt, given["prompt"], access.REVIEWER)
+        responses = []
+        for key in given["responses"]:
+            responses.append(self.row_named("responses", access.get_response, key, access.REVIEWER))
+        given["responses"] = responses
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             task, created = tasks.create_task(project=project, by=self.person, **given)
-            return made(created), TaskSerializer(task).data
+            return created_status(created), TaskSerializer(task).data
 
         return self.once(act)
 
@@ -222,7 +227,7 @@ class OneTask(ServiceView):
     )
     def patch(self, request: Request, id: UUID) -> Response:
         task = access.get_task(self.viewer, id)
-        given = self.read(TaskChangesSerializer)
+        given = self.validated(TaskChangesSerializer)
         return Response(TaskSerializer(tasks.change_task(by=self.person, task=task, **given)).data)
 
     @extend_schema(summary="Get a task with its responses", responses=TaskSerializer)
@@ -264,7 +269,7 @@ class GoldTask(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         task = access.get_task(self.viewer, id)
-        given = self.read(GoldSerializer)
+        given = self.validated(GoldSerializer)
         return self.once(lambda: (200, TaskSerializer(gold.mark(by=self.person, task=task, **given)).data))
 
     @extend_schema(summary="Remove the gold answer", responses={200: TaskSerializer})
@@ -286,9 +291,9 @@ class DecideTask(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         task = access.get_task(self.viewer, id)
-        given = self.read(VerdictSerializer)
+        given = self.validated(VerdictSerializer)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             reviews.decide(task=task, by=self.person, **given)
             return 201, TaskSerializer(task).data
 
@@ -304,23 +309,23 @@ class NextTask(ServiceView):
         "`X-Reason` says why (no_tasks, all_seen, all_held, not_qualified, daily_limit, "
         "training_failed, training_empty, project_paused, project_closed) and `Retry-After` when to "
         "retry.",
-        request=AskForTaskSerializer,
+        request=NextTaskSerializer,
         responses={200: AssignmentSerializer, 204: OpenApiResponse(description="No task available.")},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(AskForTaskSerializer)
-        project = self.named("project", access.get_project, given.pop("project"))
+        given = self.validated(NextTaskSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"))
         return self.once(lambda: next_for(self.viewer, project, **given))
 
 
 def next_for(
     viewer: access.Viewer,
-    project: Any,
+    project: Project,
     kind: str | None = None,
     ahead: bool = False,
     have: Collection[UUID] = (),
-) -> tuple[int, Any]:
-    """(200, what the annotator may see) or (204, headers that say why)."""
+) -> StatusAndBody:
+    """(200, the assignment as its annotator sees it), or (204, headers with the reason why there is none)."""
     found = assignment_queue.next_assignment(
         project=project,
         annotator=viewer.person,

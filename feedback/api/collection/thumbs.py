@@ -1,6 +1,6 @@
-"""Thumbs of API clients on responses they were given."""
+"""Thumbs up or down on responses, by API clients."""
 
-from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -8,7 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import VerbatimField
-from feedback.api.views import ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import ServiceView, StatusAndBody
+from feedback.models import Thumb
 from feedback.selectors.platform import access
 from feedback.services.collection import thumbs
 from feedback.services.collection.thumbs import MAX_COMMENT
@@ -17,26 +19,28 @@ UP, DOWN = "up", "down"
 
 
 class ResponseOrCompletionField(serializers.UUIDField):
-    """A response by its id, or the first choice of a completion by the completion's."""
+    """The id of a response, or the id of a completion, which stands for its first choice."""
 
-    def to_internal_value(self, data: Any) -> Any:
-        return super().to_internal_value(data.removeprefix("chatcmpl-") if isinstance(data, str) else data)
+    def to_internal_value(self, data: int | str | UUID) -> UUID:
+        if isinstance(data, str):
+            data = data.removeprefix("chatcmpl-")
+        return super().to_internal_value(data)
 
 
-class NewThumbSerializer(serializers.Serializer[Any]):
+class NewThumbSerializer(Serializer):
     response = ResponseOrCompletionField(help_text="A response's id, or a completion's of /v1 for its first choice.")
     thumbs = serializers.ChoiceField(choices=[UP, DOWN])
     comment = VerbatimField(max_length=MAX_COMMENT, allow_blank=True, default="")
 
 
-class ThumbSerializer(serializers.Serializer[Any]):
+class ThumbSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     response = serializers.UUIDField(source="response.public_id")
     thumbs = serializers.SerializerMethodField()
     comment = serializers.CharField(allow_blank=True)
     created_at = serializers.DateTimeField()
 
-    def get_thumbs(self, row: Any) -> str:
+    def get_thumbs(self, row: Thumb) -> str:
         return UP if row.up else DOWN
 
 
@@ -51,10 +55,10 @@ class Feedback(ServiceView):
         responses={201: ThumbSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewThumbSerializer)
-        response = self.named("response", access.get_response_with_author, given["response"])
+        given = self.validated(NewThumbSerializer)
+        response = self.row_named("response", access.get_response_with_author, given["response"])
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             thumb = thumbs.give_thumb(
                 response=response,
                 person=self.person,

@@ -1,7 +1,6 @@
-"""Corpora and their documents: opened, added to as jobs, looked at, taken out and put back."""
+"""Corpora and their documents: opened, uploaded as jobs, read, removed and restored."""
 
 import json
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponseBase
@@ -12,24 +11,26 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.data.transfers import _again, _digest, download
+from feedback.api.data.transfers import chunks_of_upload, digest, download
 from feedback.api.fields import ObjectField, VerbatimField
-from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView, StatusAndBody
 from feedback.downloads import NDJSON, streamed
 from feedback.errors import Invalid, NotFound
 from feedback.formats.json_lines import json_line
 from feedback.models import Corpus, Document, Job
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.data import corpora as corpus_selectors
 from feedback.selectors.platform import access, health
 from feedback.services.data import corpora, exports
 
 OF_CORPUS = OpenApiParameter("corpus", UUID, required=True, description="Public id of the corpus.")
 REMOVED = OpenApiParameter("removed", bool, description="Removed documents instead of current ones.")
-MOST = 500  # documents in one body
+MAX_DOCUMENTS = 500  # documents in one body
 
 
 @extend_schema_serializer(component_name="Corpus")
-class CorpusSerializer(serializers.Serializer[Any]):
+class CorpusSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     name = serializers.CharField()
@@ -44,7 +45,7 @@ class CorpusSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="CorpusChange")
-class CorpusChangeSerializer(serializers.Serializer[Any]):
+class CorpusChangeSerializer(Serializer):
     name = serializers.CharField(max_length=120, required=False)
     description = serializers.CharField(max_length=5000, required=False, allow_blank=True)
     hold_out = serializers.ChoiceField(
@@ -61,7 +62,7 @@ class NewCorpusSerializer(CorpusChangeSerializer):
 
 
 @extend_schema_serializer(component_name="CorpusUpload")
-class UploadSerializer(serializers.Serializer[Any]):
+class UploadSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     corpus = serializers.UUIDField(source="payload.corpus")
     name = serializers.CharField(source="payload.name", help_text="Of the file or folder.")
@@ -89,7 +90,7 @@ class UploadSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewCorpusUpload")
-class NewUploadSerializer(serializers.Serializer[Any]):
+class NewUploadSerializer(Serializer):
     file = serializers.FileField(
         required=False, help_text="txt, md, html, jsonl, csv, parquet, any of them as gz, or a zip of them; multipart."
     )
@@ -98,7 +99,7 @@ class NewUploadSerializer(serializers.Serializer[Any]):
         max_length=500,
         help_text="Instead: a file or folder in the import folder (`inbox` in the data folder).",
     )
-    source = serializers.CharField(required=False, max_length=200, help_text="Of documents that do not say.")  # type: ignore[assignment]
+    source = serializers.CharField(required=False, max_length=200, help_text="For documents that name no source.")  # type: ignore[assignment]
     kind = serializers.ChoiceField(choices=Document.Kind.choices, required=False)
     licence = serializers.CharField(required=False, max_length=100)
     cleaning = serializers.JSONField(
@@ -109,7 +110,7 @@ class NewUploadSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewDocument")
-class NewDocumentSerializer(serializers.Serializer[Any]):
+class NewDocumentSerializer(Serializer):
     text = VerbatimField()
     name = serializers.CharField(required=False, max_length=200)
     source = serializers.CharField(required=False, max_length=200)  # type: ignore[assignment]
@@ -118,14 +119,14 @@ class NewDocumentSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewDocuments")
-class NewDocumentsSerializer(serializers.Serializer[Any]):
+class NewDocumentsSerializer(Serializer):
     corpus = serializers.UUIDField()
-    documents = serializers.ListField(child=NewDocumentSerializer(), min_length=1, max_length=MOST)
+    documents = serializers.ListField(child=NewDocumentSerializer(), min_length=1, max_length=MAX_DOCUMENTS)
     cleaning = ObjectField(required=False)
 
 
 @extend_schema_serializer(component_name="Document")
-class DocumentSerializer(serializers.Serializer[Any]):
+class DocumentSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     name = serializers.CharField(allow_blank=True)
     excerpt = serializers.CharField(allow_blank=True)
@@ -145,7 +146,7 @@ class WholeDocumentSerializer(DocumentSerializer):
 
 
 @extend_schema_serializer(component_name="DocumentIds")
-class DocumentIdsSerializer(serializers.Serializer[Any]):
+class DocumentIdsSerializer(Serializer):
     corpus = serializers.UUIDField()
     documents = serializers.ListField(
         child=serializers.UUIDField(), min_length=1, max_length=corpora.MOST_AT_ONCE, help_text="Public ids."
@@ -158,7 +159,7 @@ class RemovalSerializer(DocumentIdsSerializer):
 
 
 @extend_schema_serializer(component_name="DocumentsMoved")
-class MovedSerializer(serializers.Serializer[Any]):
+class MovedSerializer(Serializer):
     documents = serializers.IntegerField(help_text="Number of documents moved.")
 
 
@@ -168,15 +169,15 @@ class Corpora(ServiceView):
 
     @extend_schema(summary="Corpora", parameters=[IN_PROJECT], responses=CorpusSerializer(many=True))
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.ADMIN)
+        project = self.requested_project(access.ADMIN)
         return self.page(Corpus.objects.filter(project=project).select_related("project"), CorpusSerializer)
 
     @extend_schema(summary="Create a corpus", request=NewCorpusSerializer, responses={201: CorpusSerializer})
     def post(self, request: Request) -> Response:
-        given = self.read(NewCorpusSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+        given = self.validated(NewCorpusSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 201, CorpusSerializer(corpora.open_corpus(project=project, by=self.person, **given)).data
 
         return self.once(act)
@@ -192,7 +193,7 @@ class OneCorpus(ServiceView):
     @extend_schema(summary="Change a corpus", request=CorpusChangeSerializer, responses=CorpusSerializer)
     def patch(self, request: Request, id: UUID) -> Response:
         corpus = access.get_corpus(self.viewer, id)
-        given = self.read(CorpusChangeSerializer)
+        given = self.validated(CorpusChangeSerializer)
         return Response(CorpusSerializer(corpora.update_corpus(corpus=corpus, by=self.person, **given)).data)
 
 
@@ -214,7 +215,7 @@ class CorpusReport(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         corpus = access.get_corpus(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 202, {"job": str(corpora.request_report(corpus=corpus, by=self.person).public_id)}
 
         return self.once(act)
@@ -251,15 +252,18 @@ class CorpusUploads(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         corpus = access.get_corpus(self.viewer, id)
-        given = self.read(NewUploadSerializer)
+        given = self.validated(NewUploadSerializer)
         file, path = given.pop("file", None), given.pop("path", "")
         if (file is None) == (not path):
             raise Invalid("Send a file, or name one with path.", field="file")
         given["cleaning"] = _object(given.get("cleaning"))
-        body = {"path": path, "file": file and _digest(_again(file)), **given}
-        name, chunks = (file.name, _again(file)) if file is not None else (path, None)
+        name, chunks, file_digest = path, None, None
+        if file is not None:
+            file_digest = digest(chunks_of_upload(file))
+            name, chunks = str(file.name), chunks_of_upload(file)
+        body = {"path": path, "file": file_digest, **given}
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             job = corpora.request_upload(corpus=corpus, by=self.person, name=name, chunks=chunks, path=path, **given)
             return 202, UploadSerializer(job).data
 
@@ -299,22 +303,22 @@ class Documents(ServiceView):
         key = request.query_params.get("corpus", "")
         if not key:
             raise NotFound("Name the corpus: ?corpus=<public id>.", field="corpus")
-        corpus = self.named("corpus", access.get_corpus, key)
+        corpus = self.row_named("corpus", access.get_corpus, key)
         removed = request.query_params.get("removed", "").lower() in ("true", "1")
         return self.page(corpus_selectors.listed(corpus, removed=removed), DocumentSerializer)
 
     @extend_schema(
         summary="Add documents",
-        description=f"At most {MOST}; a worker cleans them like a file's.",
+        description=f"At most {MAX_DOCUMENTS}. A worker cleans them like those of a file.",
         request=NewDocumentsSerializer,
         responses={202: UploadSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewDocumentsSerializer)
-        corpus = self.named("corpus", access.get_corpus, given["corpus"])
+        given = self.validated(NewDocumentsSerializer)
+        corpus = self.row_named("corpus", access.get_corpus, given["corpus"])
         lines = [json_line(row).encode() + b"\n" for row in given["documents"]]
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             job = corpora.request_upload(
                 corpus=corpus, by=self.person, name="documents.jsonl", chunks=lines, cleaning=given.get("cleaning")
             )
@@ -341,10 +345,10 @@ class RemoveDocuments(ServiceView):
         responses={200: MovedSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(RemovalSerializer)
-        corpus = self.named("corpus", access.get_corpus, given["corpus"])
+        given = self.validated(RemovalSerializer)
+        corpus = self.row_named("corpus", access.get_corpus, given["corpus"])
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             moved = corpora.remove_documents(
                 corpus=corpus, by=self.person, ids=given["documents"], reason=given["reason"]
             )
@@ -358,10 +362,10 @@ class RestoreDocuments(ServiceView):
 
     @extend_schema(summary="Restore documents", request=DocumentIdsSerializer, responses={200: MovedSerializer})
     def post(self, request: Request) -> Response:
-        given = self.read(DocumentIdsSerializer)
-        corpus = self.named("corpus", access.get_corpus, given["corpus"])
+        given = self.validated(DocumentIdsSerializer)
+        corpus = self.row_named("corpus", access.get_corpus, given["corpus"])
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             moved = corpora.restore_documents(corpus=corpus, by=self.person, ids=given["documents"])
             return 200, {"documents": moved}
 
@@ -375,8 +379,8 @@ def upload(viewer: access.Viewer, id: UUID) -> Job:
     return job
 
 
-def _object(value: Any) -> dict[str, Any]:
-    """A JSON object; in a form it comes as text."""
+def _object(value: object) -> JsonObject:
+    """A JSON object. A form sends it as text."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -1,7 +1,8 @@
-"""Preference pairs: read, streamed in TRL's format, or given from elsewhere."""
+"""Preference pairs: read, streamed in the format of TRL, or added from elsewhere."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import NotRequired, TypedDict
+from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
@@ -10,27 +11,46 @@ from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from feedback.api import unknown_fields
 from feedback.api.fields import MessageSerializer, MomentFilter, VerbatimField
-from feedback.api.views import IN_PROJECT, ServiceView, by_index, made
+from feedback.api.serializers import Serializer, ValidatedData
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody, created_status, with_index
 from feedback.downloads import NDJSON, NDJSONRenderer, streamed
 from feedback.errors import DomainError, Invalid
 from feedback.formats.annotations import trl_rows as trl_row_formats
 from feedback.models import PreferencePair, Project, Split
 from feedback.rules.collection.preference import STRENGTH_SCALE
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access
 from feedback.services.data import preferences
 
-MOST_AT_ONCE = 200
+MAX_ITEMS = 200
 CHUNK = 500
 
 
+class Problem(TypedDict):
+    """One error of an item."""
+
+    code: str
+    detail: str
+    attr: str | None
+
+
+class ItemResult(TypedDict):
+    """What ItemResultSerializer shows: the id of the pair, or the errors."""
+
+    index: int
+    status: int
+    id: NotRequired[UUID]
+    errors: NotRequired[list[Problem]]
+
+
 @extend_schema_serializer(component_name="Preference")
-class PreferenceSerializer(serializers.Serializer[Any]):
+class PreferenceSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     prompt = MessageSerializer(source="prompt.messages", many=True)
     prompt_id = serializers.UUIDField(source="prompt.public_id")
@@ -45,8 +65,8 @@ class PreferenceSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewPreference")
-class NewPreferenceSerializer(serializers.Serializer[Any]):
-    """A settled comparison from elsewhere. Responses are kept as they are; an empty one is a response."""
+class NewPreferenceSerializer(Serializer):
+    """A settled comparison from elsewhere. Responses are kept as they are, and may be empty."""
 
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     prompt = MessageSerializer(many=True)
@@ -66,8 +86,9 @@ class NewPreferenceSerializer(serializers.Serializer[Any]):
     )
 
 
-class GivenSerializer(serializers.Serializer[Any]):
-    """What became of one item of a list."""
+@extend_schema_serializer(component_name="Given")
+class ItemResultSerializer(Serializer):
+    """The result of one item of a list."""
 
     index = serializers.IntegerField()
     status = serializers.IntegerField(help_text="201 new, 200 already present, 400 or 409 rejected.")
@@ -91,8 +112,10 @@ class Preferences(ServiceView):
     filter_backends = [DjangoFilterBackend]
     filterset_class = PreferenceFilter
 
-    def get_renderers(self) -> Any:
-        return [JSONRenderer(), NDJSONRenderer()] if self.request.method == "GET" else [JSONRenderer()]
+    def get_renderers(self) -> list[BaseRenderer]:
+        if self.request.method == "GET":
+            return [JSONRenderer(), NDJSONRenderer()]
+        return [JSONRenderer()]
 
     @extend_schema(
         summary="List current preference pairs",
@@ -106,7 +129,7 @@ class Preferences(ServiceView):
         },
     )
     def get(self, request: Request) -> HttpResponseBase:
-        project = self.asked_project(access.ADMIN)
+        project = self.requested_project(access.ADMIN)
         pairs = PreferencePair.objects.standing().filter(project=project)
         pairs = pairs.select_related("prompt", "chosen", "rejected", "annotation__task")
         accepted = getattr(request, "accepted_renderer", None)
@@ -116,7 +139,7 @@ class Preferences(ServiceView):
 
     @extend_schema(
         summary="Import preferences",
-        description=f"For admins. One, or a list of at most {MOST_AT_ONCE}. A list is processed item by item and "
+        description=f"For admins. One, or a list of at most {MAX_ITEMS}. A list is processed item by item and "
         "returns 207: each item reports by its index whether it is new, already present, or rejected "
         "and why. With an external_id on each, sending a list again adds nothing twice.",
         request=PolymorphicProxySerializer(
@@ -128,48 +151,48 @@ class Preferences(ServiceView):
         responses={
             201: PreferenceSerializer,
             200: PreferenceSerializer,
-            207: OpenApiResponse(GivenSerializer(many=True), "Result for each item of the list."),
+            207: OpenApiResponse(ItemResultSerializer(many=True), "Result for each item of the list."),
         },
     )
     def post(self, request: Request) -> HttpResponseBase:
-        items: Any = request.data
+        items: object = request.data
         if not isinstance(items, list):
-            given = self.read(NewPreferenceSerializer)
-            project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+            given = self.validated(NewPreferenceSerializer)
+            project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
 
-            def act() -> tuple[int, Any]:
-                pair, created = self._give(project, given)
-                return made(created), PreferenceSerializer(pair).data
+            def act() -> StatusAndBody:
+                pair, created = self._add(project, given)
+                return created_status(created), PreferenceSerializer(pair).data
 
             return self.once(act)
-        if not 1 <= len(items) <= MOST_AT_ONCE:
-            raise Invalid(f"A list holds between 1 and {MOST_AT_ONCE} preferences; this one has {len(items)}.")
-        return self.once(lambda: (207, self._give_all(items)))
+        if not 1 <= len(items) <= MAX_ITEMS:
+            raise Invalid(f"A list holds between 1 and {MAX_ITEMS} preferences; this one has {len(items)}.")
+        return self.once(lambda: (207, self._add_all(items)))
 
-    def _give_all(self, items: list[Any]) -> list[dict[str, Any]]:
-        """Each item in its own short transaction, so that on SQLite other writers get in between."""
-        replies: list[dict[str, Any]] = []
+    def _add_all(self, items: list[object]) -> list[ItemResult]:
+        """Add each item in its own short transaction, so that other writers of SQLite need not wait for the list."""
+        replies: list[ItemResult] = []
         projects: dict[str, Project] = {}
         for index, item in enumerate(items):
             try:
-                given = dict(unknown_fields.checked(NewPreferenceSerializer(data=item)))
+                given = dict(unknown_fields.validated_data(NewPreferenceSerializer(data=item)))
             except ValidationError as wrong:
-                replies.append({"index": index, "status": 400, "errors": flat(wrong.detail)})
+                replies.append({"index": index, "status": 400, "errors": flatten_errors(wrong.detail)})
                 continue
             key = given.pop("project")
             try:
                 if key not in projects:
-                    projects[key] = self.named("project", access.get_project, key, access.ADMIN)
-                pair, created = self._give(projects[key], given)
+                    projects[key] = self.row_named("project", access.get_project, key, access.ADMIN)
+                pair, created = self._add(projects[key], given)
             except DomainError as error:
-                by_index(index, error)
-                problem = {"code": error.code, "detail": error.sentence, "attr": error.field}
+                with_index(index, error)
+                problem = Problem(code=error.code, detail=error.sentence, attr=error.field)
                 replies.append({"index": index, "status": error.status, "errors": [problem]})
             else:
-                replies.append({"index": index, "status": made(created), "id": pair.public_id})
+                replies.append({"index": index, "status": created_status(created), "id": pair.public_id})
         return replies
 
-    def _give(self, project: Project, given: dict[str, Any]) -> tuple[PreferencePair, bool]:
+    def _add(self, project: Project, given: ValidatedData) -> tuple[PreferencePair, bool]:
         return preferences.give_preference(
             project=project,
             by=self.person,
@@ -184,8 +207,8 @@ class Preferences(ServiceView):
         )
 
 
-def trl_rows(pairs: QuerySet[PreferencePair]) -> Iterator[dict[str, Any]]:
-    """In TRL's format, a few hundred at a time by key: no cursor and no transaction is held while a client reads."""
+def trl_rows(pairs: QuerySet[PreferencePair]) -> Iterator[JsonObject]:
+    """Rows in the format of TRL, read in chunks by key, so that a slow client holds no cursor and no transaction."""
     last = 0
     while True:
         chunk = list(pairs.filter(pk__gt=last).order_by("pk")[:CHUNK])
@@ -197,10 +220,22 @@ def trl_rows(pairs: QuerySet[PreferencePair]) -> Iterator[dict[str, Any]]:
         last = chunk[-1].pk
 
 
-def flat(errors: Any, where: str = "") -> list[dict[str, Any]]:
-    """A serializer's errors in the one shape: code, detail and the path of the field."""
+def flatten_errors(errors: object, path: str = "") -> list[Problem]:
+    """The errors of a serializer in the shape of this API: code, detail and the path of the field.
+
+    Args:
+        errors: as in `ValidationError.detail`: one error, or more of them by field or by item of a list.
+    """
+    if isinstance(errors, ErrorDetail):
+        return [Problem(code=str(errors.code), detail=str(errors), attr=path or None)]
+    problems: list[Problem] = []
     if isinstance(errors, dict):
-        return [one for name, inner in errors.items() for one in flat(inner, f"{where}.{name}" if where else str(name))]
-    if errors and isinstance(errors[0], dict | list):
-        return [one for place, inner in enumerate(errors) if inner for one in flat(inner, f"{where}.{place}")]
-    return [{"code": error.code, "detail": str(error), "attr": where or None} for error in errors]
+        for name, inner in errors.items():
+            problems += flatten_errors(inner, f"{path}.{name}".removeprefix("."))
+    elif isinstance(errors, list):
+        for index, inner in enumerate(errors):
+            inner_path = path
+            if not isinstance(inner, ErrorDetail):  # the errors of one item
+                inner_path = f"{path}.{index}".removeprefix(".")
+            problems += flatten_errors(inner, inner_path)
+    return problems

@@ -1,9 +1,8 @@
-"""Snapshots: ask for one, look at it, download its rows."""
+"""Snapshots: requested, read, and downloaded row by row."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -16,13 +15,15 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.downloads import NDJSON, ByAcceptOnly, NDJSONRenderer, streamed, streamed_bytes
 from feedback.errors import Invalid, SnapshotRevoked
 from feedback.formats import parquet
 from feedback.formats.annotations import trl_rows as trl_row_formats
 from feedback.models import FROZEN_SPLITS, DatasetSnapshot, Split
 from feedback.rules.data.training_contract import REASONS
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training import policies
 from feedback.selectors.platform import access
 from feedback.services.data import snapshots
@@ -31,11 +32,12 @@ from feedback.services.data.exports import FILE_TYPES, JSONL
 RAW, TRL = "raw", "trl"
 PARQUET_TYPE = "application/vnd.apache.parquet"
 KINDS = tuple(trl_row_formats.CONVERTERS)
+REASON_LIST = "; ".join(f"{name}: {reason}" for name, reason in REASONS.items())
 
 
 @extend_schema_serializer(component_name="SnapshotPolicy")
-class PolicySerializer(serializers.Serializer[Any]):
-    """What goes in. What is not stated follows the project's own policy."""
+class PolicySerializer(Serializer):
+    """Which rows the snapshot holds. A setting that is not given follows the policy of the project."""
 
     pairs = serializers.ChoiceField(choices=snapshots.PAIR_POLICIES, required=False)
     unsettled = serializers.BooleanField(required=False, help_text="Include incomplete tasks.")
@@ -57,7 +59,7 @@ class PolicySerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewSnapshot")
-class NewSnapshotSerializer(serializers.Serializer[Any]):
+class NewSnapshotSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     purpose = serializers.ChoiceField(choices=DatasetSnapshot.Purpose.choices, default=DatasetSnapshot.Purpose.FEEDBACK)
     corpus = serializers.UUIDField(required=False, allow_null=True, help_text="Which one, for the purpose `corpus`.")
@@ -65,7 +67,7 @@ class NewSnapshotSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="Snapshot")
-class SnapshotSerializer(serializers.Serializer[Any]):
+class SnapshotSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     number = serializers.IntegerField()
@@ -85,7 +87,7 @@ class SnapshotSerializer(serializers.Serializer[Any]):
         source="manifest.unfit",
         child=serializers.IntegerField(),
         default=dict,
-        help_text=f"Why rows are unfit, with how many. {'; '.join(f'{k}: {v}' for k, v in REASONS.items())}.",
+        help_text=f"Why rows are unfit, with counts. {REASON_LIST}.",
     )
     error = serializers.CharField(allow_blank=True)
     created_at = serializers.DateTimeField()
@@ -110,7 +112,7 @@ class Snapshots(ServiceView):
 
     @extend_schema(summary="Snapshots", parameters=[IN_PROJECT], responses=SnapshotSerializer(many=True))
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.ADMIN)
+        project = self.requested_project(access.ADMIN)
         return self.page(DatasetSnapshot.objects.filter(project=project).select_related("project"), SnapshotSerializer)
 
     @extend_schema(
@@ -120,14 +122,14 @@ class Snapshots(ServiceView):
         responses={202: SnapshotSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewSnapshotSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+        given = self.validated(NewSnapshotSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
         if given.get("corpus") is not None:
-            given["corpus"] = self.named("corpus", access.get_corpus, given["corpus"])
+            given["corpus"] = self.row_named("corpus", access.get_corpus, given["corpus"])
             if given["corpus"].project_id != project.pk:
                 raise Invalid("That corpus belongs to another project.", field="corpus")
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             snapshot = snapshots.request_snapshot(project=project, by=self.person, **given)
             return 202, SnapshotSerializer(snapshot).data
 
@@ -149,15 +151,14 @@ class SnapshotRows(ServiceView):
 
     @extend_schema(
         summary="Download a snapshot's rows",
-        description="JSON Lines or Parquet, in the snapshot's own order. `trl` gives what TRL's trainers take, one line"
-        " for every time a row occurs; `raw` gives the frozen lines themselves, with hash and count. Rows of selection"
+        description="JSON Lines or Parquet, in the order of the snapshot. `trl` gives rows for the trainers of"
+        " TRL, one for"
+        " each time that a row occurs; `raw` gives the frozen lines themselves, with hash and count. Rows of selection"
         " and test are for evaluation and must not be trained on.",
         parameters=[
             OpenApiParameter("format", str, enum=[TRL, RAW], default=TRL),
             OpenApiParameter("split", str, enum=[str(split) for split in FROZEN_SPLITS], default=Split.TRAIN.value),
-            OpenApiParameter(
-                "kind", str, enum=KINDS, description="Needed for `trl`: each kind has columns of its own."
-            ),
+            OpenApiParameter("kind", str, enum=KINDS, description="Required for `trl`: each kind has its own columns."),
             OpenApiParameter(
                 "file_type", str, enum=FILE_TYPES, default=JSONL, description="In Parquet, spans are JSON text."
             ),
@@ -178,11 +179,14 @@ class SnapshotRows(ServiceView):
         if not path.is_file():
             raise SnapshotRevoked("The snapshot files were deleted. Freeze a new snapshot.")
         file_type = self._one_of("file_type", FILE_TYPES, JSONL)
-        rows = raw_rows(path, kind) if shape == RAW else trl_rows(path, str(kind))
+        columns: tuple[str, ...]
+        if shape == RAW:
+            rows, columns = raw_rows(path, kind), ("count", "hash", "row")
+        else:
+            rows, columns = trl_rows(path, str(kind)), trl_row_formats.COLUMNS[str(kind)]
         name = f"{snapshot.project.slug}-snapshot-{snapshot.number}-{split}-{kind or 'all'}.{file_type}"
         if file_type == JSONL:
             return streamed(rows, name)
-        columns = ("count", "hash", "row") if shape == RAW else trl_row_formats.COLUMNS[str(kind)]
         return streamed_bytes(parquet.chunks(rows, columns), name, PARQUET_TYPE)
 
     def _one_of(self, name: str, values: tuple[str, ...], default: str | None) -> str | None:
@@ -192,18 +196,18 @@ class SnapshotRows(ServiceView):
         return value
 
 
-def raw_rows(path: Path, kind: str | None) -> Iterator[dict[str, Any]]:
+def raw_rows(path: Path, kind: str | None) -> Iterator[JsonObject]:
     """Lines of a frozen file: {"count", "hash", "row"}."""
     with path.open(encoding="utf-8") as lines:
         for text in lines:
-            one = json.loads(text)
-            if kind is None or one["row"]["kind"] == kind:
-                yield one
+            line = json.loads(text)
+            if kind is None or line["row"]["kind"] == kind:
+                yield line
 
 
-def trl_rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
+def trl_rows(path: Path, kind: str) -> Iterator[JsonObject]:
     """Rows of one kind as TRL takes them, each as often as it occurs."""
-    for one in raw_rows(path, kind):
-        converted = trl_row_formats.convert(one["row"])
-        for _ in range(one["count"]):
+    for line in raw_rows(path, kind):
+        converted = trl_row_formats.convert(line["row"])
+        for _ in range(line["count"]):
             yield converted

@@ -1,6 +1,4 @@
-"""How a text falls into the tokens of a version."""
-
-from typing import Any
+"""The tokens of a text, by the tokenizer of a model version."""
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -8,29 +6,34 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import VerbatimField
+from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.selectors.data import tokenizers
 from feedback.selectors.platform import access
 
 
 @extend_schema_serializer(component_name="Tokenize")
-class TokenizeSerializer(serializers.Serializer[Any]):
-    model = serializers.UUIDField(help_text="A version that holds a tokenizer: of the stage tokenizer, or a model.")
+class TokenizeSerializer(Serializer):
+    model = serializers.UUIDField(
+        help_text="A version that holds a tokenizer: one of the stage `tokenizer`, or a model."
+    )
     text = VerbatimField(max_length=tokenizers.LONGEST, allow_blank=True)
 
 
 @extend_schema_serializer(component_name="TokenPiece")
-class PieceSerializer(serializers.Serializer[Any]):
+class PieceSerializer(Serializer):
     id = serializers.IntegerField()
     text = serializers.CharField(allow_blank=True)
     start = serializers.IntegerField(help_text="Unicode characters.")
     end = serializers.IntegerField(help_text="Exclusive.")
     special = serializers.BooleanField()
-    part = serializers.CharField(allow_blank=True, help_text="As `2 of 3`: several tokens make up this character.")
+    part = serializers.CharField(
+        allow_blank=True, help_text="Such as `2 of 3`, if several tokens make up one character."
+    )
 
 
 @extend_schema_serializer(component_name="Tokenized")
-class FallSerializer(serializers.Serializer[Any]):
+class TokenizedSerializer(Serializer):
     model = serializers.UUIDField(source="version.public_id")
     algorithm = serializers.CharField()
     vocabulary = serializers.IntegerField()
@@ -43,8 +46,8 @@ class FallSerializer(serializers.Serializer[Any]):
 class Tokenize(ServiceView):
     scopes = {"POST": "read"}
 
-    @extend_schema(summary="Tokenize a text", request=TokenizeSerializer, responses={200: FallSerializer})
+    @extend_schema(summary="Tokenize a text", request=TokenizeSerializer, responses={200: TokenizedSerializer})
     def post(self, request: Request) -> Response:
-        given = self.read(TokenizeSerializer)
-        version = self.named("model", access.get_model, given["model"])
-        return Response(FallSerializer(tokenizers.fall(version, given["text"])).data)
+        given = self.validated(TokenizeSerializer)
+        version = self.row_named("model", access.get_model, given["model"])
+        return Response(TokenizedSerializer(tokenizers.fall(version, given["text"])).data)

@@ -1,10 +1,12 @@
-"""Imports and exports: jobs that bring files in and write files out."""
+"""Imports and exports: jobs that read files into rows and write rows to files."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 from uuid import UUID
 
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field, extend_schema_serializer
@@ -13,7 +15,8 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView, StatusAndBody
 from feedback.downloads import NDJSON
 from feedback.errors import Invalid, NotFound
 from feedback.formats.catalogue import FORMATS
@@ -23,9 +26,10 @@ from feedback.selectors.platform import access, health
 from feedback.services.data import exports, imports
 
 FORMAT_NAMES = list(FORMATS)
+UNSAFE_IN_HEADER = re.compile(r"[^A-Za-z0-9._-]")
 
 
-class TransferSerializer(serializers.Serializer[Any]):
+class TransferSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     format = serializers.CharField(source="payload.format")
@@ -65,18 +69,20 @@ class ImportSerializer(TransferSerializer):
         source="result.left_out",
         child=serializers.IntegerField(),
         default=dict,
-        help_text="What the file itself marks as no annotation, with how often.",
+        help_text="Entries that the file itself marks as no annotation, with their counts.",
     )
     notes = serializers.DictField(
         source="result.notes",
         child=serializers.IntegerField(),
         default=dict,
-        help_text="How rows were read where that is not a matter of course, with how many.",
+        help_text="How ambiguous rows were read, with their counts.",
     )
 
     @extend_schema_field(serializers.ChoiceField(choices=[COMPLETE, PARTIAL, NOTHING, ""]))
     def get_outcome(self, job: Job) -> str:
-        return outcome_of(job.result).state if job.status == Job.Status.SUCCEEDED else ""
+        if job.status != Job.Status.SUCCEEDED:
+            return ""
+        return outcome_of(job.result).state
 
 
 @extend_schema_serializer(component_name="Export")
@@ -93,12 +99,12 @@ class ExportSerializer(TransferSerializer):
         source="result.left_out",
         child=serializers.IntegerField(),
         default=dict,
-        help_text="What was left out for that, with how often.",
+        help_text="What was left out for that reason, with counts.",
     )
 
 
 @extend_schema_serializer(component_name="NewImport")
-class NewImportSerializer(serializers.Serializer[Any]):
+class NewImportSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     format = serializers.ChoiceField(choices=FORMAT_NAMES)
     file = serializers.FileField(required=False, help_text="The file, plain or as gz or zip; needs multipart.")
@@ -114,7 +120,7 @@ class NewImportSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewExport")
-class NewExportSerializer(serializers.Serializer[Any]):
+class NewExportSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     format = serializers.ChoiceField(choices=FORMAT_NAMES)
     kind = serializers.ChoiceField(
@@ -124,17 +130,17 @@ class NewExportSerializer(serializers.Serializer[Any]):
 
 
 class Transfers(ServiceView):
-    """What both rooms share: a list by kind of job, and one of its rows."""
+    """What imports and exports share: a list of the jobs of one kind, and one job of that kind."""
 
     scopes = {"GET": "data", "POST": "data"}
     queryset = Job.objects.none()
     kind: str
 
-    def rows(self) -> Any:
-        project = self.asked_project(access.ADMIN)
+    def rows(self) -> QuerySet[Job]:
+        project = self.requested_project(access.ADMIN)
         return Job.objects.filter(project=project, kind=self.kind).select_related("project")
 
-    def one(self, id: UUID) -> Job:
+    def job(self, id: UUID) -> Job:
         job = access.get_job(self.viewer, id)
         if job.kind != self.kind:
             raise NotFound
@@ -157,15 +163,20 @@ class Imports(Transfers):
         responses={202: ImportSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewImportSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+        given = self.validated(NewImportSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
         file, path = given.pop("file", None), given.pop("path", None)
         if (file is None) == (path is None):
             raise Invalid("Send a file, or name one with path.", field="file")
-        name, chunks = (file.name, _again(file)) if file is not None else imports.from_inbox(path)
-        body = {"project": str(project.public_id), "path": path, "file": file and _digest(_again(file)), **given}
+        file_digest = None
+        if file is not None:
+            name, chunks = file.name, chunks_of_upload(file)
+            file_digest = digest(chunks_of_upload(file))
+        else:
+            name, chunks = imports.from_inbox(path)
+        body = {"project": str(project.public_id), "path": path, "file": file_digest, **given}
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             job = imports.request_import(project=project, by=self.person, name=name, chunks=chunks, **given)
             return 202, ImportSerializer(job).data
 
@@ -178,7 +189,7 @@ class OneImport(Transfers):
 
     @extend_schema(summary="An import", responses=ImportSerializer)
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(ImportSerializer(self.one(id)).data)
+        return Response(ImportSerializer(self.job(id)).data)
 
 
 class Rejected(Transfers):
@@ -191,7 +202,7 @@ class Rejected(Transfers):
         responses={(200, NDJSON): OpenApiResponse(OpenApiTypes.BINARY, "One JSON object per line.")},
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
-        job = self.one(id)
+        job = self.job(id)
         path = imports.rejected_file(job)
         return download(exports.chunks_of(path), f"rejected-{job.payload['name']}.jsonl", path.stat().st_size, NDJSON)
 
@@ -211,10 +222,10 @@ class Exports(Transfers):
         responses={202: ExportSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewExportSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+        given = self.validated(NewExportSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 202, ExportSerializer(exports.request_export(project=project, by=self.person, **given)).data
 
         return self.once(act)
@@ -226,7 +237,7 @@ class OneExport(Transfers):
 
     @extend_schema(summary="An export", responses=ExportSerializer)
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(ExportSerializer(self.one(id)).data)
+        return Response(ExportSerializer(self.job(id)).data)
 
 
 class ExportFile(Transfers):
@@ -238,27 +249,28 @@ class ExportFile(Transfers):
         responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file.")},
     )
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
-        path = exports.file_of(self.one(id))
+        path = exports.file_of(self.job(id))
         return download(exports.chunks_of(path), path.name, path.stat().st_size, "application/octet-stream")
 
 
 def download(chunks: Iterable[bytes], name: str, size: int, kind: str) -> StreamingHttpResponse:
-    """A file in chunks, saved by browsers under a name that can break no header."""
-    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "_" for sign in name)
+    """A file in chunks. Browsers save it under `name`, in which unsafe characters of a header become "_"."""
+    plain = UNSAFE_IN_HEADER.sub("_", name)
     response = StreamingHttpResponse(chunks, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{plain}"'
     response["Content-Length"] = str(size)
     return response
 
 
-def _again(file: Any) -> Iterator[bytes]:
-    """The upload from its start, whenever it is read."""
+def chunks_of_upload(file: UploadedFile) -> Iterator[bytes]:
+    """The upload from its start, each time that it is read."""
     file.seek(0)
     yield from file.chunks()
 
 
-def _digest(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
+def digest(chunks: Iterable[bytes]) -> str:
+    """The SHA-256 of a file in chunks."""
+    sha256 = hashlib.sha256()
     for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+        sha256.update(chunk)
+    return sha256.hexdigest()

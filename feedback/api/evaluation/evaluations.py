@@ -1,6 +1,5 @@
-"""The evidence on a model version: what was measured, and every finding that speaks against serving it."""
+"""Evaluations of a model version, and the findings of the gate against serving it."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -8,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.models import Evaluation
 from feedback.rules.evaluation import gate
@@ -17,38 +17,38 @@ from feedback.services.registry import model_versions
 
 
 @extend_schema_serializer(component_name="GateFinding")
-class FindingSerializer(serializers.Serializer[Any]):
-    """One thing that speaks against serving a policy."""
+class FindingSerializer(Serializer):
+    """One reason against serving a policy."""
 
     name = serializers.CharField(help_text="Stable name, such as `no_human_judge`, `few_prompts`, `eos_rate`.")
     level = serializers.ChoiceField(choices=[(gate.BLOCK, "needs a reason"), (gate.WARN, "is shown")])
     sentence = serializers.CharField()
-    final = serializers.BooleanField(help_text="No reason overrides it.")
+    final = serializers.BooleanField(help_text="Whether no reason can override it.")
 
 
 @extend_schema_serializer(component_name="Gate")
-class GateSerializer(serializers.Serializer[Any]):
-    """Whether a policy may serve, and beside what that was judged."""
+class GateSerializer(Serializer):
+    """Whether a policy may serve, and the evaluation that decides it."""
 
     candidate = serializers.UUIDField(source="candidate.public_id")
     serving = serializers.UUIDField(
         source="serving.public_id", default=None, allow_null=True, help_text="The serving version."
     )
     evaluation = serializers.UUIDField(
-        source="evaluation.public_id", default=None, allow_null=True, help_text="What the findings go by."
+        source="evaluation.public_id", default=None, allow_null=True, help_text="The evaluation that the findings use."
     )
     opponent = serializers.UUIDField(
         source="evaluation.incumbent.public_id",
         default=None,
         allow_null=True,
-        help_text="What that evaluation compared with.",
+        help_text="The version that the evaluation compares with.",
     )
     findings = FindingSerializer(many=True)
 
 
 @extend_schema_serializer(component_name="Evaluation")
-class EvaluationSerializer(serializers.Serializer[Any]):
-    """What was measured of a version, against which, and what was decided."""
+class EvaluationSerializer(Serializer):
+    """The metrics of a version, the version that it was compared with, and the decision."""
 
     id = serializers.UUIDField(source="public_id")
     candidate = serializers.UUIDField(source="candidate.public_id")
@@ -61,7 +61,7 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class GateOfModel(ServiceView):
+class ModelGate(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(

@@ -1,6 +1,4 @@
-"""Who did what to which row."""
-
-from typing import Any
+"""The audit log: who did what to which row."""
 
 import django_filters
 from django_filters.rest_framework import DjangoFilterBackend
@@ -10,14 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import MomentFilter, PersonBriefSerializer
+from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Event
 from feedback.selectors.platform import access
 
 
 @extend_schema_serializer(component_name="Event")
-class EventSerializer(serializers.Serializer[Any]):
-    """Ids only, never text."""
+class EventSerializer(Serializer):
+    """One entry of the audit log. It holds ids only, never text."""
 
     id = serializers.UUIDField(source="public_id")
     at = serializers.DateTimeField(source="created_at")
@@ -46,5 +45,5 @@ class Events(ServiceView):
 
     @extend_schema(summary="Events of a project", parameters=[IN_PROJECT], responses=EventSerializer(many=True))
     def get(self, request: Request) -> Response:
-        found = Event.objects.filter(project=self.asked_project(access.ADMIN))
+        found = Event.objects.filter(project=self.requested_project(access.ADMIN))
         return self.page(found.select_related("actor"), EventSerializer)

@@ -1,10 +1,9 @@
-"""Whether there is somebody to do the work; and the probes for machines."""
+"""The state of queues and workers, and the probes for orchestrators."""
 
 import functools
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
@@ -17,17 +16,18 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.db.transient_faults import transient
 from feedback.errors import NO_ROOM, DiskFull, NotFound
 from feedback.selectors.platform import access, health
 
-PROBE_BYTES = 256 * 1024  # more than a block, so that a nearly full disk is noticed
+PROBE_BYTES = 256 * 1024  # more than a block, so that a nearly full disk is detected
 # Sorts 256 KiB within 64 KiB of memory, so that PostgreSQL writes a temporary file: neither a table nor the log grows.
 SORT = "SELECT count(*) FROM (SELECT n, repeat(md5(n::text), 32) AS t FROM generate_series(1, 256) n ORDER BY t, n) s"
 
 
-class WorkerSerializer(serializers.Serializer[Any]):
+class WorkerSerializer(Serializer):
     name = serializers.CharField()
     since = serializers.DateTimeField()
     seen_at = serializers.DateTimeField(help_text="Time of its last heartbeat.")
@@ -38,18 +38,18 @@ class WorkerSerializer(serializers.Serializer[Any]):
         return worker.job is not None
 
 
-class QueueSerializer(serializers.Serializer[Any]):
+class QueueSerializer(Serializer):
     name = serializers.CharField()
     purpose = serializers.CharField()
     queued = serializers.IntegerField()
     running = serializers.IntegerField()
-    oldest = serializers.DateTimeField(allow_null=True, help_text="Since when the oldest queued job waits.")
+    oldest = serializers.DateTimeField(allow_null=True, help_text="When the oldest queued job was queued.")
     workers = WorkerSerializer(many=True)
 
 
 @extend_schema_serializer(component_name="Health")
-class HealthSerializer(serializers.Serializer[Any]):
-    ok = serializers.BooleanField(help_text="Whether every queue has a living worker.")
+class HealthSerializer(Serializer):
+    ok = serializers.BooleanField(help_text="Whether every queue has a live worker.")
     queues = QueueSerializer(many=True)
 
 
@@ -59,55 +59,56 @@ class Health(ServiceView):
     @extend_schema(
         operation_id="health_retrieve",
         summary="Queues and their workers",
-        description="Read from what workers write themselves, so it holds while the broker is away.",
+        description="Read from the database, where workers write their heartbeats, so it works while the broker"
+        " is down.",
         responses=HealthSerializer,
     )
     def get(self, request: Request) -> Response:
         if not access.projects_for(self.viewer).exists():
-            raise NotFound  # how the house is staffed is for those who work in it
+            raise NotFound  # only members of a project may see the workers
         queues = health.queues()
-        return Response(HealthSerializer({"ok": all(one.alive for one in queues), "queues": queues}).data)
+        ok = all(queue.alive for queue in queues)
+        return Response(HealthSerializer({"ok": ok, "queues": queues}).data)
 
 
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """This process answers. Asks nothing of others, so that a slow database does not get it restarted."""
+    """Liveness probe: this process answers. It uses no database, so that a slow one does not restart the process."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """This process can serve: the database answers and has the tables that this code expects, and the disk takes what
-    is written to it.
+    """Readiness probe: the database answers, its migrations are applied, and the disks can be written to.
 
-    The broker is not requested: what people say is taken in without it.
+    The broker is not probed, because annotations are accepted without it.
     """
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        waiting = migrations_waiting()
-        let_the_database_write_a_little()
+        pending = migrations_pending()
+        probe_database_disk()
     except DatabaseError as error:
         if isinstance(transient(error), DiskFull):
             return JsonResponse({"status": "unready", "why": "The disk of the database is full."}, status=503)
         return JsonResponse({"status": "unready", "why": f"The database: {type(error).__name__}."}, status=503)
-    if waiting:
+    if pending:
         return JsonResponse({"status": "unready", "why": "Migrations wait to be applied."}, status=503)
     try:
-        write_a_little()
+        probe_data_folder()
     except OSError as error:
         why = "The disk is full." if error.errno in NO_ROOM else "The data folder cannot be written to."
         return JsonResponse({"status": "unready", "why": why}, status=503)
     return JsonResponse({"status": "ok"})
 
 
-def write_a_little() -> None:
-    """Write to the data folder, where SQLite and all files lie, as far as the disk itself.
+def probe_data_folder() -> None:
+    """Write to the data folder, where SQLite and all files are, and flush to the disk.
 
     Raises:
-        OSError: it is full, or read-only.
+        OSError: the disk is full or read-only.
     """
     folder = Path(settings.DATA_DIR)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,11 +118,11 @@ def write_a_little() -> None:
         os.fsync(file.fileno())
 
 
-def let_the_database_write_a_little() -> None:
-    """Let PostgreSQL write a temporary file to its own disk. SQLite lies in the data folder, which is tried itself.
+def probe_database_disk() -> None:
+    """Let PostgreSQL write a temporary file to its own disk. SQLite is in the data folder, which has its own probe.
 
     Raises:
-        DatabaseError: the disk of the database is full, or it cannot be written to.
+        DatabaseError: the disk of the database is full or cannot be written to.
     """
     if connection.vendor != "postgresql":
         return
@@ -130,20 +131,20 @@ def let_the_database_write_a_little() -> None:
         cursor.execute(SORT)
 
 
-def migrations_waiting() -> bool:
+def migrations_pending() -> bool:
     try:
-        return _checked()
-    except _Waiting:
+        _all_applied()
+        return False
+    except _Pending:
         return True
 
 
-class _Waiting(Exception):
-    """Raised instead of returned, so that only the good answer is remembered."""
+class _Pending(Exception):
+    """There are migrations to apply. An exception, because `functools.cache` must not keep that result."""
 
 
 @functools.cache
-def _checked() -> bool:
+def _all_applied() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise _Waiting
-    return False
+        raise _Pending

@@ -1,6 +1,6 @@
-"""Jobs: what workers do, and what became of it. The row is the job."""
+"""Jobs of the workers: their state, progress and result. The database row is the job."""
 
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import django_filters
@@ -10,7 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.models import Job
 from feedback.selectors.platform import access, health
 from feedback.services.platform import jobs
@@ -18,7 +19,7 @@ from feedback.services.training import pipelines
 
 
 @extend_schema_serializer(component_name="Job")
-class JobSerializer(serializers.Serializer[Any]):
+class JobSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     kind = serializers.ChoiceField(choices=Job.Kind.choices)
     queue = serializers.CharField()
@@ -44,10 +45,10 @@ class JobSerializer(serializers.Serializer[Any]):
         return health.life(job, there=self._queue_of(job)).sentence
 
     def _queue_of(self, job: Job) -> health.QueueNow | None:
-        """The job's queue, read once for a whole list: only a job that waits is described by it."""
+        """The queue of a waiting job, read once per reply. None for other jobs, whose sentence does not need it."""
         if job.status != Job.Status.QUEUED:
             return None
-        queues: dict[str, health.QueueNow] = cast(dict[str, Any], self.context).setdefault("queues", {})
+        queues = cast(dict[str, dict[str, health.QueueNow]], self.context).setdefault("queues", {})
         if job.queue not in queues:
             queues[job.queue] = health.queue_now(job.queue)
         return queues[job.queue]
@@ -70,7 +71,7 @@ class Jobs(ServiceView):
 
     @extend_schema(summary="Jobs of a project", parameters=[IN_PROJECT], responses=JobSerializer(many=True))
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.ADMIN)
+        project = self.requested_project(access.ADMIN)
         return self.page(Job.objects.filter(project=project).select_related("run"), JobSerializer)
 
 
@@ -94,8 +95,8 @@ class CancelJob(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         job = access.get_job(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
-            if hasattr(job, "run"):  # a run's chain ends with it
+        def act() -> StatusAndBody:
+            if hasattr(job, "run"):  # cancels the pipeline run as well
                 pipelines.cancel_run(by=self.person, run=job.run)
             else:
                 jobs.request_cancel(by=self.person, job=job)
@@ -116,7 +117,7 @@ class RetryJob(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         job = access.get_job(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             if hasattr(job, "run"):
                 pipelines.retry_run(by=self.person, run=job.run)
             else:

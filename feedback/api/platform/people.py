@@ -1,26 +1,26 @@
-"""People: who you are, and (for site admins) who can sign in."""
-
-from typing import Any
+"""People: the caller and, for site admins, all accounts."""
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.errors import Forbidden
 from feedback.models import Person
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access, members
 from feedback.services.platform import people
 
 
-class SeatSerializer(serializers.Serializer[Any]):
+class SeatSerializer(Serializer):
     project = serializers.CharField(source="project.slug")
     role = serializers.CharField()
 
 
 @extend_schema_serializer(component_name="Person")
-class PersonSerializer(serializers.Serializer[Any]):
+class PersonSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     username = serializers.CharField(allow_null=True)
     name = serializers.CharField(source="display_name")
@@ -37,7 +37,7 @@ class MeSerializer(PersonSerializer):
 
 
 @extend_schema_serializer(component_name="NewPerson")
-class NewPersonSerializer(serializers.Serializer[Any]):
+class NewPersonSerializer(Serializer):
     username = serializers.RegexField(r"^[\w.@+-]+$", max_length=150)
     password = serializers.CharField(max_length=200, trim_whitespace=False, write_only=True)
     display_name = serializers.CharField(max_length=150, allow_blank=True, default="")
@@ -46,7 +46,7 @@ class NewPersonSerializer(serializers.Serializer[Any]):
 class People(ServiceView):
     scopes = {"GET": "admin", "POST": "admin"}
 
-    @extend_schema(summary="Everybody", description="For site admins.", responses=PersonSerializer(many=True))
+    @extend_schema(summary="All people", description="For site admins.", responses=PersonSerializer(many=True))
     def get(self, request: Request) -> Response:
         require_site_admin(self.viewer)
         return self.page(Person.objects.all(), PersonSerializer)
@@ -59,7 +59,7 @@ class People(ServiceView):
     )
     def post(self, request: Request) -> Response:
         require_site_admin(self.viewer)
-        given = self.read(NewPersonSerializer)
+        given = self.validated(NewPersonSerializer)
         return self.once(lambda: (201, PersonSerializer(people.create_person(by=self.person, **given)).data))
 
 
@@ -70,14 +70,19 @@ class Me(ServiceView):
     def get(self, request: Request) -> Response:
         viewer = self.viewer
         seats = members.seats(viewer, access.projects_for(viewer))
-        more = {
-            "seats": SeatSerializer(seats, many=True).data,
-            "scopes": sorted(viewer.token.scopes) if viewer.token else None,
-        }
-        return Response(PersonSerializer(viewer.person).data | more)
+        reply: JsonObject = dict(PersonSerializer(viewer.person).data)
+        reply["seats"] = SeatSerializer(seats, many=True).data
+        reply["scopes"] = None
+        if viewer.token is not None:
+            reply["scopes"] = sorted(viewer.token.scopes)
+        return Response(reply)
 
 
 def require_site_admin(viewer: access.Viewer) -> None:
-    """A token narrowed to a project does not speak for the house."""
+    """Check that the caller is a site admin. A token for one project does not act for the whole site.
+
+    Raises:
+        Forbidden: the caller is not a site admin, or the token is for one project.
+    """
     if not viewer.person.is_site_admin or (viewer.token is not None and viewer.token.project_id is not None):
         raise Forbidden("Only a site admin may do that, with a token for all projects.")

@@ -1,6 +1,5 @@
-"""Projects, who works in them, and their guidelines."""
+"""Projects, their members and their guidelines."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -9,17 +8,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField, PersonBriefSerializer
-from feedback.api.views import ServiceView
+from feedback.api.serializers import Serializer, ValidatedData
+from feedback.api.views import ServiceView, StatusAndBody
 from feedback.errors import NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Project
 from feedback.rules.collection import dimensions
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access, members
 from feedback.services.collection import label_schemes
 from feedback.services.platform import projects
 from feedback.services.quality import qualification
 
 
-class ProjectSettingsSerializer(serializers.Serializer[Any]):
+class ProjectSettingsSerializer(Serializer):
     """What an admin of the project may change."""
 
     name = serializers.CharField(max_length=120)
@@ -38,19 +39,19 @@ class ProjectSettingsSerializer(serializers.Serializer[Any]):
     completions_make_tasks = serializers.BooleanField(
         required=False, help_text="Requests to /v1/chat/completions get two responses and become tasks."
     )
-    number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key sends at once.")
+    number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key submits at once.")
     annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
     responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
     sampling = ObjectField(
         required=False,
-        help_text="temperature, top_p, top_k, max_new_tokens; best_of: how many are drawn for each response, of which"
-        " the newest reward model keeps the best (1 is off).",
+        help_text="temperature, top_p, top_k, max_new_tokens; best_of: the number of samples for each response,"
+        " of which the newest reward model keeps the best (1 is off).",
     )
-    training_policy = ObjectField(required=False, help_text="Preset and settings of its training stages.")
+    training_policy = ObjectField(required=False, help_text="Preset and settings of the training stages.")
     queue_policy = ObjectField(
         required=False,
-        help_text="Who is given what: gold_share (0 to 0.3, or 1), kind_weights, daily_limit, training_tasks and"
-        " training_pass (percent) of the training round, skips_to_review, review_share.",
+        help_text="How tasks are given out: gold_share (0 to 0.3, or 1), kind_weights, daily_limit, training_tasks and"
+        " training_pass (percent) of the qualification round, skips_to_review, review_share.",
     )
 
 
@@ -74,8 +75,8 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
     kinds = serializers.ListField(child=serializers.CharField())
     dimensions = serializers.ListField(child=serializers.CharField())
 
-    def to_representation(self, instance: Project) -> dict[str, Any]:
-        """Annotators are not reported how gold tasks are mixed in, nor what is trained how: null in place of both."""
+    def to_representation(self, instance: Project) -> JsonObject:
+        """Hide from annotators how gold tasks are mixed in and how models are trained: both are null for them."""
         representation = super().to_representation(instance)
         viewer = self.context.get("viewer")
         if viewer is not None and not access.may(viewer, instance, access.REVIEWER):
@@ -105,11 +106,11 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         ]
 
 
-class ProjectStateSerializer(serializers.Serializer[Any]):
+class ProjectStateSerializer(Serializer):
     state = serializers.ChoiceField(choices=Project.State.choices)
 
 
-class MemberSerializer(serializers.Serializer[Any]):
+class MemberSerializer(Serializer):
     person = PersonBriefSerializer()
     role = serializers.CharField(help_text="annotator, reviewer or admin.")
     since = serializers.DateTimeField(source="created_at")
@@ -118,22 +119,25 @@ class MemberSerializer(serializers.Serializer[Any]):
     training = serializers.ChoiceField(choices=Membership.Training.choices)
     trained_at = serializers.DateTimeField(allow_null=True)
     guidelines_read = serializers.IntegerField(
-        source="guidelines_read.number", allow_null=True, default=None, help_text="The newest version they have read."
+        source="guidelines_read.number",
+        allow_null=True,
+        default=None,
+        help_text="The newest version that the member has read.",
     )
 
 
-class SetMemberSerializer(serializers.Serializer[Any]):
+class SetMemberSerializer(Serializer):
     person = serializers.CharField(max_length=150, help_text="Public id or username.")
     role = serializers.ChoiceField(choices=Membership.Role.choices)
 
 
-class MemberTermsSerializer(serializers.Serializer[Any]):
+class MemberTermsSerializer(Serializer):
     qualified = ObjectField(required=False)
     daily_limit = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000)
     training = serializers.ChoiceField(
         choices=["waived", "needed"],
         required=False,
-        help_text="Work without the training round, or start it over.",
+        help_text="Work without the qualification round, or start it again.",
     )
 
 
@@ -149,7 +153,7 @@ class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
 class Projects(ServiceView):
     scopes = {"GET": "read", "POST": "admin"}
 
-    @extend_schema(summary="Projects you are a member of", responses=ProjectSerializer(many=True))
+    @extend_schema(summary="Your projects", responses=ProjectSerializer(many=True))
     def get(self, request: Request) -> Response:
         return self.page(access.projects_for(self.viewer), ProjectSerializer, viewer=self.viewer)
 
@@ -160,7 +164,7 @@ class Projects(ServiceView):
         responses={201: ProjectSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewProjectSerializer)
+        given = self.validated(NewProjectSerializer)
         return self.once(lambda: (201, ProjectSerializer(projects.open_project(by=self.person, **given)).data))
 
 
@@ -180,21 +184,21 @@ class OneProject(ServiceView):
     )
     def patch(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        given = self.read(ProjectChangesSerializer, partial=True)
+        given = self.validated(ProjectChangesSerializer, partial=True)
         return Response(ProjectSerializer(projects.update_project(by=self.person, project=row, **given)).data)
 
 
-class RenameSerializer(serializers.Serializer[Any]):
+class RenameSerializer(Serializer):
     scheme = serializers.CharField(max_length=40, required=False, help_text="The label scheme, to rename a label.")
     label = serializers.CharField(  # type: ignore[assignment]
-        max_length=40, required=False, help_text="A label's present name."
+        max_length=40, required=False, help_text="The present name of a label."
     )
-    dimension = serializers.CharField(max_length=60, required=False, help_text="A dimension's present name.")
-    to = serializers.CharField(max_length=60, help_text="Its new name.")
+    dimension = serializers.CharField(max_length=60, required=False, help_text="The present name of a dimension.")
+    to = serializers.CharField(max_length=60, help_text="The new name.")
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        named = {name for name in ("scheme", "label", "dimension") if name in given}
-        if named not in ({"scheme", "label"}, {"dimension"}):
+    def validate(self, given: ValidatedData) -> ValidatedData:
+        names = {"scheme", "label", "dimension"} & set(given)
+        if names not in ({"scheme", "label"}, {"dimension"}):
             raise serializers.ValidationError({"label": ["Name a scheme and its label, or a dimension."]})
         return given
 
@@ -211,18 +215,18 @@ class Rename(ServiceView):
     )
     def post(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        given = self.read(RenameSerializer)
+        given = self.validated(RenameSerializer)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             if "dimension" in given:
-                done = label_schemes.rename_dimension(
+                renamed = label_schemes.rename_dimension(
                     by=self.person, project=row, old=given["dimension"], new=given["to"]
                 )
             else:
-                done = label_schemes.rename_label(
+                renamed = label_schemes.rename_label(
                     by=self.person, project=row, scheme=given["scheme"], old=given["label"], new=given["to"]
                 )
-            return 200, ProjectSerializer(done).data
+            return 200, ProjectSerializer(renamed).data
 
         return self.once(act)
 
@@ -238,7 +242,7 @@ class ProjectStateView(ServiceView):
     )
     def post(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        given = self.read(ProjectStateSerializer)
+        given = self.validated(ProjectStateSerializer)
         return self.once(
             lambda: (200, ProjectSerializer(projects.set_state(by=self.person, project=row, **given)).data)
         )
@@ -260,10 +264,10 @@ class Members(ServiceView):
     )
     def post(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        given = self.read(SetMemberSerializer)
-        person = members.by_username(given["person"]) or self.named("person", access.get_person, given["person"])
+        given = self.validated(SetMemberSerializer)
+        person = members.by_username(given["person"]) or self.row_named("person", access.get_person, given["person"])
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             member = projects.set_member(by=self.person, project=row, person=person, role=given["role"])
             return 200, MemberSerializer(member).data
 
@@ -284,7 +288,7 @@ class OneMember(ServiceView):
         member = members.membership(row, person)
         if member is None:
             raise NotFound
-        given = self.read(MemberTermsSerializer)
+        given = self.validated(MemberTermsSerializer)
         if "training" in given:
             member = qualification.set_training(
                 by=self.person, project=row, person=member.person, training=given["training"]
@@ -313,7 +317,7 @@ class Guidelines(ServiceView):
     scopes = {"GET": "read", "POST": "admin"}
 
     @extend_schema(
-        summary="The guidelines of annotators",
+        summary="Guidelines for annotators",
         description="Newest version first.",
         responses=GuidelinesSerializer(many=True),
     )
@@ -322,15 +326,15 @@ class Guidelines(ServiceView):
 
     @extend_schema(
         summary="Publish a new version of the guidelines",
-        description="Versions are never edited. The same text as the newest one is not published again.",
+        description="Versions are never edited. The text of the newest version is not published again.",
         request=GuidelinesSerializer,
         responses={201: GuidelinesSerializer},
     )
     def post(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        text = self.read(GuidelinesSerializer)["text"]
+        text = self.validated(GuidelinesSerializer)["text"]
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             version = projects.publish_guidelines(by=self.person, project=row, text=text)
             return 201, GuidelinesSerializer(version).data
 
@@ -352,7 +356,7 @@ class GuidelinesRead(ServiceView):
         if version is None:
             raise NotFound
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             projects.guidelines_read(project=row, person=self.person, version=version)
             return 200, GuidelinesSerializer(version).data
 

@@ -1,7 +1,7 @@
 """The OpenAPI document, computed once per release and then served from memory.
 
-It takes seconds to compute, in which a process answers little else. So another process does that (`manage.py
-write_schema`) when it is first requested, and it is kept in DATA_DIR under the release's own hash.
+Computing it takes seconds, in which a process answers few other requests. So another process computes it (`manage.py
+write_schema`) at the first request, and keeps it in DATA_DIR under the hash of the release.
 """
 
 import gzip
@@ -25,10 +25,10 @@ from feedback.errors import Busy
 
 JSON, YAML = "json", "yaml"
 TYPES = {JSON: "application/vnd.oai.openapi+json", YAML: "application/vnd.oai.openapi"}
-ROOMS = ("api", "models", "rules", "formats", "errors.py", "settings.py")  # what the document is made from
+SOURCES = ("api", "models", "rules", "formats", "errors.py", "settings.py")  # what the document depends on
 WAIT_SECONDS = 60.0
 making = threading.Lock()
-waiting = threading.BoundedSemaphore(2)  # of the threads of a process; the others are needed for work
+waiting = threading.BoundedSemaphore(2)  # threads of a process that may wait; the others serve requests
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,33 @@ class Document:
 
 @cache
 def release() -> str:
-    """A hash of everything that the document is made from."""
+    """A hash of everything that the document depends on."""
     digest = hashlib.sha256(metadata.version("drf-spectacular").encode())
-    here = Path(settings.BASE_DIR) / "feedback"
-    for room in ROOMS:
-        place = here / room
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(path.read_bytes())
+    package = Path(settings.BASE_DIR) / "feedback"
+    for source in SOURCES:
+        path = package / source
+        modules = [path]
+        if path.is_dir():
+            modules = sorted(path.rglob("*.py"))
+        for module in modules:
+            digest.update(module.read_bytes())
     return digest.hexdigest()[:20]
 
 
-def place(kind: str) -> Path:
+def path_of(kind: str) -> Path:
     return settings.DATA_DIR / "run" / f"schema-{release()}.{kind}"
 
 
 def write() -> None:
-    """Compute the document and keep it in both notations, unless that was done."""
-    if all(place(kind).exists() for kind in TYPES):
+    """Compute the document and keep it as JSON and YAML, unless that was done."""
+    if all(path_of(kind).exists() for kind in TYPES):
         return
-    folder = place(JSON).parent
+    folder = path_of(JSON).parent
     folder.mkdir(parents=True, exist_ok=True)
     for kind, text in _computed().items():
-        part = place(kind).with_suffix(".part")
+        part = path_of(kind).with_suffix(".part")
         part.write_bytes(text)
-        part.replace(place(kind))
+        part.replace(path_of(kind))
     for old in folder.glob("schema-*"):
         if release() not in old.name:
             old.unlink(missing_ok=True)
@@ -75,8 +78,13 @@ def _computed() -> dict[str, bytes]:
 
     found = SchemaGenerator().get_schema(request=None, public=True)
     renderers = {JSON: OpenApiJsonRenderer(), YAML: OpenApiYamlRenderer()}
-    texts = {kind: renderer.render(found, renderer_context={}) for kind, renderer in renderers.items()}
-    return {kind: text.encode() if isinstance(text, str) else text for kind, text in texts.items()}
+    documents: dict[str, bytes] = {}
+    for kind, renderer in renderers.items():
+        text = renderer.render(found, renderer_context={})
+        if isinstance(text, str):
+            text = text.encode()
+        documents[kind] = text
+    return documents
 
 
 _documents: dict[str, Document] = {}
@@ -84,31 +92,31 @@ _maker: "subprocess.Popen[bytes] | None" = None
 
 
 def document(kind: str, *, in_background: bool) -> Document:
-    """From memory, else from its file, else computed.
+    """The document: from memory, else from its file, else computed.
 
     Args:
-        in_background: others wait for this process, so another one computes.
+        in_background: compute it in another process, because this one serves other requests.
 
     Raises:
         Busy: it is being computed.
     """
     if kind in _documents:
         return _documents[kind]
-    if in_background and not place(kind).exists():
+    if in_background and not path_of(kind).exists():
         _wait_for_maker()
     with making:
-        if not place(kind).exists():
+        if not path_of(kind).exists():
             write()
-        text = place(kind).read_bytes()
+        text = path_of(kind).read_bytes()
         _documents[kind] = Document(text, gzip.compress(text, mtime=0), hashlib.sha256(text).hexdigest()[:32])
     return _documents[kind]
 
 
 def _wait_for_maker() -> None:
-    """Have a process compute it, started once, and wait for its end in a few threads: the page of the API asks once.
+    """Start a process that computes the document, once, and wait for its end. If it fails, the caller computes it.
 
     Raises:
-        Busy: enough threads wait, or it takes long. Where it failed there is nothing for it but to compute it here.
+        Busy: as many threads wait as may, or the process takes too long.
     """
     global _maker
     with making:
@@ -131,23 +139,26 @@ def _wait_for_maker() -> None:
 
 @require_safe
 def schema(request: HttpRequest) -> HttpResponse:
-    """JSON for whoever accepts it or asks for it by `?format=json`, else YAML."""
-    format_wanted = request.GET.get("format", "")
-    kind = (
-        JSON if format_wanted == JSON or (not format_wanted and "json" in request.headers.get("Accept", "")) else YAML
-    )
+    """The document as JSON if the client accepts it or sends `?format=json`, else as YAML."""
+    kind = request.GET.get("format", "")
+    if not kind and "json" in request.headers.get("Accept", ""):
+        kind = JSON
+    if kind != JSON:
+        kind = YAML
     found = document(kind, in_background=bool(request.META.get("wsgi.multithread")))
     packed = "gzip" in request.headers.get("Accept-Encoding", "")
-    tag = f'"{found.tag}-{kind}{"-gz" if packed else ""}"'
+    body, tag = found.plain, f'"{found.tag}-{kind}"'
+    if packed:
+        body, tag = found.packed, f'"{found.tag}-{kind}-gz"'
     known = parse_etags(request.headers.get("If-None-Match", ""))
     if tag in known or "*" in known:
         reply: HttpResponse = HttpResponseNotModified()
     else:
-        reply = HttpResponse(found.packed if packed else found.plain, content_type=f"{TYPES[kind]}; charset=utf-8")
+        reply = HttpResponse(body, content_type=f"{TYPES[kind]}; charset=utf-8")
         reply["Content-Disposition"] = f'inline; filename="touchstone.{kind}"'
         if packed:
             reply["Content-Encoding"] = "gzip"
     reply["ETag"] = tag
-    reply["Cache-Control"] = "public, no-cache"  # it may be kept, and is requested after
+    reply["Cache-Control"] = "public, no-cache"  # a cache may keep it, and must revalidate it
     patch_vary_headers(reply, ["Accept", "Accept-Encoding"])
     return reply

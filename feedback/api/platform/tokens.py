@@ -1,6 +1,5 @@
-"""One's own API tokens."""
+"""The API tokens of the caller."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -9,7 +8,8 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.views import ServiceView
+from feedback.api.serializers import Serializer, ValidatedData
+from feedback.api.views import ServiceView, StatusAndBody
 from feedback.models import ApiToken
 from feedback.rules.platform.scopes import SCOPES
 from feedback.selectors.platform import access
@@ -17,12 +17,12 @@ from feedback.services.platform import people
 
 
 @extend_schema_serializer(component_name="Token")
-class TokenSerializer(serializers.Serializer[Any]):
+class TokenSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="Its first characters, to tell tokens apart.")
+    prefix = serializers.CharField(help_text="Its first characters, to distinguish tokens.")
     project = serializers.CharField(
-        source="project.slug", default=None, allow_null=True, help_text="Null: all of yours."
+        source="project.slug", default=None, allow_null=True, help_text="Null: all your projects."
     )
     scopes = serializers.ListField(child=serializers.CharField())
     created_at = serializers.DateTimeField()
@@ -38,7 +38,7 @@ class TokenWithSecretSerializer(TokenSerializer):
 
 
 @extend_schema_serializer(component_name="NewToken")
-class NewTokenSerializer(serializers.Serializer[Any]):
+class NewTokenSerializer(Serializer):
     name = serializers.CharField(max_length=100)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=list(SCOPES.items())), min_length=1, max_length=20
@@ -61,24 +61,29 @@ class Tokens(ServiceView):
         responses={201: TokenWithSecretSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewTokenSerializer)
+        given = self.validated(NewTokenSerializer)
         project = given.pop("project", None)
         if project is not None:
             given["project"] = access.get_project(self.viewer, project)
-        self._no_more_than(self.viewer.token, given)
+        self._limit_to(self.viewer.token, given)
         secrets: list[str] = []
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             token, secret = people.create_token(person=self.person, **given)
             secrets.append(secret)
             return 201, TokenSerializer(token).data | {"secret": None}
 
-        reply = self.once(act)  # what is kept for repeats holds no secret
+        reply = self.once(act)  # the stored reply holds no secret
         if secrets:
             reply.data["secret"] = secrets[0]
         return reply
 
-    def _no_more_than(self, own: ApiToken | None, given: dict[str, Any]) -> None:
+    def _limit_to(self, own: ApiToken | None, given: ValidatedData) -> None:
+        """Limit the new token to the project and the expiry of the calling token.
+
+        Raises:
+            PermissionDenied: the new token would have a wider scope.
+        """
         if own is None:
             return
         if own.project_id is not None:
@@ -88,7 +93,9 @@ class Tokens(ServiceView):
         if own.expires_at is not None and (ends is None or ends > own.expires_at):
             given["expires_at"] = own.expires_at
         if wider:
-            raise PermissionDenied(f"This token lacks {wider}, so it cannot give them away.", code="insufficient_scope")
+            raise PermissionDenied(
+                f"This token lacks {wider}, so it cannot give these scopes to another token.", code="insufficient_scope"
+            )
 
 
 class OneToken(ServiceView):

@@ -1,6 +1,5 @@
-"""Annotators whose annotations stay out of snapshots, and what an admin does about it."""
+"""Annotators whose annotations are excluded from snapshots, and how an admin lifts an exclusion."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -9,15 +8,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import PersonBriefSerializer
+from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.models import Exclusion
 from feedback.selectors.platform import access
-from feedback.selectors.quality import exclusions as selectors
+from feedback.selectors.quality import exclusions as exclusion_selectors
 from feedback.services.quality import exclusions
 
 
 @extend_schema_serializer(component_name="Exclusion")
-class ExclusionSerializer(serializers.Serializer[Any]):
+class ExclusionSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     person = PersonBriefSerializer()
     reason = serializers.ChoiceField(choices=Exclusion.Reason.choices)
@@ -29,21 +29,25 @@ class ExclusionSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     lifted_at = serializers.DateTimeField(allow_null=True)
     lifted_by = PersonBriefSerializer(allow_null=True)
-    annotations = serializers.SerializerMethodField(help_text="Standing annotations that stay out of snapshots.")
-    tasks_to_reopen = serializers.SerializerMethodField(help_text="Tasks of which they fill a place.")
+    annotations = serializers.SerializerMethodField(help_text="Current annotations that are left out of snapshots.")
+    tasks_to_reopen = serializers.SerializerMethodField(help_text="Tasks in which they fill a slot.")
 
     def get_sentence(self, row: Exclusion) -> str:
-        return selectors.sentence(row)
+        return exclusion_selectors.sentence(row)
 
     def get_annotations(self, row: Exclusion) -> int:
-        return 0 if row.lifted_at else selectors.annotations_of(row).count()
+        if row.lifted_at:
+            return 0
+        return exclusion_selectors.annotations_of(row).count()
 
     def get_tasks_to_reopen(self, row: Exclusion) -> int:
-        return 0 if row.lifted_at else selectors.fills(row).count()
+        if row.lifted_at:
+            return 0
+        return exclusion_selectors.fills(row).count()
 
 
-class ReopenedSerializer(serializers.Serializer[Any]):
-    reopened = serializers.IntegerField(help_text="Tasks that have a free place again.")
+class ReopenedSerializer(Serializer):
+    reopened = serializers.IntegerField(help_text="Tasks that have a free slot again.")
 
 
 class Exclusions(ServiceView):
@@ -57,7 +61,7 @@ class Exclusions(ServiceView):
         responses=ExclusionSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.REVIEWER)
+        project = self.requested_project(access.REVIEWER)
         return self.page(project.exclusions.select_related("person", "lifted_by"), ExclusionSerializer)
 
 

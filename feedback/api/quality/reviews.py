@@ -1,6 +1,5 @@
-"""What waits for a reviewer, and closing it where nothing is to be done. Decisions stand beside what they are about."""
+"""The review queue: its entries, and dismissing one. Decisions are made at the annotation or task."""
 
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -11,14 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import MomentFilter
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.models import Concern, Kind
 from feedback.selectors.platform import access
 from feedback.selectors.quality import reviews as review_selectors
 from feedback.services.quality import reviews
 
 
-class ConcernSerializer(serializers.Serializer[Any]):
+class ConcernSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     reason = serializers.ChoiceField(choices=Concern.Reason.choices)
     task = serializers.UUIDField(source="task.public_id")
@@ -28,8 +28,9 @@ class ConcernSerializer(serializers.Serializer[Any]):
     closed_at = serializers.DateTimeField(allow_null=True)
 
     def get_annotation(self, row: Concern) -> UUID | None:
-        current = row.assignment.current if row.assignment is not None else None
-        return current.public_id if current is not None else None
+        if row.assignment is None or row.assignment.current is None:
+            return None
+        return row.assignment.current.public_id
 
 
 class ConcernFilter(django_filters.FilterSet):
@@ -59,19 +60,19 @@ class Concerns(ServiceView):
         responses=ConcernSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.REVIEWER)
+        project = self.requested_project(access.REVIEWER)
         rows = review_selectors.waiting(project, self.person).select_related("task", "assignment__current")
         return self.page(rows, ConcernSerializer)
 
 
-class Dismiss(ServiceView):
+class DismissConcern(ServiceView):
     scopes = {"POST": "annotate"}
 
     @extend_schema(summary="Dismiss a review", request=None, responses=ConcernSerializer)
     def post(self, request: Request, id: UUID) -> Response:
         concern = access.get_concern(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 200, ConcernSerializer(reviews.dismiss(concern=concern, by=self.person)).data
 
         return self.once(act)

@@ -6,7 +6,7 @@ from feedback.api.quality import exclusions, quality, reviews
 
 urlpatterns: list[URLPattern] = [
     path("concerns/", reviews.Concerns.as_view()),
-    path("concerns/<uuid:id>/dismiss/", reviews.Dismiss.as_view()),
+    path("concerns/<uuid:id>/dismiss/", reviews.DismissConcern.as_view()),
     path("quality/", quality.Quality.as_view()),
     path("exclusions/", exclusions.Exclusions.as_view()),
     path("exclusions/<uuid:id>/lift/", exclusions.LiftExclusion.as_view()),

@@ -1,6 +1,5 @@
-"""The registry: model versions, what serves, where each comes from, and the evidence."""
+"""The registry: model versions, their deployments and their lineage."""
 
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -12,7 +11,8 @@ from rest_framework.response import Response
 
 from feedback.api.fields import PersonBriefSerializer, VerbatimField
 from feedback.api.platform.jobs import JobSerializer
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.models import ModelVersion
 from feedback.selectors.platform import access
 from feedback.selectors.registry import lineage
@@ -23,24 +23,25 @@ DECISION_CHOICES = [(state.value, state.label) for state in DECISIONS]
 
 
 @extend_schema_serializer(component_name="ModelVersion")
-class ModelSerializer(serializers.Serializer[Any]):
+class ModelSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     name = serializers.CharField(source="__str__", help_text="For people, such as: policy v4.")
     project = serializers.CharField(source="project.slug")
     kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices)
     number = serializers.IntegerField()
-    stage = serializers.CharField(allow_blank=True, help_text="The stage that made it.")
+    stage = serializers.CharField(allow_blank=True, help_text="The training stage that produced it.")
     state = serializers.ChoiceField(choices=ModelVersion.State.choices)
-    serves = serializers.SerializerMethodField(help_text="Whether it writes the project's responses now.")
+    serves = serializers.SerializerMethodField(help_text="Whether it serves the project now.")
     manifest_sha256 = serializers.CharField()
     metrics = serializers.DictField()
     parent = serializers.UUIDField(source="parent.public_id", default=None, allow_null=True)  # type: ignore[assignment]
     run = serializers.UUIDField(source="run.public_id", default=None, allow_null=True)
     tainted_at = serializers.DateTimeField(
-        allow_null=True, help_text="Trained on rows that were erased since; it cannot be promoted."
+        allow_null=True, help_text="Since when rows of its training data are erased; then it cannot be promoted."
     )
     faults = serializers.ListField(
-        child=serializers.CharField(), help_text="Why it is not what training chose; then it cannot be promoted."
+        child=serializers.CharField(),
+        help_text="Why its files are not those that training wrote; then it cannot be promoted.",
     )
     created_at = serializers.DateTimeField()
 
@@ -48,13 +49,14 @@ class ModelSerializer(serializers.Serializer[Any]):
         return any(deployment.until is None for deployment in version.deployments.all())
 
 
-class OverriddenSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="Overridden")
+class OverriddenFindingSerializer(Serializer):
     name = serializers.CharField()
     sentence = serializers.CharField()
 
 
 @extend_schema_serializer(component_name="Deployment")
-class DeploymentSerializer(serializers.Serializer[Any]):
+class DeploymentSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     model_version = serializers.UUIDField(source="model_version.public_id")
     name = serializers.CharField(source="model_version.__str__")
@@ -63,10 +65,10 @@ class DeploymentSerializer(serializers.Serializer[Any]):
     by = PersonBriefSerializer(source="deployed_by", allow_null=True)
     note = serializers.CharField(allow_blank=True)
     override_reason = serializers.CharField(allow_blank=True, help_text="Reason for overriding the findings.")
-    findings = OverriddenSerializer(many=True, help_text="What was overridden, as it stood then.")
+    findings = OverriddenFindingSerializer(many=True, help_text="What was overridden, as it stood then.")
 
 
-class PromotionSerializer(serializers.Serializer[Any]):
+class PromotionSerializer(Serializer):
     note = VerbatimField(max_length=500, allow_blank=True, default="")
     override_reason = VerbatimField(
         max_length=model_versions.LONGEST_REASON,
@@ -76,16 +78,17 @@ class PromotionSerializer(serializers.Serializer[Any]):
     )
 
 
-class ModelDecisionSerializer(serializers.Serializer[Any]):
+class ModelDecisionSerializer(Serializer):
     state = serializers.ChoiceField(choices=DECISION_CHOICES)
 
 
-class InSnapshotSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="InSnapshot")
+class SnapshotAnnotatorSerializer(Serializer):
     person = PersonBriefSerializer()
     annotations = serializers.IntegerField()
 
 
-class LineageSnapshotSerializer(serializers.Serializer[Any]):
+class LineageSnapshotSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     number = serializers.IntegerField()
     purpose = serializers.CharField()
@@ -93,18 +96,18 @@ class LineageSnapshotSerializer(serializers.Serializer[Any]):
     content_hash = serializers.CharField()
 
 
-class LineageStepSerializer(serializers.Serializer[Any]):
-    """A version on the way back, with the run that made it and what it was trained on."""
+class LineageStepSerializer(Serializer):
+    """A version of the lineage, with its training run and its snapshot."""
 
     version = serializers.UUIDField(source="version.public_id")
     name = serializers.CharField(source="version.__str__")
     stage = serializers.CharField(source="version.stage", allow_blank=True)
     run = serializers.UUIDField(source="run.public_id", default=None, allow_null=True)
     snapshot = LineageSnapshotSerializer(allow_null=True)
-    annotators = InSnapshotSerializer(many=True)
+    annotators = SnapshotAnnotatorSerializer(many=True)
 
 
-class LineageSerializer(serializers.Serializer[Any]):
+class LineageSerializer(Serializer):
     steps = LineageStepSerializer(many=True, help_text="From this version back to the corpus.")
     children = ModelSerializer(many=True, help_text="Versions that were trained from this one.")
 
@@ -127,13 +130,14 @@ class Models(ServiceView):
 
     @extend_schema(summary="Model versions", parameters=[IN_PROJECT], responses=ModelSerializer(many=True))
     def get(self, request: Request) -> Response:
-        found = ModelVersion.objects.filter(project=self.asked_project(access.ADMIN))
+        found = ModelVersion.objects.filter(project=self.requested_project(access.ADMIN))
         return self.page(
             found.select_related("project", "parent", "run").prefetch_related("deployments"), ModelSerializer
         )
 
 
-class GivenModelSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="GivenModel")
+class ExternalModelSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices)
     folder = serializers.CharField(
@@ -142,26 +146,31 @@ class GivenModelSerializer(serializers.Serializer[Any]):
         default="",
         help_text="On the server: relative to models/ in the data folder, or inside one of MODEL_FOLDERS.",
     )
-    hub = serializers.CharField(max_length=200, required=False, default="", help_text="Or a hub id, owner/name.")
-    revision = serializers.CharField(max_length=100, required=False, default="", help_text="Of the hub's model.")
+    hub = serializers.CharField(max_length=200, required=False, default="", help_text="Instead: a Hub id, owner/name.")
+    revision = serializers.CharField(
+        max_length=100, required=False, default="", help_text="The revision of the model on the Hub."
+    )
 
 
-class GivenModels(ServiceView):
+class ExternalModels(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
         summary="Import an external model",
         description="A worker copies it, takes safetensors and text only, verifies it and registers it as a candidate,"
         " to be named as `base_model`. Follow the job; its failure says what is wrong with the folder.",
-        request=GivenModelSerializer,
+        request=ExternalModelSerializer,
         responses={202: JobSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(GivenModelSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
-        return self.once(
-            lambda: (202, JobSerializer(external_models.request_model(by=self.person, project=project, **given)).data)
-        )
+        given = self.validated(ExternalModelSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
+
+        def act() -> StatusAndBody:
+            job = external_models.request_model(by=self.person, project=project, **given)
+            return 202, JobSerializer(job).data
+
+        return self.once(act)
 
 
 class OneModel(ServiceView):
@@ -172,7 +181,7 @@ class OneModel(ServiceView):
         return Response(ModelSerializer(access.get_model(self.viewer, id)).data)
 
 
-class Promote(ServiceView):
+class PromoteModel(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -186,16 +195,16 @@ class Promote(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         version = access.get_model(self.viewer, id)
-        given = self.read(PromotionSerializer)
+        given = self.validated(PromotionSerializer)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             deployment = model_versions.promote(by=self.person, model_version=version, **given)
             return 201, DeploymentSerializer(deployment).data
 
         return self.once(act)
 
 
-class RollBack(ServiceView):
+class RollBackModel(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
@@ -207,34 +216,34 @@ class RollBack(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         version = access.get_model(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             deployment = model_versions.roll_back(by=self.person, project=version.project, expected=version)
             return 201, DeploymentSerializer(deployment).data
 
         return self.once(act)
 
 
-class Decide(ServiceView):
+class DecideModel(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
         summary="Approve, reject or revoke a version",
-        description="What serves cannot be rejected or revoked: roll back first.",
+        description="A version that serves cannot be rejected or revoked: roll back first.",
         request=ModelDecisionSerializer,
         responses=ModelSerializer,
     )
     def post(self, request: Request, id: UUID) -> Response:
         version = access.get_model(self.viewer, id)
-        state = self.read(ModelDecisionSerializer)["state"]
-        return self.once(
-            lambda: (
-                200,
-                ModelSerializer(model_versions.decide(by=self.person, model_version=version, state=state)).data,
-            )
-        )
+        state = self.validated(ModelDecisionSerializer)["state"]
+
+        def act() -> StatusAndBody:
+            decided = model_versions.decide(by=self.person, model_version=version, state=state)
+            return 200, ModelSerializer(decided).data
+
+        return self.once(act)
 
 
-class Lineage(ServiceView):
+class ModelLineage(ServiceView):
     scopes = {"GET": "read"}
 
     @extend_schema(

@@ -242,7 +242,7 @@ class TrainingRuns(ServiceView):
 
     @extend_schema(summary="Training runs", parameters=[IN_PROJECT], responses=RunSerializer(many=True))
     def get(self, request: Request) -> Response:
-        found = runs.runs_of(self.asked_project(access.ADMIN))
+        found = runs.runs_of(self.requested_project(access.ADMIN))
         return self.page(found.select_related("base_model", "reward_model", "guard"), RunSerializer)
 
     @extend_schema(
@@ -252,7 +252,7 @@ class TrainingRuns(ServiceView):
         responses={201: RunSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewRunSerializer)
+        given = self.validated(NewRunSerializer)
         stage, config = given.pop("stage"), given.pop("config", None) or {}
         preset = {"preset": config.pop("preset")} if "preset" in config else {}
         given |= {"stages": [stage], "config": preset | ({stage: config} if config else {})}
@@ -372,7 +372,7 @@ class Chains(ServiceView):
 
     @extend_schema(summary="List pipeline runs", parameters=[IN_PROJECT], responses=ChainSerializer(many=True))
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.ADMIN)
+        project = self.requested_project(access.ADMIN)
         found = Chain.objects.filter(project=project).select_related(
             "project", "snapshot", "schedule", "corpus_snapshot__corpus"
         )
@@ -387,7 +387,7 @@ class Chains(ServiceView):
         responses={201: ChainSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewChainSerializer)
+        given = self.validated(NewChainSerializer)
         project = started_in(self, given)
 
         def act() -> tuple[int, Any]:
@@ -420,7 +420,7 @@ class CancelChain(ServiceView):
 
 def started_in(door: ServiceView, given: dict[str, Any]) -> Project:
     """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
-    project = door.named("project", access.get_project, given.pop("project"), access.ADMIN)
+    project = door.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
     fetchers: tuple[tuple[str, Any], ...] = (
         ("base_model", access.get_model),
         ("snapshot", access.get_snapshot),
@@ -428,7 +428,7 @@ def started_in(door: ServiceView, given: dict[str, Any]) -> Project:
     )
     for name, fetch in fetchers:
         if given.get(name) is not None:
-            row = door.named(name, fetch, given[name])
+            row = door.row_named(name, fetch, given[name])
             if row.project_id != project.pk:
                 raise Invalid("It belongs to another project.", field=name)
             given[name] = row

@@ -27,7 +27,7 @@ class Preflights(ServiceView):
         responses={201: JobSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewChainSerializer)
+        given = self.validated(NewChainSerializer)
         project = started_in(self, given)
 
         def act() -> tuple[int, Any]:

@@ -62,7 +62,7 @@ class Schedules(ServiceView):
 
     @extend_schema(summary="Schedules", parameters=[IN_PROJECT], responses=ScheduleSerializer(many=True))
     def get(self, request: Request) -> Response:
-        project = self.asked_project(access.ADMIN)
+        project = self.requested_project(access.ADMIN)
         return self.page(Schedule.objects.filter(project=project).select_related("project"), ScheduleSerializer)
 
     @extend_schema(
@@ -72,8 +72,8 @@ class Schedules(ServiceView):
         responses={201: ScheduleSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.read(NewScheduleSerializer)
-        project = self.named("project", access.get_project, given.pop("project"), access.ADMIN)
+        given = self.validated(NewScheduleSerializer)
+        project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
 
         def act() -> tuple[int, Any]:
             schedule = schedules.create_schedule(by=self.person, project=project, **given)
@@ -97,7 +97,7 @@ class OneSchedule(ServiceView):
     )
     def patch(self, request: Request, id: UUID) -> Response:
         schedule = access.get_schedule(self.viewer, id)
-        enabled = self.read(EnabledSerializer)["enabled"]
+        enabled = self.validated(EnabledSerializer)["enabled"]
         schedule = schedules.set_enabled(by=self.person, schedule=schedule, enabled=enabled)
         return Response(ScheduleSerializer(schedule).data)
 

@@ -1,6 +1,4 @@
-"""Answers as plain forms bring them, for browsers without script. Each task kind reads its own form."""
-
-from typing import Any
+"""Read an answer from a plain form, for browsers without scripts. Each task kind reads its own form."""
 
 from django.http import QueryDict
 
@@ -8,20 +6,22 @@ from feedback.errors import Invalid
 from feedback.rules.collection.kinds.form import Form
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import Answer, InvalidAnswer
+from feedback.rules.json_types import JsonObject
 
 
-def from_form(task: dict[str, Any], sent: QueryDict) -> Answer:
-    """The answer as REST would have it, to the task as `work.payload` shows it.
+def from_form(task: JsonObject, sent: QueryDict) -> Answer:
+    """The answer of a form in the shape of the REST API. The service that takes it validates it.
 
-    The service that takes it in checks it; here only what cannot be read is refused.
+    Args:
+        task: the task as in `desk.payload`.
 
     Raises:
-        Invalid: a line of a spans form names no stretch of the text.
+        Invalid: a line of a spans form does not name a part of the text.
     """
     kind = KINDS.get(task["kind"])
     if kind is None:
         return {}
-    form = Form({name: [str(value) for value in sent.getlist(name)] for name in sent})
+    form = Form({name: list(map(str, sent.getlist(name))) for name in sent})
     try:
         answer = kind.read_form(form, str(task["text"]))
     except InvalidAnswer as error:

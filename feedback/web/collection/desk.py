@@ -1,11 +1,12 @@
-"""The desk: one task on it, the next one ready, keys for everything.
+"""The desk, where annotators work on tasks with the keyboard.
 
-The page comes with the task and the one after it. Sending an answer brings the following one in the same reply, so the
-annotator never waits. Everything works as plain forms too, one page a task, where there is no script.
+The page holds the present task and the next one. A submission returns another task in its reply, so that the annotator
+never waits. Without scripts, plain forms do the same with one page per task.
 """
 
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import TypedDict, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -16,9 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import AlreadySubmitted, DomainError, Invalid, NotFound, NotHeld
-from feedback.models import Assignment, Membership, Project
+from feedback.models import Assignment, Membership, Person, Project
 from feedback.rules.collection import queue_policy
 from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk as desk_selectors
 from feedback.selectors.collection import empty_desk, listings, my_work
 from feedback.selectors.platform import access
@@ -30,15 +32,15 @@ from feedback.web.collection.annotation_forms import from_form
 from feedback.web.collection.task_cards import card
 from feedback.web.htmx import wants_fragment
 from feedback.web.json_views import body_of, is_json, json_view
-from feedback.web.pages import person, project_page, viewer
+from feedback.web.pages import Context, person, project_page, viewer
 
-MANY = 100  # tasks that a page may say it has: those ahead, and those whose answers wait in it
+MAX_KNOWN = 100  # tasks that a page may report: those held ahead, and those with unsent answers
 
 
 @never_cache
 @project_page()
 def desk(request: HttpRequest, project: Project) -> HttpResponse:
-    """With `?revise=` an answer of one's own lies on top, as it was given; the tasks go on behind it."""
+    """The desk. With `?revise=`, an own annotation is shown first, as it was submitted."""
     if wanted := request.GET.get("revise"):
         return _page(request, project, revising=my_work.revisable(project, person(request), wanted))
     return _page(request, project)
@@ -54,15 +56,21 @@ def _page(
 ) -> HttpResponse:
     who = person(request)
     found: Assignment | NoTask = revising or assignment_queue.next_assignment(project=project, annotator=who)
-    ahead: Assignment | NoTask | None = None
+    present, ahead_card = None, ""
     if isinstance(found, Assignment):
+        if not revising:
+            present = found
         ahead = assignment_queue.next_assignment(project=project, annotator=who, ahead=True)
-        ahead = ahead if isinstance(ahead, Assignment) and ahead.pk != found.pk else None
+        if isinstance(ahead, Assignment) and ahead.pk != found.pk:
+            ahead_card = card(request, ahead)
+        shown = card(request, found)
+    else:
+        shown = _no_task(request, project, found)
     context = {
         "project": project,
-        "shown": card(request, found) if isinstance(found, Assignment) else _nothing(request, project, found),
-        "ahead": card(request, ahead) if isinstance(ahead, Assignment) else "",
-        "present": found if isinstance(found, Assignment) and not revising else None,
+        "shown": shown,
+        "ahead": ahead_card,
+        "present": present,
         "progress": desk_selectors.progress(project, who),
         "limit": desk_selectors.daily_limit(project, who),
         "guidelines": desk_selectors.guidelines(project),
@@ -74,27 +82,27 @@ def _page(
     return render(request, "feedback/collection/desk/desk.html", context, status=status)
 
 
-# --- what script asks ------------------------------------------------------------------------------
+# --- requests of the script ------------------------------------------------------------------------------
 
 
 @require_POST
 @json_view
 def submit(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
-    """Take the answer in and bring the following task. A plain form gets the desk's page again."""
+    """Submit the annotation and return the next task. A plain form gets the page of the desk again."""
     who = viewer(request)
     assignment = access.get_assignment_to_submit(who, assignment_id)
     if not is_json(request):
         return _submit_form(request, assignment)
     body = body_of(request)
-    reply = _once(request, body, lambda: _submitted(assignment, body), idempotency.once_in_unit_of_work)
+    _, reply = idempotency.once_in_unit_of_work(**_repeat_key(request, body), act=lambda: _submitted(assignment, body))
     if access.has_left(who, assignment):
         why = assignment_queue.NOT_A_MEMBER
         html = render_to_string(
             "feedback/collection/desk/_nothing.html", {"why": why, "project": assignment.project}, request
         )
         nothing = {"html": html, "retry_after": why.retry_after}
-        return JsonResponse(reply | {"next": None, "nothing": nothing})
-    return _with_following(request, assignment.project, body, reply)
+        return JsonResponse({**reply, "next": None, "nothing": nothing})
+    return _with_next_task(request, assignment.project, body, reply)
 
 
 @require_POST
@@ -103,7 +111,7 @@ def revise(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     body = body_of(request)
 
-    def act() -> tuple[int, Any]:
+    def act() -> tuple[int, JsonObject]:
         annotation = annotations.revise(
             assignment=assignment,
             answer=body.get("answer"),
@@ -113,7 +121,7 @@ def revise(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
         )
         return 200, {"counted": assignment.counted, "late": False, "revision": annotation.revision}
 
-    return _with_following(request, assignment.project, body, _once(request, body, act))
+    return _with_next_task(request, assignment.project, body, _once(request, body, act))
 
 
 @require_POST
@@ -126,7 +134,7 @@ def skip(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
         return redirect("desk", assignment.project.slug)
     body = body_of(request)
     assignments.skip(assignment=assignment, reason=str(body.get("reason", "")), note=str(body.get("note", "")))
-    return _with_following(request, assignment.project, body, {"skipped": True})
+    return _with_next_task(request, assignment.project, body, {"skipped": True})
 
 
 @require_POST
@@ -135,7 +143,7 @@ def flag(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
     body = body_of(request)
 
-    def act() -> tuple[int, Any]:
+    def act() -> tuple[int, JsonObject]:
         annotations.flag(assignment=assignment, by=person(request), reason=str(body.get("reason", "")))
         return 201, {"flagged": True}
 
@@ -146,10 +154,10 @@ def flag(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 @json_view
 def draft(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
     assignment = access.get_assignment(viewer(request), assignment_id)
-    payload: Any = body_of(request).get("payload")
+    payload = body_of(request).get("payload")
     try:
-        annotations.save_draft(assignment=assignment, payload=payload)
-    except AlreadySubmitted:  # the answer overtook its draft
+        annotations.save_draft(assignment=assignment, payload=cast(JsonObject, payload))
+    except AlreadySubmitted:  # the annotation arrived before its draft
         return JsonResponse({"kept": False})
     return JsonResponse({"kept": True})
 
@@ -157,10 +165,12 @@ def draft(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 @require_POST
 @json_view
 def renew(request: HttpRequest) -> HttpResponse:
-    """More time for what is on the desk. `lost` names what is somebody else's by now."""
+    """Renew the assignments on the desk. `lost` lists those that somebody else holds now."""
     ids = body_of(request).get("ids")
+    if not isinstance(ids, list):
+        ids = []
     lost = []
-    for key in ids[: assignment_queue.AT_MOST_HELD] if isinstance(ids, list) else []:
+    for key in ids[: assignment_queue.AT_MOST_HELD]:
         try:
             assignments.renew(assignment=access.get_assignment(viewer(request), key))
         except (NotHeld, NotFound):
@@ -171,7 +181,7 @@ def renew(request: HttpRequest) -> HttpResponse:
 @require_POST
 @json_view
 def release(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
-    """Sent as the page goes away: what was held ahead is free for others at once."""
+    """Release an assignment held ahead, sent when the page is left, so that others can take it at once."""
     assignment = access.get_assignment(viewer(request), assignment_id)
     if assignment.ahead:
         assignments.release(assignment=assignment)
@@ -180,16 +190,16 @@ def release(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 @json_view
-def following(request: HttpRequest, slug: str) -> HttpResponse:
-    """The next task: ahead of the one that is shown, or to show now when none is."""
+def next_task(request: HttpRequest, slug: str) -> HttpResponse:
+    """The next task: one ahead of the task that is shown, or one to show now if there is none."""
     project = access.get_project(viewer(request), slug)
-    return _with_following(request, project, body_of(request), {})
+    return _with_next_task(request, project, body_of(request), {})
 
 
 @require_POST
 @login_required
-def again(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
-    """What a reviewer sent back is on the desk once more, as it was answered."""
+def reopen_sent_back(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
+    """Show a task that a reviewer sent back on the desk again, with its annotation."""
     assignment = access.get_assignment(viewer(request), assignment_id)
     assignments.take_again(assignment=assignment)
     return redirect("desk", assignment.project.slug)
@@ -198,17 +208,19 @@ def again(request: HttpRequest, assignment_id: uuid.UUID) -> HttpResponse:
 @require_POST
 @project_page()
 def read_guidelines(request: HttpRequest, project: Project) -> HttpResponse:
-    """requested once a version; the reply takes the question's place."""
+    """Record that the annotator has read a version of the guidelines. The reply replaces the request on the page."""
     version = desk_selectors.guidelines(project)
     if version is not None and str(version.number) == request.POST.get("number"):
         projects.guidelines_read(project=project, person=person(request), version=version)
-    return HttpResponse() if wants_fragment(request) else redirect("desk", project.slug)
+    if wants_fragment(request):
+        return HttpResponse()
+    return redirect("desk", project.slug)
 
 
 @require_GET
 @json_view
 def undo(request: HttpRequest, slug: str) -> HttpResponse:
-    """The last answer, to be looked at and revised."""
+    """The last annotation, to be revised."""
     project = access.get_project(viewer(request), slug)
     assignment = desk_selectors.undoable(project, person(request))
     if assignment is None:
@@ -219,7 +231,7 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
+def _submitted(assignment: Assignment, body: JsonObject) -> tuple[int, JsonObject]:
     annotation = annotations.submit(
         assignment=assignment, answer=body.get("answer"), seconds=_seconds(body), client="web"
     )
@@ -228,21 +240,24 @@ def _submitted(assignment: Assignment, body: dict[str, Any]) -> tuple[int, Any]:
     if verdict is None:
         return 200, reply
     return 200, reply | {
-        "feedback": _told(assignment, verdict),
+        "feedback": _verdict_html(assignment, verdict),
         "passed": verdict.training == Membership.Training.PASSED,
     }
 
 
-def _told(assignment: Assignment, verdict: qualification.QualificationVerdict) -> str:
-    """What is right and why, in the letters that they saw."""
-    words = listings.right_answer(assignment.task, assignment.current.shown if assignment.current else [])
+def _verdict_html(assignment: Assignment, verdict: qualification.QualificationVerdict) -> str:
+    """The right answer and the reason, with the letters that the annotator saw."""
+    order = []
+    if assignment.current is not None:
+        order = assignment.current.shown
+    words = listings.right_answer(assignment.task, order)
     return render_to_string(
         "feedback/collection/desk/_verdict.html", {"told": verdict, "words": words, "key": assignment.public_id}
     )
 
 
 def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
-    answer: dict[str, Any] = {}
+    answer: JsonObject = {}
     try:
         answer = from_form(desk_selectors.payload(assignment), request.POST)
         if assignment.state == Assignment.State.SUBMITTED:
@@ -260,28 +275,41 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
     if verdict is None:
         messages.success(request, "Your annotation is saved.")
         return redirect("desk", assignment.project.slug)
-    context = {"project": assignment.project, "told": _told(assignment, verdict)}
+    context = {"project": assignment.project, "told": _verdict_html(assignment, verdict)}
     return render(request, "feedback/collection/desk/verdict.html", context)
 
 
-def _once(request: HttpRequest, body: dict[str, Any], act: Any, keep: Any = idempotency.once) -> dict[str, Any]:
-    """Do it once per Idempotency-Key; what the page shows meanwhile is no part of what was submitted."""
+class RepeatKey(TypedDict):
+    """What identifies a request when it is repeated."""
+
+    person: Person
+    route: str
+    key: str | None
+    body: JsonObject
+
+
+def _repeat_key(request: HttpRequest, body: JsonObject) -> RepeatKey:
+    """The key of a request. The fields that describe the state of the page are no part of the submission."""
     fields = {name: value for name, value in body.items() if name not in ("showing", "have")}
     key = request.headers.get("Idempotency-Key") or None
     if key and len(key) > 200:
         raise Invalid("An Idempotency-Key has at most 200 characters.")
-    route = f"POST {request.path}"
-    _, reply = keep(person=person(request), route=route, key=key, body=fields, act=act)
+    return {"person": person(request), "route": f"POST {request.path}", "key": key, "body": fields}
+
+
+def _once(request: HttpRequest, body: JsonObject, act: Callable[[], tuple[int, JsonObject]]) -> JsonObject:
+    """Do `act` once per Idempotency-Key, and return the body of its reply."""
+    _, reply = idempotency.once(**_repeat_key(request, body), act=act)
     return dict(reply)
 
 
-def _with_following(
-    request: HttpRequest, project: Project, body: dict[str, Any], reply: dict[str, Any]
-) -> HttpResponse:
-    """`reply`, with a task that the page does not have as HTML, or why there is none; and how far today's work is."""
+def _with_next_task(request: HttpRequest, project: Project, body: JsonObject, reply: JsonObject) -> HttpResponse:
+    """`reply` with a task that the page does not have, or the reason why there is none, and today's progress."""
     who = person(request)
     showing, have = body.get("showing"), body.get("have")
-    have = [str(key) for key in have[:MANY]] if isinstance(have, list) else []
+    if not isinstance(have, list):
+        have = []
+    have = list(map(str, have[:MAX_KNOWN]))
     if showing:
         _mark_shown(request, showing)
     found = assignment_queue.next_assignment(project=project, annotator=who, ahead=bool(showing), have=have)
@@ -290,33 +318,32 @@ def _with_following(
         if str(found.public_id) not in (showing, *have):
             reply["next"] = {"id": str(found.public_id), "html": card(request, found)}
     elif not showing:
-        reply["nothing"] = {"html": _nothing(request, project, found), "retry_after": found.retry_after}
+        reply["nothing"] = {"html": _no_task(request, project, found), "retry_after": found.retry_after}
     done = desk_selectors.progress(project, who)
     reply["progress"] = {"today": done.today, "seconds": done.seconds}
     return JsonResponse(reply)
 
 
-def _mark_shown(request: HttpRequest, showing: Any) -> None:
+def _mark_shown(request: HttpRequest, showing: object) -> None:
     try:
         assignment = access.get_assignment(viewer(request), showing)
         if assignment.ahead or assignment.state != Assignment.State.HELD:
             assignments.mark_shown(assignment=assignment)
     except (NotHeld, NotFound):
-        pass  # answered already, or its place is taken: an answer is taken in all the same
+        pass  # submitted already, or held by somebody else: its annotation is accepted all the same
 
 
-def _nothing(request: HttpRequest, project: Project, why: NoTask) -> str:
-    """Why, and what would bring the next one: the project's work, or, where it is about this person, the guidelines."""
-    context: dict[str, Any] = {"why": why, "project": project}
-    context |= (
-        {"guidelines": desk_selectors.guidelines(project)}
-        if why.for_you
-        else {"waiting": empty_desk.for_tasks(project)}
-    )
+def _no_task(request: HttpRequest, project: Project, why: NoTask) -> str:
+    """Why there is no task, with the guidelines if the reason is about this person, else the state of the project."""
+    context: Context = {"why": why, "project": project}
+    if why.for_you:
+        context["guidelines"] = desk_selectors.guidelines(project)
+    else:
+        context["waiting"] = empty_desk.for_tasks(project)
     return render_to_string("feedback/collection/desk/_nothing.html", context, request)
 
 
-def _seconds(body: dict[str, Any]) -> float | None:
+def _seconds(body: JsonObject) -> float | None:
     seconds = body.get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
         return None

@@ -1,13 +1,12 @@
-"""Forms of the label schemes: the scheme's own fields, and a row for each label."""
-
-from typing import Any
+"""Forms of the label schemes: the fields of a scheme, and a row for each label."""
 
 from django import forms
 from django.forms import formset_factory
 
 from feedback.rules.collection import label_schemes
+from feedback.rules.json_types import JsonObject
+from feedback.web.forms import PageForm
 from feedback.web.named_rows import NamedRow
-from feedback.web.platform.admin_forms import PageForm
 
 KINDS = [
     ("classification", "Classification: labels for the whole text"),
@@ -16,7 +15,7 @@ KINDS = [
 
 
 class SchemeForm(PageForm):
-    """What is requested with these labels."""
+    """The fields of a label scheme."""
 
     title = forms.CharField(max_length=label_schemes.MOST_CHARACTERS["title"])
     kind = forms.ChoiceField(choices=KINDS, widget=forms.RadioSelect, initial="classification")
@@ -29,9 +28,16 @@ class SchemeForm(PageForm):
         label="Allow several labels", required=False, help_text="Several labels per text, or overlapping spans."
     )
 
-    def scheme(self, name: str, labels: list[dict[str, Any]]) -> dict[str, Any]:
+    def scheme(self, name: str, labels: list[JsonObject]) -> JsonObject:
         values = self.cleaned_data
-        return {"name": name, **{key: values[key] for key in ("title", "kind", "question", "many")}, "labels": labels}
+        return {
+            "name": name,
+            "title": values["title"],
+            "kind": values["kind"],
+            "question": values["question"],
+            "many": values["many"],
+            "labels": labels,
+        }
 
 
 class NewSchemeForm(SchemeForm):
@@ -48,10 +54,10 @@ class NewSchemeForm(SchemeForm):
 
 
 class LabelForm(NamedRow):
-    """One label; a row without a name is none.
+    """One label. A row without a name is empty.
 
     Attributes:
-        earlier: names that the label had before; annotations that use them are read under its present name.
+        earlier: earlier names of the label; annotations that use them are read under the present name.
     """
 
     earlier: list[str] = []
@@ -66,22 +72,29 @@ class LabelForm(NamedRow):
     )
     key = forms.CharField(max_length=1, required=False, widget=forms.TextInput(attrs={"autocapitalize": "none"}))
     colour = forms.ChoiceField(
-        label="Color", choices=[("", "automatic"), *((one, one) for one in label_schemes.COLOURS)], required=False
+        label="Color",
+        choices=[("", "automatic"), *zip(label_schemes.COLOURS, label_schemes.COLOURS, strict=True)],
+        required=False,
     )
     underline = forms.ChoiceField(
-        label="Line", choices=[("", "automatic"), *((one, one) for one in label_schemes.UNDERLINES)], required=False
+        label="Line",
+        choices=[("", "automatic"), *zip(label_schemes.UNDERLINES, label_schemes.UNDERLINES, strict=True)],
+        required=False,
     )
     badge = forms.CharField(max_length=3, required=False)
 
     @staticmethod
-    def values_of(label: dict[str, Any]) -> dict[str, Any]:
-        values = {key: value for key, value in label.items() if key != "mark"} | (label.get("mark") or {})
-        return values | {"was": label["name"]}
+    def values_of(label: JsonObject) -> JsonObject:
+        values = dict(label)
+        mark = values.pop("mark", None) or {}
+        return values | mark | {"was": label["name"]}
 
-    def label(self) -> dict[str, Any]:
+    def label(self) -> JsonObject:
         values = {key: value for key, value in self.cleaned_data.items() if value and key != "was"}
         mark = {key: values.pop(key) for key in ("colour", "underline", "badge") if key in values}
-        return values | ({"mark": mark} if mark else {})
+        if mark:
+            values["mark"] = mark
+        return values
 
 
 LabelRows = formset_factory(LabelForm, extra=3, max_num=label_schemes.MOST_LABELS)

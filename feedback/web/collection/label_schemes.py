@@ -1,7 +1,6 @@
-"""The project's label schemes: what classification and spans choose from."""
+"""The label schemes of a project, for classification and span tasks."""
 
 import re
-from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
@@ -12,12 +11,14 @@ from django.views.decorators.http import require_POST
 from feedback.errors import Conflict, DomainError, NotFound
 from feedback.models import Project
 from feedback.rules.collection import label_schemes
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.collection import label_schemes as label_scheme_services
 from feedback.services.platform import projects as project_services
 from feedback.services.platform import setting_changes
 from feedback.web import named_rows
 from feedback.web.collection.label_scheme_forms import LabelForm, LabelRows, NewSchemeForm, SchemeForm
+from feedback.web.forms import add_error
 from feedback.web.pages import person, project_page
 
 
@@ -56,7 +57,7 @@ def remove(request: HttpRequest, project: Project, name: str) -> HttpResponse:
 
 
 def _edit(
-    request: HttpRequest, project: Project, form: SchemeForm, name: str, before: list[dict[str, Any]]
+    request: HttpRequest, project: Project, form: SchemeForm, name: str, before: list[JsonObject]
 ) -> HttpResponse:
     rows = LabelRows(
         request.POST or None,
@@ -77,13 +78,15 @@ def _edit(
                 _rename(request, project, name, filled)
                 project_services.set_scheme(by=person(request), project=project, name=called, scheme=made)
         except DomainError as error:
-            _add_error(form, filled, error, called)
+            _add_row_error(form, filled, error, called)
         else:
             messages.success(request, f"{made['title']} saved. Tasks with this scheme show the new version.")
             return redirect("project_labels", project.slug)
-    wrong = bool(form.errors or any(rows.errors)) and request.method == "POST"
+    status = 200
+    if request.method == "POST" and (form.errors or any(rows.errors)):
+        status = 422
     context = {"project": project, "form": form, "rows": rows, "name": name}
-    return render(request, "feedback/collection/projects/scheme.html", context, status=422 if wrong else 200)
+    return render(request, "feedback/collection/projects/scheme.html", context, status=status)
 
 
 def _earlier_names(project: Project, scheme: str, label: str) -> list[str]:
@@ -91,18 +94,19 @@ def _earlier_names(project: Project, scheme: str, label: str) -> list[str]:
     return sorted(earlier for earlier, present in aliases.items() if label and present == label)
 
 
-def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[Any]) -> None:
+def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[LabelForm]) -> None:
     names = [label["name"] for label in project.label_scheme.get(scheme, {}).get("labels", [])]
     for old, new in named_rows.renamed(rows, names):
         label_scheme_services.rename_label(by=person(request), project=project, scheme=scheme, old=old, new=new)
 
 
-def _add_error(form: SchemeForm, filled: list[Any], error: DomainError, name: str) -> None:
-    """Beside the field of the row it is about: `label_scheme.topic.labels[1].mark.colour`."""
+def _add_row_error(form: SchemeForm, filled: list[LabelForm], error: DomainError, name: str) -> None:
+    """Show an error at the field that it names, such as `label_scheme.topic.labels[1].mark.colour`."""
     field = (error.field or "").removeprefix("label_scheme.").removeprefix(f"{name}.")
     found = re.fullmatch(r"labels\[(\d+)\]\.(?:mark\.)?(\w+)", field)
     if found and found[2] in LabelForm.base_fields:
         filled[int(found[1])].add_error(found[2], error.sentence)
         form.add_error(None, "Not saved. Correct the fields marked below.")
     else:
-        form.add_error(field if field in form.fields else None, error.sentence)
+        error.field = field
+        add_error(form, error)

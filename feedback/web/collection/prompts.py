@@ -1,11 +1,12 @@
-"""Prompts: the inputs of models. Find them, submit them, see what was answered."""
+"""Prompts: the list, new ones, and one prompt with its responses."""
 
-from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import pluralize
 from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, Invalid
@@ -15,13 +16,14 @@ from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.collection import prompts as prompt_services
 from feedback.services.registry import model_versions
+from feedback.web.collection.prompt_forms import NewPromptsForm, PromptFilter
+from feedback.web.forms import add_error, form_status
 from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
-from feedback.web.platform.admin_common import answers_to, same_project
-from feedback.web.platform.admin_forms import NewPromptsForm, PromptFilter, add_error
+from feedback.web.platform.admin_common import prompt_context, same_project
 
-MOST_MORE = 8
+MAX_MORE = 8
 
 
 @project_page(ADMIN)
@@ -45,7 +47,7 @@ def prompts(request: HttpRequest, project: Project) -> HttpResponse:
 
 @project_page(ADMIN)
 def new(request: HttpRequest, project: Project) -> HttpResponse:
-    """One prompt, or a paste of many. Sending the page twice stores nothing twice."""
+    """Submit one prompt, or many pasted lines. A form that is sent twice stores its prompts once."""
     serving = model_versions.serving(project)
     if request.method == "POST":
         form = NewPromptsForm(request.POST)
@@ -55,15 +57,17 @@ def new(request: HttpRequest, project: Project) -> HttpResponse:
             except DomainError as error:
                 add_error(form, error)
             else:
-                messages.success(request, f"{len(made)} prompt{'s' if len(made) != 1 else ''} submitted.")
+                messages.success(request, f"{len(made)} prompt{pluralize(len(made))} submitted.")
                 if len(made) == 1:
                     return redirect("prompt", project.slug, made[0].public_id)
                 return redirect("prompts", project.slug)
     else:
-        wanted = project.responses_per_prompt if serving else 0
+        wanted = 0
+        if serving:
+            wanted = project.responses_per_prompt
         form = NewPromptsForm(initial={"responses_wanted": wanted, "key": NewPromptsForm.new_key()})
     context = {"project": project, "form": form, "serving": serving, "there": health.queue_now("generate")}
-    return render(request, "feedback/collection/prompts/new.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/collection/prompts/new.html", context, status=form_status(form))
 
 
 def _submit(request: HttpRequest, project: Project, form: NewPromptsForm) -> list[Prompt]:
@@ -91,12 +95,13 @@ def _submit(request: HttpRequest, project: Project, form: NewPromptsForm) -> lis
 
 
 @project_page(ADMIN)
-def prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
-    """A prompt with its responses; it polls until none is awaited."""
+def prompt(request: HttpRequest, project: Project, prompt_id: UUID) -> HttpResponse:
+    """A prompt with its responses. The page polls until all responses are written."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
-    context = answers_to(project, found) | {
-        "tasks": listings.with_progress(list(listings.tasks_of(project).filter(prompt=found).order_by("pk")[:50])),
+    tasks = list(listings.tasks_of(project).filter(prompt=found).order_by("pk")[:50])
+    context = prompt_context(project, found) | {
+        "tasks": listings.with_progress(tasks),
         "serving": model_versions.serving(project),
     }
     return page_or_partial(request, "collection/prompts/prompt", context)
@@ -104,16 +109,16 @@ def prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpRespon
 
 @require_POST
 @project_page(ADMIN)
-def more_responses(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
-    """Query the serving model again."""
+def more_responses(request: HttpRequest, project: Project, prompt_id: UUID) -> HttpResponse:
+    """Request more responses from the serving model."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
     try:
         count = int(request.POST.get("count", ""))
     except ValueError:
         count = 0
-    if not 1 <= count <= MOST_MORE:
-        raise Invalid(f"Request 1 to {MOST_MORE} responses.", field="count")
+    if not 1 <= count <= MAX_MORE:
+        raise Invalid(f"Request 1 to {MAX_MORE} responses.", field="count")
     prompt_services.want_more(prompt=found, by=person(request), count=count)
     messages.success(request, f"Requested {count} more responses.")
     return redirect("prompt", project.slug, found.public_id)

@@ -1,6 +1,6 @@
-"""Who is given what: the project's queue, and what each member may do."""
+"""The queue policy of a project, and the qualification and limits of its members."""
 
-from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -15,8 +15,8 @@ from feedback.selectors.platform.access import ADMIN
 from feedback.services.platform import projects
 from feedback.services.quality import qualification
 from feedback.web.collection.queue_policy_forms import MemberTermsForm, QueuePolicyForm
+from feedback.web.forms import add_error, form_status
 from feedback.web.pages import person, project_page
-from feedback.web.platform.admin_forms import add_error
 
 FIELD_OF = {"gold_share": "gold_percent", "review_share": "review_percent"}
 
@@ -40,11 +40,11 @@ def queue_policy(request: HttpRequest, project: Project) -> HttpResponse:
         "checks": Task.objects.checks().filter(project=project)[:1000].count(),
         "round": Task.objects.of_training_round().filter(project=project)[:1000].count(),
     }
-    return render(request, "feedback/collection/projects/queue.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/collection/projects/queue.html", context, status=form_status(form))
 
 
 @project_page(ADMIN)
-def member(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
+def member(request: HttpRequest, project: Project, person_id: UUID) -> HttpResponse:
     found = _member(project, person_id)
     form = MemberTermsForm(request.POST or None, initial=MemberTermsForm.values_of(found), project=project)
     if request.method == "POST" and form.is_valid():
@@ -56,21 +56,23 @@ def member(request: HttpRequest, project: Project, person_id: Any) -> HttpRespon
             messages.success(request, f"Saved. This applies to all tasks assigned to {found.person} from now on.")
             return redirect("member", project.slug, found.person.public_id)
     context = {"project": project, "member": found, "form": form, "policy": QueuePolicy.of(project.queue_policy)}
-    return render(request, "feedback/platform/projects/member.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/platform/projects/member.html", context, status=form_status(form))
 
 
 @require_POST
 @project_page(ADMIN)
-def set_training(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
+def set_training(request: HttpRequest, project: Project, person_id: UUID) -> HttpResponse:
     found = _member(project, person_id)
     training = request.POST.get("training", "")
     qualification.set_training(by=person(request), project=project, person=found.person, training=training)
-    words = "no longer needs the qualification round" if training == "waived" else "restarts the qualification round"
-    messages.success(request, f"{found.person} {words}.")
+    if training == "waived":
+        messages.success(request, f"{found.person} no longer needs the qualification round.")
+    else:
+        messages.success(request, f"{found.person} restarts the qualification round.")
     return redirect("member", project.slug, found.person.public_id)
 
 
-def _member(project: Project, person_id: Any) -> Membership:
+def _member(project: Project, person_id: UUID) -> Membership:
     found = member_selectors.membership(project, person_id)
     if found is None:
         raise NotFound

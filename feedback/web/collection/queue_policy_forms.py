@@ -1,19 +1,21 @@
-"""Forms about who is given what: a project's queue, a member's part in it, and one task."""
+"""Forms about giving out tasks: the queue policy of a project, the terms of a member, and one task."""
 
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from feedback.models import Kind, Membership, Project, Task
 from feedback.rules.collection.pairing import PRIORITIES
 from feedback.rules.collection.queue_policy import MOST_GOLD, MOST_WEIGHT, QueuePolicy
-from feedback.web.platform.admin_forms import PageForm
+from feedback.rules.json_types import JsonObject
+from feedback.web.forms import PageForm
 
 MOST_GOLD_PERCENT = round(100 * MOST_GOLD)
 
 
 class QueuePolicyForm(PageForm):
-    """Percentages here are shares in the policy."""
+    """The queue policy. It holds shares, which this form shows in percent."""
 
     gold_percent = forms.IntegerField(
         label="Gold tasks, percent of assigned tasks",
@@ -71,31 +73,37 @@ class QueuePolicyForm(PageForm):
         return percent
 
     @property
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[forms.BoundField]:
         return [self[f"weight_{kind}"] for kind in Kind.values]
 
     @staticmethod
-    def values_of(project: Project) -> dict[str, Any]:
+    def values_of(project: Project) -> JsonObject:
         policy = QueuePolicy.of(project.queue_policy)
-        values = {f"weight_{kind}": weight for kind, weight in policy.kind_weights.items()}
+        values: JsonObject = {f"weight_{kind}": weight for kind, weight in policy.kind_weights.items()}
         return values | {
             "gold_percent": round(100 * policy.gold_share),
             "review_percent": round(100 * policy.review_share),
-            **{name: getattr(policy, name) for name in ("daily_limit", "training_tasks", "training_pass")},
+            "daily_limit": policy.daily_limit,
+            "training_tasks": policy.training_tasks,
+            "training_pass": policy.training_pass,
             "skips_to_review": policy.skips_to_review,
         }
 
-    def policy(self) -> dict[str, Any]:
-        """As `queue_policy` keeps it."""
-        values = dict(self.cleaned_data)
-        shares = {"gold_share": values.pop("gold_percent") / 100, "review_share": values.pop("review_percent") / 100}
-        weights = {kind: values.pop(f"weight_{kind}") for kind in Kind.values}
-        given = {kind: weight for kind, weight in weights.items() if weight is not None}
-        return values | shares | {"kind_weights": given}
+    def policy(self) -> JsonObject:
+        """The value of the field `queue_policy` of a project."""
+        policy = dict(self.cleaned_data)
+        policy["gold_share"] = policy.pop("gold_percent") / 100
+        policy["review_share"] = policy.pop("review_percent") / 100
+        policy["kind_weights"] = {}
+        for kind in Kind.values:
+            weight = policy.pop(f"weight_{kind}")
+            if weight is not None:
+                policy["kind_weights"][kind] = weight
+        return policy
 
 
 class MemberTermsForm(PageForm):
-    """What a member may do here."""
+    """The qualification and the daily limit of a member."""
 
     kinds = forms.MultipleChoiceField(
         label="Qualified task kinds",
@@ -126,10 +134,10 @@ class MemberTermsForm(PageForm):
             del self.fields["schemes"]
 
     @staticmethod
-    def values_of(member: Membership) -> dict[str, Any]:
+    def values_of(member: Membership) -> JsonObject:
         return {**member.qualified, "daily_limit": member.daily_limit}
 
-    def terms(self) -> dict[str, Any]:
+    def terms(self) -> JsonObject:
         values = self.cleaned_data
         qualified = {name: values[name] for name in ("kinds", "schemes") if values.get(name)}
         return {"qualified": qualified, "daily_limit": values["daily_limit"]}
@@ -144,7 +152,7 @@ class TaskForm(PageForm):
     )
 
     @classmethod
-    def of(cls, task: Task, data: Any = None) -> "TaskForm":
+    def of(cls, task: Task, data: QueryDict | None = None) -> "TaskForm":
         form = cls(data, initial={"annotations_wanted": task.annotations_wanted, "priority": task.priority})
         if task.annotations_wanted is None:
             del form.fields["annotations_wanted"]
@@ -152,7 +160,7 @@ class TaskForm(PageForm):
 
 
 class GoldForm(PageForm):
-    """Beside the right answer: why, how near is near enough, and whether new annotators begin with it."""
+    """Besides the right answer: the reason, the tolerance, and whether it belongs to the qualification round."""
 
     explanation = forms.CharField(
         label="Explanation",

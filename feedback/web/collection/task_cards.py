@@ -1,9 +1,11 @@
-"""A task as the annotator sees it: the same card on the desk, before a reviewer, and where a right answer is given.
+"""The card of a task: the same on the desk, for a reviewer, and where the answer of a gold task is given.
 
-Blind: made from `work.payload` and nothing else.
+It shows only what `desk.payload` holds, so that the authors of responses stay hidden.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from itertools import chain, repeat
+from typing import NamedTuple
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -14,64 +16,91 @@ from feedback.rules.collection.kinds.rating import OVERALL
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import PROMPT
 from feedback.rules.collection.preference import KEYS, STRENGTHS
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
+from feedback.web.pages import Context
 
 RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
 UNANSWERABLE = "feedback/collection/desk/_unknown_kind.html"
-REASON_KEYS = "nwz"  # the first that is no label's
-SHORT_OUTCOMES = {"tie": ("same", "same"), "both_bad": ("bad", "both bad")}  # the step's side, and its word
+REASON_KEYS = "nwz"  # the first one that no label uses
+SHORT_OUTCOMES = {"tie": ("same", "same"), "both_bad": ("bad", "both bad")}  # the side of the step, and its word
 
 
-def _scale() -> list[dict[str, str]]:
-    """The steps of a comparison: key, side, word on the button, and the strength that it stands for."""
+class ScaleStep(NamedTuple):
+    """One step of the preference scale: its key, the side that it prefers, the word on the button, and the strength."""
+
+    key: str
+    side: str
+    word: str
+    strength: str
+
+
+def _scale() -> list[ScaleStep]:
     steps = []
     for key, (outcome, side, strength) in KEYS.items():
         if side is not None and strength is not None:
             adverb = STRENGTHS[strength].removesuffix("better")
-            word = f"{side.upper()} {adverb}".strip()
-            steps.append({"key": key, "side": side, "word": word, "strength": STRENGTHS[strength]})
+            steps.append(ScaleStep(key, side, f"{side.upper()} {adverb}".strip(), STRENGTHS[strength]))
         else:
-            step_side, word = SHORT_OUTCOMES[outcome]
-            steps.append({"key": key, "side": step_side, "word": word, "strength": ""})
+            steps.append(ScaleStep(key, *SHORT_OUTCOMES[outcome], strength=""))
     return steps
 
 
 SCALE = _scale()
-DIMENSION_KEYS = ("qwe", "rty", "iop")  # a, same, b for the first three dimensions requested
+DIMENSION_KEYS = ("qwe", "rty", "iop")  # the keys of a, same and b for the first three dimensions
 
 
-def card(request: HttpRequest, assignment: Assignment, **more: Any) -> str:
-    """HTML of the card.
+class DimensionRow(NamedTuple):
+    """A dimension of a comparison, and its three keys; no keys after the first three dimensions."""
 
-    `more`: another `action` than the desk's, `ends` (a template in place of Send and its tools), or what it shows.
+    name: str
+    keys: str
+
+
+def dimension_rows(names: Iterable[str]) -> list[DimensionRow]:
+    return list(map(DimensionRow, names, chain(DIMENSION_KEYS, repeat(""))))
+
+
+def card(request: HttpRequest, assignment: Assignment, seen: JsonObject | None = None, **context: object) -> str:
+    """The card as HTML.
+
+    Args:
+        seen: what the card shows, if it is not `desk.payload` of the assignment.
+        context: more for the template: another `action` than that of the desk, or `ends`, a template that replaces
+            the submit button and its tools.
     """
-    seen = more.pop("seen", None) or desk.payload(assignment)
+    if seen is None:
+        seen = desk.payload(assignment)
     *earlier, last = seen["prompt"]
     if seen["on"] == PROMPT and last["content"] == seen["text"]:
-        last = None  # it is what is marked, below
+        last = None  # the same text is shown below, to be labeled
+    body = UNANSWERABLE
+    if _answerable(seen):
+        body = f"feedback/collection/desk/_{seen['kind']}.html"
+    text = ""
+    if seen["responses"]:
+        text = seen["responses"][0]["text"]
     written = seen["draft"] or seen["answer"] or {}
-    keys = {label["key"] for label in (seen["scheme"] or {}).get("labels", [])}
-    context = {
+    labels = (seen["scheme"] or {}).get("labels", [])
+    reason_keys = [key for key in REASON_KEYS if key not in {label["key"] for label in labels}]
+    own: Context = {
         "action": reverse("desk_submit", args=[seen["id"]]),
         "task": seen,
         "earlier": earlier,
         "last": last,
         "scale": SCALE,
-        "body": f"feedback/collection/desk/_{seen['kind']}.html" if _answerable(seen) else UNANSWERABLE,
+        "body": body,
         "unanswerable": UNANSWERABLE,
         "ratings": RATINGS,
         "rated": seen["dimensions"] or [OVERALL],
-        "written": written.get("text", seen["responses"][0]["text"] if seen["responses"] else ""),
-        "reason_key": next((key for key in REASON_KEYS if key not in keys), ""),
-        "dimensions": [
-            {"name": name, "keys": DIMENSION_KEYS[place] if place < len(DIMENSION_KEYS) else ""}
-            for place, name in enumerate(seen["dimensions"])
-        ],
+        "written": written.get("text", text),
+        "reason_key": "".join(reason_keys[:1]),
+        "dimensions": dimension_rows(seen["dimensions"]),
     }
-    return render_to_string("feedback/collection/desk/_card.html", context | more, request)
+    return render_to_string("feedback/collection/desk/_card.html", own | context, request)
 
 
-def _answerable(seen: dict[str, Any]) -> bool:
-    """Its kind has a place on the desk, and the labels that it asks for are still there."""
+def _answerable(seen: JsonObject) -> bool:
+    """Whether the desk has a form for the kind, and the label scheme of the task still exists."""
     kind = KINDS.get(seen["kind"])
     return kind is not None and (seen["scheme"] is not None or not kind.uses_scheme)

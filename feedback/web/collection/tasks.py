@@ -1,7 +1,8 @@
-"""Tasks and the answers to them; annotations as reviewers see them."""
+"""Tasks for admins, and annotations for reviewers."""
 
 import uuid
-from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -19,29 +20,31 @@ from feedback.selectors.quality import figure_annotations, reviews
 from feedback.selectors.registry import lineage
 from feedback.services.collection import tasks as task_services
 from feedback.web.collection.queue_policy_forms import TaskForm
-from feedback.web.pages import person, project_page, viewer
+from feedback.web.forms import first_error
+from feedback.web.pages import Context, person, project_page, viewer
 from feedback.web.pagination import page_of
 from feedback.web.platform.admin_common import same_project, task_here
-from feedback.web.platform.admin_forms import first_error
 
 
 @project_page(ADMIN)
 def tasks(request: HttpRequest, project: Project) -> HttpResponse:
     state = request.GET.get("state", "")
+    if state not in Task.State.values:
+        state = ""
     page = page_of(listings.tasks_of(project, state), request.GET.get("after"))
     context = {
         "project": project,
         "page": page,
         "rows": listings.with_progress(page.rows),
-        "state": state if state in Task.State.values else "",
+        "state": state,
         "states": Task.State.values,
-        "query": f"state={state}" if state in Task.State.values else "",
+        "query": urlencode({"state": state} if state else {}),
     }
     return render(request, "feedback/collection/tasks/list.html", context)
 
 
 @project_page(ADMIN)
-def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+def task(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
     found = task_here(request, project, task_id)
     placed = found.placed.select_related("response__model_version", "response__author").order_by("position")
     context = {
@@ -56,23 +59,29 @@ def task(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
     return render(request, "feedback/collection/tasks/task.html", context)
 
 
-def _about(task: Task) -> dict[str, Any]:
-    """What it is as a check, who skipped it and why, and what a reviewer decided."""
+def _about(task: Task) -> Context:
+    """The gold answer of a task, its skips by reason, and the decision of a reviewer."""
     order = listings.response_order(task)
+    right = ""
+    if task.gold is not None:
+        right = listings.right_answer(task, order)
     verdict = task.verdicts.select_related("reviewer").first()
+    decided = ""
+    if verdict is not None:
+        decided = describe(task.kind, task.project.names.read(verdict.payload), order)
     return {
         "form": TaskForm.of(task),
         "skips": reviews.skips(task),
-        "right": listings.right_answer(task, order) if task.gold is not None else "",
+        "right": right,
         "may_be_gold": KINDS[task.kind].takes_gold,
         "verdict": verdict,
-        "decided": describe(task.kind, task.project.names.read(verdict.payload), order) if verdict else "",
+        "decided": decided,
     }
 
 
 @require_POST
 @project_page(ADMIN)
-def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+def withdraw(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
     found = task_here(request, project, task_id)
     task_services.withdraw_task(by=person(request), task=found)
     messages.success(request, "Withdrawn. This task is no longer assigned; its annotations stay.")
@@ -81,7 +90,7 @@ def withdraw(request: HttpRequest, project: Project, task_id: Any) -> HttpRespon
 
 @require_POST
 @project_page(ADMIN)
-def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+def reopen(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
     found = task_here(request, project, task_id)
     found = task_services.reopen_task(by=person(request), task=found)
     messages.success(request, f"The task is {found.state}.")
@@ -90,13 +99,13 @@ def reopen(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse
 
 @require_POST
 @project_page(ADMIN)
-def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    """How many answers it wants, and how soon."""
+def change(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
+    """Change the number of annotations and the priority of a task."""
     found = task_here(request, project, task_id)
     form = TaskForm.of(found, request.POST)
     if form.is_valid():
         task_services.change_task(by=person(request), task=found, **form.cleaned_data)
-        messages.success(request, "Changed.")
+        messages.success(request, "Saved.")
     else:
         messages.error(request, first_error(form))
     return redirect("task", project.slug, found.public_id)
@@ -104,7 +113,7 @@ def change(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse
 
 @project_page(REVIEWER)
 def annotations(request: HttpRequest, project: Project) -> HttpResponse:
-    """Newest first; those behind a figure when the address says which."""
+    """Annotations, newest first. The query may name those of one figure of the quality page."""
     wanted = figure_annotations.AnnotationQuery.of(
         request.GET, lambda key: member_selectors.who_annotated(project, _uuid(key))
     )
@@ -116,7 +125,7 @@ def annotations(request: HttpRequest, project: Project) -> HttpResponse:
         "rows": listings.annotation_rows(page.rows),
         "asked": wanted,
         "kinds": Kind.values,
-        "checks": [(name, words) for name, (words, _) in figure_annotations.CHECKS.items()],
+        "checks": [(name, check[0]) for name, check in figure_annotations.CHECKS.items()],
         "newest": figure_annotations.NEWEST,
         "query": wanted.query,
     }
@@ -124,17 +133,18 @@ def annotations(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @project_page(REVIEWER)
-def annotation(request: HttpRequest, project: Project, annotation_id: Any) -> HttpResponse:
+def annotation(request: HttpRequest, project: Project, annotation_id: UUID) -> HttpResponse:
     found = access.get_annotation(viewer(request), annotation_id)
     same_project(found, project)
     others = listings.annotations_of(project, task=found.task).exclude(assignment=found.assignment)
+    current = [row for row in others if row.assignment.current_id == row.pk]
     context = {
         "project": project,
         "annotation": found,
         "said": listings.in_words(found, found.shown),
         "revisions": listings.revisions(found),
         "shown": listings.shown_responses(found),
-        "others": listings.in_order_of(found, [row for row in others if row.assignment.current_id == row.pk]),
+        "others": listings.in_order_of(found, current),
         "trained": lineage.of_annotation(found),
         "is_admin": access.may(viewer(request), project, ADMIN),
     }

@@ -6,7 +6,7 @@ from feedback.web.collection import conversations, desk, label_schemes, prompts,
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/desk/", desk.desk, name="desk"),
-    path("p/<slug:slug>/desk/next/", desk.following, name="desk_next"),
+    path("p/<slug:slug>/desk/next/", desk.next_task, name="desk_next"),
     path("p/<slug:slug>/desk/undo/", desk.undo, name="desk_undo"),
     path("p/<slug:slug>/desk/guidelines/read/", desk.read_guidelines, name="desk_guidelines_read"),
     path("p/<slug:slug>/talk/", conversations.begin, name="talks"),
@@ -21,7 +21,7 @@ urlpatterns: list[URLPattern] = [
     path("desk/<uuid:assignment_id>/skip/", desk.skip, name="desk_skip"),
     path("desk/<uuid:assignment_id>/flag/", desk.flag, name="desk_flag"),
     path("desk/<uuid:assignment_id>/draft/", desk.draft, name="desk_draft"),
-    path("desk/<uuid:assignment_id>/again/", desk.again, name="desk_again"),
+    path("desk/<uuid:assignment_id>/again/", desk.reopen_sent_back, name="desk_again"),
     path("desk/<uuid:assignment_id>/release/", desk.release, name="desk_release"),
     path("p/<slug:slug>/project/labels/", label_schemes.labels, name="project_labels"),
     path("p/<slug:slug>/project/labels/new/", label_schemes.new, name="labels_new"),

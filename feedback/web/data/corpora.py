@@ -1,8 +1,8 @@
-"""Data: corpora, what each is made of, what was left out and why, and their documents."""
+"""Corpora: their reports, uploads, rejected documents and current documents."""
 
 import json
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,6 +14,7 @@ from feedback.downloads import streamed
 from feedback.errors import Invalid, NotFound
 from feedback.models import Corpus, Document, Job, Project
 from feedback.rules.data.text_quality import BOUNDS, Thresholds
+from feedback.rules.json_types import JsonObject
 from feedback.rules.screening import personal_data
 from feedback.selectors.data import corpora as corpus_selectors
 from feedback.selectors.platform import access, health
@@ -25,9 +26,9 @@ from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import at_most, page_of
 from feedback.web.platform.admin_common import same_project
 
-SHOWN = 50  # of what was left out; the file has all
+SHOWN = 50  # rejected documents on the page; the file has all of them
 UPLOADS = 20
-MOST_SHOWN = 20_000  # characters of a text
+MAX_CHARACTERS = 20_000  # of a text on its page
 PERSONAL = {
     personal_data.EMAIL: "email addresses",
     personal_data.PHONE: "phone numbers",
@@ -48,7 +49,7 @@ LIMITS = {
 
 @project_page(ADMIN)
 def corpora(request: HttpRequest, project: Project) -> HttpResponse:
-    """The corpora of a project, and the form that opens another."""
+    """The corpora of a project, and the form that opens another one."""
     if request.method == "POST":
         corpus = services.open_corpus(
             project=project,
@@ -70,12 +71,17 @@ HOLD_OUTS = [
 
 
 @project_page(ADMIN)
-def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
-    """One corpus: what it is made of, what was left out; it polls while documents come in."""
+def corpus(request: HttpRequest, project: Project, corpus_id: UUID) -> HttpResponse:
+    """One corpus with its report and uploads. The page polls while documents are read."""
     found = _corpus(request, project, corpus_id)
     uploads = list(corpus_selectors.uploads(found)[:UPLOADS])
     waiting = any(not job.is_final for job in uploads) or corpus_selectors.reports_waiting(found).exists()
-    limits = Thresholds()
+    queue = None
+    if waiting:
+        queue = health.queue_now("default")
+    limits = []
+    for name, label in LIMITS.items():
+        limits.append((name, label, getattr(Thresholds(), name), *BOUNDS[name]))
     context = {
         "project": project,
         "corpus": found,
@@ -83,11 +89,11 @@ def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
         "uploads": uploads,
         "left_out": corpus_selectors.left_out(uploads),
         "waiting": waiting,
-        "there": health.queue_now("default") if waiting else None,
+        "there": queue,
         "removed": at_most(corpus_selectors.listed(found, removed=True)),
         "kinds": Document.Kind.values,
         "personal": PERSONAL.items(),
-        "limits": [(name, word, getattr(limits, name), *BOUNDS[name]) for name, word in LIMITS.items()],
+        "limits": limits,
         "hold_outs": HOLD_OUTS,
     }
     return page_or_partial(request, "data/corpus", context)
@@ -95,7 +101,7 @@ def corpus(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
 
 @require_POST
 @project_page(ADMIN)
-def change(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+def change(request: HttpRequest, project: Project, corpus_id: UUID) -> HttpResponse:
     given = {name: request.POST[name].strip() for name in ("name", "description", "hold_out") if name in request.POST}
     services.update_corpus(corpus=_corpus(request, project, corpus_id), by=person(request), **given)
     messages.success(request, "Saved. This applies from the next snapshot on.")
@@ -104,17 +110,20 @@ def change(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
 
 @require_POST
 @project_page(ADMIN)
-def upload(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
-    """Take a file, or the name of one on the server; a worker reads it."""
-    file: Any = request.FILES.get("file")
+def upload(request: HttpRequest, project: Project, corpus_id: UUID) -> HttpResponse:
+    """Upload a file, or name one on the server. A worker reads it."""
+    file = request.FILES.get("file")
     path = request.POST.get("path", "").strip()
     if (file is None) == (not path):
         raise Invalid("Choose a file, or name one in the import folder, not both.", field="file")
+    name, chunks = path, None
+    if file is not None:
+        name, chunks = str(file.name), file.chunks()
     job = services.request_upload(
         corpus=_corpus(request, project, corpus_id),
         by=person(request),
-        name=file.name if file else path,
-        chunks=file.chunks() if file else None,
+        name=name,
+        chunks=chunks,
         path=path,
         source=request.POST.get("source", "").strip(),
         kind=request.POST.get("kind", ""),
@@ -132,10 +141,10 @@ def upload(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRespon
 
 
 @project_page(ADMIN)
-def one_upload(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
-    """One upload; it polls while documents come in."""
+def one_upload(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
+    """One upload. The page polls while documents are read."""
     job = _upload(request, project, job_id)
-    refused: list[dict[str, Any]] = []
+    refused: list[JsonObject] = []
     if sum(job.result.get("left_out", {}).values()):
         with services.rejected_file(job).open(encoding="utf-8") as lines:
             refused = [json.loads(line) for line in islice(lines, SHOWN)]
@@ -145,7 +154,7 @@ def one_upload(request: HttpRequest, project: Project, job_id: Any) -> HttpRespo
 
 
 @project_page(ADMIN)
-def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+def rejected(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
     path = services.rejected_file(_upload(request, project, job_id))
     reply = StreamingHttpResponse(exports.chunks_of(path), content_type="application/octet-stream")
     reply["Content-Disposition"] = 'attachment; filename="left-out.jsonl"'
@@ -154,25 +163,25 @@ def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpRespons
 
 
 @project_page(ADMIN)
-def download(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+def download(request: HttpRequest, project: Project, corpus_id: UUID) -> HttpResponse:
     found = _corpus(request, project, corpus_id)
     return cast(HttpResponse, streamed(corpus_selectors.rows(found), f"{project.slug}-corpus.jsonl"))
 
 
 @require_POST
 @project_page(ADMIN)
-def report_again(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
+def request_report(request: HttpRequest, project: Project, corpus_id: UUID) -> HttpResponse:
     services.request_report(corpus=_corpus(request, project, corpus_id), by=person(request))
     return redirect("corpus", project.slug, corpus_id)
 
 
 @project_page(ADMIN)
-def documents(request: HttpRequest, project: Project, corpus_id: Any) -> HttpResponse:
-    """Documents, newest first, those that stand or those that were taken out; some can be moved at once."""
+def documents(request: HttpRequest, project: Project, corpus_id: UUID) -> HttpResponse:
+    """Documents, newest first, either current or removed ones. Several can be removed or restored at once."""
     found = _corpus(request, project, corpus_id)
     removed = request.GET.get("removed") == "1"
     if request.method == "POST":
-        ids = [_uuid(one) for one in request.POST.getlist("document")]
+        ids = list(map(_uuid, request.POST.getlist("document")))
         if "restore" in request.POST:
             moved = services.restore_documents(corpus=found, by=person(request), ids=ids)
             messages.success(request, f"Restored {moved}.")
@@ -183,26 +192,36 @@ def documents(request: HttpRequest, project: Project, corpus_id: Any) -> HttpRes
         messages.success(request, f"Removed {moved}. They are listed under “Removed documents” and can be restored.")
         return redirect(request.get_full_path())
     page = page_of(corpus_selectors.listed(found, removed=removed), request.GET.get("after"))
-    context = {"project": project, "corpus": found, "page": page, "rows": page.rows, "removed": removed}
-    return page_or_partial(request, "data/documents", context | {"query": "removed=1" if removed else ""})
+    query = ""
+    if removed:
+        query = "removed=1"
+    context = {
+        "project": project,
+        "corpus": found,
+        "page": page,
+        "rows": page.rows,
+        "removed": removed,
+        "query": query,
+    }
+    return page_or_partial(request, "data/documents", context)
 
 
 @project_page(ADMIN)
-def document(request: HttpRequest, project: Project, document_id: Any) -> HttpResponse:
-    """One document with its text; long ones are cut here, the download has all."""
+def document(request: HttpRequest, project: Project, document_id: UUID) -> HttpResponse:
+    """One document with its text. A long text is truncated; the download has all of it."""
     found = access.get_document(viewer(request), document_id)
     same_project(found.corpus, project)
-    context = {"project": project, "corpus": found.corpus, "document": found, "most": MOST_SHOWN}
-    return page_or_partial(request, "data/document", context | {"text": found.text[:MOST_SHOWN]})
+    context = {"project": project, "corpus": found.corpus, "document": found, "most": MAX_CHARACTERS}
+    return page_or_partial(request, "data/document", context | {"text": found.text[:MAX_CHARACTERS]})
 
 
-def _corpus(request: HttpRequest, project: Project, key: Any) -> Corpus:
+def _corpus(request: HttpRequest, project: Project, key: UUID) -> Corpus:
     found = access.get_corpus(viewer(request), key)
     same_project(found, project)
     return found
 
 
-def _upload(request: HttpRequest, project: Project, key: Any) -> Job:
+def _upload(request: HttpRequest, project: Project, key: UUID) -> Job:
     job = access.get_job(viewer(request), key)
     same_project(job, project)
     if job.kind != Job.Kind.CORPUS or job.payload.get("do") != services.UPLOAD:
@@ -212,7 +231,9 @@ def _upload(request: HttpRequest, project: Project, key: Any) -> Job:
 
 def _number(name: str, text: str) -> float:
     try:
-        return int(text) if name == "min_characters" else float(text)
+        if name == "min_characters":
+            return int(text)
+        return float(text)
     except ValueError:
         raise Invalid(f"{LIMITS[name]} must be a number.", field=name) from None
 

@@ -1,6 +1,6 @@
-"""Data: snapshots, what is in them, and what differs between two."""
+"""Snapshots: their contents, and the difference between two of them."""
 
-from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import Invalid
 from feedback.models import Corpus, DatasetSnapshot, Project
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training.policies import MOST_HELD_OUT
 from feedback.selectors.data import snapshots
 from feedback.selectors.platform import access, health
@@ -25,15 +26,18 @@ from feedback.web.platform.admin_common import same_project
 
 @project_page(ADMIN)
 def data(request: HttpRequest, project: Project) -> HttpResponse:
-    """Snapshots, newest first, and the button that freezes another."""
+    """Snapshots, newest first, and the form that freezes another one."""
     page = page_of(snapshots.snapshots_of(project), request.GET.get("after"))
     drafts = [row for row in page.rows if row.state == DatasetSnapshot.State.DRAFT]
+    queue = None
+    if drafts:
+        queue = health.queue_now("default")
     context = {
         "project": project,
         "page": page,
         "rows": [(row, snapshots.table(row).total) for row in page.rows],
         "waiting": bool(drafts),
-        "there": health.queue_now("default") if drafts else None,
+        "there": queue,
         "stock": runs.stock(project, model_versions.serving(project)),
         "frozen": [row for row in page.rows if row.state == DatasetSnapshot.State.FROZEN],
         "corpora": list(Corpus.objects.filter(project=project).order_by("name")[:20]),
@@ -44,9 +48,9 @@ def data(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def freeze(request: HttpRequest, project: Project) -> HttpResponse:
-    """Request a snapshot of the judgements, or of a corpus."""
+    """Request a snapshot of the feedback, or of a corpus."""
     purpose, corpus = DatasetSnapshot.Purpose.FEEDBACK, None
-    policy: dict[str, Any] = {}
+    policy: JsonObject = {}
     if key := request.POST.get("corpus"):
         corpus = access.get_corpus(viewer(request), key, ADMIN)
         same_project(corpus, project)
@@ -68,7 +72,7 @@ def freeze(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _share(percent: str) -> float:
-    """A share from percent, as the form asks for it."""
+    """The share for a number of percent."""
     try:
         share = float(percent) / 100
     except ValueError:
@@ -79,37 +83,37 @@ def _share(percent: str) -> float:
 
 
 @project_page(ADMIN)
-def snapshot(request: HttpRequest, project: Project, snapshot_id: Any) -> HttpResponse:
-    """One snapshot; it polls while it is being written."""
+def snapshot(request: HttpRequest, project: Project, snapshot_id: UUID) -> HttpResponse:
+    """One snapshot. The page polls while it is written."""
     found = access.get_snapshot(viewer(request), snapshot_id)
     same_project(found, project)
-    frozen = found.state == DatasetSnapshot.State.FROZEN
     draft = found.state == DatasetSnapshot.State.DRAFT
-    job = snapshots.freeze_job(found) if draft else None
+    job_state = None
+    if draft and (job := snapshots.freeze_job(found)) is not None:
+        job_state = health.life(job)
+    first_rows: list[snapshots.FirstRow] | None = []
+    if found.state == DatasetSnapshot.State.FROZEN:
+        first_rows = snapshots.first_rows(found)
+    others = snapshots.snapshots_of(project).filter(state=DatasetSnapshot.State.FROZEN, purpose=found.purpose)
     context = {
         "project": project,
         "snapshot": found,
         "draft": draft,
-        "life": health.life(job) if job else None,
+        "life": job_state,
         "table": snapshots.table(found),
         "left_out": snapshots.left_out(found),
         "weighed": snapshots.weighed(found),
         "annotators": lineage.annotators(found),
         "runs": snapshots.runs_on(found),
-        "first_rows": snapshots.first_rows(found) if frozen else [],
-        "others": list(
-            snapshots.snapshots_of(project)
-            .filter(state=DatasetSnapshot.State.FROZEN, purpose=found.purpose)
-            .exclude(pk=found.pk)
-            .order_by("-number")[:30]
-        ),
+        "first_rows": first_rows,
+        "others": list(others.exclude(pk=found.pk).order_by("-number")[:30]),
     }
     return page_or_partial(request, "data/snapshot", context)
 
 
 @project_page(ADMIN)
 def compare(request: HttpRequest, project: Project) -> HttpResponse:
-    """What differs between two frozen snapshots, the older one first."""
+    """The difference between two frozen snapshots, the older one first."""
     pair = snapshots.pick(project, [request.GET.get("one", ""), request.GET.get("other", "")])
     if len(pair) != 2 or pair[0].pk == pair[1].pk:
         raise Invalid("Choose two different frozen snapshots of this project.")

@@ -1,4 +1,4 @@
-"""How any text falls into tokens: characters, words, subwords and ids, of one tokenizer or two side by side."""
+"""The tokens of any text, by one tokenizer or by two side by side."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from feedback.web.htmx import page_or_partial
 from feedback.web.pages import project_page
 
 EXAMPLE = "Good morrow, cousin! The lighthouse keepers un-believably re-tied 1,024 knots. Größe, 東京, 🐙"
-MARKS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+MARKS = str.maketrans({" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 SHADES = 4
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A token as it is drawn: what is not seen is marked, and neighbours differ in shade."""
+    """A token as it is drawn. Invisible characters have a mark, and neighbors differ in shade."""
 
     piece: Piece
     shade: int
 
     @property
     def text(self) -> str:
-        return "".join(MARKS.get(sign, sign) for sign in self.piece.text) or "∅"
+        return self.piece.text.translate(MARKS) or "∅"
 
     @property
     def ends_line(self) -> bool:
@@ -40,12 +40,15 @@ class Column:
 
 @project_page(ADMIN)
 def tokens(request: HttpRequest, project: Project) -> HttpResponse:
-    """The page, and (for htmx, while somebody types) its pictures alone."""
+    """The page; for htmx, while somebody types, only the drawing of the tokens."""
     versions = tokenizer_selectors.versions(project)
     text = request.POST.get("text", EXAMPLE).replace("\r\n", "\n")
     chosen = [_chosen(request, "one", versions, 0), _chosen(request, "other", versions, None)]
     too_long = len(text) > tokenizer_selectors.LONGEST
-    columns = [_column(tokenizer_selectors.fall(version, text)) for version in chosen if version and not too_long]
+    columns = []
+    for version in chosen:
+        if version is not None and not too_long:
+            columns.append(_column(tokenizer_selectors.fall(version, text)))
     context = {
         "project": project,
         "versions": versions,

@@ -1,8 +1,10 @@
-"""Data: imports and exports, with what became of each."""
+"""Imports and exports, with the result of each."""
 
 import json
 from itertools import islice
-from typing import Any, cast
+from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -12,38 +14,40 @@ from django.views.decorators.http import require_POST
 from feedback.errors import Invalid, NotFound
 from feedback.formats.catalogue import ALL
 from feedback.models import Job, Project
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.data import exports as export_services
 from feedback.services.data import imports as import_services
 from feedback.web.htmx import page_or_partial
-from feedback.web.pages import person, project_page, viewer
+from feedback.web.pages import Context, person, project_page, viewer
 from feedback.web.pagination import page_of
 from feedback.web.platform.admin_common import same_project
 
-SHOWN = 50  # refused lines on the page; the file has all
-CUT = 300  # characters of each
+SHOWN = 50  # rejected lines on the page; the file has all of them
+MAX_CHARACTERS = 300  # of each line
 
 
 @project_page(ADMIN)
 def imports(request: HttpRequest, project: Project) -> HttpResponse:
-    """Files brought in, newest first, and the form that takes another."""
-    context = _jobs(request, project, Job.Kind.IMPORT) | {"formats": [one for one in ALL if one.read]}
+    """Imports, newest first, and the form for another one."""
+    context = _jobs(request, project, Job.Kind.IMPORT)
+    context["formats"] = [file_format for file_format in ALL if file_format.read]
     return page_or_partial(request, "data/imports", context)
 
 
 @require_POST
 @project_page(ADMIN)
-def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
-    """Take a file; a worker reads it."""
-    file: Any = request.FILES.get("file")
+def request_import(request: HttpRequest, project: Project) -> HttpResponse:
+    """Upload a file. A worker reads it."""
+    file = request.FILES.get("file")
     if file is None:
         raise Invalid("Choose a file.", field="file")
     job = import_services.request_import(
         project=project,
         by=person(request),
         format=request.POST.get("format", ""),
-        name=file.name,
+        name=str(file.name),
         chunks=file.chunks(),
         source=request.POST.get("source", "").strip(),
         annotator=request.POST.get("annotator", "").strip(),
@@ -53,8 +57,8 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @project_page(ADMIN)
-def one_import(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
-    """One import; it polls while the file is being read."""
+def one_import(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
+    """One import. The page polls while the file is read."""
     job = _one(request, project, job_id, Job.Kind.IMPORT)
     refused = []
     if job.result.get("rejected"):
@@ -66,7 +70,7 @@ def one_import(request: HttpRequest, project: Project, job_id: Any) -> HttpRespo
 
 
 @project_page(ADMIN)
-def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+def rejected(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
     job = _one(request, project, job_id, Job.Kind.IMPORT)
     path = import_services.rejected_file(job)
     return cast(HttpResponse, _download(path, "rejected.jsonl"))
@@ -74,16 +78,17 @@ def rejected(request: HttpRequest, project: Project, job_id: Any) -> HttpRespons
 
 @project_page(ADMIN)
 def exports(request: HttpRequest, project: Project) -> HttpResponse:
-    """Files written out, newest first, and the form that asks for another."""
+    """Exports, newest first, and the form for another one."""
     context = _jobs(request, project, Job.Kind.EXPORT)
-    context |= {"formats": [one for one in ALL if one.write], "kinds": export_services.KINDS_OF_ITEMS}
+    context["formats"] = [file_format for file_format in ALL if file_format.write]
+    context["kinds"] = export_services.KINDS_OF_ITEMS
     return page_or_partial(request, "data/exports", context)
 
 
 @require_POST
 @project_page(ADMIN)
-def write_out(request: HttpRequest, project: Project) -> HttpResponse:
-    """Request a file; a worker writes it."""
+def request_export(request: HttpRequest, project: Project) -> HttpResponse:
+    """Request an export. A worker writes the file."""
     export_services.request_export(
         project=project,
         by=person(request),
@@ -96,21 +101,22 @@ def write_out(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @project_page(ADMIN)
-def export_file(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+def export_file(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
     path = export_services.file_of(_one(request, project, job_id, Job.Kind.EXPORT))
     return cast(HttpResponse, _download(path, path.name))
 
 
-def _jobs(request: HttpRequest, project: Project, kind: str) -> dict[str, Any]:
-    page = page_of(
-        Job.objects.filter(project=project, kind=kind).select_related("requested_by"), request.GET.get("after")
-    )
+def _jobs(request: HttpRequest, project: Project, kind: str) -> Context:
+    jobs = Job.objects.filter(project=project, kind=kind).select_related("requested_by")
+    page = page_of(jobs, request.GET.get("after"))
     waiting = any(not job.is_final for job in page.rows)
-    there = health.queue_now("default") if waiting else None
-    return {"project": project, "page": page, "rows": page.rows, "waiting": waiting, "there": there}
+    queue = None
+    if waiting:
+        queue = health.queue_now("default")
+    return {"project": project, "page": page, "rows": page.rows, "waiting": waiting, "there": queue}
 
 
-def _one(request: HttpRequest, project: Project, key: Any, kind: str) -> Job:
+def _one(request: HttpRequest, project: Project, key: UUID, kind: str) -> Job:
     job = access.get_job(viewer(request), key)
     same_project(job, project)
     if job.kind != kind:
@@ -118,11 +124,14 @@ def _one(request: HttpRequest, project: Project, key: Any, kind: str) -> Job:
     return job
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"text": row["text"][:CUT] + ("…" if len(row["text"]) > CUT else "")}
+def _short(row: JsonObject) -> JsonObject:
+    text = row["text"]
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[:MAX_CHARACTERS]}…"
+    return row | {"text": text}
 
 
-def _download(path: Any, name: str) -> StreamingHttpResponse:
+def _download(path: Path, name: str) -> StreamingHttpResponse:
     response = StreamingHttpResponse(export_services.chunks_of(path), content_type="application/octet-stream")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Content-Length"] = str(path.stat().st_size)

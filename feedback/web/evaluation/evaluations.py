@@ -1,6 +1,6 @@
-"""Reports of evaluations: in pictures, and as JSON."""
+"""The report of an evaluation: as a page, and as JSON."""
 
-from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -16,16 +16,19 @@ from feedback.web.platform.admin_common import same_project
 
 
 @project_page(ADMIN)
-def evaluation(request: HttpRequest, project: Project, evaluation_id: Any) -> HttpResponse:
+def evaluation(request: HttpRequest, project: Project, evaluation_id: UUID) -> HttpResponse:
     found = _found(request, project, evaluation_id)
-    people, _ = quality.at_hand(project)
-    if people is None and not quality.is_large(project):
-        people = quality.quality(project)
+    found_quality, _ = quality.at_hand(project)
+    if found_quality is None and not quality.is_large(project):
+        found_quality = quality.quality(project)
+    agreement = None
+    if found_quality is not None:
+        agreement = found_quality.agreement
     context = {
         "project": project,
         "evaluation": found,
         "serving": gate.serving(project),
-        "report": evaluations.report(found, people.agreement if people else None),
+        "report": evaluations.report(found, agreement),
         "samples": model_versions.side_by_side(found),
         "card": model_versions.report_card(found.metrics),
     }
@@ -33,21 +36,25 @@ def evaluation(request: HttpRequest, project: Project, evaluation_id: Any) -> Ht
 
 
 @project_page(ADMIN)
-def evaluation_json(request: HttpRequest, project: Project, evaluation_id: Any) -> HttpResponse:
+def evaluation_json(request: HttpRequest, project: Project, evaluation_id: UUID) -> HttpResponse:
     found = _found(request, project, evaluation_id)
-    report_data = {
+    report = {
         "id": found.public_id,
         "at": found.created_at,
         "candidate": str(found.candidate),
-        "incumbent": str(found.incumbent) if found.incumbent else None,
-        "snapshot": found.snapshot.content_hash if found.snapshot else None,
+        "incumbent": None,
+        "snapshot": None,
         "metrics": found.metrics,
         "samples": found.samples,
     }
-    return JsonResponse(report_data)
+    if found.incumbent is not None:
+        report["incumbent"] = str(found.incumbent)
+    if found.snapshot is not None:
+        report["snapshot"] = found.snapshot.content_hash
+    return JsonResponse(report)
 
 
-def _found(request: HttpRequest, project: Project, key: Any) -> Evaluation:
+def _found(request: HttpRequest, project: Project, key: UUID) -> Evaluation:
     found = access.get_evaluation(viewer(request), key)
     same_project(found, project)
     return found

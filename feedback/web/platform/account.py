@@ -1,4 +1,4 @@
-"""Signing in and out, and what is one's own: tokens, theme, figures."""
+"""Sign-in, sign-out, and the account page with the API tokens and the own work of a person."""
 
 from datetime import timedelta
 
@@ -20,21 +20,22 @@ from feedback.selectors.collection import listings, my_work
 from feedback.selectors.platform import access
 from feedback.selectors.quality import reviews
 from feedback.services.platform import people
-from feedback.web.forms import SignInForm, TokenForm
+from feedback.web.forms import add_error
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
 from feedback.web.platform import sign_in as sign_in_web
+from feedback.web.platform.account_forms import SignInForm, TokenForm
 
-WRONG = "The username or password is wrong. Check both and try again."
+WRONG_PASSWORD = "The username or password is wrong. Check both and try again."
 
 
 @never_cache
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """One sentence for an unknown username and a wrong password, so that nobody learns who has an account."""
-    onward = _onward(request)
+    """Sign in. Unknown usernames and wrong passwords get the same sentence, which reveals no account."""
+    target = _target(request)
     if request.user.is_authenticated:
-        return redirect(onward)
+        return redirect(target)
     form = SignInForm(request.POST or None)
     error, status, wait = "", 200, 0
     if request.method == "POST":
@@ -48,10 +49,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             else:
                 if who is not None:
                     login(request, who)
-                    reply = redirect(onward)
+                    reply = redirect(target)
                     sign_in_web.know_device(request, reply, who)
                     return reply
-                error = WRONG
+                error = WRONG_PASSWORD
     context = {"form": form, "error": error, "next": request.POST.get("next") or request.GET.get("next", "")}
     page = render(request, "feedback/platform/account/sign_in.html", context, status=status)
     if wait:
@@ -76,24 +77,26 @@ def account(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def create_token(request: HttpRequest) -> HttpResponse:
-    """The secret is in this one reply and nowhere else: not in the session, not in the database."""
+    """Create a token. Its secret is only in this reply, not in the session and not in the database."""
     form = TokenForm(request.POST, projects=access.projects_for(viewer(request)))
     if not form.is_valid():
         return _account(request, form, status=422)
-    days = form.cleaned_data["days"]
+    expires_at = None
+    if days := form.cleaned_data["days"]:
+        expires_at = timezone.now() + timedelta(days=days)
     try:
         _, secret = people.create_token(
             person=person(request),
             name=form.cleaned_data["name"],
             scopes=form.cleaned_data["scopes"],
             project=form.cleaned_data["project"],
-            expires_at=timezone.now() + timedelta(days=days) if days else None,
+            expires_at=expires_at,
         )
     except DomainError as error:
-        form.add_error(error.field if error.field in form.fields else None, error.sentence)
+        add_error(form, error)
         return _account(request, form, status=error.status)
-    fresh = TokenForm(projects=access.projects_for(viewer(request)))
-    return _account(request, fresh, secret=secret, status=201)
+    empty_form = TokenForm(projects=access.projects_for(viewer(request)))
+    return _account(request, empty_form, secret=secret, status=201)
 
 
 @login_required
@@ -119,8 +122,8 @@ def _account(request: HttpRequest, form: TokenForm, *, secret: str = "", status:
     return render(request, "feedback/platform/account/account.html", context, status=status)
 
 
-def _onward(request: HttpRequest) -> str:
-    """Where to go after signing in: the page that requested it if it is ours, else home."""
+def _target(request: HttpRequest) -> str:
+    """The page to show after sign-in: the requested one if it is on this site, else home."""
     target = request.POST.get("next") or request.GET.get("next") or ""
     if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
         return target

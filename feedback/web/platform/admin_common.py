@@ -1,41 +1,57 @@
-"""What several admin pages do in the same way."""
+"""Helpers that several admin pages share."""
 
-from typing import Any
+from typing import Protocol
+from uuid import UUID
 
 from django.http import HttpRequest
 
 from feedback.errors import NotFound
-from feedback.models import Project, Prompt, Task
+from feedback.models import Project, Prompt, Response, Task
 from feedback.selectors.collection import listings
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
-from feedback.web.pages import viewer
+from feedback.web.pages import Context, viewer
 
 
-def same_project(row: Any, project: Project) -> None:
-    """A row of another project has no page below this one, whatever the viewer may see there."""
+class ProjectRow(Protocol):
+    """A row that belongs to a project."""
+
+    @property
+    def project_id(self) -> int | None: ...
+
+
+def same_project(row: ProjectRow, project: Project) -> None:
+    """Check that the row belongs to the project of the page.
+
+    Raises:
+        NotFound: it belongs to another project, even one that the viewer may see.
+    """
     if row.project_id != project.pk:
         raise NotFound
 
 
-def task_here(request: HttpRequest, project: Project, key: Any) -> Task:
-    """The project's task of this public id, for its admins."""
+def task_here(request: HttpRequest, project: Project, key: UUID) -> Task:
+    """The task of the project with this public id, for its admins."""
     found = access.get_task(viewer(request), key, ADMIN)
     same_project(found, project)
     return found
 
 
-def answers_to(project: Project, prompt: Prompt) -> dict[str, Any]:
-    """A prompt's responses, how many of them are awaited still, whether a guard reads, and the life of the job that
-    writes those."""
+def prompt_context(project: Project, prompt: Prompt) -> Context:
+    """A prompt with its responses, the number of unwritten ones, whether the guard model still reads, and the state
+    of the job that writes the responses.
+    """
     responses = listings.responses_to(prompt)
     awaited = sum(response.state in listings.WANTED for response in responses)
-    job = listings.generation_job(project) if awaited else None
+    screening = any(response.state == Response.State.SCREENING for response in responses)
+    job_state = None
+    if awaited and (job := listings.generation_job(project)) is not None:
+        job_state = health.life(job)
     return {
         "project": project,
         "prompt": prompt,
         "responses": responses,
         "awaited": awaited,
-        "read": prompt.state == Prompt.State.RECEIVED or any(one.state == "screening" for one in responses),
-        "life": health.life(job) if job else None,
+        "read": prompt.state == Prompt.State.RECEIVED or screening,
+        "life": job_state,
     }

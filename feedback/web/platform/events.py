@@ -1,8 +1,7 @@
-"""Events as sentences. Events hold ids only; the names are looked up here, a query for each kind of row."""
+"""Events as sentences. Events hold ids only, so the names are read here, with one query per model."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from feedback.models import Chain, DatasetSnapshot, Event, ModelVersion, Person, Schedule
 from feedback.selectors.training.stages import NAMES
@@ -79,7 +78,7 @@ SENTENCES: dict[str, str] = {
     "token.created": "{who} created an API token.",
     "token.revoked": "{who} revoked an API token.",
 }
-PAGES = {"ModelVersion": "model", "DatasetSnapshot": "snapshot"}  # rows with a page of their own, by its name
+PAGES = {"ModelVersion": "model", "DatasetSnapshot": "snapshot"}  # name of the model -> name of its page
 
 
 @dataclass(frozen=True)
@@ -93,45 +92,47 @@ class EventSentence:
 def as_sentences(events: list[Event]) -> list[EventSentence]:
     """Sentences for `events`, in their order."""
     names = _names(events)
-    return [_told(event, names) for event in events]
+    return [_sentence(event, names) for event in events]
 
 
-def _told(event: Event, names: dict[tuple[str, str], str]) -> EventSentence:
+def _sentence(event: Event, names: dict[tuple[str, str], str]) -> EventSentence:
     what = names.get((event.object_type, event.object_id), "")
-    words = {
-        "who": str(event.actor) if event.actor else "The service",
-        "what": what or _spaced(event.object_type),
-        **{key: _spaced(value) for key, value in event.data.items()},
-    }
-    shape = SENTENCES.get(event.verb, "{who}: " + _spaced(event.verb.replace(".", " ")) + ".")
+    verb = _spaced(event.verb.replace(".", " "))
+    words = {"who": str(event.actor or "The service"), "what": what or _spaced(event.object_type)}
+    for key, value in event.data.items():
+        words[key] = _spaced(value)
     try:
-        sentence = shape.format_map(words)
+        sentence = SENTENCES.get(event.verb, f"{{who}}: {verb}.").format_map(words)
     except KeyError:  # an older event that lacks a detail
-        sentence = _spaced(event.verb.replace(".", " ")) + "."
-    sentence = sentence[0].upper() + sentence[1:]
-    return EventSentence(sentence, event.created_at, PAGES.get(event.object_type, "") if what else "", event.object_id)
+        sentence = f"{verb}."
+    page = ""
+    if what:  # the row still exists
+        page = PAGES.get(event.object_type, "")
+    return EventSentence(sentence[0].upper() + sentence[1:], event.created_at, page, event.object_id)
 
 
 def _names(events: list[Event]) -> dict[tuple[str, str], str]:
+    """(model, public id) -> the name of the row, with one query per model."""
     ids: dict[str, set[str]] = {}
     for event in events:
         ids.setdefault(event.object_type, set()).add(event.object_id)
     found: dict[tuple[str, str], str] = {}
-    for model, name in _NAMED.items():
+    for model in (ModelVersion, Chain, DatasetSnapshot, Person, Schedule):
         if wanted := ids.get(model.__name__):
             for row in model._default_manager.filter(public_id__in=wanted):
-                found[(model.__name__, str(row.public_id))] = name(row)
+                found[(model.__name__, str(row.public_id))] = _name_of(row)
     return found
 
 
-_NAMED: dict[Any, Any] = {
-    ModelVersion: str,
-    Chain: lambda row: " → ".join(NAMES[stage] for stage in row.stages),
-    DatasetSnapshot: lambda row: f"snapshot {row.number}",
-    Person: str,
-    Schedule: lambda row: f"“{row.name}”",
-}
+def _name_of(row: ModelVersion | Chain | DatasetSnapshot | Person | Schedule) -> str:
+    if isinstance(row, Chain):
+        return " → ".join(NAMES[stage] for stage in row.stages)
+    if isinstance(row, DatasetSnapshot):
+        return f"snapshot {row.number}"
+    if isinstance(row, Schedule):
+        return f"“{row.name}”"
+    return str(row)
 
 
-def _spaced(name: str) -> str:
+def _spaced(name: object) -> str:
     return str(name).replace("_", " ")

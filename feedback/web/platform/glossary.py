@@ -1,4 +1,4 @@
-"""Every word that the pages explain, in one place."""
+"""The glossary: every term that the pages explain."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render

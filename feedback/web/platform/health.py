@@ -1,4 +1,4 @@
-"""Health: who works, on what, since when; what waits; what the service runs on."""
+"""The health page: queues, workers, their jobs, and what the service runs on."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +14,7 @@ from feedback.web.pages import person, project_page, viewer
 
 @login_required
 def service_health(request: HttpRequest) -> HttpResponse:
-    """For those who run something here: site admins, and admins of any project."""
+    """The health of the service, for site admins and for admins of a project."""
     if not person(request).is_site_admin and not members.administers_any(person(request)):
         raise Forbidden("Only admins see system health. Contact a project admin if something seems stuck.")
     return _health(request)
@@ -22,20 +22,20 @@ def service_health(request: HttpRequest) -> HttpResponse:
 
 @project_page(ADMIN)
 def of_project(request: HttpRequest, project: Project) -> HttpResponse:
-    """The same, in the frame of a project."""
+    """The same page with the navigation of a project."""
     return _health(request)
 
 
 def _health(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    mine = set(access.projects_for(viewer(request)).values_list("pk", flat=True))
+    projects = set(access.projects_for(viewer(request)).values_list("pk", flat=True))
     context = {
         "queues": health.queues(now),
         "house": health.service_health(),
         "now": now,
-        # What a worker does for a project that the viewer does not see is reported without its name.
-        "mine": mine,
-        "active": health.active_jobs(mine),
-        "failed": health.failed_lately(mine, now),
+        # Jobs of projects that the viewer may not see are shown without the name of the project.
+        "mine": projects,
+        "active": health.active_jobs(projects),
+        "failed": health.failed_lately(projects, now),
     }
     return page_or_partial(request, "platform/health/health", context)

@@ -1,6 +1,6 @@
-"""Home: the ring, alive, for those who run a project; the projects and their desks for those who judge."""
+"""The home pages: the pipeline of a project for its admins, and the own work for annotators."""
 
-from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -27,7 +27,7 @@ PAGE_OF_STATION = {
     "corpus": "corpora",
     "gate": "models",
     "serving": "models",
-}  # stages of training lead to their run, their model, or the page that starts them
+}  # a training stage links to its run, its model, or the page that starts training
 PAGE_OF_NEED = {
     "workers": "health",
     "review": "review",
@@ -38,68 +38,74 @@ PAGE_OF_NEED = {
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """The projects of this person; of somebody with one only, that one at once."""
+    """The projects of this person. With only one project, redirect to it."""
     seats = Shell(request).seats
     if len(seats) == 1:
         return redirect("project_home", seats[0].project.slug)
-    figures = {mine.project.pk: mine for mine in my_work.figures(person(request))}
-    cards = [
-        {"seat": seat, "own": figures.get(seat.project.pk), "open_tasks": desk.open_tasks(seat.project)}
-        for seat in seats
-    ]
+    figures = {own.project.pk: own for own in my_work.figures(person(request))}
+    cards = []
+    for seat in seats:
+        own = figures.get(seat.project.pk)
+        cards.append({"seat": seat, "own": own, "open_tasks": desk.open_tasks(seat.project)})
     return render(request, "feedback/platform/home/projects.html", {"cards": cards})
 
 
 @project_page()
 def project_home(request: HttpRequest, project: Project) -> HttpResponse:
     if access.may(viewer(request), project, ADMIN):
-        return _ring(request, project)
-    mine = next((one for one in my_work.figures(person(request)) if one.project.pk == project.pk), None)
+        return _pipeline(request, project)
+    figures = my_work.figures(person(request))
+    own = next((figure for figure in figures if figure.project.pk == project.pk), None)
     context = {
         "project": project,
-        "own": mine,
+        "own": own,
         "open_tasks": desk.open_tasks(project),
         "guidelines": desk.guidelines(project),
     }
     return render(request, "feedback/platform/home/judge.html", context)
 
 
-def _ring(request: HttpRequest, project: Project) -> HttpResponse:
-    ring = home_selectors.pipeline(project)
+def _pipeline(request: HttpRequest, project: Project) -> HttpResponse:
+    pipeline = home_selectors.pipeline(project)
+    neighbors = [None, *STATIONS, None]
     stations = []
     for place, explained in enumerate(STATIONS):
-        now = ring.stations[explained.key]
+        now = pipeline.stations[explained.key]
+        percent = None
+        if now.share is not None:
+            percent = round(100 * now.share)
         stations.append(
             {
                 "about": explained,
                 "now": now,
-                "address": _address(project, explained.key, now.row),
-                "percent": round(100 * now.share) if now.share is not None else None,
-                "before": STATIONS[place - 1] if place else None,
-                "after": STATIONS[place + 1] if place + 1 < len(STATIONS) else None,
+                "address": _page_of_station(project, explained.key, now.row),
+                "percent": percent,
+                "before": neighbors[place],
+                "after": neighbors[place + 2],
             }
         )
+    needs = []
+    for need in home_selectors.needs_a_person(project):
+        needs.append({"need": need, "address": _page_of_need(project, need)})
     context = {
         "project": project,
         "stations": stations,
-        "missing": ring.missing_workers,
+        "missing": pipeline.missing_workers,
         "happenings": events.as_sentences(home_selectors.events(project)),
-        "needs": [
-            {"need": need, "address": _of_need(project, need)} for need in home_selectors.needs_a_person(project)
-        ],
+        "needs": needs,
     }
     return page_or_partial(request, "platform/home/pipeline", context)
 
 
-def _of_need(project: Project, need: home_selectors.Need) -> str:
-    """The page where it is decided."""
+def _page_of_need(project: Project, need: home_selectors.Need) -> str:
+    """The page where the need is met."""
     if isinstance(need.row, ModelVersion):
         return _page("model", project, need.row.public_id)
     return _page(PAGE_OF_NEED.get(need.kind, "train"), project)
 
 
-def _address(project: Project, station: str, row: Any) -> str:
-    """The page behind a station."""
+def _page_of_station(project: Project, station: str, row: object) -> str:
+    """The page that a station links to."""
     if isinstance(row, TrainingRun):
         return _page("run", project, row.public_id)
     if isinstance(row, ModelVersion):
@@ -107,7 +113,8 @@ def _address(project: Project, station: str, row: Any) -> str:
     return _page(PAGE_OF_STATION.get(station, "train"), project)
 
 
-def _page(name: str, project: Project, *args: Any) -> str:
+def _page(name: str, project: Project, *args: UUID) -> str:
+    """The path of a page, or "" if there is none of that name."""
     try:
         return reverse(name, args=[project.slug, *args])
     except NoReverseMatch:

@@ -1,25 +1,26 @@
-"""What every page knows: the person's projects, the one this page is about, and the role in it."""
+"""The context of every page: the projects of the person, the project of the page, and the role in it."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 from django.http import HttpRequest
 
 from feedback.models import Membership, Person, Project
 from feedback.selectors.platform.access import ADMIN, REVIEWER
+from feedback.web.pages import Context
 
 
 @dataclass(frozen=True)
 class Seat:
-    """A project and what its visitor is in it."""
+    """A project and the role of the viewer in it."""
 
     project: Project
     role: str
 
 
 class Shell:
-    """The frame around a page. Costs one query, and only when a template asks."""
+    """The data of the navigation around a page. It costs one query, if a template uses it."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -37,11 +38,12 @@ class Shell:
 
     @cached_property
     def seat(self) -> Seat | None:
-        """The seat in the project that the address names; of somebody with one project only, that one."""
-        match = self._request.resolver_match
-        slug = match.kwargs.get("slug") if match else None
-        if slug is None:
-            return self.seats[0] if len(self.seats) == 1 else None
+        """The seat in the project of the page; without one, the only seat of the person."""
+        slug = None
+        if self._request.resolver_match is not None:
+            slug = self._request.resolver_match.kwargs.get("slug")
+        if slug is None and len(self.seats) == 1:
+            return self.seats[0]
         return next((seat for seat in self.seats if seat.project.slug == slug), None)
 
     @property
@@ -57,5 +59,6 @@ class Shell:
         return self.seat is not None and self.seat.role in (REVIEWER, ADMIN)
 
 
-def everywhere(request: HttpRequest) -> dict[str, Any]:
+def page_context(request: HttpRequest) -> Context:
+    """The context processor of all templates."""
     return {"shell": Shell(request)}

@@ -1,7 +1,7 @@
-"""Projects: open one, set what it asks, say who works in it, and write their guidelines."""
+"""Projects: the list, a new one, settings, members and guidelines."""
 
 import secrets
-from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, Forbidden, NotFound
 from feedback.models import Membership, Person, Project
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import members as member_selectors
 from feedback.selectors.platform.access import ADMIN, projects_for
 from feedback.services.collection import label_schemes
@@ -19,16 +20,10 @@ from feedback.services.collection.generation import DEFAULT_SAMPLING
 from feedback.services.platform import people
 from feedback.services.platform import projects as project_services
 from feedback.web import named_rows
-from feedback.web.named_rows import DimensionRows
-from feedback.web.pages import person, project_page, viewer
-from feedback.web.platform.admin_forms import (
-    GuidelinesForm,
-    MemberForm,
-    NewPersonForm,
-    NewProjectForm,
-    ProjectForm,
-    add_error,
-)
+from feedback.web.forms import add_error, form_status
+from feedback.web.named_rows import DimensionForm, DimensionRows
+from feedback.web.pages import Context, person, project_page, viewer
+from feedback.web.platform.project_forms import GuidelinesForm, MemberForm, NewPersonForm, NewProjectForm, ProjectForm
 
 STATE_WORDS = {
     Project.State.OPEN: "Tasks are assigned.",
@@ -39,12 +34,9 @@ STATE_WORDS = {
 
 @login_required
 def projects(request: HttpRequest) -> HttpResponse:
-    """The projects that the viewer works in."""
-    return render(
-        request,
-        "feedback/platform/projects/list.html",
-        {"seats": member_selectors.seats(viewer(request), projects_for(viewer(request)))},
-    )
+    """The projects of the viewer."""
+    seats = member_selectors.seats(viewer(request), projects_for(viewer(request)))
+    return render(request, "feedback/platform/projects/list.html", {"seats": seats})
 
 
 @login_required
@@ -64,7 +56,7 @@ def new(request: HttpRequest) -> HttpResponse:
     else:
         defaults = {"kinds": ["comparison"], "annotations_per_task": 1, "responses_per_prompt": 2, "preset": "small"}
         form = NewProjectForm(initial=DEFAULT_SAMPLING | defaults)
-    return render(request, "feedback/platform/projects/new.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "feedback/platform/projects/new.html", {"form": form}, status=form_status(form))
 
 
 @project_page(ADMIN)
@@ -83,19 +75,22 @@ def settings(request: HttpRequest, project: Project) -> HttpResponse:
         else:
             messages.success(request, "Saved. Existing prompts and tasks keep their settings.")
             return redirect("project", project.slug)
-    wrong = bool(form.errors) or (request.method == "POST" and not rows.is_valid())
+    status = form_status(form)
+    if request.method == "POST" and not rows.is_valid():
+        status = 422
+    states = [(state, state.label, STATE_WORDS[state]) for state in Project.State]
     context = {
         "project": project,
         "form": form,
         "dimension_rows": rows,
-        "states": [(state, Project.State(state).label, STATE_WORDS[Project.State(state)]) for state in Project.State],
+        "states": states,
         "state_words": STATE_WORDS[Project.State(project.state)],
     }
-    return render(request, "feedback/platform/projects/settings.html", context, status=422 if wrong else 200)
+    return render(request, "feedback/platform/projects/settings.html", context, status=status)
 
 
-def _save(request: HttpRequest, project: Project, changes: dict[str, Any], rows: list[Any]) -> None:
-    """The settings, and dimensions by rows: one whose name was changed is renamed, so that answers follow."""
+def _save(request: HttpRequest, project: Project, changes: JsonObject, rows: list[DimensionForm]) -> None:
+    """Save the settings and the dimensions. A row with a changed name renames the dimension in all annotations."""
     with transaction.atomic():
         for old, new in named_rows.renamed(rows, project.dimensions):
             label_schemes.rename_dimension(by=person(request), project=project, old=old, new=new)
@@ -114,8 +109,11 @@ def set_state(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page(ADMIN)
 def guidelines(request: HttpRequest, project: Project) -> HttpResponse:
     versions = list(project.guidelines.select_related("created_by"))
-    newest = versions[0] if versions else None
-    form = GuidelinesForm(request.POST or None, initial={"text": newest.text if newest else ""})
+    newest, text = None, ""
+    if versions:
+        newest = versions[0]
+        text = newest.text
+    form = GuidelinesForm(request.POST or None, initial={"text": text})
     if request.method == "POST" and form.is_valid():
         try:
             version = project_services.publish_guidelines(
@@ -136,7 +134,7 @@ def guidelines(request: HttpRequest, project: Project) -> HttpResponse:
         "newest": newest,
         "readers": member_selectors.readers(project, newest),
     }
-    return render(request, "feedback/platform/projects/guidelines.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/platform/projects/guidelines.html", context, status=form_status(form))
 
 
 @project_page(ADMIN)
@@ -144,8 +142,9 @@ def members(request: HttpRequest, project: Project) -> HttpResponse:
     return _members(request, project)
 
 
-def _members(request: HttpRequest, project: Project, status: int = 200, **forms_and_more: Any) -> HttpResponse:
-    context = {
+def _members(request: HttpRequest, project: Project, status: int = 200, **more: object) -> HttpResponse:
+    """The page of the members. `more` replaces forms of the page or shows a new account."""
+    context: Context = {
         "project": project,
         "members": member_selectors.members(project),
         "roles": Membership.Role.choices,
@@ -153,8 +152,8 @@ def _members(request: HttpRequest, project: Project, status: int = 200, **forms_
         "add_form": MemberForm(),
         "person_form": NewPersonForm(auto_id="new_%s"),
     }
-    response = render(request, "feedback/platform/projects/members.html", context | forms_and_more, status=status)
-    if "password" in forms_and_more:
+    response = render(request, "feedback/platform/projects/members.html", context | more, status=status)
+    if "password" in more:
         response["Cache-Control"] = "no-store"
     return response
 
@@ -162,7 +161,7 @@ def _members(request: HttpRequest, project: Project, status: int = 200, **forms_
 @require_POST
 @project_page(ADMIN)
 def add_member(request: HttpRequest, project: Project) -> HttpResponse:
-    """Give somebody who can sign in already a role here."""
+    """Add a person who has an account."""
     form = MemberForm(request.POST)
     if form.is_valid():
         found = member_selectors.by_username(form.cleaned_data["username"])
@@ -184,7 +183,7 @@ def add_member(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def create_person(request: HttpRequest, project: Project) -> HttpResponse:
-    """Somebody new, with a password that is shown this once."""
+    """Create an account with a random password, which is shown only once."""
     form = NewPersonForm(request.POST, auto_id="new_%s")
     if form.is_valid():
         password = secrets.token_urlsafe(12)
@@ -207,7 +206,7 @@ def create_person(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def set_role(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
+def set_role(request: HttpRequest, project: Project, person_id: UUID) -> HttpResponse:
     member = _member(project, person_id)
     role = request.POST.get("role", "")
     project_services.set_member(by=person(request), project=project, person=member, role=role)
@@ -217,14 +216,14 @@ def set_role(request: HttpRequest, project: Project, person_id: Any) -> HttpResp
 
 @require_POST
 @project_page(ADMIN)
-def remove_member(request: HttpRequest, project: Project, person_id: Any) -> HttpResponse:
+def remove_member(request: HttpRequest, project: Project, person_id: UUID) -> HttpResponse:
     member = _member(project, person_id)
     project_services.remove_member(by=person(request), project=project, person=member)
     messages.success(request, f"{member} no longer has access to {project.name}. Their annotations stay.")
     return redirect("project_members", project.slug)
 
 
-def _member(project: Project, person_id: Any) -> Person:
+def _member(project: Project, person_id: UUID) -> Person:
     membership = member_selectors.membership(project, person_id)
     if membership is None:
         raise NotFound

@@ -1,8 +1,8 @@
-"""Who may try a password now: guessing is slow, and nobody can lock an owner out of their own account.
+"""Limits of sign-in attempts: guessing passwords is slow, and nobody can lock out the owner of an account.
 
-Wrong passwords are counted for a name together with the address they come from, so that others' guesses never keep the
-owner waiting elsewhere; and a browser that has signed in before has a count of its own, whatever its neighbors behind
-the same address do. Counts are shared between processes (`feedback.services.platform.allowance`).
+Wrong passwords are counted by name and address together, so that guesses from one address never delay the owner at
+another. A browser that has signed in before has its own count, whatever others behind the same address do. The counts
+are shared between processes (`feedback.services.platform.allowance`).
 """
 
 import logging
@@ -25,14 +25,14 @@ from feedback.services.platform.allowance import ledger
 log = logging.getLogger(__name__)
 
 HOUR = 3600
-IN_AN_HOUR = 4  # times what is allowed in a minute
-ALL_NAMES = 3  # times what is allowed for one name, for all names from one address
+IN_AN_HOUR = 4  # times the limit of a minute
+ALL_NAMES = 3  # times the limit of one name, for all names from one address
 TOO_MANY = "Too many attempts."
 DEVICE = "device"  # the cookie of a browser that has signed in before
 DEVICE_SECONDS = 365 * 86400
 SALT = "feedback.device"
 
-# A password takes a third of a second of a processor to check, so few are checked at once and few wait for that.
+# Checking a password takes a third of a second of CPU, so few are checked at once and few requests wait.
 checking = threading.Semaphore(1)
 places = threading.BoundedSemaphore(4)
 
@@ -48,13 +48,13 @@ def try_password(request: HttpRequest, username: str, password: str) -> Person |
     """The person, or None where name and password do not match.
 
     Raises:
-        TooManyRequests: too many were wrong; the password was not looked at.
+        TooManyRequests: too many passwords were wrong; this one was not checked.
         Busy: many people are signing in at this moment.
     """
     counts = _counts(request, username)
     wait = max(ledger.spend(count.key, 1, count.limit, count.seconds) for count in counts)
     if wait:
-        log.warning("sign-in refused without a look: too many wrong passwords from %s", caller_address(request))
+        log.warning("sign-in refused without a check: too many wrong passwords from %s", caller_address(request))
         raise TooManyRequests(wait, TOO_MANY)
     if not places.acquire(blocking=False):
         raise Busy("Too many people are signing in right now.")
@@ -66,7 +66,7 @@ def try_password(request: HttpRequest, username: str, password: str) -> Person |
     if who is not None:
         for count in counts:  # only wrong ones count
             ledger.spend(count.key, -1, count.limit, count.seconds)
-    _tell(request, who, username)
+    _record(request, who, username)
     return who
 
 
@@ -103,7 +103,7 @@ def _both(key: str, limit: int) -> list[Count]:
 
 
 def _device(request: HttpRequest, username: str) -> str:
-    """The browser's own mark, if this person has signed in there before."""
+    """The id of the browser, if this person has signed in with it before; else empty."""
     try:
         name, mark = signing.loads(request.COOKIES.get(DEVICE, ""), salt=SALT, max_age=DEVICE_SECONDS)
     except (signing.BadSignature, ValueError, TypeError):
@@ -111,14 +111,14 @@ def _device(request: HttpRequest, username: str) -> str:
     return str(mark) if name == username.lower() else ""
 
 
-def _tell(request: HttpRequest, who: Person | None, username: str) -> None:
-    """Keep that it was tried, for people that exist: an unknown name may well be somebody's password."""
+def _record(request: HttpRequest, who: Person | None, username: str) -> None:
+    """Record the attempt for people that exist. An unknown name is not recorded: it may be a password."""
     address = caller_address(request)
     if who is not None:
         events.record("sign_in.succeeded", who, actor=who, address=address)
         log.info("person %s signed in from %s", who.public_id, address)
         return
     log.warning("a sign-in failed from %s", address)
-    meant = Person.objects.filter(username=username).first()
-    if meant is not None:
-        events.record("sign_in.failed", meant, actor=None, address=address)
+    person = Person.objects.filter(username=username).first()
+    if person is not None:
+        events.record("sign_in.failed", person, actor=None, address=address)

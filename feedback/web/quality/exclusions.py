@@ -1,6 +1,6 @@
-"""What an admin does about an excluded annotator, from the quality page."""
+"""Lift the exclusion of an annotator, or reopen their tasks, from the quality page."""
 
-from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -18,8 +18,8 @@ from feedback.web.platform.admin_common import same_project
 
 @require_POST
 @project_page(ADMIN)
-def lift(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
-    """Their annotations go into snapshots again."""
+def lift(request: HttpRequest, project: Project, key: UUID) -> HttpResponse:
+    """Lift the exclusion: later snapshots hold the annotations again."""
     row = access.get_exclusion(viewer(request), key)
     same_project(row, project)
     exclusions.lift(by=person(request), exclusion=row)
@@ -29,8 +29,8 @@ def lift(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def reopen(request: HttpRequest, project: Project, key: Any) -> HttpResponse:
-    """Others may fill the places that excluded annotations fill."""
+def reopen(request: HttpRequest, project: Project, key: UUID) -> HttpResponse:
+    """Reopen the tasks of an excluded annotator, so that others can annotate them."""
     row = access.get_exclusion(viewer(request), key)
     same_project(row, project)
     count = exclusions.reopen_tasks(by=person(request), exclusion=row)

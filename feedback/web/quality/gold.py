@@ -1,6 +1,6 @@
-"""A task becomes a check: its right answer given on the desk's own card, or taken from the answers to it."""
+"""Gold tasks: give the right answer on the card of the desk, or take it from the annotations."""
 
-from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -17,14 +17,15 @@ from feedback.selectors.platform.access import ADMIN
 from feedback.services.quality import gold as gold_services
 from feedback.web.collection.queue_policy_forms import GoldForm
 from feedback.web.collection.task_cards import card
+from feedback.web.forms import form_status
 from feedback.web.pages import person, project_page
 from feedback.web.platform.admin_common import task_here
 from feedback.web.quality.reviews import answer_of
 
 
 @project_page(ADMIN)
-def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    """The desk's own card, on which the right answer is given."""
+def right_answer(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
+    """The card of the desk, on which an admin gives the right answer."""
     found = task_here(request, project, task_id)
     known = found.gold or {}
     form = GoldForm(
@@ -70,13 +71,16 @@ def right_answer(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
         own=found,
     )
     context = {"project": project, "task": found, "card": shown, "error": error}
-    return render(request, "feedback/quality/gold.html", context, status=422 if error or form.errors else 200)
+    status = form_status(form)
+    if error:
+        status = 422
+    return render(request, "feedback/quality/gold.html", context, status=status)
 
 
 @require_POST
 @project_page(ADMIN)
-def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
-    """What a reviewer decided, or most of its answers say, is right from now on."""
+def from_annotations(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
+    """Take the decision of a reviewer, or else the majority of the annotations, as the right answer."""
     found = task_here(request, project, task_id)
     gold_services.mark(by=person(request), task=found)
     messages.success(request, "Saved as gold task with the consensus as gold answer.")
@@ -85,7 +89,7 @@ def from_answers(request: HttpRequest, project: Project, task_id: Any) -> HttpRe
 
 @require_POST
 @project_page(ADMIN)
-def remove(request: HttpRequest, project: Project, task_id: Any) -> HttpResponse:
+def remove(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
     found = task_here(request, project, task_id)
     gold_services.unmark(by=person(request), task=found)
     messages.success(request, "Gold answer removed.")

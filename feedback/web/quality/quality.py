@@ -1,4 +1,4 @@
-"""Quality at a glance: do people agree, how does each of them work; pictures first, and the answers behind them."""
+"""The quality page: agreement and statistics by annotator, with links to the annotations behind each figure."""
 
 import csv
 
@@ -15,28 +15,31 @@ from feedback.web.pages import project_page, viewer
 
 @project_page(REVIEWER)
 def quality(request: HttpRequest, project: Project) -> HttpResponse:
-    """The page shows what is at hand; where that is old, or nothing in a large project, it then asks for the rest."""
-    found, good = quality_selectors.at_hand(project)
-    waits = "fresh" in request.GET or not quality_selectors.is_large(project)
-    if not good and waits:
-        found, good = quality_selectors.quality(project), True
-    annotators = found.annotators if found else []
+    """The quality page. In a large project it shows the cached figures first, then requests fresh ones (`?fresh`)."""
+    found, is_fresh = quality_selectors.at_hand(project)
+    if not is_fresh and ("fresh" in request.GET or not quality_selectors.is_large(project)):
+        found, is_fresh = quality_selectors.quality(project), True
+    slowest, most = 0.0, 0
+    for annotator in found.annotators if found else ():
+        slowest = max(slowest, annotator.median_seconds)
+        most = max(most, annotator.answers)
     context = {
         "project": project,
         "quality": found,
-        "again": not good,
-        "slowest": max((one.median_seconds for one in annotators), default=0.0),
+        "again": not is_fresh,
+        "slowest": slowest,
         "excluded": exclusions.excluded(project),
         "may_admin": may(viewer(request), project, ADMIN),
-        "most": max((one.answers for one in annotators), default=0),
+        "most": most,
     }
-    fragment = "fresh" in request.GET and "whole" not in request.GET
-    return render(request, "feedback/quality/_figures.html" if fragment else "feedback/quality/quality.html", context)
+    if "fresh" in request.GET and "whole" not in request.GET:
+        return render(request, "feedback/quality/_figures.html", context)
+    return render(request, "feedback/quality/quality.html", context)
 
 
 @project_page(REVIEWER)
 def figures(request: HttpRequest, project: Project, form: str) -> HttpResponse:
-    """All figures of the page as a table to take elsewhere, as CSV or JSON."""
+    """All figures of the page as a table, in CSV or JSON."""
     found = quality_selectors.quality(project)
     rows = quality_table.rows(found)
     if form == "json":
@@ -46,6 +49,12 @@ def figures(request: HttpRequest, project: Project, form: str) -> HttpResponse:
     table = csv.writer(response)
     table.writerow(quality_table.COLUMNS)
     for row in rows:
-        cells = ("" if value is None else value for value in row.values())
-        table.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in cells])
+        table.writerow(map(_csv_cell, row.values()))
     return response
+
+
+def _csv_cell(value: object) -> object:
+    """The value as a cell that no spreadsheet runs as a formula."""
+    if isinstance(value, str):
+        return guarded(value)
+    return "" if value is None else value

@@ -1,10 +1,12 @@
-"""The reviewer's queue: what needs a decision first, decided by one key, with the next one in its place."""
+"""The review queue: the most urgent entry first, decided with one key and replaced by the next one."""
 
 import json
 import uuid
+from collections.abc import Callable
 from datetime import date
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import Q, QuerySet
@@ -16,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import Conflict, DomainError, Invalid
 from feedback.models import Assignment, Concern, Kind, Project
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access, members
 from feedback.selectors.platform.access import REVIEWER
@@ -29,6 +32,7 @@ from feedback.web.htmx import page_or_partial, wants_fragment
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.platform.admin_common import same_project
 
+T = TypeVar("T")
 DONE = {
     "accept": "Accepted.",
     "correct": "Corrected. Your annotation replaces it.",
@@ -48,8 +52,8 @@ def review(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @project_page(REVIEWER)
-def decide(request: HttpRequest, project: Project, concern_id: Any) -> HttpResponse:
-    """One decision; the reply shows what comes next, or the same again with what was wrong."""
+def decide(request: HttpRequest, project: Project, concern_id: UUID) -> HttpResponse:
+    """Carry out a decision. The reply shows the next entry, or the same one with an error."""
     concern = access.get_concern(viewer(request), concern_id)
     same_project(concern, project)
     decision = request.POST.get("decision", "")
@@ -63,7 +67,10 @@ def decide(request: HttpRequest, project: Project, concern_id: Any) -> HttpRespo
     except DomainError as wrong:
         return _page(request, project, error=wrong.sentence, again=concern)
     if not wants_fragment(request):
-        (messages.warning if error else messages.success)(request, error or notice)
+        if error:
+            messages.warning(request, error)
+        else:
+            messages.success(request, notice)
         query = urlencode({**_query(request), "after": str(concern.public_id)})
         return redirect(f"{reverse('review', args=[project.slug])}?{query}")
     return _page(request, project, notice=notice, error=error, after=concern)
@@ -73,7 +80,9 @@ def _act(request: HttpRequest, concern: Concern, decision: str) -> None:
     who, note = person(request), request.POST.get("note", "")
     if decision in ("accept", "correct", "send_back"):
         annotation = access.get_annotation(viewer(request), request.POST.get("annotation", ""))
-        answer = _answer(request, annotation.assignment) if decision == "correct" else None
+        answer = None
+        if decision == "correct":
+            answer = _answer(request, annotation.assignment)
         reviews.review(annotation=annotation, by=who, decision=decision, note=note, answer=answer)
     elif decision == "decide":
         answer = _answer(request, desk.in_own_order(concern.task))
@@ -88,15 +97,20 @@ def _act(request: HttpRequest, concern: Concern, decision: str) -> None:
         raise Invalid(f"Choose one of {', '.join(DONE)}.", field="decision")
 
 
-def _answer(request: HttpRequest, assignment: Assignment) -> Any:
-    """As script reads it off the card, or as a plain form brings it."""
+def _answer(request: HttpRequest, assignment: Assignment) -> JsonObject:
     return answer_of(request, desk.payload(assignment))
 
 
-def answer_of(request: HttpRequest, seen: dict[str, Any]) -> Any:
+def answer_of(request: HttpRequest, seen: JsonObject) -> JsonObject:
+    """The answer that a script read off the card, or that of a plain form.
+
+    Args:
+        seen: the task as in `desk.payload`.
+    """
     if given := request.POST.get("answer"):
         try:
-            return json.loads(given)
+            answer: JsonObject = json.loads(given)
+            return answer
         except ValueError:
             raise Invalid("The annotation cannot be read. Reload the page.", field="answer") from None
     return from_form(seen, request.POST)
@@ -113,9 +127,14 @@ def _page(
 ) -> HttpResponse:
     query = _query(request)
     waiting = review_selectors.waiting(project, person(request), _filters(query))
-    previous = access.get_concern(viewer(request), request.GET["after"]) if request.GET.get("after") else None
-    concern = again or _next(waiting, after or previous)
-    look = review_selectors.look(concern) if concern is not None else None
+    if after is None and request.GET.get("after"):
+        after = access.get_concern(viewer(request), request.GET["after"])
+    concern = again or _next(waiting, after)
+    look, card_html, later = None, "", ""
+    if concern is not None:
+        look = review_selectors.look(concern)
+        card_html = _card(request, project, look, query)
+        later = urlencode({**query, "after": str(concern.public_id)})
     context = {
         "project": project,
         "notice": notice,
@@ -123,8 +142,8 @@ def _page(
         "look": look,
         "waiting": review_selectors.count(waiting),
         "counted": review_selectors.COUNTED,
-        "card": _card(request, project, look, query) if look is not None else "",
-        "later": urlencode({**query, "after": str(concern.public_id)}) if concern is not None else "",
+        "card": card_html,
+        "later": later,
         "filters": query,
         "reasons": list(review_selectors.WORDS.items()),
         "kinds": Kind.values,
@@ -134,37 +153,44 @@ def _page(
 
 
 def _next(waiting: QuerySet[Concern], after: Concern | None) -> Concern | None:
-    """What comes after that one, and from the start again when it was the last."""
+    """The entry after `after`; the first one if `after` was the last, or is None."""
     held = ("assignment__annotator", "assignment__current", "assignment__project", "assignment__task__prompt")
     rows = waiting.select_related("project", "task__prompt", "task__project", *held)
     if after is not None:
         later = rows.filter(Q(rank__gt=after.rank) | Q(rank=after.rank, pk__gt=after.pk)).first()
         if later is not None:
             return later
-        rows = rows.exclude(pk=after.pk) if after.closed_at is not None else rows
+        if after.closed_at is not None:
+            rows = rows.exclude(pk=after.pk)
     return rows.first()
 
 
 def _card(request: HttpRequest, project: Project, look: review_selectors.Look, query: dict[str, str]) -> str:
-    """The desk's own card, with a reviewer's buttons at its end."""
+    """The card of the desk with the buttons of a reviewer at its end."""
     concern = look.concern
-    about = concern.assignment if look.about_answer and concern.assignment is not None else None
+    mode, assignment = "task", desk.in_own_order(concern.task)
+    if look.about_answer and concern.assignment is not None:
+        mode, assignment = "answer", concern.assignment
+    elif concern.reason == Concern.Reason.DISAGREEMENT:
+        mode = "decide"
     action = reverse("review_decide", args=[project.slug, concern.public_id])
+    if query:
+        action = f"{action}?{urlencode(query)}"
     return card(
         request,
-        about or desk.in_own_order(concern.task),
-        action=f"{action}?{urlencode(query)}" if query else action,
+        assignment,
+        action=action,
         target="#review",
         ends="feedback/quality/reviews/_end.html",
         look=look,
-        mode="answer" if about else "decide" if concern.reason == Concern.Reason.DISAGREEMENT else "task",
+        mode=mode,
         later=urlencode({**query, "after": str(concern.public_id)}),
         project=project,
     )
 
 
 def _query(request: HttpRequest) -> dict[str, str]:
-    """The filters of the address, those that say something."""
+    """The filters of the query that are not empty."""
     return {name: request.GET[name] for name in ("reason", "kind", "annotator", "week") if request.GET.get(name)}
 
 
@@ -172,13 +198,14 @@ def _filters(query: dict[str, str]) -> Filters:
     return Filters(
         reason=query.get("reason", ""),
         kind=query.get("kind", ""),
-        annotator=_read(uuid.UUID, query.get("annotator", "")),
-        week=_read(date.fromisoformat, query.get("week", "")),
+        annotator=_parsed(uuid.UUID, query.get("annotator", "")),
+        week=_parsed(date.fromisoformat, query.get("week", "")),
     )
 
 
-def _read(kind: Any, text: str) -> Any:
+def _parsed(parse: Callable[[str], T], text: str) -> T | None:
+    """The parsed text, or None if it is empty or invalid."""
     try:
-        return kind(text) if text else None
+        return parse(text)
     except ValueError:
         return None

@@ -6,7 +6,7 @@ from feedback.web.quality import exclusions, gold, quality, reviews
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/", gold.right_answer, name="task_gold"),
-    path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/settled/", gold.from_answers, name="task_gold_settled"),
+    path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/settled/", gold.from_annotations, name="task_gold_settled"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/gold/remove/", gold.remove, name="task_gold_remove"),
     path("p/<slug:slug>/quality/", quality.quality, name="quality"),
     path("p/<slug:slug>/quality/figures.<slug:form>", quality.figures, name="quality_figures"),

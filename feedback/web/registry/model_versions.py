@@ -1,6 +1,7 @@
-"""The registry: who was trained from whom, how good each version is, what serves, and the way back."""
+"""The registry: model versions with lineage and metrics, promotion, rollback, and the playground."""
 
-from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
@@ -9,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
-from feedback.models import ModelVersion, Project
+from feedback.models import ModelVersion, Project, Prompt
 from feedback.selectors.evaluation import gate
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
@@ -19,20 +20,36 @@ from feedback.services.collection import generation
 from feedback.services.collection import prompts as prompt_services
 from feedback.services.registry import external_models
 from feedback.services.registry import model_versions as model_version_services
+from feedback.web.forms import add_error, form_status
 from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
-from feedback.web.platform.admin_common import answers_to, same_project
-from feedback.web.platform.admin_forms import PlaygroundForm, add_error
+from feedback.web.platform.admin_common import prompt_context, same_project
+from feedback.web.registry.playground_forms import PlaygroundForm
 
 PLAYGROUND = "playground"
+HEADLINES = (  # metrics, the most important first
+    "test_macro_f1",
+    "test_f1",
+    "selection_macro_f1",
+    "selection_f1",
+    "selection_masked_loss",
+    "selection_accuracy",
+    "win_rate",
+    "score",
+    "selection_loss",
+    "selection_bits_per_byte",
+    "vocab_size",
+)
 
 
 @project_page(ADMIN)
 def models(request: HttpRequest, project: Project) -> HttpResponse:
-    """What serves, the family, and every version in a table."""
+    """The serving version, the model lineage, and a table of all versions."""
     serving = model_version_services.serving(project)
     kind = request.GET.get("kind", "")
+    if kind not in ModelVersion.Kind.values:
+        kind = ""
     page = page_of(model_versions.versions_of(project, kind), request.GET.get("after"), size=30)
     roots, cut = model_versions.family(project, serving)
     history = model_versions.deployments_of(project)
@@ -45,18 +62,18 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "cut": cut,
         "page": page,
         "rows": [(version, _headline(version)) for version in page.rows],
-        "kind": kind if kind in ModelVersion.Kind.values else "",
+        "kind": kind,
         "kinds": ModelVersion.Kind.values,
         "asked": model_versions.asked_for(project),
-        "query": f"kind={kind}" if kind in ModelVersion.Kind.values else "",
+        "query": urlencode({"kind": kind} if kind else {}),
     }
     return render(request, "feedback/registry/list.html", context)
 
 
 @require_POST
 @project_page(ADMIN)
-def given(request: HttpRequest, project: Project) -> HttpResponse:
-    """A model from elsewhere: a worker copies and verifies it."""
+def register_external(request: HttpRequest, project: Project) -> HttpResponse:
+    """Register an external model. A worker copies and verifies it."""
     wanted = {name: request.POST.get(name, "") for name in ("kind", "folder", "hub")}
     try:
         external_models.request_model(by=person(request), project=project, **wanted)
@@ -70,19 +87,13 @@ def given(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _headline(version: ModelVersion) -> model_versions.Measured | None:
-    """The one figure a table has room for: what its stage is judged by."""
-    read = ("test_macro_f1", "test_f1", "selection_macro_f1", "selection_f1", "selection_masked_loss")
-    wanted = (
-        *read,
-        "selection_accuracy",
-        "win_rate",
-        "score",
-        "selection_loss",
-        "selection_bits_per_byte",
-        "vocab_size",
-    )
-    name = next((name for name in wanted if isinstance(version.metrics.get(name), int | float)), None)
-    return model_versions.report_card({name: version.metrics[name]})[0][1][0] if name else None
+    """The most important metric of a version, for the table. None if it has no metrics."""
+    for name in HEADLINES:
+        value = version.metrics.get(name)
+        if isinstance(value, int | float):
+            [(_, [measured])] = model_versions.report_card({name: value})
+            return measured
+    return None
 
 
 def _used_as(project: Project, version: ModelVersion) -> str:
@@ -95,15 +106,22 @@ def _used_as(project: Project, version: ModelVersion) -> str:
 
 
 @project_page(ADMIN)
-def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
-    """One version: report card, evidence, where it comes from, and the buttons beside the evidence."""
+def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpResponse:
+    """One version: metrics, evaluations, gate, lineage, and the buttons to promote or reject it."""
     found = access.get_model(viewer(request), model_id)
     same_project(found, project)
     serving = model_version_services.serving(project)
     history = model_versions.deployments_of(project)
     evaluations = model_versions.evaluations_of(found)
-    found_gate = gate.of(found) if found.kind == ModelVersion.Kind.POLICY else None
-    newest = found_gate.evaluation if found_gate else None
+    found_gate, newest, doubts = None, None, []
+    if found.kind == ModelVersion.Kind.POLICY:
+        found_gate = gate.of(found)
+        newest = found_gate.evaluation
+    elif found.kind == ModelVersion.Kind.REWARD:
+        doubts = gate.of_reward_model(found)
+    samples = []
+    if newest is not None:
+        samples = model_versions.side_by_side(newest)
     context = {
         "project": project,
         "model": found,
@@ -118,9 +136,9 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
         "evaluations": [(row, model_versions.report_card(row.metrics)) for row in evaluations],
         "evaluation": newest,
         "gate": found_gate,
-        "doubts": gate.of_reward_model(found) if found.kind == ModelVersion.Kind.REWARD else [],
+        "doubts": doubts,
         "longest_reason": model_version_services.LONGEST_REASON,
-        "samples": model_versions.side_by_side(newest) if newest else [],
+        "samples": samples,
         "lineage": lineage.of_model(found),
         "written": model_versions.written_by(found),
     }
@@ -129,7 +147,7 @@ def model(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse
 
 @require_POST
 @project_page(ADMIN)
-def promote(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
+def promote(request: HttpRequest, project: Project, model_id: UUID) -> HttpResponse:
     found = access.get_model(viewer(request), model_id)
     same_project(found, project)
     model_version_services.promote(
@@ -152,8 +170,8 @@ def roll_back(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def decide(request: HttpRequest, project: Project, model_id: Any) -> HttpResponse:
-    """Approve or reject a version. A rejected one is not trained from and cannot be promoted."""
+def decide(request: HttpRequest, project: Project, model_id: UUID) -> HttpResponse:
+    """Approve or reject a version. A rejected version cannot be promoted or used for training."""
     found = access.get_model(viewer(request), model_id)
     same_project(found, project)
     found = model_version_services.decide(by=person(request), model_version=found, state=request.POST.get("state", ""))
@@ -163,31 +181,36 @@ def decide(request: HttpRequest, project: Project, model_id: Any) -> HttpRespons
 
 @project_page(ADMIN)
 def playground(request: HttpRequest, project: Project) -> HttpResponse:
-    """One prompt to two versions; both answers side by side on a page of their own."""
+    """Send one prompt to two versions. Their responses are shown side by side on another page."""
     policies = model_versions.policies(project)
     serving = model_version_services.serving(project)
     form = PlaygroundForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            return redirect("playground_answers", project.slug, _ask_two(request, project, form))
+            return redirect("playground_answers", project.slug, _request_two(request, project, form).public_id)
         except DomainError as error:
             add_error(form, error)
-    left = request.GET.get("left") or (str(serving.public_id) if serving else "")
-    others = [version for version in policies if str(version.public_id) != left]
+    left = request.GET.get("left", "")
+    if not left and serving is not None:
+        left = str(serving.public_id)
+    right = request.GET.get("right", "")
+    others = [str(version.public_id) for version in policies if str(version.public_id) != left]
+    if not right and others:
+        right = others[0]
     context = {
         "project": project,
         "form": form,
         "policies": policies,
         "serving": serving,
         "left": request.POST.get("left") or left,
-        "right": request.POST.get("right") or request.GET.get("right") or (str(others[0].public_id) if others else ""),
+        "right": request.POST.get("right") or right,
         "there": health.queue_now("generate"),
     }
-    return render(request, "feedback/registry/playground.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/registry/playground.html", context, status=form_status(form))
 
 
-def _ask_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> Any:
-    """A prompt of the project, requested of both versions at once; it becomes no task."""
+def _request_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> Prompt:
+    """Submit the prompt and request a response from each of the two versions. It becomes no task."""
     versions = []
     for name in ("left", "right"):
         version = access.get_model(viewer(request), form.cleaned_data[name])
@@ -206,12 +229,12 @@ def _ask_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> An
             generation.request_responses(
                 prompt=prompt, count=1, by=person(request), model_version=version, make_tasks=False, live=True
             )
-    return prompt.public_id
+    return prompt
 
 
 @project_page(ADMIN)
-def playground_answers(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
-    """Polls until both are there."""
+def playground_responses(request: HttpRequest, project: Project, prompt_id: UUID) -> HttpResponse:
+    """The two responses. The page polls until both are written."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
-    return page_or_partial(request, "registry/answers", answers_to(project, found))
+    return page_or_partial(request, "registry/answers", prompt_context(project, found))

@@ -7,11 +7,11 @@ from feedback.web.registry import model_versions
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/models/", model_versions.models, name="models"),
     path("p/<slug:slug>/models/roll-back/", model_versions.roll_back, name="roll_back"),
-    path("p/<slug:slug>/models/given/", model_versions.given, name="model_given"),
+    path("p/<slug:slug>/models/given/", model_versions.register_external, name="model_given"),
     path("p/<slug:slug>/models/playground/", model_versions.playground, name="playground"),
     path(
         "p/<slug:slug>/models/playground/<uuid:prompt_id>/",
-        model_versions.playground_answers,
+        model_versions.playground_responses,
         name="playground_answers",
     ),
     path("p/<slug:slug>/models/<uuid:model_id>/", model_versions.model, name="model"),

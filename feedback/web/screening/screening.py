@@ -1,25 +1,27 @@
-"""The guard's page: what is let in, what waits, what was blocked; and letting on what was blocked."""
+"""Content screening: its settings, waiting and blocked texts, and unblocking."""
 
-from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
+from feedback.rules.json_types import JsonObject
 from feedback.rules.screening import screening as rules
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.selectors.screening import guard_models
 from feedback.selectors.screening import screening as screening_selectors
 from feedback.services.screening import screening
+from feedback.web.forms import CommaList, PageForm, add_error, form_status
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.platform.admin_common import same_project
-from feedback.web.platform.admin_forms import CommaList, PageForm, add_error
 
+KINDS = {"guard": ModelVersion.Kind.CLASSIFIER, "marker": ModelVersion.Kind.TAGGER}
 PERSONAL = [
     (rules.OFF, "Not detected"),
     (rules.NOTE, "Noted on the prompt"),
@@ -29,7 +31,7 @@ PERSONAL = [
 
 
 class GuardForm(PageForm):
-    """Guard, marker, personal data. An empty model is none."""
+    """The settings of content screening. An empty model means none."""
 
     guard = forms.ChoiceField(
         label="Guard model", required=False, help_text="A trained classifier that screens prompts and responses."
@@ -73,26 +75,25 @@ class GuardForm(PageForm):
         help_text="Email and IP addresses; phone, account, card and identity numbers; and spans found by the tagger.",
     )
 
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        kinds = (("guard", ModelVersion.Kind.CLASSIFIER), ("marker", ModelVersion.Kind.TAGGER))
-        for name, kind in kinds:
-            found = [
-                (str(one.public_id), f"{one} ({one.state})") for one in screening_selectors.versions(project, kind)
-            ]
-            self._choices(name, [("", "none"), (rules.NEWEST, "newest approved version"), *found])
-        spans = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == "spans"]
-        self._choices("scheme", [(name, name) for name in spans] or [("", "no span scheme yet")])
+    def __init__(self, data: QueryDict | None = None, *, project: Project, initial: JsonObject | None = None) -> None:
+        super().__init__(data, initial=initial)
+        for name, kind in KINDS.items():
+            choices = [("", "none"), (rules.NEWEST, "newest approved version")]
+            for version in screening_selectors.versions(project, kind):
+                choices.append((str(version.public_id), f"{version} ({version.state})"))
+            self._set_choices(name, choices)
+        schemes = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == "spans"]
+        self._set_choices("scheme", [(name, name) for name in schemes] or [("", "no span scheme yet")])
 
-    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+    def _set_choices(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = choices
 
     @staticmethod
-    def values_of(project: Project) -> dict[str, Any]:
+    def values_of(project: Project) -> JsonObject:
         setting = guard_models.of(project)
-        values: dict[str, Any] = {"personal": setting.personal}
+        values: JsonObject = {"personal": setting.personal}
         if setting.guard:
             guard = setting.guard
             values |= {"guard": guard.model, "blocks": list(guard.blocks), "threshold": guard.threshold}
@@ -102,21 +103,24 @@ class GuardForm(PageForm):
             values |= {"marker": marker.model, "scheme": marker.scheme, "labels": list(marker.personal)}
         return values
 
-    def changes(self) -> dict[str, Any]:
+    def changes(self) -> JsonObject:
         """Arguments of `set_screening`."""
         values = self.cleaned_data
-        guard = {
-            "model": values["guard"],
-            "blocks": values["blocks"],
-            "threshold": values["threshold"] or 0.5,
-            "when_away": values["when_away"] or rules.HOLD,
-        }
-        marker = {"model": values["marker"], "scheme": values["scheme"], "personal": values["labels"]}
-        return {
-            "guard": guard if values["guard"] else None,
-            "marker": marker if values["marker"] else None,
-            "personal": values["personal"],
-        }
+        changes: JsonObject = {"guard": None, "marker": None, "personal": values["personal"]}
+        if values["guard"]:
+            changes["guard"] = {
+                "model": values["guard"],
+                "blocks": values["blocks"],
+                "threshold": values["threshold"] or 0.5,
+                "when_away": values["when_away"] or rules.HOLD,
+            }
+        if values["marker"]:
+            changes["marker"] = {
+                "model": values["marker"],
+                "scheme": values["scheme"],
+                "personal": values["labels"],
+            }
+        return changes
 
 
 FIELDS = {
@@ -142,13 +146,11 @@ def guard(request: HttpRequest, project: Project) -> HttpResponse:
             messages.success(request, "Saved. This applies to new and waiting texts.")
             return redirect("guard", project.slug)
     setting = guard_models.of(project)
-    serving = {
-        name: guard_models.model_of(project, kind, part.model) if part else None
-        for name, kind, part in (
-            ("guard", ModelVersion.Kind.CLASSIFIER, setting.guard),
-            ("marker", ModelVersion.Kind.TAGGER, setting.marker),
-        )
-    }
+    serving: dict[str, ModelVersion | None] = {"guard": None, "marker": None}
+    if setting.guard:
+        serving["guard"] = guard_models.model_of(project, KINDS["guard"], setting.guard.model)
+    if setting.marker:
+        serving["marker"] = guard_models.model_of(project, KINDS["marker"], setting.marker.model)
     context = {
         "project": project,
         "form": form,
@@ -158,12 +160,12 @@ def guard(request: HttpRequest, project: Project) -> HttpResponse:
         "blocked": screening_selectors.blocked(project),
         **serving,
     }
-    return render(request, "feedback/screening/guard.html", context, status=422 if form.errors else 200)
+    return render(request, "feedback/screening/guard.html", context, status=form_status(form))
 
 
 @require_POST
 @project_page(ADMIN)
-def unblock_prompt(request: HttpRequest, project: Project, prompt_id: Any) -> HttpResponse:
+def unblock_prompt(request: HttpRequest, project: Project, prompt_id: UUID) -> HttpResponse:
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
     screening.unblock_prompt(by=person(request), prompt=found, reason=request.POST.get("reason", ""))
@@ -173,7 +175,7 @@ def unblock_prompt(request: HttpRequest, project: Project, prompt_id: Any) -> Ht
 
 @require_POST
 @project_page(ADMIN)
-def unblock_response(request: HttpRequest, project: Project, response_id: Any) -> HttpResponse:
+def unblock_response(request: HttpRequest, project: Project, response_id: UUID) -> HttpResponse:
     found = access.get_response(viewer(request), response_id, ADMIN)
     same_project(found, project)
     screening.unblock_response(by=person(request), response=found, reason=request.POST.get("reason", ""))

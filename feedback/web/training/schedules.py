@@ -14,9 +14,10 @@ from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.selectors.training import schedules as schedule_selectors
 from feedback.services.training import schedules as schedule_services
+from feedback.web.forms import add_error
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.platform.admin_common import same_project
-from feedback.web.platform.admin_forms import ScheduleForm, add_error
+from feedback.web.training.schedule_forms import ScheduleForm
 
 
 @project_page(ADMIN)

@@ -15,7 +15,8 @@ from feedback.rules.training.stages import STAGES as RULES
 from feedback.selectors.screening import guard_models
 from feedback.selectors.training import runs
 from feedback.selectors.training.stages import ALIGNING, GROUPS, STAGES, StageCard
-from feedback.web.platform.admin_forms import PRESETS, JSONObject, PageForm
+from feedback.web.forms import JSONObject, PageForm
+from feedback.web.platform.project_forms import PRESETS
 
 Choice = tuple[str, str]
 NOTHING = ModelVersion()  # knows no classes
