@@ -1,12 +1,14 @@
 """Small drawings and figures of the admin's pages. Drawn on the server, so they are there without script."""
 
 import json
-from typing import Any
+from collections.abc import Iterable
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from feedback.models import Prompt, Response
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training.stages import GIVEN
 from feedback.selectors.screening import screening
 from feedback.selectors.training.stages import NAMES as STAGE_NAMES
@@ -17,7 +19,7 @@ WIDTH = 200
 
 
 @register.filter
-def figure(value: Any) -> str:
+def figure(value: object) -> str:
     """A figure with about four digits: 4,096 · 0.7312 · 3.2e-05. A missing one is a dash, words stay words."""
     if value is None:
         return "–"
@@ -29,14 +31,16 @@ def figure(value: Any) -> str:
         size = abs(value)
         if size != 0 and (size < 0.001 or size >= 1e7):
             return f"{value:.2e}"
-        return f"{value:,.0f}" if size >= 1000 else f"{value:.4g}"
+        if size >= 1000:
+            return f"{value:,.0f}"
+        return f"{value:.4g}"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "all"
     return str(value)
 
 
 @register.filter
-def setting(value: Any) -> str:
+def setting(value: object) -> str:
     """A setting as it would be written in a config file."""
     return json.dumps(value, ensure_ascii=False)
 
@@ -48,15 +52,15 @@ def stage(name: str) -> str:
 
 
 @register.filter
-def screened(row: Any) -> dict[str, Any] | None:
+def screened(row: Prompt | Response) -> JsonObject | None:
     """the guard's verdict of a prompt or response."""
     return screening.shown(row)
 
 
 @register.filter
-def way(names: Any) -> str:
+def stage_names(names: Iterable[str]) -> str:
     """Stages of a chain in their order: SFT → reward model → PPO."""
-    return " → ".join(stage(name) for name in names)
+    return " → ".join(map(stage, names))
 
 
 @register.simple_tag
@@ -89,7 +93,9 @@ def interval(value: float | None, low: float | None, high: float | None, label: 
 @register.simple_tag
 def amount(value: float | None, most: float, label: str) -> SafeString:
     """A quantity as a bar, as long as its part of the largest."""
-    share = max(0.0, min(1.0, (value or 0) / most)) if most else 0.0
+    share = 0.0
+    if most:
+        share = max(0.0, min(1.0, (value or 0) / most))
     return format_html(
         '<svg class="plot" viewBox="0 0 {} 20" width="{}" height="20" role="img" aria-label="{}">'
         '<rect class="plot-room" x="0" y="6" width="{}" height="8" rx="4"/>'

@@ -31,33 +31,36 @@ def reason(name: str) -> str:
 
 @register.filter
 def of_all(part: float, total: float) -> float:
-    """A share, 0 when there is nothing to share."""
-    return part / total if total else 0.0
+    """The share of `part` in `total`; 0 if `total` is 0."""
+    if not total:
+        return 0.0
+    return part / total
 
 
 @register.simple_tag
 def lengths_plot(lengths: list[dict[str, int]]) -> SafeString:
     """Documents by length, in characters: a bar for each class with its number on it."""
-    most = max((one["documents"] for one in lengths), default=0) or 1
+    most = max((group["documents"] for group in lengths), default=0) or 1
     step = (WIDTH - LEFT) / max(1, len(lengths))
-    bars = format_html_join(
+    bars = []
+    for place, group in enumerate(lengths):
+        left = LEFT / 2 + step * place
+        middle = round(left + step / 2, 1)
+        top = _y(group["documents"] / most)
+        bar = (round(left + 2, 1), top, round(step - 4, 1), round(HEIGHT - BOTTOM - top, 1))
+        count = (middle, top - 3, _short(group["documents"]))
+        length = (middle, HEIGHT - BOTTOM + 14, _short(group["from"]))
+        bars.append((*bar, *count, *length))
+    drawn = format_html_join(
         "",
         '<rect class="plot-bar" x="{}" y="{}" width="{}" height="{}" rx="2"/>'
         '<text class="plot-text" text-anchor="middle" x="{}" y="{}">{}</text>'
         '<text class="plot-text" text-anchor="middle" x="{}" y="{}">{}</text>',
-        (
-            (
-                *(round(LEFT / 2 + step * place + 2, 1), _y(one["documents"] / most), round(step - 4, 1)),
-                round(HEIGHT - BOTTOM - _y(one["documents"] / most), 1),
-                *(round(LEFT / 2 + step * (place + 0.5), 1), _y(one["documents"] / most) - 3, _short(one["documents"])),
-                *(round(LEFT / 2 + step * (place + 0.5), 1), HEIGHT - BOTTOM + 14, _short(one["from"])),
-            )
-            for place, one in enumerate(lengths)
-        ),
+        bars,
     )
     label = "; ".join(f"from {one['from']}: {one['documents']}" for one in lengths)
     axis = format_html('<text class="plot-text" x="{}" y="{}">characters, from</text>', LEFT / 2, HEIGHT - 4)
-    return _svg(f"Documents by length in characters. {label or 'None.'}", bars, axis)
+    return _svg(f"Documents by length in characters. {label or 'None.'}", drawn, axis)
 
 
 @register.simple_tag

@@ -1,4 +1,4 @@
-"""Drawings of an evaluation's page, made on the server: stated against observed chances, and lengths of completions."""
+"""Drawings of the evaluation page, made on the server: calibration, and lengths of completions."""
 
 from typing import Any
 

@@ -3,7 +3,6 @@
 import json
 from datetime import datetime, timedelta
 from secrets import token_hex
-from typing import Any
 
 from django import template
 from django.template import Context
@@ -154,8 +153,10 @@ def ago(moment: datetime | None) -> SafeString:
 def ago_words(age: timedelta) -> str:
     seconds = int(age.total_seconds())
     if seconds < 0:
-        return "in " + span_words(-seconds)
-    return "just now" if seconds < 5 else f"{span_words(seconds)} ago"
+        return f"in {span_words(-seconds)}"
+    if seconds < 5:
+        return "just now"
+    return f"{span_words(seconds)} ago"
 
 
 @register.filter
@@ -170,8 +171,10 @@ def span_words(seconds: int) -> str:
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} min"
     if seconds < 36 * 3600:
-        hours, rest = divmod(round(seconds / 60), 60)
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
+        hours, minutes = divmod(round(seconds / 60), 60)
+        if minutes == 0:
+            return f"{hours} h"
+        return f"{hours} h {minutes} min"
     return f"{round(seconds / 86400)} d"
 
 
@@ -182,7 +185,9 @@ def number(value: float | None, digits: int = 2) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.{digits}f}"
 
 
 @register.filter
@@ -192,7 +197,7 @@ def percent(share: float | None, digits: int = 0) -> str:
 
 
 @register.filter
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """For a data attribute; escaped there like any text."""
     return json.dumps(value)
 
@@ -203,20 +208,24 @@ def letter(text: str) -> str:
 
 
 @register.filter
-def spaced(text: Any) -> str:
+def spaced(text: object) -> str:
     """An internal name as words: both_bad becomes "both bad"."""
     return str(text).replace("_", " ")
 
 
 @register.inclusion_tag("components/nav_link.html", takes_context=True)
-def nav_link(context: Context, name: str, word: str, *args: Any) -> dict[str, Any]:
+def nav_link(context: Context, name: str, word: str, *args: object) -> dict[str, str]:
     """A link of the navigation; nothing while no page has that name. Current when the page's address begins with it."""
     try:
         address = reverse(name, args=args)
     except NoReverseMatch:
         return {"address": "", "word": word, "current": ""}
-    path = context["request"].path if "request" in context else ""
-    exact = name in ("home", "project_home")
-    here = path == address if exact else path.startswith(address)
-    current = ("page" if path == address else "true") if here else ""
+    path = ""
+    if "request" in context:
+        path = context["request"].path
+    current = ""
+    if path == address:
+        current = "page"
+    elif path.startswith(address) and name not in ("home", "project_home"):
+        current = "true"  # of a page below the linked one
     return {"address": address, "word": word, "current": current}

@@ -1,7 +1,5 @@
 """What pages call what the tables name in one word: jobs, policies, formats, where an answer came from."""
 
-from typing import Any
-
 from django import template
 from django.utils.safestring import SafeString
 
@@ -54,14 +52,16 @@ def job_kind(name: str) -> str:
 
 @register.simple_tag
 def import_badge(job: Job) -> SafeString:
-    """The state of an import: one that refused lines says how many instead of that it succeeded."""
+    """The state of an import, with the number of rejected lines if there are any."""
     if job.status != Job.Status.SUCCEEDED:
         return state_badge(job.status)
     outcome = outcome_of(job.result)
     if outcome.state == COMPLETE:
         return state_badge(job.status)
     rejected, read = job.result.get("rejected", 0), job.result.get("read", 0)
-    return state_badge(outcome.state, f"{rejected:,} of {read:,} lines rejected" if rejected else "")
+    if not rejected:
+        return state_badge(outcome.state)
+    return state_badge(outcome.state, f"{rejected:,} of {read:,} lines rejected")
 
 
 @register.filter
@@ -87,28 +87,36 @@ def policy_name(name: str) -> str:
 
 
 @register.filter
-def policy_value(value: Any, name: str) -> str:
+def policy_value(value: bool | float | str | list[str], name: str) -> str:
+    """The value of a setting of the policy of a snapshot, in words."""
     if name == "pairs":
-        return PAIRS.get(value, str(value))
+        return PAIRS.get(str(value), str(value))
     if name in ("unsettled", "extras", "include_excluded"):
         return "included" if value else "excluded"
     if name == "accepted":
         return "used as demonstrations" if value else "not used"
     if name == "held_out_annotators":
-        return f"{100 * value:g} %" if value else "none"
+        return f"{100 * float(str(value)):g} %" if value else "none"
     if name == "hold_out":
-        return HELD_OUT.get(value, str(value))
-    return (", ".join(value) or "of every source") if isinstance(value, list) else str(value)
+        return HELD_OUT.get(str(value), str(value))
+    if isinstance(value, list):
+        return ", ".join(value) or "of every source"
+    return str(value)
 
 
 @register.filter
-def strength_name(value: Any) -> str:
-    """A pair's strength in words, with its number."""
+def strength_name(value: int) -> str:
+    """The strength of a pair as number and words."""
     return f"{value}, {STRENGTHS[int(value)]}"
 
 
 @register.filter
 def doings(kinds: list[str]) -> str:
-    """What an annotator does in a project of these kinds: one sentence's list."""
-    words = [KINDS[kind].instruction for kind in kinds if kind in KINDS and KINDS[kind].instruction]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}" if words else ""
+    """What an annotator does in a project with these kinds, as a list in a sentence."""
+    words = []
+    for kind in kinds:
+        if kind in KINDS and KINDS[kind].instruction:
+            words.append(KINDS[kind].instruction)
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} or {words[-1]}"
