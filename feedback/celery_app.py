@@ -1,7 +1,7 @@
 """The Celery application and the names of the jobs it carries. No job code lives here.
 
-The database row is the job; a message only announces. A message that cannot be delivered is lost without harm:
-housekeeping knocks again for every row that is still queued.
+The database row is the job; a message only announces it. A lost message does no harm, because housekeeping sends a
+new one for every row that is still queued.
 """
 
 import logging
@@ -26,15 +26,15 @@ app.conf.task_default_queue = DEFAULT
 
 
 def enqueue(name: str, *args: int, queue: str = DEFAULT) -> None:
-    """Send job `name` once the surrounding transaction has committed. Never raises for a broker that is away."""
+    """Send job `name` after the surrounding transaction has committed. It never raises without a broker."""
     transaction.on_commit(lambda: send_job(name, *args, queue=queue))
 
 
 def send_job(name: str, *args: int, queue: str = DEFAULT) -> bool:
-    """Send now. Returns False when the broker is away; the row stays queued and is knocked for again."""
+    """Send job `name` now. Returns False if the broker does not answer; the row stays queued and is announced again."""
     try:
         app.send_task(name, args=args, queue=queue)
     except (OperationalError, OSError) as error:
-        log.warning("broker away, %s%r will be knocked for again: %s", name, args, error)
+        log.warning("the broker does not answer; %s%r will be announced again: %s", name, args, error)
         return False
     return True

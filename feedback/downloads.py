@@ -1,8 +1,7 @@
-"""Rows as JSON Lines, one after another: memory holds a few hundred of them, however many there are."""
+"""Downloads of rows as JSON Lines. Memory holds a few hundred rows, however many there are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any
 
 from django.http import StreamingHttpResponse
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -11,42 +10,46 @@ from rest_framework.renderers import BaseRenderer
 from feedback.formats.json_lines import json_line
 
 NDJSON = "application/x-ndjson"
-TOGETHER = 200  # lines a chunk: a chunk is a write to the socket
+LINES_PER_CHUNK = 200  # a chunk is one write to the socket
 
 
 class NDJSONRenderer(BaseRenderer):
-    """Lets `Accept: application/x-ndjson` through the negotiation. Rows are streamed by the view; errors come here."""
+    """Accepts `application/x-ndjson` in content negotiation. The view streams rows; this renders errors."""
 
     media_type = NDJSON
     format = "ndjson"
     charset = None
 
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else line(data).encode()
+    def render(
+        self, data: object, accepted_media_type: str | None = None, renderer_context: Mapping[str, object] | None = None
+    ) -> bytes:
+        if data is None:
+            return b""
+        return line(data).encode()
 
 
-def line(row: Any) -> str:
+def line(row: object) -> str:
     return json_line(row) + "\n"
 
 
-def streamed(rows: Iterable[Any], filename: str) -> StreamingHttpResponse:
-    """A download of `rows`. What can fail should have failed before: the status is sent with the first line."""
+def streamed(rows: Iterable[object], filename: str) -> StreamingHttpResponse:
+    """A download of `rows`. Check for errors before: the status is sent with the first line."""
     return streamed_bytes(_chunks(rows), filename, NDJSON)
 
 
 def streamed_bytes(chunks: Iterable[bytes], filename: str, kind: str) -> StreamingHttpResponse:
-    """A download of bytes that are made as they are sent."""
+    """A download of bytes that are produced while they are sent."""
     response = StreamingHttpResponse(chunks, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{filename}"'
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-def _chunks(rows: Iterable[Any]) -> Iterator[bytes]:
+def _chunks(rows: Iterable[object]) -> Iterator[bytes]:
     waiting: list[str] = []
     for row in rows:
         waiting.append(line(row))
-        if len(waiting) == TOGETHER:
+        if len(waiting) == LINES_PER_CHUNK:
             yield "".join(waiting).encode()
             waiting.clear()
     if waiting:

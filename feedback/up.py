@@ -1,9 +1,9 @@
 """manage.py up: the whole service on one machine, until Ctrl-C.
 
-What can be wrong is stated in a sentence before anything starts: a data folder that cannot be written, another `up` on
-the same folder, a taken port, no broker to run.
+Problems are reported in a sentence before anything starts: a data folder that cannot be written, another `up` on the
+same folder, a port in use, or no broker to run.
 
-It reads the settings and nothing else of Django: it stays for as long as the service runs, and would hold 70 MiB.
+It reads only the settings of Django, because it runs as long as the service, and all of Django would hold 70 MiB.
 """
 
 import argparse
@@ -32,16 +32,16 @@ WEB_SECONDS, BROKER_SECONDS = 30.0, 15.0
 
 
 class CannotStart(Exception):
-    """Why, in a sentence; without one it has been stated."""
+    """The reason in a sentence; empty if it was printed already."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`manage.py up` with these arguments. Its exit code."""
+    """Run `manage.py up` with these arguments, and return its exit code."""
     parser = argparse.ArgumentParser("manage.py up", description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--no-demo", action="store_true", help="do not seed the demo project on first start")
     options = parser.parse_args(arguments)
     try:
-        House(demo=not options.no_demo).keep()
+        LocalService(demo=not options.no_demo).run()
     except CannotStart as error:
         if str(error):
             sys.stderr.write(f"{error}\n")
@@ -49,28 +49,32 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-class House:
-    """The service on this machine, from its first preparation until all of it has stopped."""
+class LocalService:
+    """The service on this machine, from its preparation until all programs have stopped."""
 
     def __init__(self, *, demo: bool) -> None:
         self.demo = demo
         self.credentials = settings.DATA_DIR / "credentials.txt"
         self.known_before = self.credentials.exists()
 
-    def keep(self) -> None:
-        """Raises CannotStart."""
+    def run(self) -> None:
+        """Prepare and run the service until it is stopped.
+
+        Raises:
+            CannotStart: it cannot run here.
+        """
         began = time.monotonic()
-        os.umask(0o077)  # what the service writes is for nobody else on this machine
+        os.umask(0o077)  # other users of this machine may not read what the service writes
         with _only_one(settings.DATA_DIR), _listener(settings.BIND, settings.PORT) as listener:
             supervisor = Supervisor(processes.logs_folder(), Path(settings.BASE_DIR), _line)
-            # While the database is prepared, a stop is an interrupt like any other.
+            # While the database is prepared, SIGTERM acts like Ctrl-C.
             signal.signal(signal.SIGTERM, _interrupt)
             try:
-                # First, so that the demo's jobs can be knocked for.
+                # First, so that the jobs of the demo can be sent.
                 if settings.EMBEDDED_BROKER and not supervisor.start(processes.embedded_broker(), wait=BROKER_SECONDS):
                     _line("The broker does not respond yet; jobs wait in the database.")
                 self._prepare()
-                self._run(supervisor, listener, began)
+                self._start_programs(supervisor, listener, began)
             except BrokerUnavailable as error:
                 raise CannotStart(str(error)) from None
             except KeyboardInterrupt:
@@ -84,9 +88,10 @@ class House:
                 _line("Stopped.")
 
     def _prepare(self) -> None:
-        """In a process of its own, which says what is wrong. It hears no Ctrl-C of the terminal: it is reported."""
+        """Run `manage.py prepare` in another process, which prints its errors and gets no Ctrl-C of the terminal."""
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "prepare"]
-        command += [] if self.demo else ["--no-demo"]
+        if not self.demo:
+            command.append("--no-demo")
         parent = os.getpid()
         child = subprocess.Popen(command, start_new_session=True, preexec_fn=lambda: die_with_parent(parent))
         try:
@@ -98,7 +103,7 @@ class House:
         if code:
             raise CannotStart
 
-    def _run(self, supervisor: Supervisor, listener: socket.socket, began: float) -> None:
+    def _start_programs(self, supervisor: Supervisor, listener: socket.socket, began: float) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, supervisor.request_stop)
         if supervisor.start(processes.web(listener.fileno(), settings.PORT), wait=WEB_SECONDS):
@@ -111,7 +116,9 @@ class House:
         supervisor.watch()
 
     def _welcome(self, seconds: float) -> None:
-        host = "localhost" if settings.BIND in ("127.0.0.1", "0.0.0.0", "::") else settings.BIND
+        host = settings.BIND
+        if host in ("127.0.0.1", "0.0.0.0", "::"):
+            host = "localhost"
         _line("")
         _line(f"Touchstone is ready after {seconds:.1f} s:  http://{host}:{settings.PORT}/")
         if self.known_before:
@@ -125,13 +132,13 @@ class House:
 
 
 def _line(text: str) -> None:
-    with suppress(OSError):  # the terminal may be gone; what it received is no reason to stop badly
+    with suppress(OSError):  # the terminal may be closed, which must not prevent a clean stop
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
 
 def _checkpoint() -> None:
-    """Bring SQLite's log into the database file, so that a copy of that file alone has everything."""
+    """Write the log of SQLite into the database file, so that a copy of that file is complete."""
     database = settings.DATABASES["default"]
     path = Path(str(database["NAME"]))
     if "sqlite" not in database["ENGINE"] or not path.exists():
@@ -142,7 +149,7 @@ def _checkpoint() -> None:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[TextIO]:
-    """Hold the folder's lock; the kernel lets go of it however this process ends."""
+    """Hold the lock of the folder. The kernel releases it however this process ends."""
     path = folder / "run" / "up.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,8 +175,10 @@ def _only_one(folder: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def _listener(address: str, port: int) -> Iterator[socket.socket]:
-    """Bind and listen here, so that a taken port is known first and a restart of the web server refuses nobody."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    """Listen on the port here, so that a port in use is reported early and a restart drops no connection."""
+    family = socket.AF_INET
+    if ":" in address:
+        family = socket.AF_INET6
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,16 +1,19 @@
-"""From where somebody calls, as far as it can be believed."""
+"""The address of a caller, from trusted sources only."""
 
 from django.conf import settings
 from django.http import HttpRequest
 
 
 def caller_address(request: HttpRequest) -> str:
-    """The address that the outermost of our proxies saw, or the peer's when there is none.
+    """The address that the outermost trusted proxy saw, or that of the peer if there is no proxy.
 
-    Of X-Forwarded-For each proxy appends one entry; what stands before the last TRUSTED_PROXIES of them is whatever the
-    caller wrote.
+    Each proxy appends one entry to X-Forwarded-For. The entries before the last TRUSTED_PROXIES are written by the
+    caller, so they are ignored.
     """
     peer = str(request.META.get("REMOTE_ADDR", ""))
-    addresses = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+    entries = map(str.strip, request.META.get("HTTP_X_FORWARDED_FOR", "").split(","))
+    addresses = list(filter(None, entries))
     trusted: int = settings.TRUSTED_PROXIES
-    return addresses[-min(trusted, len(addresses))] if trusted and addresses else peer
+    if not trusted or not addresses:
+        return peer
+    return addresses[-min(trusted, len(addresses))]

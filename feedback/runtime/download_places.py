@@ -1,4 +1,4 @@
-"""Places for replies that hold a thread while they go out: so many in a process, and not all for one caller."""
+"""Places for replies that hold a thread while they are sent: limited per process and per caller."""
 
 import threading
 from collections import Counter

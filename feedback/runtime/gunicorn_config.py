@@ -1,26 +1,33 @@
-"""How gunicorn serves, on a laptop and in a container alike: `gunicorn -c python:feedback.runtime.gunicorn_config`.
+"""The configuration of gunicorn: `gunicorn -c python:feedback.runtime.gunicorn_config`.
 
-The address comes on the command line. Threads, since requests wait for the database and for streams more than they
-compute: 2 workers of 8 threads answered 540 reads a second where 3 single-threaded workers answered 177. The worker
-class is ours: slow clients hold none of these threads (`http_worker`).
+The address is given on the command line. Workers have threads, because requests wait for the database and for streams
+more than they compute: 2 workers with 8 threads answered 540 reads a second, 3 single-threaded workers 177. The worker
+class is in `http_worker`: slow clients hold none of its threads.
 """
 
 import gc
 import os
 import shutil
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING
 
 from feedback.runtime import http_worker
 from feedback.runtime.environment import env_int
 from feedback.runtime.process_guard import die_with_parent
 
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-os.umask(0o077)  # what the service writes is for nobody else on this machine
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers' counts meet (`runtime/metrics.py`)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="touchstone-metrics-", dir=MEMORY)
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
 
-# Loaded once, then forked: workers share what they do not change, and none begins by importing for its first caller.
+MEMORY_FOLDER: str | None = "/dev/shm"
+if not os.access("/dev/shm", os.W_OK):
+    MEMORY_FOLDER = None
+os.umask(0o077)  # other users of this machine may not read what the service writes
+if (
+    "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+):  # the folder that workers share for their counters (`runtime/metrics.py`)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="touchstone-metrics-", dir=MEMORY_FOLDER)
+
+# Loaded once, then forked: workers share unchanged memory, and the first request waits for no imports.
 preload_app = True
 wsgi_app = "feedback.wsgi:application"
 worker_class = "feedback.runtime.http_worker.Worker"
@@ -31,25 +38,25 @@ graceful_timeout = 5
 keepalive = 30
 max_requests = 0
 control_socket_disable = True
-forwarded_allow_ips = ""  # what a proxy tells is believed by settings.TRUSTED_PROXIES alone
-# A worker's sign of life is a file: in memory, because a busy disk would look like a stuck worker.
-worker_tmp_dir = MEMORY
+forwarded_allow_ips = ""  # headers of proxies are read by `caller_address` only
+# The heartbeat of a worker is a file. It is kept in memory, because a busy disk would look like a stuck worker.
+worker_tmp_dir = MEMORY_FOLDER
 
 
-def post_fork(server: Any, worker: Any) -> None:
-    """A worker must not hold on to the socket when its master was killed."""
+def post_fork(server: "Arbiter", worker: http_worker.Worker) -> None:
+    """End the worker with its master, so that it does not keep the socket."""
     die_with_parent(worker.ppid)
 
 
-def when_ready(server: Any) -> None:
-    """What is there before the first fork stays shared: the collector leaves it alone."""
+def when_ready(server: "Arbiter") -> None:
+    """Keep the memory from before the first fork shared: the garbage collector ignores it."""
     gc.freeze()
 
 
-def child_exit(server: Any, worker: Any) -> None:
-    """However it ended, it has no connections any more."""
+def child_exit(server: "Arbiter", worker: http_worker.Worker) -> None:
+    """An ended worker has no connections, however it ended."""
     http_worker.LOADS[worker.age % http_worker.MOST_WORKERS] = 0
 
 
-def on_exit(server: Any) -> None:
+def on_exit(server: "Arbiter") -> None:
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

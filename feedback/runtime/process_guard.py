@@ -1,6 +1,6 @@
-"""So that nothing outlives its parent: the kernel kills a child when the thread that started it ends.
+"""Parent-death signal: the kernel kills a child process when the thread that started it ends.
 
-Without it a `kill -9` of the supervisor would leave workers behind that keep writing beside their successors.
+Without it, a `kill -9` of the supervisor would leave workers that keep writing while their successors run.
 """
 
 import ctypes
@@ -10,15 +10,15 @@ import sys
 
 PR_SET_PDEATHSIG = 1  # prctl(2); survives exec
 
-# Loaded here rather than between fork and exec, where only what is already in memory may safely be called.
+# Loaded here, because loading a library between fork and exec is not safe.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel send SIGKILL when `parent` ends, and leave at once if it ended before this call.
+    """Request SIGKILL from the kernel for when `parent` ends, and exit at once if it has ended before this call.
 
-    Call in the child. Start children from a thread that outlives them: it is the thread that counts, not the process.
-    Where there is no such system call (not Linux) this does nothing.
+    Call it in the child. The thread that starts a child must outlive it, because the signal is sent when that thread
+    ends. On systems other than Linux this does nothing.
     """
     if _libc is None:
         return

@@ -1,4 +1,4 @@
-"""Which programs make up the service, and their command lines. The same entries run in containers (compose.yaml)."""
+"""The programs of the service and their command lines. `compose.yaml` runs the same programs in containers."""
 
 import http.client
 import os
@@ -12,14 +12,18 @@ from feedback import queue_names
 from feedback.runtime import embedded_broker as embedded_broker_runtime
 from feedback.runtime.supervisor import Program
 
-# Of 2 cores, one thread for training and one for generation leave the web room; a machine with more may give more.
+# On 2 cores, one thread each for training and generation leaves CPU for the web server.
 ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "OMP_WAIT_POLICY": "PASSIVE"}
-# Django's checks are run once, by migrate; in every worker they would load all doors for nothing.
+# The checks of Django run once, in `migrate`. In each worker they would import all views for nothing.
 WORKER_ENVIRONMENT = {"CELERY_SKIP_CHECKS": "1"}
 
 
 def embedded_broker() -> Program:
-    """Raises BrokerUnavailable when no server can be run here."""
+    """The embedded broker.
+
+    Raises:
+        BrokerUnavailable: no server can be run on this machine.
+    """
     binary = embedded_broker_runtime.server_binary()
     embedded_broker_runtime.prepare_socket_folder(settings.BROKER_SOCKET)
     return Program(
@@ -31,7 +35,7 @@ def embedded_broker() -> Program:
 
 
 def web(listener: int, port: int) -> Program:
-    """gunicorn on a socket the supervisor holds: while it is started again, connections wait instead of failing."""
+    """gunicorn on a socket that the supervisor holds: during a restart, connections wait instead of failing."""
     return Program(
         name="web",
         command=[
@@ -44,14 +48,14 @@ def web(listener: int, port: int) -> Program:
 
 
 def worker(queue_name: str) -> Program:
-    """A Celery worker for one queue. Its name is the queue and the host, so a successor takes over its row."""
+    """A Celery worker for one queue. Its name is that of queue and host, so that a successor takes over its row."""
     command = [
         *(sys.executable, "-m", "celery", "-A", "workers.celery", "worker"),
         *("--queues", queue_name, "--hostname", f"{queue_name}@%h", "--loglevel", "INFO"),
         *("--without-gossip", "--without-mingle"),
     ]
     if queue_name == queue_names.DEFAULT:
-        # Threads: its jobs wait for the database and for files, and a sweep must not queue behind two imports.
+        # Threads, because these jobs wait for the database and files, and housekeeping must not wait for two imports.
         return Program(
             queue_name,
             [*command, "--pool", "threads", "--concurrency", "4"],
@@ -62,13 +66,13 @@ def worker(queue_name: str) -> Program:
         queue_name,
         [*command, "--pool", "prefork", "--concurrency", "1"],
         environment=WORKER_ENVIRONMENT | ONE_THREAD,
-        # Long enough for a trainer to write its checkpoint and leave.
+        # Long enough for a trainer to write its checkpoint.
         stop_seconds=settings.CANCEL_GRACE_SECONDS + 7,
     )
 
 
 def beat() -> Program:
-    """The clock. It keeps nothing on disk: what is due is decided by rows."""
+    """Celery beat, the clock. It keeps nothing on disk, because the database decides what is due."""
     return Program(
         "beat",
         [
@@ -79,7 +83,7 @@ def beat() -> Program:
 
 
 def _answers_http(port: int) -> Callable[[], bool]:
-    """Any reply will do: an error page too is a web server that answers."""
+    """Whether the web server answers. An error page is an answer, too."""
 
     def answers() -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -1,12 +1,12 @@
-"""A small supervisor: starts programs, starts them again when they die, and leaves nothing behind.
+"""A small supervisor: it starts programs, restarts those that end, and leaves no process behind.
 
-Ours rather than a library's. honcho stops everything when one process ends; supervisor and circus bring a daemon, a
-control port and a configuration format, and neither ties a child's life to its own with the kernel's help. What is
-needed fits one page: process groups, a back-off, one log file each.
+Why no library: honcho stops everything when one process ends. supervisor and circus need a daemon, a control port and
+a configuration format, and neither uses the parent-death signal. Process groups, a back-off and one log file per
+program are all that is needed.
 
-Every program leads a process group of its own, so that Ctrl-C in a terminal reaches the supervisor alone and a
-program is stopped together with whatever it started. What is left of a group after its leader died is killed before
-the successor starts: two trainers or two web servers never overlap.
+Every program leads its own process group. So Ctrl-C in a terminal reaches only the supervisor, and a program is stopped
+together with the processes that it started. The rest of a group is killed before the successor starts, so that two
+trainers or two web servers never run at once.
 """
 
 import os
@@ -23,14 +23,19 @@ from feedback.runtime.process_guard import die_with_parent
 
 POLL_SECONDS = 0.2
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-STEADY_SECONDS = 20.0  # ran this long: its next death is a new trouble, not the same one again
+STEADY_SECONDS = 20.0  # after running this long, the back-off starts anew
 LOG_BYTES = 10 * 1024 * 1024
-LOGS_EVERY = 10.0  # seconds between looks at how long the logs are
+LOGS_EVERY = 10.0  # seconds between checks of the length of the logs
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `answers` says whether it is ready; None means that running is enough."""
+    """A program to run.
+
+    Attributes:
+        answers: whether it is ready; None if a running process is enough.
+        stops_last: whether other programs need it while they stop.
+    """
 
     name: str
     command: Sequence[str]
@@ -38,7 +43,7 @@ class Program:
     pass_fds: tuple[int, ...] = ()
     answers: Callable[[], bool] | None = None
     stop_seconds: float = 10.0
-    stops_last: bool = False  # others need it while they end
+    stops_last: bool = False
 
 
 @dataclass
@@ -48,7 +53,7 @@ class Running:
     program: Program
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
-    start_again: float = 0.0  # monotonic; when to start, while there is no process
+    start_again: float = 0.0  # when to start it (monotonic), if there is no process
     deaths: int = 0  # in a row
 
 
@@ -58,7 +63,7 @@ class Supervisor:
     Args:
         logs: folder for one log file per program.
         folder: working directory of every program.
-        say: shows a person one line.
+        say: shows one line to the user.
     """
 
     def __init__(self, logs: Path, folder: Path, say: Callable[[str], None]) -> None:
@@ -67,14 +72,14 @@ class Supervisor:
         self.say = say
         self.running: list[Running] = []
         self.stopping = False
-        self.logs_looked_at = 0.0
+        self.logs_checked_at = 0.0
 
     def request_stop(self, *_: object) -> None:
-        """Signal handler: the watch ends at its next look."""
+        """Signal handler: `watch` ends at its next check."""
         self.stopping = True
 
     def start(self, program: Program, wait: float = 0.0) -> bool:
-        """Start a program and wait up to `wait` seconds until it answers; true when it does (or cannot say)."""
+        """Start a program and wait up to `wait` seconds until it answers; True if it does, or has no check."""
         entry = Running(program)
         self.running.append(entry)
         self._spawn(entry)
@@ -82,43 +87,43 @@ class Supervisor:
         while program.answers is not None and not program.answers():
             if self.stopping or time.monotonic() >= deadline:
                 return False
-            self.look()
+            self.check()
             time.sleep(0.05)
         return True
 
     def watch(self) -> None:
-        """Start again what dies, until a stop is requested."""
+        """Restart programs that end, until a stop is requested."""
         while not self.stopping:
-            self.look()
+            self.check()
             time.sleep(POLL_SECONDS)
 
-    def look(self) -> None:
-        """One look at every program."""
+    def check(self) -> None:
+        """Check every program once."""
         now = time.monotonic()
-        if now >= self.logs_looked_at + LOGS_EVERY:
-            self.logs_looked_at = now
+        if now >= self.logs_checked_at + LOGS_EVERY:
+            self.logs_checked_at = now
             for entry in self.running:
-                self._shorten(entry.program.name)
+                self._rotate(entry.program.name)
         for entry in self.running:
             if entry.process is None:
                 if now >= entry.start_again and not self.stopping:
                     self._spawn(entry)
             elif (code := entry.process.poll()) is not None:
-                self._mourn(entry, code, now)
+                self._after_death(entry, code, now)
 
     def stop(self) -> None:
-        """Let every program end, those that stop last after the others; then kill what is left of each group."""
+        """Stop every program, those with `stops_last` after the others, and kill the rest of each process group."""
         self.stopping = True
         for last in (False, True):
-            ending = [e for e in self.running if e.process is not None and e.program.stops_last == last]
+            ending = [entry for entry in self.running if entry.process is not None and entry.program.stops_last == last]
             for entry in ending:
                 assert entry.process is not None
-                entry.process.terminate()  # the leader alone: it knows how to end what it started
-            began = time.monotonic()
+                entry.process.terminate()  # only the leader, which stops its own children
+            started = time.monotonic()
             for entry in ending:
-                self._see_out(entry, began + entry.program.stop_seconds)
+                self._wait_or_kill(entry, started + entry.program.stop_seconds)
 
-    def _see_out(self, entry: Running, deadline: float) -> None:
+    def _wait_or_kill(self, entry: Running, deadline: float) -> None:
         assert entry.process is not None
         try:
             entry.process.wait(max(0.0, deadline - time.monotonic()))
@@ -140,30 +145,36 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 pass_fds=program.pass_fds,
                 start_new_session=True,
-                # The supervisor has one thread, so running Python between fork and exec is safe here.
+                # Running Python between fork and exec is safe here, because the supervisor has one thread.
                 preexec_fn=lambda: die_with_parent(parent),
             )
         entry.started = time.monotonic()
 
-    def _mourn(self, entry: Running, code: int, now: float) -> None:
+    def _after_death(self, entry: Running, code: int, now: float) -> None:
         assert entry.process is not None
-        _signal_group(entry.process.pid, signal.SIGKILL)  # children it left behind
+        _signal_group(entry.process.pid, signal.SIGKILL)  # the children that it left
         entry.process = None
-        entry.deaths = 1 if now - entry.started >= STEADY_SECONDS else entry.deaths + 1
+        if now - entry.started >= STEADY_SECONDS:
+            entry.deaths = 0
+        entry.deaths += 1
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (entry.deaths - 1))
         entry.start_again = now + delay
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"ended with exit code {code}"
+        if code < 0:
+            how = f"was ended by {signal.Signals(-code).name}"
         log = self._log(entry.program.name)
         self.say(f"{entry.program.name} {how}; starting it again in {delay:.1f} s (its log: {log})")
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
-    def _shorten(self, name: str) -> None:
-        """Rotate a long log, so that two files at most are kept. Its program writes on at the end of what is then
-        empty; what it wrote at this very moment may be lost."""
+    def _rotate(self, name: str) -> None:
+        """Rotate a long log; at most two files are kept.
+
+        The program keeps writing to the file, which is truncated. Lines written at that moment may be lost.
+        """
         path = self._log(name)
-        with suppress(OSError):  # a full disk, say: the log is emptied all the same
+        with suppress(OSError):  # such as a full disk; the log is truncated all the same
             if path.stat().st_size <= LOG_BYTES:
                 return
             with suppress(OSError):
@@ -174,5 +185,5 @@ class Supervisor:
 def _signal_group(leader: int, number: signal.Signals) -> None:
     try:
         os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):  # all gone already (macOS says permission)
+    except (ProcessLookupError, PermissionError):  # the group has ended (macOS reports a missing permission)
         return

@@ -68,7 +68,7 @@ def worker_writes(page: Page, *texts: str) -> Prompt:
     turn = awaited()
     ids = list(turn.responses.order_by("pk").values_list("public_id", flat=True))
     half = [text[: len(text) // 2] for text in texts]
-    StreamWriter().go_on(dict(zip(ids, half, strict=True)))
+    StreamWriter().write(dict(zip(ids, half, strict=True)))
     for text in half:
         expect(page.locator("[data-coming]").filter(has_text=text)).to_have_count(1)
     write_answers(turn, *texts)
@@ -211,7 +211,7 @@ def test_two_versions_are_asked_side_by_side_by_keyboard(
     ids = list(turn.responses.order_by("pk").values_list("public_id", flat=True))
     turn.responses.update(state="running")
     StreamWriter().begin(ids)
-    StreamWriter().go_on({ids[0]: "Restart", ids[1]: "<i>Buy</i>"})
+    StreamWriter().write({ids[0]: "Restart", ids[1]: "<i>Buy</i>"})
     for text in ("Restart", "<i>Buy</i>"):
         expect(page.locator("[data-coming]").filter(has_text=text)).to_have_count(1)
     accessible(page)

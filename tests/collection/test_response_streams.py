@@ -79,10 +79,10 @@ def test_two_responses_are_read_as_they_come(asked: Prompt, client: APIClient) -
     one, two = (row.public_id for row in asked.responses.order_by("pk"))
     pen = StreamWriter()
     pen.begin([one, two])
-    pen.go_on({one: "Restart", two: "<script>alert(1)</script>\n\nevent: end"})
+    pen.write({one: "Restart", two: "<script>alert(1)</script>\n\nevent: end"})
     reading = Reading(client, f"/api/v1/prompts/{asked.public_id}/stream/")
     assert {reading.until("text")[1]["of"], reading.until("text")[1]["of"]} == {str(one), str(two)}
-    pen.go_on({one: " it.\n\nThen – wait 🌿."})
+    pen.write({one: " it.\n\nThen – wait 🌿."})
     assert reading.until("text")[1] == {"of": str(one), "text": " it.\n\nThen – wait 🌿."}
     write_answers(asked, "Restart it.\n\nThen – wait 🌿.", "No.")
     pen.end([one, two])
@@ -97,14 +97,14 @@ def test_two_responses_are_read_as_they_come(asked: Prompt, client: APIClient) -
 def test_after_a_worker_died_the_text_begins_again(asked: Prompt, client: APIClient) -> None:
     one = asked.responses.earliest("pk").public_id
     StreamWriter().begin([one])
-    StreamWriter().go_on({one: "Half a"})
+    StreamWriter().write({one: "Half a"})
     reading = Reading(client, f"/api/v1/responses/{one}/stream/")
     assert reading.until("text")[1]["text"] == "Half a"
     Job.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=25))
     assert "no heartbeat for 25 s" in reading.until("waiting")[1]["text"]
     StreamWriter().begin([one])  # the next attempt
     assert reading.until("restart", "text")[0] == "restart"
-    StreamWriter().go_on({one: "Half a word."})
+    StreamWriter().write({one: "Half a word."})
     assert reading.until("text")[1]["text"] == "Half a word."
     write_answers(asked, None, None)
     data = reading.until("end")[1]

@@ -133,7 +133,7 @@ def test_a_program_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) 
     supervisor.start(Program("fails", [sys.executable, "-c", "raise SystemExit(7)"]))
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
-        supervisor.look()
+        supervisor.check()
         time.sleep(0.02)
     supervisor.stop()
     assert [line.split("again in ")[1].split(" s")[0] for line in said] == ["0.5", "1.0", "2.0"]
@@ -152,7 +152,7 @@ def test_what_a_dead_leader_left_behind_is_killed_before_its_successor_starts(tm
     assert entry.process is not None
     entry.process.wait()
     child = int((tmp_path / "child").read_text())
-    supervisor.look()
+    supervisor.check()
     with pytest.raises(ProcessLookupError):
         for _ in range(50):
             os.kill(child, 0)

@@ -289,8 +289,8 @@ def test_a_completion_whose_readers_have_left_is_not_written_to_its_end(
         with transaction.atomic():
             asked = request_responses(prompt=prompt, count=1, live=True, make_tasks=case.get("make_tasks", False))
         written[name] = asked[0]
-    streaming.StreamReader([written["read"].public_id]).hear(0.01)
-    monkeypatch.setattr(streaming, "GONE_AFTER", 0)
+    streaming.StreamReader([written["read"].public_id]).read(0.01)
+    monkeypatch.setattr(streaming, "READER_SECONDS", 0)
     for job in Job.objects.filter(kind=Job.Kind.GENERATION).order_by("pk"):
         run_job(job.pk)
     for response in written.values():
@@ -307,7 +307,7 @@ def test_a_relay_that_is_away_stops_nothing(
     settings.STREAM_URL = f"unix://{tmp_path}/nobody.sock"
     monkeypatch.setattr(generation, "LOOK_UP_EVERY", 0.0)
     monkeypatch.setattr(generation, "pen", streaming.StreamWriter())
-    monkeypatch.setattr(streaming, "GONE_AFTER", 0)
+    monkeypatch.setattr(streaming, "READER_SECONDS", 0)
     with transaction.atomic():
         asked = request_responses(
             prompt=factories.make_prompt(project, source="openai"), count=1, live=True, make_tasks=False

@@ -131,7 +131,7 @@ class Telling:
 
     def step(self) -> None:
         if self.pieces:
-            pen.go_on(self.pieces)
+            pen.write(self.pieces)
             self.pieces.clear()
         self.work.say()
         if time.monotonic() - self.looked_up > LOOK_UP_EVERY:
@@ -144,7 +144,7 @@ class Telling:
     def _left(self) -> bool:
         """Whether nobody has read for a while. Who requested has as long to begin, counted from when the job began."""
         began = self.work.job.started_at
-        late = began is not None and (timezone.now() - began).total_seconds() > streaming.GONE_AFTER
+        late = began is not None and (timezone.now() - began).total_seconds() > streaming.READER_SECONDS
         return late and pen.is_read(self.ids) is False
 
 

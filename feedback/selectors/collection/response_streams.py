@@ -62,7 +62,7 @@ def follow(responses: list[UUID], seconds: float) -> Iterator[News]:
                 yield news
             if not awaited:
                 return
-        events = ear.hear(min(LISTEN, max(0.01, deadline - time.monotonic())))
+        events = ear.read(min(LISTEN, max(0.01, deadline - time.monotonic())))
         if events is None:
             time.sleep(min(LISTEN, 0.5))
         look = any(one.ended for one in events or [])

@@ -10,7 +10,7 @@ from feedback.web.forms import PageForm
 
 MAX_PROMPTS = 500
 # The selection split is called validation on pages.
-SPLITS = [(value, label.replace("selection", "validation")) for value, label in Split.choices]
+SPLIT_LABELS = {**dict(Split.choices), Split.SELECTION.value: "validation"}
 
 
 class PromptFilter(PageForm):
@@ -18,7 +18,7 @@ class PromptFilter(PageForm):
 
     q = forms.CharField(label="Text", max_length=200, required=False)
     state = forms.ChoiceField(choices=[("", "any state"), *Prompt.State.choices], required=False)
-    split = forms.ChoiceField(choices=[("", "any split"), *SPLITS], required=False)
+    split = forms.ChoiceField(choices=[("", "any split"), *SPLIT_LABELS.items()], required=False)
     source = forms.CharField(max_length=100, required=False, widget=forms.TextInput(attrs={"list": "sources"}))
     group = forms.CharField(max_length=200, required=False)
 
