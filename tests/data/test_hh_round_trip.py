@@ -114,6 +114,6 @@ class TestTheClient:
         assert PreferencePair.objects.count() == 0
 
     def test_a_service_that_is_away_is_told(self, send, monkeypatch):
-        monkeypatch.setattr("feedback.management.commands.send_hh.PATIENCE", 0.5)
-        with pytest.raises(CommandError, match="No answer from the service"):
+        monkeypatch.setattr("feedback.management.commands.send_hh.GIVE_UP_SECONDS", 0.5)
+        with pytest.raises(CommandError, match="No reply from the service"):
             send([ROW], url="http://127.0.0.1:9")

@@ -120,7 +120,7 @@ class Preferences(ServiceView):
     @extend_schema(
         summary="List current preference pairs",
         description="For admins. With `Accept: application/x-ndjson` all of them are streamed, oldest first, in TRL's"
-        " preference format: {prompt, chosen, rejected}, each a list of messages. All splits, unless one is asked for:"
+        " preference format: {prompt, chosen, rejected}, each a list of messages. All splits, unless one is named:"
         " rows of selection and test must not be trained on.",
         parameters=[IN_PROJECT],
         responses={

@@ -1,8 +1,8 @@
-"""Send HH transcripts to a running service, over HTTP as any client would.
+"""Send HH transcripts to a running service over its REST API.
 
     manage.py send_hh train.jsonl --url http://localhost:8000 --token ts_… --project desk
 
-Sending a file again adds nothing: each row carries an external_id made of its content.
+Sending a file again adds nothing, because each row has an external_id that is the hash of its content.
 """
 
 import hashlib
@@ -16,17 +16,33 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
 from feedback.formats.annotations import hh
+from feedback.rules.json_types import JsonObject
 
-TRY_AGAIN = frozenset({429, 502, 503, 504})
-PATIENCE = 120.0  # seconds without an answer before giving up
+RETRY_STATUSES = frozenset({429, 502, 503, 504})
+GIVE_UP_SECONDS = 120.0  # without a reply
 AT_ONCE = 100
 OUTCOMES = {201: "new", 200: "there before"}
+
+
+class Options(TypedDict):
+    """The options of the command that rows need."""
+
+    project: str
+    source: str
+    annotator: str
+
+
+class ItemResult(TypedDict):
+    """What the service returns for one item."""
+
+    status: int
+    errors: NotRequired[list[dict[str, str]]]
 
 
 class Command(BaseCommand):
@@ -50,40 +66,47 @@ class Command(BaseCommand):
         if token.startswith("@"):
             token = Path(token[1:]).read_text().strip()
         if not 1 <= options["at_once"] <= 200:
-            raise CommandError("--at-once lies between 1 and 200.")
+            raise CommandError("--at-once must be between 1 and 200.")
         try:
             lines = path.open(encoding="utf-8")
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}.") from None
-        door = RestClient(options["url"], token)
+        client = RestClient(options["url"], token)
+        rows_options: Options = {
+            "project": options["project"],
+            "source": options["source"],
+            "annotator": options["annotator"],
+        }
         tally: Counter[str] = Counter()
-        began = time.monotonic()
+        started = time.monotonic()
         with lines:
             rows = hh.read(lines)
             try:
                 while chunk := list(islice(rows, options["at_once"])):
-                    items = list(preferences(chunk, options))
-                    for (number, _), outcome in zip(chunk, door.give(items), strict=True):
+                    items = list(preferences(chunk, rows_options))
+                    for (number, _), outcome in zip(chunk, client.send(items), strict=True):
                         tally[OUTCOMES.get(outcome["status"], "refused")] += 1
                         if outcome["status"] not in OUTCOMES:
                             self.stderr.write(f"line {number}: {outcome['errors'][0]['detail']}")
-                    self._progress(tally, began)
+                    self._progress(tally, started)
             except hh.InvalidTranscript as error:
                 raise CommandError(f"{path}: {error} Rows before it were sent.") from None
             except Refused as error:
                 raise CommandError(str(error)) from None
-        seconds = time.monotonic() - began
-        self.stdout.write(f"{_told(tally)} in {seconds:.1f} s ({sum(tally.values()) / max(seconds, 1e-9):.0f} rows/s)")
+        seconds = time.monotonic() - started
+        self.stdout.write(
+            f"{_summary(tally)} in {seconds:.1f} s ({sum(tally.values()) / max(seconds, 1e-9):.0f} rows/s)"
+        )
         if tally["refused"]:
             raise CommandError(f"{tally['refused']} rows were refused; the lines above say why.")
 
-    def _progress(self, tally: Counter[str], began: float) -> None:
+    def _progress(self, tally: Counter[str], started: float) -> None:
         if sys.stderr.isatty():
-            self.stderr.write(f"\r{_told(tally)}, {time.monotonic() - began:.0f} s", ending="")
+            self.stderr.write(f"\r{_summary(tally)}, {time.monotonic() - started:.0f} s", ending="")
 
 
-def preferences(rows: list[tuple[int, hh.Comparison]], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows as the service takes them."""
+def preferences(rows: list[tuple[int, hh.Comparison]], options: Options) -> Iterator[JsonObject]:
+    """Rows in the form of the REST API."""
     for _, row in rows:
         content = json.dumps([row.prompt, row.chosen, row.rejected], ensure_ascii=False)
         yield {
@@ -98,54 +121,57 @@ def preferences(rows: list[tuple[int, hh.Comparison]], options: dict[str, Any]) 
 
 
 class Refused(Exception):
-    """The service refused, or did not answer for too long."""
+    """The service refused the request, or did not reply for too long."""
 
 
 class RestClient:
-    """POST preferences/ over one kept connection. What is lost on the way is sent again under the same key."""
+    """POST preferences/ over one connection. A lost request is sent again with the same Idempotency-Key."""
 
     def __init__(self, url: str, token: str) -> None:
-        parts = urlsplit(url if "//" in url else f"//{url}")
+        if "//" not in url:
+            url = f"//{url}"
+        parts = urlsplit(url)
         if parts.scheme not in ("", "http", "https") or not parts.hostname:
-            raise CommandError(f"{url!r} is no address of a service, such as http://localhost:8000.")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=60)
+            raise CommandError(f"{url!r} is not the address of a service, such as http://localhost:8000.")
+        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=60)
         self._path = parts.path.rstrip("/") + "/api/v1/preferences/"
         self._token = token
 
-    def give(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What became of each item.
+    def send(self, items: list[JsonObject]) -> list[ItemResult]:
+        """Send the items and return the result of each.
 
         Raises:
-            Refused: the list as a whole was refused, or no answer came within `PATIENCE`.
+            Refused: the whole list was refused, or no reply came within GIVE_UP_SECONDS.
         """
         body = json.dumps(items).encode()
         headers = {
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
             "Accept": "application/json",
-            "Idempotency-Key": str(uuid.uuid4()),  # shared by the repeats of this request alone
+            "Idempotency-Key": str(uuid.uuid4()),  # the same for all repeats of this request
         }
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + GIVE_UP_SECONDS
         wait = 0.2
         while True:
             try:
-                status, reply = self._send(body, headers)
+                status, reply = self._post(body, headers)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                trouble = f"No answer from the service: {error!r}."
+                trouble = f"No reply from the service: {error!r}."
             else:
                 if status == 207:
                     return list(reply)
                 trouble = f"The service answered {status}: {_detail(reply)}"
-                if status not in TRY_AGAIN and not _still_at_work(status, reply):
+                if status not in RETRY_STATUSES and not _first_in_progress(status, reply):
                     raise Refused(trouble)
             if time.monotonic() + wait > until:
                 raise Refused(trouble)
             time.sleep(wait)
             wait = min(5.0, 2 * wait)
 
-    def _send(self, body: bytes, headers: dict[str, str]) -> tuple[int, Any]:
+    def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, Any]:
         self._connection.request("POST", self._path, body, headers)
         response = self._connection.getresponse()
         data = response.read()
@@ -159,13 +185,13 @@ def _detail(reply: Any) -> str:
     try:
         return str(reply["errors"][0]["detail"])
     except (TypeError, KeyError, IndexError):
-        return "no JSON; is this the address of the service?"
+        return "no JSON. Is this the address of the service?"
 
 
-def _still_at_work(status: int, reply: Any) -> bool:
-    """A repeat met its first try, whose answer was lost on the way."""
+def _first_in_progress(status: int, reply: object) -> bool:
+    """Whether the first try, whose reply was lost, is still in progress."""
     return status == 409 and isinstance(reply, dict) and reply.get("errors", [{}])[0].get("code") == "conflict"
 
 
-def _told(tally: Counter[str]) -> str:
+def _summary(tally: Counter[str]) -> str:
     return ", ".join(f"{tally[name]:,} {name}" for name in ("new", "there before", "refused"))

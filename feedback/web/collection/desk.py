@@ -252,7 +252,7 @@ def _verdict_html(assignment: Assignment, verdict: qualification.QualificationVe
         order = assignment.current.shown
     words = listings.right_answer(assignment.task, order)
     return render_to_string(
-        "feedback/collection/desk/_verdict.html", {"told": verdict, "words": words, "key": assignment.public_id}
+        "feedback/collection/desk/_verdict.html", {"verdict": verdict, "words": words, "key": assignment.public_id}
     )
 
 
@@ -275,7 +275,7 @@ def _submit_form(request: HttpRequest, assignment: Assignment) -> HttpResponse:
     if verdict is None:
         messages.success(request, "Your annotation is saved.")
         return redirect("desk", assignment.project.slug)
-    context = {"project": assignment.project, "told": _verdict_html(assignment, verdict)}
+    context = {"project": assignment.project, "verdict": _verdict_html(assignment, verdict)}
     return render(request, "feedback/collection/desk/verdict.html", context)
 
 

@@ -123,7 +123,7 @@ def annotations(request: HttpRequest, project: Project) -> HttpResponse:
         "project": project,
         "page": page,
         "rows": listings.annotation_rows(page.rows),
-        "asked": wanted,
+        "wanted": wanted,
         "kinds": Kind.values,
         "checks": [(name, check[0]) for name, check in figure_annotations.CHECKS.items()],
         "newest": figure_annotations.NEWEST,
@@ -141,7 +141,7 @@ def annotation(request: HttpRequest, project: Project, annotation_id: UUID) -> H
     context = {
         "project": project,
         "annotation": found,
-        "said": listings.in_words(found, found.shown),
+        "answer": listings.in_words(found, found.shown),
         "revisions": listings.revisions(found),
         "shown": listings.shown_responses(found),
         "others": listings.in_order_of(found, current),

@@ -64,7 +64,7 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "rows": [(version, _headline(version)) for version in page.rows],
         "kind": kind,
         "kinds": ModelVersion.Kind.values,
-        "asked": model_versions.asked_for(project),
+        "requested": model_versions.asked_for(project),
         "query": urlencode({"kind": kind} if kind else {}),
     }
     return render(request, "feedback/registry/list.html", context)
