@@ -1,4 +1,4 @@
-"""`workers` is an installed app so that its commands (seed_demo, simulate, prove) are found."""
+"""`workers` is an installed app so that Django finds its commands (seed_demo, simulate, prove)."""
 
 from django.apps import AppConfig
 

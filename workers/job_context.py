@@ -72,7 +72,7 @@ class Work:
         self._aside = wait_aside
         self._patience = float(settings.JOB_STUCK_SECONDS)
         self._stepped = time.monotonic()
-        self._told_at: float | None = None  # when it was ordered to stop
+        self._stop_requested_at: float | None = None  # when it was ordered to stop
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name=f"beat-{job.pk}", daemon=True)
 
@@ -130,14 +130,14 @@ class Work:
             self.cancel.set()
         if signal.lost:
             self.lost.set()
-        if (signal.cancel or signal.lost) and self._told_at is None:
-            self._told_at = time.monotonic()
+        if (signal.cancel or signal.lost) and self._stop_requested_at is None:
+            self._stop_requested_at = time.monotonic()
 
     def hangs(self) -> str:
         """Why the process has to end, as the beginning of a sentence; empty while all is well."""
         now = time.monotonic()
-        if self._told_at is not None and now - self._told_at > settings.CANCEL_SECONDS:
-            return "The worker did not stop on request and was ended"
+        if self._stop_requested_at is not None and now - self._stop_requested_at > settings.CANCEL_SECONDS:
+            return "It did not stop when it was cancelled, so its worker was ended"
         if now - self._stepped > self._patience:
             return f"Its worker took no step for {now - self._stepped:.0f} s and was ended"
         return ""
@@ -156,7 +156,7 @@ class Work:
 
     def _keep_beating(self) -> None:
         try:
-            while not self._ended.wait(1.0 if self._told_at is not None else settings.BEAT_SECONDS):
+            while not self._ended.wait(1.0 if self._stop_requested_at is not None else settings.BEAT_SECONDS):
                 watchdog.look(self)
                 self.beat()
         finally:

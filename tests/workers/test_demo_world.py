@@ -209,7 +209,7 @@ class TestCorpus:
 
     def test_more_than_the_grammar_holds_is_refused(self, monkeypatch):
         monkeypatch.setattr(corpus, "_KINDS", {"article": (1.0, "source", lambda rng, asked: "always the same")})
-        with pytest.raises(ValueError, match="found only 1 different documents of the 5 asked for"):
+        with pytest.raises(ValueError, match="found only 1 different documents of the 5 requested"):
             documents(0, 5)
 
     def test_the_vocabulary_is_small(self, whole_corpus):

@@ -6,15 +6,15 @@ from feedback.models import Kind, Person, Project, Prompt, Task
 from feedback.rules.collection import label_schemes
 from feedback.selectors.collection import desk
 from tests.factories import take
-from workers import demo_inbox
+from workers.demo_commands import inbox
 
 
 def test_the_inbox_has_every_kind_it_offers_and_is_made_once(hana: Person, ben: Person) -> None:
-    project = demo_inbox.seed(hana, [(ben, "annotator")])
+    project = inbox.seed(hana, [(ben, "annotator")])
     kinds = set(Task.objects.filter(project=project).values_list("kind", flat=True))
-    assert kinds == set(project.kinds) == {kind.value for kind in demo_inbox.KINDS}
+    assert kinds == set(project.kinds) == {kind.value for kind in inbox.KINDS}
     before = Task.objects.count()
-    assert demo_inbox.seed(hana, [(ben, "annotator")]) == project
+    assert inbox.seed(hana, [(ben, "annotator")]) == project
     assert Task.objects.count() == before and Project.objects.count() == 1
     label_schemes.check_all(project.label_scheme)
     assert {task.ask["scheme"] for task in Task.objects.filter(kind=Kind.CLASSIFICATION)} == {"folder", "tone", "topic"}

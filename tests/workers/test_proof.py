@@ -196,7 +196,7 @@ def test_the_command_writes_the_report_and_fails_by_sentence(
 ) -> None:
     """The minutes of training are left out: their report is given."""
     report = {"seeds": [figures], "wall_seconds": 600.0, "cpu_seconds": 900.0}
-    monkeypatch.setattr("workers.management.commands.prove.prove", lambda folder, seeds, processes: report)
+    monkeypatch.setattr("workers.demo_commands.prove.prove", lambda folder, seeds, processes: report)
     call_command("prove", folder=tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["seeds"][0]["seed"] == 0
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")

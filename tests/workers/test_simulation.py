@@ -97,7 +97,7 @@ def test_what_the_world_cannot_judge_is_left_to_people(live_server: Any, hana: P
 
 def test_an_empty_queue_is_told(live_server: Any, hana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     projects.open_project(by=hana, name="Desk", slug="desk")
-    monkeypatch.setattr("workers.management.commands.simulate.IDLE", 0.0)
+    monkeypatch.setattr("workers.demo_commands.simulate.IDLE", 0.0)
 
     with pytest.raises(CommandError, match="0 of 5 comparisons"):
         simulate(live_server.url, "--annotators", "1", "--comparisons", "5")
@@ -105,7 +105,7 @@ def test_an_empty_queue_is_told(live_server: Any, hana: Person, monkeypatch: pyt
 
 def test_a_service_that_is_not_there_is_told(db: None, hana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     projects.open_project(by=hana, name="Desk", slug="desk")
-    monkeypatch.setattr("workers.management.commands.simulate.FIRST_ANSWER", 0.1)
+    monkeypatch.setattr("workers.demo_commands.simulate.FIRST_ANSWER", 0.1)
 
     with pytest.raises(CommandError, match="cannot be used"):
         simulate("http://127.0.0.1:1")

@@ -144,7 +144,7 @@ class Service:
     def _exchange(self, method: str, target: str, sent: bytes | None, headers: Mapping[str, str]) -> Reply:
         self._connection.request(method, target, sent, dict(headers))
         if self._drop and self._chance.random() < self._drop:
-            raise ConnectionResetError("cut off, as the simulation was told to")
+            raise ConnectionResetError("the simulation cut this connection")
         response = self._connection.getresponse()
         data = response.read()
         reply_headers = {name.lower(): value for name, value in response.getheaders()}

@@ -67,7 +67,7 @@ def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list
         text = write(rng, allowed)
         if text not in found and not _touches(text, barred):
             found[text] = Document(text, source, kind)
-    raise ValueError(f"found only {len(found)} different documents of the {n} asked for")
+    raise ValueError(f"found only {len(found)} different documents of the {n} requested")
 
 
 def turns(text: str) -> list[dict[str, str]]:

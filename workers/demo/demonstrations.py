@@ -42,5 +42,5 @@ def demonstrations(
         prompt = chosen[len(found) % len(chosen)]
         found[Demonstration(prompt, sample_reply(rng, prompt, quality).text)] = None
         if attempt == 100 * n - 1:
-            raise ValueError(f"found only {len(found)} different demonstrations of the {n} asked for")
+            raise ValueError(f"found only {len(found)} different demonstrations of the {n} requested")
     return list(found)

@@ -1,4 +1,4 @@
-"""Jobs about corpora: documents brought in, the report on them, the demo's corpus with the training that follows."""
+"""Jobs about corpora: import documents, report on them, write the demo's corpus and start training on it."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,23 +16,26 @@ from feedback.services.data import corpus_import
 from feedback.services.data.corpus_import import Cursor
 from feedback.services.platform import jobs
 from feedback.services.training import pipelines
-from workers.demo import corpus as demo_corpus
-from workers.job_context import Lost, Outcome, PutBack, Work
+from workers.job_context import JobFailed, Lost, Outcome, PutBack, Work
 
 CHUNK = 400  # documents in one write transaction: a few milliseconds on SQLite
 WAIT_SECONDS = 1.0
 ROWS = 500  # of a Parquet file held at once
+NO_DEMO = "The demo corpus is not part of this installation."
 
 
 def carry_out(work: Work) -> Outcome:
-    """An upload, a report, or (a payload without either) the demo's corpus."""
-    actions = {services.UPLOAD: bring_in, services.REPORT: report}
-    do = actions.get(work.job.payload.get("do", ""))
-    return do(work) if do else Outcome(dict(demo(work.job)))
+    """Import an upload, write a report, or (where the payload names neither) write the demo's corpus."""
+    action = work.job.payload.get("do", "")
+    if action == services.UPLOAD:
+        return bring_in(work)
+    if action == services.REPORT:
+        return report(work)
+    return Outcome(dict(demo(work.job)))
 
 
 def bring_in(work: Work) -> Outcome:
-    """Bring in what the payload names. One upload of a corpus at a time: each must know what the others brought."""
+    """Import the upload that the payload names. A corpus imports one upload at a time, so that duplicates are found."""
     payload = work.job.payload
     others = Job.objects.filter(kind=Job.Kind.CORPUS, status=Job.Status.RUNNING).exclude(pk=work.job.pk)
     others = others.filter(payload__corpus=payload["corpus"], payload__do=services.UPLOAD)
@@ -52,7 +55,7 @@ def bring_in(work: Work) -> Outcome:
 
 
 def report(work: Work) -> Outcome:
-    """Look at all documents of the corpus and keep how diverse they are."""
+    """Measure how diverse the documents of the corpus are, and store the figures."""
     corpus = Corpus.objects.get(public_id=work.job.payload["corpus"])
 
     def going_on(documents: int) -> None:
@@ -63,10 +66,10 @@ def report(work: Work) -> Outcome:
 
 
 def parquet_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a Parquet file from row `start` on, with their number.
+    """Yield the rows of a Parquet file from row `start` on, each with its number.
 
     Raises:
-        UnreadableFile: it is no Parquet file.
+        UnreadableFile: it is not a Parquet file.
     """
     import pyarrow  # not before it is needed: it takes half a second and 60 MB
     from pyarrow import parquet
@@ -92,11 +95,18 @@ def _tell(work: Work, cursor: Cursor) -> None:
 
 
 def demo(job: Job) -> dict[str, int]:
-    """Write the demo's documents, then start the stages that the payload asks for.
+    """Write the demo's documents, then start the stages that the payload names.
 
-    Safe to repeat: a document is known by its text's hash, and a chain that runs already is left alone. Documents that
-    touch what evaluation asks are never written.
+    Safe to repeat: a document is identified by the hash of its text, and a pipeline run that is running is left alone.
+    Documents that contain a prompt of the evaluation splits are not written.
+
+    Raises:
+        JobFailed: the demo world is not installed, as in the production image.
     """
+    try:
+        from workers.demo import corpus as demo_corpus
+    except ModuleNotFoundError:
+        raise JobFailed(Job.ErrorKind.CONFIG, NO_DEMO, "Upload documents on the corpora page.") from None
     project = job.project
     assert project is not None
     corpus, _ = Corpus.objects.get_or_create(

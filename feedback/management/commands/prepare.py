@@ -1,14 +1,15 @@
-"""manage.py prepare: what is done before the service starts: tables, static files, on a first start the demo.
+"""manage.py prepare: prepares the database and static files before the service starts; the first start seeds the demo.
 
-A process of its own, so that `up`, which stays, need not hold all of Django in memory.
+It runs in its own process, so that `up`, which keeps running, need not hold all of Django in memory.
 """
 
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, call_command, get_commands
+from django.core.management import BaseCommand, CommandError, call_command
 from django.db.utils import OperationalError
 
 
@@ -29,5 +30,7 @@ class Command(BaseCommand):
         else:
             with suppress(OSError):  # files are found where they lie; the folder only keeps WhiteNoise from warning
                 Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
-        if not options["no_demo"] and not settings.PRODUCTION and "seed_demo" in get_commands():
+        if options["no_demo"] or settings.PRODUCTION:
+            return
+        if find_spec("workers.demo") is not None:  # the production image leaves it out
             call_command("seed_demo")

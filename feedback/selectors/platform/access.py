@@ -1,12 +1,12 @@
-"""Fetching is asking permission: every door gets its rows here.
+"""Fetches rows and checks permission in one step; pages and the REST API get their rows here.
 
-Absent and forbidden both raise NotFound, so that nobody learns what exists elsewhere. A member whose role is too low
-for what is requested gets Forbidden. A token narrows its person's rights to its project and scopes.
+A row that is absent and a row that is forbidden both raise NotFound, so that nobody learns what exists elsewhere. A
+member whose role is too low gets Forbidden. A token narrows its person's rights to its project and scopes.
 """
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -41,10 +41,11 @@ from feedback.selectors.collection.blindness import authors_readable, reads_auth
 ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
 
 M = TypeVar("M", bound=models.Model)
+Key = uuid.UUID | str  # a public id; of projects also the slug, of people the username
 
 
 def _role(project: str) -> Subquery:
-    """The asking person's role, to come along with a row of the project."""
+    """Subquery for the viewer's role in the project of a row."""
     seats = Membership.objects.filter(project=OuterRef(project), person=Param("person"))
     return Subquery(seats.values("role")[:1])
 
@@ -66,7 +67,7 @@ ASSIGNMENT = CompiledSelect(
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who asks: a person, and the token used (none in the web pages)."""
+    """A person with the token they use (none in the web pages)."""
 
     person: Person
     token: ApiToken | None = None
@@ -91,7 +92,7 @@ def role_in(viewer: Viewer, project: Project) -> str | None:
         return ADMIN
     if project.pk not in viewer.roles:
         found = ROLE.first(project=project.pk, person=viewer.person.pk)
-        viewer.roles[project.pk] = found[0] if found else None
+        viewer.roles[project.pk] = None if found is None else found[0]
     return viewer.roles[project.pk]
 
 
@@ -109,7 +110,7 @@ def require_role(viewer: Viewer, project: Project, role: str) -> None:
         raise Forbidden(f"This needs the role {role}; you are {has} in {project.name}. Ask an admin of the project.")
 
 
-def get_project(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Project:
+def get_project(viewer: Viewer, key: Key, role: str = ANNOTATOR) -> Project:
     """By public id or slug."""
     given = {"person": viewer.person.pk}
     if _is_uuid(key):
@@ -123,30 +124,32 @@ def get_project(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Project:
     return project
 
 
-def get_prompt(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Prompt:
+def get_prompt(viewer: Viewer, key: Key, role: str = ANNOTATOR) -> Prompt:
     return _get(viewer, Prompt.objects.select_related("project"), key, role)
 
 
-def get_response(viewer: Viewer, key: Any, role: str = ANNOTATOR) -> Response:
+def get_response(viewer: Viewer, key: Key, role: str = ANNOTATOR) -> Response:
     return _get(viewer, Response.objects.select_related("project", "prompt"), key, role)
 
 
 def prompts_with_authors(viewer: Viewer, project: Project) -> QuerySet[Prompt]:
     """Prompts whose responses the viewer may read with their authors: all for reviewers, for others their own.
 
-    Annotators judge blindly: who wrote what, and with which model, is not theirs to see of others' prompts.
+    Annotators judge blindly: of other people's prompts they see neither the authors nor the models of responses.
     """
     prompts = Prompt.objects.filter(project=project)
-    return prompts if may(viewer, project, REVIEWER) else prompts.filter(authors_readable(viewer.person))
+    if may(viewer, project, REVIEWER):
+        return prompts
+    return prompts.filter(authors_readable(viewer.person))
 
 
-def get_prompt_with_authors(viewer: Viewer, key: Any) -> Prompt:
+def get_prompt_with_authors(viewer: Viewer, key: Key) -> Prompt:
     prompt = get_prompt(viewer, key)
     require_authors(viewer, prompt)
     return prompt
 
 
-def get_response_with_author(viewer: Viewer, key: Any) -> Response:
+def get_response_with_author(viewer: Viewer, key: Key) -> Response:
     response = get_response(viewer, key)
     require_authors(viewer, response.prompt)
     return response
@@ -158,12 +161,10 @@ def require_authors(viewer: Viewer, prompt: Prompt) -> None:
         raise NotFound
 
 
-def get_conversation(viewer: Viewer, key: Any) -> Conversation:
-    """The viewer's own, and nobody else's."""
+def get_conversation(viewer: Viewer, key: Key) -> Conversation:
+    """A conversation of the viewer; those of others raise NotFound."""
     conversations = Conversation.objects.select_related("project", "person")
-    conversation = conversations.filter(public_id=key, person=viewer.person).first() if _is_uuid(key) else None
-    if conversation is None:
-        raise NotFound
+    conversation = _by_public_id(conversations.filter(person=viewer.person), key)
     require_role(viewer, conversation.project, ANNOTATOR)
     return conversation
 
@@ -174,7 +175,7 @@ def conversation_of(assignment: Assignment) -> uuid.UUID | None:
     return found.values_list("public_id", flat=True).first()
 
 
-def get_turn(viewer: Viewer, key: Any, turn: int) -> Prompt:
+def get_turn(viewer: Viewer, key: Key, turn: int) -> Prompt:
     """A turn of the viewer's own conversation."""
     found = get_conversation(viewer, key).turns.select_related("project", "conversation__person")
     prompt = found.filter(turn=turn).first()
@@ -183,20 +184,19 @@ def get_turn(viewer: Viewer, key: Any, turn: int) -> Prompt:
     return prompt
 
 
-def get_task(viewer: Viewer, key: Any, role: str = REVIEWER) -> Task:
+def get_task(viewer: Viewer, key: Key, role: str = REVIEWER) -> Task:
     return _get(viewer, Task.objects.select_related("project", "prompt"), key, role)
 
 
-def get_assignment(viewer: Viewer, key: Any) -> Assignment:
-    """The viewer's own assignment, and nobody else's."""
+def get_assignment(viewer: Viewer, key: Key) -> Assignment:
+    """An assignment of the viewer; those of others raise NotFound."""
     assignment = _own_assignment(viewer, key)
     require_role(viewer, assignment.project, ANNOTATOR)
     return assignment
 
 
-def get_assignment_to_submit(viewer: Viewer, key: Any) -> Assignment:
-    """As `get_assignment`, and also for somebody who was taken out of the project while they worked on it: what they
-    were given to do before may still be sent, once."""
+def get_assignment_to_submit(viewer: Viewer, key: Key) -> Assignment:
+    """As `get_assignment`, but a person who was removed from the project meanwhile may still submit it, once."""
     assignment = _own_assignment(viewer, key)
     elsewhere = viewer.token is not None and viewer.token.project_id not in (None, assignment.project_id)
     if elsewhere or not (has_left(viewer, assignment) and assignment.state != Assignment.State.SUBMITTED):
@@ -208,18 +208,19 @@ def has_left(viewer: Viewer, assignment: Assignment) -> bool:
     return role_in(viewer, assignment.project) is None
 
 
-def _own_assignment(viewer: Viewer, key: Any) -> Assignment:
-    known = uuid.UUID(str(key)) if _is_uuid(key) else None
-    assignment: Any = ASSIGNMENT.first(key=known, person=viewer.person.pk) if known else None
+def _own_assignment(viewer: Viewer, key: Key) -> Assignment:
+    if not _is_uuid(key):
+        raise NotFound
+    assignment = ASSIGNMENT.first(key=uuid.UUID(str(key)), person=viewer.person.pk)
     if assignment is None:
         raise NotFound
     viewer.roles[assignment.project_id] = assignment.role
     assignment.annotator = viewer.person
-    return cast(Assignment, assignment)
+    return assignment
 
 
-def get_annotation(viewer: Viewer, key: Any) -> Annotation:
-    """The viewer's own, or anybody's for reviewers."""
+def get_annotation(viewer: Viewer, key: Key) -> Annotation:
+    """An annotation of the viewer; reviewers get those of others too."""
     annotations = Annotation.objects.select_related("project", "task", "assignment")
     annotation = _get(viewer, annotations, key, ANNOTATOR)
     if annotation.annotator_id != viewer.person.pk and not may(viewer, annotation.project, REVIEWER):
@@ -227,67 +228,64 @@ def get_annotation(viewer: Viewer, key: Any) -> Annotation:
     return annotation
 
 
-def get_concern(viewer: Viewer, key: Any) -> Concern:
+def get_concern(viewer: Viewer, key: Key) -> Concern:
     return _get(viewer, Concern.objects.select_related("project", "task", "assignment__current"), key, REVIEWER)
 
 
-def get_exclusion(viewer: Viewer, key: Any, role: str = ADMIN) -> Exclusion:
+def get_exclusion(viewer: Viewer, key: Key, role: str = ADMIN) -> Exclusion:
     return _get(viewer, Exclusion.objects.select_related("project", "person"), key, role)
 
 
-def get_snapshot(viewer: Viewer, key: Any, role: str = ADMIN) -> DatasetSnapshot:
+def get_snapshot(viewer: Viewer, key: Key, role: str = ADMIN) -> DatasetSnapshot:
     return _get(viewer, DatasetSnapshot.objects.select_related("project"), key, role)
 
 
-def get_job(viewer: Viewer, key: Any, role: str = ADMIN) -> Job:
+def get_job(viewer: Viewer, key: Key, role: str = ADMIN) -> Job:
     return _get(viewer, Job.objects.select_related("project"), key, role)
 
 
-def get_run(viewer: Viewer, key: Any, role: str = ADMIN) -> TrainingRun:
+def get_run(viewer: Viewer, key: Key, role: str = ADMIN) -> TrainingRun:
     return _get(viewer, TrainingRun.objects.select_related("project", "job", "chain"), key, role)
 
 
-def get_chain(viewer: Viewer, key: Any, role: str = ADMIN) -> Chain:
+def get_chain(viewer: Viewer, key: Key, role: str = ADMIN) -> Chain:
     return _get(viewer, Chain.objects.select_related("project"), key, role)
 
 
-def get_model(viewer: Viewer, key: Any, role: str = ADMIN) -> ModelVersion:
+def get_model(viewer: Viewer, key: Key, role: str = ADMIN) -> ModelVersion:
     return _get(viewer, ModelVersion.objects.select_related("project", "run"), key, role)
 
 
-def get_schedule(viewer: Viewer, key: Any, role: str = ADMIN) -> Schedule:
+def get_schedule(viewer: Viewer, key: Key, role: str = ADMIN) -> Schedule:
     return _get(viewer, Schedule.objects.select_related("project"), key, role)
 
 
-def get_corpus(viewer: Viewer, key: Any, role: str = ADMIN) -> Corpus:
+def get_corpus(viewer: Viewer, key: Key, role: str = ADMIN) -> Corpus:
     return _get(viewer, Corpus.objects.select_related("project"), key, role)
 
 
-def get_document(viewer: Viewer, key: Any, role: str = ADMIN) -> Document:
+def get_document(viewer: Viewer, key: Key, role: str = ADMIN) -> Document:
     return _get(viewer, Document.objects.select_related("corpus__project", "removed_by"), key, role)
 
 
 def tokens_of(viewer: Viewer) -> QuerySet[ApiToken]:
-    """One's own tokens, and nobody else's. A token narrowed to a project knows of that project's only."""
+    """Tokens of the viewer. A token that is limited to a project sees those of that project only."""
     tokens = ApiToken.objects.filter(person=viewer.person).select_related("project")
     if viewer.token is not None and viewer.token.project_id is not None:
         tokens = tokens.filter(project=viewer.token.project_id)
     return tokens
 
 
-def get_token(viewer: Viewer, key: Any) -> ApiToken:
-    token = tokens_of(viewer).filter(public_id=key).first() if _is_uuid(key) else None
-    if token is None:
-        raise NotFound
-    return token
+def get_token(viewer: Viewer, key: Key) -> ApiToken:
+    return _by_public_id(tokens_of(viewer), key)
 
 
-def get_evaluation(viewer: Viewer, key: Any, role: str = ADMIN) -> Evaluation:
+def get_evaluation(viewer: Viewer, key: Key, role: str = ADMIN) -> Evaluation:
     return _get(viewer, Evaluation.objects.select_related("project"), key, role)
 
 
-def get_person(viewer: Viewer, key: Any) -> Person:
-    """Oneself, somebody in a project one administers, or anybody for a site admin. By public id or username."""
+def get_person(viewer: Viewer, key: Key) -> Person:
+    """A person by public id or username: the viewer, a member of a project they administer, or anybody (site admin)."""
     lookup = {"public_id": key} if _is_uuid(key) else {"username": str(key)}
     person = Person.objects.filter(**lookup).first()
     if person is None:
@@ -300,15 +298,19 @@ def get_person(viewer: Viewer, key: Any) -> Person:
     raise NotFound
 
 
-def _get(viewer: Viewer, rows: QuerySet[M], key: Any, role: str) -> M:
-    row = rows.filter(public_id=key).first() if _is_uuid(key) else None
-    if row is None:
-        raise NotFound
+def _get(viewer: Viewer, rows: QuerySet[M], key: Key, role: str) -> M:
+    row = _by_public_id(rows, key)
     require_role(viewer, row.project, role)  # type: ignore[attr-defined]
     return row
 
 
-def _is_uuid(key: Any) -> bool:
+def _by_public_id(rows: QuerySet[M], key: Key) -> M:
+    if _is_uuid(key) and (row := rows.filter(public_id=key).first()) is not None:
+        return row
+    raise NotFound
+
+
+def _is_uuid(key: Key) -> bool:
     if isinstance(key, uuid.UUID):
         return True
     try:

@@ -1,15 +1,15 @@
-"""The numbers on the home page: the ring station by station, what happened, what needs a person.
+"""Figures of the home page: the stations of the pipeline, recent events, and what needs a decision by a person.
 
-Counts over big tables are capped: a home page must cost the same at a million tasks.
+Counts over large tables are capped, so that the page costs the same with a million tasks.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from feedback import celery_app
@@ -46,17 +46,17 @@ IDLE, WORKING, STUCK, DONE = "idle", "working", "stuck", "done"
 
 @dataclass(frozen=True)
 class Station:
-    """One place on the ring: its figure with a caption, its state, and the sentence that says where it is stuck."""
+    """A step of the pipeline: its figure with a caption, its state, and a sentence about what blocks it."""
 
     key: str
     figure: str
     caption: str
     state: str = IDLE
     stuck: str = ""
-    last: str = ""  # the last thing that really went through, in words
+    last: str = ""  # the newest thing that passed, in words
     at: datetime | None = None
-    share: float | None = None  # progress of what is at work, 0 to 1
-    row: Any = None  # what the station links to, if one row stands for it
+    share: float | None = None  # progress of the running job, 0 to 1
+    row: Model | None = None  # the row that the station links to
 
 
 @dataclass(frozen=True)
@@ -86,21 +86,21 @@ def pipeline(project: Project) -> Pipeline:
     ]
     return Pipeline(
         stations={station.key: station for station in stations},
-        serving=serving.model_version if serving else None,
+        serving=None if serving is None else serving.model_version,
         missing_workers=missing,
     )
 
 
 def workers() -> QuerySet[WorkerProcess]:
-    """Workers that showed a sign of life within half a minute."""
+    """Workers whose last heartbeat is recent."""
     alive = timezone.now() - timedelta(seconds=settings.SILENT_SECONDS)
     return WorkerProcess.objects.filter(seen_at__gte=alive).select_related("job__project").order_by("queue", "name")
 
 
 def missing_queues() -> list[str]:
-    """Queues that no living worker serves."""
-    there = set(workers().values_list("queue", flat=True))
-    return [name for name in celery_app.QUEUES if name not in there]
+    """Queues that no live worker serves."""
+    served = set(workers().values_list("queue", flat=True))
+    return [name for name in celery_app.QUEUES if name not in served]
 
 
 def events(project: Project, limit: int = 12) -> list[Event]:
@@ -114,7 +114,7 @@ class Need:
     kind: str  # failed_run, review, gate, workers, schedule
     sentence: str
     remedy: str
-    row: Any = None
+    row: Model | None = None
     at: datetime | None = None
 
 
@@ -132,11 +132,8 @@ def needs_a_person(project: Project) -> list[Need]:
     failed = TrainingRun.objects.filter(project=project, job__status=Job.Status.FAILED, job__finished_at__gte=recent)
     for run in failed.select_related("job").order_by("-id")[:5]:
         if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
-            needs.append(
-                Need(
-                    "failed_run", f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}", run.job.remedy, run
-                )
-            )
+            sentence = f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}"
+            needs.append(Need("failed_run", sentence, run.job.remedy, run))
     needs += [_decision(version) for version in _undecided(project)[:3]]
     if waiting := _waiting_for_review(project):
         needs.append(Need("review", f"Reviews pending: {waiting}.", "Open the review queue."))
@@ -148,14 +145,13 @@ def needs_a_person(project: Project) -> list[Need]:
 
 
 def _undecided(project: Project) -> QuerySet[ModelVersion]:
-    """Policies that were evaluated, or whose chain was instructed to ask for a decision, and nobody has decided; newest
-    first."""
+    """Candidate policies that wait for a decision: evaluated, or of a pipeline run with `promote`. Newest first."""
     later = ModelVersion.objects.filter(
         kind=ModelVersion.Kind.POLICY,
         run__chain=OuterRef("run__chain"),
         run__position__gt=OuterRef("run__position"),
     )
-    # What a chain made on the way to its last policy is not what it asks about.
+    # Of a pipeline run only the last policy is to be decided on.
     requested = Q(~Exists(later), run__chain__promote=True) & ~Q(run__chain__state=Chain.State.ACTIVE)
     evaluated = Exists(Evaluation.objects.filter(candidate=OuterRef("pk"), decision=""))
     rows = ModelVersion.objects.filter(
@@ -166,16 +162,23 @@ def _undecided(project: Project) -> QuerySet[ModelVersion]:
 
 def _decision(version: ModelVersion) -> Need:
     found = gate.of(version)
-    against = [one.sentence for one in found.blocking]
     sentence = f"{str(version).capitalize()} needs a decision."
-    if against:
-        sentence += f" {len(against)} blocking finding{'s' * (len(against) > 1)}: {' '.join(against)}"
-    remedy = "Review its page, then promote it with a reason, or reject it." if against else "Promote or reject it."
+    remedy = "Promote or reject it."
+    if found.blocking:
+        findings = " ".join(finding.sentence for finding in found.blocking)
+        sentence += f" {_blocking_findings(len(found.blocking))}: {findings}"
+        remedy = "Review its page, then promote it with a reason, or reject it."
     return Need("gate", sentence, remedy, version, version.created_at)
 
 
+def _blocking_findings(count: int) -> str:
+    if count == 1:
+        return "1 blocking finding"
+    return f"{count} blocking findings"
+
+
 def _waiting_for_review(project: Project) -> str:
-    """How much of what, in words: 2 flagged, 5 with answers that disagree."""
+    """Open concerns by reason, as in: 2 flagged, 5 with answers that disagree."""
     rows = Concern.objects.filter(project=project, closed_at=None).order_by("rank").values_list("reason", flat=True)
     counts = Counter(rows[:CONCERNS_COUNTED])
     return ", ".join(f"{count} {CONCERNS[reason]}" for reason, count in counts.items())
@@ -193,7 +196,7 @@ def _corpus(project: Project) -> Station:
 
 
 def _newest_of_stages(rows: QuerySet[Any]) -> dict[str, Any]:
-    """The newest row of each station of training, which for alignment stands for several stages."""
+    """The newest row of each training station. The station `ppo` stands for all alignment stages."""
     newest = rows.order_by().values("stage").annotate(newest=Max("pk")).values("newest")
     return {
         Stage.PPO if row.stage in ALIGNMENT else row.stage: row for row in rows.filter(pk__in=newest).order_by("pk")
@@ -201,19 +204,19 @@ def _newest_of_stages(rows: QuerySet[Any]) -> dict[str, Any]:
 
 
 def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: list[str]) -> Station:
-    """A stage of training: what it made last, or the run at work."""
+    """A training stage: its running job, or the newest version it made."""
     run, version = runs.get(stage), versions.get(stage)
     if run is None:
         return Station(stage, "—", "not run yet")
     job = run.job
     if job.status in Job.ACTIVE:
-        share = job.step / job.steps if job.steps else None
-        stuck = "No worker serves the queue for training." if celery_app.TRAIN in missing else ""
-        caption = f"run {run.number} {job.status}"
-        figure = _percent(share) if share is not None else "…"
-        return Station(
-            stage, figure, caption, STUCK if stuck else WORKING, stuck, job.progress_text, share=share, row=run
-        )
+        station = Station(stage, "…", f"run {run.number} {job.status}", WORKING, last=job.progress_text, row=run)
+        if job.steps:
+            share = job.step / job.steps
+            station = replace(station, figure=_percent(share), share=share)
+        if celery_app.TRAIN in missing:
+            station = replace(station, state=STUCK, stuck="No worker serves the queue for training.")
+        return station
     if job.status == Job.Status.FAILED:
         return Station(stage, "failed", f"run {run.number}", STUCK, job.error, at=job.finished_at, row=run)
     if version is None:
@@ -252,10 +255,14 @@ HEADLINES = {
 def _headline(stage: str, metrics: dict[str, Any]) -> tuple[str, str]:
     name, shape, caption = HEADLINES[stage]
     value = metrics.get(name, metrics.get(f"test_{name}", metrics.get(f"selection_{name}")))
+    if not isinstance(value, int | float):
+        return "", ""
     baseline = (metrics.get("baseline") or {}).get(name)
-    if isinstance(value, int | float) and isinstance(baseline, int | float):
-        caption += f"; baseline {_shaped(shape, baseline)}" + (" is better" if baseline > value else "")
-    return (_shaped(shape, value), caption) if isinstance(value, int | float) else ("", "")
+    if isinstance(baseline, int | float):
+        caption += f"; baseline {_shaped(shape, baseline)}"
+        if baseline > value:
+            caption += " is better"
+    return _shaped(shape, value), caption
 
 
 def _shaped(shape: str, value: float) -> str:
@@ -272,7 +279,9 @@ def _prompts(project: Project) -> Station:
     if newest is None:
         return Station("prompts", "none", "no prompts yet", stuck="Submit prompts on a page or over REST.")
     count = _count(waiting)
-    state = DONE if count == "0" else WORKING
+    state = WORKING
+    if count == "0":
+        state = DONE
     return Station("prompts", count, "waiting for responses", state, at=newest.created_at, last=newest.text[:80])
 
 
@@ -280,23 +289,24 @@ def _responses(project: Project, missing: list[str]) -> Station:
     rows = Response.objects.filter(project=project)
     waiting = _count(rows.filter(TO_COME))
     newest = rows.filter(state=Response.State.READY).order_by("-id").first()
-    stuck = "No worker generates responses." if waiting != "0" and celery_app.GENERATE in missing else ""
-    state = STUCK if stuck else WORKING if waiting != "0" else DONE if newest else IDLE
-    return Station(
-        "responses",
-        waiting if waiting != "0" else _count(rows),
-        "being generated" if waiting != "0" else "written",
-        state,
-        stuck,
-        last=newest.text[:80] if newest else "",
-        at=newest.created_at if newest else None,
-    )
+    if waiting != "0":
+        station = Station("responses", waiting, "being generated", WORKING)
+        if celery_app.GENERATE in missing:
+            station = replace(station, state=STUCK, stuck="No worker generates responses.")
+    else:
+        station = Station("responses", _count(rows), "written")
+        if newest is not None:
+            station = replace(station, state=DONE)
+    if newest is None:
+        return station
+    return replace(station, last=newest.text[:80], at=newest.created_at)
 
 
 def _tasks(project: Project) -> Station:
     free = _count(Task.objects.with_free_slots().filter(project=project))
-    stuck = "No open tasks: new responses create new tasks." if free == "0" else ""
-    return Station("tasks", free, "open", STUCK if stuck else WORKING, stuck)
+    if free == "0":
+        return Station("tasks", free, "open", STUCK, "No open tasks: new responses create new tasks.")
+    return Station("tasks", free, "open", WORKING)
 
 
 def _annotations(project: Project) -> Station:
@@ -304,7 +314,9 @@ def _annotations(project: Project) -> Station:
     newest = rows.order_by("-id").first()
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     count = _count_since(today, rows)
-    return Station("annotations", count, "today", WORKING if newest else IDLE, at=newest.created_at if newest else None)
+    if newest is None:
+        return Station("annotations", count, "today")
+    return Station("annotations", count, "today", WORKING, at=newest.created_at)
 
 
 def _pairs(project: Project) -> Station:
@@ -315,21 +327,23 @@ def _pairs(project: Project) -> Station:
         .order_by("after_pairs")
         .first()
     )
-    caption = (
-        f"of {rule.after_pairs:,} new pairs until the next pipeline run"
-        if rule
-        else "new pairs since the last training run"
-    )
-    count = _count_since(last.created_at, pairs) if last else _count(pairs)
-    return Station("pairs", count, caption, IDLE if count == "0" else DONE, row=rule)
+    caption = "new pairs since the last training run"
+    if rule is not None:
+        caption = f"of {rule.after_pairs:,} new pairs until the next pipeline run"
+    count = _count(pairs) if last is None else _count_since(last.created_at, pairs)
+    if count == "0":
+        return Station("pairs", count, caption, row=rule)
+    return Station("pairs", count, caption, DONE, row=rule)
 
 
 def _gate(project: Project) -> Station:
-    """The policy that waits for a decision, and how much speaks against it; no figure says that one is better."""
+    """The policy that waits for a decision, with the number of findings against it."""
     version = _undecided(project).first()
     if version is not None:
         against = len(gate.of(version).blocking)
-        caption = f"{against} blocking finding{'s' * (against != 1)}" if against else "no blocking findings"
+        caption = "no blocking findings"
+        if against:
+            caption = _blocking_findings(against)
         return Station("gate", str(version), caption, WORKING, at=version.created_at, row=version)
     policies = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY).select_related("run__chain")
     newest = policies.order_by("-id").first()
@@ -347,14 +361,10 @@ def _serving(deployment: Deployment | None) -> Station:
     if deployment is None:
         return Station("serving", "none", "no model serves yet", stuck="Train a model and promote it.")
     version = deployment.model_version
-    return Station(
-        "serving",
-        str(version),
-        "external" if version.stage == GIVEN else f"stage: {NAMES[version.stage]}",
-        DONE,
-        at=deployment.since,
-        row=version,
-    )
+    caption = "external"
+    if version.stage != GIVEN:
+        caption = f"stage: {NAMES[version.stage]}"
+    return Station("serving", str(version), caption, DONE, at=deployment.since, row=version)
 
 
 def _count(rows: QuerySet[Any]) -> str:
@@ -363,10 +373,12 @@ def _count(rows: QuerySet[Any]) -> str:
 
 
 def _count_since(time: datetime, rows: QuerySet[Any]) -> str:
-    """Rows that came since then, among the newest: no index holds the time, so that older ones are not read."""
+    """Rows created after `time`, counted among the newest COUNT_TO: no index holds the time of creation."""
     newest = rows.order_by("-id")[: COUNT_TO + 1]
     return _figure(newest.aggregate(n=Count("pk", filter=Q(created_at__gt=time)))["n"])
 
 
 def _figure(number: int) -> str:
-    return f"{COUNT_TO:,}+" if number > COUNT_TO else f"{number:,}"
+    if number > COUNT_TO:
+        return f"{COUNT_TO:,}+"
+    return f"{number:,}"

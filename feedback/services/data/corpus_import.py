@@ -145,7 +145,7 @@ class _Upload:
                 raise Invalid("The uploaded file was deleted. Upload it again.")
             if not names:
                 raise Invalid("It contains no readable file.")
-            part = kept.with_suffix(".aside")
+            part = kept.with_suffix(".part")
             part.write_text(json.dumps(names))
             part.replace(kept)
         return [(name, problem) for name, problem in json.loads(kept.read_text())]

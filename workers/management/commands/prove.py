@@ -1,39 +1,5 @@
-"""manage.py prove: every stage from a tokenizer to PPO on the demo world, its claims checked, and a report with curves.
+"""manage.py prove: see workers/demo_commands/prove.py."""
 
-Needs no running service. Exit code 1 names each claim that did not hold; the report is written all the same.
-"""
+from workers.management.demo_command import demo_command
 
-import json
-from pathlib import Path
-from typing import Any
-
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-
-from workers.demo.proof_report import page
-from workers.demo.prove import ProofFailed, missed, prove
-
-
-class Command(BaseCommand):
-    help = "Proves on a CPU that training works, and that over-optimisation shows and is told."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-        parser.add_argument("--processes", type=int, default=2, help="seeds side by side, a thread each")
-        parser.add_argument("--folder", type=Path, default=Path(settings.DATA_DIR) / "prove")
-
-    def handle(self, **options: Any) -> None:
-        folder: Path = options["folder"]
-        try:
-            report = prove(folder, options["seeds"], options["processes"])
-        except ProofFailed as failure:
-            raise CommandError(str(failure)) from failure
-        (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-        (folder / "report.html").write_text(page(report), encoding="utf-8")
-        for figures in report["seeds"]:
-            for one in figures["verdicts"]:
-                mark = "holds" if one["ok"] else "FAILS"
-                self.stdout.write(f"seed {figures['seed']}  {mark}  {one['sentence']}: {one['value']}")
-        self.stdout.write(f"{report['wall_seconds']:.0f} s, {report['cpu_seconds']:.0f} s of CPU. {folder}/report.html")
-        if failures := missed(report):
-            raise CommandError("\n".join(failures))
+Command = demo_command("prove")

@@ -1,6 +1,6 @@
-"""The second demo project: a small inbox to sort and mark, and requests whose answers are ranked, rated and written.
+"""The second demo project: messages to classify and mark, and requests whose responses are ranked, rated or written.
 
-The messages stand in `demo/inbox.json`; people and places in them are invented.
+The messages are in `workers/demo/inbox.json`; the people and places in them are invented.
 """
 
 import dataclasses
@@ -8,16 +8,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from feedback.models import Kind, Person, Project, Task
+from feedback.models import Kind, Person, Project, Prompt, Task
 from feedback.services.collection import prompts, tasks
 from feedback.services.platform import projects
+from workers import demo
 from workers.demo import labels
 
 SLUG = "inbox"
 SOURCE = "inbox"
 # Decides the splits: with this one eight of the 46 texts are test prompts and nine selection ones, some of each kind.
 SALT = "inbox 1576"
-FILE = Path(__file__).parent / "demo" / "inbox.json"
+FILE = Path(demo.__file__).parent / "inbox.json"
 KINDS = [Kind.CLASSIFICATION, Kind.SPANS, Kind.RANKING, Kind.RATING, Kind.DEMONSTRATION]
 GUIDELINES = """\
 # Sorting the inbox
@@ -26,7 +27,7 @@ Read the whole message first. Choose what its **sender** meant it to be, not wha
 
 - **Folder**: a message about a job is work even between friends; an offer is a promotion even from a friend.
 - **Names, places, dates**: mark the words and nothing around them. *Ms Ilse Brandt* is one name; *the manager* is none.
-- **Ranking and rating**: an answer is good when the person who asked could send it as it is.
+- **Ranking and rating**: an answer is good when its reader could send it as it is.
 - **Writing**: as short as it can be, and kind.
 
 In doubt, skip and say why; that helps more than a guess.
@@ -34,7 +35,7 @@ In doubt, skip and say why; that helps more than a guess.
 
 
 def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
-    """The project with its people and tasks. What is there already stays as it is."""
+    """Create the project with its people and tasks. Rows that exist are left as they are."""
     project = Project.objects.filter(slug=SLUG).first()
     if project is None:
         project = projects.open_project(
@@ -61,10 +62,10 @@ def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
 
 
 def _message(project: Project, admin: Person, message: dict[str, Any], there: set[str | None]) -> None:
-    """Spans or a topic where the message offers some; a folder or its tone otherwise.
+    """Create tasks for spans or a topic where the message offers some, and for a folder or its tone otherwise.
 
-    Messages that name the same people and places are of one group: a tagger that has seen a name in training has not
-    found it in a test.
+    Messages that name the same people and places form one group, so that a tagger is never tested on names that it saw
+    in training.
     """
     question = message["ask"]
     schemes = {"names": [labels.SPANS, labels.FOLDER], "topic": [labels.TOPIC, labels.TONE], "folder": [labels.FOLDER]}
@@ -84,7 +85,7 @@ def _message(project: Project, admin: Person, message: dict[str, Any], there: se
 
 
 def _request(project: Project, admin: Person, request: dict[str, Any], place: int, there: set[str | None]) -> None:
-    """One task to rank all its answers, one to rate one of them, and one to write: from nothing, or from an answer."""
+    """Create a ranking of all responses, a rating, and a demonstration (from scratch, or by editing a response)."""
     prompt = _prompt(project, admin, request["key"], request["prompt"])
     answers = [
         prompts.add_response(
@@ -103,7 +104,7 @@ def _request(project: Project, admin: Person, request: dict[str, Any], place: in
             tasks.create_task(project=project, by=admin, kind=kind, prompt=prompt, responses=responses, external_id=key)
 
 
-def _prompt(project: Project, admin: Person, key: str, text: str, group: str = "") -> Any:
+def _prompt(project: Project, admin: Person, key: str, text: str, group: str = "") -> Prompt:
     prompt, _ = prompts.submit_prompt(
         project=project,
         by=admin,
