@@ -111,7 +111,9 @@ class Annotator:
         perceived = difference + _logistic(rng) / STEEPNESS
         if self.inverter:
             perceived = -perceived
-        return "a" if perceived > 0 else "b"
+        if perceived > 0:
+            return "a"
+        return "b"
 
     def _time_taken(self, rng: Random, text_a: str, text_b: str) -> float:
         """Seconds: log-normal about the annotator's own pace, slower for longer texts; spammers do not read."""

@@ -157,4 +157,6 @@ class Service:
 
 def _seconds(given: str | None) -> float:
     """Retry-After, as far as it is a number of seconds within reason."""
-    return min(30.0, float(given)) if given and given.isdigit() else 0.0
+    if given and given.isdigit():
+        return min(30.0, float(given))
+    return 0.0

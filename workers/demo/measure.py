@@ -105,4 +105,6 @@ def by_prompt(samples: Iterable[Sampled]) -> Mapping[str, list[float]]:
 
 
 def _error(values: Sequence[float]) -> float:
-    return float(stdev(values) / len(values) ** 0.5) if len(values) > 1 else 0.0
+    if len(values) > 1:
+        return float(stdev(values) / len(values) ** 0.5)
+    return 0.0

@@ -32,11 +32,15 @@ class Fit:
     def at(self, kl: float) -> float:
         """The fitted gain at a KL in nats, >= 0."""
         d = math.sqrt(kl)
-        return d * (self.alpha - self.beta * bend(self.form, d)) if d else 0.0
+        if d:
+            return d * (self.alpha - self.beta * bend(self.form, d))
+        return 0.0
 
 
 def bend(form: str, d: float) -> float:
-    return math.log(d) if form == "rl" else d
+    if form == "rl":
+        return math.log(d)
+    return d
 
 
 def fit(form: str, points: Sequence[tuple[float, float]]) -> Fit:
@@ -130,7 +134,9 @@ class Demand:
 def lost_share(arm: Mapping[str, Any]) -> float:
     """What of the gold gained over SFT at the peak is gone at the end: over 1 if it ends under SFT, 1 without gain."""
     gained = arm["peak_gold"] - arm["sft_gold"]
-    return float((arm["peak_gold"] - arm["gold"]) / gained) if gained > 0 else 1.0
+    if gained > 0:
+        return float((arm["peak_gold"] - arm["gold"]) / gained)
+    return 1.0
 
 
 def at_least(threshold: float) -> Callable[[Any], bool]:

@@ -189,7 +189,9 @@ def against_kl(figures: Mapping[str, Any]) -> tuple[Chart, str]:
 
 
 def peak(fitted: Fit) -> str:
-    return "" if fitted.peak_kl is None else f", best at {fitted.peak_kl:.1f} nats"
+    if fitted.peak_kl is None:
+        return ""
+    return f", best at {fitted.peak_kl:.1f} nats"
 
 
 def over_iterations(figures: Mapping[str, Any]) -> tuple[Chart, str]:

@@ -217,7 +217,9 @@ class Turn:
 
     def _generation(self) -> str:
         jobs = self.admin.get("jobs/", project=self.plan.project, kind="generation")["results"]
-        return f"Generation: {jobs[0]['says']}" if jobs else "Nothing was generated."
+        if jobs:
+            return f"Generation: {jobs[0]['says']}"
+        return "Nothing was generated."
 
     @contextmanager
     def _at_desks(self, crowd: Sequence[Worker]) -> Iterator[Callable[[], bool]]:

@@ -110,7 +110,9 @@ def parse_prompt(text: str) -> Prompt | None:
     found = set(words(text))
     items = [item for item in ITEMS if item in found]
     problems = [problem for problem in PROBLEMS if problem in found]
-    return Prompt(items[0], problems[0]) if len(items) == len(problems) == 1 else None
+    if len(items) == len(problems) == 1:
+        return Prompt(items[0], problems[0])
+    return None
 
 
 def hold_out(seed: int = 0, n: int = 20) -> tuple[list[Prompt], list[Prompt]]:
@@ -191,4 +193,6 @@ def _fixing(rng: Random, prompt: Prompt, slipped: bool, doubled: bool) -> list[s
         sentences = [rng.choice(VAGUE_FIXINGS)]
     else:
         sentences = [rng.choice(FIXINGS).format(fix=wrong[0])]
-    return [*sentences, f"Then {wrong[1]}."] if doubled else sentences
+    if doubled:
+        return [*sentences, f"Then {wrong[1]}."]
+    return sentences

@@ -164,7 +164,9 @@ def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failu
     generator = _remote() if settings.GENERATION_URL and version is None else _local(work, version)
     outcomes = _tried(work, generator, responses)
     if len(responses) == 1 or not isinstance(outcomes, Failure):
-        return [outcomes] if isinstance(outcomes, Failure) else list(outcomes)
+        if isinstance(outcomes, Failure):
+            return [outcomes]
+        return list(outcomes)
     found: list[Generated | Failure] = []
     for response in responses:
         work.check()
@@ -208,7 +210,9 @@ def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: S
                 reader=Telling(work, responses),
                 **sampling,
             )
-            return made if len(made) == len(responses) else _best(work, responses, made)
+            if len(made) == len(responses):
+                return made
+            return _best(work, responses, made)
         except DataUnusable:
             raise
         except TrainerError as error:  # only a server far away fails like this
@@ -222,7 +226,9 @@ def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: S
 def _seed(response: Response, number: int) -> int:
     """The seed of one of the completions behind a response; the first has its own, so that fewer are among more."""
     seed = response.seed or 0
-    return seed if number == 0 else stable_seed("best of", seed, number, bits=generation.SEED_BITS)
+    if number == 0:
+        return seed
+    return stable_seed("best of", seed, number, bits=generation.SEED_BITS)
 
 
 def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]") -> "list[Generated]":

@@ -114,4 +114,6 @@ def _loaded(kind: str, path: str, manifest_sha256: str) -> Any:
 
     folder = settings.DATA_DIR / path
     open_model(folder, manifest_sha256)
-    return Classifier(folder) if kind == ModelVersion.Kind.CLASSIFIER else Tagger(folder)
+    if kind == ModelVersion.Kind.CLASSIFIER:
+        return Classifier(folder)
+    return Tagger(folder)

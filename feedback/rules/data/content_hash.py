@@ -61,7 +61,9 @@ def normal_span(text: str, start: int, end: int) -> tuple[int, int]:
 def _normal_place(text: str, place: int, back: int) -> int:
     before, after = (unicodedata.normalize("NFC", part) for part in (text[:place], text[place:]))
     joined = before + after != unicodedata.normalize("NFC", text)
-    return len(before) - back if joined else len(before)
+    if joined:
+        return len(before) - back
+    return len(before)
 
 
 def _normal(value: Any) -> Any:

@@ -100,4 +100,6 @@ class Diversity:
 
     def _share(self, one: str, two: str) -> float:
         own = self.sequences[one]
-        return len(own & self.sequences[two]) / len(own) if own else 0.0
+        if own:
+            return len(own & self.sequences[two]) / len(own)
+        return 0.0

@@ -50,7 +50,9 @@ class Neighbours:
         """The key of the most similar signature, the earliest of equals, and the similarity; None below `at_least`."""
         found = {key for band, part in zip(self.bands, _parts(sketch), strict=True) for key in band.get(part, ())}
         best = max(((similarity(sketch, self.signatures[key]), -key) for key in found), default=(0.0, 0))
-        return (-best[1], best[0]) if found and best[0] >= at_least else None
+        if found and best[0] >= at_least:
+            return (-best[1], best[0])
+        return None
 
 
 def _parts(sketch: bytes) -> list[int]:

@@ -14,7 +14,9 @@ def of_ranked(count: int) -> Fraction:
 
     K ranked responses make K (K - 1) / 2 pairs of one judgement. Source: Ouyang et al. 2022, equation 1.
     """
-    return Fraction(1, comb(count, 2)) if count > 2 else ONE
+    if count > 2:
+        return Fraction(1, comb(count, 2))
+    return ONE
 
 
 def of_answer(kind: str, payload: Payload) -> Fraction:

@@ -58,7 +58,9 @@ def split_of(family: str) -> str:
     tenth = int(family[:8], 16) % 10
     if tenth < 8:
         return "train"
-    return "selection" if tenth == 8 else "test"
+    if tenth == 8:
+        return "selection"
+    return "test"
 
 
 def split_of_group(salt: str, group: str) -> str:

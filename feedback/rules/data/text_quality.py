@@ -101,4 +101,6 @@ def repeated_share(text: str) -> float:
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     total = sum(map(len, lines))
     again = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
-    return again / total if total else 0.0
+    if total:
+        return again / total
+    return 0.0

@@ -58,17 +58,23 @@ def _prompt(row: dict[str, Any]) -> str:
             return "message"
         if message.get("role") not in roles:
             return "message"
-    return "" if row["prompt"] and row["prompt"][-1]["role"] == "user" else "no_question"
+    if row["prompt"] and row["prompt"][-1]["role"] == "user":
+        return ""
+    return "no_question"
 
 
 def _classes(row: dict[str, Any]) -> str:
-    return "" if _names(row["classes"]) else "classes"
+    if _names(row["classes"]):
+        return ""
+    return "classes"
 
 
 def _labels(row: dict[str, Any]) -> str:
     labels = row["labels"]
     known = _names(labels) and set(labels) <= set(row["classes"])
-    return "" if known and (row["many"] or len(labels) == 1) else "labels"
+    if known and (row["many"] or len(labels) == 1):
+        return ""
+    return "labels"
 
 
 def _spans(row: dict[str, Any]) -> str:
@@ -84,7 +90,9 @@ def _spans(row: dict[str, Any]) -> str:
 
 
 def _same_text(row: dict[str, Any]) -> str:
-    return "same_text" if texts.same(row["chosen"], row["rejected"]) else ""
+    if texts.same(row["chosen"], row["rejected"]):
+        return "same_text"
+    return ""
 
 
 def _names(value: list[Any]) -> bool:

@@ -297,7 +297,9 @@ def _unknown(name: str, what: str) -> Finding:
 
 def _number(figures: Figures, name: str) -> float | None:
     value = figures.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None
 
 
 def _percent(share: float) -> str:

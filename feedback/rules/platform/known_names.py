@@ -15,7 +15,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if found:
         return folded[found[0]]
     begun = [choice for choice in choices if len(name) > 2 and choice.startswith(name)]
-    return begun[0] if begun else None
+    if begun:
+        return begun[0]
+    return None
 
 
 def unknown_name(name: str, known: Iterable[str], what: str = "field") -> str:

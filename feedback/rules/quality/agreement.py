@@ -35,7 +35,9 @@ def raw_agreement(units: Iterable[Sequence[Value]]) -> float | None:
         n = len(values)
         total += n * (n - 1) // 2
         same += sum(count * (count - 1) // 2 for count in Counter(values).values())
-    return same / total if total else None
+    if total:
+        return same / total
+    return None
 
 
 def nominal(_totals: Counter[Any]) -> Callable[[Any, Any], float]:
@@ -89,7 +91,9 @@ def cohen_kappa(pairs: Sequence[tuple[Value, Value]]) -> float | None:
     observed = sum(one == other for one, other in pairs) / n
     ones, others = Counter(one for one, _ in pairs), Counter(other for _, other in pairs)
     expected = sum(count * others[value] for value, count in ones.items()) / (n * n)
-    return None if expected == 1 else (observed - expected) / (1 - expected)
+    if expected == 1:
+        return None
+    return (observed - expected) / (1 - expected)
 
 
 def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> float | None:
@@ -102,7 +106,9 @@ def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) ->
         ones += x != 0
         others += y != 0
         score += (x * y > 0) - (x * y < 0)
-    return score / math.sqrt(ones * others) if ones and others else None
+    if ones and others:
+        return score / math.sqrt(ones * others)
+    return None
 
 
 def span_f1(one: Collection[Any], other: Collection[Any]) -> float:
@@ -140,4 +146,6 @@ def _alpha(patterns: Counter[tuple[Value, ...]], metric: Metric) -> float | None
     distance = metric(totals)
     observed = sum(weight * distance(*pair) for pair, weight in coincidences.items()) / n
     expected = sum(2 * totals[a] * totals[b] * distance(a, b) for a, b in combinations(totals, 2)) / (n * (n - 1))
-    return None if expected == 0 else 1 - observed / expected
+    if expected == 0:
+        return None
+    return 1 - observed / expected

@@ -46,7 +46,9 @@ class Effect:
     @property
     def z(self) -> float:
         error = math.hypot(self.error, self.usual_error)
-        return (self.value - self.usual) / error if error else 0.0
+        if error:
+            return (self.value - self.usual) / error
+        return 0.0
 
     @property
     def share(self) -> float:

@@ -35,7 +35,9 @@ class Counted:
 
     @property
     def share(self) -> float | None:
-        return self.hits / self.n if self.n else None
+        if self.n:
+            return self.hits / self.n
+        return None
 
     def interval(self, z: float = 1.96) -> tuple[float, float]:
         return wilson(self.hits, self.n, z)

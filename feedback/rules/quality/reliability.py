@@ -108,7 +108,9 @@ def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
 
 def interval(share: float | None, n: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's interval of a share of n; (0, 1) where nothing was observed."""
-    return wilson(share * n, n, z) if share is not None else (0.0, 1.0)
+    if share is not None:
+        return wilson(share * n, n, z)
+    return (0.0, 1.0)
 
 
 def _weights(share: dict[int, float]) -> dict[int, float]:

@@ -57,7 +57,9 @@ class Screening:
     @property
     def marks_personal(self) -> Marker | None:
         """The marker, if it looks for personal data at intake."""
-        return self.marker if self.marker and self.marker.personal and self.personal != OFF else None
+        if self.marker and self.marker.personal and self.personal != OFF:
+            return self.marker
+        return None
 
     @property
     def holds_prompts(self) -> bool:

@@ -119,4 +119,6 @@ def continuation(turn: Prompt) -> str | None:
     if current.payload.get("rewrite"):
         return str(current.payload["rewrite"])
     chosen = goes_on_with(current.payload, current.shown)
-    return Response.objects.values_list("text", flat=True).get(public_id=chosen) if chosen else None
+    if chosen:
+        return Response.objects.values_list("text", flat=True).get(public_id=chosen)
+    return None

@@ -96,7 +96,9 @@ def undoable(project: Project, person: Person) -> Assignment | None:
     if last.task.training_round:  # what is right was reported
         return None
     assignment = last.assignment
-    return assignment if assignment.annotator_id == person.pk and assignment.current_id == last.pk else None
+    if assignment.annotator_id == person.pk and assignment.current_id == last.pk:
+        return assignment
+    return None
 
 
 def progress(project: Project, person: Person, now: datetime | None = None) -> Progress:
@@ -112,7 +114,9 @@ def daily_limit(project: Project, person: Person) -> int | None:
     """How many answers a day this person may give here: their own limit, else the project's; None for no limit."""
     member = Membership.objects.filter(project=project, person=person).only("daily_limit").first()
     own = member.daily_limit if member else None
-    return own if own is not None else QueuePolicy.of(project.queue_policy).daily_limit
+    if own is not None:
+        return own
+    return QueuePolicy.of(project.queue_policy).daily_limit
 
 
 def guidelines(project: Project) -> GuidelineVersion | None:
@@ -123,7 +127,9 @@ def unread_guidelines(project: Project, person: Person) -> GuidelineVersion | No
     """The newest version, if this member has not stated that they read it."""
     newest = guidelines(project)
     member = Membership.objects.filter(project=project, person=person).only("guidelines_read_id").first()
-    return newest if newest and member and member.guidelines_read_id != newest.pk else None
+    if newest and member and member.guidelines_read_id != newest.pk:
+        return newest
+    return None
 
 
 def in_own_order(task: Task) -> Assignment:

@@ -37,7 +37,9 @@ def narrowed(prompts: QuerySet[Prompt], chosen: dict[str, Any]) -> QuerySet[Prom
     if chosen.get("q"):
         # The column is JSON text: a quotation mark or a letter beyond ASCII is escaped in it.
         equal["messages__icontains"] = chosen["q"]
-    return prompts.filter(**equal) if equal else None
+    if equal:
+        return prompts.filter(**equal)
+    return None
 
 
 def with_figures(prompts: Sequence[Prompt]) -> list[PromptRow]:
@@ -99,14 +101,21 @@ class TaskRow:
 
 def tasks_of(project: Project, state: str = "") -> QuerySet[Task]:
     rows = Task.objects.filter(project=project).select_related("prompt")
-    return rows.filter(state=state) if state in Task.State.values else rows
+    if state in Task.State.values:
+        return rows.filter(state=state)
+    return rows
 
 
 def with_progress(tasks: Sequence[Task]) -> list[TaskRow]:
     found: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     live = Assignment.objects.filter(task__in=tasks, state__in=Assignment.LIVE)
     for row in live.values("task_id", "state", "counted").annotate(n=Count("pk")):
-        kind = "held" if row["state"] == Assignment.State.HELD else ("counted" if row["counted"] else "extra")
+        if row["state"] == Assignment.State.HELD:
+            kind = "held"
+        elif row["counted"]:
+            kind = "counted"
+        else:
+            kind = "extra"
         found[row["task_id"]][kind] += row["n"]
     return [TaskRow(task, found[task.pk]["counted"], found[task.pk]["held"], found[task.pk]["extra"]) for task in tasks]
 
@@ -128,7 +137,11 @@ class AnnotationRow:
             return "superseded"
         if self.annotation.withdrawn:
             return "withdrawn"
-        return "counted" if self.counted else ("late, extra" if self.annotation.late else "extra")
+        if self.counted:
+            return "counted"
+        if self.annotation.late:
+            return "late, extra"
+        return "extra"
 
 
 def assignments_of(task: Task) -> list[tuple[Assignment, AnnotationRow | None]]:

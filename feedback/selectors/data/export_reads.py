@@ -123,14 +123,22 @@ def among(statement: str, column: str, keys: dict[int, Any]) -> list[Any]:
 
 def decoded(stored: str | None) -> Any:
     """JSON as it is stored: as text on both databases."""
-    return {} if stored == "{}" else None if stored is None else json.loads(stored)
+    if stored == "{}":
+        return {}
+    if stored is None:
+        return None
+    return json.loads(stored)
 
 
 def dashed(name: str) -> str:
     """A public id as payloads name it. SQLite keeps 32 digits."""
-    return name if len(name) > 32 else f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+    if len(name) > 32:
+        return name
+    return f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
 
 
 def moment(stored: Any) -> datetime:
     """A time as it is stored: SQLite's is text in UTC."""
-    return datetime.fromisoformat(stored).replace(tzinfo=UTC) if isinstance(stored, str) else stored.astimezone(UTC)
+    if isinstance(stored, str):
+        return datetime.fromisoformat(stored).replace(tzinfo=UTC)
+    return stored.astimezone(UTC)

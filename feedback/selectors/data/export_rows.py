@@ -265,7 +265,9 @@ def _merge(item: Item, task: Item) -> None:
 
 def _told(external_id: str | None) -> str | None:
     """The id that somebody gave, not the hash that stands for none."""
-    return None if external_id is None or external_id.startswith(HASHED) else external_id
+    if external_id is None or external_id.startswith(HASHED):
+        return None
+    return external_id
 
 
 def _trimmed(answer: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class Fall:
 
     @property
     def bytes_per_token(self) -> float:
-        return self.bytes / len(self.pieces) if self.pieces else 0.0
+        if self.pieces:
+            return self.bytes / len(self.pieces)
+        return 0.0
 
 
 def versions(project: Project) -> list[ModelVersion]:

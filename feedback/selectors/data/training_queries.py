@@ -75,7 +75,9 @@ def standing_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]
 def standing_verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
     """What reviewers decided: it stands for the answers, which then make no consensus of their own."""
     verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True).exclude(task__prompt__state__in=HELD)
-    return verdicts if policy.unsettled else verdicts.filter(task__state=Task.State.SETTLED)
+    if policy.unsettled:
+        return verdicts
+    return verdicts.filter(task__state=Task.State.SETTLED)
 
 
 def current_annotations(project: Project, policy: Policy, *kinds: str) -> QuerySet[Annotation]:
@@ -136,7 +138,9 @@ def held_out_annotators(project: Project, policy: Policy) -> list[int]:
     pairs, share = without_excluded(pairs, project, policy, "annotation__annotator"), policy.held_out_annotators
     rows = pairs.order_by().values_list("annotation__annotator__public_id", "annotation__annotator").distinct()
     people = sorted(rows, key=lambda row: sha256(str(row[0]))) if share else []
-    return [key for _, key in people[: min(len(people) - 1, max(1, round(share * len(people))))]] if people else []
+    if people:
+        return [key for _, key in people[: min(len(people) - 1, max(1, round(share * len(people))))]]
+    return []
 
 
 def without_excluded(rows: Rows, project: Project, policy: Policy, annotator: str = "annotator") -> Rows:

@@ -197,7 +197,9 @@ def ceiling(same: float | None) -> float | None:
     Two people who err independently, each right with chance q, say the same with chance q² + (1 - q)²; so
     q = (1 + sqrt(2 same - 1)) / 2. None where they agree no oftener than a coin.
     """
-    return None if same is None or same <= 0.5 else (1 + math.sqrt(2 * same - 1)) / 2
+    if same is None or same <= 0.5:
+        return None
+    return (1 + math.sqrt(2 * same - 1)) / 2
 
 
 def _rate(label: str, value: Any, metrics: dict[str, Any], name: str, n: int | None) -> Rate | None:

@@ -52,7 +52,9 @@ def serving(project: Project) -> ModelVersion | None:
     """The version that writes the project's responses now."""
     rows = Deployment.objects.filter(project=project, until=None).select_related("model_version")
     deployment = rows.order_by("-id").first()
-    return deployment.model_version if deployment else None
+    if deployment:
+        return deployment.model_version
+    return None
 
 
 def of(version: ModelVersion) -> Gate:

@@ -204,7 +204,9 @@ def _running(job: Job, now: datetime) -> Life:
 
 
 def _share(job: Job) -> float | None:
-    return min(1.0, job.step / job.steps) if job.steps else None
+    if job.steps:
+        return min(1.0, job.step / job.steps)
+    return None
 
 
 def span(seconds: float) -> str:
@@ -215,10 +217,14 @@ def span(seconds: float) -> str:
     minutes = int(seconds // 60)
     if minutes < 60:
         rest = int(seconds % 60)
-        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+        if minutes < 10 and rest:
+            return f"{minutes} min {rest} s"
+        return f"{minutes} min"
     hours = minutes // 60
     if hours < 48:
-        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+        if minutes % 60:
+            return f"{hours} h {minutes % 60} min"
+        return f"{hours} h"
     return f"{hours // 24} days"
 
 
@@ -236,7 +242,9 @@ class ServiceHealth:
 
     @property
     def disk_used_share(self) -> float:
-        return 1 - self.disk_free / self.disk_total if self.disk_total else 0.0
+        if self.disk_total:
+            return 1 - self.disk_free / self.disk_total
+        return 0.0
 
 
 def service_health() -> ServiceHealth:
@@ -293,7 +301,9 @@ def _versions() -> list[tuple[str, str]]:
 def _database_bytes() -> int | None:
     if connection.vendor == "sqlite":
         path = Path(str(connection.settings_dict["NAME"]))
-        return path.stat().st_size if path.exists() else None
+        if path.exists():
+            return path.stat().st_size
+        return None
     with connection.cursor() as cursor:
         cursor.execute("select pg_database_size(current_database())")
         return int(cursor.fetchone()[0])

@@ -20,7 +20,9 @@ State = Assignment.State
 def active(project: Project | None = None) -> QuerySet[Exclusion]:
     """Exclusions that nobody has lifted."""
     rows = Exclusion.objects.filter(lifted_at=None)
-    return rows if project is None else rows.filter(project=project)
+    if project is None:
+        return rows
+    return rows.filter(project=project)
 
 
 def excluded_people(project: Project) -> QuerySet[Exclusion, Any]:

@@ -21,7 +21,9 @@ def _longer(row: Answer) -> bool:
     if row.first is None or row.shown is None:
         return False
     one, other = row.shown
-    return one.characters > other.characters if row.first else other.characters > one.characters
+    if row.first:
+        return one.characters > other.characters
+    return other.characters > one.characters
 
 
 # name → (what such answers are, whether an answer is one)

@@ -34,7 +34,9 @@ def versions_of(project: Project, kind: str = "") -> QuerySet[ModelVersion]:
     rows = ModelVersion.objects.filter(project=project).select_related(
         "project", "parent", "run__snapshot", "run__reward_model", "run__job"
     )
-    return rows.filter(kind=kind) if kind in ModelVersion.Kind.values else rows
+    if kind in ModelVersion.Kind.values:
+        return rows.filter(kind=kind)
+    return rows
 
 
 def family(project: Project, serving: ModelVersion | None) -> tuple[list[Branch], bool]:
@@ -213,7 +215,9 @@ def _measured(about: run_figures.Figure, value: Any, low: Any = None, high: Any 
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
 
 
 def evaluations_of(version: ModelVersion) -> list[Evaluation]:

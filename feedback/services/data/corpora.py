@@ -144,7 +144,12 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise Invalid(str(error), field="cleaning.thresholds") from None
     mask = given.get("mask", False)
-    kinds = list(personal_data.KINDS) if mask is True else [] if mask is False else mask
+    if mask is True:
+        kinds = list(personal_data.KINDS)
+    elif mask is False:
+        kinds = []
+    else:
+        kinds = mask
     if not isinstance(kinds, list) or any(kind not in personal_data.KINDS for kind in kinds):
         raise Invalid(f"mask is true, false, or a list of {', '.join(personal_data.KINDS)}.", field="cleaning.mask")
     kept = given.get("languages", [])

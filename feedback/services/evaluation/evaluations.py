@@ -135,7 +135,9 @@ def _taught(snapshot: DatasetSnapshot) -> QuerySet[Annotation]:
 
 
 def _group(people: list[dict[int, list[float]]]) -> dict[str, Any] | None:
-    return {"annotators": len(people), **_figures(people)} if people else None
+    if people:
+        return {"annotators": len(people), **_figures(people)}
+    return None
 
 
 def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:

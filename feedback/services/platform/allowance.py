@@ -60,7 +60,9 @@ class Ledger:
         if reported and (everybody := self._add(f"{key}:{window}", reported, seconds)) is not None:
             with self.lock:
                 entry.known = everybody
-        return seconds - now % seconds if entry.known + entry.own > limit else 0.0
+        if entry.known + entry.own > limit:
+            return seconds - now % seconds
+        return 0.0
 
     def left_for(self, key: str, limit: float) -> float:
         """As `spend`, without spending."""

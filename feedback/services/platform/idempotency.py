@@ -135,4 +135,6 @@ def forget_old() -> int:
     """Drop records older than IDEMPOTENCY_DAYS, a few hundred at a time. Returns how many."""
     limit = timezone.now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
     old = list(IdempotencyRecord.objects.filter(created_at__lt=limit).values_list("pk", flat=True)[:500])
-    return IdempotencyRecord.objects.filter(pk__in=old).delete()[0] if old else 0
+    if old:
+        return IdempotencyRecord.objects.filter(pk__in=old).delete()[0]
+    return 0

@@ -68,7 +68,9 @@ def claim(job_id: int, worker: str) -> Job | None:
         error="",
         remedy="",
     )
-    return Job.objects.select_related("project").get(pk=job_id) if claimed else None
+    if claimed:
+        return Job.objects.select_related("project").get(pk=job_id)
+    return None
 
 
 def beat(job: Job, *, step: int | None = None, steps: int | None = None, text: str | None = None) -> Signal:
@@ -190,7 +192,9 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
     now = timezone.now()
     where = f"at step {job.step} of {job.steps}" if job.steps else "before its first step"
     if job.cancel_requested_at is not None:
-        return "cancelled" if row.update(status=Status.CANCELLED, finished_at=now) else None
+        if row.update(status=Status.CANCELLED, finished_at=now):
+            return "cancelled"
+        return None
     if job.losses + 1 >= job.max_losses:
         failed = row.update(
             status=Status.FAILED,
@@ -200,7 +204,9 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
             error=f"{why} {where}, for the {job.losses + 1}th time.",
             remedy="Check the worker log and the machine's memory, then retry; the job resumes from its checkpoint.",
         )
-        return "failed" if failed else None
+        if failed:
+            return "failed"
+        return None
     queued = row.update(
         status=Status.QUEUED,
         losses=F("losses") + 1,
@@ -212,7 +218,9 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
     )
     if queued:
         celery_app.send_job(celery_app.RUN_JOB, job.pk, queue=job.queue)
-    return "requeued" if queued else None
+    if queued:
+        return "requeued"
+    return None
 
 
 def _mine(job: Job) -> Any:

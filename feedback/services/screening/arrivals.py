@@ -52,7 +52,9 @@ def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
 
 def written_state(project: Project) -> str:
     """The state of a response whose text has just come: ready, or looked at by the guard first."""
-    return Response.State.SCREENING if of(project).guard else Response.State.READY
+    if of(project).guard:
+        return Response.State.SCREENING
+    return Response.State.READY
 
 
 def task_state(prompt: Prompt, responses: list[Response]) -> str:
@@ -64,7 +66,9 @@ def task_state(prompt: Prompt, responses: list[Response]) -> str:
     if prompt.state == Prompt.State.BLOCKED or Response.State.BLOCKED in states:
         return Task.State.WITHDRAWN
     waits = prompt.state == Prompt.State.RECEIVED or Response.State.SCREENING in states
-    return Task.State.WAITING if waits else Task.State.OPEN
+    if waits:
+        return Task.State.WAITING
+    return Task.State.OPEN
 
 
 def current_task_state(prompt: Prompt, responses: list[Response]) -> str:
