@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from statistics import fmean, stdev
 from typing import Any
@@ -54,10 +55,7 @@ def win_rate(candidate: Sequence[Sampled], incumbent: Sequence[Sampled], seed: i
     ours, theirs = by_prompt(candidate), by_prompt(incumbent)
     if set(ours) != set(theirs):
         raise ValueError("the two answered different prompts")
-    rates = [
-        fmean([1.0 if a > b else 0.5 if a == b else 0.0 for a in ours[prompt] for b in theirs[prompt]])
-        for prompt in sorted(ours)
-    ]
+    rates = [_share_won(ours[prompt], theirs[prompt]) for prompt in sorted(ours)]
     rng = Random(stable_seed("win rate", seed))
     means = sorted(fmean(rng.choices(rates, k=len(rates))) for _ in range(RESAMPLES))
     return {
@@ -66,6 +64,14 @@ def win_rate(candidate: Sequence[Sampled], incumbent: Sequence[Sampled], seed: i
         "high": round(means[int(0.975 * RESAMPLES) - 1], 3),
         "prompts": len(rates),
     }
+
+
+def _share_won(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The share of pairs in which the first is larger; ties count a half."""
+    pairs = list(product(ours, theirs))
+    won = sum(a > b for a, b in pairs)
+    tied = sum(a == b for a, b in pairs)
+    return (won + tied / 2) / len(pairs)
 
 
 def label_quality(answers: Iterable[Acknowledged], crowd: Sequence[Annotator]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Diversity:
             ],
             "vocabulary": [{"words": words, "distinct": distinct} for words, distinct in growth],
             "common_words": [{"word": word[:40], "count": count} for word, count in self._common()],
-            "overlap": {"sources": sources, "rows": [[self._share(one, two) for two in sources] for one in sources]},
+            "overlap": {"sources": sources, "rows": [self._shares_of_source(one, sources) for one in sources]},
         }
 
     def _ranked(self, group: str) -> list[tuple[str, int]]:
@@ -97,6 +97,9 @@ class Diversity:
 
     def _common(self) -> list[tuple[str, int]]:
         return sorted(self.vocabulary.items(), key=lambda entry: (-entry[1], entry[0]))[:20]
+
+    def _shares_of_source(self, one: str, others: list[str]) -> list[float]:
+        return [self._share(one, other) for other in others]
 
     def _share(self, one: str, two: str) -> float:
         own = self.sequences[one]

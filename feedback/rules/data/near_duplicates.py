@@ -48,7 +48,9 @@ class Neighbours:
 
     def nearest(self, sketch: bytes, at_least: float = SIMILAR) -> tuple[int, float] | None:
         """The key of the most similar signature, the earliest of equals, and the similarity; None below `at_least`."""
-        found = {key for band, part in zip(self.bands, _parts(sketch), strict=True) for key in band.get(part, ())}
+        found: set[int] = set()
+        for band, part in zip(self.bands, _parts(sketch), strict=True):
+            found.update(band.get(part, ()))
         best = max(((similarity(sketch, self.signatures[key]), -key) for key in found), default=(0.0, 0))
         if found and best[0] >= at_least:
             return (-best[1], best[0])

@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 from typing import NamedTuple
 
@@ -84,25 +85,25 @@ def plausible_seconds(characters: int, one_look: bool = False) -> float:
     Args:
         one_look: one text is labeled or rated, which a practiced person does faster than comparing two.
     """
-    return max(FASTEST_LOOK if one_look else FASTEST, characters / CHARACTERS_A_SECOND)
+    fastest = FASTEST
+    if one_look:
+        fastest = FASTEST_LOOK
+    return max(fastest, characters / CHARACTERS_A_SECOND)
 
 
 def leanings(choices: dict[int, Sequence[Choice]]) -> dict[int, Leanings]:
     """Every annotator with enough answers, each compared with the others."""
     enough = {who: rows for who, rows in choices.items() if len(rows) >= FEWEST}
-    spread = [
-        math.sqrt(sum(row[column] ** 2 for rows in enough.values() for row in rows) / (sum(map(len, enough.values()))))
-        if enough
-        else 0.0
-        for column in (1, 2, 3)
-    ]
+    spread = _spread(list(chain.from_iterable(enough.values())))
     fitted = {who: _fit_choices(rows, spread) for who, rows in enough.items()}
     found = {}
     for who, (values, errors) in fitted.items():
         others = [(other[0][1], other[1][1]) for name, other in fitted.items() if name != who]
-        usual = median(value for value, _ in others) if others else values[1]
-        # Under normal errors a median's standard error is 1.25 times the mean's.
-        usual_error = 1.25 * median(error for _, error in others) / math.sqrt(len(others)) if others else 0.0
+        usual, usual_error = values[1], 0.0
+        if others:
+            usual = median(value for value, _ in others)
+            # Under normal errors a median's standard error is 1.25 times the mean's.
+            usual_error = 1.25 * median(error for _, error in others) / math.sqrt(len(others))
         found[who] = Leanings(
             n=len(enough[who]),
             side=Effect(values[0], errors[0]),
@@ -112,11 +113,21 @@ def leanings(choices: dict[int, Sequence[Choice]]) -> dict[int, Leanings]:
     return found
 
 
+def _spread(rows: Sequence[Choice]) -> list[float]:
+    """Root mean square of length, consensus and source over all choices; zeros without any."""
+    if not rows:
+        return [0.0, 0.0, 0.0]
+    return [math.sqrt(sum(row[column] ** 2 for row in rows) / len(rows)) for column in (1, 2, 3)]
+
+
 def _fit_choices(rows: Sequence[Choice], spread: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Coefficients of side, length and whatever else varies."""
+    """Coefficients of side, length, and of consensus and source where these vary."""
     used = [place for place in (1, 2, 3) if place == 1 or spread[place - 1] > 0]
     scale = [spread[place - 1] or 1.0 for place in used]
-    features = [[1.0, *(row[place] / by for place, by in zip(used, scale, strict=True))] for row in rows]
+    features = []
+    for row in rows:
+        scaled = [row[place] / by for place, by in zip(used, scale, strict=True)]
+        features.append([1.0, *scaled])
     return logistic(features, [row.first for row in rows])
 
 
@@ -149,9 +160,9 @@ def logistic(rows: Sequence[Sequence[float]], outcomes: Sequence[bool]) -> tuple
     inverse: list[list[float]] = []
     for _ in range(25):
         slope = [-RIDGE * value for value in values]
-        curve = [[RIDGE if i == j else 0.0 for j in range(size)] for i in range(size)]
+        curve = _diagonal(size, RIDGE)
         for row, n, won in cells:
-            p = sigmoid(sum(x * value for x, value in zip(row, values, strict=True)))
+            p = sigmoid(_dot(row, values))
             rest, weight = won - n * p, n * p * (1 - p)
             for i, x in enumerate(row):
                 slope[i] += rest * x
@@ -162,17 +173,29 @@ def logistic(rows: Sequence[Sequence[float]], outcomes: Sequence[bool]) -> tuple
             for j in range(i):
                 curve[j][i] = curve[i][j]
         inverse = _inverse(curve)
-        step = [sum(a * b for a, b in zip(line, slope, strict=True)) for line in inverse]
+        step = [_dot(line, slope) for line in inverse]
         values = [value + max(-2.0, min(2.0, change)) for value, change in zip(values, step, strict=True)]
         if max(map(abs, step)) < 1e-4:
             break
     return values, [math.sqrt(max(0.0, inverse[i][i])) for i in range(size)]
 
 
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def _diagonal(size: int, value: float) -> list[list[float]]:
+    """A square matrix of zeros with `value` on its diagonal."""
+    matrix = [[0.0] * size for _ in range(size)]
+    for place in range(size):
+        matrix[place][place] = value
+    return matrix
+
+
 def _inverse(matrix: list[list[float]]) -> list[list[float]]:
-    """Gauss-Jordan with the largest pivot."""
+    """The inverse by Gauss-Jordan elimination with the largest pivot."""
     size = len(matrix)
-    work = [[*line, *(1.0 if i == j else 0.0 for j in range(size))] for i, line in enumerate(matrix)]
+    work = [line + unit for line, unit in zip(matrix, _diagonal(size, 1.0), strict=True)]
     for column in range(size):
         pivot = max(range(column, size), key=lambda i: abs(work[i][column]))
         work[column], work[pivot] = work[pivot], work[column]

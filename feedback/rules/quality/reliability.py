@@ -70,7 +70,10 @@ def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
         right: dict[int, float] = defaultdict(float)
         first = {task: 1 / (1 + math.exp(-value)) for task, value in odds.items()}
         for task, annotator, is_first in shared:
-            right[annotator] += first[task] if is_first else 1 - first[task]
+            if is_first:
+                right[annotator] += first[task]
+            else:
+                right[annotator] += 1 - first[task]
         moved = 0.0
         for annotator, n in met.items():
             new = (right[annotator] + PRIOR_SHARE * PRIOR_VOTES) / (n + PRIOR_VOTES)
@@ -80,12 +83,12 @@ def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
         if moved < 1e-4:
             break
     odds, weight = _log_odds(shared, share), _weights(share)
-    others = [
-        odds[vote.task] - (weight[vote.annotator] if vote.first else -weight[vote.annotator])
-        if voters[vote.task] > 1
-        else 0.0
-        for vote in votes
-    ]
+    others = []
+    for vote in votes:
+        without = 0.0
+        if voters[vote.task] > 1:
+            without = odds[vote.task] - _signed(weight[vote.annotator], vote.first)
+        others.append(without)
     same: dict[int, int] = defaultdict(int)
     decided: dict[int, int] = defaultdict(int)
     for vote, value in zip(votes, others, strict=True):
@@ -121,5 +124,12 @@ def _log_odds(votes: Sequence[Vote], share: dict[int, float]) -> dict[int, float
     weight = _weights(share)
     odds: dict[int, float] = defaultdict(float)
     for task, annotator, is_first in votes:
-        odds[task] += weight[annotator] if is_first else -weight[annotator]
+        odds[task] += _signed(weight[annotator], is_first)
     return {task: max(-30.0, min(30.0, value)) for task, value in odds.items()}
+
+
+def _signed(weight: float, is_first: bool) -> float:
+    """What a vote adds to the log-odds that the first response is better."""
+    if is_first:
+        return weight
+    return -weight

@@ -47,6 +47,15 @@ def payload(assignment: Assignment) -> dict[str, Any]:
     draft = getattr(assignment, "draft", None)
     scheme_name, names = task.ask.get("scheme", ""), project.names
     scheme = project.label_scheme.get(scheme_name)
+    on = text = draft_payload = suggestion = None
+    if scheme and assignment.order:
+        on, text = LETTERS[0], texts[assignment.order[0]]
+    elif scheme:
+        on, text = PROMPT, task.prompt.text
+    if draft is not None:
+        draft_payload = names.read(draft.payload, scheme_name)
+    if task.suggestion:
+        suggestion = _suggested(names.read(task.suggestion, scheme_name))
     return {
         "id": str(assignment.public_id),
         "kind": task.kind,
@@ -58,13 +67,13 @@ def payload(assignment: Assignment) -> dict[str, Any]:
         "responses": [{"letter": LETTERS[place], "text": texts[key]} for place, key in enumerate(assignment.order)],
         "dimensions": project.dimensions,
         "scheme": label_schemes.complete(scheme) if scheme else None,
-        "on": (LETTERS[0] if assignment.order else PROMPT) if scheme else None,
-        "text": (texts[assignment.order[0]] if assignment.order else task.prompt.text) if scheme else None,
+        "on": on,
+        "text": text,
         "asks_reason": project.asks_reason,
         "number_sends": project.number_sends,
         "skip_reasons": list(SKIP_REASONS),
-        "draft": names.read(draft.payload, scheme_name) if draft is not None else None,
-        "suggestion": _suggested(names.read(task.suggestion, scheme_name)) if task.suggestion else None,
+        "draft": draft_payload,
+        "suggestion": suggestion,
         "answer": _answer(assignment),
         "training_round": task.training_round,
         "sent_back": assignment.sent_back,

@@ -6,6 +6,7 @@ Whatever has no place in an item comes out as `LeftOut`, so that a row of the pr
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from feedback.formats.annotations.items import (
@@ -20,6 +21,7 @@ from feedback.formats.annotations.items import (
     Who,
     parts,
 )
+from feedback.formats.annotations.touchstone_parts import STATES
 from feedback.models import Project
 from feedback.rules.collection import payloads
 from feedback.rules.collection.kinds.registry import WRITING
@@ -78,7 +80,7 @@ def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item | L
 
 
 class _Reading:
-    """What is kept from one chunk of prompts to the next."""
+    """State that is kept from one chunk of prompts to the next."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -91,8 +93,9 @@ class _Reading:
         responses = self._responses(prompts)
         tasks = self._tasks(prompts)
         thumbs = self._thumbs(prompts)
-        names = {one.key: dashed(one.name) for those in responses.values() for one in those}
-        self._answers({task_read.key: task_read for those in tasks.values() for task_read in those}, names)
+        names = {response.key: dashed(response.name) for response in chain.from_iterable(responses.values())}
+        by_key = {task_read.key: task_read for task_read in chain.from_iterable(tasks.values())}
+        self._answers(by_key, names)
         for key, item in prompts.items():
             self._put_together(item, responses[key], tasks[key], thumbs[key])
             yield item
@@ -101,7 +104,9 @@ class _Reading:
 
     def _prompt(self, row: Any) -> Item:
         _, messages, source, name, metadata, provenance, family, split, group, wanted, public_id = row
-        item = Item(PROMPT, decoded(messages), external_id=_told(name), source=source, metadata=decoded(metadata))
+        item = Item(
+            PROMPT, decoded(messages), external_id=_external_id(name), source=source, metadata=decoded(metadata)
+        )
         item.provenance, item.split, item.group, item.responses_wanted = decoded(provenance), split, group, wanted
         item.id = dashed(public_id) if name is None else ""  # two prompts may be the same, word for word
         if family in self.edited and family != family_of(self.project.split_salt, item.prompt):
@@ -109,7 +114,7 @@ class _Reading:
         return item
 
     def _opening(self, family: str, messages: list[dict[str, str]]) -> str:
-        """The first message of a prompt's family, where its own words are others: it is an edit of that."""
+        """The first message of a prompt's family, if it differs from the prompt's own: the prompt is an edit of it."""
         salt = self.project.split_salt
         if family == earlier_family_of(salt, messages):
             return ""
@@ -123,9 +128,9 @@ class _Reading:
         found: dict[int, list[Written]] = {key: [] for key in prompts}
         for prompt, *columns in among(reads.RESPONSES, "prompt_id", prompts):
             found[prompt].append(Written(*columns))
-        every = [one for those in found.values() for one in those]
-        self.people.meet(one.author for one in every)
-        self.versions.meet(one.version for one in every)
+        written = list(chain.from_iterable(found.values()))
+        self.people.meet(response.author for response in written)
+        self.versions.meet(response.version for response in written)
         return found
 
     def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[TaskRead]]:
@@ -134,10 +139,14 @@ class _Reading:
         rows = among(reads.TASKS, "prompt_id", prompts)
         for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in rows:
             item = Item(kind, prompts[prompt].prompt, gold=decoded(gold), explanation=why, ask=decoded(ask))
-            item.training_round, item.priority, item.external_id = bool(training), priority, _told(external_id)
-            item.state = state if state in ("withdrawn", "aside") else ""
-            item.wanted = wanted if state != "settled" and gold is None else None
-            by_key[key] = TaskRead(item, key, wanted if gold is None else None)
+            item.training_round, item.priority, item.external_id = bool(training), priority, _external_id(external_id)
+            if state in STATES:
+                item.state = state
+            if state != "settled" and gold is None:
+                item.wanted = wanted
+            if gold is not None:
+                wanted = None
+            by_key[key] = TaskRead(item, key, wanted)
             found[prompt].append(by_key[key])
         for key, response in among(reads.PLACED, "task_id", by_key):
             by_key[key].responses.append(response)
@@ -170,13 +179,13 @@ class _Reading:
         self, item: Item, written: list[Written], tasks: list[TaskRead], thumbs: list[tuple[int, Opinion]]
     ) -> None:
         """Fill `item`: flat where its one task shows all its responses, else with tasks that name theirs by place."""
-        by_annotation = {
-            key: (place, number)
-            for place, task_read in enumerate(tasks)
-            if task_read.item.kind in WRITING
-            for number, key in enumerate(task_read.annotations)
-        }
-        used = {key for task_read in tasks for key in task_read.responses} | {response for response, _ in thumbs}
+        by_annotation: dict[int, tuple[int, int]] = {}
+        used = {response for response, _ in thumbs}
+        for place, task_read in enumerate(tasks):
+            used.update(task_read.responses)
+            if task_read.item.kind in WRITING:
+                for number, key in enumerate(task_read.annotations):
+                    by_annotation[key] = (place, number)
         kept = [one for one in written if self._is_kept(one, one.key in used, by_annotation)]
         place_of = {one.key: place for place, one in enumerate(kept)}
         item.responses = [self._candidate(one, item.source, by_annotation) for one in kept]
@@ -194,7 +203,7 @@ class _Reading:
     def _answers(self, tasks: dict[int, TaskRead], names: dict[int, str]) -> None:
         """Current answers, gold and verdicts of tasks by key, in letters of each task's own order."""
         rows, decided = among(reads.ANSWERS, "held.task_id", tasks), among(reads.VERDICTS, "task_id", tasks)
-        self.people.meet(key for row in rows for key in row[5:7])
+        self.people.meet(chain.from_iterable(row[5:7] for row in rows))
         self.people.meet(row[1] for row in decided)
         placed = {key: [names[response] for response in task_read.responses] for key, task_read in tasks.items()}
         for task, key, payload, shown, seconds, annotator, holder, counted, late, at, blind in rows:
@@ -228,7 +237,7 @@ class _Reading:
                 item.wanted = task_read.wanted
 
     def _is_kept(self, one: Written, is_used: bool, by_annotation: dict[int, tuple[int, int]]) -> bool:
-        """Whether a response stands among the item's; what an answer wrote stands there only if something names it."""
+        """Whether a response is exported with the item. What an annotation wrote is exported only if a task uses it."""
         if is_used:
             return True
         if one.annotation is not None:
@@ -244,8 +253,12 @@ class _Reading:
         return True
 
     def _candidate(self, one: Written, source: str, by_annotation: dict[int, tuple[int, int]]) -> Candidate:
-        model = one.model or (self.versions.names[one.version] if one.version else "")
-        made = Candidate(one.text, "" if model == f"{source or 'import'}{UNKNOWN}" else model)
+        model = one.model
+        if not model and one.version:
+            model = self.versions.names[one.version]
+        if model == f"{source or 'import'}{UNKNOWN}":
+            model = ""
+        made = Candidate(one.text, model)
         made.blocked, made.external_id = one.state == "blocked", one.external_id
         if one.annotation is not None:
             made.answer_of = by_annotation.get(one.annotation)
@@ -255,7 +268,7 @@ class _Reading:
 
 
 def _merge(item: Item, task: Item) -> None:
-    """A prompt and its one task as one item."""
+    """Write the fields of a prompt's only task into the prompt's item."""
     if task.external_id != item.external_id:
         item.prompt_id = item.external_id or ""
     item.kind, item.answers, item.gold, item.ask = task.kind, task.answers, task.gold, task.ask
@@ -263,8 +276,8 @@ def _merge(item: Item, task: Item) -> None:
     item.external_id, item.wanted, item.state, item.verdict = task.external_id, task.wanted, task.state, task.verdict
 
 
-def _told(external_id: str | None) -> str | None:
-    """The id that somebody gave, not the hash that stands for none."""
+def _external_id(external_id: str | None) -> str | None:
+    """The external id, or None where it is a hash that an import made up."""
     if external_id is None or external_id.startswith(HASHED):
         return None
     return external_id
@@ -276,5 +289,7 @@ def _trimmed(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _gold(kind: str, gold: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """The right answer in letters, with its tolerance if it has one."""
-    tolerance = {"tolerance": gold["tolerance"]} if gold.get("tolerance") else {}
-    return _trimmed(payloads.unresolve(kind, gold, names)) | tolerance
+    letters = _trimmed(payloads.unresolve(kind, gold, names))
+    if gold.get("tolerance"):
+        letters["tolerance"] = gold["tolerance"]
+    return letters

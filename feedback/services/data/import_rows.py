@@ -6,6 +6,7 @@ What is written are the rows that the desk writes, so that quality, lineage and 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from feedback.db.bulk_writer import Writer, as_json, as_time, new_uuids, reserve
@@ -47,14 +48,14 @@ class Written:
 
 def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Known) -> Written:
     """Write what is new. Call in a transaction, after `Known` was requested the batch."""
-    new = [one for one in batch if not any(key in seen.digests for key in one.keys)]
+    new = [ready for ready in batch if seen.digests.keys().isdisjoint(ready.keys)]
     if not new:
         return Written()
     places = splits.place(project, [one.newcomer for one in new])
     now = datetime.now(UTC)
     prompt_keys = reserve(Prompt, len(new))
     response_keys = iter(reserve(Response, sum(map(_responses, new))))
-    parts = [part for one in new for part in one.parts]
+    parts = list(chain.from_iterable(ready.parts for ready in new))
     task_keys = iter(reserve(Task, len(parts)))
     names = iter(new_uuids(len(new) + len(parts)))
     rows = _Rows(project, by, now, seen)

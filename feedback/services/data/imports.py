@@ -9,9 +9,10 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -226,7 +227,7 @@ def bring_in(job: Job) -> Iterator[Cursor]:
     with path.open("rb") as file:
         batches = Ahead(_batches(job, file, cursor, pace))
         for batch in batches:
-            known.meet([one for _, items, _ in batch.records for one in items])
+            known.meet(list(chain.from_iterable(items for _, items, _ in batch.records)))
             _commit(job, folder, known, batch, cursor, pace, batches)
             if cursor.done and cursor.new >= MANY:
                 bulk_writer.look_again(import_rows.TABLES)
@@ -329,14 +330,23 @@ def _commit(
         return
 
 
+def _clash(items: Sequence[import_checks.Ready], digests: Mapping[tuple[str, str], str]) -> tuple[str, str] | None:
+    """The first key of these items that exists with another content."""
+    for item in items:
+        for key in item.keys:
+            if digests.get(key, item.digest) != item.digest:
+                return key
+    return None
+
+
 def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder: Path) -> list[import_checks.Ready]:
     """What is new in a batch; what is there already is counted, and what is refused goes to its file."""
-    known.look_up([one for _, items, _ in batch.records for one in items])
+    known.look_up(list(chain.from_iterable(items for _, items, _ in batch.records)))
     digests = dict(known.digests)
     good: list[import_checks.Ready] = []
     refused: list[bytes] = []
     for record, items, notes in batch.records:
-        clash = next((key for one in items for key in one.keys if digests.get(key, one.digest) != one.digest), None)
+        clash = _clash(items, digests)
         if clash is not None:
             sentence = f"The external_id {clash[1]!r} exists with different content."
             record = Record(record.line, record.end, record.next_line, record.raw, "external_id", sentence)

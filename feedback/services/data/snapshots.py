@@ -200,7 +200,7 @@ def _unwritable(text: str) -> str:
 
 
 def _repeated(entries: dict[str, Entry]) -> list[str]:
-    return [one for one, entry in entries.items() for _ in range(entry.count)]
+    return list(Counter({one: entry.count for one, entry in entries.items()}).elements())
 
 
 def _write(

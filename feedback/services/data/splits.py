@@ -59,7 +59,7 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
         return []
     groups = {row.group for row in rows if row.group}
     _lock(project, alone=bool(groups))
-    families = {key for row in rows for key in (row.family, *row.others)}
+    families = {row.family for row in rows}.union(*(row.others for row in rows))
     names = _other_names(project, families)
     by_family = _elders(project, "prompt_by_family", families | set(names.values()))
     by_group = _elders(project, "prompt_by_group", groups) if groups else {}
@@ -71,7 +71,7 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
             family=row.family,
             by_family=min((by_family[key] for key in keys if key in by_family), key=_age, default=None),
             group=row.group,
-            by_group=by_group.get(row.group) if row.group else None,
+            by_group=by_group.get(row.group),  # holds no empty name
             salt=project.split_salt,
             wanted=row.wanted,
         )
@@ -101,7 +101,9 @@ def _age(elder: Elder) -> int:
 
 def _lock(project: Project, *, alone: bool) -> None:
     if connection.vendor == "postgresql":
-        name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        name = "pg_advisory_xact_lock_shared"
+        if alone:
+            name = "pg_advisory_xact_lock"
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {name}(%s, %s)", [LOCK, project.pk])
 

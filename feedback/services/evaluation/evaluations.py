@@ -9,6 +9,7 @@ them out, or they came later.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from django.db.models import QuerySet
@@ -37,12 +38,14 @@ def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterabl
         held_out, others: the same of both groups together, with how many `annotators` each has; None of nobody.
         Nothing at all where rows are a consensus, which is nobody's own, or where it is not known who taught the model.
     """
-    taught_by = run.reward_model.run.snapshot if run.reward_model is not None and run.reward_model.run else None
+    taught_by = None
+    if run.reward_model is not None and run.reward_model.run is not None:
+        taught_by = run.reward_model.run.snapshot
     if run.snapshot is None or run.snapshot.policy.get("pairs") != "each" or taught_by is None:
         return {}
     by_hash = {verdict["hash"]: verdict for verdict in verdicts}
     rows = [(by_hash[row["hash"]], row["annotations"]) for row in lineage if row["hash"] in by_hash]
-    who = dict(_annotators([one for _, ids in rows for one in ids]))
+    who = dict(_annotators(list(chain.from_iterable(ids for _, ids in rows))))
     known = {str(one) for one in _taught(taught_by).values_list("annotator__public_id", flat=True)}
     outcomes: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for verdict, ids in rows:
@@ -64,9 +67,12 @@ def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | 
         version, steps = version.parent, steps + 1
     if version is None or version.stage != Stage.PRETRAIN or version.state == ModelVersion.State.REVOKED:
         return None, None
-    texts = version.run.snapshot if version.run is not None else None
-    frozen = texts is not None and texts.state == DatasetSnapshot.State.FROZEN
-    return (version if version.pk != run.base_model_id else None), (texts if frozen else None)
+    texts = None if version.run is None else version.run.snapshot
+    if texts is not None and texts.state != DatasetSnapshot.State.FROZEN:
+        texts = None
+    if version.pk == run.base_model_id:
+        return None, texts
+    return version, texts
 
 
 def contaminated(run: TrainingRun, conversations: Iterable[Sequence[Mapping[str, str]]]) -> int | None:
@@ -80,16 +86,12 @@ def contaminated(run: TrainingRun, conversations: Iterable[Sequence[Mapping[str,
     Returns:
         None where prompts came later and the corpus is no longer there to be read.
     """
-    texts = {message["content"] for messages in conversations for message in messages if message["role"] == "user"}
+    texts = {turn["content"] for turn in chain.from_iterable(conversations) if turn["role"] == "user"}
     met: set[str] = set()
     for corpus in _corpora_of(run.base_model):
         prompts = Prompt.objects.filter(project_id=run.project_id, created_at__gt=corpus.frozen_at)
-        later = {
-            message["content"]
-            for messages in prompts.exclude(split=Split.TRAIN).values_list("messages", flat=True).iterator(CHUNK)
-            for message in messages
-            if message["content"] in texts
-        } - met
+        rows = prompts.exclude(split=Split.TRAIN).values_list("messages", flat=True).iterator(CHUNK)
+        later = {turn["content"] for turn in chain.from_iterable(rows) if turn["content"] in texts} - met
         if later and corpus.state != DatasetSnapshot.State.FROZEN:
             return None
         if later:
@@ -146,7 +148,7 @@ def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:
     for one in people:
         for prompt, right in one.items():
             prompts[prompt] += right
-    values = [value for group in prompts.values() for value in group]
+    values = list(chain.from_iterable(prompts.values()))
     low, high = clustered(prompts.values())
     return {
         "pairs": len(values),

@@ -2,6 +2,7 @@
 scores."""
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from feedback import celery_app
@@ -34,7 +35,8 @@ def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
     setting = of(project)
     arrival = Arrival(messages, screening={"guard": None})
     if setting.personal != OFF:
-        found = sorted({one.kind for message in messages for one in personal_data.find(message["content"])})
+        matches = chain.from_iterable(personal_data.find(message["content"]) for message in messages)
+        found = sorted({match.kind for match in matches})
         if found:
             arrival.screening["personal"] = found
         if found and setting.personal == BLOCK:

@@ -189,36 +189,42 @@ def pass_unscreened(project: Project) -> int:
     if setting.guard is None or setting.guard.when_away != PASS or not _is_away(project):
         return 0
     passed = 0
-    rows = [*waiting_responses(project)[:MOST_PASSED]]
-    rows += [] if setting.marks_personal else waiting_prompts(project)[:MOST_PASSED]
-    for row in rows:
-        row.project = project
-        row.screening = row.screening | {"unscreened": True}
-        settle = settle_prompt if isinstance(row, Prompt) else settle_response
-        options: dict[str, Any] = {"spans": []} if isinstance(row, Prompt) else {}
-        passed += settle(row, guard=None, version=None, scores={}, **options)
+    for response in waiting_responses(project)[:MOST_PASSED]:
+        _mark_unscreened(response, project)
+        passed += settle_response(response, guard=None, version=None, scores={})
+    if not setting.marks_personal:
+        for prompt in waiting_prompts(project)[:MOST_PASSED]:
+            _mark_unscreened(prompt, project)
+            passed += settle_prompt(prompt, guard=None, version=None, scores={}, spans=[])
     if passed:
         events.record("project.passed_unscreened", project, actor=None, project=project, count=passed)
     return passed
+
+
+def _mark_unscreened(row: Prompt | Response, project: Project) -> None:
+    row.project = project
+    row.screening = row.screening | {"unscreened": True}
 
 
 def _is_away(project: Project) -> bool:
     """Whether no job has scored for `AWAY_AFTER`, although one was requested that long ago."""
     jobs = Job.objects.filter(project=project, kind=Job.Kind.SCORE).order_by("id")
     scored = jobs.filter(status=Job.Status.SUCCEEDED).last()
-    first = jobs.filter(pk__gt=scored.pk if scored else 0).first()
+    if scored is not None:
+        jobs = jobs.filter(pk__gt=scored.pk)
+    first = jobs.first()
     return first is not None and first.created_at <= timezone.now() - AWAY_AFTER
 
 
 def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -> None:
+    model, missing = part["model"], f"No {kind} is approved yet"
     try:
-        version = guard_models.model_of(
-            project, kind, part["model"] if part["model"] == NEWEST else str(UUID(part["model"]))
-        )
+        if model != NEWEST:
+            model, missing = str(UUID(model)), f"The project has no such {kind}"
+        version = guard_models.model_of(project, kind, model)
     except ValueError:
-        version = None
+        version, missing = None, f"The project has no such {kind}"
     if version is None:
-        missing = f"No {kind} is approved yet" if part["model"] == NEWEST else f"The project has no such {kind}"
         raise Invalid(f"{missing}. Train one, check its metrics, and approve it.", field=f"screening.{name}.model")
     if name == "guard" and (unknown := sorted(set(part["blocks"]) - set(guard_models.classes_of(version)))):
         known = ", ".join(guard_models.classes_of(version))
@@ -264,11 +270,10 @@ def _go_on(prompt: Prompt) -> None:
     prompt.refresh_from_db()
     missing = prompt.responses_wanted - prompt.responses.count()
     if missing > 0:
-        talk = prompt.conversation
+        conversation = prompt.conversation
+        by = None if conversation is None else conversation.person
         try:
-            generation.request_responses(
-                prompt=prompt, count=missing, by=talk.person if talk else None, live=talk is not None
-            )
+            generation.request_responses(prompt=prompt, count=missing, by=by, live=conversation is not None)
             Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.SCREENED)
         except NoServingModel:
             pass  # what serves was rolled back to nothing since; more can be requested on the prompt's page
