@@ -1,15 +1,11 @@
-"""What a project lets in and shows: its guard, its marker, and what becomes of personal data. Kept as one setting:
+"""Content screening of a project: its guard model, its pre-annotation tagger, and what happens to personal data.
 
-{"guard": {"model": "newest", "blocks": ["spam"], "threshold": 0.5, "when_away": "hold" | "pass"},
- "marker": {"model": "newest", "scheme": "names", "personal": ["person"]},
- "personal": "off" | "note" | "mask" | "block"}
-
-A model is a version's public id, or `newest`: the newest that somebody approved.
+The setting is stored as one JSON object, `ScreeningSetting`. The tagger's key in it is `marker`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from feedback.rules.training.policies import InvalidPolicy
 
@@ -21,11 +17,62 @@ WHEN_AWAY = (HOLD, PASS)
 KEYS = {"guard": {"model", "blocks", "threshold", "when_away"}, "marker": {"model", "scheme", "personal"}}
 
 
+class GuardSetting(TypedDict):
+    """A guard model as it is stored. `model`: the public id of a version, or `newest`: the newest approved one."""
+
+    model: str
+    blocks: list[str]  # classes
+    threshold: NotRequired[float]  # a probability between 0 and 1
+    when_away: NotRequired[str]  # hold, pass
+
+
+class MarkerSetting(TypedDict):
+    """A pre-annotation tagger as it is stored. `model` as in `GuardSetting`."""
+
+    model: str
+    scheme: str  # name of a label scheme of spans
+    personal: NotRequired[list[str]]  # its labels that mean personal data
+
+
+class ScreeningSetting(TypedDict, total=False):
+    guard: GuardSetting | None
+    marker: MarkerSetting | None
+    personal: str  # off, note, mask, block
+
+
+class Span(TypedDict):
+    """Characters `start` to `end` (exclusive) of a text, with their label."""
+
+    start: int
+    end: int
+    label: str
+
+
+class Unblocked(TypedDict):
+    by: str
+    reason: str
+    at: str  # ISO 8601
+
+
+class Screened(TypedDict, total=False):
+    """The result of screening a prompt or response, as it is stored with the row."""
+
+    guard: str | None  # the guard model in words
+    model: str  # its public id
+    scores: dict[str, float]  # probability of each class
+    at: str  # ISO 8601
+    blocked_by: str  # a class, or personal data
+    personal: list[str]  # kinds of personal data that were found
+    masked: bool
+    unscreened: bool  # the guard was away and the project lets texts pass
+    unblocked: Unblocked
+
+
 @dataclass(frozen=True)
 class Guard:
-    """A classifier and the classes that it blocks, from a probability on.
+    """A classifier and the classes that it blocks at or above a probability.
 
-    `when_away` says what becomes of texts that it cannot look at: they are held until it can, or pass after a while.
+    `when_away`: texts that it cannot score are held until it can, or pass after a while.
     """
 
     model: str
@@ -41,7 +88,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class Marker:
-    """A tagger whose spans stand on the desk beforehand; `personal` are the labels that mean personal data."""
+    """A tagger that suggests spans on the desk; `personal` are its labels that mean personal data."""
 
     model: str
     scheme: str
@@ -56,29 +103,25 @@ class Screening:
 
     @property
     def marks_personal(self) -> Marker | None:
-        """The marker, if it looks for personal data at intake."""
+        """The tagger, if it searches new prompts for personal data."""
         if self.marker and self.marker.personal and self.personal != OFF:
             return self.marker
         return None
 
     @property
     def holds_prompts(self) -> bool:
-        """Whether a model looks at prompts before anything is made of them."""
+        """Whether prompts wait until a model has scored them."""
         return self.guard is not None or self.marks_personal is not None
 
 
-def read(setting: Mapping[str, Any]) -> Screening:
-    """A setting that was checked."""
-    guard, marker = setting.get("guard"), setting.get("marker")
-    return Screening(
-        _guard(guard) if guard else None,
-        Marker(marker["model"], marker["scheme"], tuple(marker.get("personal", ()))) if marker else None,
-        setting.get("personal", OFF),
-    )
-
-
-def _guard(part: Mapping[str, Any]) -> Guard:
-    return Guard(part["model"], tuple(part["blocks"]), part.get("threshold", 0.5), part.get("when_away", HOLD))
+def read(setting: ScreeningSetting) -> Screening:
+    """Read a stored setting, which `check` has accepted."""
+    guard = marker = None
+    if part := setting.get("guard"):
+        guard = Guard(part["model"], tuple(part["blocks"]), part.get("threshold", 0.5), part.get("when_away", HOLD))
+    if tagger := setting.get("marker"):
+        marker = Marker(tagger["model"], tagger["scheme"], tuple(tagger.get("personal", ())))
+    return Screening(guard, marker, setting.get("personal", OFF))
 
 
 def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -112,7 +155,8 @@ def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
 
 def masked(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
     """`text` with each span, none overlapping another, replaced by its label in brackets."""
-    pieces, last = [], 0
+    pieces: list[str] = []
+    last = 0
     for start, end, label in sorted(spans):
         pieces += [text[last:start], f"[{label}]"]
         last = end
@@ -124,6 +168,6 @@ def _names(given: Any, field: str, least: int) -> None:
     _need(fits and len(given) >= least, field, f"A list of names{', at least one' if least else ''}.")
 
 
-def _need(fits: Any, field: str, sentence: str) -> None:
+def _need(fits: object, field: str, sentence: str) -> None:
     if not fits:
-        raise InvalidPolicy(f"screening.{field}" if field else "screening", sentence)
+        raise InvalidPolicy(f"screening.{field}".removesuffix("."), sentence)

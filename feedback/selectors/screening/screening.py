@@ -1,6 +1,7 @@
-"""The guard as pages show it: what it is set to, what waits for it, why it does not come, and what it blocked."""
+"""Figures of content screening for pages: the setting, what waits for the guard model, its failure, what it blocked."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Response
@@ -30,10 +31,11 @@ def status(project: Project) -> Status:
     responses = Response.objects.filter(project=project, state=Response.State.SCREENING)
     waiting = sum(len(rows.values_list("pk")[:COUNTED]) for rows in (prompts, responses))
     last = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status__in=Job.FINAL).order_by("-id").first()
-    failed = last is not None and last.status == Job.Status.FAILED
     if gone := guard_models.missing(project):
         return Status(min(waiting, COUNTED), gone, "")
-    return Status(min(waiting, COUNTED), last.error if last and failed else "", last.remedy if last and failed else "")
+    if last is None or last.status != Job.Status.FAILED:
+        return Status(min(waiting, COUNTED), "", "")
+    return Status(min(waiting, COUNTED), last.error, last.remedy)
 
 
 def versions(project: Project, kind: str) -> list[ModelVersion]:
@@ -43,26 +45,36 @@ def versions(project: Project, kind: str) -> list[ModelVersion]:
     return list(rows.exclude(state__in=unfit).order_by("-number")[:20])
 
 
-def blocked(project: Project, most: int = 20) -> list[dict[str, Any]]:
-    """What was blocked lately: {"row", "kind", "text", "by", "score"}, newest first."""
-    found: list[dict[str, Any]] = []
-    prompts: Any = Prompt.objects.filter(project=project, state=Prompt.State.BLOCKED)
-    responses: Any = Response.objects.filter(project=project, state=Response.State.BLOCKED).select_related("prompt")
-    for kind, rows in (("prompt", prompts), ("response", responses)):
-        for row in rows.order_by("-id")[:most]:
-            by = row.screening.get("blocked_by", "")
-            score = row.screening.get("scores", {}).get(by)
-            prompt = row if kind == "prompt" else row.prompt
-            found.append(
-                {"prompt": prompt, "kind": kind, "text": row.text, "by": by, "score": score, "at": row.created_at}
-            )
-    return sorted(found, key=lambda one: one["at"], reverse=True)[:most]
+@dataclass(frozen=True)
+class Blocked:
+    """A prompt or response that was blocked, with the class it was blocked for and its probability if known."""
+
+    prompt: Prompt
+    kind: str  # prompt, response
+    text: str
+    by: str
+    score: float | None
+    at: datetime
+
+
+def blocked(project: Project, most: int = 20) -> list[Blocked]:
+    """The prompts and responses that were blocked last, newest first."""
+    prompts = Prompt.objects.filter(project=project, state=Prompt.State.BLOCKED).order_by("-id")[:most]
+    responses = Response.objects.filter(project=project, state=Response.State.BLOCKED).select_related("prompt")
+    found = [_blocked(prompt, prompt, "prompt") for prompt in prompts]
+    found += [_blocked(row, row.prompt, "response") for row in responses.order_by("-id")[:most]]
+    return sorted(found, key=lambda row: row.at, reverse=True)[:most]
+
+
+def _blocked(row: Prompt | Response, prompt: Prompt, kind: str) -> Blocked:
+    by = row.screening.get("blocked_by", "")
+    return Blocked(prompt, kind, row.text, by, row.screening.get("scores", {}).get(by), row.created_at)
 
 
 def shown(row: Prompt | Response) -> dict[str, Any] | None:
-    """the guard's verdict of a row, for its page; None where none looked at it.
+    """The result of screening a row, for its page; None if nothing screened it.
 
-    {"guard", "scores": [(class, probability)], "blocked_by", "personal", "masked", "unblocked"}, likeliest class first.
+    Keys as in `Screened`, but `scores` is a list of classes with their probabilities, likeliest first.
     """
     screened = row.screening
     if not screened.get("guard") and not screened.get("personal"):

@@ -24,6 +24,7 @@ from feedback.rules.collection.pairing import PRIORITIES
 from feedback.rules.collection.payloads import Payload
 from feedback.rules.data.content_hash import body_hash
 from feedback.rules.quality import gold as gold_rules
+from feedback.rules.screening.screening import Screened
 from feedback.services.data import import_people, splits
 from feedback.services.platform import people
 from feedback.services.screening import arrivals
@@ -88,7 +89,9 @@ def ready(project: Project, item: Item) -> Ready:
         item.prompt = message_rules.checked(item.prompt)
     except message_rules.InvalidMessages as error:
         raise InvalidRow(error.field.replace("messages", "prompt", 1), error.sentence) from None
-    personal = _personal(project, item) if project.screening else {}
+    personal: Screened | None = None
+    if project.screening:
+        personal = _personal(project, item)
     _check_prompt(item)
     import_people.thumbs(item)
     for place, task in enumerate(item.tasks):
@@ -256,8 +259,8 @@ class Known:
                     self.people[who] = people.imported_person(source=who.source, name=who.name).pk
 
 
-def _personal(project: Project, item: Item) -> dict[str, Any]:
-    """What is reported of personal data in the prompt, which is masked, noted or refused as the project says.
+def _personal(project: Project, item: Item) -> Screened:
+    """The screening of an item's prompt for personal data, which is masked, noted or refused as the project says.
 
     Raises:
         InvalidRow: it is refused; or masking it would move what was marked in it.

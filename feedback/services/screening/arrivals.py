@@ -3,12 +3,11 @@ scores."""
 
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
 from feedback import celery_app
 from feedback.models import Job, Project, Prompt, Response, Task
 from feedback.rules.screening import personal_data
-from feedback.rules.screening.screening import BLOCK, MASK, OFF
+from feedback.rules.screening.screening import BLOCK, MASK, OFF, Screened
 from feedback.selectors.screening.guard_models import of
 from feedback.services.platform import jobs
 
@@ -27,7 +26,7 @@ class Arrival:
 
     messages: list[dict[str, str]]
     state: str | None = None
-    screening: dict[str, Any] = field(default_factory=dict)
+    screening: Screened = field(default_factory=lambda: Screened())
 
 
 def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:

@@ -1,20 +1,30 @@
-"""What the guard and the marker stated, and what follows: on it goes, or it stops here; an admin may let it on.
+"""Applies the results of content screening: a prompt or response passes or is blocked, and an admin may unblock it.
 
-A worker scores (it owns the models); here the rows move, each once, by a compare-and-set on its state. What cannot be
-scored waits and is tried again, so that a guard that is away loses nothing.
+A worker computes the scores, since it has the models. The functions here move each row once, by compare-and-set on its
+state. Rows that cannot be scored wait and are tried again, so that nothing is lost while a guard model is away.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from feedback.errors import Invalid, InvalidTransition, NoServingModel
 from feedback.models import Job, Kind, ModelVersion, Person, Project, Prompt, Response, Task
 from feedback.rules.screening import screening
-from feedback.rules.screening.screening import BLOCK, MASK, NEWEST, PASS, Guard
+from feedback.rules.screening.screening import (
+    BLOCK,
+    MASK,
+    NEWEST,
+    PASS,
+    Guard,
+    Screened,
+    Span,
+)
 from feedback.rules.training import policies
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import generation
@@ -25,13 +35,13 @@ TRY_AGAIN_AFTER = timedelta(seconds=60)  # after a job that could not reach its 
 AWAY_AFTER = timedelta(minutes=10)  # without a job that scored, where something waits
 MOST_PASSED = 1000  # in one round of housekeeping
 Scores = dict[str, float]
-Spans = list[dict[str, Any]]
+Spans = Sequence[Span]
 
 
 def set_screening(*, by: Person, project: Project, **changes: Any) -> Project:
-    """Change guard, marker or what becomes of personal data; None takes a guard or marker away.
+    """Change the guard model, the tagger, or the handling of personal data; None removes a guard model or tagger.
 
-    What waited for a guard that is gone passes with the next job.
+    Rows that waited for a removed guard model pass with the next job.
 
     Raises:
         Invalid: a part has another shape, or names a model or a class that is not there.
@@ -58,17 +68,17 @@ def waits(project: Project) -> bool:
     return bool(waiting_prompts(project)[:1] or waiting_responses(project)[:1] or tasks_to_mark(project)[:1])
 
 
-def waiting_prompts(project: Project) -> Any:
+def waiting_prompts(project: Project) -> QuerySet[Prompt]:
     return Prompt.objects.filter(project=project, state=Prompt.State.RECEIVED).order_by("pk")
 
 
-def waiting_responses(project: Project) -> Any:
+def waiting_responses(project: Project) -> QuerySet[Response]:
     rows = Response.objects.filter(project=project, state=Response.State.SCREENING)
     return rows.select_related("prompt").order_by("pk")
 
 
-def tasks_to_mark(project: Project) -> Any:
-    """Open tasks of the marker's scheme that it has not looked at."""
+def tasks_to_mark(project: Project) -> QuerySet[Task]:
+    """Open tasks of the tagger's scheme that have no suggestion yet."""
     marker = guard_models.of(project).marker
     if marker is None:
         return Task.objects.none()
@@ -81,14 +91,13 @@ def tasks_to_mark(project: Project) -> Any:
 def settle_prompt(
     prompt: Prompt, *, guard: Guard | None, version: ModelVersion | None, scores: Scores, spans: Spans
 ) -> bool:
-    """A prompt's scores and personal spans: it goes on, masked if requested, or is blocked. False: it was settled
-    before.
+    """Let a prompt pass (masked, if the project says so) or block it. False if it was settled before.
 
     Args:
-        spans: what the marker found to be personal in the last user message.
+        spans: personal data that the tagger found in the last user message.
     """
     setting = guard_models.of(prompt.project)
-    screened = prompt.screening | _told(guard, version, scores)
+    screened = prompt.screening | _screened(guard, version, scores)
     messages = prompt.messages
     if spans:
         screened["personal"] = sorted({*screened.get("personal", []), *(span["label"] for span in spans)})
@@ -112,9 +121,11 @@ def settle_prompt(
 
 
 def settle_response(response: Response, *, guard: Guard | None, version: ModelVersion | None, scores: Scores) -> bool:
-    """A response's scores: it is ready, or blocked. False: it was settled before."""
-    screened = response.screening | _told(guard, version, scores)
-    state = Response.State.BLOCKED if screened.get("blocked_by") else Response.State.READY
+    """Make a response ready or block it. False if it was settled before."""
+    screened = response.screening | _screened(guard, version, scores)
+    state = Response.State.READY
+    if screened.get("blocked_by"):
+        state = Response.State.BLOCKED
     with transaction.atomic():
         waiting = Response.objects.filter(pk=response.pk, state=Response.State.SCREENING)
         if not waiting.update(state=state, screening=screened):
@@ -127,18 +138,20 @@ def settle_response(response: Response, *, guard: Guard | None, version: ModelVe
 
 
 def suggest(task: Task, *, version: ModelVersion, spans: Spans) -> bool:
-    """The marker's spans, for the desk to begin with. Those of labels that the scheme lacks are left out."""
+    """Store the tagger's spans as a suggestion for the desk. Spans whose label the scheme lacks are left out."""
     name = task.ask.get("scheme", "")
     scheme = task.project.label_scheme.get(name, {})
-    spans = task.project.names.read({"spans": list(spans)}, name)["spans"]  # a marker may have learned earlier names
+    spans = task.project.names.read({"spans": list(spans)}, name)["spans"]  # the tagger may have learned earlier names
     labels = {label["name"] for label in scheme.get("labels", [])}
-    kept = [{name: span[name] for name in ("start", "end", "label")} for span in spans if span["label"] in labels]
+    kept = [
+        Span(start=span["start"], end=span["end"], label=span["label"]) for span in spans if span["label"] in labels
+    ]
     suggestion = {"spans": kept, "model": str(version.public_id), "name": str(version)}
     return bool(Task.objects.filter(pk=task.pk, suggestion__isnull=True).update(suggestion=suggestion))
 
 
 def unblock_prompt(*, by: Person, prompt: Prompt, reason: str) -> Prompt:
-    """Let a blocked prompt on, after all.
+    """Unblock a prompt.
 
     Raises:
         Invalid: no reason is given.
@@ -152,7 +165,7 @@ def unblock_prompt(*, by: Person, prompt: Prompt, reason: str) -> Prompt:
 
 
 def unblock_response(*, by: Person, response: Response, reason: str) -> Response:
-    """Let a blocked response on, after all. Raises as `unblock_prompt`."""
+    """Unblock a response. Raises as `unblock_prompt`."""
     with transaction.atomic():
         _unblock(by, response, reason, Response.State.READY)
         _joined(response)
@@ -161,9 +174,15 @@ def unblock_response(*, by: Person, response: Response, reason: str) -> Response
 
 
 def pick_up() -> int:
-    """Housekeeping: projects where something waits and no job scores. After a failure they are tried again later, and
-    not at all while a model that they name is missing: approving or naming one asks anew."""
-    knocked, since = 0, timezone.now() - TRY_AGAIN_AFTER
+    """Housekeeping: send a job for each project where rows wait and no job scores.
+
+    After a failure a project is tried again later. While a model that it names is missing it is not tried: approving
+    or naming a model sends a job.
+
+    Returns:
+        How many jobs were sent.
+    """
+    sent, since = 0, timezone.now() - TRY_AGAIN_AFTER
     for project in Project.objects.exclude(screening={}):
         pass_unscreened(project)
         scoring = Job.objects.filter(project=project, kind=Job.Kind.SCORE)
@@ -173,17 +192,17 @@ def pick_up() -> int:
         )
         if not resting and not guard_models.missing(project) and waits(project):
             with transaction.atomic():
-                knocked += arrivals.ask_worker(project) is not None
-    return knocked
+                sent += arrivals.ask_worker(project) is not None
+    return sent
 
 
 def pass_unscreened(project: Project) -> int:
-    """Where the project says so and its guard has been away for `AWAY_AFTER`, what waits for it goes on unscreened.
+    """Let waiting rows pass unscreened if the project allows it and its guard model has been away for `AWAY_AFTER`.
 
-    Prompts that the marker must search for personal data are held all the same: what it would mask must not be stored.
+    Prompts that the tagger must search for personal data are held in any case: what it would mask must not be stored.
 
     Returns:
-        How many prompts and responses passed; each says so in its `screening`.
+        How many prompts and responses passed; the `screening` of each records it.
     """
     setting = guard_models.of(project)
     if setting.guard is None or setting.guard.when_away != PASS or not _is_away(project):
@@ -233,10 +252,10 @@ def _check_model(project: Project, name: str, kind: str, part: dict[str, Any]) -
         )
 
 
-def _told(guard: Guard | None, version: ModelVersion | None, scores: Scores) -> dict[str, Any]:
+def _screened(guard: Guard | None, version: ModelVersion | None, scores: Scores) -> Screened:
     if guard is None or version is None:
         return {"guard": None}
-    screened: dict[str, Any] = {
+    screened: Screened = {
         "guard": str(version),
         "model": str(version.public_id),
         "scores": {name: round(score, 4) for name, score in scores.items()},
@@ -255,7 +274,7 @@ def _masked(messages: list[dict[str, str]], spans: Spans) -> list[dict[str, str]
     return [*messages[:last], messages[last] | {"content": content}, *messages[last + 1 :]]
 
 
-def _unblock(by: Person, row: Any, reason: str, state: str) -> None:
+def _unblock(by: Person, row: Prompt | Response, reason: str, state: str) -> None:
     if not reason.strip():
         raise Invalid("Enter a reason for unblocking.", field="reason")
     let = {"by": str(by), "reason": reason.strip()[:500], "at": timezone.now().isoformat()}
@@ -287,7 +306,7 @@ def _joined(response: Response) -> None:
         generation.join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
 
 
-def _open(tasks: Any) -> None:
+def _open(tasks: QuerySet[Task]) -> None:
     """Waiting tasks of which everything has passed."""
     for task in tasks.filter(state=Task.State.WAITING).select_related("prompt"):
         state = arrivals.task_state(task.prompt, list(task.responses.all()))
@@ -295,5 +314,5 @@ def _open(tasks: Any) -> None:
             Task.objects.filter(pk=task.pk, state=Task.State.WAITING).update(state=state)
 
 
-def _withdraw(tasks: Any) -> None:
+def _withdraw(tasks: QuerySet[Task]) -> None:
     tasks.filter(state__in=[Task.State.WAITING, Task.State.OPEN]).update(state=Task.State.WITHDRAWN)
