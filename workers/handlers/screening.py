@@ -1,16 +1,17 @@
-"""Scoring jobs: the guard reads what waits at the entrance and what models wrote, the marker marks spans beforehand.
+"""Scoring jobs: the guard model scores new prompts and generated responses, the tagger suggests spans for tasks.
 
-Safe to repeat: nothing is claimed. Rows that wait are read, scored, and moved by a compare-and-set; two jobs at once
-only compute twice. Scored rows stay scored when a later batch fails, and the rest waits for the next job.
+Safe to repeat: nothing is claimed. Waiting rows are read, scored, and moved by compare-and-set, so that two jobs at once
+only compute twice. If a batch fails, the rows scored before stay scored and the rest waits for the next job.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Task
+from feedback.rules.screening.screening import Guard, Span
 from feedback.selectors.screening import guard_models
 from feedback.services.screening import screening
 from workers.job_context import JobFailed, Outcome, Work
@@ -46,19 +47,22 @@ def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
     texts = [prompt.text for prompt in prompts]
     guard, version, scores = _guarded(work, project, texts)
     marker = guard_models.of(project).marks_personal
-    found: list[list[dict[str, Any]]] = [[] for _ in texts]
+    found: list[list[Span]] = [[] for _ in texts]
     if marker is not None:
         tagger = _tagger(work, _model(project, ModelVersion.Kind.TAGGER, marker.model))
-        found = [[span for span in spans if span["label"] in marker.personal] for spans in tagger.spans(texts)]
+        for personal, spans in zip(found, tagger.spans(texts), strict=True):
+            personal += [cast(Span, span) for span in spans if span["label"] in marker.personal]
     settled = 0
-    for prompt, score, spans in zip(prompts, scores, found, strict=True):
+    for prompt, score, personal in zip(prompts, scores, found, strict=True):
         prompt.project = project
-        settled += screening.settle_prompt(prompt, guard=guard, version=version, scores=score, spans=spans)
+        settled += screening.settle_prompt(prompt, guard=guard, version=version, scores=score, spans=personal)
     return settled
 
 
-def _guarded(work: Work, project: Project, texts: list[str]) -> tuple[Any, ModelVersion | None, list[dict[str, float]]]:
-    """(guard, its version, scores of each text); without a guard everything passes unscored."""
+def _guarded(
+    work: Work, project: Project, texts: list[str]
+) -> tuple[Guard | None, ModelVersion | None, list[dict[str, float]]]:
+    """The guard with its version and the scores of each text. Without a guard model texts have no scores and pass."""
     guard = guard_models.of(project).guard
     if guard is None:
         return None, None, [{} for _ in texts]
@@ -71,11 +75,13 @@ def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
     assert marker is not None
     version = _model(project, ModelVersion.Kind.TAGGER, marker.model)
     about = [task.responses.first() for task in tasks]
-    texts = [one.text if one else task.prompt.text for task, one in zip(tasks, about, strict=True)]
+    texts = []
+    for task, response in zip(tasks, about, strict=True):
+        texts.append(task.prompt.text if response is None else response.text)
     marked = 0
     for task, spans in zip(tasks, _tagger(work, version).spans(texts), strict=True):
         task.project = project
-        marked += screening.suggest(task, version=version, spans=spans)
+        marked += screening.suggest(task, version=version, spans=cast(list[Span], spans))
     return marked
 
 

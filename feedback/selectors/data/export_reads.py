@@ -1,10 +1,13 @@
-"""What an export reads, as plain rows by key: no read holds the database's past for minutes, and no objects are made
-that would cost more than the database."""
+"""The reads of an export, as plain rows by key.
+
+Reads are short, so that none keeps old row versions of the database alive for minutes. Rows are tuples: model instances
+would cost more time than the database.
+"""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -67,8 +70,78 @@ BESIDE: dict[str, str] = {
 WITHDRAWN = "withdrawn"
 
 
+class PromptRow(NamedTuple):
+    """A row of `PROMPTS`. JSON is text; `public_id` is as the database has it."""
+
+    key: int
+    messages: str
+    source: str
+    external_id: str | None
+    metadata: str
+    provenance: str
+    family: str
+    split: str
+    group: str
+    responses_wanted: int
+    public_id: str
+
+
+class TaskRow(NamedTuple):
+    """A row of `TASKS`."""
+
+    prompt: int
+    key: int
+    kind: str
+    ask: str
+    state: str
+    annotations_wanted: int | None
+    priority: int
+    gold: str | None
+    explanation: str
+    training_round: bool | int
+    external_id: str | None
+
+
+class ThumbRow(NamedTuple):
+    """A row of `THUMBS`."""
+
+    prompt: int
+    response: int
+    person: int
+    token: int | None
+    up: bool | int
+    comment: str
+    created_at: datetime | str
+
+
+class AnswerRow(NamedTuple):
+    """A row of `ANSWERS`: a current annotation with its assignment."""
+
+    task: int
+    annotation: int
+    payload: str
+    shown: str
+    seconds: float
+    annotator: int
+    holder: int  # the annotator that the task was assigned to
+    counted: bool | int
+    late: bool | int
+    created_at: datetime | str
+    blind: bool | int | None
+
+
+class VerdictRow(NamedTuple):
+    """A row of `VERDICTS`."""
+
+    task: int
+    reviewer: int
+    payload: str
+    note: str
+    created_at: datetime | str
+
+
 class People:
-    """Names by key, each read once. Those who have withdrawn have none."""
+    """Names of people by key, each read once. People who have withdrawn have none."""
 
     def __init__(self) -> None:
         self.names: dict[int, Who | None] = {}
@@ -95,34 +168,33 @@ class Versions:
 
 
 def beside(project: int) -> dict[str, int]:
-    """How much of each kind no row of an export holds; kinds of which there is none are not named."""
-    counts = {why: int(ask(statement, project)[0][0]) for why, statement in BESIDE.items()}
+    """Counts of what no row of an export holds, by description; those of zero are left out."""
+    counts = {why: int(fetch(statement, project)[0][0]) for why, statement in BESIDE.items()}
     return {why: count for why, count in counts.items() if count}
 
 
-def ask(statement: str, *given: Any) -> list[Any]:
+def fetch(statement: str, *given: object) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, given)
         return cursor.fetchall()
 
 
-def among(statement: str, column: str, keys: dict[int, Any]) -> list[Any]:
-    """Rows of these keys, which go as one value, however many they are.
+def among(statement: str, column: str, keys: Collection[int]) -> list[Any]:
+    """Rows of these keys. The keys are one parameter, however many they are.
 
-    PostgreSQL is reported between which they lie as well: so many keys alone seem to it worth reading the whole table
-    for.
+    PostgreSQL also gets their range: with the keys alone its planner would read the whole table.
     """
     if not keys:
         return []
     if connection.vendor == "sqlite":
         condition = f"{column} IN (SELECT value FROM json_each(%s))"
-        return ask(statement.format(among=condition), json.dumps(list(keys)))
+        return fetch(statement.format(among=condition), json.dumps(list(keys)))
     condition = f"{column} BETWEEN %s AND %s AND {column} = ANY(%s::bigint[])"
-    return ask(statement.format(among=condition), min(keys), max(keys), f"{{{','.join(map(str, keys))}}}")
+    return fetch(statement.format(among=condition), min(keys), max(keys), f"{{{','.join(map(str, keys))}}}")
 
 
 def decoded(stored: str | None) -> Any:
-    """JSON as it is stored: as text on both databases."""
+    """Decode JSON, which both databases return as text."""
     if stored == "{}":
         return {}
     if stored is None:
@@ -131,14 +203,14 @@ def decoded(stored: str | None) -> Any:
 
 
 def dashed(name: str) -> str:
-    """A public id as payloads name it. SQLite keeps 32 digits."""
+    """A public id with dashes, as in payloads. SQLite stores 32 digits."""
     if len(name) > 32:
         return name
     return f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
 
 
-def moment(stored: Any) -> datetime:
-    """A time as it is stored: SQLite's is text in UTC."""
+def moment(stored: datetime | str) -> datetime:
+    """Decode a time. SQLite stores text in UTC."""
     if isinstance(stored, str):
         return datetime.fromisoformat(stored).replace(tzinfo=UTC)
     return stored.astimezone(UTC)

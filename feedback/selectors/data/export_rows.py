@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
 from feedback.formats.annotations.items import (
     LETTERS,
@@ -25,9 +24,10 @@ from feedback.formats.annotations.touchstone_parts import STATES
 from feedback.models import Project
 from feedback.rules.collection import payloads
 from feedback.rules.collection.kinds.registry import WRITING
+from feedback.rules.collection.payloads import Answer, Payload
 from feedback.rules.data.splits import earlier_family_of, family_of, first_user_message
 from feedback.selectors.data import export_reads as reads
-from feedback.selectors.data.export_reads import among, dashed, decoded, moment
+from feedback.selectors.data.export_reads import PromptRow, ThumbRow, among, dashed, decoded, moment
 
 CHUNK = 500
 HASHED = "sha256:"
@@ -67,8 +67,9 @@ def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item | L
         kinds: only tasks of these kinds, thumbs, or prompts; each by itself.
     """
     reading, after = _Reading(project), 0
-    while rows := reads.ask(reads.PROMPTS, project.pk, after, CHUNK):
-        after = rows[-1][0]
+    while found := reads.fetch(reads.PROMPTS, project.pk, after, CHUNK):
+        rows = [reads.PromptRow(*row) for row in found]
+        after = rows[-1].key
         for one in reading.chunk(rows):
             if not kinds:
                 yield one
@@ -85,11 +86,11 @@ class _Reading:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.people, self.versions = reads.People(), reads.Versions()
-        self.edited = {family for (family,) in reads.ask(reads.EDITED, project.pk)}
+        self.edited = {family for (family,) in reads.fetch(reads.EDITED, project.pk)}
         self.left: list[LeftOut] = []
 
-    def chunk(self, rows: list[Any]) -> Iterator[Item | LeftOut]:
-        prompts = {row[0]: self._prompt(row) for row in rows}
+    def chunk(self, rows: list[PromptRow]) -> Iterator[Item | LeftOut]:
+        prompts = {row.key: self._prompt(row) for row in rows}
         responses = self._responses(prompts)
         tasks = self._tasks(prompts)
         thumbs = self._thumbs(prompts)
@@ -102,13 +103,13 @@ class _Reading:
             yield from self.left
             self.left.clear()
 
-    def _prompt(self, row: Any) -> Item:
-        _, messages, source, name, metadata, provenance, family, split, group, wanted, public_id = row
-        item = Item(
-            PROMPT, decoded(messages), external_id=_external_id(name), source=source, metadata=decoded(metadata)
-        )
-        item.provenance, item.split, item.group, item.responses_wanted = decoded(provenance), split, group, wanted
-        item.id = dashed(public_id) if name is None else ""  # two prompts may be the same, word for word
+    def _prompt(self, row: PromptRow) -> Item:
+        item = Item(PROMPT, decoded(row.messages), external_id=_external_id(row.external_id), source=row.source)
+        item.metadata, item.provenance = decoded(row.metadata), decoded(row.provenance)
+        item.split, item.group, item.responses_wanted = row.split, row.group, row.responses_wanted
+        if row.external_id is None:  # two prompts may have the same text
+            item.id = dashed(row.public_id)
+        family = row.family
         if family in self.edited and family != family_of(self.project.split_salt, item.prompt):
             item.family = self._opening(family, item.prompt)
         return item
@@ -118,7 +119,7 @@ class _Reading:
         salt = self.project.split_salt
         if family == earlier_family_of(salt, messages):
             return ""
-        for (found,) in reads.ask(reads.OPENINGS, self.project.pk, family, family):
+        for (found,) in reads.fetch(reads.OPENINGS, self.project.pk, family, family):
             first = decoded(found)
             if family in (family_of(salt, first), earlier_family_of(salt, first)):
                 return first_user_message(first)
@@ -136,43 +137,45 @@ class _Reading:
     def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[TaskRead]]:
         found: dict[int, list[TaskRead]] = {key: [] for key in prompts}
         by_key: dict[int, TaskRead] = {}
-        rows = among(reads.TASKS, "prompt_id", prompts)
-        for prompt, key, kind, ask, state, wanted, priority, gold, why, training, external_id in rows:
-            item = Item(kind, prompts[prompt].prompt, gold=decoded(gold), explanation=why, ask=decoded(ask))
-            item.training_round, item.priority, item.external_id = bool(training), priority, _external_id(external_id)
-            if state in STATES:
-                item.state = state
-            if state != "settled" and gold is None:
-                item.wanted = wanted
-            if gold is not None:
+        for row in map(reads.TaskRow._make, among(reads.TASKS, "prompt_id", prompts)):
+            gold, wanted = decoded(row.gold), row.annotations_wanted
+            item = Item(row.kind, prompts[row.prompt].prompt, gold=gold, explanation=row.explanation)
+            item.ask, item.priority, item.training_round = decoded(row.ask), row.priority, bool(row.training_round)
+            item.external_id = _external_id(row.external_id)
+            if row.state in STATES:
+                item.state = row.state
+            if row.gold is not None:
                 wanted = None
-            by_key[key] = TaskRead(item, key, wanted)
-            found[prompt].append(by_key[key])
+            elif row.state != "settled":
+                item.wanted = wanted
+            by_key[row.key] = TaskRead(item, row.key, wanted)
+            found[row.prompt].append(by_key[row.key])
         for key, response in among(reads.PLACED, "task_id", by_key):
             by_key[key].responses.append(response)
         return found
 
     def _thumbs(self, prompts: dict[int, Item]) -> dict[int, list[tuple[int, Opinion]]]:
         """Thumbs by prompt: of each client the last on a response, which is the one that counts."""
-        rows = among(reads.THUMBS, "response.prompt_id", prompts)
-        self.people.meet(row[2] for row in rows)
-        last: dict[tuple[int, int, int | None], Any] = {}
+        rows = [reads.ThumbRow(*row) for row in among(reads.THUMBS, "response.prompt_id", prompts)]
+        self.people.meet(row.person for row in rows)
+        last: dict[tuple[int, int, int | None], ThumbRow] = {}
         for row in rows:
-            key = (row[1], row[2], row[3])
-            if last.pop(key, None) is not None:
+            client = (row.response, row.person, row.token)
+            if last.pop(client, None) is not None:
                 self.left.append(LeftOut("an earlier thumb of the same client"))
-            last[key] = row
+            last[client] = row
         clients: dict[tuple[int, int], int] = defaultdict(int)
         found: dict[int, list[tuple[int, Opinion]]] = {key: [] for key in prompts}
-        for prompt, response, person, _, up, comment, at in last.values():
-            who = self.people[person]
+        for row in last.values():
+            who = self.people[row.person]
             if who is None:
                 self.left.append(LeftOut("a thumb of an erased person"))
                 continue
-            clients[response, person] += 1
-            if (number := clients[response, person]) > 1:  # with another token: both count
+            clients[row.response, row.person] += 1
+            if (number := clients[row.response, row.person]) > 1:  # with another token: both count
                 who = Who(f"{who.name} ({number})", who.source)
-            found[prompt].append((response, Opinion(0, who, bool(up), comment, moment(at))))
+            opinion = Opinion(0, who, bool(row.up), row.comment, moment(row.created_at))
+            found[row.prompt].append((row.response, opinion))
         return found
 
     def _put_together(
@@ -202,39 +205,47 @@ class _Reading:
 
     def _answers(self, tasks: dict[int, TaskRead], names: dict[int, str]) -> None:
         """Current answers, gold and verdicts of tasks by key, in letters of each task's own order."""
-        rows, decided = among(reads.ANSWERS, "held.task_id", tasks), among(reads.VERDICTS, "task_id", tasks)
-        self.people.meet(chain.from_iterable(row[5:7] for row in rows))
-        self.people.meet(row[1] for row in decided)
-        placed = {key: [names[response] for response in task_read.responses] for key, task_read in tasks.items()}
-        for task, key, payload, shown, seconds, annotator, holder, counted, late, at, blind in rows:
-            task_read, order = tasks[task], placed[task]
-            who, by = self.people[holder], self.people[annotator]
+        rows = [reads.AnswerRow(*row) for row in among(reads.ANSWERS, "held.task_id", tasks)]
+        decided = [reads.VerdictRow(*row) for row in among(reads.VERDICTS, "task_id", tasks)]
+        self.people.meet(chain.from_iterable((row.annotator, row.holder) for row in rows))
+        self.people.meet(verdict.reviewer for verdict in decided)
+        placed: dict[int, list[str]] = {}
+        for key, task_read in tasks.items():
+            placed[key] = [names[response] for response in task_read.responses]
+        for row in rows:
+            task_read, order = tasks[row.task], placed[row.task]
+            who, by = self.people[row.holder], self.people[row.annotator]
             if who is None or by is None:
                 self.left.append(LeftOut("an annotation of an erased person"))
                 continue
-            letters = [LETTERS[order.index(name)] for name in decoded(shown) if name in order]
-            answer = _trimmed(payloads.unresolve(task_read.item.kind, self.project.names.read(decoded(payload)), order))
-            annotation = AnnotationItem(who.name, answer, letters, seconds, who.source, late=bool(late), at=moment(at))
-            annotation.counted = bool(counted) or task_read.wanted is None
-            annotation.blind = None if blind is None else bool(blind)
-            annotation.corrected_by = by if annotator != holder else None
+            letters = [LETTERS[order.index(name)] for name in decoded(row.shown) if name in order]
+            answer = self._in_letters(task_read.item.kind, row.payload, order)
+            annotation = AnnotationItem(who.name, answer, letters, row.seconds, who.source)
+            annotation.late, annotation.at = bool(row.late), moment(row.created_at)
+            annotation.counted = bool(row.counted) or task_read.wanted is None
+            if row.blind is not None:
+                annotation.blind = bool(row.blind)
+            if row.annotator != row.holder:
+                annotation.corrected_by = by
             task_read.item.answers.append(annotation)
-            task_read.annotations.append(key)
-        for task, reviewer, payload, note, at in decided:
-            task_read, who = tasks[task], self.people[reviewer]
+            task_read.annotations.append(row.annotation)
+        for verdict in decided:
+            item, who = tasks[verdict.task].item, self.people[verdict.reviewer]
             if who is None:
                 self.left.append(LeftOut("a reviewer decision of an erased person"))
                 continue
-            answer = _trimmed(
-                payloads.unresolve(task_read.item.kind, self.project.names.read(decoded(payload)), placed[task])
-            )
-            task_read.item.verdict = Decision(who, answer, note, moment(at))
+            answer = self._in_letters(item.kind, verdict.payload, placed[verdict.task])
+            item.verdict = Decision(who, answer, verdict.note, moment(verdict.created_at))
         for key, task_read in tasks.items():
             item = task_read.item
             if item.gold is not None:
                 item.gold = _gold(item.kind, self.project.names.read(item.gold), placed[key])
             if item.wanted is None and task_read.wanted != sum(annotation.counted for annotation in item.answers):
                 item.wanted = task_read.wanted
+
+    def _in_letters(self, kind: str, payload: str, order: list[str]) -> Answer:
+        """A stored payload as an answer: in letters for `order`, under the present names of labels and dimensions."""
+        return _trimmed(payloads.unresolve(kind, self.project.names.read(decoded(payload)), order))
 
     def _is_kept(self, one: Written, is_used: bool, by_annotation: dict[int, tuple[int, int]]) -> bool:
         """Whether a response is exported with the item. What an annotation wrote is exported only if a task uses it."""
@@ -283,11 +294,11 @@ def _external_id(external_id: str | None) -> str | None:
     return external_id
 
 
-def _trimmed(answer: dict[str, Any]) -> dict[str, Any]:
+def _trimmed(answer: Answer) -> Answer:
     return {name: value for name, value in answer.items() if value not in ("", {})}
 
 
-def _gold(kind: str, gold: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _gold(kind: str, gold: Payload, names: list[str]) -> Answer:
     """The right answer in letters, with its tolerance if it has one."""
     letters = _trimmed(payloads.unresolve(kind, gold, names))
     if gold.get("tolerance"):

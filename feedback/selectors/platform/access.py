@@ -161,7 +161,7 @@ def require_authors(viewer: Viewer, prompt: Prompt) -> None:
         raise NotFound
 
 
-def get_conversation(viewer: Viewer, key: Key) -> Conversation:
+def get_conversation(viewer: Viewer, key: Key | None) -> Conversation:
     """A conversation of the viewer; those of others raise NotFound."""
     conversations = Conversation.objects.select_related("project", "person")
     conversation = _by_public_id(conversations.filter(person=viewer.person), key)
@@ -304,13 +304,13 @@ def _get(viewer: Viewer, rows: QuerySet[M], key: Key, role: str) -> M:
     return row
 
 
-def _by_public_id(rows: QuerySet[M], key: Key) -> M:
+def _by_public_id(rows: QuerySet[M], key: Key | None) -> M:
     if _is_uuid(key) and (row := rows.filter(public_id=key).first()) is not None:
         return row
     raise NotFound
 
 
-def _is_uuid(key: Key) -> bool:
+def _is_uuid(key: Key | None) -> bool:
     if isinstance(key, uuid.UUID):
         return True
     try:

@@ -11,8 +11,8 @@ from django.utils import timezone
 from feedback.models import Annotation, Assignment, Kind, Person, Project
 from feedback.rules.quality.gold import is_right
 from feedback.selectors.collection import listings
-from feedback.selectors.quality import judgments, quality
-from feedback.selectors.quality.judgments import Answer
+from feedback.selectors.quality import judgments
+from feedback.selectors.quality.judgments import Answer, AnswerRow
 
 NEWEST = 5_000  # standing answers that a check is looked for among
 
@@ -109,14 +109,14 @@ def standing(project: Project) -> QuerySet[Assignment]:
 
 
 def _passing(project: Project, wanted: AnnotationQuery) -> list[int]:
-    """Of the newest standing answers those that the check means."""
+    """Keys of the newest current annotations that pass the check of the query."""
     rows = standing(project)
     if wanted.annotator:
         rows = rows.filter(annotator=wanted.annotator)
     if wanted.kind:
         rows = rows.filter(current__kind=wanted.kind)
-    newest = rows.order_by("-current_id").values_list("current_id", *quality.COLUMNS)[:NEWEST]
-    found = [(key, rest) for key, *rest in newest]
-    texts = judgments.Texts.of((rest for _, rest in found), quality.COLUMNS)
-    is_one = CHECKS[wanted.check][1]
-    return [key for key, rest in found if is_one(Answer.of(rest, texts, project.names))]
+    newest = rows.order_by("-current_id").values_list("current_id", *judgments.COLUMNS)[:NEWEST]
+    found = {key: AnswerRow(*columns) for key, *columns in newest}
+    texts = judgments.Texts.of(list(found.values()))
+    passes = CHECKS[wanted.check][1]
+    return [key for key, row in found.items() if passes(Answer.of(row, texts, project.names))]

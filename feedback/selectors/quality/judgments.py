@@ -1,18 +1,19 @@
-"""Answers as the rules of agreement, reliability and bias want them."""
+"""Annotations in the form that the rules of agreement, reliability and bias take."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations
-from typing import Any
+from itertools import chain, combinations
+from typing import NamedTuple
 
 from django.db.models.functions import Length
 
 from feedback.models import Person, Prompt, Response
 from feedback.rules.collection.kinds.registry import KINDS, PAIRWISE
 from feedback.rules.collection.label_renames import Names
+from feedback.rules.collection.payloads import Payload
 from feedback.rules.quality import bias, reliability
 from feedback.rules.quality.agreement import (
     Agreement,
@@ -25,11 +26,33 @@ from feedback.rules.quality.gold import is_right
 from feedback.rules.quality.reliability import Vote
 
 CHUNK = 5_000  # keys in one query
+COLUMNS = (  # of assignments, in the order of the fields of `AnswerRow`
+    *("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order"),
+    *("current__seconds", "current__created_at", "task__gold", "task__training_round", "current__timed"),
+    "task__prompt_id",
+)
+
+
+class AnswerRow(NamedTuple):
+    """An assignment with its current annotation, as `COLUMNS` reads it."""
+
+    task: int
+    annotator: int
+    kind: str
+    payload: Payload
+    shown: list[str]  # public ids of responses, in the order shown; empty if that is not known
+    order: list[int]  # keys of responses, in the order of the assignment
+    seconds: float
+    at: datetime
+    gold: Payload | None
+    training_round: bool
+    timed: bool
+    prompt: int
 
 
 @dataclass(frozen=True)
 class Judgments:
-    """Of a response: its public id, its length in characters, and who or what wrote it."""
+    """A response: its public id, its length in characters, and its author or model."""
 
     name: str
     characters: int
@@ -38,25 +61,23 @@ class Judgments:
 
 @dataclass(frozen=True)
 class Texts:
-    """What answers are about: responses by key, and by key the length in characters of prompts without responses."""
+    """Responses by key, and the lengths in characters of prompts by key, for tasks without responses."""
 
     responses: Mapping[int, Judgments]
     prompts: Mapping[int, int]
 
     @classmethod
-    def of(cls, rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> "Texts":
-        """All that the rows name in their columns `order` and `task__prompt_id`."""
-        order, prompt = columns.index("order"), columns.index("task__prompt_id")
-        rows = list(rows)
+    def of(cls, rows: Sequence[AnswerRow]) -> "Texts":
+        """The texts that these rows are about."""
         return cls(
-            responses_of(key for row in rows for key in row[order]),
-            prompt_lengths(row[prompt] for row in rows if not row[order]),
+            responses_of(chain.from_iterable(row.order for row in rows)),
+            prompt_lengths(row.prompt for row in rows if not row.order),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One standing answer.
+    """The current annotation of an assignment.
 
     `value` names a response by its place in the task's own order, so that it means the same for everybody. `first`: the
     response shown first was preferred; None without a preference. `read`: characters that had to be read for it, the
@@ -66,43 +87,67 @@ class Answer:
     task: int
     annotator: int
     kind: str
-    payload: dict[str, Any]
+    payload: Payload
     value: str
     first: bool | None
-    swapped: bool  # shown the other way round than the task's own order
+    swapped: bool  # shown in the reverse of the task's own order
     seconds: float
     at: datetime
-    gold: dict[str, Any] | None
+    gold: Payload | None
     shown: tuple[Judgments, Judgments] | None
     timed: bool = False
     read: int = 0
 
     @property
     def too_fast(self) -> bool:
-        """Nobody can have read what it is about. Only what a client measured is ever too fast."""
+        """Whether it came faster than anybody can read. False unless a client measured the time."""
         return self.timed and is_too_fast(self.kind, self.seconds, self.read)
 
     @classmethod
-    def of(cls, row: Sequence[Any], texts: "Texts", names: Names) -> "Answer":
-        """From `quality.COLUMNS`, under the present names of labels and dimensions. A gold answer that names what the
-        project no longer has measures nobody."""
-        task, annotator, kind, payload, shown, order, seconds, at, gold, training_round, timed, prompt = row
-        payload = names.read(payload)
-        gold = names.read(gold) if gold and names.fits(gold) else None
-        responses = texts.responses
+    def of(cls, row: AnswerRow, texts: "Texts", names: Names) -> "Answer":
+        """Read a row under the present names of labels and dimensions.
+
+        Gold is left out where it says nothing about the annotator: in the qualification round, and where it names a
+        label or dimension that the project no longer has.
+        """
+        payload, order, responses = names.read(row.payload), row.order, texts.responses
+        known = [responses[key] for key in order if key in responses]
         swapped = len(order) == 2 and order[0] > order[1]
-        first = payload["chosen"] == shown[0] if payload.get("outcome") == "prefer" and shown else None
-        value = KINDS[kind].category(payload)
-        if first is not None:
-            value = "1" if first != swapped else "2"
-        elif value == "prefer" and order[0] in responses:  # how it was shown is not known: it was brought in
-            value = "1" if (payload["chosen"] == responses[order[0]].name) != swapped else "2"
-        known = (
-            (responses[order[0]], responses[order[1]]) if len(order) == 2 and set(order) <= responses.keys() else None
+        value = KINDS[row.kind].category(payload)
+        first: bool | None = None
+        if payload.get("outcome") == "prefer" and row.shown:
+            first = payload["chosen"] == row.shown[0]
+            value = _place(first, swapped)
+        elif value == "prefer" and order[0] in responses:  # imported: the order in which it was shown is not known
+            value = _place(payload["chosen"] == responses[order[0]].name, swapped)
+        gold = shown = None
+        if row.gold and not row.training_round and names.fits(row.gold):
+            gold = names.read(row.gold)
+        if len(order) == 2 and len(known) == 2:
+            shown = (known[0], known[1])
+        read = texts.prompts[row.prompt] if not order else sum(response.characters for response in known)
+        return cls(
+            task=row.task,
+            annotator=row.annotator,
+            kind=row.kind,
+            payload=payload,
+            value=value,
+            first=first,
+            swapped=swapped,
+            seconds=row.seconds,
+            at=row.at,
+            gold=gold,
+            shown=shown,
+            timed=row.timed,
+            read=read,
         )
-        read = sum(responses[key].characters for key in order if key in responses) if order else texts.prompts[prompt]
-        gold = None if training_round else gold  # what is answered while learning measures nobody
-        return cls(task, annotator, kind, payload, value, first, swapped, seconds, at, gold, known, timed, read)
+
+
+def _place(is_first: bool, swapped: bool) -> str:
+    """The place in the task's own order of the preferred response: "1" or "2"."""
+    if is_first != swapped:
+        return "1"
+    return "2"
 
 
 @dataclass(frozen=True)
@@ -185,8 +230,11 @@ def comparison_agreement(answers: Iterable[Answer]) -> Agreement:
 
 
 def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
-    """Every kind that was answered. Rankings agree by pairs of responses, ratings by dimension, spans as sets; what
-    people write is never the same, so demonstrations are only counted."""
+    """Agreement of each kind that has annotations.
+
+    Rankings are compared by pairs of responses, ratings by dimension, spans as sets. Written texts are never the same,
+    so demonstrations are only counted.
+    """
     found = []
     for name, kind in KINDS.items():
         rows = [answer for answer in answers if answer.kind == name and answer.payload]
@@ -197,7 +245,7 @@ def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
 
 
 def by_pair(answers: Iterable[Answer], people: Mapping[int, Person], fewest: int = 5) -> list[PairAgreement]:
-    """Annotators who met on at least so many comparisons, those who agree least first."""
+    """Pairs of annotators with at least `fewest` comparisons in common, least agreement first."""
     met: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
     for rows in by_task(answer for answer in answers if answer.kind in PAIRWISE).values():
         values = sorted((row.annotator, row.value) for row in rows)
@@ -216,7 +264,7 @@ def by_pair(answers: Iterable[Answer], people: Mapping[int, Person], fewest: int
 
 
 def agreement_with_others(answers: Iterable[Answer]) -> dict[int, Counted]:
-    """How often each annotator's answer to a comparison is the same as another's."""
+    """How often each annotator agrees with another on a comparison, over all pairs of answers."""
     same: dict[int, int] = defaultdict(int)
     met: dict[int, int] = defaultdict(int)
     everybody = set()
@@ -236,7 +284,7 @@ def agreement_with_others(answers: Iterable[Answer]) -> dict[int, Counted]:
 
 
 def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
-    """Reliability, leanings, haste and gold of everybody."""
+    """Reliability, leanings, pace and gold results of each annotator."""
     decided = [answer for answer in answers if answer.first is not None]
     consensus = reliability.consensus_of([Vote(row.task, row.annotator, row.first != row.swapped) for row in decided])
     advantage = _advantages(decided)
@@ -249,7 +297,7 @@ def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
             Choice(
                 first=row.first,
                 length=math.log((1 + one.characters) / (1 + other.characters)),
-                others=-others if row.swapped else others,
+                others=_in_order_shown(others, row.swapped),
                 source=advantage(row.annotator, one.source) - advantage(row.annotator, other.source),
                 seconds=row.seconds,
             )
@@ -267,8 +315,15 @@ def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
     }
 
 
-def _advantages(decided: Sequence[Answer]) -> Any:
-    """Log-odds that a source wins, among everybody's answers but one annotator's."""
+def _in_order_shown(log_odds: float, swapped: bool) -> float:
+    """Log-odds of the first response in the task's own order, turned into those of the one shown first."""
+    if swapped:
+        return -log_odds
+    return log_odds
+
+
+def _advantages(decided: Sequence[Answer]) -> Callable[[int, object], float]:
+    """A function of annotator and source: log-odds that the source wins in the answers of all other annotators."""
     won: dict[object, int] = defaultdict(int)
     met: dict[object, int] = defaultdict(int)
     for row in decided:

@@ -18,16 +18,11 @@ from feedback.rules.quality.bias import Leanings
 from feedback.rules.quality.findings import Counted
 from feedback.rules.quality.reliability import Reliability
 from feedback.selectors.quality import judgments
-from feedback.selectors.quality.judgments import Answer, KindAgreement, PairAgreement
+from feedback.selectors.quality.judgments import Answer, AnswerRow, KindAgreement, PairAgreement
 
 NEWEST = 20_000  # answers looked at: the figures stay quick in a large project, and say so
 LARGE = 2_000  # from here on, what was computed is shown for a while before it is computed anew
 FRESH_SECONDS = 60.0
-COLUMNS = (  # what `Answer.of` reads
-    *("task_id", "current__annotator_id", "current__kind", "current__payload", "current__shown", "order"),
-    *("current__seconds", "current__created_at", "task__gold", "task__training_round", "current__timed"),
-    "task__prompt_id",
-)
 
 
 @dataclass(frozen=True)
@@ -194,11 +189,7 @@ def _compute(project: Project) -> Quality:
         key=lambda one: (-one.answers, one.person.pk),
     )
     agreeing = judgments.agreement_with_others(answers)
-    habits = [
-        replace(one, agreement=counted.share, agreement_interval=counted.interval())
-        for one in habits
-        for counted in [agreeing[one.person.pk]]
-    ]
+    habits = [_with_agreement(annotator, agreeing[annotator.person.pk]) for annotator in habits]
     names = {one.person.pk: str(one.person) for one in habits}
     return Quality(
         agreement=judgments.comparison_agreement(answers),
@@ -225,13 +216,17 @@ def _compute(project: Project) -> Quality:
     )
 
 
+def _with_agreement(habits: Habits, agreement: Counted) -> Habits:
+    return replace(habits, agreement=agreement.share, agreement_interval=agreement.interval())
+
+
 def _answers(project: Project) -> list[Answer]:
     """The newest standing answers, oldest first, with what is needed of their responses."""
     standing = Assignment.objects.filter(
         state=Assignment.State.SUBMITTED, project=project, current__isnull=False
     ).order_by("-current_id")
-    rows = list(standing.values_list(*COLUMNS)[:NEWEST])
-    texts = judgments.Texts.of(rows, COLUMNS)
+    rows = [AnswerRow(*row) for row in standing.values_list(*judgments.COLUMNS)[:NEWEST]]
+    texts = judgments.Texts.of(rows)
     return [Answer.of(row, texts, project.names) for row in reversed(rows)]
 
 
