@@ -1,7 +1,7 @@
 """Scoring jobs: the guard model scores new prompts and generated responses, the tagger suggests spans for tasks.
 
-Safe to repeat: nothing is claimed. Waiting rows are read, scored, and moved by compare-and-set, so that two jobs at once
-only compute twice. If a batch fails, the rows scored before stay scored and the rest waits for the next job.
+Safe to repeat: nothing is claimed. Waiting rows are read, scored, and moved by compare-and-set, so that two jobs at
+once only compute twice. If a batch fails, the rows scored before stay scored and the rest waits for the next job.
 """
 
 from collections.abc import Sequence
