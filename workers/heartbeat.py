@@ -40,34 +40,34 @@ def name() -> str:
 
 
 def show_job(job: Job | None) -> None:
-    """What this worker is at, for the pages. With several jobs at once the row shows the one begun last."""
+    """Record the job that this worker carries out, for the pages. Of several at once the row shows the newest."""
     if _Me.name:
         WorkerProcess.objects.filter(name=_Me.name).update(job=job)
 
 
 @signals.celeryd_after_setup.connect
-def _know_thyself(sender: str, **_: Any) -> None:
+def _remember_name(sender: str, **_: object) -> None:
     _Me.name, _Me.pid = sender, os.getpid()
 
 
 @signals.worker_process_init.connect
-def _tie_to_parent(**_: Any) -> None:
+def _tie_to_parent(**_: object) -> None:
     """In a pool child, right after the fork."""
     die_with_parent(_Me.pid)
     signal.signal(STOP_SIGNAL, lambda *_: stopping.set())
 
 
 @signals.worker_ready.connect
-def _say_so(sender: Any, **_: Any) -> None:
+def _start_heartbeat(sender: Any, **_: object) -> None:
     queues = ",".join(sorted(sender.app.amqp.queues.consume_from))[:16]
-    threading.Thread(target=_keep_saying_so, args=(queues,), name="presence", daemon=True).start()
+    threading.Thread(target=_keep_beating, args=(queues,), name="presence", daemon=True).start()
     if celery_app.DEFAULT in queues:
-        celery_app.send_job(celery_app.SWEEP)  # what was queued while nobody was here need not wait for the clock
+        celery_app.send_job(celery_app.SWEEP)  # jobs queued while no worker ran need not wait for the clock
 
 
 @signals.worker_shutting_down.connect
-def _wind_up(**_: Any) -> None:
-    """A warm shutdown waits for the jobs at hand; they are reported, so that it need not wait for a training run."""
+def _stop_children(**_: object) -> None:
+    """Signal running jobs to stop: a warm shutdown waits for them, and must not wait for a whole training run."""
     stopping.set()
     for child in active_children():
         try:
@@ -77,14 +77,14 @@ def _wind_up(**_: Any) -> None:
 
 
 @signals.worker_shutdown.connect
-def _take_leave(**_: Any) -> None:
+def _remove_row(**_: object) -> None:
     try:
         WorkerProcess.objects.filter(name=_Me.name, pid=os.getpid()).delete()
     except DatabaseError as error:
         log.warning("could not sign off: %s", error)
 
 
-def _keep_saying_so(queues: str) -> None:
+def _keep_beating(queues: str) -> None:
     started = timezone.now()
     while True:
         try:

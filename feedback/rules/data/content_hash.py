@@ -7,14 +7,13 @@ of what trains: no primary key, time, person or path. Floats are refused because
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 SCHEMA = 1  # version of the row shapes; part of every snapshot's hash
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """Canonical JSON of `value`.
 
     Raises:
@@ -23,7 +22,7 @@ def canonical(value: Any) -> str:
     return json.dumps(_normal(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def row_hash(row: dict[str, Any]) -> str:
+def row_hash(row: Mapping[str, object]) -> str:
     """SHA-256 (hex) of the row's canonical JSON."""
     return sha256(canonical(row))
 
@@ -45,8 +44,9 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def body_hash(body: Any) -> str:
-    """Hash of a request's body: what 'the same content' means. Floats are allowed here, it never leaves the house."""
+def body_hash(body: object) -> str:
+    """Hash of a request's body. Two bodies with the same hash are the same request. Floats are allowed: the hash stays
+    in this database."""
     return sha256(_encode(body))
 
 
@@ -66,7 +66,7 @@ def _normal_place(text: str, place: int, back: int) -> int:
     return len(before)
 
 
-def _normal(value: Any) -> Any:
+def _normal(value: object) -> object:
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)
     if value is None or isinstance(value, bool | int):

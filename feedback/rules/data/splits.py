@@ -9,8 +9,8 @@ the rows and keeps them in one split too. Rows that came before never move: the 
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 NO_SPLIT = "none"  # in no snapshot: it would link two splits
 # What stands in a text without being seen: format characters (category Cf: joiners, soft hyphens, direction marks,
@@ -39,16 +39,16 @@ def normalised(text: str) -> str:
     return _bare(folded(text))
 
 
-def first_user_message(messages: list[dict[str, Any]]) -> str:
+def first_user_message(messages: Sequence[Mapping[str, str]]) -> str:
     return next((message["content"] for message in messages if message["role"] == "user"), "")
 
 
-def family_of(salt: str, messages: list[dict[str, Any]]) -> str:
+def family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:
     """Hash (64 hex digits) of the project's salt and the normalised first user message."""
     return _hash(salt, normalised(first_user_message(messages)))
 
 
-def earlier_family_of(salt: str, messages: list[dict[str, Any]]) -> str:
+def earlier_family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:
     """The family of prompts that came before invisible characters were folded; theirs stay as they are."""
     return _hash(salt, _bare(unicodedata.normalize("NFKC", first_user_message(messages)).casefold()))
 

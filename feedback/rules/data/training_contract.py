@@ -5,10 +5,10 @@ rows and holds them equal. What the trainer would refuse stays out of a snapshot
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from feedback.rules.data import texts
 
@@ -23,16 +23,26 @@ REASONS = {
     "spans": "a span lies outside its text, or its label is none of the classes",
     "encoding": "a character in them cannot be written as UTF-8",
 }
+Row = Mapping[str, Any]  # a row before it is checked, so that nothing is known of its values
+
+
+class Contract(TypedDict):
+    """The table in `rows.json`: the fields of each kind with their types, and the roles of messages."""
+
+    kinds: dict[str, dict[str, str]]
+    roles: list[str]
+
+
 TYPES: dict[str, type] = {"text": str, "list": list, "integer": int, "boolean": bool}
 
 
-def fault(row: dict[str, Any]) -> str:
+def fault(row: Row) -> str:
     """Why a row, in its canonical form, cannot be trained on: a key of `REASONS`; empty if it can."""
     described = _described()
-    fields = described["kinds"].get(row.get("kind"))
+    fields = described["kinds"].get(str(row.get("kind")))
     if fields is None or not all(isinstance(row.get(name), TYPES[kind]) for name, kind in fields.items()):
         return "field"
-    checks: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
+    checks: list[tuple[str, str, Callable[[Row], str]]] = [
         ("prompt", "list", _prompt),
         ("classes", "list", _classes),
         ("labels", "list", _labels),
@@ -46,12 +56,12 @@ def fault(row: dict[str, Any]) -> str:
 
 
 @cache
-def _described() -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(Path(__file__).with_name("rows.json").read_text(encoding="utf-8"))
+def _described() -> Contract:
+    described: Contract = json.loads(Path(__file__).with_name("rows.json").read_text(encoding="utf-8"))
     return described
 
 
-def _prompt(row: dict[str, Any]) -> str:
+def _prompt(row: Row) -> str:
     roles = _described()["roles"]
     for message in row["prompt"]:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
@@ -63,13 +73,13 @@ def _prompt(row: dict[str, Any]) -> str:
     return "no_question"
 
 
-def _classes(row: dict[str, Any]) -> str:
+def _classes(row: Row) -> str:
     if _names(row["classes"]):
         return ""
     return "classes"
 
 
-def _labels(row: dict[str, Any]) -> str:
+def _labels(row: Row) -> str:
     labels = row["labels"]
     known = _names(labels) and set(labels) <= set(row["classes"])
     if known and (row["many"] or len(labels) == 1):
@@ -77,7 +87,7 @@ def _labels(row: dict[str, Any]) -> str:
     return "labels"
 
 
-def _spans(row: dict[str, Any]) -> str:
+def _spans(row: Row) -> str:
     for one in row["spans"]:
         if not isinstance(one, dict):
             return "spans"
@@ -89,11 +99,11 @@ def _spans(row: dict[str, Any]) -> str:
     return ""
 
 
-def _same_text(row: dict[str, Any]) -> str:
+def _same_text(row: Row) -> str:
     if texts.same(row["chosen"], row["rejected"]):
         return "same_text"
     return ""
 
 
-def _names(value: list[Any]) -> bool:
+def _names(value: Sequence[object]) -> bool:
     return all(isinstance(one, str) and one for one in value) and len(set(value)) == len(value)

@@ -1,6 +1,7 @@
-"""What a sentence for people must not hold: where things lie on the server's disk."""
+"""Removes paths on the server's disk from sentences for people."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 # Two components at least, so that a fraction or "and/or" is none; not a part of an address, nor a path of the API.
@@ -15,21 +16,27 @@ def without_paths(text: str) -> str:
 SAYS = ("sentence", "remedy")  # what sentences are called in the results of jobs; `notes` are a list of them
 
 
-def findings_without_paths(findings: Any) -> Any:
+def findings_without_paths(findings: object) -> Any:
     """The same JSON, with the sentences of findings cut as `without_paths` does. Data of the project stays as it is."""
     if isinstance(findings, list):
         return [findings_without_paths(one) for one in findings]
-    if not isinstance(findings, dict):
+    if not isinstance(findings, Mapping):
         return findings
-    read: dict[str, Any] = {}
+    read: dict[str, object] = {}
     for name, value in findings.items():
         if name in SAYS and isinstance(value, str):
             read[name] = without_paths(value)
         elif name == "notes" and isinstance(value, list):
-            read[name] = [without_paths(one) if isinstance(one, str) else one for one in value]
+            read[name] = [_text_without_paths(one) for one in value]
         else:
             read[name] = findings_without_paths(value)
     return read
+
+
+def _text_without_paths(value: object) -> object:
+    if isinstance(value, str):
+        return without_paths(value)
+    return value
 
 
 def _last(found: re.Match[str]) -> str:

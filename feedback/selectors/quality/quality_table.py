@@ -1,26 +1,37 @@
-"""The figures of the quality page as rows of one table, to be taken elsewhere."""
+"""The figures of the quality page as rows of one table, for export."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from feedback.models import Person
 from feedback.rules.quality.agreement import Agreement
 from feedback.selectors.quality.quality import Habits, Quality
 
-COLUMNS = ("about", "name", "other", "measure", "value", "low", "high", "n")
+
+class FigureRow(TypedDict):
+    """A figure with its 95 % interval. Shares are from 0 to 1."""
+
+    about: str  # project, kind, week, pair, annotator
+    name: str
+    other: str  # the second annotator of a pair
+    measure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None  # how many observations
 
 
-def rows(quality: Quality) -> Iterator[dict[str, Any]]:
-    """One row a figure: what it is about (project, kind, week, pair, annotator), its 95 % interval, and of how many.
+COLUMNS = tuple(FigureRow.__annotations__)
 
-    Shares are from 0 to 1. A figure that could not be measured has no row.
-    """
+
+def rows(quality: Quality) -> Iterator[FigureRow]:
+    """All figures, one per row. A figure that could not be measured has no row."""
     for row in _all(quality):
         if row["value"] is not None:
             yield row
 
 
-def _all(quality: Quality) -> Iterator[dict[str, Any]]:
+def _all(quality: Quality) -> Iterator[FigureRow]:
     yield from _agreement("project", "", quality.agreement)
     for kind in quality.kinds:
         yield from _agreement("kind", kind.kind, kind.agreement)
@@ -38,7 +49,7 @@ def _all(quality: Quality) -> Iterator[dict[str, Any]]:
         yield from _habits(habits)
 
 
-def _habits(one: Habits) -> Iterator[dict[str, Any]]:
+def _habits(one: Habits) -> Iterator[FigureRow]:
     name = _name(one.person)
     yield _row("annotator", name, "answers", one.answers)
     yield _row("annotator", name, "median_seconds", one.median_seconds, n=one.answers)
@@ -49,7 +60,8 @@ def _habits(one: Habits) -> Iterator[dict[str, Any]]:
     yield _row("annotator", name, "ties", one.ties, n=one.answers)
     yield _row("annotator", name, "both_bad", one.both_bad, n=one.answers)
     if one.reliability:
-        yield _row("annotator", name, "reliability", one.reliability.share if one.reliability.met else None)
+        share = one.reliability.share if one.reliability.met else None
+        yield _row("annotator", name, "reliability", share)
     if one.leanings:
         effects = {
             "side_adjusted": one.leanings.side,
@@ -66,7 +78,7 @@ def _name(person: Person) -> str:
     return person.username or str(person.public_id)
 
 
-def _agreement(about: str, name: str, found: Agreement) -> Iterator[dict[str, Any]]:
+def _agreement(about: str, name: str, found: Agreement) -> Iterator[FigureRow]:
     yield _row(about, name, "same", found.raw, n=found.units)
     yield _row(about, name, "alpha", found.alpha, (found.low, found.high), found.units)
 
@@ -79,6 +91,6 @@ def _row(
     interval: tuple[float | None, float | None] = (None, None),
     n: int | None = None,
     other: str = "",
-) -> dict[str, Any]:
+) -> FigureRow:
     low, high = interval
-    return dict(zip(COLUMNS, (about, name, other, measure, value, low, high, n), strict=True))
+    return FigureRow(about=about, name=name, other=other, measure=measure, value=value, low=low, high=high, n=n)

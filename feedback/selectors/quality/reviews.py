@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from django.db.models import Q, QuerySet
 
@@ -109,8 +109,13 @@ def look(concern: Concern) -> Look:
     )
 
 
-def sent_back_to(person: Person) -> list[dict[str, Any]]:
-    """What reviewers sent back to this person and nobody has done again, the newest first."""
+class SentBack(TypedDict):
+    assignment: Assignment
+    at: datetime | None
+
+
+def sent_back_to(person: Person) -> list[SentBack]:
+    """Assignments of this person that reviewers sent back and nobody has done again, newest first."""
     mine = Assignment.objects.filter(annotator=person, state=Assignment.State.RELEASED).exclude(sent_back="")
     rows = list(mine.select_related("project", "task__prompt").order_by("-pk")[:20])
     when = dict(
@@ -118,4 +123,4 @@ def sent_back_to(person: Person) -> list[dict[str, Any]]:
         .order_by("pk")
         .values_list("annotation__assignment_id", "created_at")
     )
-    return [{"assignment": row, "at": when.get(row.pk)} for row in rows]
+    return [SentBack(assignment=row, at=when.get(row.pk)) for row in rows]

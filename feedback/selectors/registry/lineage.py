@@ -1,15 +1,47 @@
-"""The thread from an answer to every model it trained, and back."""
+"""Lineage: from an annotation to every model version it trained, and back."""
 
-from typing import Any
+from typing import TypedDict
 
 from django.db.models import Count
 
-from feedback.models import Annotation, DatasetSnapshot, ModelVersion, Person, SnapshotAnnotation
+from feedback.models import Annotation, DatasetSnapshot, ModelVersion, Person, SnapshotAnnotation, TrainingRun
 
 
-def of_model(version: ModelVersion) -> dict[str, Any]:
-    """Where a version comes from: each step back with its run, snapshot and what was in it; down to the corpus."""
-    steps = []
+class AnnotatorShare(TypedDict):
+    person: Person
+    annotations: int
+
+
+class Step(TypedDict):
+    """A version with the run that made it, what it was trained on, and who annotated that."""
+
+    version: ModelVersion
+    run: TrainingRun | None
+    snapshot: DatasetSnapshot | None
+    annotators: list[AnnotatorShare]
+
+
+class ModelLineage(TypedDict):
+    version: ModelVersion
+    steps: list[Step]
+    children: list[ModelVersion]
+
+
+class AnnotationLineage(TypedDict):
+    annotation: Annotation
+    snapshots: list[DatasetSnapshot]
+    versions: list[ModelVersion]
+
+
+class PersonLineage(TypedDict):
+    person: Person
+    snapshots: list[DatasetSnapshot]
+    versions: list[ModelVersion]
+
+
+def of_model(version: ModelVersion) -> ModelLineage:
+    """The ancestors of a version, nearest first, each with its run and snapshot, down to the corpus."""
+    steps: list[Step] = []
     seen: set[int] = set()
     waiting: list[ModelVersion | None] = [version]
     while waiting:
@@ -17,21 +49,19 @@ def of_model(version: ModelVersion) -> dict[str, Any]:
         if one is None or one.pk in seen:
             continue
         seen.add(one.pk)
-        run = one.run
-        steps.append(
-            {
-                "version": one,
-                "run": run,
-                "snapshot": run.snapshot if run else None,
-                "annotators": annotators(run.snapshot) if run and run.snapshot else [],
-            }
-        )
-        waiting += [one.parent, run.reward_model if run else None]
+        step = Step(version=one, run=one.run, snapshot=None, annotators=[])
+        waiting.append(one.parent)
+        if one.run is not None:
+            waiting.append(one.run.reward_model)
+            step["snapshot"] = one.run.snapshot
+            if one.run.snapshot is not None:
+                step["annotators"] = annotators(one.run.snapshot)
+        steps.append(step)
     return {"version": version, "steps": steps, "children": list(version.children.order_by("pk"))}
 
 
-def annotators(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
-    """Who is in a snapshot, with how many annotations, most first."""
+def annotators(snapshot: DatasetSnapshot) -> list[AnnotatorShare]:
+    """The annotators of a snapshot with their numbers of annotations, most first."""
     rows = (
         SnapshotAnnotation.objects.filter(snapshot=snapshot)
         .values("annotation__annotator")
@@ -39,16 +69,16 @@ def annotators(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
         .order_by("-annotations")
     )
     people = Person.objects.in_bulk([row["annotation__annotator"] for row in rows])
-    return [{"person": people[row["annotation__annotator"]], "annotations": row["annotations"]} for row in rows]
+    return [AnnotatorShare(person=people[row["annotation__annotator"]], annotations=row["annotations"]) for row in rows]
 
 
-def of_annotation(annotation: Annotation) -> dict[str, Any]:
+def of_annotation(annotation: Annotation) -> AnnotationLineage:
     """Every snapshot this annotation is in, and every version trained on those or descended from such a version."""
     snapshots = list(DatasetSnapshot.objects.filter(members__annotation=annotation).order_by("pk"))
     return {"annotation": annotation, "snapshots": snapshots, "versions": trained_on(snapshots)}
 
 
-def of_person(person: Person) -> dict[str, Any]:
+def of_person(person: Person) -> PersonLineage:
     """Every snapshot and version that this person's annotations are in."""
     snapshots = list(DatasetSnapshot.objects.filter(members__annotation__annotator=person).distinct().order_by("pk"))
     return {"person": person, "snapshots": snapshots, "versions": trained_on(snapshots)}

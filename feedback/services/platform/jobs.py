@@ -4,13 +4,14 @@ Every move is a compare-and-set on (status, attempt): whoever was slower, was ta
 nothing. A worker whose attempt is no longer the row's has lost the job and must leave.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from feedback import celery_app
@@ -37,9 +38,9 @@ def create(
     queue_name: str,
     project: Project | None,
     by: Person | None,
-    payload: dict[str, Any] | None = None,
+    payload: Mapping[str, object] | None = None,
 ) -> Job:
-    """A queued job; a worker is knocked for once the transaction has committed."""
+    """Create a queued job. Its message is sent when the transaction has committed."""
     now = timezone.now()
     job = Job.objects.create(
         kind=kind,
@@ -74,9 +75,12 @@ def claim(job_id: int, worker: str) -> Job | None:
 
 
 def beat(job: Job, *, step: int | None = None, steps: int | None = None, text: str | None = None) -> Signal:
-    """A sign of life with what is being done."""
-    changes: dict[str, Any] = {"heartbeat_at": timezone.now()}
-    changes |= {name: value for name, value in (("step", step), ("steps", steps)) if value is not None}
+    """Record a heartbeat with the progress of the job."""
+    changes: dict[str, object] = {"heartbeat_at": timezone.now()}
+    if step is not None:
+        changes["step"] = step
+    if steps is not None:
+        changes["steps"] = steps
     if text is not None:
         changes["progress_text"] = text[:300]
     if not _mine(job).update(**changes):
@@ -84,8 +88,8 @@ def beat(job: Job, *, step: int | None = None, steps: int | None = None, text: s
     return Signal(cancel=Job.objects.filter(pk=job.pk, cancel_requested_at__isnull=False).exists())
 
 
-def keep(job: Job, result: dict[str, Any]) -> None:
-    """A checkpoint, in the caller's transaction: what it stands for and the note of it are written together.
+def keep(job: Job, result: Mapping[str, object]) -> None:
+    """Store a checkpoint in the caller's transaction, so that it commits together with the rows it describes.
 
     Raises:
         InvalidTransition: the job is no longer this attempt's, so that the caller's rows must not be written either.
@@ -98,7 +102,7 @@ def still_mine(job: Job) -> bool:
     return _mine(job).exists()
 
 
-def succeed(job: Job, result: dict[str, Any] | None = None) -> None:
+def succeed(job: Job, result: Mapping[str, object] | None = None) -> None:
     """Raises InvalidTransition when the job is no longer this attempt's."""
     _finish(job, Status.SUCCEEDED, result=findings_without_paths(result or {}), progress_text="")
 
@@ -112,7 +116,7 @@ def cancelled(job: Job) -> None:
 
 
 def requeue(job: Job, why: str) -> None:
-    """Back to the queue, to go on from the last checkpoint; the worker is leaving in good order."""
+    """Put a job back to the queue, to resume from its checkpoint, because its worker shuts down."""
     back = {"status": Status.QUEUED, "progress_text": why[:300], "worker": "", "heartbeat_at": None}
     if not _mine(job).update(queued_at=timezone.now(), **back):
         raise InvalidTransition("Another worker has taken over this job.")
@@ -180,11 +184,11 @@ def sweep() -> dict[str, list[int]]:
 
 
 def lose(job: Job, why: str) -> None:
-    """The worker of this attempt is about to be killed; `why` begins a sentence. As if it had been silent for long."""
+    """Treat the job as one whose worker is lost, because its process is about to be killed. `why` begins a sentence."""
     _lose(job, _mine(job), why)
 
 
-def _lose(job: Job, row: Any, why: str) -> str | None:
+def _lose(job: Job, row: QuerySet[Job], why: str) -> str | None:
     """Move a job whose worker is lost: cancelled if that was requested, failed if it happened too often, else queued.
 
     Returns what it became, or None when the row has moved meanwhile.
@@ -216,14 +220,13 @@ def _lose(job: Job, row: Any, why: str) -> str | None:
         knocked_at=now,
         progress_text=f"{why} {where}; retrying (attempt {job.attempt + 1}).",
     )
-    if queued:
-        celery_app.send_job(celery_app.RUN_JOB, job.pk, queue=job.queue)
-    if queued:
-        return "requeued"
-    return None
+    if not queued:
+        return None
+    celery_app.send_job(celery_app.RUN_JOB, job.pk, queue=job.queue)
+    return "requeued"
 
 
-def _mine(job: Job) -> Any:
+def _mine(job: Job) -> QuerySet[Job]:
     return Job.objects.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
 
 

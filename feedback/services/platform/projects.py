@@ -80,7 +80,7 @@ def update_project(*, by: Person, project: Project, withdraw_tasks: bool = False
         events.record("project.changed", project, actor=by, project=project, fields=",".join(sorted(changes)))
         project.refresh_from_db()
         if {"label_scheme", "dimensions"} & set(changes):
-            setting_changes.set_unfit_gold_aside(project)
+            setting_changes.hold_unfit_gold(project)
     return project
 
 

@@ -1,7 +1,9 @@
-"""What a change of a project's settings would take from under tasks that are open, and from gold answers."""
+"""Checks changes of a project's settings against its open tasks and its gold answers."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
 
 from feedback.errors import Conflict, Invalid
 from feedback.models import Person, Project, Task
@@ -11,27 +13,35 @@ from feedback.services.platform import events
 LIVE = (Task.State.OPEN, Task.State.WAITING, Task.State.ASIDE)
 
 
-def refuse_what_is_needed(project: Project, changes: dict[str, Any]) -> None:
+class Needed(NamedTuple):
+    """Something that a change removes: its field, its name in words, and the open tasks that need it."""
+
+    field: str
+    what: str
+    tasks: QuerySet[Task]
+
+
+def refuse_what_is_needed(project: Project, changes: Mapping[str, Any]) -> None:
     """
     Raises:
         Conflict: open tasks need a kind, scheme or dimension that would be gone or of another kind.
     """
-    for field, what, tasks in _needed(project, changes):
-        if tasks.exists():
-            raise Conflict(f"Open tasks need {what}. Withdraw them first.", field=field)
+    for needed in _needed(project, changes):
+        if needed.tasks.exists():
+            raise Conflict(f"Open tasks need {needed.what}. Withdraw them first.", field=needed.field)
 
 
-def withdraw_what_is_needed(by: Person, project: Project, changes: dict[str, Any]) -> int:
-    """Take those tasks out of the queue instead. Returns how many. Call inside a transaction."""
+def withdraw_what_is_needed(by: Person, project: Project, changes: Mapping[str, Any]) -> int:
+    """Withdraw the tasks that `refuse_what_is_needed` would refuse for. Returns how many. Call inside a transaction."""
     number = 0
-    for _, _, tasks in _needed(project, changes):
-        number += tasks.update(state=Task.State.WITHDRAWN)
+    for needed in _needed(project, changes):
+        number += needed.tasks.update(state=Task.State.WITHDRAWN)
     if number:
         events.record("tasks.withdrawn", project, actor=by, project=project, tasks=number)
     return number
 
 
-def refuse_earlier_names(project: Project, changes: dict[str, Any]) -> None:
+def refuse_earlier_names(project: Project, changes: Mapping[str, Any]) -> None:
     """
     Raises:
         Invalid: a name that a label or dimension had before is given to another one.
@@ -57,24 +67,25 @@ def unfit_gold(project: Project) -> list[Task]:
     return [task for task in gold.select_related("prompt").order_by("pk") if not names.fits(task.gold or {})]
 
 
-def set_unfit_gold_aside(project: Project) -> int:
-    """No annotator is requested what cannot be answered right. Returns how many tasks."""
+def hold_unfit_gold(project: Project) -> int:
+    """Put gold tasks on hold whose right answer cannot be given any more. Returns how many."""
     keys = [task.pk for task in unfit_gold(project)]
     return Task.objects.filter(pk__in=keys, state=Task.State.OPEN).update(state=Task.State.ASIDE)
 
 
-def _needed(project: Project, changes: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """(field, what goes, the open tasks that need it)."""
+def _needed(project: Project, changes: Mapping[str, Any]) -> Iterator[Needed]:
+    """Kinds, schemes and dimensions that the change removes."""
     live = Task.objects.filter(project=project, state__in=LIVE)
     if "kinds" in changes:
         for kind in sorted(set(project.kinds) - set(changes["kinds"])):
-            yield "kinds", f"the kind {kind}", live.filter(kind=kind)
+            yield Needed("kinds", f"the kind {kind}", live.filter(kind=kind))
     if "label_scheme" in changes:
         for name, before in sorted(project.label_scheme.items()):
             after = changes["label_scheme"].get(name)
             if after is None or after.get("kind") != before.get("kind"):
-                yield f"label_scheme.{name}.kind", f"the label scheme {name}", live.filter(ask__scheme=name)
+                tasks = live.filter(ask__scheme=name)
+                yield Needed(f"label_scheme.{name}.kind", f"the label scheme {name}", tasks)
     if "dimensions" in changes:
         gone = sorted(set(project.dimensions) - set(changes["dimensions"]))
         if gone:
-            yield "dimensions", f"the dimension {gone[0]}", live.filter(kind__in=WITH_DIMENSIONS)
+            yield Needed("dimensions", f"the dimension {gone[0]}", live.filter(kind__in=WITH_DIMENSIONS))

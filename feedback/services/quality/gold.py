@@ -1,7 +1,6 @@
-"""Checks: tasks whose right answer is known. They measure annotators, are mixed in silently, and never train."""
+"""Gold tasks: tasks whose right answer is known. They measure annotators, who cannot tell them apart, and never train."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 
@@ -9,6 +8,7 @@ from feedback.errors import Conflict, Invalid
 from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task, Verdict
 from feedback.rules.collection import consensus, label_schemes, payloads
 from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.payloads import Answer
 from feedback.rules.quality import gold as rules
 from feedback.services.collection import task_slots
 from feedback.services.platform import events
@@ -16,8 +16,8 @@ from feedback.services.quality import concerns
 
 
 def checked(
-    project: Project, kind: str, prompt: Prompt, responses: Sequence[Response], ask: dict[str, Any], gold: Any
-) -> dict[str, Any]:
+    project: Project, kind: str, prompt: Prompt, responses: Sequence[Response], ask: Mapping[str, str], gold: object
+) -> Answer:
     """A gold answer in letters, a for the first of `responses`, as it is stored.
 
     Raises:
@@ -32,9 +32,9 @@ def checked(
 
 
 def question(
-    project: Project, kind: str, prompt: Prompt, responses: Sequence[Response], ask: dict[str, Any]
+    project: Project, kind: str, prompt: Prompt, responses: Sequence[Response], ask: Mapping[str, str]
 ) -> payloads.Question:
-    """What is requested, in the task's own order."""
+    """The question of a task, with its responses in the task's own order."""
     texts = {str(one.public_id): one.text for one in responses}
     return payloads.Question(
         kind=kind,
@@ -49,11 +49,11 @@ def mark(
     *,
     by: Person,
     task: Task,
-    answer: dict[str, Any] | None = None,
+    answer: Answer | None = None,
     explanation: str = "",
     training_round: bool = False,
 ) -> Task:
-    """Make a task a check: everybody may answer it once, and it no longer trains.
+    """Make a task a gold task: every annotator may answer it once, and it is no longer trained on.
 
     Args:
         answer: in letters of the task's own order; None takes the verdict about it, or what most of its answers say.
@@ -102,12 +102,12 @@ def unmark(*, by: Person, task: Task) -> Task:
     return task
 
 
-def _given(task: Task, answer: dict[str, Any]) -> dict[str, Any]:
+def _given(task: Task, answer: Answer) -> Answer:
     responses = [placed.response for placed in task.placed.select_related("response").order_by("position")]
     return checked(task.project, task.kind, task.prompt, responses, task.ask, answer)
 
 
-def _settled(task: Task) -> dict[str, Any]:
+def _settled(task: Task) -> Answer:
     """What a reviewer decided, or what most of the counted answers say."""
     if not KINDS[task.kind].takes_gold:
         raise Conflict(f"A {task.kind} has no single correct answer, so it cannot be a gold task.")
