@@ -1,4 +1,4 @@
-"""Corpora: text to learn language from. Opened and added to in the doors; workers read, clean and report."""
+"""Corpora: text for pretraining. Pages and the API create them and request uploads; workers read, clean and report."""
 
 import shutil
 import uuid
@@ -30,7 +30,7 @@ UPLOAD, REPORT = "upload", "report"
 def open_corpus(
     *, project: Project, by: Person, name: str, description: str = "", hold_out: str = Corpus.HoldOut.SHARE
 ) -> Corpus:
-    """A corpus without documents.
+    """Create a corpus without documents.
 
     Raises:
         Invalid: no name, or an unknown way of holding out. Conflict: the name is taken.
@@ -50,7 +50,7 @@ def open_corpus(
 
 
 def update_corpus(*, corpus: Corpus, by: Person, **changes: Any) -> Corpus:
-    """Its name, description, and what is held out of training from the next snapshot on."""
+    """Change name, description, or what the next snapshot holds out of training."""
     if set(changes) - {"name", "description", "hold_out"}:
         raise Invalid("Only name, description and hold_out can be changed.")
     _check(corpus.project, changes.get("name", corpus.name), changes.get("hold_out", corpus.hold_out))
@@ -76,7 +76,7 @@ def request_upload(
     licence: str = "",
     cleaning: dict[str, Any] | None = None,
 ) -> Job:
-    """Store a file, or name a folder of the server, and ask a worker to bring its documents in.
+    """Store a file, or name a folder on the server, and request a job that imports its documents.
 
     Args:
         chunks: the file's bytes; None when `path` names a file or folder below `inbox` in the service's data.
@@ -120,7 +120,7 @@ def request_upload(
 
 
 def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
-    """What is dropped and masked, complete and checked.
+    """The complete, checked setting of what is dropped and masked.
 
     Args:
         given: any of quality (drop what is unfit by `thresholds`), thresholds (see rules/data/text_quality.py),
@@ -160,7 +160,7 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def request_report(*, corpus: Corpus, by: Person | None) -> Job:
-    """Let a worker look at all documents again; one that waits already will do."""
+    """Request a report on all documents, unless one is queued already."""
     waiting = Job.objects.filter(
         project=corpus.project, kind=Job.Kind.CORPUS, status=Job.Status.QUEUED, payload__do=REPORT
     )
@@ -169,7 +169,7 @@ def request_report(*, corpus: Corpus, by: Person | None) -> Job:
 
 
 def remove_documents(*, corpus: Corpus, by: Person, ids: Sequence[uuid.UUID], reason: str) -> int:
-    """Take documents out: no later snapshot holds them, and the same text does not come in again.
+    """Remove documents: later snapshots leave them out, and the same text is not imported again.
 
     Raises:
         Invalid: none or too many named, no reason. NotFound: one is not of this corpus.
@@ -180,12 +180,12 @@ def remove_documents(*, corpus: Corpus, by: Person, ids: Sequence[uuid.UUID], re
 
 
 def restore_documents(*, corpus: Corpus, by: Person, ids: Sequence[uuid.UUID]) -> int:
-    """Bring back what was taken out."""
+    """Restore removed documents."""
     return _move(corpus, by, ids, "corpus.documents_restored", removed_at=None, removed_by=None, removed_reason="")
 
 
 def rejected_file(job: Job) -> Path:
-    """What an upload did not take in, as JSON Lines: file, line, reason, detail, text.
+    """The records that an upload left out, as JSON Lines: file, line, reason, detail, text.
 
     Raises:
         NotFound: all was taken in, or the files are gone.

@@ -1,4 +1,4 @@
-"""Documents into a corpus, as a job: read, cleaned, counted; some hundred at a time. For workers.
+"""Imports documents into a corpus, as a job: reads, cleans and counts them in batches. For workers.
 
 Each batch is one transaction: its documents and the place in the files up to which they go. Killed anywhere, the job
 goes on from that place, and what comes out is what would have come out. What is left out is reported with its reason.
@@ -42,7 +42,7 @@ DUPLICATE, NEAR, EVALUATION, UNREADABLE = "duplicate", "near_duplicate", "evalua
 
 @dataclass
 class Cursor:
-    """How far an upload is, and what became of what it has read. Kept in the job's result."""
+    """The progress of an upload, and counts of what it has read. Stored in the job's result."""
 
     file: int = 0
     files: int = 0
@@ -61,7 +61,7 @@ class Cursor:
 
 @dataclass
 class Found:
-    """One record of a file: a document to be, or why it is left out."""
+    """A record of a file: a document to write, or the reason why it is left out."""
 
     file: str
     line: int
@@ -76,7 +76,7 @@ class Found:
 
 
 def bring_in(job: Job, parquet: ReadParquet) -> Iterator[Cursor]:
-    """Carry an upload out; yields after every batch that was written.
+    """Import an upload. Yields after every batch that was written.
 
     Raises:
         Invalid: what was uploaded is gone, or cannot be read at all.
@@ -127,7 +127,7 @@ class _Upload:
         yield self.cursor
 
     def _files(self) -> list[tuple[str, str]]:
-        """Names of what is read, with what is wrong with a name. Kept, so that a later attempt counts them alike."""
+        """Names of the files to read, each with its problem. Stored, so that a later attempt numbers them alike."""
         kept = self.folder / "files.json"
         if not kept.is_file():
             names: list[tuple[str, str]]
@@ -155,7 +155,7 @@ class _Upload:
         return upload.is_file() and self.job.payload["name"].lower().endswith(".zip")
 
     def _records(self, place: int, name: str, problem: str) -> Iterator[tuple[Record, list[str] | None]]:
-        """Records of one file from where the cursor is, each with the header that a table needs to go on."""
+        """Records of a file from the cursor on, each with the header that a table needs to resume."""
         here = self.cursor.file == place
         offset, line = (self.cursor.offset, self.cursor.line) if here else (0, 1)
         header = self.cursor.header if here else None
@@ -179,7 +179,7 @@ class _Upload:
             yield Record(line, offset, line, b"", error=problem), header
 
     def _plain(self, name: str) -> tuple[Path | None, str]:
-        """The file unpacked, as far as it can be, and what was wrong with it."""
+        """The unpacked file, as far as it can be read, and the problem that stopped it."""
         if self._is_zip():
             upload = self.folder / "upload"
             most = min(unpacking.MOST, max(unpacking.HARMLESS, unpacking.MOST_TIMES * upload.stat().st_size))
@@ -199,7 +199,7 @@ class _Upload:
         return (path if path.is_file() else None), problem
 
     def _looked_at(self, file: str, record: Record) -> Found:
-        """What can be stated of a record without the tables."""
+        """Check a record by rules that need no database."""
         found = Found(file, record.line, excerpt=record.raw.decode(errors="replace")[:KEPT_TEXT])
         try:
             if record.error:
@@ -243,7 +243,7 @@ class _Upload:
         return Row(row.text, cleaned[0][-200:], cleaned[1][:200], kind, cleaned[2][:100])
 
     def _commit(self, batch: list[Found], **place: Any) -> None:
-        """Documents and cursor in one transaction. `place` is where in the files the batch ends."""
+        """Write documents and cursor in one transaction. `place` is where in the files the batch ends."""
         moved = Cursor(**(asdict(self.cursor) | place))
         good = self._sorted_out(batch)
         left = Counter(moved.left_out) + Counter(one.reason for one in batch if one.reason)
@@ -262,7 +262,7 @@ class _Upload:
         self.cursor = moved
 
     def _sorted_out(self, batch: list[Found]) -> list[tuple[Document, Found]]:
-        """What is new in a batch, as rows to be; the rest learns what it duplicates."""
+        """The new records of a batch as rows to write; the others get the document that they duplicate."""
         hashes = [one.text_hash for one in batch if one.text_hash]
         there = corpus_selectors.by_hash(self.corpus, hashes)
         good = []
@@ -302,7 +302,7 @@ class _Upload:
         self.known.append(public_id)
 
     def _tell(self, refused: list[Found]) -> int:
-        """Append what was left out to its file; what an attempt wrote whose transaction did not commit goes first."""
+        """Append left-out records to their file, after cutting off what an uncommitted attempt wrote."""
         if not refused:
             return self.cursor.rejected_bytes
         path = self.folder / "rejected.jsonl"
@@ -319,7 +319,7 @@ class _Upload:
 
 
 def report(corpus: Corpus, going_on: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Look at every document and keep how diverse they are. `going_on` hears how many were read; may raise to leave."""
+    """Measure the diversity of all documents. `going_on` gets the number read so far and may raise to stop."""
     diversity = Diversity()
     for number, row in enumerate(corpus_selectors.texts(corpus), start=1):
         text, source, kind, licence = row

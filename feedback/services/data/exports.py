@@ -1,5 +1,5 @@
-"""Rows into files, as a job: written under a temporary name by a worker, then renamed, so that a file that is there is
-whole."""
+"""Exports rows into files, as a job. A worker writes under a temporary name and renames at the end, so that an existing
+file is complete."""
 
 import csv
 import gc
@@ -34,7 +34,7 @@ OFTEN = 1000  # rows between two looks at whether to go on
 
 
 class Sink(Protocol):
-    """Takes rows one after another; on `close` the file is whole."""
+    """Writes rows one after another; after `close` the file is complete."""
 
     def put(self, row: dict[str, Any]) -> None: ...
 
@@ -42,7 +42,7 @@ class Sink(Protocol):
 
 
 def request_export(*, project: Project, by: Person, format: str, kind: str = "", file_type: str = JSONL) -> Job:
-    """Let a worker write a file.
+    """Request a job that writes a file.
 
     Raises:
         Invalid: an unknown format, kind or type of file.
@@ -69,7 +69,7 @@ def request_export(*, project: Project, by: Person, format: str, kind: str = "",
 
 
 def file_of(job: Job) -> Path:
-    """The file of an export that has ended well.
+    """The file of an export that succeeded.
 
     Raises:
         Conflict: it is not written yet. NotFound: it is gone from the disk.
@@ -83,7 +83,7 @@ def file_of(job: Job) -> Path:
 
 
 def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
-    """Write the file. Begun again from the start after a kill: what was written under a temporary name is thrown away.
+    """Write the file. After a kill it is written again from the start; the temporary file is discarded.
 
     Args:
         tell: is called with the number of rows every now and then; may raise to leave.
@@ -130,7 +130,7 @@ def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
 
 @contextmanager
 def _only_what_is_new_collected() -> Iterator[None]:
-    """The garbage collector passes over what lived before: looking at all of it took a third of an export's time."""
+    """Let the garbage collector skip objects that exist already: scanning them took a third of an export's time."""
     gc.freeze()
     try:
         yield
@@ -171,7 +171,7 @@ def _digest(path: Path) -> str:
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
-    """A file for a streamed reply."""
+    """Chunks of a file, for a streamed reply."""
     with path.open("rb") as file:
         while chunk := file.read(1 << 16):
             yield chunk

@@ -1,6 +1,6 @@
-"""Items of a file, checked by the rules of their kind before anything is written; `intake_rows` writes them.
+"""Checks items of a file by the rules of their kind, before `import_rows` writes them.
 
-A row is known by its external id, or by the hash of what it says: the same item brought in twice is there once.
+A row is identified by its external id, or by the hash of its content: the same item imported twice exists once.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ KINDS_OF_ITEMS = (*KINDS, PROMPT, THUMB)
 
 @dataclass(slots=True)
 class Part:
-    """A checked task of an item: its key, the places and public ids of what it shows, and what was resolved."""
+    """A checked task of an item: its key, the places and public ids of its responses, and the resolved payloads."""
 
     item: Item
     key: str
@@ -53,7 +53,7 @@ class Part:
     verdict: Payload | None = None
 
     def writes(self, number: int) -> bool:
-        """Whether the answer at this place writes a response of its own."""
+        """Whether the answer at this place writes a new response."""
         return payloads.written_in(self.item.kind, self.payloads[number], self.names) is not None
 
 
@@ -150,7 +150,7 @@ def _is_task(item: Item) -> bool:
 
 
 def _more(item: Item) -> list[Any]:
-    """What only rows of a whole project have, as the hash of an item has it: nothing for any other row."""
+    """Fields that only rows of a whole-project export have, for the hash of an item. Empty for all other rows."""
     if not (item.tasks or item.thumbs or item.verdict or item.state or item.id or item.prompt_id is not None):
         return []
     tasks = [
@@ -167,7 +167,7 @@ def _more(item: Item) -> list[Any]:
 
 
 def _check_prompt(item: Item) -> None:
-    """What a row has once, however many tasks it has."""
+    """Check the fields that a row has once, however many tasks it has."""
     if item.tasks and item.kind != PROMPT:
         raise InvalidRow("kind", f"A row with tasks must have the kind {PROMPT}.")
     texts = (
@@ -215,7 +215,7 @@ def _check_task(project: Project, item: Item) -> None:
 
 
 def _check_written(item: Item, parts: list[Part]) -> None:
-    """Responses that say which answer wrote them name one that does, each another one."""
+    """Check that responses which name the answer that wrote them name one that does, and each a different one."""
     written = [one.answer_of for one in item.responses if one.answer_of is not None]
     for task, answer in written:
         if task >= len(parts) or answer >= len(parts[task].payloads) or not parts[task].writes(answer):
@@ -225,14 +225,14 @@ def _check_written(item: Item, parts: list[Part]) -> None:
 
 
 def _beside(item: Item) -> Any:
-    """Metadata and provenance as the hash of an item has them: as one, as long as they were kept in one place."""
+    """Metadata and provenance for the hash of an item: merged, as they were stored before, unless keys clash."""
     if item.metadata.keys() & item.provenance.keys():
         return [item.metadata, item.provenance]
     return item.metadata | item.provenance
 
 
 class Known:
-    """What came before, and the people met so far."""
+    """Rows that exist already, and the people of this import so far."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -240,7 +240,7 @@ class Known:
         self.people: dict[Who, int] = {}
 
     def look_up(self, batch: Sequence[Ready]) -> None:
-        """Forget the last batch and find this one's keys in their tables. One query each."""
+        """Look up the keys of a batch in their tables, in one query each, and forget the last batch."""
         self.digests = {}
         keys: dict[str, list[str]] = {name: [] for name in KEYED}
         for one in batch:
@@ -252,7 +252,7 @@ class Known:
                 self.digests.update({(name, key): digest for key, digest in found.items()})
 
     def meet(self, batch: Sequence[Ready]) -> None:
-        """Make the people who are new, in small transactions of their own."""
+        """Create people who are new, in separate small transactions."""
         for one in batch:
             for who in import_people.of(one.item):
                 if who not in self.people:
@@ -321,7 +321,7 @@ def _check_scheme(project: Project, item: Item) -> None:
 
 
 def _resolve(project: Project, one: Part) -> None:
-    """Letters into public ids, by the rules of the kind."""
+    """Resolve letters into public ids, by the rules of the kind."""
     item = one.item
     if not item.answers and item.gold is None and item.verdict is None:
         return

@@ -1,4 +1,4 @@
-"""What an operator has put on the server, to be named instead of sent."""
+"""The import folder: files that an operator has put on the server, which imports name instead of uploading."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ INBOX = "inbox"
 
 
 def named(name: str) -> Path:
-    """A file or folder below DATA_DIR/inbox. Nothing outside of it can be named, by links neither.
+    """A file or folder below DATA_DIR/inbox. Names and links that lead outside are refused.
 
     Raises:
         Invalid: there is none.

@@ -1,4 +1,4 @@
-"""Whom an item names, and the thumbs of a row that is nothing but thumbs."""
+"""The people that an item names, and the thumbs of a row of kind thumb."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from feedback.formats.annotations.items import THUMB, InvalidRow, Item, Opinion,
 
 
 def of(item: Item) -> Iterator[Who]:
-    """Everybody that an item names: annotators, reviewers, authors, and who gave thumbs."""
+    """All people that an item names: annotators, reviewers, authors, and givers of thumbs."""
     for task in (item, *item.tasks):
         for annotation in task.answers:
             yield Who(annotation.annotator, annotation.source)
@@ -24,7 +24,7 @@ def of(item: Item) -> Iterator[Who]:
 def thumbs(item: Item) -> list[Opinion]:
     """
     Raises:
-        InvalidRow: an answer of a row of kind thumb is none.
+        InvalidRow: an answer of a row of kind thumb is not a thumb.
     """
     if item.kind != THUMB:
         return item.thumbs

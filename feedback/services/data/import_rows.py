@@ -1,6 +1,6 @@
-"""Checked items into rows: prompts, responses, tasks, and annotations, some hundreds in one transaction.
+"""Writes checked items as rows: prompts, responses, tasks and annotations, some hundreds in one transaction.
 
-What is written are the rows that the desk writes, so that quality, lineage and training treat them alike.
+The rows are the same as those of the desk, so that quality, lineage and training treat them alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ from feedback.services.screening import arrivals
 
 @dataclass(frozen=True)
 class Written:
-    """What a batch has made: tasks, prompts that would link two splits, and prompts that moved from the file's."""
+    """Counts of a batch: tasks, prompts that would link two splits, and prompts whose split differs from the file's."""
 
     tasks: int = 0
     linking: int = 0
@@ -47,7 +47,7 @@ class Written:
 
 
 def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Known) -> Written:
-    """Write what is new. Call in a transaction, after `Known` was requested the batch."""
+    """Write what is new. Call in a transaction, after `Known.look_up` of the batch."""
     new = [ready for ready in batch if seen.digests.keys().isdisjoint(ready.keys)]
     if not new:
         return Written()
@@ -85,7 +85,7 @@ class _Answer:
 
 
 class _Keys:
-    """Keys of a prompt and its responses: in the item's order, and of those that answers to its tasks write."""
+    """Keys of a prompt, of its responses in the item's order, and of the responses that its answers write."""
 
     def __init__(self, one: Ready, prompt: int, fresh: Iterator[int]) -> None:
         self.prompt = prompt
@@ -102,7 +102,7 @@ class _Keys:
 
 
 class _Rows:
-    """The statements of one batch."""
+    """The rows of one batch, by table."""
 
     def __init__(self, project: Project, by: Person | None, now: datetime, known: Known) -> None:
         self.project, self.now, self.known = project, now, known
@@ -210,7 +210,7 @@ class _Rows:
             self.tables["pair"].append((prompt, key, key_of[worse], CLEAR, place))
 
     def write(self) -> None:
-        """Parents before children, so that keys are checked as they are written."""
+        """Write parents before children, so that foreign keys are checked as they are written."""
         tables, project = self.tables, self.project.pk
         assignments = reserve(Assignment, len(tables["assignment"]))
         annotations = reserve(Annotation, len(tables["annotation"]))
@@ -289,7 +289,7 @@ TABLES = list(dict.fromkeys(model for model, _ in _COLUMNS.values()))
 
 
 def _responses(one: Ready) -> int:
-    """How many responses it has: those it names, and those that its answers write beside them."""
+    """The number of responses of an item: those it names, and those that its answers write."""
     named = sum(candidate.answer_of is not None for candidate in one.item.responses)
     written = sum(part.writes(place) for part in one.parts for place in range(len(part.payloads)))
     return len(one.item.responses) + written - named

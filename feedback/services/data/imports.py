@@ -1,8 +1,7 @@
-"""Files into rows, as a job: requested in a door, carried out by a worker, some hundred rows at a time.
+"""Imports files as rows, as a job: pages and the API request it, a worker carries it out in batches.
 
-Each batch is one transaction: its rows and the place in the file up to which they go. Killed anywhere, the job goes on
-from that place, and what comes out is what would have come out. Bad lines are reported and kept in a file; the good are
-in.
+Each batch is one transaction: its rows and the place in the file where they end. A job that is killed resumes from that
+place with the same result. Bad lines are reported and kept in a file; good lines are imported.
 """
 
 import os
@@ -47,7 +46,7 @@ MANY = 1000  # rows after which the database's picture of its tables is out of d
 
 @dataclass
 class Cursor:
-    """How far an import is, and what became of what it has read. Kept in the job's result.
+    """The progress of an import, and counts of what it has read. Stored in the job's result.
 
     `left_out` counts what the source marks as no annotation, by why; `notes` how rows were read, by sentence.
     """
@@ -72,7 +71,7 @@ class Cursor:
 
 @dataclass
 class Batch:
-    """Records read, and what has been found out about them outside of any transaction."""
+    """Records that were read and checked, outside of any transaction."""
 
     records: list[tuple[Record, list[import_checks.Ready], list[LeftOut | Note]]] = field(default_factory=list)
     weight: int = 0
@@ -80,7 +79,7 @@ class Batch:
 
 
 class Ahead:
-    """Batches, of which the next may be read before its turn; what goes wrong with it is raised in its turn."""
+    """Batches, of which the next may be read ahead; an error in it is raised when its turn comes."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self.batches = batches
@@ -105,7 +104,7 @@ class Ahead:
 
 
 class Pace:
-    """How much goes into one transaction: as much as can be written in the time for it, going by the last ones."""
+    """Sizes a batch so that its transaction takes a given time, going by the last ones."""
 
     def __init__(self) -> None:
         self.weight = 180.0
@@ -130,7 +129,7 @@ def request_import(
     source: str = "",
     annotator: str = "",
 ) -> Job:
-    """Store the file and ask a worker to bring it in.
+    """Store the file and request a job that imports it.
 
     Args:
         source: where its rows come from; also whose people its annotators are.
@@ -176,7 +175,7 @@ def request_import(
 
 
 def from_inbox(name: str) -> tuple[str, Iterator[bytes]]:
-    """A file that an operator has put under DATA_DIR/inbox.
+    """A file in the import folder (`DATA_DIR/inbox`).
 
     Raises:
         Invalid: there is no such file.
@@ -194,7 +193,7 @@ def from_inbox(name: str) -> tuple[str, Iterator[bytes]]:
 
 
 def rejected_file(job: Job) -> Path:
-    """Lines that were refused, as JSON Lines: line, field, error, text.
+    """The rejected lines, as JSON Lines: line, field, error, text.
 
     Raises:
         NotFound: none was refused, or the files are gone.
@@ -206,7 +205,7 @@ def rejected_file(job: Job) -> Path:
 
 
 def bring_in(job: Job) -> Iterator[Cursor]:
-    """Carry the import out; yields after every batch that was written.
+    """Run the import. Yields after every batch that was written.
 
     Raises:
         Invalid: the file as a whole cannot be read.
@@ -300,7 +299,7 @@ def _records(form: Format, file: BinaryIO, cursor: Cursor) -> Iterator[Record]:
 def _commit(
     job: Job, folder: Path, known: import_checks.Known, batch: Batch, cursor: Cursor, pace: Pace, batches: Ahead
 ) -> None:
-    """Rows and cursor in one transaction, at whose end the next batch is read.
+    """Write rows and cursor in one transaction, and read the next batch while it ends.
 
     Two imports of one file at once: the slower of the two looks again.
     """
@@ -340,7 +339,7 @@ def _clash(items: Sequence[import_checks.Ready], digests: Mapping[tuple[str, str
 
 
 def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder: Path) -> list[import_checks.Ready]:
-    """What is new in a batch; what is there already is counted, and what is refused goes to its file."""
+    """The new items of a batch. Existing ones are counted, rejected ones are written to their file."""
     known.look_up(list(chain.from_iterable(items for _, items, _ in batch.records)))
     digests = dict(known.digests)
     good: list[import_checks.Ready] = []
@@ -382,7 +381,7 @@ def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder
 
 
 def _weight(one: import_checks.Ready) -> int:
-    """A task and each answer to it weigh one; so does a prompt without a task."""
+    """Tasks and answers to write; a prompt without a task counts as one."""
     return max(1, len(one.parts)) + sum(len(part.item.answers) for part in one.parts)
 
 

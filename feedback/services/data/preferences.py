@@ -1,4 +1,4 @@
-"""Preferences given from elsewhere: a prompt, two responses and which is better, by a person known from an import.
+"""External preferences: a prompt, two responses and which is better, by an imported person.
 
 They become the same rows that the desk makes (task, assignment, annotation, pair), so that agreement, lineage and
 withdrawal treat them alike.
@@ -48,7 +48,7 @@ def give_preference(
     external_id: str | None = None,
     group: str = "",
 ) -> tuple[PreferencePair, bool]:
-    """One settled comparison from elsewhere. Empty responses are allowed: the world's data has them.
+    """Write a settled comparison. Empty responses are allowed: public datasets have them.
 
     Returns:
         The pair, and whether it is new (False: the same external_id and body came before).

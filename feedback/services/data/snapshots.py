@@ -1,4 +1,4 @@
-"""Snapshots: what models are trained on, frozen under a content hash.
+"""Snapshots: training data, frozen under a content hash.
 
 A snapshot is requested in a door and written by a worker: files under temporary names first, renamed into place, then
 the row is moved
@@ -45,7 +45,7 @@ def request_snapshot(
     corpus: Corpus | None = None,
     job: bool = True,
 ) -> DatasetSnapshot:
-    """A draft, and (unless `job` is False) a job that freezes it.
+    """Create a draft and (unless `job` is False) a job that freezes it.
 
     Args:
         policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators, accepted,
@@ -135,7 +135,7 @@ def folder_of(snapshot: DatasetSnapshot) -> Path:
 
 
 class Entry:
-    """A distinct row: its canonical text, how often it occurs, what that weighs together, and the annotations it came
+    """A distinct row: its canonical text, how often it occurs, its total weight, and the annotations that it comes
     from."""
 
     __slots__ = ("annotations", "count", "kind", "text", "weight")
@@ -211,7 +211,7 @@ def _write(
     left_out: Counter[str],
     unfit: Counter[str],
 ) -> dict[str, Any]:
-    """Files and manifest, in a folder nobody reads yet. Returns the manifest."""
+    """Write files and manifest into a folder that nothing reads yet. Returns the manifest."""
     part.mkdir(parents=True)
     counts: dict[str, dict[str, int]] = {}
     files: dict[str, dict[str, Any]] = {}
@@ -251,7 +251,7 @@ def _write(
 
 
 def _weights(table: Table) -> str:
-    """Lines for the rows that weigh otherwise than one for each time they occur: hash, and a fraction in integers.
+    """Lines for rows whose mean weight is not one: hash, and the weight as a fraction of integers.
 
     Apart from the rows, so that what they weigh is no part of the content hash.
     """
@@ -269,7 +269,7 @@ def _weights(table: Table) -> str:
 def _move_to_frozen(
     snapshot: DatasetSnapshot, part: Path, relative: str, manifest: dict[str, Any], table: Table
 ) -> None:
-    """Membership in short transactions first, then the folder, then the row: frozen means that all of it is there."""
+    """Write membership in short transactions, then move the folder, then the row: a frozen snapshot is complete."""
     keys = sorted({key for entries in table.values() for entry in entries.values() for key, _ in entry.annotations})
     for start in range(0, len(keys), CHUNK):
         SnapshotAnnotation.objects.bulk_create(

@@ -1,4 +1,4 @@
-"""Which split new prompts get: that of their oldest relative, by family or by group. For every way in.
+"""Places new prompts in splits: each gets the split of its oldest relative, by family or by group.
 
 Rows that came before never move. Of two writers at once, the second sees what the first has written: on SQLite the
 write lock sees to it, on PostgreSQL a lock of the project, which only rows with a group hold alone. Rows without one
@@ -88,7 +88,7 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
 
 
 def remember(project: Project, messages: list[dict[str, Any]], family: str) -> None:
-    """A prompt that stays in another's family: what has the same words from now on follows it."""
+    """Record that a prompt stays in another's family, so that later prompts with the same words follow it."""
     key = family_of(project.split_salt, messages)
     if key != family:
         made = [FamilyKey(project=project, key=key, family=family)]

@@ -1,4 +1,4 @@
-"""Tokenizers kept where the web may read them. For workers, which see the run folders."""
+"""Stores tokenizers where pages can read them. For workers, which have the run folders."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ MOST_BYTES = 64 * 2**20
 
 
 def keep(folder: Path) -> None:
-    """Keep the tokenizer of a model folder, if it has one that can be shown. Kept again, nothing changes."""
+    """Store the tokenizer of a model folder, if it can be shown. Safe to repeat."""
     file = folder / FILE
     if not file.is_file() or file.stat().st_size > MOST_BYTES:
         return

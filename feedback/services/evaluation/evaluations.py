@@ -1,9 +1,8 @@
-"""What an evaluation is reported besides its policy, whose judgements its reward model met right, and which of its
-prompts the policy has met in training.
+"""Figures of an evaluation that need the database: accuracy by annotator, and prompts that the policy met in training.
 
-Rows name nobody, so the trainer cannot tell accuracy by annotator; the answers behind the rows can. An annotator is
-held out when nothing that they judged on training prompts was in what the reward model learned from: a snapshot held
-them out, or they came later.
+Rows of a snapshot hold no names, so the trainer cannot compute accuracy by annotator; the annotations behind the rows
+can. An annotator is held out if the reward model was trained on none of their judgements of training prompts: a
+snapshot held them out, or they came later.
 """
 
 import json
@@ -60,8 +59,8 @@ def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterabl
 
 
 def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | None]:
-    """The pretrained model that an evaluated policy's line began with, and the frozen texts whose held-out part it was
-    measured on; None of what is not there any more, or never was."""
+    """The pretrained ancestor of an evaluated policy, and the frozen texts whose held-out part it was measured on. None
+    for what no longer exists or never did."""
     version, steps = run.base_model, 0
     while version is not None and version.stage != Stage.PRETRAIN and steps < LONGEST_LINE:
         version, steps = version.parent, steps + 1
@@ -76,7 +75,7 @@ def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | 
 
 
 def contaminated(run: TrainingRun, conversations: Iterable[Sequence[Mapping[str, str]]]) -> int | None:
-    """How many of the prompts that an evaluation requested stand in a corpus that its candidate's line was trained on.
+    """How many prompts of an evaluation occur in a corpus that the candidate or its ancestors were trained on.
 
     A corpus leaves out what is held out at the time it is frozen, so only prompts that came later are looked for.
 
@@ -100,7 +99,7 @@ def contaminated(run: TrainingRun, conversations: Iterable[Sequence[Mapping[str,
 
 
 def _corpora_of(version: ModelVersion | None) -> Iterator[DatasetSnapshot]:
-    """Snapshots of corpora that a version and those it descends from were trained on."""
+    """Snapshots of corpora that a version and its ancestors were trained on."""
     for _ in range(LONGEST_LINE):
         if version is None:
             return
@@ -111,7 +110,7 @@ def _corpora_of(version: ModelVersion | None) -> Iterator[DatasetSnapshot]:
 
 
 def _in_corpus(corpus: DatasetSnapshot, texts: set[str]) -> set[str]:
-    """Those of `texts` that stand in a document which trained. They are looked for together, then one by one."""
+    """Those of `texts` that occur in a training document. They are searched together, then one by one."""
     together = contamination.Evaluation(texts)
     each = {text: contamination.Evaluation([text]) for text in texts}
     found: set[str] = set()
@@ -131,7 +130,7 @@ def _annotators(ids: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _taught(snapshot: DatasetSnapshot) -> QuerySet[Annotation]:
-    """Judgements of training prompts in a snapshot."""
+    """Judgements of training prompts that a snapshot holds."""
     rows = Annotation.objects.filter(snapshots__snapshot=snapshot, kind__in=JUDGING)
     return rows.filter(task__prompt__split=Split.TRAIN).order_by().distinct()
 
@@ -143,7 +142,7 @@ def _group(people: list[dict[int, list[float]]]) -> dict[str, Any] | None:
 
 
 def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:
-    """Of everything that these people stated, a prompt's pairs together whoever judged them."""
+    """Accuracy over all judgements of these people; pairs of a prompt form one cluster, whoever judged them."""
     prompts: dict[int, list[float]] = defaultdict(list)
     for one in people:
         for prompt, right in one.items():

@@ -1,4 +1,4 @@
-"""How much each caller has used up in the present minute, shared between the processes of the service.
+"""Counts what each caller has used in the current minute, shared between the processes of the service.
 
 Counted here and, in pieces, in the broker: a process adds what it counted when that is a twentieth of the limit. So a
 large limit costs a call to the broker every few hundred requests, and a small one is exact. While the broker is away
@@ -38,7 +38,7 @@ class Ledger:
         self.away_until = 0.0
 
     def spend(self, key: str, amount: float, limit: float, seconds: int = WINDOW) -> float:
-        """Count `amount` for `key`. Returns 0, or for how many seconds there is no more where `limit` is passed.
+        """Count `amount` for `key`. Returns 0, or past `limit` the number of seconds to wait.
 
         Args:
             amount: negative to give back.
@@ -69,18 +69,18 @@ class Ledger:
         return self.spend(key, 0.0, limit)
 
     def forget(self) -> None:
-        """Begin anew, as a new process does."""
+        """Forget all counts, as a new process does."""
         with self.lock:
             self.entries.clear()
         self.away_until = 0.0
 
     def _forget(self) -> None:
-        """The older half. What was instructed to the broker is still known there."""
+        """Forget the older half. The broker still has what was reported to it."""
         for key in list(self.entries)[: MOST_KEYS // 2]:
             del self.entries[key]
 
     def _add(self, key: str, amount: float, seconds: int) -> float | None:
-        """What everybody has spent, this included. None while the broker is away."""
+        """The total of all processes, this amount included. None while the broker is away."""
         if time.monotonic() < self.away_until:
             return None
         name = f"allowance:{key}"

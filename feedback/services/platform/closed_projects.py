@@ -1,4 +1,4 @@
-"""A closed project takes nothing in, whichever way it comes. Every verb that writes asks here."""
+"""A closed project accepts nothing. Every service that writes to a project checks here."""
 
 from feedback.errors import ProjectClosed
 from feedback.models import Project

@@ -1,4 +1,4 @@
-"""What happened, kept for ever: ids only, never text."""
+"""Audit events, kept for ever. They hold ids, never text."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A retry must not count twice: the first reply to a key is given again to its repeats."""
+"""Idempotency keys: a repeated request gets the first reply and changes nothing."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,11 +22,11 @@ mark_answered = CompiledUpdate(
 
 
 class Repeated(Exception):
-    """There is a record of this key."""
+    """A record of this key exists."""
 
 
 def once(*, person: Person, route: str, key: str | None, body: Any, act: Callable[[], Reply]) -> Reply:
-    """Do `act` once for (person, route, key) and return its (status, reply); repeats get the first reply.
+    """Call `act` once for (person, route, key) and return its (status, reply); repeats get the first reply.
 
     The record is claimed first, in its own statement, so that of two requests at once one acts and the other is
     given a time to come again. If `act` raises, the claim is given up and a retry acts anew; what `act` did is then
@@ -74,7 +74,7 @@ def once_in_unit_of_work(
     A process that is killed leaves no claim, and whoever repeats a request that is still at work waits for its end.
 
     Args:
-        act: does it. Its reply is a JSON object.
+        act: makes the change. Its reply is a JSON object.
         extend: what the reply brings as well, such as the next task. It is part of the unit of work, unless it would
             have to wait for others: then the unit is committed without it, and it is called once more.
     """
@@ -124,7 +124,7 @@ def _extended(reply: Reply, more: dict[str, Any]) -> Reply:
 
 
 def _first(record: IdempotencyRecord) -> IdempotencyRecord | None:
-    """What is there under the same key, and about the same."""
+    """The record of this key, if its request was the same."""
     first = IdempotencyRecord.objects.filter(person=record.person, route=record.route, key=record.key).first()
     if first is not None and first.body_hash != record.body_hash:
         raise IdempotencyConflict

@@ -1,4 +1,4 @@
-"""The one state machine of all long work. The row is the job; the broker only knocks.
+"""The state machine of all jobs. The row is the job; the broker only carries its key.
 
 Every move is a compare-and-set on (status, attempt): whoever was slower, was taken for dead, or comes twice, moves
 nothing. A worker whose attempt is no longer the row's has lost the job and must leave.
@@ -26,7 +26,7 @@ UNHEARD_SECONDS = 15  # a queued job is knocked for again after this long
 
 @dataclass(frozen=True)
 class Signal:
-    """What a beat brings back: go on, or leave because of a request to cancel or because the job is lost."""
+    """The reply to a heartbeat: continue, or stop because the job was cancelled or lost."""
 
     cancel: bool = False
     lost: bool = False
@@ -124,7 +124,7 @@ def requeue(job: Job, why: str) -> None:
 
 
 def request_cancel(*, by: Person | None, job: Job) -> Job:
-    """A queued job is cancelled at once; a running one is reported at its next beat, within seconds.
+    """Cancel a queued job at once, or request a running one to stop at its next heartbeat, within seconds.
 
     Raises:
         InvalidTransition: it has ended already.
@@ -142,7 +142,7 @@ def request_cancel(*, by: Person | None, job: Job) -> Job:
 
 
 def retry(*, by: Person | None, job: Job) -> Job:
-    """A failed or cancelled job again, in the same row; training goes on from its last checkpoint."""
+    """Queue a failed or cancelled job again, in the same row. Training resumes from its last checkpoint."""
     with transaction.atomic():
         moved = Job.objects.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
             status=Status.QUEUED,
@@ -164,7 +164,7 @@ def retry(*, by: Person | None, job: Job) -> Job:
 
 
 def sweep() -> dict[str, list[int]]:
-    """What housekeeping does for jobs: silent ones are queued again or failed, unheard knocks repeated.
+    """Housekeeping: silent jobs are queued again or failed, and lost messages are sent again.
 
     Returns keys of the jobs: {"requeued", "failed", "cancelled", "knocked"}. Safe to run twice at once.
     """

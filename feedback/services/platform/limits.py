@@ -1,4 +1,4 @@
-"""What one caller may ask of the service in a minute: so many requests, and so much of a processor.
+"""Rate limits of a caller in a minute: requests, and CPU time.
 
 A caller is a person, whatever tokens and sessions they use, or an address for whoever is not known. What a request
 cost is measured, not guessed, and charged when it is answered: the next one waits.
@@ -16,18 +16,18 @@ PAGES_FOR_ONE = 10  # an office behind one address opens the sign-in page more o
 
 
 def per_minute(rate: str) -> float:
-    """`6000/min` and the like as calls a minute."""
+    """A rate such as `6000/min`, as calls a minute."""
     number, _, unit = rate.partition("/")
     return int(number) / UNITS[unit.strip()[:1]]
 
 
 def of_person(request: HttpRequest, person_key: int) -> float:
-    """Count a request of a person; 0, or the seconds until the next is answered."""
+    """Count a request of a person. Returns 0, or the seconds until the next request is accepted."""
     return _count(request, f"person:{person_key}", per_minute(settings.THROTTLE_TOKEN), settings.THROTTLE_CPU_SECONDS)
 
 
 def of_address(request: HttpRequest, *, page: bool) -> float:
-    """Likewise for whoever is not known, by address."""
+    """As `of_person`, for callers without an account, by address."""
     rate = per_minute(settings.THROTTLE_ADDRESS)
     kind = "page" if page else "api"
     key = f"{kind}:{caller_address(request)}"
@@ -35,7 +35,7 @@ def of_address(request: HttpRequest, *, page: bool) -> float:
 
 
 def charge(request: HttpRequest, seconds: float) -> None:
-    """What the request cost, to whom it was counted."""
+    """Charge the CPU time of a request to its caller."""
     counted = getattr(request, "counted_for", None)
     if counted is not None:
         key, limit = counted

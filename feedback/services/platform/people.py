@@ -21,7 +21,7 @@ TOKEN = CompiledSelect(
 
 
 def create_person(*, by: Person | None, username: str, password: str, display_name: str = "") -> Person:
-    """Somebody who can sign in.
+    """Create a person who can sign in.
 
     Raises:
         Conflict: the username is taken.
@@ -41,7 +41,7 @@ def create_person(*, by: Person | None, username: str, password: str, display_na
 
 
 def imported_person(*, source: str, name: str) -> Person:
-    """The person known by `name` in `source`; made on first sight, without a sign-in."""
+    """The person called `name` in `source`, created if new. They cannot sign in."""
     person, _ = Person.objects.get_or_create(
         username=None, source=source, external_name=name, defaults={"display_name": name, "password": "!"}
     )
@@ -56,7 +56,7 @@ def create_token(
     project: Project | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
-    """A token and its secret, which is shown once and never stored.
+    """Create a token. Returns it with its secret, which is shown once and never stored.
 
     Raises:
         Invalid: a scope is unknown, or there is none.
@@ -96,5 +96,5 @@ def revoke_token(*, by: Person, token: ApiToken) -> None:
 
 
 def digest(secret: str) -> str:
-    """Tokens are long random strings, so a plain hash is enough: there is nothing to guess."""
+    """Hash of a token. Tokens are long random strings, so a plain hash is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()

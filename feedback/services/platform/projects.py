@@ -1,4 +1,4 @@
-"""Projects, who works in them, and their guidelines."""
+"""Projects, their members and their guidelines."""
 
 import dataclasses
 from typing import Any
@@ -37,7 +37,7 @@ CHANGEABLE = frozenset(
 
 
 def open_project(*, by: Person, name: str, slug: str, kinds: list[str] | None = None, **settings: Any) -> Project:
-    """A new project; `by` becomes its admin.
+    """Create a project; `by` becomes its admin.
 
     Raises:
         Forbidden: only site admins open projects.
@@ -85,7 +85,7 @@ def update_project(*, by: Person, project: Project, withdraw_tasks: bool = False
 
 
 def set_scheme(*, by: Person, project: Project, name: str, scheme: dict[str, Any] | None) -> Project:
-    """Put a label scheme in, change it, or with None take it out; the project's others stay.
+    """Add, change or (with None) remove a label scheme. The other schemes stay.
 
     Raises:
         Invalid: the scheme cannot be used; `field` says where.
@@ -99,7 +99,7 @@ def set_scheme(*, by: Person, project: Project, name: str, scheme: dict[str, Any
 
 
 def set_state(*, by: Person, project: Project, state: str) -> Project:
-    """Open, pause or close: any to any."""
+    """Open, pause or close a project. Every change of state is allowed."""
     if state not in Project.State.values:
         raise Invalid(f"The state must be one of {', '.join(Project.State.values)}.", field="state")
     with transaction.atomic():
@@ -110,7 +110,7 @@ def set_state(*, by: Person, project: Project, state: str) -> Project:
 
 
 def set_member(*, by: Person | None, project: Project, person: Person, role: str) -> Membership:
-    """Give `person` a role, or another one. The last admin keeps theirs."""
+    """Give `person` a role. The last admin cannot lose theirs."""
     if role not in Membership.Role.values:
         raise Invalid(f"The role must be one of {', '.join(Membership.Role.values)}.", field="role")
     with transaction.atomic():
@@ -124,7 +124,7 @@ def set_member(*, by: Person | None, project: Project, person: Person, role: str
 def qualify(
     *, by: Person, project: Project, person: Person, qualified: dict[str, Any], daily_limit: int | None
 ) -> Membership:
-    """What a member may do here, and how much of it in a day.
+    """Set the kinds that a member is qualified for, and their daily limit.
 
     Args:
         qualified: {"kinds": [...], "schemes": [...]}; what is missing is not limited, {} is everything.
@@ -151,7 +151,7 @@ def qualify(
 
 
 def remove_member(*, by: Person, project: Project, person: Person) -> None:
-    """Their answers stay, and what they hold is free for others at once; they no longer see the project.
+    """Remove a member, who no longer sees the project. Their annotations stay; the tasks they hold are free at once.
 
     What they send of it afterwards is kept as an extra: see `annotations.submit`.
     """
@@ -163,7 +163,7 @@ def remove_member(*, by: Person, project: Project, person: Person) -> None:
 
 
 def publish_guidelines(*, by: Person | None, project: Project, text: str) -> GuidelineVersion:
-    """The next version. The same text as the newest one is not published again."""
+    """Publish the next version of the guidelines. An unchanged text makes no new version."""
     if not text.strip():
         raise Invalid("Guidelines cannot be empty.", field="text")
     newest = project.guidelines.first()

@@ -1,4 +1,4 @@
-"""What a reviewer should look at, noted down where it arises: by the services that flag, skip, settle and take in."""
+"""Concerns: what a reviewer should look at, recorded by the services that flag, skip, settle and import."""
 
 from django.utils import timezone
 
@@ -12,7 +12,7 @@ SAMPLE_BITS = 32
 
 
 def raise_concern(reason: str, task: Task, assignment: Assignment | None = None) -> None:
-    """Once for each task, answer and reason, while it is open."""
+    """Record a concern, unless one is open for the same task, annotation and reason."""
     concern = Concern(
         project_id=task.project_id,
         task=task,
@@ -24,7 +24,7 @@ def raise_concern(reason: str, task: Task, assignment: Assignment | None = None)
 
 
 def raise_disagreement(task: Task) -> None:
-    """If the counted answers of a task that has just been settled differ in what matters."""
+    """Record a concern if the counted annotations of a task that has just been settled disagree."""
     payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
     given = list(payloads)
     if KINDS[task.kind].uses_names:
@@ -34,13 +34,13 @@ def raise_disagreement(task: Task) -> None:
 
 
 def draw_sample(project: Project, task: Task, assignment: Assignment) -> None:
-    """A share of answers is looked at whatever they say; which ones follows from their id, so nobody chooses."""
+    """Draw a share of annotations for review. The draw follows from the id, so that nobody chooses."""
     share = QueuePolicy.of(project.queue_policy).review_share
     if share and stable_seed("review", assignment.public_id, bits=SAMPLE_BITS) < share * (1 << SAMPLE_BITS):
         raise_concern(Concern.Reason.SAMPLE, task, assignment)
 
 
 def close(*, task: Task, by: Person, assignment: Assignment | None = None) -> int:
-    """Somebody decided: about one answer, or about the task as a whole."""
+    """Close concerns after a decision about one annotation, or about the task as a whole."""
     open_ones = Concern.objects.filter(task=task, assignment=assignment, closed_at=None)
     return open_ones.update(closed_at=timezone.now(), closed_by=by)

@@ -1,4 +1,4 @@
-"""Leaving out the annotations of people who are flagged for pace or gold, and taking that back.
+"""Exclusions: leave out the annotations of people who are flagged for pace or gold, and lift that.
 
 K counts submissions, so an exclusion changes no task by itself: an admin reopens what it leaves unfilled.
 """
@@ -22,7 +22,7 @@ CHUNK = 200  # tasks in one transaction
 
 
 def exclude_careless(project: Project) -> list[Exclusion]:
-    """Exclude whoever is flagged for pace or gold. Harmless when two do it at once: one of them makes the row.
+    """Exclude annotators who are flagged for pace or gold. Of two callers at once, one creates the row.
 
     Returns:
         The exclusions that this call made.
@@ -49,14 +49,14 @@ def exclude_careless(project: Project) -> list[Exclusion]:
 
 
 def exclude_where_busy(since: datetime) -> int:
-    """The same in every open project where annotations came in since then. Returns how many it made."""
+    """Call `exclude_careless` for every open project with annotations since then. Returns the number of exclusions."""
     fresh = Annotation.objects.filter(project=OuterRef("pk"), created_at__gte=since)
     busy = Project.objects.exclude(state=Project.State.CLOSED).filter(Exists(fresh))
     return sum(len(exclude_careless(project)) for project in busy)
 
 
 def lift(*, by: Person, exclusion: Exclusion) -> Exclusion:
-    """Take the person's annotations back in. From here on they are judged by what they submit from now on.
+    """Lift an exclusion. The person is judged by what they submit from now on.
 
     Raises:
         Conflict: somebody lifted it before.
@@ -71,7 +71,7 @@ def lift(*, by: Person, exclusion: Exclusion) -> Exclusion:
 
 
 def reopen_tasks(*, by: Person, exclusion: Exclusion) -> int:
-    """Let others fill the places of the excluded annotations. Those stay as extras, and are not requested again.
+    """Open the slots of excluded annotations for others. The annotations stay as extras.
 
     Some tasks at a time, each once: pressed twice at the same moment, the second press finds nothing left.
 

@@ -1,4 +1,4 @@
-"""Gold tasks: tasks whose right answer is known. They measure annotators, who cannot tell them apart, and never train."""
+"""Gold tasks have a known right answer. They measure annotators, who cannot tell them apart, and never train."""
 
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +80,7 @@ def mark(
 
 
 def unmark(*, by: Person, task: Task) -> Task:
-    """An ordinary task again, which wants as many answers as the project's tasks do; those it has count."""
+    """Make a gold task an ordinary task, which wants the project's number of annotations; those it has count."""
     with transaction.atomic():
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.gold is None:
@@ -108,7 +108,7 @@ def _given(task: Task, answer: Answer) -> Answer:
 
 
 def _settled(task: Task) -> Answer:
-    """What a reviewer decided, or what most of the counted answers say."""
+    """The reviewer's verdict, or the majority of the counted annotations."""
     if not KINDS[task.kind].takes_gold:
         raise Conflict(f"A {task.kind} has no single correct answer, so it cannot be a gold task.")
     verdict = Verdict.objects.filter(task=task).first()

@@ -1,4 +1,4 @@
-"""The training round: tasks with known answers that new annotators do first, shown after each what is right and why."""
+"""The qualification round: gold tasks that new annotators do first; after each they see the right answer and why."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ State = Membership.Training
 
 @dataclass(frozen=True)
 class QualificationVerdict:
-    """What somebody in the training round is reported after an answer. `answer` is in the letters that they saw."""
+    """The result that an annotator sees after an answer in the qualification round. `answer` is in their letters."""
 
     right: bool
     answer: dict[str, Any]
@@ -29,7 +29,7 @@ class QualificationVerdict:
 
 
 def judge(*, annotation: Annotation, task: Task) -> None:
-    """An answer in the training round is in: passed, failed, or to be gone on with. Call in the submit's transaction.
+    """Judge an answer of the qualification round: passed, failed, or continue. Call in the submit's transaction.
 
     Passed when of the last `training_tasks` answers as many are right as the project asks; failed when the round's
     tasks are used up before. A round with fewer tasks than that is passed on all of them.
@@ -61,7 +61,7 @@ def _let_go(member: Membership) -> None:
 
 
 def verdict_of(assignment: Assignment) -> QualificationVerdict | None:
-    """What the annotator learns of their answer; None outside the training round."""
+    """The result of an answer; None outside the qualification round."""
     task, current = assignment.task, assignment.current
     if not task.training_round or task.gold is None or current is None:
         return None
@@ -80,7 +80,7 @@ def verdict_of(assignment: Assignment) -> QualificationVerdict | None:
 
 
 def set_training(*, by: Person, project: Project, person: Person, training: str) -> Membership:
-    """An admin lets somebody work without the round (waived), or start it over (needed).
+    """Waive the round for a member, or (needed) let them start it over.
 
     Starting over gives the tasks of the round again; the answers to them stays in their history.
 
@@ -110,7 +110,7 @@ def _set(member: Membership, training: State, by: Person) -> None:
 
 
 def _answers(member: Membership) -> list[bool]:
-    """Whether each of their standing answers in the round is right, the oldest first."""
+    """Whether each current answer of the round is right, oldest first."""
     rows = Annotation.objects.filter(
         project_id=member.project_id,
         annotator_id=member.person_id,

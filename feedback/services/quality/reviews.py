@@ -1,6 +1,6 @@
-"""What reviewers decide: about one answer, about a task whose answers disagree, and that there is nothing to do.
+"""Decisions of reviewers: about one annotation, about a task whose annotations disagree, or to dismiss a concern.
 
-A decision is no annotation. Of two reviewers who decide about the same thing at once, the second one is reported.
+A decision is not an annotation. Of two reviewers who decide at once, the second one gets a conflict.
 """
 
 from datetime import datetime
@@ -26,8 +26,10 @@ OWN = "You cannot review your own annotation. Ask another reviewer."
 
 
 def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: Any = None) -> Review:
-    """A decision about an answer. `correct` puts the reviewer's answer in its place; `send_back` uncounts it, reopens
-    its slot, and asks its annotator to look again: they may do it again, or somebody else takes the place.
+    """Decide about an annotation.
+
+    `correct` replaces it by the reviewer's answer. `send_back` no longer counts it, reopens its slot and returns it to
+    its annotator with a note; somebody else may take the slot first.
 
     Raises:
         Forbidden: it is the reviewer's own.
@@ -61,7 +63,7 @@ def review(*, annotation: Annotation, by: Person, decision: str, note: str = "",
 
 
 def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
-    """What the answer to a task is, where annotators disagree. Theirs stay as they are; consensus takes this one.
+    """Set the answer of a task whose annotators disagree. Their annotations stay; the consensus is this answer.
 
     Args:
         answer: in letters of the task's own order.
@@ -98,7 +100,7 @@ def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
 
 
 def dismiss(*, concern: Concern, by: Person) -> Concern:
-    """Looked at, and nothing is to be done. A task that was put on hold stays so: withdraw it, or reopen it.
+    """Close a concern without a change. A task on hold stays on hold: withdraw it, or reopen it.
 
     Raises:
         Forbidden: it is about the reviewer's own answer.
@@ -116,7 +118,7 @@ def dismiss(*, concern: Concern, by: Person) -> Concern:
 
 
 def doubt_unreliable(since: datetime) -> int:
-    """Where answers came in since then: whoever agrees too little with the others, or with what is known to be right.
+    """Call `doubt` for annotators with too little agreement or gold accuracy, in projects with annotations since then.
 
     Returns how many answers went to reviewers' queues. Harmless when two do it at once.
     """
@@ -131,7 +133,7 @@ def doubt_unreliable(since: datetime) -> int:
 
 
 def doubt(*, project: Project, annotator: Person, most: int = MOST_DOUBTED) -> int:
-    """The newest answers of somebody who agrees little with the others go to the reviewer's queue, some at a time.
+    """Add the newest annotations of an unreliable annotator to the review queue, a few at a time.
 
     What was looked at once for this reason, or decided about, does not come again. Returns how many came.
     """

@@ -1,4 +1,4 @@
-"""Models from elsewhere: a folder on the server or a hub id, requested here, copied and checked by a worker."""
+"""External models: a folder on the server or a Hub id, which a worker copies and checks."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ LONGEST = 500
 def request_model(
     *, by: Person, project: Project, kind: str, folder: str = "", hub: str = "", revision: str = ""
 ) -> Job:
-    """A job that copies a model beside our own, verifies it and registers it, to start training from.
+    """Request a job that copies, verifies and registers a model, to start training from.
 
     Args:
         kind: what it is; the worker checks that.
@@ -58,7 +58,7 @@ def adopt(
     manifest_sha256: str,
     metrics: dict[str, Any],
 ) -> ModelVersion:
-    """A copied and verified model as a candidate. It serves only when somebody promotes it. Twice makes one."""
+    """Register a copied and verified model as a candidate. Safe to repeat."""
     assert job.project_id is not None
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=job.project_id)

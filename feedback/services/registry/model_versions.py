@@ -1,4 +1,4 @@
-"""The registry of model versions, and what serves."""
+"""The model registry: versions, decisions about them, and deployments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def register(
     manifest_sha256: str,
     metrics: dict[str, Any],
 ) -> ModelVersion:
-    """A run's model as a candidate. A second delivery finds it there.
+    """Register a run's model as a candidate. Safe to repeat.
 
     The first policy of a project serves at once, unless its own training says that it must not: there is nothing yet
     that it could make worse. One with faults is rejected from the beginning: it is kept to be looked at, and nothing
@@ -68,14 +68,14 @@ def serving(project: Project) -> ModelVersion | None:
 def check_policy(version: ModelVersion) -> None:
     """
     Raises:
-        Invalid: it is no policy, and nothing else serves.
+        Invalid: it is not a policy; only policies serve.
     """
     if version.kind != ModelVersion.Kind.POLICY:
         raise Invalid(f"Only policies can serve; {version} is a {version.kind} model.")
 
 
 def promote(*, by: Person | None, model_version: ModelVersion, note: str = "", override_reason: str = "") -> Deployment:
-    """Serve this version from now on. Promoting what serves already changes nothing.
+    """Serve this version from now on. Promoting the serving version changes nothing.
 
     Args:
         override_reason: why it should serve although findings block it; kept with what it overrode. The first policy
@@ -122,7 +122,7 @@ def promote(*, by: Person | None, model_version: ModelVersion, note: str = "", o
 
 
 def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | None = None) -> Deployment:
-    """Serve the version that served before the present one. Rolling back again goes further back.
+    """Serve the version that served before the current one. Rolling back again goes further back.
 
     Args:
         expected: what the caller saw serving; two people who press at once must not go back twice.
@@ -155,7 +155,7 @@ def roll_back(*, by: Person | None, project: Project, expected: ModelVersion | N
 
 
 def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> ModelVersion:
-    """Approve, reject or revoke. What serves cannot be rejected or revoked: roll back first.
+    """Approve, reject or revoke. The serving version cannot be rejected or revoked: roll back first.
 
     Raises:
         ModelNotPromotable: approved, though the trainer found a fault in it.
@@ -178,7 +178,7 @@ def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> Mod
 
 
 def _refuse_faults(version: ModelVersion) -> None:
-    """Nobody approves or promotes a model of which the trainer knows that it is not what was chosen.
+    """Refuse a model whose manifest lists faults: the trainer found that it is not the model that was chosen.
 
     Raises:
         ModelNotPromotable: with the fault.

@@ -1,5 +1,4 @@
-"""What stands at the entrance: which guard and marker a project has, what arrives, and the message to whoever
-scores."""
+"""Intake: what happens to new prompts and responses before a model has scored them, and the job that scores them."""
 
 from dataclasses import dataclass, field
 from itertools import chain
@@ -16,7 +15,7 @@ PERSONAL_DATA = "personal data"  # in place of a class, when that is what blocke
 
 @dataclass
 class Arrival:
-    """What becomes of messages at the entrance.
+    """Messages after intake, with their state and screening.
 
     Attributes:
         messages: as they came, or masked.
@@ -30,7 +29,7 @@ class Arrival:
 
 
 def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
-    """Look at what came in: personal data that has a form at once, the rest when the models have."""
+    """Screen new messages for personal data with a fixed form. Models score the rest later."""
     setting = of(project)
     arrival = Arrival(messages, screening={"guard": None})
     if setting.personal != OFF:
@@ -52,14 +51,14 @@ def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
 
 
 def written_state(project: Project) -> str:
-    """The state of a response whose text has just come: ready, or looked at by the guard first."""
+    """The state of a new response: ready, or first to be scored by the guard model."""
     if of(project).guard:
         return Response.State.SCREENING
     return Response.State.READY
 
 
 def task_state(prompt: Prompt, responses: list[Response]) -> str:
-    """Open, or waiting until the guard has looked at all that it shows.
+    """Open, or waiting until the guard model has scored all that the task shows.
 
     What was blocked makes a task that is withdrawn from the beginning, so that it reaches nobody.
     """
@@ -87,7 +86,7 @@ def current_task_state(prompt: Prompt, responses: list[Response]) -> str:
 
 
 def ask_worker(project: Project) -> Job | None:
-    """A job that scores whatever waits in the project, unless one is queued already. Call inside a transaction."""
+    """Request a job that scores the waiting rows of a project, unless one is queued. Call inside a transaction."""
     queued = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status=Job.Status.QUEUED)
     if queued.exists():
         return None

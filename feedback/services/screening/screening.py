@@ -64,7 +64,7 @@ def set_screening(*, by: Person, project: Project, **changes: Any) -> Project:
 
 
 def waits(project: Project) -> bool:
-    """Whether something in the project is yet to be scored."""
+    """Whether rows of the project wait to be scored."""
     return bool(waiting_prompts(project)[:1] or waiting_responses(project)[:1] or tasks_to_mark(project)[:1])
 
 
@@ -285,7 +285,7 @@ def _unblock(by: Person, row: Prompt | Response, reason: str, state: str) -> Non
 
 
 def _go_on(prompt: Prompt) -> None:
-    """A prompt that passed: its responses are requested, its tasks open. Call inside a transaction."""
+    """Request the responses of a prompt that passed, and open its tasks. Call inside a transaction."""
     prompt.refresh_from_db()
     missing = prompt.responses_wanted - prompt.responses.count()
     if missing > 0:
@@ -300,14 +300,14 @@ def _go_on(prompt: Prompt) -> None:
 
 
 def _joined(response: Response) -> None:
-    """A response that is settled: its tasks open if all is, and generated ones meet."""
+    """Open the tasks of a settled response, and pair generated responses."""
     _open(Task.objects.filter(responses=response))
     if response.seed is not None:
         generation.join(response.prompt, make_tasks=bool(response.sampling.get("make_tasks", True)))
 
 
 def _open(tasks: QuerySet[Task]) -> None:
-    """Waiting tasks of which everything has passed."""
+    """Open the waiting tasks of which everything has passed."""
     for task in tasks.filter(state=Task.State.WAITING).select_related("prompt"):
         state = arrivals.task_state(task.prompt, list(task.responses.all()))
         if state != Task.State.WAITING:
