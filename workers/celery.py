@@ -1,4 +1,4 @@
-"""The entry of every worker: `celery -A workers.celery worker -Q train …`. It gathers the tasks.
+"""The entry point of every worker: `celery -A workers.celery worker -Q train …`. It imports the tasks.
 
 Nothing here imports torch: what needs it does so when its first job comes.
 """

@@ -1,4 +1,4 @@
-"""What the clock sends: `celery -A workers.clock beat …`. It knows names and times alone, so it loads no models."""
+"""The schedule of the clock: `celery -A workers.clock beat …`. It only knows names and times, so it loads no models."""
 
 import logging
 import os

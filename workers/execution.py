@@ -1,4 +1,4 @@
-"""run_job: the one way in which a job is carried out, whatever its kind.
+"""run_job: the task that carries out jobs of every kind.
 
 Claim, beat, dispatch, finish. Errors are sorted by whose they are: theirs (data, a setting) fail the job with a
 sentence; the machine's put it back in the queue; ours fail it and propagate, so that the log has the traceback.
@@ -56,7 +56,7 @@ def run_job(job_id: int) -> None:
         _carry_out(job)
     finally:
         heartbeat.show_job(None)
-        _tell_those_who_wait(job)
+        _follow_up(job)
 
 
 def _carry_out(job: Job) -> None:
@@ -93,7 +93,7 @@ def _carry_out(job: Job) -> None:
 
 
 def _aside(standing: Job, job_id: int) -> None:
-    """Carry out another job in the middle of this one. Whatever becomes of it, this one goes on."""
+    """Carry out another job in the middle of this one, which continues however the other ends."""
     try:
         run_job(job_id)
     except Exception:
@@ -102,9 +102,12 @@ def _aside(standing: Job, job_id: int) -> None:
         heartbeat.show_job(standing)
 
 
-def _tell_those_who_wait(job: Job) -> None:
-    """What follows from a job's end. Not in the transaction of the end itself: a next stage that cannot start must not
-    undo this one's model. Killed before this, the sweep does it."""
+def _follow_up(job: Job) -> None:
+    """Do what follows from the end of a job: advance the pipeline run, release what waited.
+
+    This is not in the transaction that ends the job, so that a next stage that cannot start does not undo this one's
+    model. If the process is killed before, the sweep does it.
+    """
     job.refresh_from_db()
     if job.kind == Job.Kind.TRAINING:
         pipeline_services.advance_chain(job.run.chain)
@@ -113,14 +116,14 @@ def _tell_those_who_wait(job: Job) -> None:
 
 
 def _succeed(job: Job, outcome: Outcome) -> None:
-    """The end first: if the job is no longer this attempt's, nothing is recorded."""
+    """Record success and the outcome. If the job is no longer this attempt's, nothing is recorded."""
     with transaction.atomic():
         jobs.succeed(job, outcome.result)
         outcome.record()
 
 
 def _unless_lost(move: Callable[[], None], job: Job) -> None:
-    """Make the last move; when the row is another attempt's by now, that one speaks for it."""
+    """Make the final move of the row, unless it belongs to another attempt by now."""
     try:
         move()
     except InvalidTransition:

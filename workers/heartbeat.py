@@ -1,4 +1,4 @@
-"""A worker says that it is there, and nothing of it outlives it.
+"""A worker records that it is alive, and its processes end with it.
 
 The row is written by the worker itself, straight into the database: a page tells the truth about workers even when
 the broker is away.
@@ -28,7 +28,7 @@ STOP_SIGNAL = signal.SIGUSR2  # from the main process to its pool: put your work
 
 
 class _Me:
-    """This worker, set before the pool is forked so that its children know it too."""
+    """This worker. Set before the pool forks, so that its children have it too."""
 
     name = ""
     pid = 0
@@ -52,7 +52,7 @@ def _remember_name(sender: str, **_: object) -> None:
 
 @signals.worker_process_init.connect
 def _tie_to_parent(**_: object) -> None:
-    """In a pool child, right after the fork."""
+    """Runs in a pool child right after the fork."""
     die_with_parent(_Me.pid)
     signal.signal(STOP_SIGNAL, lambda *_: stopping.set())
 

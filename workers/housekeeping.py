@@ -1,4 +1,4 @@
-"""What is done every few seconds whether or not anybody asks. Each part is harmless when two do it at once."""
+"""Housekeeping: tasks that the clock sends every few seconds. Each is safe when two workers run it at once."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -37,13 +37,13 @@ def tick_task() -> None:
 
 
 def tick() -> None:
-    """Start what the schedules say is due."""
+    """Start the pipeline runs that are due by their schedules."""
     for chain in schedules.start_due():
         log.info("schedule %s started chain %s", chain.schedule_id, chain.public_id)
 
 
 def sweep() -> None:
-    """Silent jobs, unheard knocks, expired assignments, chains left between two runs, responses nobody writes.
+    """Handle silent jobs, lost messages, expired assignments, interrupted pipeline runs, and responses without a job.
 
     A part that fails does not keep the others from running.
     """
@@ -63,7 +63,7 @@ def sweep() -> None:
 
 
 def _each(parts: Sequence[Callable[[], object]]) -> None:
-    """Do all of them, whichever fails; the first error is raised when all are through."""
+    """Call all of them even if some fail; the first error is raised at the end."""
     first_error: Exception | None = None
     for part in parts:
         try:
@@ -81,7 +81,7 @@ def release_expired() -> None:
 
 
 def doubt_unreliable() -> None:
-    """Figures of quality take a second or two in a large project, so once an hour and process is often enough."""
+    """Run `reviews.doubt_unreliable` once an hour and process: its figures take a second or two in a large project."""
     global _doubted_at
     now = timezone.now()
     if _doubted_at is None or now - _doubted_at >= DOUBT_EVERY:
@@ -100,7 +100,7 @@ def exclude_careless() -> None:
 
 
 def advance_left_chains() -> int:
-    """Chains whose last run has ended and whose worker was killed before it could say so, or that the sweep failed."""
+    """Advance pipeline runs whose last run has ended and whose worker was killed before it could advance them."""
     left = Chain.objects.filter(state=Chain.State.ACTIVE).exclude(runs__job__status__in=Job.ACTIVE)
     _each([partial(pipelines.advance_chain, chain) for chain in left])
     return len(left)

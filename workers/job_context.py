@@ -1,4 +1,4 @@
-"""What a job's code is reported and may say: the job, a sign of life every few seconds, and the reasons to leave."""
+"""What a handler is given: the job, its progress and heartbeat, and the reasons to stop."""
 
 import logging
 import math
@@ -30,11 +30,11 @@ class Cancelled(Exception):
 
 
 class Lost(Exception):
-    """The row is no longer this attempt's: another has it. Leave without a word."""
+    """The row belongs to another attempt. Stop without changing it."""
 
 
 class PutBack(Exception):
-    """Not now: the machine's trouble, or the worker is leaving. The job goes back to the queue; the text says why."""
+    """The job goes back to the queue, because of the machine or a shutdown of the worker. The text is the reason."""
 
 
 class JobFailed(Exception):
@@ -47,7 +47,7 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job brought. `record` writes it, in the transaction that marks the job: both happen or neither does."""
+    """The result of a job. `record` writes rows in the transaction that marks the job as succeeded."""
 
     result: dict[str, Any] = field(default_factory=dict)
     record: Callable[[], object] = lambda: None
@@ -77,14 +77,14 @@ class Work:
         self._thread = threading.Thread(target=self._keep_beating, name=f"beat-{job.pk}", daemon=True)
 
     def say(self, text: str | None = None, *, step: int | None = None, steps: int | None = None) -> None:
-        """What is being done; sent with the next beat. That it is stated proves that the work goes on."""
+        """Report progress; it is stored with the next heartbeat. Each call proves that the job does not hang."""
         self._stepped = time.monotonic()
         self.text = self.text if text is None else text
         self.step = self.step if step is None else step
         self.steps = self.steps if steps is None else steps
 
     def check(self) -> None:
-        """Leave if there is a reason to. Call between steps.
+        """Raise if there is a reason to stop. Call between steps.
 
         Raises:
             Lost, Cancelled, PutBack: in this order of weight.
@@ -99,7 +99,7 @@ class Work:
 
     @contextmanager
     def long_step(self, seconds: float) -> Iterator[None]:
-        """Within this, one step may take so many seconds (or JOB_STUCK_SECONDS, if that is longer)."""
+        """In this context one step may take so many seconds (or JOB_STUCK_SECONDS, if that is longer)."""
         self._patience, before = max(seconds, settings.JOB_STUCK_SECONDS), self._patience
         try:
             yield
@@ -107,19 +107,19 @@ class Work:
             self._patience, self._stepped = before, time.monotonic()
 
     def wait_aside(self, job_id: int) -> None:
-        """Carry out another job while this one stands still. That one is watched for itself."""
+        """In this context another job runs while this one pauses; the other one has its own watchdog."""
         if self._aside is not None:
             with self.long_step(math.inf):
                 self._aside(job_id)
 
     def pause(self, seconds: float) -> None:
-        """Sleep, and leave early if there is a reason to."""
+        """Sleep, and raise early if there is a reason to stop."""
         for _ in range(int(seconds * 10)):
             self.check()
             self._ended.wait(0.1)
 
     def beat(self) -> None:
-        """One sign of life. A database that is away for a moment is tried again at the next."""
+        """Send a heartbeat. If the database is away, the next one tries again."""
         try:
             signal = jobs.beat(self.job, step=self.step, steps=self.steps, text=self.text)
         except DatabaseError as error:

@@ -1,4 +1,4 @@
-"""Ends this process when a job in it hangs: nothing else can stop a thread that does not come back.
+"""Ends this process when a job in it hangs: nothing else can stop a thread that does not return.
 
 A pool's child is replaced by its parent, a worker by whoever keeps it running. The job counts as lost (cancelled, if
 that was requested), and other jobs of the process go back to the queue without a loss.
@@ -45,7 +45,7 @@ def end(work: "Work") -> None:
 
 
 def look(work: "Work") -> None:
-    """Called with each beat: all is well, or the process ends here."""
+    """Called with each heartbeat. Ends the process if the job hangs."""
     why = work.hangs()
     if not why:
         with _lock:
@@ -69,5 +69,5 @@ def end_process() -> None:
 
 
 def _wind() -> None:
-    """Wind up the interpreter's timer, which ends the process when it runs out."""
+    """Restart the interpreter's timer, which ends the process when it runs out."""
     faulthandler.dump_traceback_later(settings.JOB_STUCK_SECONDS, exit=True, file=2)

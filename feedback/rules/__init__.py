@@ -1,1 +1,1 @@
-"""Pure Python: the arithmetic of preference. Nothing here knows Django."""
+"""Pure rules: arithmetic and checks without Django."""

@@ -1,4 +1,4 @@
-"""Models from elsewhere: copied beside our own, checked, described by a manifest, and registered.
+"""Jobs about external models: copy, check, describe by a manifest, and register.
 
 Safe to repeat: the copy is made under a temporary name and renamed into a folder named by the job; a second delivery
 finds it there.
@@ -33,7 +33,7 @@ LONGEST_TRIAL, LOOK_EVERY = 900.0, 0.2  # seconds by the clock, beside the kerne
 
 
 def carry_out(work: Work) -> Outcome:
-    """Copy, check, describe. The row is written with the job's end."""
+    """Copy, check and describe a model. Its row is written in the transaction that ends the job."""
     payload = work.job.payload
     relative = f"models/given-{work.job.public_id}"
     place = settings.DATA_DIR / relative
@@ -72,7 +72,7 @@ def carry_out(work: Work) -> Outcome:
 
 
 def from_folder(named: str) -> Path:
-    """The folder, if it lies where models may be taken from; links that lead out of there count as outside."""
+    """The folder, if it lies in the import folder. A link that leads outside is refused."""
     roots = [settings.DATA_DIR / "models", *settings.MODEL_FOLDERS]
     folder = (roots[0] / named).resolve()
     if not any(folder.is_relative_to(root.resolve()) and folder != root.resolve() for root in roots):
@@ -87,7 +87,7 @@ def from_folder(named: str) -> Path:
 
 
 def from_hub(work: Work, payload: dict[str, Any], part: Path) -> Path:
-    """Fetch into `part`."""
+    """Download into `part`."""
     with IMPORTING:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -109,7 +109,7 @@ def from_hub(work: Work, payload: dict[str, Any], part: Path) -> Path:
 
 
 def copy(work: Work, source: Path, part: Path) -> None:
-    """Files directly in the folder that may be taken. A link is followed only within it."""
+    """Copy the allowed files directly in the folder. Links are followed only within it."""
     for pattern in TAKEN:
         for file in sorted(source.glob(pattern)):
             work.check()
@@ -123,8 +123,8 @@ def copy(work: Work, source: Path, part: Path) -> None:
 
 
 def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
-    """Let the trainer make the copy ready and try it, in a process that is ended when it takes too long or too much:
-    a model from elsewhere brings programs of its own, its chat template for one.
+    """Let the trainer prepare the copy and try it, in a process with a limit on time and memory: an external
+    model brings programs of its own, its chat template for one.
 
     Returns:
         What was added in words, and the faults that do not stand in the way; see `trainer.preflight.adopt`.
@@ -175,7 +175,7 @@ def _end_of(log: Path) -> str:
 
 
 def described(folder: Path, payload: dict[str, Any], outcome: dict[str, Any]) -> None:
-    """A manifest that says where it is from, what was added, and what was found when it was tried."""
+    """Write the manifest: its source, the added files, and the results of the trial."""
     from trainer.run.checkpoints import MANIFEST, write_manifest
 
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -185,7 +185,7 @@ def described(folder: Path, payload: dict[str, Any], outcome: dict[str, Any]) ->
 
 
 def verified(place: Path) -> tuple[dict[str, Any], str]:
-    """The manifest and its hash, every file compared with it."""
+    """The manifest and its hash, after comparing every file with it."""
     from trainer.errors import TrainerError
     from trainer.run.checkpoints import MANIFEST, file_sha256, open_model
 

@@ -1,4 +1,4 @@
-"""Generation jobs: whatever responses of a project are queued, in batches, by the model each was requested from.
+"""Generation jobs: write the queued responses of a project in batches, each by the model it was requested from.
 
 A batch looks up several times a second: where somebody waits in front of a response (a live job), it stands still, that
 job is carried out in between, and the batch goes on with the next token.
@@ -47,22 +47,22 @@ pen = StreamWriter()
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a response has no text: a sentence, and a code where asking again cannot help."""
+    """Why a response has no text: a sentence, and a code if a retry cannot help."""
 
     sentence: str
     code: str = ""
 
 
 class NobodyWaits(Exception):
-    """The readers of a live job's responses have left, and nobody can ask for them again."""
+    """The readers of a live job's responses have left, and nobody can request them again."""
 
 
 class ModelUnusable(JobFailed):
-    """The model that some responses were requested from cannot write them. Those of other models can be written."""
+    """The model of some responses cannot write them. Responses of other models can be written."""
 
 
 def carry_out(work: Work) -> Outcome:
-    """Write queued responses until there are none. What one model or one prompt cannot do costs no other a response.
+    """Write queued responses until there are none. A failure of a model or a prompt affects no other response.
 
     Raises:
         JobFailed: a server elsewhere stays away; or nothing was written, for the reason that the first model has.
@@ -99,19 +99,19 @@ def carry_out(work: Work) -> Outcome:
 
 
 def storable(text: str) -> str:
-    """NUL is the one character that PostgreSQL cannot store, and bytes can spell it."""
+    """Replace NUL, the only character that PostgreSQL cannot store; byte tokens can produce it."""
     return text.replace("\x00", "")
 
 
 def let_live_ones_by(work: Work) -> None:
-    """Carry out what somebody waits for, unless this job is of that kind itself."""
+    """Carry out live jobs, which somebody waits for, unless this job is live itself."""
     if not work.job.payload.get(generation.LIVE):
         for key in generation.live_jobs():
             work.wait_aside(key)
 
 
 class Telling:
-    """Passes pieces on to whoever reads along, and looks up from the work now and then."""
+    """Relays pieces of text to readers, and checks for cancellation now and then."""
 
     def __init__(self, work: Work, responses: Sequence[Response]) -> None:
         self.work = work
@@ -142,7 +142,7 @@ class Telling:
             self.looked_up = time.monotonic()
 
     def _left(self) -> bool:
-        """Whether nobody has read for a while. Who requested has as long to begin, counted from when the job began."""
+        """Whether nobody has read for a while. A reader has the same time to begin, from the start of the job."""
         began = self.work.job.started_at
         late = began is not None and (timezone.now() - began).total_seconds() > streaming.READER_SECONDS
         return late and pen.is_read(self.ids) is False
@@ -153,8 +153,8 @@ def _made_alike(response: Response) -> tuple[Any, ...]:
 
 
 def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failure]":
-    """For each response its text, or why there is none. A batch that fails is tried again one by one, so that what is
-    wrong with one prompt is reported of that one.
+    """For each response its text or the reason why there is none. A batch that fails is tried again one by one, so that
+    an error is reported of the prompt that causes it.
 
     Raises:
         ModelUnusable: the model cannot be loaded.
@@ -178,7 +178,7 @@ def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failu
 def _tried(
     work: Work, generator: "Generator | RemoteGenerator", responses: Sequence[Response]
 ) -> "list[Generated] | Failure":
-    """What was written, or what stood in the way of it."""
+    """The generated texts, or the failure of the whole batch."""
     from trainer.errors import DataUnusable, PromptTooLong
 
     try:
@@ -224,7 +224,7 @@ def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: S
 
 
 def _seed(response: Response, number: int) -> int:
-    """The seed of one of the completions behind a response; the first has its own, so that fewer are among more."""
+    """The seed of a completion of a response. The first has the response's own: a smaller best-of is a subset."""
     seed = response.seed or 0
     if number == 0:
         return seed
@@ -232,7 +232,7 @@ def _seed(response: Response, number: int) -> int:
 
 
 def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]") -> "list[Generated]":
-    """Of what was drawn for each response, as many for each, what its reward model scores highest.
+    """For each response the completion that its reward model scores highest.
 
     Raises:
         ModelUnusable: the reward model was revoked, or its folder is not what the registry says.

@@ -1,4 +1,4 @@
-"""A run of a chain: the first one looks at all its stages before anything is spent on any of them.
+"""A run of a pipeline run. The first one runs a preflight check of all stages before any of them is trained.
 
 The trainer looks at each stage again when it begins, with the models that the ones before it have made by then.
 """
@@ -23,7 +23,7 @@ def carry_out(work: Work) -> Outcome:
 
 
 def look_ahead(work: Work, chain: Chain) -> None:
-    """Freeze what the chain will train on, and look at every stage.
+    """Freeze the training data of the pipeline run, and run a preflight check of every stage.
 
     Raises:
         JobFailed: something blocks it that was not to be ignored; the sentences say what, by stage.

@@ -1,4 +1,4 @@
-"""Preflight jobs: each stage of a chain looked at by `python -m trainer FOLDER --preflight`, none of it trained.
+"""Preflight jobs: check each stage of a pipeline run with `python -m trainer FOLDER --preflight`, without training.
 
 Safe to repeat: a snapshot that is frozen stays as it is, and the folders are the job's own and go when it has ended.
 """
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.1
 
 
 def carry_out(work: Work) -> Outcome:
-    """Freeze what the chain would train on, then look at each of its stages."""
+    """Freeze the data that the pipeline run would train on, then check each of its stages."""
     plan = preflight.planned(work.job)
     for snapshot in {planned.snapshot for planned in plan if planned.snapshot is not None}:
         if snapshot.state == DatasetSnapshot.State.DRAFT:
@@ -44,7 +44,7 @@ def carry_out(work: Work) -> Outcome:
 
 
 def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[str, Any]]:
-    """What the trainer finds out about each stage, in one process, since loading its libraries takes longest.
+    """The trainer's findings about each stage. One process checks all, since loading its libraries takes longest.
 
     Raises:
         JobFailed: it left without a word.
@@ -82,7 +82,7 @@ def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[st
 
 
 def inputs_of(planned: Planned) -> dict[str, dict[str, str]]:
-    """What is there for the stage, by the trainer's names for it; the rest is made by the chain itself."""
+    """The inputs of a stage that exist, by the trainer's names. The pipeline run itself makes the others."""
     base, known = planned.start.base, STAGES[planned.stage].inputs
     as_tokenizer = base is not None and base.kind == ModelVersion.Kind.TOKENIZER
     start = planned.start

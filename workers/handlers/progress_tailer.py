@@ -1,4 +1,4 @@
-"""Following a trainer: its progress.jsonl and log become rows, at most one write a second per run.
+"""Tails the progress.jsonl and the log of a trainer and writes them as rows, at most once a second per run.
 
 Read from the start at each attempt, since an earlier worker may have died between a line and its row; a row written
 again is the same row.
@@ -25,7 +25,7 @@ LOG_BYTES = 20_000
 
 
 class Follower:
-    """What was read of one run's folder and is not written yet."""
+    """The lines of a run's folder that were read and not written yet."""
 
     def __init__(self, run: TrainingRun, folder: Path, work: Work) -> None:
         self.run, self.folder, self.work = run, folder, work
@@ -35,13 +35,13 @@ class Follower:
         self.last_write = 0.0
 
     def look(self) -> None:
-        """Read what is new; write it if a second has gone by since the last time."""
+        """Read new lines, and write them if the last write was more than a second ago."""
         self._read()
         if time.monotonic() - self.last_write >= WRITE_SECONDS:
             self._write()
 
     def finish(self) -> None:
-        """Write all that is left: the child has ended."""
+        """Write all remaining lines, after the trainer has ended."""
         self._read()
         while self.waiting or self._log_grew():
             if not self._write():
@@ -68,7 +68,7 @@ class Follower:
                 self.work.say(entry["text"])
 
     def _write(self) -> bool:
-        """One transaction. A database that is away for a moment gets the same lines at the next."""
+        """Write in one transaction. If the database is away, the same lines are written the next time."""
         part = self.waiting[:LINES_PER_WRITE]
         if not part and not self._log_grew():
             return True

@@ -1,4 +1,4 @@
-"""Jobs that bring files in and write files out. Both may be killed anywhere: their services say how they go on."""
+"""Import and export jobs. Both may be killed at any point; their services describe how they resume."""
 
 from feedback.errors import InvalidTransition
 from feedback.services.data import exports, imports
@@ -7,7 +7,7 @@ from workers.job_context import Lost, Outcome, Work
 
 
 def bring_in(work: Work) -> Outcome:
-    """Bring in the file that the payload names."""
+    """Import the file that the payload names."""
     _progress(work, Cursor(**work.job.result) if work.job.result else Cursor())
     cursor = None
     try:
@@ -22,7 +22,7 @@ def bring_in(work: Work) -> Outcome:
 
 
 def write_out(work: Work) -> Outcome:
-    """Write the file that the payload describes."""
+    """Export the file that the payload describes."""
 
     def tell(rows: int) -> None:
         work.say(f"{rows:,} rows written")

@@ -1,4 +1,4 @@
-"""Whether a text contains what evaluation asks: then it must not be trained on.
+"""Contamination: texts that contain a prompt of the evaluation splits must not be trained on.
 
 Words are compared, without case, punctuation and invisible characters. A prompt of 13 words or more is contained if
 any 13 of its words in a row are (Brown et al. 2020, appendix C); a shorter one if all of it is; one of fewer than 5
@@ -17,7 +17,7 @@ _ROLE = re.compile(r"^(?:system|user|assistant): ")
 
 
 class Evaluation:
-    """What evaluation asks, ready to be looked for.
+    """The prompts of the evaluation splits, indexed for search.
 
     Args:
         prompts: the texts of held-out prompts.

@@ -1,4 +1,4 @@
-"""How diverse a corpus is: what it is made of, how long, how its vocabulary grows, how much its sources share.
+"""Diversity of a corpus: its composition, lengths, vocabulary growth, and the overlap of its sources.
 
 Takes one document after another and keeps no text. Words are counted without case; what sources share is estimated on
 every sixteenth of their five-word sequences, chosen by a hash, so that the same sequence is chosen in every source.
@@ -18,7 +18,7 @@ _EDGES = [0, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_00
 
 
 class Diversity:
-    """Add documents, then ask for the report."""
+    """Collects figures over documents: call `add` for each, then `report`."""
 
     def __init__(self) -> None:
         self.documents = self.characters = self.bytes = self.words = 0
@@ -56,7 +56,7 @@ class Diversity:
                 kept.add(number)
 
     def report(self) -> dict[str, Any]:
-        """Figures as JSON. `overlap` says of each source which share of its sequences another one holds, too."""
+        """Figures as JSON. `overlap` is the share of a source's sequences that another source has too."""
         growth = self.growth
         if not growth or growth[-1][0] < self.words:
             growth = [*growth, (self.words, len(self.vocabulary))]
@@ -87,7 +87,7 @@ class Diversity:
         return sorted(self.by[group]["characters"].items(), key=lambda entry: (-entry[1], entry[0]))
 
     def _shares(self, group: str) -> list[dict[str, Any]]:
-        """Names by share of characters, what comes after the first dozen as one."""
+        """Names by share of characters; those after the first dozen are added up."""
         documents, ranked = self.by[group]["documents"], self._ranked(group)
         shown = [{"name": name, "documents": documents[name], "characters": size} for name, size in ranked[:SHOWN]]
         if rest := ranked[SHOWN:]:

@@ -1,4 +1,4 @@
-"""What became of an import that has ended: that it ended is not yet that the file is in."""
+"""The outcome of a finished import: complete, partial or nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ NOTHING = "nothing"  # no row came in, and none was there before
 
 @dataclass(frozen=True)
 class Outcome:
-    """`state` is one of the three above; the sentence says it in numbers."""
+    """`state` is one of the constants above; the sentence has the numbers."""
 
     state: str
     sentence: str

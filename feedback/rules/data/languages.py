@@ -1,4 +1,4 @@
-"""Which language a text is in, and why one in another language than is wanted is left out.
+"""Language identification, and the filter for corpora that keep only some languages.
 
 By py3langid, a model of byte sequences of 4 MB that lies in its package, with no network. On 1,167 English messages of
 Open-Assistant it names English for 99.3 %, of those of 50 characters and more for 99.7 %. Languages that are close
@@ -28,7 +28,7 @@ NAMES = {
 
 
 def language(text: str) -> str | None:
-    """The likeliest code of NAMES; None of a text with too few letters to say."""
+    """The likeliest code in NAMES. None if the text has too few letters."""
     import py3langid  # with its model, loaded by workers that read documents, and by nobody else
 
     part = text[:READ]
@@ -38,7 +38,7 @@ def language(text: str) -> str | None:
 
 
 def fault(text: str, kept: Collection[str]) -> tuple[str, str] | None:
-    """Why `text` is dropped where only some languages are kept, as `text_quality.fault`; none named keeps them all."""
+    """Why `text` is dropped, in the form of `text_quality.fault`. Without languages to keep, nothing is dropped."""
     found = language(text) if kept else None
     if found is None or found in kept:
         return None

@@ -33,7 +33,7 @@ def similarity(one: bytes, other: bytes) -> float:
 
 
 class Neighbours:
-    """Signatures met so far, found again by those who share a band with them. About 2.5 kB each."""
+    """Signatures seen so far, indexed by band. About 2.5 kB each."""
 
     def __init__(self) -> None:
         self.bands: list[dict[int, tuple[int, ...]]] = [{} for _ in range(BANDS)]

@@ -1,4 +1,4 @@
-"""What a row of a snapshot weighs in the loss, as an exact fraction of one comparison."""
+"""Weights of snapshot rows in the loss, as exact fractions of one comparison."""
 
 from fractions import Fraction
 from math import comb
@@ -10,7 +10,7 @@ ONE = Fraction(1)
 
 
 def of_ranked(count: int) -> Fraction:
-    """Of each pair among `count` responses that one person put in order: together they weigh as one comparison.
+    """Weight of each pair of a ranking of `count` responses: together they weigh as much as one comparison.
 
     K ranked responses make K (K - 1) / 2 pairs of one judgement. Source: Ouyang et al. 2022, equation 1.
     """
@@ -20,5 +20,5 @@ def of_ranked(count: int) -> Fraction:
 
 
 def of_answer(kind: str, payload: Payload) -> Fraction:
-    """Of each pair that one answer to a task makes."""
+    """Weight of each preference pair of an annotation."""
     return of_ranked(KINDS[kind].count_compared(payload))

@@ -1,4 +1,4 @@
-"""Which split a prompt belongs to: 80 % train, 10 % selection, 10 % test, by family and by group.
+"""Splits of prompts: 80 % train, 10 % selection, 10 % test, by family and by group.
 
 Families, not prompts, are split: two wordings of one first message, a later turn of it or an edit would otherwise leak
 what evaluation prompts contain into what is trained on. A group (a document, a conversation, a customer) is determined
@@ -24,7 +24,7 @@ INVISIBLE = re.compile(
 
 
 def folded(text: str) -> str:
-    """Text as it is compared: compatibility forms, invisible characters and case make no difference.
+    """Text for comparison: compatibility forms, invisible characters and case make no difference.
 
     NFKC, without `INVISIBLE`, casefolded, NFKC again: casefolding can undo the first (U+0390).
     """
@@ -35,7 +35,7 @@ def folded(text: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """Case, white space, edge punctuation and invisible characters do not make another prompt."""
+    """Text without case, extra white space, edge punctuation and invisible characters, to compare prompts by."""
     return _bare(folded(text))
 
 
@@ -49,7 +49,7 @@ def family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def earlier_family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:
-    """The family of prompts that came before invisible characters were folded; theirs stay as they are."""
+    """The family of older prompts, from before invisible characters were folded."""
     return _hash(salt, _bare(unicodedata.normalize("NFKC", first_user_message(messages)).casefold()))
 
 
@@ -78,7 +78,7 @@ class Elder:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a new row goes. `moved`: a file requested another split, but older relatives have theirs."""
+    """The split of a new row. `moved`: a file names another split, but older relatives decide."""
 
     split: str
     moved: bool = False

@@ -1,4 +1,4 @@
-"""What makes a text fit to learn language from: brought to one form, and held to plain measures that say why not.
+"""Text quality filters for corpora: normalization, and thresholds that give a reason for each dropped text.
 
 Thresholds after Rae et al. 2021 (Gopher), appendix A1.1; each can be set, and 0 switches it off.
 """
@@ -25,7 +25,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a document is dropped.
+    """Limits beyond which a document is dropped.
 
     Attributes:
         min_characters: fewer than these are too short.
@@ -54,7 +54,7 @@ BOUNDS = {
 
 
 def thresholds(values: dict[str, Any]) -> Thresholds:
-    """Thresholds from what a door was given; what is not named is as by default.
+    """Thresholds from a request; missing ones have their defaults.
 
     Raises:
         ValueError: an unknown name, or a value out of its bounds, in a sentence.
@@ -97,7 +97,7 @@ def fault(text: str, limits: Thresholds) -> tuple[str, str] | None:
 
 
 def repeated_share(text: str) -> float:
-    """Share of characters that stand in lines which occurred before in the text."""
+    """Share of characters in lines that occur earlier in the text."""
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     total = sum(map(len, lines))
     again = sum(len(line) * (count - 1) for line, count in Counter(lines).items())

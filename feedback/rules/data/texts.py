@@ -1,4 +1,4 @@
-"""When two texts are the same text: as they are stored in a snapshot, whatever the bytes they came as."""
+"""Equality of texts in the form in which a snapshot stores them."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ def as_stored(text: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether nobody could tell them apart: equal once both are stored."""
+    """Whether two texts are equal in stored form."""
     return one == other or as_stored(one) == as_stored(other)
 
 
 def twins(texts: Sequence[str]) -> tuple[int, int] | None:
-    """Places of the first two texts that are the same, or None."""
+    """Places of the first two equal texts, or None."""
     places: dict[str, int] = {}
     for place, text in enumerate(texts):
         before = places.setdefault(as_stored(text), place)

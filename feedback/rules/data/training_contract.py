@@ -1,7 +1,7 @@
-"""What the trainer takes as a row of a snapshot, by its own table of fields in `rows.json` beside this file.
+"""Checks rows of a snapshot by the trainer's own table of fields, `rows.json` beside this file.
 
 `python -m trainer.describe rows > feedback/rules/data/rows.json` writes the table. A test feeds both sides the same
-rows and holds them equal. What the trainer would refuse stays out of a snapshot: one such line ends every run on it.
+rows. A row that the trainer would refuse is left out of a snapshot: one such line would end every run on it.
 """
 
 import json

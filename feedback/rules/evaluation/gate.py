@@ -1,4 +1,4 @@
-"""Whether a policy may serve: everything that speaks against it, each condition under a name of its own.
+"""The gate: findings against promoting a policy, each with its own name.
 
 One pure function turns figures into findings. The model's page, REST, promotion and the request that a chain leaves for
 an admin all use it, so none of them can say something else. What is unknown speaks against a policy as much as what is
@@ -32,7 +32,7 @@ CHANCE = 0.5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that speaks against serving.
+    """A finding against serving a policy.
 
     Attributes:
         name: steady, for machines.
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What the newest evaluation of a candidate measured.
+    """Figures of the newest evaluation of a candidate.
 
     Attributes:
         opponent: the version it was compared with; empty for none.
@@ -66,7 +66,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Case:
-    """A policy that may be promoted, and what is known of it.
+    """A candidate policy with the figures that the gate uses.
 
     Attributes:
         candidate, serving: names of versions; `serving` is empty while nothing serves.
@@ -91,7 +91,7 @@ class Case:
 
 
 def findings(case: Case) -> list[Finding]:
-    """Everything that speaks against serving `case.candidate`, what no reason overrides first.
+    """All findings against `case.candidate`; those that no reason overrides come first.
 
     The first policy of a project is exempt from all but the final findings: there is nothing yet that it could make
     worse, and nothing to compare it with.
@@ -112,7 +112,7 @@ def findings(case: Case) -> list[Finding]:
 
 
 def blocking(found: list[Finding]) -> list[Finding]:
-    """Those that need a reason, or that no reason overrides."""
+    """Findings that need a reason, or that no reason overrides."""
     return [one for one in found if one.level == BLOCK]
 
 
@@ -185,7 +185,7 @@ def _of_prompts(metrics: Figures) -> list[Finding]:
 
 
 def _of_reward_model(case: Case, evaluation: Evaluated) -> list[Finding]:
-    """The reward model that the candidate was trained to please must know more than a coin."""
+    """Findings about the reward model of the candidate: it must be better than chance."""
     name = case.optimized_for
     if not name:
         return []
@@ -194,7 +194,7 @@ def _of_reward_model(case: Case, evaluation: Evaluated) -> list[Finding]:
 
 
 def of_reward_model(name: str, measured: Figures) -> list[Finding]:
-    """What speaks against relying on a reward model.
+    """Findings against relying on a reward model.
 
     Args:
         measured: on held-out comparisons: `accuracy`, `pairs`, `prompts`, `accuracy_low`; empty if nobody has.
@@ -227,7 +227,7 @@ def of_reward_model(name: str, measured: Figures) -> list[Finding]:
 
 
 def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
-    """How the candidate writes, beside what it was compared with."""
+    """Findings about the candidate's texts, compared with those of its opponent."""
     ours, theirs = evaluation.metrics.get("policy") or {}, evaluation.metrics.get("incumbent") or {}
     opponent = evaluation.opponent or case.serving
     found = _of_kl(case, ours, theirs)
@@ -254,7 +254,7 @@ def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
 
 
 def _of_kl(case: Case, ours: Figures, theirs: Figures) -> list[Finding]:
-    """Only what was trained to please drifts from a policy that it began as."""
+    """Findings about the KL divergence, which only applies to policies trained with a reward model."""
     if not case.aligned:
         return []
     kl = _number(ours, "kl")

@@ -1,4 +1,4 @@
-"""Intervals of 95 % for shares and means, also where values come in groups that are alike."""
+"""95 % confidence intervals for shares and means, also for clustered values."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ Z = NormalDist().inv_cdf(0.975)
 
 
 def not_enough(groups: int) -> str:
-    """What stands in place of an interval."""
+    """The sentence shown in place of an interval."""
     return f"too few prompts ({groups} of {FEWEST})"
 
 
@@ -42,7 +42,7 @@ def student(freedom: int) -> float:
 
 
 def clustered(groups: Iterable[Sequence[float]]) -> Interval | tuple[None, None]:
-    """Interval of the share over all values, each in [0, 1], where values of one group are alike.
+    """Interval of the mean of values in [0, 1] that are correlated within groups.
 
     Wilson's, with Student's t for the normal point and as many observations as the groups are worth: their number
     divided by how much larger the variance between whole groups is than that of independent values (Kish's design

@@ -1,4 +1,4 @@
-"""The words of the trade, each explained three ways. Pages show the first where the word stands."""
+"""The glossary: each term with three explanations. Pages show the first as a tooltip."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from feedback.rules.collection.preference import STRENGTH_SCALE
 
 @dataclass(frozen=True)
 class Term:
-    """`short` stands beside the word, `detail` in the glossary, `everyday` compares it with something known."""
+    """`short` is the tooltip, `detail` is in the glossary, `everyday` is an everyday comparison."""
 
     key: str
     name: str

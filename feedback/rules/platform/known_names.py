@@ -1,4 +1,4 @@
-"""What to answer when somebody uses a name that is not known: which one it was, and the nearest name that is."""
+"""Error sentences for unknown names, with the nearest known name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ LIKENESS = 0.65  # difflib's ratio, 0 to 1: `model` has 0.67 to `model_name`, `l
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be, or None where none resembles it."""
+    """The known name that is most similar to `name`, or None if none is similar enough."""
     choices = sorted(set(known))
     folded = {choice.casefold().replace("-", "_"): choice for choice in choices}
     found = get_close_matches(name.casefold().replace("-", "_"), list(folded), n=1, cutoff=LIKENESS)
@@ -21,7 +21,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown_name(name: str, known: Iterable[str], what: str = "field") -> str:
-    """A sentence that names the unknown name, and the nearest known one or, where none is near, those there are."""
+    """A sentence with the unknown name and the nearest known one or, without one, the known names."""
     choices = sorted(set(known))
     shown = name if len(name) <= 60 else f"{name[:60]}…"
     if not choices:

@@ -1,4 +1,4 @@
-"""What an API token may be used for. Effective right = role of its person ∩ these."""
+"""Scopes of API tokens. Effective rights = rights of the person's role ∩ scopes."""
 
 SCOPES = {
     "read": "Read projects, prompts, responses, tasks, quality and jobs.",

@@ -17,7 +17,7 @@ SAYS = ("sentence", "remedy")  # what sentences are called in the results of job
 
 
 def findings_without_paths(findings: object) -> Any:
-    """The same JSON, with the sentences of findings cut as `without_paths` does. Data of the project stays as it is."""
+    """The same JSON with `without_paths` applied to the sentences of findings. Data of the project is not changed."""
     if isinstance(findings, list):
         return [findings_without_paths(one) for one in findings]
     if not isinstance(findings, Mapping):

@@ -1,4 +1,4 @@
-"""How far annotators agree: raw share, Cohen's kappa, Krippendorff's alpha, Kendall's tau, with intervals.
+"""Inter-annotator agreement: raw share, Cohen's kappa, Krippendorff's alpha, Kendall's tau, with intervals.
 
 Units are what several people judged; a unit holds one value per annotator. Units with fewer than two values say nothing
 and are left out. Values are nominal (such as "1", "2", "tie") or, for ratings, ordinal whole numbers.
@@ -29,7 +29,7 @@ class Agreement:
 
 
 def raw_agreement(units: Iterable[Sequence[Value]]) -> float | None:
-    """Share of pairs of annotators on one unit that gave the same value, every pair counted once."""
+    """Share of annotator pairs on the same unit with the same value. Every pair counts once."""
     same = total = 0
     for values in units:
         n = len(values)
@@ -41,12 +41,12 @@ def raw_agreement(units: Iterable[Sequence[Value]]) -> float | None:
 
 
 def nominal(_totals: Counter[Any]) -> Callable[[Any, Any], float]:
-    """Different is different."""
+    """Nominal distance: 0 for equal values, else 1."""
     return lambda one, other: float(one != other)
 
 
 def ordinal(totals: Counter[Any]) -> Callable[[Any, Any], float]:
-    """Values are as far apart as there are values given between them, squared."""
+    """Ordinal distance: the number of values given between two values, squared."""
     below, passed = {}, 0.0
     for value in sorted(totals):
         below[value] = passed + totals[value] / 2
@@ -84,7 +84,7 @@ def agreement(units: Sequence[Sequence[Value]], metric: Metric = nominal) -> Agr
 
 
 def cohen_kappa(pairs: Sequence[tuple[Value, Value]]) -> float | None:
-    """Agreement of two annotators beyond what their own habits would give by chance. None where undefined."""
+    """Cohen's kappa: agreement of two annotators beyond chance, given their own distributions. None where undefined."""
     if not pairs:
         return None
     n = len(pairs)
@@ -112,7 +112,7 @@ def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) ->
 
 
 def span_f1(one: Collection[Any], other: Collection[Any]) -> float:
-    """F1 of two sets of spans, whichever is taken for the right one. 1 where neither has any.
+    """F1 of two sets of spans; symmetric. 1 if both are empty.
 
     Spans have no fixed number of cases, so chance-corrected measures do not apply; F1 is what they tend to.
     Source: Hripcsak and Rothschild 2005, "Agreement, the F-measure, and reliability in information retrieval".

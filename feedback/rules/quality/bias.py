@@ -1,4 +1,4 @@
-"""What draws an annotator besides the better answer: the side, the length, their own hurry. Adjusted for quality.
+"""Biases of annotators by side, length and speed, adjusted for the quality of responses.
 
 For each annotator P(the response shown first is preferred) = sigmoid(side + length x L + consensus x C + source x S):
 L the log ratio of lengths, C what the others say of this task (leaving the annotator out), S how much oftener the one
@@ -26,7 +26,7 @@ FEWEST = 20  # answers before anything is estimated
 
 
 class Choice(NamedTuple):
-    """A decided answer as a regression sees it; differences are first shown minus second."""
+    """A decided annotation as regression features; differences are first shown minus second."""
 
     first: bool  # the response shown first was preferred
     length: float  # log ratio of the lengths
@@ -53,7 +53,7 @@ class Effect:
 
     @property
     def share(self) -> float:
-        """As a share: how often, with all else equal."""
+        """The effect as a share, all else equal."""
         return sigmoid(self.value)
 
     @property
@@ -80,7 +80,7 @@ def sigmoid(x: float) -> float:
 
 
 def plausible_seconds(characters: int, one_look: bool = False) -> float:
-    """The least time in which so many characters can have been read and judged, in seconds.
+    """The least time to read and judge so many characters, in seconds.
 
     Args:
         one_look: one text is labeled or rated, which a practiced person does faster than comparing two.
@@ -92,7 +92,7 @@ def plausible_seconds(characters: int, one_look: bool = False) -> float:
 
 
 def leanings(choices: dict[int, Sequence[Choice]]) -> dict[int, Leanings]:
-    """Every annotator with enough answers, each compared with the others."""
+    """Biases of all annotators with enough annotations, each compared with the others."""
     enough = {who: rows for who, rows in choices.items() if len(rows) >= FEWEST}
     spread = _spread(list(chain.from_iterable(enough.values())))
     fitted = {who: _fit_choices(rows, spread) for who, rows in enough.items()}
@@ -132,7 +132,7 @@ def _fit_choices(rows: Sequence[Choice], spread: Sequence[float]) -> tuple[list[
 
 
 def _speed(rows: Sequence[Choice]) -> Effect | None:
-    """Whether answers agree less with the others' when they come fast, for tasks as clear as each other."""
+    """The effect of speed on agreement with the others, for tasks of the same clarity."""
     usable = [row for row in rows if abs(row.others) > 1e-9 and row.seconds > 0]
     if len(usable) < FEWEST:
         return None

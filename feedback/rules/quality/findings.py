@@ -1,4 +1,4 @@
-"""Which annotators stand out so far that chance does not explain it, and for whom there is not enough to tell.
+"""Findings about annotators who stand out more than chance explains, and checks that lack observations.
 
 Agreement and leanings must pass two bars: as many standard errors as the number of looks asks for
 (`reliability.threshold`), and a size that matters. A crowd without faults gets one with probability 1 in 50 at most,
@@ -28,7 +28,7 @@ WRONG_ALONE = 0.4  # where nobody else has met gold tasks, they may be hard
 
 @dataclass(frozen=True)
 class Counted:
-    """So many of so many."""
+    """`hits` of `n` observations."""
 
     hits: int
     n: int
@@ -45,7 +45,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Seen:
-    """All that was measured of one annotator.
+    """All measurements of an annotator.
 
     Attributes:
         decided: annotations that prefer one of two responses, which leanings are estimated from.
@@ -83,7 +83,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Look:
-    """How many observations a check has of an annotator, and how many it takes to say that nothing stands out."""
+    """How many observations a check has of an annotator, and how many it needs."""
 
     annotator: int
     check: str
@@ -96,7 +96,7 @@ class Look:
 
 
 def looks(seen: Mapping[int, Seen]) -> list[Look]:
-    """For every check and annotator, whether there is enough to tell, in a fixed order."""
+    """A `Look` for every check and annotator, in a fixed order."""
     found = []
     for check in CHECKS:
         for who, one in sorted(seen.items()):
@@ -110,12 +110,12 @@ def looks(seen: Mapping[int, Seen]) -> list[Look]:
 
 
 def careless_at(paces: Sequence[bool]) -> int | None:
-    """The number of the annotation at which an annotator's pace could no longer be a careful one's."""
+    """The number of the annotation at which the test of pace rejected a careful annotator."""
     return follow(paces, FAST_USUAL, ALPHA).alarm_at
 
 
 def wrong_at(checks: Sequence[bool], others: Counted) -> int | None:
-    """The number of the gold task at which an annotator's errors could no longer be a careful one's.
+    """The number of the gold task at which the test of errors rejected a careful annotator.
 
     Args:
         checks: whether each answer was right, oldest first.
@@ -133,7 +133,7 @@ def usually_wrong(others: Counted) -> float:
 
 
 def findings(seen: Mapping[int, Seen]) -> list[Finding]:
-    """Everybody's, in a fixed order."""
+    """Findings of all annotators, in a fixed order."""
     z = threshold(len(seen) * len(CHECKS))
     met = [one.reliability for one in seen.values() if one.reliability and one.reliability.with_others_of >= FEWEST]
     typical = median(one.with_others or 0.0 for one in met) if met else 0.0
@@ -157,7 +157,7 @@ def findings(seen: Mapping[int, Seen]) -> list[Finding]:
 
 
 def others_than(who: int, seen: Mapping[int, Seen]) -> Counted:
-    """How the others did on gold tasks."""
+    """Gold results of the other annotators."""
     others = [other.gold for key, other in seen.items() if key != who]
     return Counted(sum(other.hits for other in others), sum(other.n for other in others))
 

@@ -1,4 +1,4 @@
-"""Gold answers: what is known to be right, and whether an answer is right.
+"""Gold answers: their form, and whether an annotation is right.
 
 A gold answer is a payload, less what no right answer fixes (strength, reasons), perhaps with a tolerance: how many
 points a rating, or how many characters each end of a span, may be off.

@@ -1,4 +1,4 @@
-"""How far each annotator can be relied on, from answers to the same comparisons alone.
+"""Reliability of annotators, estimated only from their answers to the same comparisons.
 
 Dawid and Skene's model with one figure per annotator: a comparison has a better response, and annotator i finds it with
 probability r_i. Which of two responses stands first in a task is arbitrary, so errors are as likely either way and a
@@ -22,7 +22,7 @@ FAMILY = 0.02  # the chance that a crowd without any fault gets even one flag
 
 
 class Vote(NamedTuple):
-    """One decided answer: whether it is for the task's first response (in the task's own fixed order)."""
+    """A decided annotation: whether it prefers the first response in the task's own order."""
 
     task: int
     annotator: int
@@ -51,12 +51,12 @@ class Consensus:
 
 
 def threshold(tests: int) -> float:
-    """How many standard errors a finding needs when so many are looked for at once (Bonferroni, two-sided)."""
+    """How many standard errors a finding needs among so many tests (Bonferroni, two-sided)."""
     return NormalDist().inv_cdf(1 - FAMILY / (2 * max(1, tests)))
 
 
 def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
-    """Estimate everybody's reliability. Starts from a majority in which nobody is worse than chance."""
+    """Estimate the reliability of all annotators, starting from a majority in which nobody is worse than chance."""
     voters: dict[int, int] = defaultdict(int)
     for vote in votes:
         voters[vote.task] += 1
