@@ -137,7 +137,7 @@ class Work:
         """Why the process has to end, as the beginning of a sentence; empty while all is well."""
         now = time.monotonic()
         if self._stop_requested_at is not None and now - self._stop_requested_at > settings.CANCEL_SECONDS:
-            return "It did not stop when it was cancelled, so its worker was ended"
+            return "The worker did not stop on request and was ended"
         if now - self._stepped > self._patience:
             return f"Its worker took no step for {now - self._stepped:.0f} s and was ended"
         return ""
