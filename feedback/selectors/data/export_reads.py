@@ -173,7 +173,7 @@ def beside(project: int) -> dict[str, int]:
     return {why: count for why, count in counts.items() if count}
 
 
-def fetch(statement: str, *given: object) -> list[Any]:
+def fetch(statement: str, *given: int | str) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, given)
         return cursor.fetchall()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models.functions import Length
 
@@ -39,12 +39,12 @@ class AnswerRow(NamedTuple):
     task: int
     annotator: int
     kind: str
-    payload: Payload
+    payload: dict[str, Any]
     shown: list[str]  # public ids of responses, in the order shown; empty if that is not known
     order: list[int]  # keys of responses, in the order of the assignment
     seconds: float
     at: datetime
-    gold: Payload | None
+    gold: dict[str, Any] | None
     training_round: bool
     timed: bool
     prompt: int
