@@ -326,7 +326,7 @@ def _with_next_task(request: HttpRequest, project: Project, body: JsonObject, re
 
 def _mark_shown(request: HttpRequest, showing: object) -> None:
     try:
-        assignment = access.get_assignment(viewer(request), showing)
+        assignment = access.get_assignment(viewer(request), str(showing))
         if assignment.ahead or assignment.state != Assignment.State.HELD:
             assignments.mark_shown(assignment=assignment)
     except (NotHeld, NotFound):
