@@ -35,7 +35,7 @@ def serving(project: Project, ada: Person, monkeypatch: pytest.MonkeyPatch) -> M
         yield from follow(responses, seconds)
 
     monkeypatch.setattr(openai, "follow", written)
-    monkeypatch.setattr("feedback.streaming.StreamReader.hear", lambda self, seconds: [])
+    monkeypatch.setattr("feedback.streaming.StreamReader.read", lambda self, seconds: [])
     return make_model(project, ada, serve=True)
 
 
