@@ -137,6 +137,7 @@ if DATABASE_URL:
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "touchstone.sqlite3")}}
+COMPILED_QUERIES = env_bool("COMPILED_QUERIES", True)  # false: `feedback.db.compiled_queries` goes through the ORM
 if DATABASES["default"]["ENGINE"].endswith("postgresql"):
     # The statements of feedback.db.compiled_queries keep their plans in the connection.
     prepares = env_bool("DATABASE_PREPARES", True)

@@ -35,6 +35,19 @@ OTHER_TESTS = {"trainer", "workers", "browser", "bench", "db", "runtime"}
 TRAINER = {"recipes", "ppo", "modeling", "data", "metrics", "run", "configs", "preflight"}
 WIDEST = 20  # modules of a folder
 
+# Compiled statements are for what every submit and every request needs; everything else uses the ORM.
+COMPILED_QUERIES = {
+    "feedback/selectors/platform/access.py",
+    "feedback/services/collection/annotations.py",
+    "feedback/services/collection/assignment_claim.py",
+    "feedback/services/collection/assignment_queries.py",
+    "feedback/services/collection/candidate_sources.py",
+    "feedback/services/collection/exhausted_candidates.py",
+    "feedback/services/collection/task_slots.py",
+    "feedback/services/platform/idempotency.py",
+    "feedback/services/platform/people.py",
+}
+
 # Modules that are one thing and longer than 450 lines, with the reason.
 LONG: dict[str, str] = {}
 
@@ -162,3 +175,12 @@ def test_no_module_is_two_rooms_in_one() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 450
     }
     assert set(long) <= set(LONG), long
+
+
+def test_only_frequent_statements_are_compiled() -> None:
+    found = {str(path.relative_to(ROOT)) for path in modules("feedback") if uses_compiled_queries(path)}
+    assert found == COMPILED_QUERIES
+
+
+def uses_compiled_queries(path: Path) -> bool:
+    return "feedback.db.compiled_queries" in imports(path)

@@ -5,15 +5,21 @@ ordinary queryset is compiled on first use and its SQL kept, so that columns, jo
 own and hold on both databases. What comes with each call is a `Param`; everything else is written into the statement,
 so that planners see it (a partial index serves only where its condition is plain to see) and PostgreSQL can keep its
 plan: there the parameters stay apart from the SQL.
+
+With the setting `COMPILED_QUERIES=false` every statement goes through the ORM instead, to the same end: `tests/db`
+holds both equal. That is the way out if an upgrade of Django or of a database breaks what is compiled here.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections, models, transaction
 from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX
 from django.db.models import sql
 from django.db.models.base import ModelState
@@ -22,6 +28,9 @@ from django.db.models.query import RelatedPopulator
 from django.db.models.query_utils import DeferredAttribute
 
 Row = Any
+UNIQUE_VIOLATIONS = ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+
+_values: ContextVar[Mapping[str, Any] | None] = ContextVar("values_of_parameters", default=None)
 
 
 class Param(Expression):
@@ -32,7 +41,18 @@ class Param(Expression):
         self.name = name
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        return "%s", [self]
+        """The parameter itself while a statement is compiled; its value while the ORM runs one."""
+        values = _values.get()
+        return "%s", [self if values is None else _stored(connection, values[self.name])]
+
+
+@contextmanager
+def _through_the_orm(values: Mapping[str, Any]) -> Iterator[None]:
+    token = _values.set(values)
+    try:
+        yield
+    finally:
+        _values.reset(token)
 
 
 class _Statement:
@@ -67,6 +87,9 @@ class CompiledSelect(_Statement):
         return _Text(text), names, [(place, *how) for place, how in converters.items()], make_row
 
     def all(self, **given: Any) -> list[Row]:
+        if not settings.COMPILED_QUERIES:
+            with _through_the_orm(given):
+                return list(self.make().all())
         database = connections[DEFAULT_DB_ALIAS]
         text, names, converters, make_row = self.of(database)
         found = _run(database, text, [_stored(database, given[name]) for name in names])
@@ -98,18 +121,31 @@ class CompiledUpdate(_Statement):
         text, names = _plain(*self.compiler().as_sql())
         return _Text(text), _Text(f"{text} RETURNING id"), names
 
+    def change(self, rows: "models.QuerySet[Any, Any]") -> int:
+        """What the statement does to these rows, by the ORM; how many there were."""
+        return rows.update(**self.values)
+
     def compiler(self) -> Any:
         query: Any = self.make().query.chain(sql.UpdateQuery)
         query.add_update_values(self.values)
         return query.get_compiler(connection=connection)
 
     def __call__(self, **given: Any) -> int:
+        if not settings.COMPILED_QUERIES:
+            with _through_the_orm(given):
+                return self.change(self.make())
         database = connections[DEFAULT_DB_ALIAS]
         text, _, names = self.of(database)
         return int(_run(database, text, [_stored(database, given[name]) for name in names], rows=False))
 
     def key(self, **given: Any) -> int | None:
         """The key of the one row that was changed, or None."""
+        if not settings.COMPILED_QUERIES:
+            with _through_the_orm(given), transaction.atomic(savepoint=False):
+                queryset = self.make()
+                key: int | None = queryset.select_for_update().values_list("pk", flat=True).first()
+                changed = key is not None and self.change(queryset.model._default_manager.filter(pk=key))
+                return key if changed else None
         database = connections[DEFAULT_DB_ALIAS]
         _, text, names = self.of(database)
         found = _run(database, text, [_stored(database, given[name]) for name in names])
@@ -118,6 +154,10 @@ class CompiledUpdate(_Statement):
 
 class CompiledDelete(CompiledUpdate):
     """A DELETE of a queryset's own rows; nothing may refer to them."""
+
+    def change(self, rows: "models.QuerySet[Any, Any]") -> int:
+        deleted, _ = rows.delete()
+        return deleted
 
     def compiler(self) -> Any:
         return self.make().query.chain(sql.DeleteQuery).get_compiler(connection=connection)
@@ -128,6 +168,8 @@ _inserts: dict[tuple[str, type[models.Model], bool], tuple["_Text", list[Any]]] 
 
 def insert(row: models.Model, *, unless_there: bool = False) -> bool:
     """Store a new row and set its key. False, with `unless_there`, where a unique constraint has one like it."""
+    if not settings.COMPILED_QUERIES:
+        return _insert_through_the_orm(row, unless_there)
     database = connections[DEFAULT_DB_ALIAS]
     known = (database.vendor, type(row), unless_there)
     if known not in _inserts:
@@ -138,6 +180,19 @@ def insert(row: models.Model, *, unless_there: bool = False) -> bool:
     if not found:
         return False
     row.pk, row._state.adding, row._state.db = found[0][0], False, database.alias
+    return True
+
+
+def _insert_through_the_orm(row: models.Model, unless_there: bool) -> bool:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError as error:
+        cause = error.__cause__
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+        if not unless_there or code not in UNIQUE_VIOLATIONS:
+            raise
+        return False
     return True
 
 
@@ -223,7 +278,7 @@ def _literal(value: Any) -> str:
         return str(value)
     if isinstance(value, str):
         return "'" + value.replace("'", "''").replace("%", "%%") + "'"
-    raise TypeError(f"{value!r} cannot be written into a statement; make it a Given.")
+    raise TypeError(f"{value!r} cannot be written into a statement; make it a Param.")
 
 
 def _stored(database: Any, value: Any) -> Any:

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param, insert
 from feedback.models import Person, Project, Task
 from feedback.services.collection import annotations, assignment_queue, exhausted_candidates
 from feedback.services.collection.assignment_queue import NoTask
@@ -89,44 +88,3 @@ def test_who_has_seen_all_is_not_taken_through_all_again(project: Project, ben: 
     new = make_task(project)
     assert take(project, ben).task == new
     assert isinstance(take(project, chloe).task, Task)
-
-
-@pytest.mark.database
-def test_its_rows_are_those_of_the_orm(project: Project) -> None:
-    """Objects, what they are related to, what was left out, and no related one where there is none."""
-    task = make_task(project)
-    asked = (
-        Task.objects.select_related("project", "prompt__conversation")
-        .defer("prompt__metadata")
-        .annotate(twice=F("free_slots") * 2)
-    )
-    (plain,) = asked.filter(pk=task.pk)
-    (found,) = CompiledSelect(lambda: asked.filter(pk=Param("task"))).all(task=task.pk)
-    assert isinstance(found, Task) and not found._state.adding and found._state.db == "default"
-
-    def attributes(row: Any) -> dict[str, Any]:
-        return {name: value for name, value in vars(row).items() if name != "_state"}
-
-    assert attributes(found) == attributes(plain) and found.twice == plain.twice
-    assert attributes(found.project) == attributes(plain.project)
-    assert attributes(found.prompt) == attributes(plain.prompt)
-    with CaptureQueriesContext(connection) as seen:
-        assert found.prompt.conversation is None and found.project.slug == project.slug
-        assert len(seen) == 0
-        assert found.prompt.metadata == task.prompt.metadata
-        assert len(seen) == 1, "what was left out is read when it is asked for"
-    found.free_slots = 0
-    found.save(update_fields=["free_slots"])
-    assert Task.objects.get(pk=task.pk).free_slots == 0
-
-
-@pytest.mark.database
-def test_whatever_goes_wrong_in_a_statement_is_an_error_of_django(project: Project) -> None:
-    """Those who retry, or say "come again", know these errors alone."""
-    person = Person.objects.create(username="twin")
-    with pytest.raises(IntegrityError), transaction.atomic():
-        insert(Person(username="twin"))
-    with transaction.atomic():
-        assert not insert(Person(username="twin"), unless_there=True)
-    assert CompiledUpdate(lambda: Person.objects.filter(pk=Param("person")), username="one")(person=person.pk) == 1
-    assert Person.objects.get(pk=person.pk).username == "one"
