@@ -45,7 +45,7 @@ def test_who_is_signed_in_sends_files_only_where_they_are_taken(
     page = signed_in(ada)
     refused = send(page, "/account/tokens/", 6 * MIB)
     assert refused.status_code == 413
-    assert "at most 5 MiB are taken here" in refused.content.decode()
+    assert "the limit is 5 MiB" in refused.content.decode()
     settings.MAX_UPLOAD_BYTES = 100 * MIB
     assert send(page, "/p/desk/data/imports/new/", 101 * MIB).status_code == 413
     reply = send(page, "/p/desk/data/imports/new/", 99 * MIB)

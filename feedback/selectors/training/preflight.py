@@ -11,7 +11,7 @@ TITLES = {card.stage.value: card.title for card in STAGES}
 PARTS = {
     "weights": "weights",
     "gradients": "gradients",
-    "optimiser": "optimiser",
+    "optimiser": "optimizer",
     "activations": "activations",
     "states": "critic states",
     "passes": "measuring",
