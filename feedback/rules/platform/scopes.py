@@ -3,8 +3,8 @@
 SCOPES = {
     "read": "Read projects, prompts, responses, tasks, quality and jobs.",
     "annotate": "Get tasks, save drafts, submit, revise and withdraw your own annotations.",
-    "submit": "Submit prompts, responses and tasks, and give thumbs.",
-    "data": "Read and give preferences; import, export, freeze and download snapshots; corpora.",
+    "submit": "Submit prompts, responses, tasks and thumbs.",
+    "data": "Read and submit preferences; import, export, freeze and download snapshots; corpora.",
     "train": "Start, cancel and retry training; promote, roll back; schedules.",
     "admin": "Projects, members, guidelines, tokens and events.",
 }
