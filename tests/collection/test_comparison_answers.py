@@ -54,7 +54,7 @@ def test_a_wrong_answer_is_told_by_field(answer: Any, field: str) -> None:
 
 def test_a_reason_is_required_only_where_it_is_asked() -> None:
     assert given({"outcome": "tie"})["reason"] == ""
-    with pytest.raises(InvalidAnswer, match="asks why"):
+    with pytest.raises(InvalidAnswer, match="requires a reason"):
         given({"outcome": "tie", "reason": "  "}, asks_reason=True)
 
 

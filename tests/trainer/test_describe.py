@@ -37,8 +37,8 @@ def test_a_pipeline_holds_one_stage_of_alignment_and_no_job_of_the_service():
     assert service.ordered(["evaluate", "dpo", "sft"]) == ["sft", "dpo", "evaluate"]
     for names, sentence in (
         (["kto", "ppo"], "KTO and PPO are ways to the same end; choose one of them for a chain."),
-        (["sft", "sft"], "Name at least one stage, and each once."),
-        ([], "Name at least one stage, and each once."),
+        (["sft", "sft"], "Name at least one stage, and each stage only once."),
+        ([], "Name at least one stage, and each stage only once."),
     ):
         with pytest.raises(service.WrongStages) as caught:
             service.ordered(names)
