@@ -26,5 +26,5 @@ def test_the_nearest_known_name(given, meant):
 def test_the_sentence():
     assert unknown_name("modelname", FIELDS) == "There is no field 'modelname' here. Did you mean 'model_name'?"
     assert unknown_name("q", ("b", "a")) == "There is no field 'q' here; known are a, b."
-    assert unknown_name("q", ()) == "There is no field 'q' here: none is taken."
+    assert unknown_name("q", ()) == "There is no field 'q'; none is accepted here."
     assert unknown_name("porject", ("project", "page_size"), "query parameter").endswith("Did you mean 'project'?")

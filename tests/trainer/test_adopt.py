@@ -128,7 +128,7 @@ OPENS_MORE = OPENS_NONE + "{% if add_generation_prompt %}{{'<start_of_turn>assis
         ("{{ strftime_now('%d') }}" + OPENS_NONE, {"clock": "Its chat template writes today's date; it is held at"}),
         (
             "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}",
-            {"no_turn_end": "Its chat template ends an answer with no token; <eos> is learnt", "plain_marks": "Its"},
+            {"no_turn_end": "Its chat template writes no end token; <eos> is used as EOS", "plain_marks": "Its"},
         ),
     ],
 )

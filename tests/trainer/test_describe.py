@@ -36,7 +36,7 @@ def test_the_database_names_the_stages_of_a_pipeline_in_their_order():
 def test_a_pipeline_holds_one_stage_of_alignment_and_no_job_of_the_service():
     assert service.ordered(["evaluate", "dpo", "sft"]) == ["sft", "dpo", "evaluate"]
     for names, sentence in (
-        (["kto", "ppo"], "KTO and PPO are ways to the same end; choose one of them for a chain."),
+        (["kto", "ppo"], "KTO and PPO are alternatives; choose one of them."),
         (["sft", "sft"], "Name at least one stage, and each stage only once."),
         ([], "Name at least one stage, and each stage only once."),
     ):

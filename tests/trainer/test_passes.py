@@ -107,7 +107,7 @@ def test_a_single_row_that_does_not_fit_is_said_to_be_one_that_was_measured() ->
     def apply(numbers: list[int]) -> None:
         raise MemoryError
 
-    with pytest.raises(OutOfMemory, match="one sequence of 7 tokens was measured by itself") as caught:
+    with pytest.raises(OutOfMemory, match="one sequence of 7 tokens was measured separately") as caught:
         in_batches([7, 3], apply)
     assert "context" not in caught.value.message and caught.value.remedy
 

@@ -116,7 +116,7 @@ def test_a_run_with_other_processes_than_asked_for_is_refused(
     folder = make_run("sft", {"snapshot": feedback, "base_model": base_folder}, SFT)
     assert __main__.carry_out(folder, leads=True) == 2
     error = result(folder)["error"]
-    assert error["kind"] == "config" and error["message"] == "2 processes were asked for, and 1 are there."
+    assert error["kind"] == "config" and error["message"] == "2 processes were requested, but 1 are available."
     with pytest.raises(ConfigInvalid, match="3 processes"):
         monkeypatch.setenv(launch.ASKED_FOR, "3")
         launch.assert_as_many(2)
