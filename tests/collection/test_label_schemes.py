@@ -36,7 +36,7 @@ def test_a_set_of_151_intents_is_a_scheme_and_301_are_too_many() -> None:
     labels = [{"name": f"intent-{number}"} for number in range(301)]
     label_schemes.check({"kind": "classification", "labels": labels[:151]}, "intent")
     assert len(label_schemes.complete({"kind": "classification", "labels": labels[:300]})["labels"]) == 300
-    with pytest.raises(label_schemes.InvalidScheme, match="At most 300 labels; 301 were given"):
+    with pytest.raises(label_schemes.InvalidScheme, match="At most 300 labels; got 301"):
         label_schemes.check({"kind": "classification", "labels": labels}, "intent")
 
 

@@ -96,7 +96,8 @@ def test_links_tell_nothing_about_who_follows_them() -> None:
 def test_jobs_kinds_and_reasons_are_never_told_by_their_names() -> None:
     assert {kind: page_words.job_kind(kind) for kind in Job.Kind} == page_words.JOBS
     assert set(home.CONCERNS) == set(Concern.Reason)
-    assert set(page_words.DOINGS) == set(Kind) - {Kind.CONVERSATION}, "talks have a page of their own"
+    instructed = {name for name, kind in page_words.KINDS.items() if kind.instruction}
+    assert instructed == set(Kind) - {Kind.CONVERSATION}, "talks have a page of their own"
     assert {field.name for field in fields(Policy)} | {"hold_out"} == set(page_words.POLICY)
     told = {name: page_words.policy_value(value, name) for name, value in asdict(Policy()).items()}
     assert told["pairs"] == "every annotation" and not {"True", "False", ""} & set(told.values())
