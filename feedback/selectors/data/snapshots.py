@@ -103,8 +103,10 @@ def _decoded(line: dict[str, Any]) -> FirstRow:
     row = line["row"]
     text_fields = [("chosen", "chosen"), ("rejected", "rejected"), ("completion", "completion"), ("text", "text")]
     parts = [(label, str(row[name])[:2000]) for name, label in text_fields if name in row]
-    parts += [("strength", str(row["strength"]))] if "strength" in row else []
-    parts += [("label", "good" if row["label"] else "bad")] if "label" in row else []
+    if "strength" in row:
+        parts.append(("strength", str(row["strength"])))
+    if "label" in row:
+        parts.append(("label", {True: "good", False: "bad"}[bool(row["label"])]))
     return FirstRow(row.get("kind", ""), line["hash"], line["count"], as_text(row.get("prompt", "")), parts)
 
 

@@ -1,8 +1,9 @@
-"""An evaluation as its page shows it: what was measured, beside what people among themselves reach."""
+"""An evaluation as its page shows it, with the agreement of annotators for comparison."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from feedback.models import Evaluation, ModelVersion, Person
 from feedback.rules.collection.preference import STRENGTHS
@@ -34,40 +35,70 @@ class Rate:
     untold: str = ""
 
 
+class AnnotatorRate(NamedTuple):
+    person: Person | None  # None: erased
+    held_out: bool
+    rate: Rate
+
+
+class PolicyRow(NamedTuple):
+    """A metric of candidate, opponent and perhaps reference."""
+
+    label: str
+    unit: str
+    is_share: bool
+    values: list[Any]
+
+
+class Lengths(NamedTuple):
+    """A histogram of completion lengths."""
+
+    label: str
+    bins: list[dict[str, int]]
+
+
+class Reading(NamedTuple):
+    label: str
+    perplexity: float
+    bits_per_byte: float
+
+
 @dataclass(frozen=True)
 class ByAnnotator:
-    """Accuracy of the reward model by who judged: `groups` of people it never met and of those who taught it, and each
-    of them, (who, whether held out, rate), those held out first; `more` are not drawn."""
+    """Accuracy of the reward model by annotator: of held-out annotators together, of the others together, and of each.
+
+    Held-out annotators come first; `more` are not listed.
+    """
 
     groups: list[Rate]
-    people: list[tuple[Person | None, bool, Rate]]
+    people: list[AnnotatorRate]
     held_out: int
     more: int
 
 
 @dataclass(frozen=True)
 class Read:
-    """What models make of one sort of held-out text: (label, perplexity, bits per byte) of each."""
+    """How well models predict one sort of held-out text."""
 
     label: str
     texts: int
-    rows: list[tuple[str, float, float]]
+    rows: list[Reading]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page draws; parts that were not measured are empty.
+    """An evaluation as its page shows it; parts that were not measured are empty.
 
     Attributes:
         accuracy: of the reward model on held-out pairs. strengths: the same by strength.
-        ceiling: what knowing the truth would reach on such labels, from how often two people say the same.
-        reliability: bins of stated and observed chances. error: their expected calibration error.
-        judge: the reward model. pleased: whether the candidate was trained to please it.
-        opponent, reference: what it was compared with, and the policy that it began as where that is another.
-        opinions: how often the reward model prefers the candidate, which is no evidence.
-        policies: (label, unit, share, the figures of candidate, opponent and perhaps reference).
-        lengths: (label, bins) of candidate and opponent.
-        annotators: None where an evaluation cannot tell. texts: of each sort that was read.
+        ceiling: the accuracy that a perfect judge would reach on such labels, from how often two annotators agree.
+        reliability: bins of predicted and observed probability. error: their expected calibration error.
+        judge: the reward model. pleased: whether the candidate was trained with it.
+        opponent, reference: the version it was compared with, and its reference model if that is another.
+        opinions: win rates by the reward model, which are no evidence if the candidate was trained with it.
+        policies: metrics of candidate, opponent and perhaps reference.
+        lengths: of candidate and opponent.
+        annotators: None if accuracy by annotator is not known. texts: one for each sort of held-out text.
     """
 
     accuracy: Rate | None
@@ -81,8 +112,8 @@ class Report:
     opponent: str
     reference: str
     opinions: list[Rate]
-    policies: list[tuple[str, str, bool, list[Any]]]
-    lengths: list[tuple[str, list[dict[str, int]]]]
+    policies: list[PolicyRow]
+    lengths: list[Lengths]
     annotators: ByAnnotator | None
     texts: list[Read]
 
@@ -91,23 +122,19 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
     """`people`: how the project's annotators agree on comparisons, if that is known."""
     metrics = evaluation.metrics
     judge = metrics.get("reward_model") or {}
-    same = people.raw if people else None
+    same = None if people is None else people.raw
     compared = [metrics.get(name) or {} for name in ("policy", "incumbent", "reference")]
-    compared = compared if compared[-1] else compared[:-1]
-    pairs = judge.get("pairs_by_strength") or {}
+    if not compared[-1]:
+        compared.pop()
     names = {
-        "opponent": str(evaluation.incumbent) if evaluation.incumbent else "the serving model",
-        "reference": str(evaluation.candidate.parent) if evaluation.candidate.parent else "the reference model",
+        "opponent": str(evaluation.incumbent or "the serving model"),
+        "reference": str(evaluation.candidate.parent or "the reference model"),
     }
-    measured_by = evaluation.run.reward_model if evaluation.run else None
+    measured_by = None if evaluation.run is None else evaluation.run.reward_model
     trained = evaluation.candidate.run
     return Report(
         accuracy=_rate("Accuracy", judge.get("accuracy"), judge, "accuracy", judge.get("pairs")),
-        strengths=[
-            Rate(STRENGTH_NAMES.get(strength, strength), value, *wilson(value * n, n), n)
-            for strength, value in sorted((judge.get("accuracy_by_strength") or {}).items())
-            for n in [pairs.get(strength, 0)]
-        ],
+        strengths=_by_strength(judge),
         ceiling=ceiling(same),
         same=same,
         reliability=judge.get("reliability") or [],
@@ -121,32 +148,51 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
             for name, label in OPINIONS
             if isinstance(found := metrics.get(name), dict) and "value" in found
         ],
-        policies=[
-            (about.label, about.unit, about.share, [one.get(name) for one in compared])
-            for name in OF_POLICY
-            for about in [run_figures.evaluated(name, compared[0])]
-            if any(name in one for one in compared)
-        ],
+        policies=_policy_rows(compared),
         lengths=[
-            (label, found["lengths"])
+            Lengths(label, found["lengths"])
             for label, found in zip(("Candidate", names["opponent"]), compared[:2], strict=True)
             if found.get("lengths")
         ],
         annotators=_by_annotator(judge.get("by_annotator") or {}),
-        texts=[
-            Read(
-                label,
-                max(one["texts"] for one in found.values()),
-                [
-                    (reader.format_map(names), found[name]["perplexity"], found[name]["bits_per_byte"])
-                    for name, reader in READERS.items()
-                    if name in found
-                ],
-            )
-            for sort, label in SORTS.items()
-            if (found := (metrics.get("held_out_texts") or {}).get(sort))
-        ],
+        texts=_readings(metrics.get("held_out_texts") or {}, names),
     )
+
+
+def _by_strength(judge: Mapping[str, Any]) -> list[Rate]:
+    """Accuracy by strength of preference."""
+    pairs = judge.get("pairs_by_strength") or {}
+    rates = []
+    for strength, accuracy in sorted((judge.get("accuracy_by_strength") or {}).items()):
+        n = pairs.get(strength, 0)
+        rates.append(Rate(STRENGTH_NAMES.get(strength, strength), accuracy, *wilson(accuracy * n, n), n))
+    return rates
+
+
+def _policy_rows(compared: Sequence[Mapping[str, Any]]) -> list[PolicyRow]:
+    rows = []
+    for name in OF_POLICY:
+        values = [metrics.get(name) for metrics in compared]
+        if any(name in metrics for metrics in compared):
+            about = run_figures.evaluated(name, compared[0])
+            rows.append(PolicyRow(about.label, about.unit, about.share, values))
+    return rows
+
+
+def _readings(texts: Mapping[str, Any], names: Mapping[str, str]) -> list[Read]:
+    """Perplexity of each model on each sort of held-out text."""
+    found = []
+    for sort, label in SORTS.items():
+        figures = texts.get(sort)
+        if not figures:
+            continue
+        rows = []
+        for name, reader in READERS.items():
+            if name in figures:
+                one = figures[name]
+                rows.append(Reading(reader.format_map(names), one["perplexity"], one["bits_per_byte"]))
+        found.append(Read(label, max(one["texts"] for one in figures.values()), rows))
+    return found
 
 
 def _opinion(label: str, found: dict[str, Any]) -> Rate:
@@ -161,10 +207,12 @@ def _by_annotator(figures: dict[str, Any]) -> ByAnnotator | None:
         return None
     each = sorted(figures["annotators"], key=lambda one: (not one["held_out"], -one["pairs"]))
     drawn = each[:MOST_ANNOTATORS]
-    people = {
-        str(person.public_id): person
-        for person in Person.objects.filter(public_id__in=[one["annotator"] for one in drawn])
-    }
+    listed = Person.objects.filter(public_id__in=[one["annotator"] for one in drawn])
+    people = {str(person.public_id): person for person in listed}
+    rates = []
+    for one in drawn:
+        person = people.get(one["annotator"])
+        rates.append(AnnotatorRate(person, one["held_out"], _of_people(str(person or "Erased annotator"), one)))
     groups = (("held_out", "Held-out annotators"), ("others", "Annotators in the training data"))
     return ByAnnotator(
         groups=[
@@ -172,30 +220,24 @@ def _by_annotator(figures: dict[str, Any]) -> ByAnnotator | None:
             for name, label in groups
             if (found := figures.get(name))
         ],
-        people=[
-            (
-                person,
-                one["held_out"],
-                _of_people(str(person or "Gone"), one),
-            )
-            for one in drawn
-            for person in [people.get(one["annotator"])]
-        ],
+        people=rates,
         held_out=sum(one["held_out"] for one in each),
         more=len(each) - len(drawn),
     )
 
 
 def _of_people(label: str, one: dict[str, Any]) -> Rate:
-    untold = "" if one["low"] is not None else not_enough(one.get("prompts", 0))
+    untold = ""
+    if one["low"] is None:
+        untold = not_enough(one.get("prompts", 0))
     return Rate(label, one["accuracy"], one["low"], one["high"], one["pairs"], untold)
 
 
 def ceiling(same: float | None) -> float | None:
-    """The accuracy on one person's labels of somebody who knows the truth.
+    """The accuracy of a perfect judge on the labels of one annotator.
 
     Two people who err independently, each right with chance q, say the same with chance q² + (1 - q)²; so
-    q = (1 + sqrt(2 same - 1)) / 2. None where they agree no oftener than a coin.
+    q = (1 + sqrt(2 same - 1)) / 2. None if they agree no more often than by chance.
     """
     if same is None or same <= 0.5:
         return None

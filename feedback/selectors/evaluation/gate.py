@@ -61,19 +61,22 @@ def of(version: ModelVersion) -> Gate:
     """The gate of a policy as it stands now. Five queries at most."""
     serves = serving(version.project)
     evaluation = _evaluation(version, serves)
-    run = version.run
-    pleased = run.reward_model if run is not None else None
-    budget = stage_settings.value(run.stage, "kl_budget", run.config) if run is not None else None
+    run, pleased, budget, measured = version.run, None, None, None
+    if run is not None:
+        pleased = run.reward_model
+        budget = stage_settings.value(run.stage, "kl_budget", run.config)
+    if evaluation is not None:
+        measured = _measured(evaluation, serves)
     case = Case(
         candidate=str(version),
-        serving=str(serves) if serves else "",
+        serving=str(serves or ""),
         aligned=version.stage in ALIGNMENT,
-        optimized_for=str(pleased) if pleased else "",
+        optimized_for=str(pleased or ""),
         kl_budget=float(budget or 0.0),
         not_promotable=tuple(version.faults),
         tainted=version.tainted_at is not None,
         state=version.state,
-        evaluation=_measured(evaluation, serves) if evaluation else None,
+        evaluation=measured,
     )
     return Gate(version, serves, evaluation, pleased, gate.findings(case))
 
@@ -81,21 +84,25 @@ def of(version: ModelVersion) -> Gate:
 def of_reward_model(version: ModelVersion) -> list[Finding]:
     """What speaks against relying on a reward model, by the newest evaluation that measured it."""
     newest = Evaluation.objects.filter(run__reward_model=version).order_by("-pk").first()
-    return gate.of_reward_model(str(version), (newest.metrics.get("reward_model") or {}) if newest else {})
+    metrics = {}
+    if newest is not None:
+        metrics = newest.metrics.get("reward_model") or {}
+    return gate.of_reward_model(str(version), metrics)
 
 
 def _evaluation(version: ModelVersion, serves: ModelVersion | None) -> Evaluation | None:
     rows = version.evaluations.select_related("incumbent", "run__reward_model").order_by("-pk")
-    beside = rows.filter(incumbent=serves).first() if serves is not None else None
-    return beside or rows.first()
+    if serves is not None and (compared := rows.filter(incumbent=serves).first()) is not None:
+        return compared
+    return rows.first()
 
 
 def _measured(evaluation: Evaluation, serves: ModelVersion | None) -> Evaluated:
     opponent, run = evaluation.incumbent, evaluation.run
-    judge = run.reward_model if run is not None else None
+    judge = None if run is None else run.reward_model
     return Evaluated(
-        opponent=str(opponent) if opponent else "",
+        opponent=str(opponent or ""),
         serves=opponent is not None and serves is not None and opponent.pk == serves.pk,
-        reward_model=str(judge) if judge else "",
+        reward_model=str(judge or ""),
         metrics=evaluation.metrics,
     )

@@ -1,7 +1,7 @@
 """The answers behind a figure of the quality page: of one annotator or two, a kind, a week, or one of its checks."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -55,18 +55,21 @@ class AnnotationQuery:
 
     @classmethod
     def of(cls, query: Mapping[str, str], who: Callable[[str], Person | None]) -> "AnnotationQuery":
-        """From an address. What cannot be understood is left open; `who` finds a person by public id."""
+        """Read the parameters of an address. Unknown values are ignored; `who` finds a person by public id."""
+        found = cls()
+        if annotator := query.get("annotator"):
+            found = replace(found, annotator=who(annotator))
+        if other := query.get("other"):
+            found = replace(found, other=who(other))
+        if query.get("kind") in Kind.values:
+            found = replace(found, kind=query["kind"])
+        if query.get("check") in CHECKS:
+            found = replace(found, check=query["check"])
         try:
-            week = date.fromisoformat(query.get("week", ""))
+            day = date.fromisoformat(query.get("week", ""))
         except ValueError:
-            week = None
-        return cls(
-            annotator=who(query["annotator"]) if query.get("annotator") else None,
-            other=who(query["other"]) if query.get("other") else None,
-            kind=query["kind"] if query.get("kind") in Kind.values else "",
-            week=week - timedelta(days=week.weekday()) if week else None,
-            check=query["check"] if query.get("check") in CHECKS else "",
-        )
+            return found
+        return replace(found, week=day - timedelta(days=day.weekday()))
 
     def __bool__(self) -> bool:
         return any((self.annotator, self.other, self.kind, self.week, self.check))
@@ -76,16 +79,25 @@ class AnnotationQuery:
         people = {"annotator": self.annotator, "other": self.other}
         parameters = {name: str(one.public_id) for name, one in people.items() if one}
         parameters |= {name: value for name, value in (("kind", self.kind), ("check", self.check)) if value}
-        return urlencode(parameters | ({"week": self.week.isoformat()} if self.week else {}))
+        if self.week:
+            parameters["week"] = self.week.isoformat()
+        return urlencode(parameters)
 
     @property
     def words(self) -> str:
-        """As the end of a sentence that begins "Answers"."""
-        parts = [f"by {self.annotator}"] if self.annotator else []
-        parts += [f"of tasks that {self.other} also annotated"] if self.other else []
-        parts += [f"of kind {self.kind}"] if self.kind else []
-        parts += [f"in the week of {self.week.day} {self.week:%B %Y}"] if self.week else []
-        return " ".join(parts + ([CHECKS[self.check][0]] if self.check else []))
+        """The end of a sentence that begins with "Annotations"."""
+        parts = []
+        if self.annotator:
+            parts.append(f"by {self.annotator}")
+        if self.other:
+            parts.append(f"of tasks that {self.other} also annotated")
+        if self.kind:
+            parts.append(f"of kind {self.kind}")
+        if self.week:
+            parts.append(f"in the week of {self.week.day} {self.week:%B %Y}")
+        if self.check:
+            parts.append(CHECKS[self.check][0])
+        return " ".join(parts)
 
 
 def annotations(project: Project, query: AnnotationQuery) -> tuple[QuerySet[Annotation], QuerySet[Annotation] | None]:

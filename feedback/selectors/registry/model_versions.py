@@ -1,9 +1,9 @@
 """The registry as pages show it: the family tree, a version's report card, what served when, evaluations."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
@@ -151,20 +151,40 @@ class Cell:
     shade: int
 
 
+class ClassRow(NamedTuple):
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    baseline_f1: float | None
+
+
+class MatrixRow(NamedTuple):
+    expected: str
+    cells: list[Cell]
+
+
+class Mistake(NamedTuple):
+    expected: str
+    given: str
+    texts: int
+
+
 @dataclass(frozen=True)
 class ByClass:
-    """What a classifier or tagger does with each class.
+    """Figures of a classifier or tagger by class.
 
     Attributes:
-        rows: (class, precision, recall, f1, support, the baseline's f1 or None), most texts first.
-        matrix: (expected class, cells) where each text has one label and the classes fit a page.
-        confused: (expected, given, texts) of the commonest mistakes.
+        rows: by support, largest first.
+        matrix: the confusion matrix, if each text has one label and the classes fit a page.
+        confused: the most frequent mistakes.
     """
 
     split: str
-    rows: list[tuple[str, float, float, float, int, float | None]]
-    matrix: list[tuple[str, list[Cell]]]
-    confused: list[tuple[str, str, int]]
+    rows: list[ClassRow]
+    matrix: list[MatrixRow]
+    confused: list[Mistake]
 
 
 def by_class(version: ModelVersion) -> ByClass | None:
@@ -176,24 +196,31 @@ def by_class(version: ModelVersion) -> ByClass | None:
     names = sorted(figures_of, key=lambda name: (-figures_of[name]["support"], name))
     theirs = (metrics.get(BASELINE) or {}).get("per_class") or {}
     confusion = metrics.get(f"{split}_confusion") or {}
-    mistakes = [(one, ours, n) for one, given in confusion.items() for ours, n in given.items() if one != ours]
-    return ByClass(
-        split=split,
-        rows=[
-            (name, one["precision"], one["recall"], one["f1"], one["support"], (theirs.get(name) or {}).get("f1"))
-            for name in names
-            for one in [figures_of[name]]
-        ],
-        matrix=[(name, _cells(confusion.get(name, {}), names)) for name in names]
-        if confusion and len(names) <= MATRIX
-        else [],
-        confused=sorted(mistakes, key=lambda one: (-one[2], one))[:10],
-    )
+    rows = []
+    for name in names:
+        one, baseline = figures_of[name], (theirs.get(name) or {}).get("f1")
+        rows.append(ClassRow(name, one["precision"], one["recall"], one["f1"], one["support"], baseline))
+    matrix = []
+    if confusion and len(names) <= MATRIX:
+        matrix = [MatrixRow(name, _cells(confusion.get(name, {}), names)) for name in names]
+    mistakes = sorted(_mistakes(confusion), key=lambda mistake: (-mistake.texts, mistake))
+    return ByClass(split=split, rows=rows, matrix=matrix, confused=mistakes[:10])
+
+
+def _mistakes(confusion: dict[str, dict[str, int]]) -> Iterator[Mistake]:
+    for expected, cells in confusion.items():
+        for given, texts in cells.items():
+            if given != expected:
+                yield Mistake(expected, given, texts)
 
 
 def _cells(given: dict[str, int], names: Sequence[str]) -> list[Cell]:
-    total = sum(given.values())
-    return [Cell(name, given.get(name, 0), min(4, given.get(name, 0) * 5 // total) if total else 0) for name in names]
+    total = max(1, sum(given.values()))
+    cells = []
+    for name in names:
+        texts = given.get(name, 0)
+        cells.append(Cell(name, texts, min(4, texts * 5 // total)))
+    return cells
 
 
 def _group(metrics: dict[str, Any]) -> list[Measured]:
