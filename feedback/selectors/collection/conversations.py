@@ -1,4 +1,4 @@
-"""A conversation as its person sees it: blind, every turn with its two answers by letter."""
+"""Conversations as their person sees them: blind, each turn with two responses by letter."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def of_person(project: Project, person: Person) -> QuerySet[Conversation]:
 
 
 def openings(project: Project) -> list[str]:
-    """Messages that an admin offers to begin a talk with: the newest prompts of the source `opening`."""
+    """Opening messages that admins offer: the newest prompts of the source `opening`."""
     found = Prompt.objects.filter(project=project, source=OPENING).exclude(state=Prompt.State.BLOCKED)
     return list(dict.fromkeys(prompt.text for prompt in found.order_by("-pk")[: 4 * MOST_OPENINGS]))[:MOST_OPENINGS]
 
@@ -38,7 +38,7 @@ def conversation_data(conversation: Conversation) -> dict[str, Any]:
 
 
 def turn_data(turn: Prompt) -> dict[str, Any]:
-    """One turn. `state`: writing; ready to be judged; answered; failed or blocked, and `sentence` says why."""
+    """A turn. `state`: writing, ready (to be judged), answered, failed or blocked; `sentence` gives the reason."""
     assignment = assignment_of(turn)
     answer = _answer(assignment)
     answers = _in_order_shown(assignment) if assignment else answers_of(turn)
@@ -89,7 +89,7 @@ def _answer(assignment: Assignment | None) -> dict[str, Any] | None:
 
 
 def answers_of(turn: Prompt) -> list[Response]:
-    """The two answers of a turn, in the order in which its person sees them; fewer while some have failed.
+    """The two responses of a turn, in the order that its person sees; fewer while some have failed.
 
     Whatever fails is requested again as another response; the failed ones stay, and are no answers any more.
     """
@@ -101,7 +101,7 @@ def answers_of(turn: Prompt) -> list[Response]:
 
 
 def is_awaited(turn: Prompt) -> bool:
-    """Whether its message is being looked at, or an answer written or looked at."""
+    """Whether its message is being screened, or a response generated or screened."""
     final = [Response.State.READY, Response.State.FAILED, Response.State.BLOCKED]
     return turn.state == Prompt.State.RECEIVED or turn.responses.exclude(state__in=final).exists()
 
@@ -111,7 +111,7 @@ def assignment_of(turn: Prompt) -> Assignment | None:
 
 
 def continuation(turn: Prompt) -> str | None:
-    """The words with which the talk goes on after this turn; None where there are none yet, or both were bad."""
+    """The response with which the conversation continues; None if there is none yet, or both were bad."""
     assignment = assignment_of(turn)
     current = assignment.current if assignment else None
     if current is None or current.withdrawn:

@@ -1,4 +1,4 @@
-"""What lies on an annotator's desk, and what they have done."""
+"""The task on an annotator's desk, and their progress."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -85,7 +85,7 @@ def _suggested(suggestion: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(assignment: Assignment) -> dict[str, Any] | None:
-    """The current answer in the letters it was given in, for revising."""
+    """The current answer in the letters that its annotator saw, for a revision."""
     if assignment.current is None or assignment.current.withdrawn:
         return None
     payload = assignment.project.names.read(assignment.current.payload)
@@ -93,7 +93,7 @@ def _answer(assignment: Assignment) -> dict[str, Any] | None:
 
 
 def undoable(project: Project, person: Person) -> Assignment | None:
-    """The last answer of this person, if it is recent enough to be called back by one key."""
+    """The last annotation of this person, if it is recent enough to be undone."""
     last = (
         Annotation.objects.filter(project=project, annotator=person, client__in=["web", "api"])
         .select_related("task", "assignment__task__prompt", "assignment__project", "assignment__current")
@@ -111,7 +111,7 @@ def undoable(project: Project, person: Person) -> Assignment | None:
 
 
 def progress(project: Project, person: Person, now: datetime | None = None) -> Progress:
-    """Answers today (UTC); revisions are not counted again."""
+    """Annotations of today (UTC). Revisions do not count again."""
     now = now or timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     mine = Annotation.objects.filter(project=project, annotator=person, revision=1, created_at__gte=midnight)
@@ -133,7 +133,7 @@ def guidelines(project: Project) -> GuidelineVersion | None:
 
 
 def unread_guidelines(project: Project, person: Person) -> GuidelineVersion | None:
-    """The newest version, if this member has not stated that they read it."""
+    """The newest guidelines, if this member has not confirmed reading them."""
     newest = guidelines(project)
     member = Membership.objects.filter(project=project, person=person).only("guidelines_read_id").first()
     if newest and member and member.guidelines_read_id != newest.pk:
@@ -142,7 +142,7 @@ def unread_guidelines(project: Project, person: Person) -> GuidelineVersion | No
 
 
 def in_own_order(task: Task) -> Assignment:
-    """The task as nobody was given it, in its own order: for a reviewer who decides, or says what is right. Unsaved."""
+    """An unsaved assignment of the task in its own order, for a reviewer who decides or sets gold."""
     order = list(task.placed.order_by("position").values_list("response_id", flat=True))
     assignment = Assignment(task=task, project=task.project, order=order, held_until=timezone.now())
     assignment._state.fields_cache["draft"] = None
@@ -150,5 +150,5 @@ def in_own_order(task: Task) -> Assignment:
 
 
 def open_tasks(project: Project, limit: int = 1000) -> int:
-    """Tasks with free slots, counted up to `limit`: more than that is 'many', and counting them would cost."""
+    """The number of tasks with free slots, counted up to `limit` to bound the cost."""
     return len(Task.objects.with_free_slots().filter(project=project).values_list("pk", flat=True)[:limit])

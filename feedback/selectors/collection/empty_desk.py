@@ -1,4 +1,4 @@
-"""Why nothing is on a desk: what would bring the next task, and whether anybody is at work on it."""
+"""Why a desk is empty: what creates the next task, and whether a job works on it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Prompts, tasks and annotations as lists show them: a page of rows with the few figures beside each."""
+"""Lists of prompts, tasks and annotations: a page of rows with figures for each."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def narrowed(prompts: QuerySet[Prompt], chosen: dict[str, Any]) -> QuerySet[Prom
 
 
 def with_figures(prompts: Sequence[Prompt]) -> list[PromptRow]:
-    """Two queries for a page, however long it is."""
+    """Add figures to a page of prompts, with two queries."""
     states: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     counted = Response.objects.filter(prompt__in=prompts).values("prompt_id", "state").annotate(n=Count("pk"))
     for row in counted:
@@ -77,7 +77,7 @@ def responses_to(prompt: Prompt) -> list[Response]:
 
 
 def generation_job(project: Project) -> Job | None:
-    """The job that writes, or will write, what is awaited."""
+    """The job that generates the awaited responses."""
     jobs = Job.objects.filter(project=project, kind=Job.Kind.GENERATION)
     return jobs.filter(status__in=Job.ACTIVE).order_by("-pk").first() or jobs.order_by("-pk").first()
 
@@ -122,7 +122,7 @@ def with_progress(tasks: Sequence[Task]) -> list[TaskRow]:
 
 @dataclass(frozen=True)
 class AnnotationRow:
-    """An answer in words, with its standing."""
+    """An annotation in words, with its state."""
 
     annotation: Annotation
     words: str
@@ -145,7 +145,7 @@ class AnnotationRow:
 
 
 def assignments_of(task: Task) -> list[tuple[Assignment, AnnotationRow | None]]:
-    """Everybody who was given the task, and their answer."""
+    """The assignments of a task with their annotations."""
     rows = task.assignments.select_related("annotator", "current__assignment", "current__task").order_by("pk")
     order = response_order(task)
     return [(row, in_words(row.current, order) if row.current else None) for row in rows]
@@ -195,7 +195,7 @@ def annotations_of(project: Project, annotator: Person | None = None, task: Task
 
 
 def annotation_rows(annotations: Sequence[Annotation]) -> list[AnnotationRow]:
-    """Each answer in words; letters are those that its annotator saw."""
+    """Annotations in words, in the letters that each annotator saw."""
     return [in_words(annotation, annotation.shown) for annotation in annotations]
 
 
@@ -222,7 +222,7 @@ def in_words(annotation: Annotation, order: list[str]) -> AnnotationRow:
 
 
 def revisions(annotation: Annotation) -> list[AnnotationRow]:
-    """All that the same person stated to the same task, newest first."""
+    """All revisions of the same person on the same task, newest first."""
     rows = annotation.assignment.annotations.select_related("assignment", "annotator", "guideline")
     return annotation_rows(list(rows.order_by("-revision")))
 

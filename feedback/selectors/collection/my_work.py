@@ -1,4 +1,4 @@
-"""What is one's own: tokens, and what one's answers came to."""
+"""A person's own page: tokens, and figures of their annotations."""
 
 import uuid
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from feedback.selectors.quality import exclusions
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """One person's work in one project."""
+    """Figures of a person in a project."""
 
     project: Project
     total: int
@@ -46,7 +46,7 @@ def tokens(person: Person) -> QuerySet[ApiToken]:
 
 
 def answers(project: Project, person: Person) -> QuerySet[Annotation]:
-    """What this person has stated in a project and stands by: the last revision of each answer."""
+    """Current annotations of this person in a project: the last revision of each."""
     mine = Annotation.objects.filter(project=project, annotator=person, assignment__current=F("pk"))
     return mine.select_related("assignment__task__prompt", "assignment__project", "assignment__current", "task__prompt")
 
@@ -57,7 +57,7 @@ def may_revise(annotation: Annotation) -> bool:
 
 
 def revisable(project: Project, person: Person, key: str) -> Assignment:
-    """One's own answer, to be looked at again.
+    """An annotation of the person, for a revision.
 
     Raises:
         NotFound: it is nobody's, somebody else's, or not to be changed at the desk.
@@ -73,7 +73,7 @@ def revisable(project: Project, person: Person, key: str) -> Assignment:
 
 
 def figures(person: Person) -> list[OwnFigures]:
-    """By project; those with nothing stated in them are there too, with zeros."""
+    """Figures by project; projects without annotations have zeros."""
     now = timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     standing = Annotation.objects.filter(annotator=person, withdrawn=False, revision=1)
@@ -132,7 +132,7 @@ def _checks_last_week(person: Person, project: Project) -> list[bool]:
 
 
 def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:
-    """The newest model versions that this person's annotations went into, and how many did."""
+    """The newest model versions trained on this person's annotations, with their numbers."""
     by_snapshot = dict(
         SnapshotAnnotation.objects.filter(annotation__annotator=person, snapshot__project=project)
         .values_list("snapshot")

@@ -28,7 +28,7 @@ WAITS = "Waiting for the worker, which is busy or loading the model."
 
 @dataclass(frozen=True)
 class News:
-    """What there is to say of one response.
+    """An update of one response.
 
     Attributes:
         what: "begun" (from nothing; what was sent before is void), "piece", "ended", or "waits".

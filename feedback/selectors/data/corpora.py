@@ -1,4 +1,4 @@
-"""What corpora hold: for the pages, for the intake that cleans, and for the snapshot that freezes."""
+"""Reads of corpora, for pages, imports and snapshots."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ HASHES = 500  # in one query: SQLite takes no more than some thousand parameters
 
 
 def evaluation(project: Project) -> Evaluation:
-    """What the project's selection and test prompts ask: every message of a user in them."""
+    """All user messages of the project's selection and test prompts."""
     held_out = Prompt.objects.filter(project=project, split__in=(Split.SELECTION, Split.TEST))
     return Evaluation(
         message["content"]
@@ -34,14 +34,14 @@ def signatures(corpus: Corpus) -> Iterator[tuple[UUID, bytes]]:
 
 
 def by_hash(corpus: Corpus, hashes: Sequence[str]) -> dict[str, tuple[UUID, bool]]:
-    """Which of these texts are there: hash -> public id, and whether it was taken out."""
+    """Existing texts among these: hash -> public id, and whether the document was removed."""
     rows = Document.objects.filter(corpus=corpus, text_hash__in=hashes)
     found = rows.values_list("text_hash", "public_id", "removed_at")
     return {text_hash: (public_id, removed_at is not None) for text_hash, public_id, removed_at in found}
 
 
 def texts(corpus: Corpus) -> Iterator[tuple[str, str, str, str]]:
-    """Text, source, kind and licence of every standing document, in the order in which they came."""
+    """Text, source, kind and license of all documents that are not removed, oldest first."""
     rows = Document.objects.standing().filter(corpus=corpus).order_by("pk")
     yield from rows.values_list("text", "source", "document_kind", "licence").iterator(chunk_size=CHUNK)
 
@@ -63,7 +63,7 @@ def reports_waiting(corpus: Corpus) -> QuerySet[Job]:
 
 
 def left_out(uploads: Sequence[Job]) -> dict[str, int]:
-    """What was left out of these uploads, by reason."""
+    """Counts of records that these uploads left out, by reason."""
     total: dict[str, int] = {}
     for job in uploads:
         for reason, count in job.result.get("left_out", {}).items():

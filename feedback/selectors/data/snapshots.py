@@ -1,4 +1,4 @@
-"""A snapshot as its page shows it: what is in it, who, what used it, its first rows, and what differs from another."""
+"""A snapshot as its page shows it: counts, annotators, uses, first rows, and differences from another."""
 
 import json
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ LEFT_OUT = {
 
 
 def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
-    """What the snapshot does not hold and why, in words, with how many rows."""
+    """Counts of rows that the snapshot leaves out, by reason in words."""
     counts = dict(snapshot.manifest.get("left_out", {}))
     counts.pop("unfit", None)
     rows = [(LEFT_OUT.get(name, name.replace("_", " ")), count) for name, count in counts.items()]
@@ -69,7 +69,7 @@ def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
 
 
 def weighed(snapshot: DatasetSnapshot) -> int:
-    """How many of its rows do not weigh as much as a comparison: those of rankings."""
+    """How many rows weigh less than a comparison: those of rankings."""
     return int(snapshot.manifest.get("files", {}).get("weights.jsonl", {}).get("rows", 0))
 
 

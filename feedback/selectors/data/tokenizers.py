@@ -1,4 +1,4 @@
-"""How a text falls into tokens, by the tokenizers that the registry's versions hold."""
+"""Tokenization of a text by the tokenizers of the registry's versions."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +30,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Fall:
-    """A text in the tokens of one version."""
+    """A text in the tokens of a version."""
 
     version: ModelVersion
     algorithm: str
@@ -59,7 +59,7 @@ def versions(project: Project) -> list[ModelVersion]:
 
 
 def fall(version: ModelVersion, text: str) -> Fall:
-    """How `text` falls into the version's tokens.
+    """Tokenize `text` with the version's tokenizer.
 
     Raises:
         Invalid: the text is too long to be shown.

@@ -1,4 +1,4 @@
-"""Which rows of a project stand for a snapshot of its feedback: answers, pairs, verdicts, texts of people, prompts.
+"""Queries for the rows of a feedback snapshot: annotations, pairs, verdicts, human texts, prompts.
 
 What withdrawn and excluded people stated stays out, and what the policy of the snapshot does not take.
 """
@@ -32,7 +32,7 @@ HELD = (Prompt.State.RECEIVED, Prompt.State.BLOCKED)  # the guard has not let it
 
 @dataclass(frozen=True)
 class Policy:
-    """What goes into a snapshot of feedback.
+    """The policy of a feedback snapshot.
 
     Attributes:
         pairs: `each` (every annotation's pairs) or `consensus` (one for every two responses of a task: what a reviewer
@@ -73,7 +73,7 @@ def standing_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]
 
 
 def standing_verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
-    """What reviewers decided: it stands for the answers, which then make no consensus of their own."""
+    """Verdicts of reviewers. They replace the consensus of the annotations of their tasks."""
     verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True).exclude(task__prompt__state__in=HELD)
     if policy.unsettled:
         return verdicts
@@ -129,7 +129,7 @@ def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = F
 
 
 def held_out_annotators(project: Project, policy: Policy) -> list[int]:
-    """Keys of those whose judgements a snapshot holds out; never all of them.
+    """Keys of annotators whose judgements a snapshot holds out; never all of them.
 
     Those with the lowest hash of their public id: the same at every freeze, until others join or leave.
     """

@@ -1,4 +1,4 @@
-"""Rows that a snapshot is made of, read from the tables: what trains, its split, and the annotations it came from.
+"""Rows of a snapshot, read from the database: training data, split, and source annotations.
 
 Rows of withdrawn people are left out. Read in one pass each, so memory holds what the caller keeps.
 """
@@ -215,7 +215,7 @@ def _decided(verdict: Verdict, policy: Policy) -> Iterator[TrainingRow]:
 
 
 def _demonstrations(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    """Responses that people wrote; of those written for a task, the ones that are the current answer."""
+    """Human responses; of those written for a task, only the current annotation."""
     written = written_responses(project, policy).exclude(prompt__state__in=HELD)
     for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
@@ -224,7 +224,7 @@ def _demonstrations(project: Project, policy: Policy) -> Iterator[TrainingRow]:
 
 
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    """Each different prompt once; a prompt that came several times is no more likely to be sampled from."""
+    """Each distinct prompt once, so that repeated prompts are not sampled more often."""
     seen = set()
     for prompt in asked_of_models(project, policy).order_by("pk").iterator(chunk_size=CHUNK):
         key = (prompt.family, str(prompt.messages), prompt.split == Split.NONE)

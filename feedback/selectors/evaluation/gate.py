@@ -1,6 +1,7 @@
-"""The gate of a policy: what is known of it, and every finding that speaks against serving it."""
+"""The gate of a policy: its figures, and the findings against serving it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from feedback.models import Deployment, Evaluation, ModelVersion, Project
 from feedback.rules.evaluation import gate
@@ -35,12 +36,12 @@ class Gate:
 
     @property
     def final(self) -> list[Finding]:
-        """Those that no reason overrides."""
+        """Findings that no reason overrides."""
         return [one for one in self.findings if one.final]
 
     @property
     def first(self) -> bool:
-        """Nothing serves yet, so there is nothing to be worse than."""
+        """Whether nothing serves yet, so that there is nothing to compare with."""
         return self.serving is None
 
     @property
@@ -49,7 +50,7 @@ class Gate:
 
 
 def serving(project: Project) -> ModelVersion | None:
-    """The version that writes the project's responses now."""
+    """The serving version of the project."""
     rows = Deployment.objects.filter(project=project, until=None).select_related("model_version")
     deployment = rows.order_by("-id").first()
     if deployment:
@@ -82,9 +83,9 @@ def of(version: ModelVersion) -> Gate:
 
 
 def of_reward_model(version: ModelVersion) -> list[Finding]:
-    """What speaks against relying on a reward model, by the newest evaluation that measured it."""
+    """Findings against relying on a reward model, from the newest evaluation that measured it."""
     newest = Evaluation.objects.filter(run__reward_model=version).order_by("-pk").first()
-    metrics = {}
+    metrics: dict[str, Any] = {}
     if newest is not None:
         metrics = newest.metrics.get("reward_model") or {}
     return gate.of_reward_model(str(version), metrics)

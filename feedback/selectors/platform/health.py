@@ -1,4 +1,4 @@
-"""What is there to do the work: workers by queue, what each does now, how long the queues are, and the life of a job.
+"""Health of the service: workers by queue, queue lengths, and the state of jobs.
 
 All of it is read from rows that workers write themselves every few seconds, so it holds while the broker is away.
 """
@@ -64,7 +64,7 @@ class QueueNow:
 
 @dataclass(frozen=True)
 class Life:
-    """What is true of a job now, which is more than its status: `silent` is a running job without a sign of life."""
+    """The state of a job now, beyond its status: `silent` is a running job without a heartbeat."""
 
     state: str
     sentence: str
@@ -77,7 +77,7 @@ class Life:
 
 
 def workers(now: datetime | None = None) -> list[WorkerNow]:
-    """Every worker that was heard in the last hour, by queue and name."""
+    """Workers with a heartbeat in the last hour, by queue and name."""
     now = now or timezone.now()
     heard = WorkerProcess.objects.filter(seen_at__gte=now - timedelta(hours=1))
     limit = now - timedelta(seconds=settings.SILENT_SECONDS)
@@ -97,7 +97,7 @@ def workers(now: datetime | None = None) -> list[WorkerNow]:
 
 
 def queues(now: datetime | None = None) -> list[QueueNow]:
-    """Each queue of the service, whether or not anybody works on it."""
+    """All queues of the service, with or without workers."""
     now = now or timezone.now()
     there = workers(now)
     return [_queue(name, there) for name in celery_app.QUEUES]
@@ -230,7 +230,7 @@ def span(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class ServiceHealth:
-    """What the service runs on."""
+    """Versions and settings that the service runs on."""
 
     versions: list[tuple[str, str]]
     disk_free: int
@@ -264,7 +264,7 @@ def service_health() -> ServiceHealth:
 
 
 def broker_says() -> str | None:
-    """The broker's version, or None when it does not answer within half a second."""
+    """The broker's version, or None if it does not reply within half a second."""
     client: Any = redis.Redis.from_url(settings.STREAM_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
     try:
         info = client.info("server")

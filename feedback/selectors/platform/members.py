@@ -1,4 +1,4 @@
-"""Who works in a project, what they have read, and where somebody sits."""
+"""Members of projects, and the guidelines that they have read."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ def seats(viewer: Viewer, projects: QuerySet[Project]) -> list[ProjectSeat]:
 
 
 def members(project: Project) -> list[Membership]:
-    """By role, the highest first, then by name."""
+    """Members by role, highest first, then by name."""
     rows = Membership.objects.filter(project=project).select_related("person", "guidelines_read")
     return sorted(rows, key=lambda row: (-Membership.RANK[Membership.Role(row.role)], str(row.person).lower()))
 
@@ -61,7 +61,7 @@ def readers(project: Project, newest: GuidelineVersion | None) -> dict[str, list
 
 
 def who_annotated(project: Project, person_id: Any) -> Person:
-    """Somebody with an answer in this project, a member or not.
+    """A person with an annotation in this project, member or not.
 
     Raises:
         NotFound: nobody like that.

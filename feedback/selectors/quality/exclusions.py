@@ -1,4 +1,4 @@
-"""Whose annotations stay out of snapshots, what speaks for that, and which tasks their annotations fill."""
+"""Exclusions: annotators whose annotations stay out of snapshots, the evidence, and the tasks they fill."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ State = Assignment.State
 
 
 def active(project: Project | None = None) -> QuerySet[Exclusion]:
-    """Exclusions that nobody has lifted."""
+    """Exclusions that are not lifted."""
     rows = Exclusion.objects.filter(lifted_at=None)
     if project is None:
         return rows
@@ -66,14 +66,14 @@ class Excluded:
 
 
 def sentence(row: Exclusion) -> str:
-    """Why somebody is excluded."""
+    """The reason of an exclusion, in a sentence."""
     if row.reason == Exclusion.Reason.PACE:
         return f"{row.hits} of {row.looked_at} annotations were faster than reading speed."
     return f"{row.hits} of {row.looked_at} gold tasks had a wrong answer."
 
 
 def excluded(project: Project) -> list[Excluded]:
-    """Who is excluded now, the newest first."""
+    """Current exclusions, newest first."""
     return [look(row) for row in active(project).select_related("person", "project").order_by("-pk")]
 
 
@@ -100,7 +100,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Careless:
-    """Somebody who should be excluded, and why."""
+    """An annotator who should be excluded, with the reason."""
 
     person: int
     reason: str

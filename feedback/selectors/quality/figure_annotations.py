@@ -1,4 +1,4 @@
-"""The answers behind a figure of the quality page: of one annotator or two, a kind, a week, or one of its checks."""
+"""The annotations behind a figure of the quality page: of one annotator or two, a kind, a week, or a check."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ CHECKS: dict[str, tuple[str, Callable[[Answer], bool]]] = {
 
 @dataclass(frozen=True)
 class AnnotationQuery:
-    """Which answers; everything that is not requested is left open."""
+    """A filter of annotations. Empty fields do not filter."""
 
     annotator: Person | None = None
     other: Person | None = None  # who answered the same tasks

@@ -1,4 +1,4 @@
-"""How good the judgements are: agreement of a project, each annotator's habits, and what stands out in them."""
+"""Quality of annotations: agreement of a project, figures of each annotator, and findings."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ FRESH_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Habits:
-    """One annotator in a project. Shares come with their 95 % interval; None where nothing was observed."""
+    """Figures of an annotator in a project. Shares have a 95 % interval; None if nothing was observed."""
 
     person: Person
     answers: int
@@ -55,7 +55,7 @@ class Habits:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that chance does not explain, in a sentence."""
+    """A deviation that chance does not explain, in a sentence."""
 
     person: Person
     check: str
