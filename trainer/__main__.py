@@ -15,10 +15,10 @@ import threading
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from trainer.configs import learning_rates, parsing
 from trainer.errors import DiskFull, FolderLocked, ModelCorrupt, OutOfMemory, StartAgain, StopRequested, TrainerError
+from trainer.json_types import RunRequest
 from trainer.preflight import memory_estimate, preflight
 from trainer.run import launch as launching
 from trainer.run import microbatching
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("several folders are only looked at, with --preflight")
     die_with_parent(options.parent)
     if options.preflight:
-        return max([look_only(one) for one in (folder, *options.more)])
+        return max([preflight_only(one) for one in (folder, *options.more)])
     if options.launch:
         return launching.launch(folder, options.launch, options.processes)
     if int(os.environ.get("RANK", "0")) > 0:
@@ -84,11 +84,11 @@ def main(arguments: list[str] | None = None) -> int:
         return LOCKED
 
 
-def look_only(folder: Path) -> int:
+def preflight_only(folder: Path) -> int:
     """Write preflight.json; ENDED if nothing blocks the run, else FAILED."""
-    be_modest()
+    limit_resources()
     try:
-        found = preflight.look(folder, read_run(folder))
+        found = preflight.run_preflight(folder, read_run(folder))
     except TrainerError as error:  # run.json itself
         print(f"{error.kind}: {error.message} {error.remedy}".rstrip(), file=sys.stderr)
         return FAILED
@@ -102,7 +102,7 @@ def carry_out(folder: Path, leads: bool) -> int:
     """What happens under the lock. Only the leading rank writes into the folder."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    be_modest()
+    limit_resources()
     attempt = 1
     try:
         run = read_run(folder)
@@ -110,7 +110,7 @@ def carry_out(folder: Path, leads: bool) -> int:
         launching.assert_as_many(processes())
         if leads:
             changed = start_afresh_if_changed(folder, plan_sha256(run))
-            if not changed and ended_well(folder, attempt):
+            if not changed and is_finished(folder, attempt):
                 return ENDED
             (folder / "result.json").unlink(missing_ok=True)
             (folder / RESERVE).write_bytes(bytes(RESERVED))
@@ -136,7 +136,7 @@ def carry_out(folder: Path, leads: bool) -> int:
             (folder / RESERVE).unlink(missing_ok=True)
 
 
-def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threading.Event) -> StageResult:
+def run_stage(folder: Path, run: RunRequest, report: Reporter, stop: threading.Event) -> StageResult:
     """Check everything cheap, verify inputs, then import the stage's recipe and run it, in pieces that fit.
 
     Raises:
@@ -151,7 +151,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
     config = learning_rates.resolved(stage, config, paths)
     if run.get("preflight") and report.path is not None and newest_checkpoint(checkpoints) is None:
         report.state("checking rows")
-        found = preflight.look(folder, run)
+        found = preflight.run_preflight(folder, run)
         write_json(folder / "preflight.json", found.as_json())
         preflight.refuse(found, run.get("ignore_findings") or ())
     report.state("loading the libraries")
@@ -201,7 +201,7 @@ def run_stage(folder: Path, run: dict[str, Any], report: Reporter, stop: threadi
             raise StartAgain
 
 
-def finish(folder: Path, run: dict[str, Any], attempt: int, result: StageResult) -> None:
+def finish(folder: Path, run: RunRequest, attempt: int, result: StageResult) -> None:
     """Model first, result last: whoever sees result.json sees a complete model."""
     model = None
     if result.model is not None:
@@ -218,7 +218,7 @@ def finish(folder: Path, run: dict[str, Any], attempt: int, result: StageResult)
     drop_checkpoints(folder / "checkpoints")
 
 
-def ended_well(folder: Path, attempt: int) -> bool:
+def is_finished(folder: Path, attempt: int) -> bool:
     """Whether this run has its result. One of an older attempt is taken over, since the plan is the same."""
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -279,7 +279,7 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def be_modest() -> None:
+def limit_resources() -> None:
     """Leave the machine to the web: low priority, one thread unless specified otherwise, no network, no telemetry."""
     os.setpriority(
         os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), int(os.environ.get("TRAINER_NICE", "10")))

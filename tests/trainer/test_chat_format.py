@@ -26,9 +26,9 @@ MADE: dict[str, Any] = {}
 
 def ready(name: str) -> Any:
     """The family's tokenizer as adoption leaves it, the ends of its generation config known."""
+    from trainer.data.snapshot import ROLES
     from trainer.modeling.chat_format import declare_ends, leading_ids
-    from trainer.modeling.chat_templates import our_template
-    from trainer.modeling.loading import PAD, ROLES
+    from trainer.modeling.chat_templates import PAD, our_template
 
     if name not in MADE:
         tokenizer = copy.deepcopy(tokenizer_of(name))

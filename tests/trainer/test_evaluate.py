@@ -19,10 +19,11 @@ from micro import MakeRun, ask, feedback_rows, forked
 from trainer.configs.stages import EvaluateConfig
 from trainer.data.columns import encode_completions, encode_prompts
 from trainer.data.snapshot import Demonstration, Document, Preference, open_snapshot
+from trainer.metrics.win_rates import Answers, win_rates
 from trainer.modeling.loading import load_policy, save_model
 from trainer.modeling.reward_model import load_reward
 from trainer.modeling.sampling import Drawn
-from trainer.recipes.evaluate import Answers, token_figures, win_rates
+from trainer.recipes.evaluate import token_figures
 from trainer.recipes.evaluate_texts import of_demonstrations, of_documents
 
 RunHere = Callable[[Path], dict[str, Any]]

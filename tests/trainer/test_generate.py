@@ -19,7 +19,7 @@ from trainer.errors import DataUnusable, TrainerError
 from trainer.modeling.loading import load_policy
 from trainer.modeling.remote_generation import RemoteGenerator
 from trainer.modeling.sampling import choose, draw
-from trainer.recipes.generate import Generator, Teller
+from trainer.recipes.generate import Generator, TextStreamer
 
 RunHere = Callable[[Path], dict[str, Any]]
 
@@ -132,7 +132,7 @@ class Heard:
 
 
 def test_pieces_told_on_the_way_make_the_same_text(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.recipes.generate.TELL_EVERY", 0)
+    monkeypatch.setattr("trainer.recipes.generate.SEND_SECONDS", 0)
     heard = Heard()
     settings: dict[str, Any] = {"seeds": range(5), "max_new_tokens": 12}
     made = generator.generate(PROMPTS, reader=heard, **settings)
@@ -145,19 +145,19 @@ def test_pieces_told_on_the_way_make_the_same_text(generator: Generator, monkeyp
 
 
 def test_half_a_character_is_held_back(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.recipes.generate.TELL_EVERY", 0)
+    monkeypatch.setattr("trainer.recipes.generate.SEND_SECONDS", 0)
     heard = Heard()
-    teller = Teller(generator, [1], (), heard)
+    streamer = TextStreamer(generator, [1], (), heard)
     ids = generator.tokenizer("is 🌿 é")["input_ids"]
     assert len(ids) > 4, "the plant is several bytes here"
     for token in ids:
-        teller.token(0, token)
-        teller.step()
+        streamer.token(0, token)
+        streamer.step()
     assert "".join(heard.pieces[0]) == "is 🌿 é" and not any("\ufffd" in piece for piece in heard.pieces[0])
 
 
 def test_a_stop_text_ends_a_response_and_is_never_told(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.recipes.generate.TELL_EVERY", 0)
+    monkeypatch.setattr("trainer.recipes.generate.SEND_SECONDS", 0)
     settings: dict[str, Any] = {"seeds": range(5), "max_new_tokens": 12}
     free = [one.text for one in generator.generate(PROMPTS, **settings)]
     stop = next(text[2:5] for text in free if len(text) > 8)

@@ -18,7 +18,7 @@ from trainer.configs import parsing
 from trainer.configs.setting import LoRA
 from trainer.errors import ConfigInvalid
 from trainer.modeling.loading import load_policy, save_model
-from trainer.modeling.lora import Base, adapt, adapters, merge
+from trainer.modeling.lora import adapt, adapters, frozen_reference, merge
 
 RunHere = Callable[[Path], dict[str, Any]]
 ADAPTED = {"lora": {"r": 4, "alpha": 8}, "learning_rate": 0.02}
@@ -105,7 +105,7 @@ def test_merged_weights_compute_what_base_and_adapters_do(base_folder: Path, tok
     with torch.no_grad():
         before = model(input_ids=ids).logits
     adapt(model, LoRA(r=2, alpha=4))
-    reference = Base(model)
+    reference = frozen_reference(model)
     with torch.no_grad():
         assert torch.equal(model(input_ids=ids).logits, before)  # B is zero at first
         for _, layer in adapters(model):

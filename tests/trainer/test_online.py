@@ -90,21 +90,21 @@ def test_a_first_rollout_that_teaches_nothing_fails_the_run(rewards: list[float]
     settings = SimpleNamespace(num_generations=2, max_new_tokens=8, stop_on_alarm=True)
     rollouts, alarms, _ = watched(settings)
     with pytest.raises(NothingToLearn) as caught:
-        rollouts.look(torch.tensor(rewards), torch.tensor(ends), 0)
+        rollouts.check(torch.tensor(rewards), torch.tensor(ends), 0)
     assert caught.value.remedy and alarms == [name]
     settings.stop_on_alarm = False
-    rollouts.look(torch.tensor(rewards), torch.tensor(ends), 0)  # told only
+    rollouts.check(torch.tensor(rewards), torch.tensor(ends), 0)  # told only
 
 
 def test_rollouts_without_variance_end_a_run_that_has_learnt_something() -> None:
     rollouts, alarms, hook = watched(SimpleNamespace(num_generations=2, max_new_tokens=8, stop_on_alarm=True))
     ends, flat = torch.ones(4, dtype=torch.bool), torch.tensor([1.0, 1.0, 2.0, 2.0])
     apart = torch.tensor([1.0, 0.0, 2.0, 2.0])
-    assert rollouts.look(apart, ends, 0) == {"rollout_eos_rate": 1.0, "flat_groups": 0.5}
+    assert rollouts.check(apart, ends, 0) == {"rollout_eos_rate": 1.0, "flat_groups": 0.5}
     for step, rewards in enumerate((flat, flat, apart, flat, flat), start=1):
-        rollouts.look(rewards, ends, step)
+        rollouts.check(rewards, ends, step)
     assert alarms == [] and hook.wants_stop is False
-    rollouts.look(flat, ends, 6)
+    rollouts.check(flat, ends, 6)
     assert alarms == ["flat_reward"] and hook.wants_stop is True
 
 

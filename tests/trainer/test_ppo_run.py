@@ -73,14 +73,14 @@ def after(iteration: int, number: signal.Signals) -> Callable[[], None]:
     def plant() -> None:
         from trainer.recipes import ppo
 
-        noted = ppo.Watch.after_iteration
+        noted = ppo.PPOMonitor.after_iteration
 
         def after_iteration(self: Any, ended: int, metrics: Any) -> None:
             if ended == iteration:
                 os.kill(os.getpid(), number)
             noted(self, ended, metrics)
 
-        ppo.Watch.after_iteration = after_iteration  # type: ignore[method-assign]
+        ppo.PPOMonitor.after_iteration = after_iteration  # type: ignore[method-assign]
 
     return plant
 

@@ -16,8 +16,9 @@ from trainer.configs import parsing
 from trainer.data.snapshot import open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable
 from trainer.modeling.loading import load_policy
-from trainer.modeling.preference_trainer import Mismatched, make_trainer
-from trainer.recipes.preference import Heldout, completion_logps, dpo_loss, kto_loss, pair_columns, single_columns
+from trainer.modeling.preference_losses import dpo_loss, kto_loss
+from trainer.modeling.preference_trainer import KTOCollator, make_trainer
+from trainer.recipes.preference import HeldOutPreferences, completion_logps, pair_columns, single_columns
 from trainer.run.context import RunContext
 from trainer.run.loop import Hook
 from trainer.run.progress import Reporter
@@ -64,7 +65,7 @@ def test_trl_computes_the_same_loss(
     with torch.no_grad():
         for weight in policy.parameters():
             weight += 0.05 * torch.randn_like(weight)
-    ours = Heldout(reference, columns, stage, settings, tokenizer.pad_token_id).figures(policy)
+    ours = HeldOutPreferences(reference, columns, stage, settings, tokenizer.pad_token_id).figures(policy)
     trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
     batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     with torch.no_grad():
@@ -86,7 +87,7 @@ def test_log_probs_count_the_completion_only_and_no_padding(base_folder: Path, t
 
 def test_kto_pairs_each_prompt_with_a_neighbours_completion() -> None:
     rows = [{"prompt_ids": [n], "completion_ids": [10 + n, 9], "label": n % 2 == 0} for n in (1, 2, 3)]
-    batch = Mismatched(0)(rows)
+    batch = KTOCollator(0)(rows)
     assert batch["input_ids"].tolist() == [[1, 11, 9], [2, 12, 9], [3, 13, 9]]
     assert batch["KL_input_ids"].tolist() == [[1, 13, 9], [2, 11, 9], [3, 12, 9]]
 

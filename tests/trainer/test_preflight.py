@@ -17,7 +17,7 @@ from trainer.modeling.loading import load_classifier, load_policy, parameters
 from trainer.modeling.reward_model import RewardModel
 from trainer.ppo.critics import make_critic
 from trainer.preflight.memory_estimate import estimate, parameters_of
-from trainer.preflight.preflight import look
+from trainer.preflight.preflight import run_preflight
 
 RunHere = Callable[[Path], dict[str, Any]]
 TRAIN, HELD, OTHER = ("sky", "grass"), "coal", "snow"
@@ -36,7 +36,7 @@ def clean(tmp_path: Path) -> Path:
 
 
 def found(folder: Path) -> dict[str, Any]:
-    told: dict[str, Any] = look(folder, json.loads((folder / "run.json").read_text())).as_json()
+    told: dict[str, Any] = run_preflight(folder, json.loads((folder / "run.json").read_text())).as_json()
     return told
 
 
@@ -231,9 +231,9 @@ def test_more_memory_than_there_is_blocks_or_warns(
     make_run: MakeRun, clean: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"batch_size": 256, "max_length": 64})
-    monkeypatch.setattr("trainer.preflight.preflight.free_memory", lambda: (605 * 2**20, "this machine"))
+    monkeypatch.setattr("trainer.preflight.cost.free_memory", lambda: (605 * 2**20, "this machine"))
     assert names(found(folder), "warn") == ["memory"]
-    monkeypatch.setattr("trainer.preflight.preflight.free_memory", lambda: (100 * 2**20, "this machine"))
+    monkeypatch.setattr("trainer.preflight.cost.free_memory", lambda: (100 * 2**20, "this machine"))
     assert names(found(folder), "block") == ["memory"]
     assert "A batch of one row needs about" in finding(found(folder), "memory")["sentence"]
 
@@ -354,7 +354,7 @@ def test_the_command_writes_it_and_says_whether_it_blocks(
 ) -> None:
     from trainer import __main__
 
-    monkeypatch.setattr(__main__, "be_modest", lambda: None)
+    monkeypatch.setattr(__main__, "limit_resources", lambda: None)
     monkeypatch.setattr(__main__, "die_with_parent", lambda parent: None)
     good = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"max_length": 64}, name="good")
     assert __main__.main([str(good), "--preflight"]) == 0

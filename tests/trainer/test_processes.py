@@ -52,7 +52,7 @@ def test_the_command_trains_with_two_processes_as_with_one(
     assert ended.returncode == 0, ended.stderr
     assert result(two)["metrics"]["steps"] == result(one)["metrics"]["steps"] == 6
     assert farthest(one, two) < 1e-4
-    assert not [path.name for path in two.iterdir() if "aside" in path.name]
+    assert not [path.name for path in two.iterdir() if "partial" in path.name]
     seen = [line["metrics"]["loss"] for line in progress(two, "metrics") if "loss" in line["metrics"]]
     assert seen[-1] < seen[0]
 
@@ -107,18 +107,18 @@ def test_reward_and_ppo_with_two_processes_are_as_with_one_and_ppo_learns(
 def test_a_run_with_other_processes_than_asked_for_is_refused(
     make_run: MakeRun, feedback: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """accelerate starts one process where two were asked for on CPUs, and says nothing."""
+    """accelerate starts one process where two were requested on CPUs, and reports nothing."""
     from trainer import __main__
 
-    monkeypatch.setattr(__main__, "be_modest", lambda: None)
+    monkeypatch.setattr(__main__, "limit_resources", lambda: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setenv(launch.ASKED_FOR, "2")
+    monkeypatch.setenv(launch.REQUESTED_PROCESSES, "2")
     folder = make_run("sft", {"snapshot": feedback, "base_model": base_folder}, SFT)
     assert __main__.carry_out(folder, leads=True) == 2
     error = result(folder)["error"]
     assert error["kind"] == "config" and error["message"] == "2 processes were requested, but 1 are available."
     with pytest.raises(ConfigInvalid, match="3 processes"):
-        monkeypatch.setenv(launch.ASKED_FOR, "3")
+        monkeypatch.setenv(launch.REQUESTED_PROCESSES, "3")
         launch.assert_as_many(2)
 
 

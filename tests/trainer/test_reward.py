@@ -17,7 +17,8 @@ from trainer.data.columns import encode_completions, encode_prompts, preference_
 from trainer.data.snapshot import Preference
 from trainer.errors import DataUnusable, ModelCorrupt
 from trainer.modeling.loading import load_classifier
-from trainer.modeling.reward_model import RewardModel, calibration_error, load_reward, pad_right, preference_figures
+from trainer.modeling.passes import pad_right
+from trainer.modeling.reward_model import RewardModel, calibration_error, load_reward, preference_figures
 from trainer.recipes.reward import check_columns, shared_groups
 from trainer.run.context import RunContext
 from trainer.run.progress import Reporter

@@ -20,9 +20,10 @@ from trainer.data.snapshot import Preference, Snapshot, open_snapshot
 from trainer.errors import SnapshotCorrupt
 from trainer.modeling.heads import heads_loss
 from trainer.modeling.loading import load_classifier, load_policy
+from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.preference_trainer import WeightedDPOTrainer, WeightedKTOTrainer, make_trainer
 from trainer.modeling.reward_model import RewardModel, calibration_error, preference_figures
-from trainer.recipes.preference import Heldout, dpo_loss, kto_loss, pair_columns, single_columns
+from trainer.recipes.preference import HeldOutPreferences, pair_columns, single_columns
 from trainer.run.context import RunContext
 from trainer.run.loop import Hook
 from trainer.run.progress import Reporter
@@ -160,7 +161,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
             tensor += 0.05 * torch.randn_like(tensor)
 
     def losses(given: dict[str, list[Any]]) -> tuple[Any, float, float]:
-        ours = Heldout(reference, given, stage, settings, tokenizer.pad_token_id).figures(policy)
+        ours = HeldOutPreferences(reference, given, stage, settings, tokenizer.pad_token_id).figures(policy)
         trainer = make_trainer(context, policy, reference, tokenizer, given, Hook(context))
         rows = [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
         with torch.no_grad():
@@ -189,7 +190,9 @@ def test_label_smoothing_reaches_the_loss(base_folder: Path, feedback: Path, tok
     with torch.no_grad():
         for tensor in policy.parameters():
             tensor += 0.05 * torch.randn_like(tensor)
-    ours = Heldout(reference, columns, "dpo", settings, tokenizer.pad_token_id).figures(policy)["selection_loss"]
+    ours = HeldOutPreferences(reference, columns, "dpo", settings, tokenizer.pad_token_id).figures(policy)[
+        "selection_loss"
+    ]
     trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
     batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     with torch.no_grad():

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from micro import ROOT, MakeRun, at_step, progress
 
-from trainer.__main__ import ended_well
+from trainer.__main__ import is_finished
 from trainer.errors import ModelCorrupt
 from trainer.run.checkpoints import file_sha256, open_model
 from trainer.run.run_folder import plan_sha256, read_run, start_afresh_if_changed
@@ -76,7 +76,7 @@ def test_wrong_request_is_refused_by_name(
 ) -> None:
     from trainer import __main__
 
-    monkeypatch.setattr(__main__, "be_modest", lambda: None)
+    monkeypatch.setattr(__main__, "limit_resources", lambda: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     folder = make_run("tokenizer", {"snapshot": corpus}, attempt=2)
     run = json.loads((folder / "run.json").read_text())
@@ -135,10 +135,10 @@ def test_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
     from trainer.run.checkpoints import keep_checkpoint, newest_checkpoint
 
     for step in (9, 10, 11, 12):
-        (tmp_path / "aside").mkdir()
-        (tmp_path / "aside" / "weights").write_bytes(b"as they were")
-        keep_checkpoint(tmp_path / "aside", tmp_path, step, keep=4)
-    (tmp_path / ".aside" / "checkpoint-13").mkdir(parents=True)
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "weights").write_bytes(b"as they were")
+        keep_checkpoint(tmp_path / "made", tmp_path, step, keep=4)
+    (tmp_path / ".partial" / "checkpoint-13").mkdir(parents=True)
     (tmp_path / "step-14").mkdir()  # a name whose contents were lost with the power
     (tmp_path / "step-12" / "weights").write_bytes(b"")  # cut short
     (tmp_path / "step-11" / "manifest.json").write_text('{"files": {"wei')
@@ -164,9 +164,9 @@ def test_result_whose_model_was_damaged_does_not_count(
 ) -> None:
     folder = make_run("tokenizer", {"snapshot": corpus}, {"vocab_size": 360})
     made = run_here(folder)
-    assert ended_well(folder, 1)
+    assert is_finished(folder, 1)
     (folder / "model" / "tokenizer.json").write_text("{}")
-    assert not ended_well(folder, 1)
+    assert not is_finished(folder, 1)
     with pytest.raises(ModelCorrupt, match=r"tokenizer\.json"):
         open_model(folder / "model", made["model"]["manifest_sha256"])
 

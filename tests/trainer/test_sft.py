@@ -70,13 +70,13 @@ def test_trainer_masks_the_prompt(
     from trainer.recipes import sft
 
     seen: list[Any] = []
-    go = sft.go
+    run_training = sft.run_training
 
-    def look(trainer: Any, *rest: Any) -> Any:
+    def inspect_rows(trainer: Any, *rest: Any) -> Any:
         seen.extend(trainer.train_dataset)
-        return go(trainer, *rest)
+        return run_training(trainer, *rest)
 
-    monkeypatch.setattr(sft, "go", look)
+    monkeypatch.setattr(sft, "run_training", inspect_rows)
     run_here(make_run("sft", {"snapshot": feedback, "base_model": base_folder}, {"epochs": 1, "samples": 0}))
     mark = load_tokenizer(base_folder).convert_tokens_to_ids("<|assistant|>")
     for row in seen:

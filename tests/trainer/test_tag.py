@@ -23,7 +23,7 @@ from trainer.modeling.tag_decoder import TagDecoder
 from trainer.recipes.tag import (
     Tagger,
     read_spans,
-    sayable,
+    recoverable_spans,
     spans_by_label,
     swap_spans,
     tag_tokens,
@@ -111,7 +111,7 @@ def test_share_of_spans_that_tokens_can_say(tokenizer: Any) -> None:
     one = Encoded(encoded.ids, encoded.offsets, encoded.is_special)
     inside_a_token = any(start < 9 < end for start, end in one.offsets)
     aligned = [(one, tag_tokens(one, row.spans, TAGS))]
-    assert sayable(aligned, [row], TAGS) == (0.5 if inside_a_token else 1.0)
+    assert recoverable_spans(aligned, [row], TAGS) == (0.5 if inside_a_token else 1.0)
 
 
 def test_best_sequence_never_goes_inside_from_outside() -> None:

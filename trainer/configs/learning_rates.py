@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from trainer.stages import STAGES
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")  # the dataclass of a stage
 SIZE = 1e9  # parameters at which the rates in the table of stages hold
 LORA = 10.0  # adapters bear so many times the rate of all weights
 TOO_HIGH, FAR_TOO_HIGH = 10.0, 40.0  # times the usual: preflight warns, and refuses
@@ -27,7 +31,7 @@ def usual_rate(stage: str, parameters: int, lora: bool) -> float | None:
     return rate * (SIZE / max(parameters, 1)) ** power * (LORA if lora else 1.0)
 
 
-def resolved(stage: str, config: Any, paths: Mapping[str, Path]) -> Any:
+def resolved(stage: str, config: Config, paths: Mapping[str, Path]) -> Config:
     """The config with a learning rate of null replaced by what is usual for the model that it starts from."""
     if getattr(config, "learning_rate", 0.0) is not None:
         return config
@@ -35,7 +39,7 @@ def resolved(stage: str, config: Any, paths: Mapping[str, Path]) -> Any:
     return replace(config, learning_rate=float(f"{rate:.2g}"))
 
 
-def parameters_of_start(config: Any, paths: Mapping[str, Path]) -> int:
+def parameters_of_start(config: object, paths: Mapping[str, Path]) -> int:
     """Parameters of the model that a stage starts from, or makes."""
     from trainer.preflight.memory_estimate import shape_from_scratch, shape_of
 

@@ -28,12 +28,16 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Message
     Raises:
         TemplateRefused: the model's chat template does not take one of them; `row` says which.
     """
-    return chat_format(tokenizer).heads([list(prompt) for prompt in prompts]) if prompts else []
+    if not prompts:
+        return []
+    return chat_format(tokenizer).heads([list(prompt) for prompt in prompts])
 
 
 def encode_completions(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str]) -> list[list[int]]:
     """Token ids of each completion, last the token with which the chat template ends a turn."""
-    return chat_format(tokenizer).completions(completions) if completions else []
+    if not completions:
+        return []
+    return chat_format(tokenizer).completions(completions)
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
@@ -44,18 +48,21 @@ def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Doc
     not take is read as it is.
     """
     written = chat_format(tokenizer)
-    rows: list[list[int]] = []
-    for document in documents:
-        turns = document_turns(document)
-        rows.append(_conversation(written, turns) if turns is not None else [])
+    rows = [_conversation(written, document_turns(document)) for document in documents]
     plain = [place for place, row in enumerate(rows) if not row]
     for place, row in zip(plain, written.documents([documents[place].text for place in plain]), strict=True):
         rows[place] = row
     end = int(tokenizer.eos_token_id)
-    return [row if row and row[-1] == end else [*row, end] for row in rows]
+    for row in rows:
+        if row[-1:] != [end]:
+            row.append(end)
+    return rows
 
 
-def _conversation(written: ChatFormat, turns: list[dict[str, str]]) -> list[int]:
+def _conversation(written: ChatFormat, turns: list[dict[str, str]] | None) -> list[int]:
+    """Token ids of a conversation; none where there is no conversation, or the template does not take it."""
+    if turns is None:
+        return []
     try:
         return written.conversations([turns])[0]
     except TemplateRefused:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,8 +44,7 @@ def some_rows(model: PreTrainedModel) -> list[list[int]]:
 
 def vocabulary_of(model: PreTrainedModel) -> int:
     """Tokens that the model has an embedding of."""
-    embeddings: Any = model.get_input_embeddings()
-    return int(embeddings.num_embeddings)
+    return int(cast(nn.Embedding, model.get_input_embeddings()).num_embeddings)
 
 
 def close(one: Tensor, other: Tensor) -> bool:

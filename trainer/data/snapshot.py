@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from trainer.errors import SnapshotCorrupt
+from trainer.json_types import JsonObject
 from trainer.run.checkpoints import MANIFEST, file_sha256
 
 SPLITS = ("train", "selection", "test")
@@ -17,6 +18,11 @@ WEIGHTS = "weights.jsonl"  # beside the splits where some row weighs otherwise t
 REMEDY = "Freeze the snapshot again; a frozen file is never edited."
 
 Messages = tuple[dict[str, str], ...]
+
+
+def turns_of(prompt: Messages) -> tuple[tuple[str, str], ...]:
+    """A prompt as (role, content) of each message: a key to count and compare prompts by."""
+    return tuple((message["role"], message["content"]) for message in prompt)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ class Spans:
     count: int = 1
 
 
-KINDS: dict[str, Any] = {
+AnyRow = Preference | Demonstration | Prompt | Unpaired | Document | Classification | Spans
+KINDS: dict[str, type[AnyRow]] = {
     "preference": Preference,
     "demonstration": Demonstration,
     "prompt": Prompt,
@@ -130,7 +137,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "classification": {"text": str, "labels": list, "scheme": str, "classes": list, "many": bool},
     "spans": {"text": str, "spans": list, "scheme": str, "classes": list},
 }
-AnyRow = Preference | Demonstration | Prompt | Unpaired | Document | Classification | Spans
+TextRow = TypeVar("TextRow", Document, Classification, Spans)
 Row = TypeVar("Row", Preference, Demonstration, Prompt, Unpaired, Document, Classification, Spans)
 
 
@@ -139,7 +146,7 @@ class Snapshot:
     """A verified snapshot: its folder and manifest. Rows are read when requested."""
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: JsonObject
     weights: dict[str, float] = field(default_factory=dict)  # by row hash; 1 where there is none
 
     @property
@@ -160,15 +167,19 @@ class Snapshot:
             for number, line in enumerate(lines, start=1):
                 row = parse_row(line, f"{file.name} line {number}")
                 if isinstance(row, row_type):
-                    weight = self.weights.get(row.hash)
-                    yield row if weight is None else replace(row, weight=weight)  # type: ignore[call-arg]
+                    if row.hash in self.weights:
+                        row = replace(row, weight=self.weights[row.hash])  # type: ignore[call-arg]
+                    yield row
 
     def texts(self, split: str) -> Iterator[tuple[str, int]]:
         """Texts of one split to learn language from, with how often each occurs: documents, and what labels are on."""
-        kinds: tuple[type[Any], ...] = (Document, Classification, Spans)
-        for kind in kinds:
-            for row in self.rows(split, kind):
-                yield row.text, row.count
+        yield from self._texts_of(split, Document)
+        yield from self._texts_of(split, Classification)
+        yield from self._texts_of(split, Spans)
+
+    def _texts_of(self, split: str, kind: type[TextRow]) -> Iterator[tuple[str, int]]:
+        for row in self.rows(split, kind):
+            yield row.text, row.count
 
 
 def open_snapshot(path: Path, manifest_sha256: str | None = None) -> Snapshot:
@@ -187,7 +198,7 @@ def open_snapshot(path: Path, manifest_sha256: str | None = None) -> Snapshot:
     if manifest_sha256 is not None and file_sha256(manifest_path) != manifest_sha256:
         raise SnapshotCorrupt(f"{manifest_path} does not hash to {manifest_sha256[:12]}….", remedy=REMEDY)
     try:
-        manifest: dict[str, Any] = json.loads(manifest_path.read_text(encoding="utf-8"))
+        manifest: JsonObject = json.loads(manifest_path.read_text(encoding="utf-8"))
         files = dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise SnapshotCorrupt(f"{manifest_path} cannot be read: {error}.", remedy=REMEDY) from error
@@ -198,7 +209,10 @@ def open_snapshot(path: Path, manifest_sha256: str | None = None) -> Snapshot:
     for split in SPLITS:
         if (path / f"{split}.jsonl").exists() and f"{split}.jsonl" not in files:
             raise SnapshotCorrupt(f"{split}.jsonl lies in {path} but not in its manifest.", remedy=REMEDY)
-    return Snapshot(path=path, manifest=manifest, weights=read_weights(path) if WEIGHTS in files else {})
+    weights = {}
+    if WEIGHTS in files:
+        weights = read_weights(path)
+    return Snapshot(path=path, manifest=manifest, weights=weights)
 
 
 def read_weights(path: Path) -> dict[str, float]:
@@ -222,7 +236,7 @@ def read_weights(path: Path) -> dict[str, float]:
     return weights
 
 
-def check_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
+def check_file(folder: Path, name: str, entry: JsonObject) -> None:
     """Compare one file with what the manifest says of it."""
     file = folder / name
     if Path(name).name != name:
@@ -250,7 +264,7 @@ def parse_row(line: str, where: str) -> AnyRow | None:
         raise SnapshotCorrupt(f"{where} is not a snapshot row: {error!r}.", remedy=REMEDY) from error
     if kind not in FIELDS:
         return None
-    values: dict[str, Any] = {}
+    values: JsonObject = {}
     for name, expected in FIELDS[kind].items():
         if not isinstance(row.get(name), expected):
             raise SnapshotCorrupt(f"{where}: a {kind} needs `{name}` ({expected.__name__}).", remedy=REMEDY)
@@ -267,7 +281,7 @@ def parse_row(line: str, where: str) -> AnyRow | None:
     return row_type(**values, hash=str(record.get("hash", "")), count=int(record.get("count", 1)))
 
 
-def parse_messages(value: list[Any], where: str) -> Messages:
+def parse_messages(value: list[object], where: str) -> Messages:
     """Messages of a prompt: at least one, each with a role and content, the last one from the user.
 
     Raises:
@@ -285,7 +299,7 @@ def parse_messages(value: list[Any], where: str) -> Messages:
     return tuple(messages)
 
 
-def parse_names(value: list[Any], name: str, where: str) -> tuple[str, ...]:
+def parse_names(value: list[str], name: str, where: str) -> tuple[str, ...]:
     """Names, each once.
 
     Raises:
@@ -296,7 +310,7 @@ def parse_names(value: list[Any], name: str, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def parse_labels(values: dict[str, Any], where: str) -> tuple[str, ...]:
+def parse_labels(values: JsonObject, where: str) -> tuple[str, ...]:
     """Labels of a classification row: among its classes, and exactly one unless `many`.
 
     Raises:
@@ -310,7 +324,7 @@ def parse_labels(values: dict[str, Any], where: str) -> tuple[str, ...]:
     return labels
 
 
-def parse_spans(values: dict[str, Any], where: str) -> tuple[Span, ...]:
+def parse_spans(values: JsonObject, where: str) -> tuple[Span, ...]:
     """Spans of a row, by start, each inside the text and with one of the classes.
 
     Raises:

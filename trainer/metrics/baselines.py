@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from trainer.data.snapshot import Classification
+from trainer.json_types import Metrics
 from trainer.metrics.classification import class_figures
 
 
 def tfidf_regression(
     train: Sequence[Classification], held: Sequence[Classification], classes: Sequence[str], many: bool
-) -> dict[str, Any]:
+) -> Metrics:
     """TF-IDF of words and word pairs with logistic regression, scored on held-out rows.
 
     Returns:

@@ -4,32 +4,56 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
 from trainer.data.snapshot import Span
+from trainer.json_types import Metrics
 
 BINS = 10
 PULL = 5.0  # nats: a text tells about a quarter of one on the logarithm of the temperature, squared
-
-Figures = dict[str, Any]
 
 
 def prf(right: int, given: int, expected: int) -> dict[str, float]:
     """Precision, recall and F1 of counts; 0 where nothing was given or expected."""
     precision, recall = right / max(given, 1), right / max(expected, 1)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if right else 0.0,
-        "support": expected,
-    }
+    f1 = 0.0
+    if right:
+        f1 = 2 * precision * recall / (precision + recall)
+    return {"precision": precision, "recall": recall, "f1": f1, "support": expected}
 
 
-def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], classes: Sequence[str]) -> Figures:
+class LabelCounts:
+    """How often each label was given, expected, and both."""
+
+    def __init__(self) -> None:
+        self.given, self.expected, self.right = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(self, given: Iterable[str], expected: Iterable[str], right: Iterable[str]) -> None:
+        """Count the labels of one text."""
+        self.given.update(given)
+        self.expected.update(expected)
+        self.right.update(right)
+
+    def of_label(self, name: str) -> dict[str, float]:
+        return prf(self.right[name], self.given[name], self.expected[name])
+
+    def per_class(self, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+        return {name: self.of_label(name) for name in classes}
+
+    def total(self) -> dict[str, float]:
+        """Of all labels together."""
+        return prf(self.right.total(), self.given.total(), self.expected.total())
+
+    def macro_f1(self, classes: Sequence[str]) -> float:
+        """Mean F1 of the classes that were given or expected anywhere."""
+        seen = [name for name in classes if self.given[name] or self.expected[name]]
+        return sum(self.of_label(name)["f1"] for name in seen) / max(len(seen), 1)
+
+
+def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], classes: Sequence[str]) -> Metrics:
     """Accuracy, macro and micro F1, and the figures of each class.
 
     Args:
@@ -41,19 +65,16 @@ def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], class
         per_class: class -> precision, recall, f1, support.
         confusion: expected class -> given class -> texts, zeros left out; of texts with one label each, else empty.
     """
-    counts = {name: [0, 0, 0] for name in classes}
+    counts = LabelCounts()
+    exact = 0
     for ours, truth in zip(given, expected, strict=True):
-        for name in ours | truth:
-            counts[name][0] += name in ours and name in truth
-            counts[name][1] += name in ours
-            counts[name][2] += name in truth
-    per_class = {name: prf(*counts[name]) for name in classes}
-    seen = [name for name in classes if counts[name][1] or counts[name][2]]
+        exact += ours == truth
+        counts.add(ours, truth, ours & truth)
     return {
-        "accuracy": sum(a == b for a, b in zip(given, expected, strict=True)) / max(len(expected), 1),
-        "macro_f1": sum(per_class[name]["f1"] for name in seen) / max(len(seen), 1),
-        "micro_f1": prf(*(sum(count[n] for count in counts.values()) for n in range(3)))["f1"],
-        "per_class": per_class,
+        "accuracy": exact / max(len(expected), 1),
+        "macro_f1": counts.macro_f1(classes),
+        "micro_f1": counts.total()["f1"],
+        "per_class": counts.per_class(classes),
         "confusion": confusion(given, expected),
     }
 
@@ -63,37 +84,39 @@ def confusion(given: Sequence[set[str]], expected: Sequence[set[str]]) -> dict[s
     if any(len(labels) != 1 for labels in (*given, *expected)):
         return {}
     pairs = Counter((*truth, *ours) for truth, ours in zip(expected, given, strict=True))
-    return {
-        truth: {ours: count for (one, ours), count in sorted(pairs.items()) if one == truth}
-        for truth in sorted({truth for truth, _ in pairs})
-    }
+    table: dict[str, dict[str, int]] = {}
+    for (truth, ours), count in sorted(pairs.items()):
+        table.setdefault(truth, {})[ours] = count
+    return table
 
 
 def span_figures(
     given: Sequence[Sequence[Span]], expected: Sequence[Sequence[Span]], classes: Sequence[str]
-) -> Figures:
+) -> Metrics:
     """Entity-level figures: a span counts as right only if start, end and label are all as expected.
 
     Returns:
         precision, recall, f1: of all spans together. macro_f1: mean over the classes seen. per_class: as class_figures.
         exact_texts: share of texts with exactly the expected spans.
     """
-    right, ours, truth = Counter[str](), Counter[str](), Counter[str]()
+    counts = LabelCounts()
     exact = 0
-    for some, wanted in zip(given, expected, strict=True):
-        exact += set(some) == set(wanted)
-        right.update(span.label for span in set(some) & set(wanted))
-        ours.update(span.label for span in set(some))
-        truth.update(span.label for span in set(wanted))
-    per_class = {name: prf(right[name], ours[name], truth[name]) for name in classes}
-    seen = [name for name in classes if ours[name] or truth[name]]
-    total = prf(right.total(), ours.total(), truth.total())
+    for some, wanted in zip(map(set, given), map(set, expected), strict=True):
+        exact += some == wanted
+        counts.add(labels_of(some), labels_of(wanted), labels_of(some & wanted))
+    total = counts.total()
     return {
-        **{name: total[name] for name in ("precision", "recall", "f1")},
-        "macro_f1": sum(per_class[name]["f1"] for name in seen) / max(len(seen), 1),
+        "precision": total["precision"],
+        "recall": total["recall"],
+        "f1": total["f1"],
+        "macro_f1": counts.macro_f1(classes),
         "exact_texts": exact / max(len(expected), 1),
-        "per_class": per_class,
+        "per_class": counts.per_class(classes),
     }
+
+
+def labels_of(spans: Iterable[Span]) -> list[str]:
+    return [span.label for span in spans]
 
 
 def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
@@ -171,8 +194,13 @@ def cross_fitted(logits: torch.Tensor, truth: torch.Tensor, many: bool) -> torch
 def decided(chances: torch.Tensor, classes: Sequence[str], many: bool) -> list[set[str]]:
     """Labels of each text: those of probability over a half where `many`, else the likeliest one. chances: (N, C)."""
     if many:
-        return [{classes[n] for n, p in enumerate(row) if p > 0.5} for row in chances.tolist()]
+        return labels_where(chances > 0.5, classes)
     return [{classes[n]} for n in chances.argmax(-1).tolist()]
+
+
+def labels_where(is_label: torch.Tensor, classes: Sequence[str]) -> list[set[str]]:
+    """The classes of each text at which `is_label`, (N, C), is true."""
+    return [{classes[n] for n in row.nonzero().flatten().tolist()} for row in is_label]
 
 
 def confidences(chances: torch.Tensor, truth: torch.Tensor, many: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,9 +11,9 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from trainer.data.snapshot import Span, Spans
+from trainer.json_types import Metrics
 from trainer.metrics.classification import span_figures
 from trainer.run.seeds import stable_seed
 
@@ -25,7 +25,7 @@ Word = tuple[int, int, str]
 
 def perceptron_spans(
     train: Sequence[Spans], held: Sequence[Spans], classes: Sequence[str], seed: int = 0, epochs: int = EPOCHS
-) -> dict[str, Any]:
+) -> Metrics:
     """Train on rows and score on held-out ones. Returns name, cpu_seconds and the figures of `span_figures`."""
     start = time.process_time()
     tags = ["O", *(f"{mark}-{name}" for name in classes for mark in "BI")]
@@ -42,6 +42,13 @@ def perceptron_spans(
     }
 
 
+def allowed(before: str, tag: str) -> float:
+    """0 where `tag` may follow `before`, else a weight that outweighs all others: I follows B or I of its label."""
+    if tag.startswith("I-") and before[1:] != tag[1:]:
+        return -1e9
+    return 0.0
+
+
 class Perceptron:
     """Weights of features and of neighbouring tags.
 
@@ -53,10 +60,8 @@ class Perceptron:
         self.tags = list(tags)
         count = len(tags)
         self.weights: dict[str, list[float]] = defaultdict(lambda: [0.0] * count)
-        self.follows = [
-            [0.0 if not tag.startswith("I-") or (before[1:] == tag[1:]) else -1e9 for tag in tags] for before in tags
-        ]
-        self.first = [-1e9 if tag.startswith("I-") else 0.0 for tag in tags]
+        self.follows = [[allowed(before, tag) for tag in tags] for before in tags]
+        self.first = [allowed("O", tag) for tag in tags]
 
     def fit(self, rows: Sequence[tuple[list[Word], Sequence[Span]]], epochs: int, seed: int) -> None:
         """Learn, and leave the average of the weights over all visits."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import chain
 
 import numpy
+import numpy.typing as npt
 
+from trainer.json_types import Metrics
 from trainer.metrics.intervals import FEWEST, UNKNOWN, Interval, jackknife_error, of_effective
 
 RIDGE = 0.01  # keeps a policy that always wins at a finite estimate
 STEPS = 25
+
+Values = npt.NDArray[numpy.float64]
 
 
 def reliability(p_chosen: Sequence[float], bins: int = 10) -> list[dict[str, float]]:
@@ -20,19 +24,19 @@ def reliability(p_chosen: Sequence[float], bins: int = 10) -> list[dict[str, flo
     Returns:
         predicted (mean confidence), observed (share in which people chose that side), pairs; of each bin that has any.
     """
-    rows: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    confidences: list[list[float]] = [[] for _ in range(bins)]
+    right = [0] * bins
     for p in p_chosen:
         confidence = max(p, 1 - p)
-        rows[min(bins - 1, int((confidence - 0.5) * 2 * bins))].append((confidence, p > 0.5))
-    return [
-        {
-            "predicted": sum(c for c, _ in row) / len(row),
-            "observed": sum(right for _, right in row) / len(row),
-            "pairs": len(row),
-        }
-        for row in rows
-        if row
-    ]
+        number = min(bins - 1, int((confidence - 0.5) * 2 * bins))
+        confidences[number].append(confidence)
+        right[number] += p > 0.5
+    figures: list[dict[str, float]] = []
+    for stated, count in zip(confidences, right, strict=True):
+        if stated:
+            pairs = len(stated)
+            figures.append({"predicted": sum(stated) / pairs, "observed": count / pairs, "pairs": pairs})
+    return figures
 
 
 def lengths(tokens: Sequence[int], bins: int = 12) -> list[dict[str, int]]:
@@ -44,7 +48,7 @@ def lengths(tokens: Sequence[int], bins: int = 12) -> list[dict[str, int]]:
     return [{"from": n * width, "to": (n + 1) * width, "completions": count} for n, count in enumerate(counts)]
 
 
-def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence[float]]) -> dict[str, Any]:
+def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence[float]]) -> Metrics:
     """The win rate that is left between completions of equal length.
 
     P(win) = sigmoid(a + b tanh(Δ / sd)), Δ the candidate's tokens minus the incumbent's, sd their deviation; what is
@@ -59,25 +63,22 @@ def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence
     Returns:
         value, low, high (None below `intervals.FEWEST` prompts); per_sd: b, the log-odds that length brings; prompts.
     """
-    all_longer = numpy.array([value for group in longer for value in group], dtype=float)
+    verdicts = numpy.array([*chain.from_iterable(wins)], dtype=float)
+    all_longer = numpy.array([*chain.from_iterable(longer)], dtype=float)
     scale = float(all_longer.std()) or 1.0
-    groups = [
-        (numpy.asarray(one, dtype=float), numpy.tanh(numpy.asarray(other, dtype=float) / scale))
-        for one, other in zip(wins, longer, strict=True)
-    ]
-    verdicts, x = (numpy.concatenate([group[part] for group in groups]) for part in (0, 1))
-    prompt = numpy.repeat(numpy.arange(len(groups)), [len(group[0]) for group in groups])
+    x = numpy.tanh(all_longer / scale)
+    prompt = numpy.repeat(numpy.arange(len(wins)), [len(group) for group in wins])
     at, by_length = _fit(verdicts, x, numpy.ones(len(verdicts)))
     value = float(_sigmoid(at))
 
     def without(number: int) -> float:
         return float(_fit(verdicts, x, (prompt != number).astype(float), begin=(at, by_length))[0])
 
-    low, high = _interval(value, len(groups), verdicts, without)
-    return {"value": value, "low": low, "high": high, "per_sd": float(by_length), "prompts": len(groups)}
+    low, high = _interval(value, len(wins), verdicts, without)
+    return {"value": value, "low": low, "high": high, "per_sd": float(by_length), "prompts": len(wins)}
 
 
-def _interval(value: float, groups: int, verdicts: Any, without: Callable[[int], float]) -> Interval:
+def _interval(value: float, groups: int, verdicts: Values, without: Callable[[int], float]) -> Interval:
     if groups < FEWEST:
         return UNKNOWN
     if numpy.ptp(verdicts) == 0:  # always the same: each prompt stated so once
@@ -88,7 +89,7 @@ def _interval(value: float, groups: int, verdicts: Any, without: Callable[[int],
     return of_effective(value, worth, groups)
 
 
-def _fit(verdicts: Any, x: Any, weights: Any, begin: tuple[float, float] = (0.0, 0.0)) -> Any:
+def _fit(verdicts: Values, x: Values, weights: Values, begin: tuple[float, float] = (0.0, 0.0)) -> Values:
     """Intercept and slope of a weighted logistic regression with a small ridge, by Newton's method from `begin`."""
     design = numpy.stack([numpy.ones_like(x), x], axis=1)
     found = numpy.array(begin, dtype=float)
@@ -103,5 +104,5 @@ def _fit(verdicts: Any, x: Any, weights: Any, begin: tuple[float, float] = (0.0,
     return found
 
 
-def _sigmoid(value: Any) -> Any:
+def _sigmoid(value: Values) -> Values:
     return 1 / (1 + numpy.exp(-numpy.clip(value, -30, 30)))

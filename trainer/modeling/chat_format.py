@@ -16,16 +16,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
+from trainer.json_types import JsonObject
 from trainer.modeling.chat_templates import TemplateRefused, is_ours, outcomes, render
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 Messages = Sequence[dict[str, str]]
 Item = int | str  # the id of a control token, or text that is encoded as a piece
+Part = tuple[str, bool]  # text of a rendered conversation, and whether it is a message's and not the template's
 
 ANSWER = "\ue000the answer\ue001"
 PROBE = ("user", "assistant")
@@ -45,8 +48,14 @@ class Skeleton:
 
     def filled(self, texts: Sequence[str]) -> str:
         """The rendered conversation, if the template writes each text as it is."""
-        parts = [part for piece, place in zip(self.pieces, self.order, strict=False) for part in (piece, texts[place])]
-        return "".join([*parts, self.pieces[-1]])
+        return "".join(text for text, _ in self.parts(texts))
+
+    def parts(self, texts: Sequence[str]) -> list[Part]:
+        """The template's pieces and the messages' texts in the order in which they are written."""
+        parts: list[Part] = []
+        for piece, place in zip(self.pieces, self.order, strict=False):
+            parts += [(piece, False), (texts[place], True)]
+        return [*parts, (self.pieces[-1], False)]
 
 
 class ChatFormat:
@@ -71,14 +80,16 @@ class ChatFormat:
         written = str(tokenizer.get_chat_template())
         skeleton = self.skeleton(PROBE)
         ordinary = [text for text in added if text not in special and text.strip()]
-        emitted = written + ("" if isinstance(skeleton, TemplateRefused) else "".join(skeleton.pieces))
+        emitted = written
+        if isinstance(skeleton, Skeleton):
+            emitted += "".join(skeleton.pieces)
         self.control |= {text: added[text] for text in ordinary if text in emitted}
         self.marks = _alternatives(self.control)
         self.encoders = Encoders(tokenizer, self.control)
         self.leading = leading_ids(tokenizer)
         self.turn_end = int(tokenizer.eos_token_id)
         self.spaces = self.closing = ""
-        if not isinstance(skeleton, TemplateRefused):
+        if isinstance(skeleton, Skeleton):
             head, tail = skeleton.pieces[-2], skeleton.pieces[-1]
             self.spaces = head[len(head.rstrip(" ")) :]
             if mark := self.marks.search(tail):
@@ -119,8 +130,8 @@ class ChatFormat:
         """
         return self.ids([self.items(parts) for parts in self.written(chats)])
 
-    def written(self, chats: Sequence[Messages]) -> list[list[tuple[str, bool]]]:
-        """Each chat as (text, whether it is a message's and not the template's), in order."""
+    def written(self, chats: Sequence[Messages]) -> list[list[Part]]:
+        """Each chat in parts, in order."""
         skeletons = []
         for row, chat in enumerate(chats):
             skeleton = self.skeleton(tuple(message["role"] for message in chat))
@@ -131,15 +142,7 @@ class ChatFormat:
         if not self.ours:
             for row, whole in enumerate(render(self.tokenizer, [list(chat) for chat in chats])):
                 texts[row] = self.as_written(chats[row], skeletons[row], whole, row)
-        return [
-            [
-                part
-                for piece, place in zip(skeleton.pieces, skeleton.order, strict=False)
-                for part in ((piece, False), (of[place], True))
-            ]
-            + [(skeleton.pieces[-1], False)]
-            for skeleton, of in zip(skeletons, texts, strict=True)
-        ]
+        return [skeleton.parts(of) for skeleton, of in zip(skeletons, texts, strict=True)]
 
     def skeleton(self, roles: tuple[str, ...]) -> Skeleton | TemplateRefused:
         """What the template writes around conversations of these roles, or why it does not take them."""
@@ -150,15 +153,15 @@ class ChatFormat:
         return self.skeletons[roles]
 
     def _skeleton(self, roles: tuple[str, ...]) -> Skeleton | TemplateRefused:
-        stand_ins = [f"\ue000text {place} of many\ue001" for place in range(len(roles))]
+        stand_ins = _stand_ins(len(roles))
         chat = [{"role": role, "content": text} for role, text in zip(roles, stand_ins, strict=True)]
         [whole] = outcomes(self.tokenizer, [chat])
         if isinstance(whole, TemplateRefused):
             return whole
         for place, text in enumerate(stand_ins):
             if whole.count(text) != 1:
-                says = "it leaves out" if text not in whole else "it repeats"
-                return TemplateRefused(f"{says} the message of the {roles[place]}")
+                fault = "it repeats" if text in whole else "it leaves out"
+                return TemplateRefused(f"{fault} the message of the {roles[place]}")
         order = sorted(range(len(roles)), key=lambda place: whole.index(stand_ins[place]))
         pieces = re.split("|".join(map(re.escape, stand_ins)), whole)
         return Skeleton(tuple(pieces), tuple(order))
@@ -173,17 +176,16 @@ class ChatFormat:
             TemplateRefused: what the template writes around a message depends on what the message says.
         """
         texts = [message["content"] for message in chat]
-        for candidate in (texts, [text if text == ANSWER else text.strip() for text in texts]):
+        trimmed = [text.strip() for text in texts]
+        for candidate in (texts, trimmed):
             if skeleton.filled(candidate) == whole:
                 return candidate
-        stand_ins = [f"\ue000text {place} of many\ue001" for place in range(len(chat))]
-        alone = [
-            [
-                {"role": message["role"], "content": message["content"] if place == here else stand_ins[place]}
-                for place, message in enumerate(chat)
-            ]
-            for here in range(len(chat))
-        ]
+        stand_ins = _stand_ins(len(chat))
+        alone = []
+        for here, message in enumerate(chat):
+            stood_in = [{"role": other["role"], "content": text} for other, text in zip(chat, stand_ins, strict=True)]
+            stood_in[here] = dict(message)
+            alone.append(stood_in)
         found = []
         for here, text in enumerate(render(self.tokenizer, alone)):
             marked = skeleton.filled([*stand_ins[:here], ANSWER, *stand_ins[here + 1 :]])
@@ -198,45 +200,51 @@ class ChatFormat:
 
     # --- ids ---------------------------------------------------------------------------------------------
 
-    def items(self, parts: Sequence[tuple[str, bool]]) -> list[Item]:
+    def items(self, parts: Sequence[Part]) -> list[Item]:
         """Control tokens that the template writes as ids, and what stands between them as text, words and all."""
         items: list[Item] = []
         swallow = False  # white space after a token that takes it with it
         for text, is_content in parts:
-            places = [] if is_content else [*self.marks.finditer(text)]
             start = 0
-            for mark in [*places, None]:
-                piece = text[start : mark.start() if mark else len(text)]
-                if swallow:
-                    piece = piece.lstrip()
-                token = None if mark is None else self.tokenizer.added_tokens_decoder[self.control[mark.group()]]
-                if token is not None and token.lstrip:
-                    piece = piece.rstrip()
-                if piece:
-                    swallow = False
-                    if items and isinstance(items[-1], str):
-                        items[-1] += piece
-                    else:
-                        items.append(piece)
-                if mark is not None and token is not None:
-                    items.append(self.control[mark.group()])
+            if not is_content:
+                for mark in self.marks.finditer(text):
+                    number = self.control[mark.group()]
+                    token = self.tokenizer.added_tokens_decoder[number]
+                    piece = text[start : mark.start()]
+                    if swallow:
+                        piece = piece.lstrip()
+                    if token.lstrip:
+                        piece = piece.rstrip()
+                    _append_text(items, piece)
+                    items.append(number)
                     start, swallow = mark.end(), bool(token.rstrip)
+            rest = text[start:]
+            if swallow:
+                rest = rest.lstrip()
+            if rest:
+                _append_text(items, rest)
+                swallow = False
         return items
 
     def ids(self, rows: Sequence[Sequence[Item]]) -> list[list[int]]:
         """Rows of items as token ids, with what the tokenizer puts in front of a text."""
-        texts: dict[str, list[str]] = {"start": [], "after": []}
-        for row in rows:
-            for place, item in enumerate(row):
-                if isinstance(item, str):
-                    texts["after" if place else "start"].append(item)
-        encoded = {how: iter(self.encoders.encode(how, of)) for how, of in texts.items()}
+        first = [row[0] for row in rows if row and isinstance(row[0], str)]
+        later = [item for row in rows for item in row[1:] if isinstance(item, str)]
+        at_start = iter(self.encoders.encode("start", first))
+        after_mark = iter(self.encoders.encode("after", later))
         made = []
         for row in rows:
             ids: list[int] = []
             for place, item in enumerate(row):
-                ids += [item] if isinstance(item, int) else next(encoded["after" if place else "start"])
-            made.append(ids if ids[: len(self.leading)] == self.leading else [*self.leading, *ids])
+                if isinstance(item, int):
+                    ids.append(item)
+                elif place == 0:
+                    ids += next(at_start)
+                else:
+                    ids += next(after_mark)
+            if ids[: len(self.leading)] != self.leading:
+                ids = [*self.leading, *ids]
+            made.append(ids)
         return made
 
     def completions(self, texts: Sequence[str]) -> list[list[int]]:
@@ -252,13 +260,13 @@ class ChatFormat:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a completion: all that was written but the end, control tokens as they are spelled."""
         kept, ended = list(ids), bool(ids) and ids[-1] in self.ends
-        text = str(
-            self.tokenizer.decode(
-                kept[:-1] if ended else kept, skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        )
+        if ended:
+            kept.pop()
+        text = str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
         text = text.removeprefix(self.spaces)
-        return text.removesuffix(self.closing) if ended else text
+        if ended:
+            text = text.removesuffix(self.closing)
+        return text
 
     def _head_ends_with_a_mark(self, skeleton: Skeleton | TemplateRefused) -> bool:
         if isinstance(skeleton, TemplateRefused):
@@ -280,7 +288,7 @@ class Encoders:
         described["padding"] = described["truncation"] = None
         for token in described["added_tokens"]:
             token["special"] = token["special"] or token["content"] in control
-        self.made: dict[str, Any] = {"start": _plain_tokenizer(described)}
+        self.made: dict[str, Tokenizer] = {"start": _plain_tokenizer(described)}
 
     def encode(self, how: str, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text; none is a control token's.
@@ -290,11 +298,13 @@ class Encoders:
         """
         if not texts:
             return []
-        rows = [list(one.ids) for one in self._of(how).encode_batch(list(texts), add_special_tokens=False)]
-        return [
-            self._apart(how, text) if self.numbers.intersection(row) else row
-            for text, row in zip(texts, rows, strict=True)
-        ]
+        rows: list[list[int]] = []
+        for text, encoded in zip(texts, self._of(how).encode_batch(list(texts), add_special_tokens=False), strict=True):
+            row = list(encoded.ids)
+            if self.numbers.intersection(row):
+                row = self._apart(how, text)
+            rows.append(row)
+        return rows
 
     def _apart(self, how: str, text: str) -> list[int]:
         """For vocabularies that hold a mark as an ordinary word: it is broken after its first character."""
@@ -302,23 +312,44 @@ class Encoders:
         pieces = [text[start:end] for start, end in pairwise(cuts) if end > start]
         ids: list[int] = []
         for place, piece in enumerate(pieces):
-            found = list(self._of("within" if place else how).encode(piece, add_special_tokens=False).ids)
+            where = "within" if place else how
+            found = self._plain_ids(where, piece)
             if self.numbers.intersection(found):
-                found = [
-                    one for letter in piece for one in self._of("within").encode(letter, add_special_tokens=False).ids
-                ]
+                found = []
+                for letter in piece:
+                    found += self._plain_ids("within", letter)
             ids += [one for one in found if one not in self.numbers]
         return ids
 
-    def _of(self, how: str) -> Any:
+    def _plain_ids(self, how: str, text: str) -> list[int]:
+        return list(self._of(how).encode(text, add_special_tokens=False).ids)
+
+    def _of(self, how: str) -> Tokenizer:
         if how not in self.made:
             start = json.loads(self.made["start"].to_str())
             changed = _without_blanks(start, how)
-            self.made[how] = self.made["start"] if changed == start else _plain_tokenizer(changed)
+            self.made[how] = self.made["start"]
+            if changed != start:
+                self.made[how] = _plain_tokenizer(changed)
         return self.made[how]
 
 
-def _plain_tokenizer(described: dict[str, Any]) -> Any:
+def _stand_ins(count: int) -> list[str]:
+    """Texts that no message holds, one for each message."""
+    return [f"\ue000text {place} of many\ue001" for place in range(count)]
+
+
+def _append_text(items: list[Item], text: str) -> None:
+    """Text at the end of a row of items, joined to the text before it if that is what stands there."""
+    if not text:
+        return
+    if items and isinstance(items[-1], str):
+        items[-1] += text
+    else:
+        items.append(text)
+
+
+def _plain_tokenizer(described: JsonObject) -> Tokenizer:
     """A tokenizer from its JSON, to which special tokens are text as any other."""
     from tokenizers import Tokenizer
 
@@ -327,17 +358,18 @@ def _plain_tokenizer(described: dict[str, Any]) -> Any:
     return made
 
 
-def _without_blanks(whole: dict[str, Any], how: str) -> dict[str, Any]:
+def _without_blanks(whole: JsonObject, how: str) -> JsonObject:
     """A tokenizer's JSON that puts no blank in front where it would not, in the middle of a longer text."""
 
-    def changed(part: Any) -> Any:
+    def changed(part: object) -> object:
         if isinstance(part, list):
             return [one for one in map(changed, part) if one is not None]
         if not isinstance(part, dict):
             return part
-        part = {
-            name: changed(value) if name in ("normalizers", "pretokenizers") else value for name, value in part.items()
-        }
+        part = dict(part)
+        for name in ("normalizers", "pretokenizers"):
+            if name in part:
+                part[name] = changed(part[name])
         if part.get("type") == "Metaspace" and (how == "within" or part.get("prepend_scheme") == "first"):
             part["prepend_scheme"] = "never"
         if how == "within" and part.get("type") == "ByteLevel":
@@ -366,8 +398,8 @@ def leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return leading if len(leading) < len(encoded.ids) else []
 
 
-FORMATS: WeakKeyDictionary[Any, tuple[str, int, ChatFormat]] = WeakKeyDictionary()
-DECLARED: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
+FORMATS: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, int, ChatFormat]] = WeakKeyDictionary()
+DECLARED: WeakKeyDictionary[PreTrainedTokenizerBase, list[int]] = WeakKeyDictionary()
 
 
 def chat_format(tokenizer: PreTrainedTokenizerBase) -> ChatFormat:

@@ -16,15 +16,39 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from trainer.errors import DataUnusable
-from trainer.modeling.loading import CHAT_TEMPLATE, END
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PAD, END, MASK = "<|pad|>", "<|end|>", "<|mask|>"
+
+# The end token belongs to the assistant's turn, so that stopping is learnt; the other turns end where a mark begins.
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{- '<|assistant|>' -}}{% generation %}{{- message['content'] + '<|end|>' -}}{% endgeneration %}"
+    "{%- elif message['role'] in ['system', 'user'] -%}"
+    "{{- '<|' + message['role'] + '|>' + message['content'] -}}"
+    "{%- else -%}{{- raise_exception('unknown role ' + message['role']) -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
 Chat = Sequence[dict[str, str]]
+
+
+class RenderRequest(TypedDict):
+    """What `template_process.py` reads, one JSON object a line."""
+
+    template: str
+    variables: dict[str, str | list[str]]
+    chats: list[list[dict[str, str]]]
+    add_generation_prompt: bool
+    seconds: float
+
 
 SECONDS = 3  # of computing for a request; usual templates take a millisecond for a chat
 LONGEST_WAIT = 60.0  # seconds by the clock: a machine under load may take long over three of computing
@@ -85,7 +109,7 @@ def outcomes(
     """As `render`, but what is refused stands where its text would."""
     made: list[str | TemplateRefused] = []
     for start in range(0, len(chats), CHATS_AT_ONCE):
-        request: dict[str, Any] = {
+        request: RenderRequest = {
             "template": tokenizer.get_chat_template(),
             "variables": {name: _text(value) for name, value in tokenizer.special_tokens_map.items()},
             "chats": [[dict(message) for message in chat] for chat in chats[start : start + CHATS_AT_ONCE]],
@@ -97,11 +121,11 @@ def outcomes(
     return made
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> str | list[str]:
     return [str(one) for one in value] if isinstance(value, list | tuple) else str(value)
 
 
-def _here(request: dict[str, Any]) -> list[dict[str, str]]:
+def _here(request: RenderRequest) -> list[dict[str, str]]:
     from trainer.modeling import template_process
 
     return template_process.render(request)
@@ -115,7 +139,7 @@ class TemplateProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.owner = 0
 
-    def ask(self, request: dict[str, Any]) -> list[dict[str, str]]:
+    def ask(self, request: RenderRequest) -> list[dict[str, str]]:
         """Its answer; where it is ended over the request, one refusal for each chat."""
         with self.lock:
             if self.process is None or self.owner != os.getpid() or self.process.poll() is not None:

@@ -5,22 +5,32 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
-from trainer.modeling.encoders import IGNORED, pad
+from trainer.modeling.encoders import IGNORED
+from trainer.modeling.passes import pad, pad_right
 from trainer.run.context import RunContext
 from trainer.run.loop import Hook, common_arguments
 from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import stable_seed
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput
+
 POOL_BATCHES = 16  # so many batches are drawn together and sorted by length, which saves padding
 
-Item = dict[str, Any]
+
+class Item(TypedDict):
+    """One text at one visit: its tokens, and what is learnt of it (see `collate`)."""
+
+    ids: list[int]
+    labels: Any  # a token's class each, one class, or a vector of 0. and 1.
 
 
 class Visits(Dataset[Item]):
@@ -61,7 +71,9 @@ def plan_visits(lengths: Sequence[int], batch_size: int, epochs: float, *seed: o
             pool = sorted(order[start : start + batch_size * POOL_BATCHES], key=lambda row: lengths[row])
             batches += [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
         rng.shuffle(batches)
-        kept = len(batches) if epochs >= epoch + 1 else max(1, round(len(batches) * (epochs - epoch)))
+        kept = len(batches)
+        if epochs < epoch + 1:
+            kept = max(1, round(len(batches) * (epochs - epoch)))
         planned += [[epoch * rows + row for row in batch] for batch in batches[:kept]]
     return planned
 
@@ -70,19 +82,24 @@ def collate(pad_id: int) -> Callable[[list[Item]], dict[str, torch.Tensor]]:
     """Items {"ids", "labels"} as one padded batch. Labels are a list a token, one class, or a vector of 0. and 1."""
 
     def together(items: list[Item]) -> dict[str, torch.Tensor]:
-        ids = [item["ids"] for item in items]
+        ids, is_token = pad_right([item["ids"] for item in items], pad_id)
         labels = [item["labels"] for item in items]
         per_token = isinstance(labels[0], list) and isinstance(labels[0][0], int)
-        return {
-            "input_ids": pad(ids, pad_id),
-            "attention_mask": pad([[1] * len(row) for row in ids], 0),
-            "labels": pad(labels, IGNORED) if per_token else torch.tensor(labels),
-        }
+        batch = {"input_ids": ids, "attention_mask": is_token}
+        if per_token:
+            batch["labels"] = pad(labels, IGNORED)
+        else:
+            batch["labels"] = torch.tensor(labels)
+        return batch
 
     return together
 
 
-def label_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+def label_loss(
+    outputs: SequenceClassifierOutput | MaskedLMOutput,
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | int | None = None,
+) -> torch.Tensor:
     """Mean loss over the labels of a whole optimiser step, however it is cut into micro-batches, nats.
 
     Args:
@@ -91,6 +108,7 @@ def label_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = Non
             cross-entropy of each class on its own.
         num_items_in_batch: labels in the optimiser step, IGNORED ones not counted; None counts those at hand.
     """
+    assert outputs.logits is not None
     logits = outputs.logits.float()
     if labels.is_floating_point():
         total = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
@@ -98,8 +116,9 @@ def label_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = Non
         total = nn.functional.cross_entropy(
             logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED, reduction="sum"
         )
-    count = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
-    return total / count
+    if num_items_in_batch is None:
+        num_items_in_batch = (labels != IGNORED).sum()
+    return total / num_items_in_batch
 
 
 class EncoderTrainer(RunFolderTrainer, Trainer):
@@ -108,8 +127,8 @@ class EncoderTrainer(RunFolderTrainer, Trainer):
 
 def make_trainer(
     context: RunContext,
-    model: Any,
-    tokenizer: Any,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     visits: Visits,
     batches: list[list[int]],
     hook: Hook,

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.errors import ConfigInvalid, DataUnusable, ModelCorrupt
+from trainer.errors import ConfigInvalid, ModelCorrupt
 from trainer.modeling.loading import from_folder, prepare
-from trainer.modeling.passes import measuring
+from trainer.modeling.passes import measuring, pad_right
 from trainer.modeling.sampling import context_length
 from trainer.run.microbatching import in_batches
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import ModernBertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from trainer.configs.encoders import EncoderShape
 
@@ -74,11 +74,17 @@ def load_encoder_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def encoder_config(shape: EncoderShape, tokenizer: PreTrainedTokenizerBase, **more: Any) -> Any:
+def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that ends a text: the end token, or the separator where there is none."""
+    if tokenizer.eos_token_id is None:
+        return int(tokenizer.sep_token_id)
+    return int(tokenizer.eos_token_id)
+
+
+def encoder_config(shape: EncoderShape, tokenizer: PreTrainedTokenizerBase, **more: Any) -> ModernBertConfig:
     """A small ModernBERT without dropout whose classifier reads the mean over tokens. `more` goes to the config."""
     from transformers import ModernBertConfig
 
-    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     return ModernBertConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
@@ -88,7 +94,7 @@ def encoder_config(shape: EncoderShape, tokenizer: PreTrainedTokenizerBase, **mo
         max_position_embeddings=shape.context_length,
         initializer_range=0.02 * math.sqrt(768 / shape.hidden_size),  # 0.02 at width 768, as in `models.build_model`
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=end,
+        eos_token_id=end_id(tokenizer),
         bos_token_id=None,
         cls_token_id=tokenizer.cls_token_id,
         sep_token_id=tokenizer.sep_token_id,
@@ -127,7 +133,7 @@ def make_encoder(
     return prepare(from_folder(getattr(transformers, f"AutoModelFor{task}"), base, **more), tokenizer)
 
 
-def room(model: Any, max_length: int) -> int:
+def room(model: PreTrainedModel, max_length: int) -> int:
     """Tokens that are read at once: max_length, or what the model was made for if that is less."""
     return min(max_length, context_length(model) or max_length)
 
@@ -136,10 +142,10 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     """Whole texts as tokens with offsets, not cut."""
     if not texts:
         return []
-    out: Any = tokenizer(
+    out = tokenizer(
         list(texts), return_offsets_mapping=True, return_special_tokens_mask=True, split_special_tokens=True
     )
-    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    end = end_id(tokenizer)
     encoded = []
     for text, ids, offsets, special in zip(
         texts, out["input_ids"], out["offset_mapping"], out["special_tokens_mask"], strict=True
@@ -227,10 +233,11 @@ def mask_tokens(
 def drop_tokens(encoded: Encoded, mask_id: int, share: float, generator: torch.Generator) -> list[int]:
     """Ids with a share of the tokens (never special ones) masked: noise against learning texts by heart."""
     dropped = (torch.rand(len(encoded.ids), generator=generator) < share).tolist()
-    return [
-        mask_id if drop and not special else token
-        for token, drop, special in zip(encoded.ids, dropped, encoded.is_special, strict=True)
-    ]
+    ids = list(encoded.ids)
+    for place, is_dropped in enumerate(dropped):
+        if is_dropped and not encoded.is_special[place]:
+            ids[place] = mask_id
+    return ids
 
 
 def ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
@@ -240,7 +247,7 @@ def ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
 
 
 def logits_of(
-    model: Any, rows: Sequence[Sequence[int]], pad_id: int, batch_size: int | None = None
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], pad_id: int, batch_size: int | None = None
 ) -> list[torch.Tensor]:
     """Logits of each row of ids on the CPU: (C,) of a classifier, (T, C) of a model that answers per token.
 
@@ -249,41 +256,13 @@ def logits_of(
     out: list[torch.Tensor] = [torch.empty(0)] * len(rows)
 
     def apply(numbers: list[int]) -> None:
-        ids, is_token = pad([rows[n] for n in numbers], pad_id), pad([[1] * len(rows[n]) for n in numbers], 0)
+        ids, is_token = pad_right([rows[n] for n in numbers], pad_id)
         logits = model(input_ids=ids.to(model.device), attention_mask=is_token.to(model.device)).logits.float().cpu()
         for place, number in enumerate(numbers):
-            out[number] = logits[place, : len(rows[number])] if logits.dim() == 3 else logits[place]
+            out[number] = logits[place]
+            if logits.dim() == 3:
+                out[number] = logits[place, : len(rows[number])]
 
     with measuring(model):
         in_batches([len(row) for row in rows], apply, batch_size)
     return out
-
-
-def pad(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    """Rows of unequal length as one tensor (B, T), filled on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
-
-
-def one_scheme(rows: Sequence[Any], wanted: str) -> list[Any]:
-    """Rows of the scheme requested, or of the only one there is.
-
-    Raises:
-        DataUnusable: no row is of it.
-        ConfigInvalid: there are several schemes and none was requested.
-    """
-    found = sorted({row.scheme for row in rows})
-    if not wanted and len(found) > 1:
-        raise ConfigInvalid(
-            f"The snapshot has several label schemes: {', '.join(found)}.", remedy="Name one: `scheme`."
-        )
-    kept = [row for row in rows if not wanted or row.scheme == wanted]
-    if not kept:
-        scheme = f" of the scheme {wanted!r}" if wanted else ""
-        raise DataUnusable(f"The snapshot has no labeled texts{scheme} to train on.", remedy="Label or import some.")
-    return kept
-
-
-def all_classes(rows: Sequence[Any]) -> list[str]:
-    """Classes of the scheme in its order; of several editions of it the union, by first appearance."""
-    return list(dict.fromkeys(name for row in rows for name in row.classes))

@@ -5,29 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.errors import ConfigInvalid, ModelCorrupt
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
     from trainer.configs.stages import PretrainConfig
-
-PAD, END, MASK = "<|pad|>", "<|end|>", "<|mask|>"
-ROLES = ("system", "user", "assistant")
-
-# The end token belongs to the assistant's turn, so that stopping is learnt; the other turns end where a mark begins.
-CHAT_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "{{- '<|assistant|>' -}}{% generation %}{{- message['content'] + '<|end|>' -}}{% endgeneration %}"
-    "{%- elif message['role'] in ['system', 'user'] -%}"
-    "{{- '<|' + message['role'] + '|>' + message['content'] -}}"
-    "{%- else -%}{{- raise_exception('unknown role ' + message['role']) -}}{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
-)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -125,7 +112,7 @@ def load_classifier(path: Path, tokenizer: PreTrainedTokenizerBase | None = None
     return prepare(model, tokenizer or load_tokenizer(path))
 
 
-def from_folder(auto_class: Any, path: Path, **settings: Any) -> PreTrainedModel:
+def from_folder(auto_class: type[_BaseAutoModelClass], path: Path, **settings: object) -> PreTrainedModel:
     """`from_pretrained` on a local folder, safetensors only, no code from the folder; in float32 unless specified
     otherwise.
 
@@ -202,7 +189,7 @@ def sharded(model: PreTrainedModel) -> bool:
     return any(hasattr(weight, "full_tensor") or hasattr(weight, "ds_id") for weight in model.parameters())
 
 
-def whole_weights(model: PreTrainedModel) -> dict[str, Any] | None:
+def whole_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
     """All weights of a sharded model, on the CPU of every process, which must all call this; None for any other."""
     if not sharded(model):
         return None

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
 from trainer.errors import ConfigInvalid
 
 if TYPE_CHECKING:
+    import torch
+    from peft.tuners.lora import LoraLayer
+    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers.utils import ModelOutput
+
     from trainer.configs.setting import LoRA
 
 
-def adapt(model: Any, lora: LoRA | None, heads: tuple[str, ...] = ()) -> Any:
+def adapt(model: PreTrainedModel, lora: LoRA | None, heads: tuple[str, ...] = ()) -> PreTrainedModel:
     """Freeze `model` and put adapters into it, in place; nothing when `lora` is None. Seed before calling.
 
     Args:
@@ -53,7 +58,7 @@ def adapt(model: Any, lora: LoRA | None, heads: tuple[str, ...] = ()) -> Any:
     return model
 
 
-def all_layers(model: Any, fresh: list[str]) -> list[str] | str:
+def all_layers(model: PreTrainedModel, fresh: list[str]) -> list[str] | str:
     """What is adapted where nobody names it: every linear layer but those that are new and the output embeddings.
 
     A mixture of experts keeps the weights of its experts as one tensor, whose adapters could not be merged again: they
@@ -67,7 +72,7 @@ def all_layers(model: Any, fresh: list[str]) -> list[str] | str:
     return [name for name, module in layers if module is not head and name not in fresh]
 
 
-def adapt_encoder(model: Any, lora: LoRA | None, base: object) -> None:
+def adapt_encoder(model: PreTrainedModel, lora: LoRA | None, base: object) -> None:
     """As `adapt`, for an encoder with a new head for its task.
 
     Raises:
@@ -78,12 +83,17 @@ def adapt_encoder(model: Any, lora: LoRA | None, base: object) -> None:
     adapt(model, lora, heads=("head", "classifier"))
 
 
-def adapters(model: Any) -> list[tuple[str, Any]]:
+def frozen_reference(policy: PreTrainedModel) -> PreTrainedModel:
+    """The policy before it was adapted, as a model to measure KL to; it shares the policy's weights."""
+    return cast("PreTrainedModel", AdapterFreeModel(policy))  # has what a reference is used for
+
+
+def adapters(model: PreTrainedModel) -> list[tuple[str, LoraLayer]]:
     """Adapted layers of a model, by name; none in an ordinary one."""
     return [(name, module) for name, module in model.named_modules() if hasattr(module, "lora_A")]
 
 
-def merge(model: Any) -> None:
+def merge(model: PreTrainedModel) -> None:
     """Add each adapter to the weights beside it and take it out, in place; nothing in an ordinary model."""
     # Innermost first: adapters of several fused weights of one module stand one around another.
     for name, layer in reversed(adapters(model)):
@@ -95,7 +105,7 @@ def merge(model: Any) -> None:
 
 
 @contextmanager
-def as_base(model: Any) -> Iterator[None]:
+def as_base(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the model computes as before it was adapted. Not for a part of a forward that is to be learnt from."""
     layers = [layer for _, layer in adapters(model)]
     for layer in layers:
@@ -107,29 +117,29 @@ def as_base(model: Any) -> Iterator[None]:
             layer.enable_adapters(True)
 
 
-class Base(nn.Module):
+class AdapterFreeModel(nn.Module):
     """The frozen reference of an adapted policy without a second copy: the policy, its adapters switched off.
 
     Has no parameters of its own, so moving or freezing it leaves the policy alone.
     """
 
-    def __init__(self, policy: Any) -> None:
+    def __init__(self, policy: PreTrainedModel) -> None:
         super().__init__()
         self.policy = (policy,)  # in a tuple, where torch does not look for modules
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PreTrainedConfig:
         return self.policy[0].config
 
     @property
-    def base_model(self) -> Any:
+    def base_model(self) -> nn.Module:
         """The trunk, as of any model."""
         return self.policy[0].base_model
 
     @property
-    def device(self) -> Any:
+    def device(self) -> torch.device:
         return self.policy[0].device
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> ModelOutput:
         with as_base(self.policy[0]):
             return self.policy[0](*args, **kwargs)

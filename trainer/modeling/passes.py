@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,31 @@ from trainer.ppo import arithmetic
 from trainer.run.microbatching import CACHED, in_batches
 from trainer.run.seeds import stable_seed
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.modeling_outputs import BaseModelOutput
+    from transformers.utils import ModelOutput
+
 LOGITS_AT_ONCE = 2**24  # numbers
 
 Masked = tuple[Sequence[int], Sequence[int]]  # token ids of a row, and 1 at those that count
 
 
+def pad(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """Rows of unequal length as one tensor, (B, T), filled on the right."""
+    padded = torch.full((len(rows), max(map(len, rows))), filler)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = torch.tensor(list(row), dtype=torch.long)
+    return padded
+
+
+def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Rows of ids as (ids, is_token), both (B, T), padded on the right."""
+    return pad(rows, pad_id), pad([[1] * len(row) for row in rows], 0)
+
+
 @contextmanager
-def measuring(model: Any) -> Iterator[None]:
+def measuring(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the model is in evaluation mode, keeps no gradients, and adds no loss of its experts' router."""
     was_training = model.training
     config = model.config.get_text_config()
@@ -42,7 +60,7 @@ def measuring(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def trunk_once(model: Any) -> Iterator[None]:
+def trunk_once(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the trunk below a model's head computes at the first call, and gives the same again at those after it."""
     trunk = model.base_model
     if trunk is model:
@@ -50,9 +68,9 @@ def trunk_once(model: Any) -> Iterator[None]:
         return
     patched = trunk.__dict__.get("forward")
     compute = trunk.forward
-    kept: list[Any] = []
+    kept: list[ModelOutput] = []
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(*args: object, **kwargs: object) -> ModelOutput:
         if not kept:
             kept.append(compute(*args, **kwargs))
         return kept[0]
@@ -67,7 +85,7 @@ def trunk_once(model: Any) -> Iterator[None]:
             trunk.forward = patched
 
 
-def logits_at(model: Any, places: Tensor, **inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def logits_at(model: PreTrainedModel, places: Tensor, **inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits of some positions, a few at a time: (their numbers (p,), logits (B, p, vocabulary)).
 
     Args:
@@ -83,7 +101,7 @@ def logits_at(model: Any, places: Tensor, **inputs: Tensor) -> Iterator[tuple[Te
             yield some, model(**inputs, logits_to_keep=some, use_cache=False).logits
 
 
-def summed_nats(model: Any, rows: Sequence[Masked], pad_id: int) -> tuple[Tensor, Tensor]:
+def summed_nats(model: PreTrainedModel, rows: Sequence[Masked], pad_id: int) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the tokens that count, and how many they are, of each row; nats, both (N,), on the CPU.
 
     A row beyond the model's context is cut there. The first token of a row is never predicted. Padding changes nothing.
@@ -93,13 +111,11 @@ def summed_nats(model: Any, rows: Sequence[Masked], pad_id: int) -> tuple[Tensor
     nats, tokens = torch.zeros(len(cut)), torch.tensor([float(sum(mask[1:])) for _, mask in cut])
 
     def apply(numbers: list[int]) -> None:
-        some = [cut[number] for number in numbers]
-        width = max(len(ids) for ids, _ in some)
-        ids = torch.tensor([ids + [pad_id] * (width - len(ids)) for ids, _ in some], device=model.device)
-        is_token = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in some], device=model.device)
-        counts = torch.tensor([mask + [0] * (width - len(mask)) for _, mask in some], device=model.device)
+        ids, is_token = pad_right([cut[number][0] for number in numbers], pad_id)
+        counts = pad([cut[number][1] for number in numbers], 0)
+        ids, is_token, counts = ids.to(model.device), is_token.to(model.device), counts.to(model.device)
         places = torch.nonzero(counts[:, 1:].any(dim=0)).squeeze(1)  # the position before each token that counts
-        total = torch.zeros(len(some), device=model.device)
+        total = torch.zeros(len(numbers), device=model.device)
         if len(places):
             for at, logits in logits_at(model, places, input_ids=ids, attention_mask=is_token):
                 loss = nn.functional.cross_entropy(
@@ -113,7 +129,9 @@ def summed_nats(model: Any, rows: Sequence[Masked], pad_id: int) -> tuple[Tensor
     return nats, tokens
 
 
-def answer_figures(model: Any, answer_length: int, temperature: float, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+def answer_figures(
+    model: PreTrainedModel, answer_length: int, temperature: float, **inputs: Tensor
+) -> tuple[Tensor, Tensor]:
     """Log-probs of the last `answer_length` tokens, and entropy where they were drawn; nats, both (B, C)."""
     ids = inputs["input_ids"]
     first = ids.size(1) - answer_length - 1
@@ -126,7 +144,7 @@ def answer_figures(model: Any, answer_length: int, temperature: float, **inputs:
 
 
 def continuations(
-    model: Any, rows: Sequence[Sequence[int]], max_new_tokens: int, seed: int | None = None
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], max_new_tokens: int, seed: int | None = None
 ) -> list[list[int]]:
     """What the model writes after each row of ids, up to and with its end token.
 
@@ -134,6 +152,9 @@ def continuations(
     not written; a row that fills it by itself gets nothing.
     """
     limit = context_length(model) or 2**31
+    temperature = 1.0
+    if seed is None:
+        temperature = 0.0
     written: list[list[int]] = [[] for _ in rows]
     fitting = [number for number, row in enumerate(rows) if len(row) < limit]
 
@@ -144,7 +165,7 @@ def continuations(
             [rows[number] for number in numbers],
             [stable_seed(seed or 0, "row", number) for number in numbers],
             max_new_tokens=max_new_tokens,
-            temperature=0.0 if seed is None else 1.0,
+            temperature=temperature,
             batch_size=len(numbers),
         )
         for number, one in zip(numbers, drawn, strict=True):
@@ -155,14 +176,14 @@ def continuations(
     return written
 
 
-def share_that_ends(model: Any, rows: Sequence[Sequence[int]], max_new_tokens: int) -> float:
+def share_that_ends(model: PreTrainedModel, rows: Sequence[Sequence[int]], max_new_tokens: int) -> float:
     """Share of prompts whose greedy answer ends by itself within max_new_tokens; 0 without prompts."""
     ends = set(end_ids(model))
     written = continuations(model, rows, max_new_tokens)
     return sum(bool(row) and row[-1] in ends for row in written) / max(len(written), 1)
 
 
-def masked_logits(model: Any, is_asked: Tensor, **inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def masked_logits(model: PreTrainedModel, is_asked: Tensor, **inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits of some tokens of a masked language model, a few at a time: (their numbers (p,), logits (p, vocabulary)).
 
     Args:
@@ -175,8 +196,9 @@ def masked_logits(model: Any, is_asked: Tensor, **inputs: Tensor) -> Iterator[tu
         return
     wanted = every
 
-    def pick(trunk: nn.Module, given: Any, outputs: Any) -> Any:
-        return type(outputs)(last_hidden_state=outputs.last_hidden_state[is_asked][wanted].unsqueeze(0))
+    def pick(trunk: nn.Module, given: object, outputs: BaseModelOutput) -> BaseModelOutput:
+        hidden = cast(Tensor, outputs.last_hidden_state)
+        return type(outputs)(last_hidden_state=hidden[is_asked][wanted].unsqueeze(0))
 
     vocabulary = int(model.config.get_text_config().vocab_size)
     hook = trunk.register_forward_hook(pick)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
@@ -15,48 +16,56 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from trainer.data.columns import Columns
-from trainer.recipes.preference import dpo_loss, kto_loss
+from trainer.json_types import JsonObject
+from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.run.context import RunContext
 from trainer.run.loop import Hook, common_arguments, plan_batches
 from trainer.run.run_trainer import RunFolderTrainer
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-class AsGiven:
+
+class PreparedDataset:
     """Mixed into a TRL trainer, left of it: takes the rows as they are encoded, instead of encoding text its way."""
 
-    def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+    def _prepare_dataset(self, dataset: Dataset, *_: object, **__: object) -> Dataset:
         return dataset
 
 
-class DPOTrainer(RunFolderTrainer, AsGiven, TRLDPOTrainer):
+class DPOTrainer(RunFolderTrainer, PreparedDataset, TRLDPOTrainer):
     """TRL's trainer on planned batches of pairs."""
 
 
-class KTOTrainer(RunFolderTrainer, AsGiven, TRLKTOTrainer):
+class KTOTrainer(RunFolderTrainer, PreparedDataset, TRLKTOTrainer):
     """TRL's trainer on planned batches of single responses."""
 
 
 class LogRatios:
     """Mixed into a TRL trainer, left of it, where rows weigh unlike: TRL's losses take no weights."""
 
-    def log_ratios(self: Any, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+    def log_ratios(self: Any, model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """log pi / pi_ref of whole completions, nats, (B,), and the mixture-of-experts loss if the model has one."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
         shown = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "use_cache": False}
         length = labels.size(1) - 1
-        more = {"output_router_logits": True} if self.aux_loss_enabled else {}
+        more = {}
+        if self.aux_loss_enabled:
+            more["output_router_logits"] = True
         outputs = model(**shown, **more, labels=labels, fused_lm_head=True)
         with torch.no_grad():
             reference = self.ref_model(**shown, labels=labels, fused_lm_head=True)
         ratio = (outputs.log_probs[:, -length:] - reference.log_probs[:, -length:]).sum(dim=1)
-        return ratio, self.router_aux_loss_coef * outputs.aux_loss if self.aux_loss_enabled else None
+        if not self.aux_loss_enabled:
+            return ratio, None
+        return ratio, self.router_aux_loss_coef * outputs.aux_loss
 
 
-class WeightedDPOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLDPOTrainer):
-    """`preference.dpo_loss` in place of TRL's: with a weight for each pair, and with label smoothing, which TRL's
+class WeightedDPOTrainer(RunFolderTrainer, LogRatios, PreparedDataset, TRLDPOTrainer):
+    """`dpo_loss` in place of TRL's: with a weight for each pair, and with label smoothing, which TRL's
     sigmoid loss takes and passes over."""
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+    def _compute_loss(self, model: PreTrainedModel, inputs: dict[str, Tensor], return_outputs: bool) -> Tensor:
         ratio, extra = self.log_ratios(model, inputs)
         chosen, rejected = ratio.chunk(2)  # (B,) each
         smoothing: float = self.args.label_smoothing  # type: ignore[attr-defined]
@@ -70,10 +79,10 @@ class WeightedDPOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLDPOTrainer):
         return loss if extra is None else loss + extra
 
 
-class WeightedKTOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLKTOTrainer):
-    """`preference.kto_loss` with a weight for each response, in place of TRL's."""
+class WeightedKTOTrainer(RunFolderTrainer, LogRatios, PreparedDataset, TRLKTOTrainer):
+    """`kto_loss` with a weight for each response, in place of TRL's."""
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+    def _compute_loss(self, model: PreTrainedModel, inputs: dict[str, Tensor], return_outputs: bool) -> Tensor:
         inputs, weight = dict(inputs), inputs["weight"]
         del inputs["weight"]
         with torch.no_grad():
@@ -90,20 +99,20 @@ class WeightedKTOTrainer(RunFolderTrainer, LogRatios, AsGiven, TRLKTOTrainer):
         return loss if extra is None else loss + extra
 
 
-class WithWeights:
+class WeightCollator:
     """A collator, with each row's weight, (B,), beside what it makes."""
 
-    def __init__(self, collate: Any) -> None:
+    def __init__(self, collate: Callable[[list[JsonObject]], dict[str, Tensor]]) -> None:
         self.collate = collate
         if hasattr(collate, "matched"):
             self.matched = collate.matched
 
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+    def __call__(self, rows: list[JsonObject]) -> dict[str, Tensor]:
         weights = torch.tensor([row["weight"] for row in rows])
         return {**self.collate(rows), "weight": weights}
 
 
-class Mismatched:
+class KTOCollator:
     """TRL's collator, after each prompt was also given the completion of its neighbour in the batch, for the KL term.
 
     TRL makes these before training, which fixes the batches; here they follow from the batch, whatever it is.
@@ -112,17 +121,26 @@ class Mismatched:
     def __init__(self, pad_id: int) -> None:
         self.collate = DataCollatorForUnpairedPreference(pad_token_id=pad_id)
 
-    def matched(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def matched(self, rows: list[JsonObject]) -> list[JsonObject]:
         """Rows with their neighbour's completion; called on a whole batch before it is cut into pieces."""
         answers = [row["completion_ids"] for row in rows]
         others = answers[-1:] + answers[:-1]
         return [{**row, "KL_completion_ids": other} for row, other in zip(rows, others, strict=True)]
 
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        return self.collate(rows if "KL_completion_ids" in rows[0] else self.matched(rows))
+    def __call__(self, rows: list[JsonObject]) -> dict[str, Tensor]:
+        if "KL_completion_ids" not in rows[0]:
+            rows = self.matched(rows)
+        return self.collate(rows)
 
 
-def make_trainer(context: RunContext, model: Any, reference: Any, tokenizer: Any, columns: Columns, hook: Hook) -> Any:
+def make_trainer(
+    context: RunContext,
+    model: PreTrainedModel,
+    reference: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    columns: Columns,
+    hook: Hook,
+) -> RunFolderTrainer:
     """The trainer of the run's stage, `dpo` or `kto`, ready to go."""
     config = context.config
     settings = common_arguments(context) | {
@@ -137,27 +155,30 @@ def make_trainer(context: RunContext, model: Any, reference: Any, tokenizer: Any
         "max_length": None,  # rows too long are left out, and counted, in preference.py
         "gradient_checkpointing": False,
     }
-    shared: dict[str, Any] = {
+    shared: JsonObject = {
         "model": model,
         "ref_model": reference,
         "processing_class": tokenizer,
         "train_dataset": Dataset.from_dict(columns),
         "callbacks": [hook],
     }
-    trainer: Any
+    trainer: RunFolderTrainer
     weigh = "weight" in columns
     if context.stage == "dpo":
-        kind: Any = WeightedDPOTrainer if weigh or config.label_smoothing else DPOTrainer
+        kind: type[RunFolderTrainer] = WeightedDPOTrainer if weigh or config.label_smoothing else DPOTrainer
         if weigh:
-            shared["data_collator"] = WithWeights(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
+            shared["data_collator"] = WeightCollator(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
         trainer = kind(args=TRLDPOConfig(**settings, label_smoothing=config.label_smoothing), **shared)
     else:
         sides = {"desirable_weight": config.desirable_weight, "undesirable_weight": config.undesirable_weight}
-        kind, collate = (WeightedKTOTrainer if weigh else KTOTrainer), Mismatched(tokenizer.pad_token_id)
-        shared["data_collator"] = WithWeights(collate) if weigh else collate
+        kind, collate = KTOTrainer, KTOCollator(tokenizer.pad_token_id)
+        shared["data_collator"] = collate
+        if weigh:
+            kind, shared["data_collator"] = WeightedKTOTrainer, WeightCollator(collate)
         trainer = kind(args=TRLKTOConfig(**settings, **sides), **shared)
     count = len(columns["prompt_ids"])
     batches = plan_batches([[n] for n in range(count)], config.batch_size, config.epochs, context.seed, context.stage)
-    # A batch of one has no neighbour to take a mismatched completion from.
-    trainer.batches = [batch for batch in batches if len(batch) > 1] if context.stage == "kto" else batches
+    if context.stage == "kto":  # a batch of one has no neighbour to take a mismatched completion from
+        batches = [batch for batch in batches if len(batch) > 1]
+    trainer.batches = batches
     return trainer

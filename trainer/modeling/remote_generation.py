@@ -9,9 +9,9 @@ import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from typing import Any
 
 from trainer.errors import TrainerError
+from trainer.json_types import JsonObject
 from trainer.recipes.generate import Generated, Prompts, Reader
 
 LOOK_EVERY = 0.2  # seconds between two looks at requests under way
@@ -54,7 +54,7 @@ class RemoteGenerator:
         """
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
-        settings: dict[str, Any] = {
+        settings: JsonObject = {
             "model": self.model,
             "max_tokens": max_new_tokens,
             "temperature": temperature,
@@ -87,7 +87,7 @@ class RemoteGenerator:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def complete(self, body: dict[str, Any], heard: Callable[[str], None]) -> Generated:
+    def complete(self, body: JsonObject, heard: Callable[[str], None]) -> Generated:
         """One request; `heard` is reported each piece if the body asks for a stream."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if body.get("stream"):
@@ -103,7 +103,7 @@ class RemoteGenerator:
             choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
             heard(text)
-            return _told(text, answer.get("usage"), choice.get("finish_reason"))
+            return _generated(text, answer.get("usage"), choice.get("finish_reason"))
         except urllib.error.HTTPError as error:
             detail = error.read(500).decode(errors="replace")
             raise TrainerError(f"{self.url} answered {error.code}: {detail}", remedy="See the server's log.") from error
@@ -136,10 +136,10 @@ def _from_events(reply: Iterable[bytes], heard: Callable[[str], None]) -> Genera
             finish = choice.get("finish_reason") or finish
     if finish is None:
         raise TrainerError("The server ended before the completion did.", remedy="See the server's log.")
-    return _told("".join(pieces), usage, finish)
+    return _generated("".join(pieces), usage, finish)
 
 
-def _told(text: str, usage: Any, finish: str | None) -> Generated:
+def _generated(text: str, usage: dict[str, int] | None, finish: str | None) -> Generated:
     usage = usage or {}
     tokens, prompt_tokens = (int(usage.get(name) or 0) for name in ("completion_tokens", "prompt_tokens"))
     return Generated(text, tokens, "length" if finish == "length" else "stop", prompt_tokens)

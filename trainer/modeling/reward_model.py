@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trainer.data.columns import Columns, encode_completions, encode_prompts
 from trainer.data.snapshot import Messages
 from trainer.errors import ModelCorrupt
+from trainer.json_types import Metrics
 from trainer.modeling.heads import combined, spread
 from trainer.modeling.loading import load_classifier, load_tokenizer
-from trainer.modeling.passes import measuring
+from trainer.modeling.passes import measuring, pad_right
 from trainer.modeling.sampling import context_length
 from trainer.run.microbatching import in_batches
 
@@ -103,22 +103,27 @@ class RewardModel(nn.Module):
     def centre_and_scale(self, samples: Sequence[Sequence[int]], combine: str, spread_coef: float) -> None:
         """Set the constants from completions of the SFT policy (rows of ids), and how the heads are combined."""
         raw = self.head_rewards(samples, raw=True)
-        self.offsets = self.offsets + raw.mean(dim=0) if len(self.offsets) > 1 else self.offsets
+        if len(self.offsets) > 1:
+            self.offsets = self.offsets + raw.mean(dim=0)
         self.combine, self.spread_coef = combine, spread_coef
         rewards = self.score_ids(samples, raw=True)
         self.mean = float(rewards.mean())
-        self.std = max(float(rewards.std()) if len(rewards) > 1 else 1.0, SMALLEST_STD)
+        self.std = 1.0
+        if len(rewards) > 1:
+            self.std = max(float(rewards.std()), SMALLEST_STD)
         self.usual_spread = float(spread(self.head_rewards(samples)).mean())
 
-    def constants(self) -> dict[str, Any]:
+    def constants(self) -> Metrics:
         """What `load_reward` needs besides the weights."""
-        heads = {
+        constants = {"reward_mean": self.mean, "reward_std": self.std}
+        if len(self.offsets) == 1:
+            return constants
+        return constants | {
             "head_offsets": self.offsets.tolist(),
             "combine": self.combine,
             "spread_coef": self.spread_coef,
             "reward_spread": self.usual_spread,
         }
-        return {"reward_mean": self.mean, "reward_std": self.std} | (heads if len(self.offsets) > 1 else {})
 
 
 def finished_rows(
@@ -151,7 +156,7 @@ def load_reward(path: Path) -> RewardModel:
     return reward.eval()
 
 
-def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequence[int]) -> dict[str, Any]:
+def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequence[int]) -> Metrics:
     """How well held-out preferences are predicted; each counts by its weight.
 
     Returns:
@@ -167,7 +172,7 @@ def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequenc
     of = torch.tensor([strengths[number] for number in columns["row"]])
     for strength in sorted(set(of.tolist())):
         among = of == strength
-        by_strength[str(strength)] = mean_by_weight(right[among], None if weight is None else weight[among])
+        by_strength[str(strength)] = mean_by_weight(right[among], selected(weight, among))
     return {
         "selection_accuracy": mean_by_weight(right, weight),
         "selection_loss": mean_by_weight(-nn.functional.logsigmoid(gap), weight),
@@ -196,7 +201,14 @@ def weighted(values: Tensor, weight: Tensor | None) -> Tensor:
 
 def mean_by_weight(values: Tensor, weight: Tensor | None) -> float:
     """Sum of weight x value over the sum of the weights."""
-    return float(values.mean() if weight is None else (values * weight).sum() / weight.sum())
+    if weight is None:
+        return float(values.mean())
+    return float((values * weight).sum() / weight.sum())
+
+
+def selected(weight: Tensor | None, is_selected: Tensor) -> Tensor | None:
+    """The weights of some rows, where there are weights."""
+    return None if weight is None else weight[is_selected]
 
 
 def calibration_error(p_chosen: Tensor, weight: Tensor | None = None) -> float:
@@ -211,15 +223,7 @@ def calibration_error(p_chosen: Tensor, weight: Tensor | None = None) -> float:
     for number in range(CALIBRATION_BINS):
         inside = bins == number
         if inside.any():
-            of = None if weight is None else weight[inside]
+            of = selected(weight, inside)
             gap = mean_by_weight(right[inside], of) - mean_by_weight(confidence[inside], of)
             error += abs(gap) * mean_by_weight(inside.float(), weight)
     return error
-
-
-def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Rows of ids as (ids, is_token), both (B, T), padded on the right."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([list(row) + [pad_id] * (width - len(row)) for row in rows])
-    is_token = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    return ids, is_token

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from trainer.recipes.classify import Classifier
 
 Rows = Sequence[Sequence[int]]
+
+
+class RewardFigures(TypedDict):
+    """What is reported of one response: its reward, and with several heads each head's and their spread."""
+
+    reward: float
+    reward_heads: NotRequired[list[float]]
+    reward_spread: NotRequired[float]
 
 
 @dataclass(frozen=True)
@@ -160,10 +168,10 @@ def judge(
     return scores
 
 
-def reward_figures(reward: RewardModel, heads: Tensor) -> list[dict[str, Any]]:
+def reward_figures(reward: RewardModel, heads: Tensor) -> list[RewardFigures]:
     """What is reported of each response by its heads' rewards, (B, H): `reward`; of several also `reward_heads` and
     `reward_spread`."""
-    per_response: list[dict[str, Any]] = [{"reward": round(value, 6)} for value in reward.combined(heads).tolist()]
+    per_response: list[RewardFigures] = [{"reward": round(value, 6)} for value in reward.combined(heads).tolist()]
     if heads.size(1) > 1:
         for figures, row, apart in zip(per_response, heads.tolist(), spread(heads).tolist(), strict=True):
             figures |= {"reward_heads": [round(value, 6) for value in row], "reward_spread": round(apart, 6)}

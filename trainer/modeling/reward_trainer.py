@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
@@ -13,18 +13,22 @@ from trl import RewardTrainer as TRLRewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from trainer.data.columns import Columns
+from trainer.json_types import JsonObject
 from trainer.modeling.heads import heads_loss, pair_counts, spread, step_counts
 from trainer.modeling.reward_model import RewardModel, preference_figures, weighted
 from trainer.run.context import RunContext
 from trainer.run.loop import Hook, common_arguments, plan_batches
 from trainer.run.run_trainer import RunFolderTrainer
 
+if TYPE_CHECKING:
+    from transformers.utils import ModelOutput
+
 
 class RewardTrainer(RunFolderTrainer, TRLRewardTrainer):
     """TRL's trainer on planned batches of pairs that are tokenised already."""
 
 
-class ByWeight(TRLRewardTrainer):
+class WeightedRewardLoss(TRLRewardTrainer):
     """TRL's loss with a weight for each pair: mean of w x -log sigmoid(r_chosen - r_rejected - margin), nats.
 
     The weights have a mean of 1 over the data, so that a batch may be cut into pieces without changing the loss.
@@ -33,10 +37,10 @@ class ByWeight(TRLRewardTrainer):
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Any],
+        inputs: dict[str, Tensor],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, ModelOutput]:
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
         chosen, rejected = outputs.logits.squeeze(-1).chunk(2)  # (B,) each
         gap = chosen - rejected
@@ -50,11 +54,11 @@ class ByWeight(TRLRewardTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
-class WeightedRewardTrainer(RunFolderTrainer, ByWeight):
+class WeightedRewardTrainer(RunFolderTrainer, WeightedRewardLoss):
     """The same on planned batches."""
 
 
-class SeveralHeads(TRLRewardTrainer):
+class HeadsLoss(TRLRewardTrainer):
     """TRL's trainer for several heads, each learning from its own share of the pairs.
 
     Attributes:
@@ -66,10 +70,10 @@ class SeveralHeads(TRLRewardTrainer):
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Any],
+        inputs: dict[str, Tensor],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, ModelOutput]:
         counts, margin = inputs["counts"], inputs.get("margin")
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
         chosen, rejected = outputs.logits.float().chunk(2)  # (B, H) each
@@ -88,19 +92,22 @@ class SeveralHeads(TRLRewardTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
-class HeadsTrainer(RunFolderTrainer, SeveralHeads):
+class HeadsTrainer(RunFolderTrainer, HeadsLoss):
     """The same on planned batches."""
 
 
-class WithFigures:
+class PairCollator:
     """TRL's collator, with each pair's counts for the heads, (B, H), and its weight, (B,), beside it if it has them."""
 
     def __init__(self, pad_id: int) -> None:
         self.collate = DataCollatorForPreference(pad_token_id=pad_id)
 
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        columns = [name for name in ("counts", "weight") if name in rows[0]]
-        return {**self.collate(rows), **{name: torch.tensor([row[name] for row in rows]) for name in columns}}
+    def __call__(self, rows: list[JsonObject]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = self.collate(rows)
+        for name in ("counts", "weight"):
+            if name in rows[0]:
+                batch[name] = torch.tensor([row[name] for row in rows])
+        return batch
 
 
 def make_trainer(
@@ -120,24 +127,24 @@ def make_trainer(
         figures = preference_figures(reward, selection, [0] * (max(selection["row"]) + 1))
         return {name: figures[name] for name in ("selection_loss", "selection_accuracy", "selection_ece")}
 
-    measurable = bool(selection["row"])
     hook = Hook(
         context,
-        measure=measure if measurable else None,
+        measure=measure if selection["row"] else None,
         evaluations=config.evaluations,
-        better="selection_loss" if measurable else None,
+        better="selection_loss",
         patience=config.patience,
     )
-    kept = {"chosen_ids", "rejected_ids", "weight"} | ({"margin"} if config.margin_scale else set())
-    shown = {name: values for name, values in columns.items() if name in kept}
+    shown: Columns = {name: columns[name] for name in ("chosen_ids", "rejected_ids", "weight") if name in columns}
+    if config.margin_scale:
+        shown["margin"] = columns["margin"]
     kind: type[RewardTrainer | WeightedRewardTrainer | HeadsTrainer] = RewardTrainer
-    more: dict[str, Any] = {}
+    more: JsonObject = {}
     if "weight" in shown:
-        kind, more["data_collator"] = WeightedRewardTrainer, WithFigures(reward.tokenizer.pad_token_id)
+        kind, more["data_collator"] = WeightedRewardTrainer, PairCollator(reward.tokenizer.pad_token_id)
     if config.heads > 1:
         counts = pair_counts(len(columns["row"]), config.heads, context.seed, "reward")
         shown["counts"] = counts.tolist()
-        kind, more["data_collator"] = HeadsTrainer, WithFigures(reward.tokenizer.pad_token_id)
+        kind, more["data_collator"] = HeadsTrainer, PairCollator(reward.tokenizer.pad_token_id)
     reward.model.config.num_labels = 1  # TRL refuses any other number; its loss is not used where there are several
     trainer = kind(
         model=reward.model,

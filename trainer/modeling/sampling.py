@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy
 import torch
@@ -19,6 +19,7 @@ from trainer.errors import DataUnusable, PromptTooLong
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+    from transformers.cache_utils import Cache
 
 FinishReason = Literal["stop", "length"]
 
@@ -165,7 +166,7 @@ class Batch:
         reasons: list[FinishReason] = ["length"] * len(self.prompts)
         rows = torch.arange(len(self.prompts), device=self.device)  # which prompt stands in which place of the batch
         ended = torch.zeros(len(self.prompts), dtype=torch.bool, device=self.device)
-        cache: Any = None
+        cache: Cache | None = None
         for step in range(max(self.rooms)):
             outputs = self.model(
                 input_ids=ids,

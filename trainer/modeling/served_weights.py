@@ -8,16 +8,20 @@ the weights go before each rollout, knows files only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from trainer.modeling.loading import whole_weights
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from trl import GRPOTrainer, RLOOTrainer
+
 CRITIC = "critic."
 
 
-def served_weights(policy: Any) -> Iterator[tuple[str, Tensor]]:
+def served_weights(policy: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     """Every weight of a policy by its name in a file, one after another; all processes of a sharded one must ask.
 
     Nothing of the policy is changed.
@@ -31,7 +35,7 @@ def served_weights(policy: Any) -> Iterator[tuple[str, Tensor]]:
     yield from revert_weight_conversion(policy, weights).items()
 
 
-def merged(policy: Any, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def merged(policy: PreTrainedModel, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of an adapted model with its adapters added: W + scaling x B A, under the names they had before.
 
     Source: Hu et al. 2022, section 4.1.
@@ -52,7 +56,7 @@ def merged(policy: Any, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def serve_as_saved(trainer: Any, policy: Any) -> None:
+def serve_as_saved(trainer: RLOOTrainer | GRPOTrainer, policy: PreTrainedModel) -> None:
     """Let a trainer of TRL's that samples with vLLM hand over `served_weights` instead of what the module holds."""
     if getattr(trainer, "use_vllm", False):
-        trainer.vllm_generation._iter_named_params = lambda: served_weights(policy)
+        trainer.vllm_generation._iter_named_params = lambda: served_weights(policy)  # type: ignore[method-assign]

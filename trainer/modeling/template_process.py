@@ -11,11 +11,17 @@ import json
 import resource
 import sys
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jinja2
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+    from jinja2.parser import Parser
+
+    from trainer.modeling.chat_templates import RenderRequest
 
 MEMORY = 1 << 30  # bytes of address space; a usual template needs some 60 MB, Python's own included
 LONGEST_TEXT = 1 << 26  # characters of one rendered chat
@@ -30,7 +36,7 @@ class Generation(Extension):
 
     tags = {"generation"}
 
-    def parse(self, parser: Any) -> Any:
+    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
@@ -47,7 +53,11 @@ def strftime_now(pattern: str) -> str:
 
 
 def to_json(
-    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: Any = False
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
 ) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
@@ -63,7 +73,7 @@ def compiled(template: str) -> jinja2.Template:
     return environment.from_string(template)
 
 
-def render(request: dict[str, Any]) -> list[dict[str, str]]:
+def render(request: RenderRequest) -> list[dict[str, str]]:
     """What the template makes of each chat, or the sentence with which it refuses."""
     outcomes: list[dict[str, str]] = []
     for chat in request["chats"]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from trainer.ppo.rollouts import answer_log_probs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+    from transformers.modeling_outputs import BaseModelOutput
+    from transformers.utils import ModelOutput
 
     from trainer.configs.online import PPOConfig
     from trainer.modeling.reward_scoring import RewardModel
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 class Unsplittable(ValueError):
     """A trunk whose last layers cannot be called by themselves."""
 
-    def __init__(self, trunk: Any) -> None:
+    def __init__(self, trunk: nn.Module) -> None:
         super().__init__(f"a {type(trunk).__name__} cannot be entered in the middle of its layers")
 
 
@@ -45,8 +47,8 @@ class Critic(nn.Module):
 
     def __init__(self, reward_model: PreTrainedModel, mean: float = 0.0, std: float = 1.0, weight: float = 1.0) -> None:
         super().__init__()
-        self.trunk = reward_model.base_model
-        score: Any = reward_model.score
+        self.trunk = cast("PreTrainedModel", reward_model.base_model)
+        score = cast(nn.Linear, reward_model.score)
         self.head = nn.Linear(score.in_features, 1, device=score.weight.device)
         with torch.no_grad():
             bias = score.bias if score.bias is not None else torch.zeros(1)
@@ -88,10 +90,10 @@ class TopCritic(Critic):
         layers: int = 1,
     ) -> None:
         super().__init__(reward_model, mean, std, weight)
-        whole: Any = self.trunk
+        whole = self.trunk
         if not isinstance(getattr(whole, "layers", None), nn.ModuleList):
             raise Unsplittable(whole)
-        self.entry = max(0, len(whole.layers) - layers)  # the first layer that learns
+        self.entry = max(0, len(layers_of(whole)) - layers)  # the first layer that learns
         self.whole = (whole,)  # in a tuple, where torch does not look for modules: it is held, not trained
         self.trunk = last_layers(whole, self.entry)
         self.check_split()
@@ -101,10 +103,10 @@ class TopCritic(Critic):
         """States (b, p + c, hidden) that enter the layers that learn."""
         entering: list[Tensor] = []
 
-        def keep(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def keep(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
             entering.append(args[0] if args else kwargs["hidden_states"])
 
-        hook = self.whole[0].layers[self.entry].register_forward_pre_hook(keep, with_kwargs=True)
+        hook = layers_of(self.whole[0])[self.entry].register_forward_pre_hook(keep, with_kwargs=True)
         try:
             self.whole[0](**inputs, use_cache=False)
         finally:
@@ -148,7 +150,7 @@ class ValueHead(nn.Module):
         # A hook, since a forward that computes only some logits does not return what it computed them from.
         self.hook = policy.base_model.register_forward_hook(self.keep)
 
-    def keep(self, trunk: nn.Module, given: Any, outputs: Any) -> None:
+    def keep(self, trunk: nn.Module, given: object, outputs: BaseModelOutput) -> None:
         """Hold what the trunk has just computed, until the values are read from it."""
         self.hidden = outputs.last_hidden_state
 
@@ -199,11 +201,15 @@ def learning_layers(config: PPOConfig, depth: int) -> int:
     return config.critic_layers or max(1, depth // 4)
 
 
-def last_layers(trunk: Any, entry: int) -> Any:
+def layers_of(trunk: PreTrainedModel) -> nn.ModuleList:
+    return cast(nn.ModuleList, trunk.layers)
+
+
+def last_layers(trunk: PreTrainedModel, entry: int) -> PreTrainedModel:
     """A copy of a trunk without its embeddings and the layers before number `entry`, to be called on hidden states."""
-    left_behind = [*trunk.layers[:entry], trunk.get_input_embeddings()]
-    top: Any = copy.deepcopy(trunk, {id(module): None for module in left_behind})
-    top.layers = nn.ModuleList(list(top.layers)[entry:])
+    left_behind = [*layers_of(trunk)[:entry], trunk.get_input_embeddings()]
+    top = copy.deepcopy(trunk, {id(module): None for module in left_behind})
+    top.layers = nn.ModuleList(list(layers_of(top))[entry:])
     top.config.num_hidden_layers = len(top.layers)
     if getattr(top.config, "layer_types", None):
         top.config.layer_types = top.config.layer_types[entry:]
@@ -222,12 +228,12 @@ def add_critic(policy: PreTrainedModel, critic: Critic | ValueHead, temperature:
 
     def forward(
         self: PreTrainedModel,
-        *args: Any,
+        *args: object,
         answer_length: int = 0,
         with_entropy: bool = False,
         states: Tensor | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: Tensor,
+    ) -> ModelOutput | tuple[Tensor, Tensor, Tensor | None]:
         if not answer_length:
             return ordinary(*args, **kwargs)
         logits, log_probs = answer_log_probs(ordinary, answer_length, temperature, **kwargs)

@@ -6,14 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from trainer.data.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot
+from trainer.data.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot, turns_of
 from trainer.errors import ConfigInvalid
+from trainer.json_types import JsonObject
 from trainer.ppo import arithmetic
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
 
 
 @dataclass
@@ -84,10 +89,11 @@ class Rollout:
 
 
 def answer_log_probs(
-    forward: Callable[..., Any], answer_length: int, temperature: float, **inputs: Tensor
+    forward: Callable[..., CausalLMOutputWithPast], answer_length: int, temperature: float, **inputs: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Logits (b, C, vocabulary) and log-probs (b, C) of the last C tokens; the head runs on no other position."""
     outputs = forward(**inputs, logits_to_keep=answer_length + 1, use_cache=False)
+    assert outputs.logits is not None
     logits = outputs.logits[:, :-1]
     return logits, arithmetic.token_log_probs(logits, inputs["input_ids"][:, -answer_length:], temperature)
 
@@ -142,14 +148,14 @@ def lay_out(
 def distinct_prompts(snapshot: Snapshot, split: str) -> list[Messages]:
     """Prompts of one split, each once, in file order; those of preferences and demonstrations count when it has no
     rows that are prompts alone."""
-    for kinds in ((Prompt,), (Preference, Demonstration)):
-        rows: list[Messages] = [row.prompt for kind in kinds for row in snapshot.rows(split, kind)]  # type: ignore[attr-defined, type-var]
-        if rows:
-            return list({tuple((m["role"], m["content"]) for m in prompt): prompt for prompt in rows}.values())
-    return []
+    rows: list[Messages] = [row.prompt for row in snapshot.rows(split, Prompt)]
+    if not rows:
+        rows += [row.prompt for row in snapshot.rows(split, Preference)]
+        rows += [row.prompt for row in snapshot.rows(split, Demonstration)]
+    return list({turns_of(prompt): prompt for prompt in rows}.values())
 
 
-def generation_arguments(generation: str) -> dict[str, Any]:
+def generation_arguments(generation: str) -> JsonObject:
     """Arguments of TRL's for what writes rollouts. With vLLM it shares the GPU with training. Not run by us: no GPU.
 
     Raises:
@@ -165,7 +171,7 @@ def generation_arguments(generation: str) -> dict[str, Any]:
     return {"use_vllm": True, "vllm_mode": "colocate"}
 
 
-def context_room(policy: Any, max_new_tokens: int) -> int:
+def context_room(policy: PreTrainedModel, max_new_tokens: int) -> int:
     """Longest prompt, in tokens, that leaves `max_new_tokens` free in the policy's context."""
     limit = getattr(policy.config.get_text_config(), "max_position_embeddings", None)
     return 2**31 if limit is None else int(limit) - max_new_tokens

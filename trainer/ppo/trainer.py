@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
@@ -27,6 +27,7 @@ from transformers import TrainerCallback
 from trl import RLOOTrainer
 
 from trainer.errors import ConfigInvalid, RunDiverged
+from trainer.json_types import JsonObject
 from trainer.modeling.passes import answer_figures
 from trainer.modeling.sampling import draw, end_ids
 from trainer.modeling.served_weights import serve_as_saved
@@ -39,24 +40,26 @@ from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import stable_seed
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerControl, TrainerState, TrainingArguments
 
     from trainer.configs.online import PPOConfig
     from trainer.modeling.reward_scoring import Judge
 
 
-def unused_reward(prompts: list[Any], **_: Any) -> list[float | None]:
+def unused_reward(prompts: list[object], **_: object) -> list[float | None]:
     """RLOOTrainer insists on a reward function; ours is a `Judge`, called where the rollout is made."""
     return [0.0] * len(prompts)
 
 
-class EachIteration(TrainerCallback):
+class IterationCallback(TrainerCallback):
     """Calls back after the last optimiser step of each iteration."""
 
     def __init__(self, trainer: PPOTrainer, done: Callable[[int, dict[str, float]], None]) -> None:
         self.trainer, self.done = trainer, done
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> TrainerControl:
         if state.global_step % self.trainer.steps_per_iteration == 0:
             iteration = state.global_step // self.trainer.steps_per_iteration
             figures = {"iteration": iteration, **self.trainer.iteration_metrics()}
@@ -128,7 +131,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         add_critic(policy, self.critic, config.temperature)
         serve_as_saved(self, policy)
         self.reference = reference.to(self.accelerator.device).requires_grad_(False).eval()
-        self.add_callback(EachIteration(self, after_iteration))
+        self.add_callback(IterationCallback(self, after_iteration))
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.micro_sums: dict[str, list[Tensor]] = {}
         self.rollout_metrics: dict[str, float] = {}
@@ -164,7 +167,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             )
         return self.optimizer
 
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+    def floating_point_ops(self, inputs: JsonObject) -> int:
         """Not counted: what the loader hands over holds no tokens."""
         return 0
 
@@ -180,7 +183,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         self.note(grad_norm=norm.detach(), value_grad_norm=value_norm.detach())
         return norm
 
-    def _prepare_inputs(self, generation_batch: dict[str, Any]) -> dict[str, Any]:
+    def _prepare_inputs(self, generation_batch: JsonObject) -> JsonObject:
         """Rows of this micro-step; makes a new rollout when one begins."""
         step, part = divmod(int(generation_batch["step"]), self.args.gradient_accumulation_steps)
         iteration, place = divmod(step, self.steps_per_iteration)
@@ -195,7 +198,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         micro = rows[torch.argsort(lengths, stable=True)].chunk(self.args.gradient_accumulation_steps)[part]
         return {"rows": micro, "tokens": tokens}
 
-    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+    def _compute_loss(self, model: nn.Module, inputs: JsonObject) -> Tensor:
         """Policy and value loss of one micro-batch, as parts of their minibatch's mean over tokens."""
         rollout, rows = self.rollout, inputs["rows"]
         assert rollout is not None

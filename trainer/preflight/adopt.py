@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from trainer.json_types import JsonObject
 from trainer.run.run_folder import die_with_parent
 
 OURS = ("reward", "classifier", "tagger")  # their heads mean something only as our recipes write them
@@ -29,7 +30,7 @@ class Refused(Exception):
         self.sentence, self.remedy = sentence, remedy
 
 
-def adopt(folder: Path, kind: str) -> dict[str, Any]:
+def adopt(folder: Path, kind: str) -> dict[str, object]:
     """Make the model in `folder` ready for `kind`, in place, and try it.
 
     Raises:
@@ -59,7 +60,7 @@ def check_config(folder: Path, kind: str) -> None:
     if not any(folder.glob("*.safetensors")):
         raise Refused("It has no weights in safetensors; pickled ones are never loaded.", "Convert it first.")
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config: JsonObject = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = [str(name) for name in config.get("architectures") or []]
     except (OSError, ValueError, AttributeError, TypeError):
         raise Refused("It has no readable config.json.", "Save it with save_pretrained.") from None
@@ -84,14 +85,14 @@ def architectures(model_type: str, kind: str) -> set[str]:
     return _names(masked[model_type]).union(*(_names(table.get(model_type)) for table in trunks))
 
 
-def _names(named: Any) -> set[str]:
+def _names(named: Sequence[str] | None) -> set[str]:
     return set() if named is None else {named} if isinstance(named, str) else set(named)
 
 
 def make_ready(folder: Path, kind: str) -> list[str]:
     """What a policy's tokenizer lacks, given to it; in words what was added."""
     from trainer.errors import ModelCorrupt
-    from trainer.modeling import chat_preparation
+    from trainer.preflight import chat_preparation
 
     if kind not in ("policy", "tokenizer"):
         return []
@@ -101,7 +102,7 @@ def make_ready(folder: Path, kind: str) -> list[str]:
         raise ModelCorrupt(f"No tokenizer can be loaded from {folder}: {str(error).splitlines()[0][:200]}") from error
 
 
-def check(folder: Path, kind: str) -> list[dict[str, Any]]:
+def check(folder: Path, kind: str) -> list[dict[str, str]]:
     """Faults of the model, as JSON."""
     if kind == "tokenizer":
         from trainer.modeling.loading import load_tokenizer

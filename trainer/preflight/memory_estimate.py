@@ -13,7 +13,14 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from trainer.configs.encoders import EncoderShape
+from trainer.configs.online import PPOConfig
+from trainer.configs.stages import PretrainConfig, RewardConfig
+
+if TYPE_CHECKING:
+    from trainer.configs.setting import LoRA
 
 from trainer.stages import STAGES
 
@@ -70,7 +77,9 @@ class Estimate:
         return {**asdict(self), "total": self.total}
 
 
-def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | None = None, rows: int = 0) -> Estimate:
+def estimate(
+    stage: str, config: object, paths: Mapping[str, Path], length: int | None = None, rows: int = 0
+) -> Estimate:
     """What `stage` needs with this config on these inputs.
 
     Args:
@@ -92,31 +101,46 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
     for name in ("reward_model", "guard", "incumbent", "reference", "pretrained"):
         if name in paths:
             held.append(shape_of(paths[name]).parameters)
-    if stage == "ppo":
+    if isinstance(config, PPOConfig):
         judge = shape_of(paths["reward_model"]) if "reward_model" in paths else shape  # made from such a policy
         critic = critic_parameters(config, judge)
         held.append(critic)
-        trained += critic if lora is None else int(critic_share(config, judge.layers) * adapter_parameters(judge, lora))
+        if lora is None:
+            trained += critic
+        else:
+            trained += int(critic_share(config, judge.layers) * adapter_parameters(judge, lora))
     sequences = (rows or rows_at_once(stage, config)) * row.sequences
-    length = min(length or longest(stage, config, shape), shape.context)
+    length = min(length or longest(config, shape), shape.context)
     per_token = shape.layers * (HIDDEN_KEPT * shape.hidden + INTERMEDIATE_KEPT * shape.intermediate)
-    vocabulary = 0 if row.small_head else LOGITS_KEPT * shape.vocabulary
+    vocabulary = LOGITS_KEPT * shape.vocabulary
+    if row.small_head:
+        vocabulary = 0
     learns = row.trains
     if not learns:
         per_token //= max(shape.layers, 1)  # nothing is kept for a backward
-    if stage == "ppo":
+    if isinstance(config, PPOConfig):
         per_token = int(per_token * (1 + critic_share(config, judge.layers)))
     if lora is not None:
         per_token = int(per_token * ADAPTED)
     activations = FLOAT * sequences * length * (per_token + vocabulary)
-    gradients, optimiser = (FLOAT * trained, 2 * FLOAT * trained) if learns else (0, 0)
+    if not learns:
+        trained = 0
+    gradients, optimiser = FLOAT * trained, 2 * FLOAT * trained
     states = 0
-    if stage == "ppo" and config.critic == "top":
+    if isinstance(config, PPOConfig) and config.critic == "top":
         states = FLOAT * (rows or config.rollout_batch) * length * judge.hidden
-    measuring = pass_activations(shape, length if rows == 1 else max(length, Budget.usual))
+    tokens = length
+    if rows != 1:
+        tokens = max(length, Budget.usual)
+    measuring = pass_activations(shape, tokens)
     released = gradients + activations
-    if stage == "reward" and config.normalise_samples:  # the base policy writes what the reward is scaled on
+    if (
+        isinstance(config, RewardConfig) and config.normalise_samples
+    ):  # the base policy writes what the reward is scaled on
         measuring, released = measuring + FLOAT * shape.parameters, released + optimiser
+    passes = 0
+    if learns:
+        passes = max(0, measuring - released)
     return Estimate(
         weights=FLOAT * sum(held),
         gradients=gradients,
@@ -124,11 +148,11 @@ def estimate(stage: str, config: Any, paths: Mapping[str, Path], length: int | N
         activations=activations,
         libraries=LIBRARIES,
         states=states,
-        passes=max(0, measuring - released) if learns else 0,
+        passes=passes,
         sequences=sequences,
         length=length,
         parameters=shape.parameters,
-        trained=trained if learns else 0,
+        trained=trained,
     )
 
 
@@ -138,23 +162,23 @@ def pass_activations(shape: Shape, tokens: int) -> int:
     return FLOAT * (tokens * each + LOGITS_HELD * min(tokens * shape.vocabulary, CHUNK))
 
 
-def critic_share(config: Any, layers: int) -> float:
+def critic_share(config: PPOConfig, layers: int) -> float:
     """How much of a reward model of so many layers learns as PPO's critic, 0 to 1."""
     top = config.critic_layers or max(1, layers // 4)  # as critics.learning_layers, which needs torch
     return {"separate": 1.0, "top": min(1.0, top / max(layers, 1)), "shared": 0.0}[config.critic]
 
 
-def critic_parameters(config: Any, judge: Shape) -> int:
+def critic_parameters(config: PPOConfig, judge: Shape) -> int:
     """Numbers in PPO's critic that are not the reward model's or the policy's own."""
     if config.critic == "separate":
         return judge.parameters
     return int(critic_share(config, judge.layers) * (judge.parameters - judge.vocabulary * judge.hidden))
 
 
-def longest(stage: str, config: Any, shape: Shape) -> int:
+def longest(config: object, shape: Shape) -> int:
     """Tokens of the longest sequence that the config lets through."""
-    if stage == "pretrain":
-        return int(config.block_size)
+    if isinstance(config, PretrainConfig):
+        return config.block_size
     return int(getattr(config, "max_length", shape.context))
 
 
@@ -188,8 +212,10 @@ def parameters_of(folder: Path) -> int:
     return count
 
 
-def shape_from_scratch(config: Any, tokenizer: Path | None) -> Shape:
+def shape_from_scratch(config: object, tokenizer: Path | None) -> Shape:
     """The shape that a stage's config describes, with the tokenizer's vocabulary and tied embeddings."""
+    if not isinstance(config, EncoderShape | PretrainConfig):
+        raise ValueError("this stage makes no transformer from scratch")
     vocabulary = vocabulary_of(tokenizer) if tokenizer is not None else 0
     h, i = config.hidden_size, config.intermediate_size
     a_layer = 4 * h * h + 3 * h * i + 2 * h
@@ -200,11 +226,13 @@ def vocabulary_of(folder: Path) -> int:
     """Tokens of the tokenizer in a folder, those added by hand included."""
     described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     pieces = described["model"].get("vocab") or ()
-    names = {piece if isinstance(piece, str) else piece[0] for piece in pieces}
+    if isinstance(pieces, list):  # Unigram's pieces stand with their likelihoods
+        pieces = [piece for piece, _ in pieces]
+    names = set(pieces)
     return len(names | {added["content"] for added in described.get("added_tokens", ())})
 
 
-def adapter_parameters(shape: Shape, lora: Any) -> int:
+def adapter_parameters(shape: Shape, lora: LoRA) -> int:
     """Numbers in the adapters of every linear layer of a Llama-shaped model; fewer where `targets` names some."""
     a_layer = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.intermediate)
     return int(lora.r * a_layer * shape.layers)
@@ -239,14 +267,14 @@ def free_host_memory() -> int:
 
 def size(count: float) -> str:
     """Bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
+    for unit, digits in (("B", 0), ("KiB", 0), ("MiB", 1), ("GiB", 1)):
         if count < 1024:
-            return f"{count:.0f} {unit}" if unit in ("B", "KiB") else f"{count:.1f} {unit}"
+            return f"{count:.{digits}f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
 
 
-def too_large(stage: str, config: Any, paths: Mapping[str, Path]) -> str:
+def too_large(stage: str, config: object, paths: Mapping[str, Path]) -> str:
     """What to do where not even a single row fits, with what it would take."""
     try:
         need = estimate(stage, config, paths, rows=1)

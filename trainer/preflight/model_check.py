@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from trainer.ppo.rollouts import answer_log_probs
 from trainer.preflight.memory_estimate import parameters_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 SMALL = 60_000_000  # parameters up to which the model itself is tried
 FEW_LAYERS = 4
@@ -104,7 +104,7 @@ def tried(folder: Path, tokenizer: PreTrainedTokenizerBase, auto_class: str) -> 
     return prepare(auto.from_config(config, dtype=torch.float32), tokenizer)
 
 
-def few_layers(config: Any) -> None:
+def few_layers(config: PreTrainedConfig) -> None:
     """Cut a config to its first layers and a small vocabulary, in place."""
     config = config.get_text_config()
     config.num_hidden_layers = min(FEW_LAYERS, int(config.num_hidden_layers))
@@ -282,7 +282,7 @@ def padded(rows: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
 def outputs_of(model: PreTrainedModel, rows: list[list[int]], left: bool = False) -> Tensor:
     """Logits of each token, (B, T, ·), as our stages ask for them."""
     ids, is_token = padded(rows, left)
-    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": is_token}
+    inputs: dict[str, Tensor] = {"input_ids": ids, "attention_mask": is_token}
     if left:
         inputs["position_ids"] = (is_token.cumsum(1) - 1).clamp(min=0)
     logits: Tensor = model(**inputs).logits.float()

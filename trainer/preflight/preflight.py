@@ -8,84 +8,38 @@ depends on them is left for the run's own check.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from trainer.configs import learning_rates, parsing
 from trainer.data.snapshot import SPLITS, Preference, Snapshot, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, TrainerError
+from trainer.json_types import RunRequest
 from trainer.modeling.template_check import refused_rows, template_faults
 from trainer.preflight import rows as reading
 from trainer.preflight import setting_checks as checks
-from trainer.preflight.memory_estimate import critic_share, estimate, free_memory, shape_of, size
+from trainer.preflight.cost import check_cost
+from trainer.preflight.memory_estimate import shape_of
+from trainer.preflight.report import Example, Kind, Preflight, Severity, ShownSequence
 from trainer.preflight.rows import Lesson, Line
-from trainer.run.microbatching import rows_at_once
 from trainer.run.run_folder import open_inputs
 from trainer.stages import POLICY, STAGES
 
-SHOWN_ROWS, SHOWN_TOKENS, SHOWN_LINES = 3, 300, 20
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHOWN_ROWS, SHOWN_TOKENS = 3, 300
 FEW_OF_A_CLASS = 8
 CUT_SHARE = 0.05
 LONGER_SHARE = 0.7
 REPEATED_SHARE = 0.05  # of held-out labelled texts that are trained on, too
 ENOUGH_PAIRS = 20  # selection pairs below which a reward model's accuracy says nothing
-START_SECONDS = 6.0
 REFUSING = ("no_system_message", "one_question_only")  # determined by the rows that are refused, where there are any
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something about the run that a person should know.
-
-    Attributes:
-        name: steady, for programs. severity: "block" or "warn". kind: as of a failure, "data" or "config".
-        sentence, remedy: what is the matter, and what to do. lines: of train.jsonl unless the sentence names another.
-    """
-
-    name: str
-    severity: Literal["block", "warn"]
-    kind: Literal["data", "config"]
-    sentence: str
-    remedy: str
-    lines: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Preflight:
-    """What is reported of a run; as preflight.json with `as_json`."""
-
-    stage: str
-    findings: list[Finding] = field(default_factory=list)
-    snapshot: dict[str, Any] = field(default_factory=dict)
-    learned: dict[str, Any] = field(default_factory=dict)
-    examples: list[dict[str, Any]] = field(default_factory=list)
-    balance: dict[str, int] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def say(self, name: str, severity: Any, kind: Any, sentence: str, remedy: str, lines: Sequence[int] = ()) -> None:
-        self.findings.append(Finding(name, severity, kind, sentence, remedy, list(lines)[:SHOWN_LINES]))
-
-    def block(self, name: str, sentence: str, remedy: str, lines: Sequence[int] = (), kind: str = "data") -> None:
-        self.say(name, "block", kind, sentence, remedy, lines)
-
-    def warn(self, name: str, sentence: str, remedy: str, lines: Sequence[int] = (), kind: str = "data") -> None:
-        self.say(name, "warn", kind, sentence, remedy, lines)
-
-    @property
-    def blocking(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == "block"]
-
-    def as_json(self) -> dict[str, Any]:
-        return {"schema": 1, "ok": not self.blocking, **asdict(self)}
-
-
-def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
-    """Look at a run folder; a wrong config or a broken input is a finding, too."""
+def run_preflight(folder: Path, run: RunRequest) -> Preflight:
+    """Check a run folder. A wrong config or a broken input is a finding, too."""
     found = Preflight(str(run["stage"]))
     try:
         config = parsing.parse(run["stage"], run.get("config") or {})
@@ -97,7 +51,7 @@ def look(folder: Path, run: Mapping[str, Any]) -> Preflight:
             config = learning_rates.resolved(str(run["stage"]), config, paths)
         check(found, config, paths, int(run.get("seed", 0)))
     except TrainerError as error:
-        kind = "config" if error.kind == "config" else "data"
+        kind: Kind = "config" if error.kind == "config" else "data"
         found.block("unusable", error.message, error.remedy or "Correct it, and run the check again.", kind=kind)
     return found
 
@@ -111,11 +65,12 @@ def refuse(found: Preflight, ignored: Sequence[str] = ()) -> None:
     for finding in found.blocking:
         if finding.name in ignored:
             continue
-        failure = ConfigInvalid if finding.kind == "config" else DataUnusable
-        raise failure(finding.sentence, remedy=finding.remedy)
+        if finding.kind == "config":
+            raise ConfigInvalid(finding.sentence, remedy=finding.remedy)
+        raise DataUnusable(finding.sentence, remedy=finding.remedy)
 
 
-def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -> None:
+def check(found: Preflight, config: object, paths: Mapping[str, Path], seed: int) -> None:
     """Everything that can be known of a run from its config and inputs.
 
     Raises:
@@ -165,7 +120,9 @@ def check(found: Preflight, config: Any, paths: Mapping[str, Path], seed: int) -
     check_cost(found, config, paths, lessons)
 
 
-def check_template(found: Preflight, tokenizer: Any, lines: Sequence[Line], held: Sequence[Line]) -> list[Line]:
+def check_template(
+    found: Preflight, tokenizer: PreTrainedTokenizerBase, lines: Sequence[Line], held: Sequence[Line]
+) -> list[Line]:
     """What the model's chat template makes of the rows, held-out ones too; returns those of `lines` that it takes."""
     for fault in template_faults(tokenizer):
         if fault.severity == "block":
@@ -180,13 +137,14 @@ def check_template(found: Preflight, tokenizer: Any, lines: Sequence[Line], held
             numbers = [rows[place].number for place, why in refused.items() if why == reason]
             sentence = f"The chat template of the model rejects {len(numbers)} of {len(rows)} rows: {reason}."
             remedy = "Exclude these rows from the snapshot, or use another base model."
-            more = "" if split == "train" else f" Lines of {split}.jsonl are named."
-            found.block("chat_template", sentence, remedy + more, numbers)
+            if split != "train":
+                remedy += f" Lines of {split}.jsonl are named."
+            found.block("chat_template", sentence, remedy, numbers)
         taken += [line for place, line in enumerate(rows) if place not in refused and split == "train"]
     return taken
 
 
-def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> Any:
+def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> PreTrainedTokenizerBase | None:
     """The tokenizer that the stage would use; None when there is none yet.
 
     Raises:
@@ -204,7 +162,7 @@ def load_any_tokenizer(stage: str, paths: Mapping[str, Path]) -> Any:
     return load_tokenizer(path)
 
 
-def context_of(config: Any, paths: Mapping[str, Path]) -> int:
+def context_of(config: object, paths: Mapping[str, Path]) -> int:
     """Longest sequence that the model is made for, tokens."""
     if "base_model" in paths:
         return shape_of(paths["base_model"]).context
@@ -225,7 +183,8 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
             # Documents repeat one another in part; so may labelled texts, such as a reply given to several prompts.
             numbers = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
             worthless = bool(numbers & set(exact)) or len(exact) > REPEATED_SHARE * len(splits[split])
-            (found.block if worthless and not reads_texts else found.warn)("contamination", sentence, remedy, exact)
+            severity: Severity = "block" if worthless and not reads_texts else "warn"
+            found.add("contamination", severity, "data", sentence, remedy, exact)
         if near and not reads_texts:
             found.warn(
                 "near_contamination",
@@ -257,11 +216,16 @@ def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
     found.balance = reading.balance(stage, lines)
     classes = {name: count for name, count in found.balance.items() if not name.startswith("strength ")}
     there = [name for name, count in classes.items() if count]
-    if classes and len(there) < (1 if stage == "tag" else 2):
-        sentence = f"All rows are of one class ({there[0] if there else 'none'}), so there is nothing to learn."
+    needed = 1 if stage == "tag" else 2
+    if classes and len(there) < needed:
+        only = "".join(there) or "none"
+        sentence = f"All rows are of one class ({only}), so there is nothing to learn."
         found.block("one_class", sentence, "Collect rows of another class.")
     elif rare := [name for name, count in classes.items() if count < FEW_OF_A_CLASS]:
-        sentence = f"Fewer than {FEW_OF_A_CLASS} rows of {', '.join(rare[:5])}{' and others' if len(rare) > 5 else ''}."
+        listed = ", ".join(rare[:5])
+        if len(rare) > 5:
+            listed += " and others"
+        sentence = f"Fewer than {FEW_OF_A_CLASS} rows of {listed}."
         found.warn("class_balance", sentence, "Collect more rows, or remove the class.")
     longer = reading.longer_preferred(lines)
     if longer is not None and len(lines) >= ENOUGH_PAIRS and longer > LONGER_SHARE:
@@ -282,13 +246,14 @@ def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> N
         why = ", ".join(sorted({lesson.nothing for lesson in empty}))
         sentence = f"{useless} of {rows} rows have no training tokens: {why}."
         remedy = "Raise max_length, or correct the rows." if hasattr(config, "max_length") else "Correct the rows."
-        say = found.block if useless == rows else found.warn
-        say("learns_nothing", sentence, remedy, [lesson.line.number for lesson in empty])
+        severity: Severity = "block" if useless == rows else "warn"
+        found.add("learns_nothing", severity, "data", sentence, remedy, [lesson.line.number for lesson in empty])
     cut = [lesson for lesson in lessons if lesson.cut and not lesson.nothing]
     if len(cut) > CUT_SHARE * len(lessons):
         sentence = f"{len(cut)} of {len(lessons)} rows are cut at max_length ({config.max_length} tokens)"
-        end = ", so their end is not learned." if found.stage == "sft" else "."
-        found.warn("cut", sentence + end, "Raise max_length.", [lesson.line.number for lesson in cut])
+        if found.stage == "sft":
+            sentence += ", so their end is not learned"
+        found.warn("cut", f"{sentence}.", "Raise max_length.", [lesson.line.number for lesson in cut])
 
 
 def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -> list[Lesson]:
@@ -305,11 +270,11 @@ def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -
     return kept[:SHOWN_ROWS]
 
 
-def examples(batch: Sequence[Lesson], tokenizer: Any) -> list[dict[str, Any]]:
+def examples(batch: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Example]:
     """Rows decoded, token by token, each with whether it is learnt."""
-    shown = []
+    shown: list[Example] = []
     for lesson in batch:
-        sequences = []
+        sequences: list[ShownSequence] = []
         for name, ids, mask in lesson.sequences:
             tokens = reading.pieces(tokenizer, ids[:SHOWN_TOKENS], mask[:SHOWN_TOKENS])
             sequences.append({"name": name, "tokens": tokens, "more": max(0, len(ids) - SHOWN_TOKENS)})
@@ -317,10 +282,10 @@ def examples(batch: Sequence[Lesson], tokenizer: Any) -> list[dict[str, Any]]:
     return shown
 
 
-# --- the reward model, and the cost ----------------------------------------------------------------------
+# --- the reward model -------------------------------------------------------------------------------------
 
 
-def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snapshot) -> None:
+def check_reward_model(found: Preflight, config: object, path: Path, snapshot: Snapshot) -> None:
     """Whether the reward model is good enough to be trained against, by the selection split's preferences."""
     import torch
 
@@ -350,81 +315,3 @@ def check_reward_model(found: Preflight, config: Any, path: Path, snapshot: Snap
             f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs; the minimum is {floor:.0%}.",
             "Collect more comparisons and train the reward model again, or lower reward_floor deliberately.",
         )
-
-
-def check_cost(found: Preflight, config: Any, paths: Mapping[str, Path], lessons: Sequence[Lesson]) -> None:
-    """Memory against what this machine has, and time by the speed it shows now."""
-    stage = found.stage
-    if stage == "tokenizer":
-        return
-    length = found.learned["longest"] + int(getattr(config, "max_new_tokens", 0))
-    if stage == "pretrain":
-        length = int(config.block_size)
-    need = estimate(stage, config, paths, length=max(length, 1))
-    have, where = free_memory()
-    rows = rows_at_once(stage, config)
-    found.memory = {**need.as_json(), "free": have, "where": where, "rows_at_once": rows}
-    least = estimate(stage, config, paths, length=max(length, 1), rows=1)
-    if least.total > have:
-        sentence = f"A batch of one row needs about {size(least.total)}; {where} has {size(have)} free."
-        found.block(
-            "memory", sentence, "Use a smaller base model, lora, shorter texts or a larger machine.", kind="config"
-        )
-    elif need.total > have:
-        sentence = f"A batch of {rows} rows needs about {size(need.total)}; {where} has {size(have)} free."
-        found.warn(
-            "memory",
-            sentence,
-            ("The run reduces the micro-batch automatically; a smaller batch_size avoids the retries."),
-        )
-    critic = 0.0
-    if stage == "ppo":
-        critic = critic_share(config, shape_of(paths.get("reward_model") or paths["base_model"]).layers)
-    rounds, work = rounds_of(stage, config, lessons, need.sequences * need.length, critic)
-    seconds = START_SECONDS + work * need.parameters / speed()
-    found.seconds = {"low": seconds / 2, "high": seconds * 2, "steps": rounds}
-
-
-def rounds_of(
-    stage: str, config: Any, lessons: Sequence[Lesson], at_once: int, critic: float = 0.0
-) -> tuple[int, float]:
-    """Optimiser steps of a run, and its work: floating-point operations for each parameter.
-
-    Two a token forward and four backward (Kaplan et al. 2020, section 2.1); `critic` is how much of a second model of
-    the same size PPO trains beside the policy.
-    """
-    kept = [lesson for lesson in lessons if not lesson.nothing]
-    rows = sum(lesson.line.row.count for lesson in kept)
-    tokens = sum(len(ids) * lesson.line.row.count for lesson in kept for _, ids, _ in lesson.sequences)
-    row = STAGES[stage]
-    if row.reads_texts:
-        return config.steps, 6.0 * config.steps * config.accumulate * at_once
-    if row.samples:
-        rollout = config.rollout_batch if stage == "ppo" else config.batch_size * config.accumulate
-        times = config.iterations if stage == "ppo" else config.steps
-        length = tokens / max(rows, 1) + config.max_new_tokens
-        passes = 12 * (1 + critic) * config.ppo_epochs if stage == "ppo" else 6
-        steps = times * (config.ppo_epochs * config.minibatches if stage == "ppo" else 1)
-        return steps, times * rollout * length * (10.0 + passes)
-    batch = config.batch_size * config.accumulate
-    references = 2.0 * row.references  # a forward each
-    return max(1, round(config.epochs * rows / batch)), config.epochs * tokens * (6.0 + references)
-
-
-def speed(seconds: float = 0.1) -> float:
-    """Floating-point operations a second that training reaches here: a product of matrices', and a quarter of it.
-
-    On CPUs by this process's own seconds, so that what else the machine does now has no part in it.
-    """
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    side, clock = (4096, time.perf_counter) if device == "cuda" else (256, time.process_time)
-    one = torch.rand(side, side, device=device)
-    started, times = clock(), 0
-    while clock() - started < seconds:
-        one @ one
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times += 1
-    return 0.25 * times * 2 * side**3 / (clock() - started)

@@ -6,14 +6,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.data.columns import encode_completions, encode_documents, encode_prompts
 from trainer.data.snapshot import (
     KINDS,
+    AnyRow,
     Classification,
+    Demonstration,
     Document,
-    Messages,
     Preference,
     Snapshot,
     Spans,
@@ -23,6 +24,9 @@ from trainer.data.snapshot import (
 from trainer.data.text_folding import folded
 from trainer.errors import SnapshotCorrupt
 from trainer.stages import STAGES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 MOST_LINES = 50_000  # of one split; beyond them preflight goes by a part and says so
 SHINGLE, NEAR = 3, 0.8  # words; Jaccard similarity of two prompts' word triples from which they are near duplicates
@@ -34,7 +38,7 @@ class Line:
     """One row of a split file, by its number from 1."""
 
     number: int
-    row: Any
+    row: Any  # one of the kinds in `trainer.data.snapshot`
 
 
 @dataclass
@@ -65,7 +69,8 @@ class Lesson:
     @property
     def learnt(self) -> int:
         """Tokens that are learnt, as often as the row occurs."""
-        return sum(sum(mask) for _, _, mask in self.sequences) * int(self.line.row.count)
+        tokens = sum(sum(mask) for _, _, mask in self.sequences)
+        return tokens * int(self.line.row.count)
 
     @property
     def longest(self) -> int:
@@ -104,49 +109,71 @@ def _of_kinds(lines: Sequence[Line], kinds: Sequence[str]) -> list[Line]:
     return [line for line in lines if isinstance(line.row, types)]
 
 
-def lessons(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line], context: int) -> list[Lesson]:
+def lessons(
+    stage: str, tokenizer: PreTrainedTokenizerBase | None, config: Any, lines: Sequence[Line], context: int
+) -> list[Lesson]:
     """What each row teaches, in tokens; `context` is the longest sequence the model is made for."""
     if not lines:
         return []
-    rows = [line.row for line in lines]
-    if STAGES[stage].samples:
-        room = context - config.max_new_tokens
-        prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-        return [
-            Lesson(
-                line,
-                [("prompt", ids, [False] * len(ids))],
-                "" if len(ids) <= room else "no room for a response",
-                note="the response is sampled and scored",
-            )
-            for line, ids in zip(lines, prompts, strict=True)
-        ]
-    if STAGES[stage].learns_completions:
-        return _answers(stage, tokenizer, config, lines)
     if stage in ("tokenizer", "pretrain"):
-        texts = [row if isinstance(row, Document) else Document(row.text, "", "", "") for row in rows]
-        encoded = encode_documents(tokenizer, texts) if tokenizer is not None else [[0, 0] for _ in rows]
-        return [
-            Lesson(line, [("text", ids, [False] + [True] * (len(ids) - 1))], "" if _text(line) else "the text is empty")
-            for line, ids in zip(lines, encoded, strict=True)
-        ]
-    from trainer.modeling.encoders import encode_texts
+        return _documents(tokenizer, lines)
+    assert tokenizer is not None  # every other stage begins from one
+    if STAGES[stage].samples:
+        return _prompts(tokenizer, lines, context - config.max_new_tokens)
+    if STAGES[stage].learns_completions:
+        return _answers(stage, tokenizer, config.max_length, lines)
+    return _encoded_texts(stage, tokenizer, config.max_length, lines)
 
+
+def _documents(tokenizer: PreTrainedTokenizerBase | None, lines: Sequence[Line]) -> list[Lesson]:
+    rows = [line.row for line in lines]
+    encoded = [[0, 0] for _ in rows]  # without a tokenizer: something is learnt of each text
+    if tokenizer is not None:
+        encoded = encode_documents(tokenizer, [as_document(row) for row in rows])
     found = []
-    for line, one in zip(lines, encode_texts(tokenizer, [row.text for row in rows]), strict=True):
-        ids = one.ids[: config.max_length] if stage == "classify" else one.ids
-        special = [bool(flag) for flag in one.is_special][: len(ids)]
-        mask = [stage in ("mlm", "tag") and not flag for flag in special]
-        note = "some tokens are masked"
-        if isinstance(line.row, Classification | Spans) and stage != "mlm":
-            note = _labels(line.row) if isinstance(line.row, Classification) else _spans(line.row)
-        cut = len(one.ids) - len(ids)
-        nothing = "" if _text(line) else "the text is empty"
-        found.append(Lesson(line, [("text", ids, mask)], nothing, cut, note))
+    for line, ids in zip(lines, encoded, strict=True):
+        mask = [False] + [True] * (len(ids) - 1)
+        found.append(Lesson(line, [("text", ids, mask)], _empty_text(line)))
     return found
 
 
-def _answers(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line]) -> list[Lesson]:
+def as_document(row: Document | Classification | Spans) -> Document:
+    """A row as a document: what language is learnt from of a labelled text."""
+    return row if isinstance(row, Document) else Document(row.text, "", "", "")
+
+
+def _prompts(tokenizer: PreTrainedTokenizerBase, lines: Sequence[Line], room: int) -> list[Lesson]:
+    found = []
+    for line, ids in zip(lines, encode_prompts(tokenizer, [line.row.prompt for line in lines]), strict=True):
+        lesson = Lesson(line, [("prompt", ids, [False] * len(ids))])
+        lesson.note = "the response is sampled and scored"
+        if len(ids) > room:
+            lesson.nothing = "no room for a response"
+        found.append(lesson)
+    return found
+
+
+def _encoded_texts(
+    stage: str, tokenizer: PreTrainedTokenizerBase, max_length: int, lines: Sequence[Line]
+) -> list[Lesson]:
+    from trainer.modeling.encoders import encode_texts
+
+    found = []
+    for line, one in zip(lines, encode_texts(tokenizer, [line.row.text for line in lines]), strict=True):
+        ids = one.ids[:max_length] if stage == "classify" else one.ids
+        special = [bool(flag) for flag in one.is_special][: len(ids)]
+        mask = [stage in ("mlm", "tag") and not flag for flag in special]
+        note = "some tokens are masked"
+        if stage != "mlm" and isinstance(line.row, Classification):
+            note = _labels(line.row)
+        elif stage != "mlm" and isinstance(line.row, Spans):
+            note = _spans(line.row)
+        cut = len(one.ids) - len(ids)
+        found.append(Lesson(line, [("text", ids, mask)], _empty_text(line), cut, note))
+    return found
+
+
+def _answers(stage: str, tokenizer: PreTrainedTokenizerBase, max_length: int, lines: Sequence[Line]) -> list[Lesson]:
     rows = [line.row for line in lines]
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     names = [_texts_of(row) for row in rows]
@@ -158,9 +185,8 @@ def _answers(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line]) -> 
             answer = flat[at]
             at += 1
             ids, mask = prompt + answer, [False] * len(prompt) + [True] * len(answer)
-            if len(ids) > config.max_length:
-                lesson.cut = max(lesson.cut, len(ids) - config.max_length)
-            lesson.sequences.append((name, ids[: config.max_length], mask[: config.max_length]))
+            lesson.cut = max(lesson.cut, len(ids) - max_length)
+            lesson.sequences.append((name, ids[:max_length], mask[:max_length]))
         if stage == "sft" and not any(lesson.sequences[0][2]):
             lesson.nothing = "the prompt alone fills max_length"
         elif stage != "sft" and lesson.cut:
@@ -175,14 +201,15 @@ def _answers(stage: str, tokenizer: Any, config: Any, lines: Sequence[Line]) -> 
     return found
 
 
-def _texts_of(row: Any) -> list[tuple[str, str]]:
+def _texts_of(row: Preference | Demonstration | Unpaired) -> list[tuple[str, str]]:
     if isinstance(row, Preference):
         return [("chosen", row.chosen), ("rejected", row.rejected)]
     return [("answer", row.completion)]
 
 
-def _text(line: Line) -> str:
-    return str(line.row.text).strip()
+def _empty_text(line: Line) -> str:
+    """Why a text teaches nothing, where it does not."""
+    return "" if str(line.row.text).strip() else "the text is empty"
 
 
 def _labels(row: Classification) -> str:
@@ -193,7 +220,7 @@ def _spans(row: Spans) -> str:
     return "spans: " + ("; ".join(f"{row.text[s.start : s.end]} = {s.label}" for s in row.spans) or "none")
 
 
-def pieces(tokenizer: Any, ids: Sequence[int], mask: Sequence[bool]) -> list[tuple[str, bool]]:
+def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], mask: Sequence[bool]) -> list[tuple[str, bool]]:
     """Tokens as text, each with whether it is learnt; tokens that are parts of one character stand together."""
     shown: list[tuple[str, bool]] = []
     held: list[int] = []
@@ -210,16 +237,18 @@ def pieces(tokenizer: Any, ids: Sequence[int], mask: Sequence[bool]) -> list[tup
 # --- doubles, leaks, balance -----------------------------------------------------------------------------
 
 
-def prompt_text(row: Any) -> str | None:
+def prompt_text(row: AnyRow) -> str:
     """A row's prompt (or its text) as it is compared across splits: case, white space and what is invisible fold."""
-    prompt: Messages | None = getattr(row, "prompt", None)
-    text = "\n".join(message["content"] for message in prompt) if prompt is not None else getattr(row, "text", None)
-    return None if text is None else " ".join(folded(text).split())
+    if isinstance(row, Document | Classification | Spans):
+        text = row.text
+    else:
+        text = "\n".join(message["content"] for message in row.prompt)
+    return " ".join(folded(text).split())
 
 
 def contradictions(lines: Sequence[Line]) -> int:
     """Pairs of rows that prefer two answers to one prompt both ways round."""
-    seen: set[tuple[str | None, str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     count = 0
     for line in lines:
         if isinstance(line.row, Preference):
@@ -231,7 +260,7 @@ def contradictions(lines: Sequence[Line]) -> int:
 
 def leaks(train: Sequence[Line], held: Sequence[Line]) -> tuple[list[int], list[int]]:
     """Line numbers of held-out rows whose prompt is trained on: word for word, and nearly so."""
-    known = {text for line in train if (text := prompt_text(line.row)) is not None}
+    known = {prompt_text(line.row) for line in train}
     exact = [line.number for line in held if prompt_text(line.row) in known]
     postings: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     shingles = [_shingles(text) for text in sorted(known)]
@@ -242,7 +271,7 @@ def leaks(train: Sequence[Line], held: Sequence[Line]) -> tuple[list[int], list[
     near = []
     for line in held:
         text = prompt_text(line.row)
-        if text is None or text in known:
+        if text in known:
             continue
         mine = _shingles(text)
         shared = Counter(number for shingle in mine for number in postings.get(shingle, ()))
@@ -277,9 +306,9 @@ def balance(stage: str, lines: Sequence[Line]) -> dict[str, int]:
 
 def longer_preferred(lines: Sequence[Line]) -> float | None:
     """Share of pairs of unlike length in which the longer answer was preferred; None without any."""
-    unlike = [
-        line.row
-        for line in lines
-        if isinstance(line.row, Preference) and len(line.row.chosen) != len(line.row.rejected)
-    ]
-    return sum(len(row.chosen) > len(row.rejected) for row in unlike) / len(unlike) if unlike else None
+    longer = unlike = 0
+    for line in lines:
+        if isinstance(line.row, Preference) and len(line.row.chosen) != len(line.row.rejected):
+            unlike += 1
+            longer += len(line.row.chosen) > len(line.row.rejected)
+    return longer / unlike if unlike else None

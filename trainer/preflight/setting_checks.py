@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.configs import learning_rates
+from trainer.configs.online import OnlineTraining, PPOConfig
 from trainer.data.columns import encode_completions
 from trainer.data.snapshot import Demonstration, Preference
+from trainer.preflight.report import Preflight
 from trainer.preflight.rows import Line
-from trainer.stages import STAGES
 
 if TYPE_CHECKING:
-    from trainer.preflight.preflight import Preflight
+    from transformers import PreTrainedTokenizerBase
+
 
 MOST_ANSWERS = 2000  # that are measured
 HALF, MOST = 0.5, 0.9  # quantiles of their lengths
 
 
-def check_learning_rate(found: Preflight, config: Any, paths: Mapping[str, Path]) -> None:
+def check_learning_rate(found: Preflight, config: object, paths: Mapping[str, Path]) -> None:
     """A rate that small models need ruins a large one in its first steps."""
     rate = getattr(config, "learning_rate", None)
     if rate is None:
@@ -29,19 +31,24 @@ def check_learning_rate(found: Preflight, config: Any, paths: Mapping[str, Path]
     usual = learning_rates.usual_rate(found.stage, size, lora)
     if usual is None or rate < learning_rates.TOO_HIGH * usual:
         return
+    trained = f"{count_of(size)} parameters"
+    if lora:
+        trained += " with adapters"
     sentence = (
-        f"The learning rate {rate:g} is {rate / usual:,.0f} times the typical value for "
-        f"{count_of(size)} parameters{' with adapters' if lora else ''}, about {usual:.1g}."
+        f"The learning rate {rate:g} is {rate / usual:,.0f} times the typical value for {trained}, about {usual:.1g}."
     )
     remedy = f"Set learning_rate to {usual:.1g}, or to null for the typical value, or choose the preset pretrained."
-    (found.block if rate >= learning_rates.FAR_TOO_HIGH * usual else found.warn)(
-        "learning_rate", sentence, remedy, kind="config"
-    )
+    if rate >= learning_rates.FAR_TOO_HIGH * usual:
+        found.block("learning_rate", sentence, remedy, kind="config")
+    else:
+        found.warn("learning_rate", sentence, remedy, kind="config")
 
 
-def check_answer_length(found: Preflight, config: Any, tokenizer: Any, lines: Sequence[Line]) -> None:
+def check_answer_length(
+    found: Preflight, config: object, tokenizer: PreTrainedTokenizerBase | None, lines: Sequence[Line]
+) -> None:
     """Answers as long as people's must fit into max_new_tokens, or all that is sampled is cut and gets one reward."""
-    if not STAGES[found.stage].samples or tokenizer is None:
+    if not isinstance(config, PPOConfig | OnlineTraining) or tokenizer is None:
         return
     rows = [line.row for line in lines]
     texts = [row.completion for row in rows if isinstance(row, Demonstration)]
@@ -77,7 +84,10 @@ def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
         "classification head."
     )
     remedy = "Choose a base model of another family, or train the policy by DPO or KTO, which need no reward model."
-    (found.block if found.stage == "reward" else found.warn)("reward_head", sentence, remedy, kind="config")
+    if found.stage == "reward":
+        found.block("reward_head", sentence, remedy, kind="config")
+    else:
+        found.warn("reward_head", sentence, remedy, kind="config")
 
 
 def count_of(parameters: int) -> str:

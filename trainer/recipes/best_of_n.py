@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 from trainer.run.seeds import stable_seed
@@ -40,7 +41,7 @@ def draw_best(
         n: completions behind each, >= 1.
     """
     rows = [ids for ids in prompt_ids for _ in range(n)]
-    drawn = draw(rows, [candidate_seed(seed, number) for seed in seeds for number in range(n)])
+    drawn = draw(rows, [candidate_seed(*place) for place in product(seeds, range(n))])
     scores = judge(rows, [one.ids for one in drawn]).total.tolist()
     best = []
     for start in range(0, len(rows), n):

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from trainer.data.snapshot import Classification, open_snapshot
-from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.data.snapshot import Classification
+from trainer.errors import DataUnusable
+from trainer.json_types import Metrics
 from trainer.metrics.classification import (
     calibrated,
     calibration_error,
@@ -26,25 +26,34 @@ from trainer.metrics.classification import (
     confidences,
     cross_fitted,
     decided,
+    labels_where,
     mean_loss,
     probabilities,
 )
 from trainer.modeling.encoders import (
     Encoded,
-    all_classes,
     drop_tokens,
     encode_texts,
     load_encoder_tokenizer,
     logits_of,
-    make_encoder,
-    one_scheme,
     room,
 )
-from trainer.modeling.loading import from_folder, parameters, prepare
-from trainer.modeling.lora import adapt_encoder
+from trainer.recipes.label_training import (
+    LabelledTexts,
+    LabelTask,
+    finalize_labeller,
+    load_labeller,
+    new_labeller,
+    read_labelled_texts,
+    train_labeller,
+)
 from trainer.run.context import RunContext, StageResult
 from trainer.run.progress import Sample
-from trainer.run.seeds import seed_everything
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trainer.modeling.encoder_trainer import Item
 
 FEW = 8  # fewer train texts of a class than this are worth an alarm
 
@@ -62,11 +71,9 @@ class Classifier:
     def __init__(self, path: Path, batch_size: int = 64) -> None:
         from transformers import AutoModelForSequenceClassification
 
-        self.tokenizer = load_encoder_tokenizer(path)
-        self.model: Any = prepare(from_folder(AutoModelForSequenceClassification, path), self.tokenizer).eval()
-        stored = getattr(self.model.config, "touchstone", None)
-        if not isinstance(stored, dict) or "classes" not in stored:
-            raise ModelCorrupt(f"{path} is not a classifier: its config.json names no classes.")
+        self.tokenizer, self.model, stored = load_labeller(
+            path, AutoModelForSequenceClassification, "classifier", "classes"
+        )
         self.classes: list[str] = list(stored["classes"])
         self.many = bool(stored["many"])
         self.scheme = str(stored["scheme"])
@@ -86,124 +93,111 @@ class Classifier:
 
 def run(context: RunContext) -> StageResult:
     """Learn the classes of the train split, or go on, and hand back a classifier."""
-    from trainer.modeling.encoder_trainer import Visits, make_trainer, plan_visits
-    from trainer.run.finalizing import HandingBack
-    from trainer.run.loop import Hook, go, prove, restore_best
+    from trainer.metrics.baselines import tfidf_regression
 
-    config = context.config
-    base = context.inputs.get("base_model")
-    tokenizer = load_encoder_tokenizer(base or context.inputs["tokenizer"])
-
+    tokenizer = load_encoder_tokenizer(context.inputs.get("base_model") or context.inputs["tokenizer"])
     context.report.state("reading the labeled texts")
-    snapshot = open_snapshot(context.inputs["snapshot"])
-    train = one_scheme(list(snapshot.rows("train", Classification)), config.scheme)
-    scheme, many = train[0].scheme, train[0].many
-    splits = {
-        split: [row for row in snapshot.rows(split, Classification) if row.scheme == scheme]
-        for split in ("selection", "test")
-    }
-    classes = all_classes([*train, *splits["selection"], *splits["test"]])
-    check_rows(context, train, classes, many)
-    seed_everything(context.seed, "classify")
-    context.report.state("loading the base model" if base else "making the model")
-    model: Any = make_encoder(
-        "SequenceClassification",
-        base,
-        config,
-        tokenizer,
-        num_labels=len(classes),
-        id2label=dict(enumerate(classes)),
-        label2id={name: n for n, name in enumerate(classes)},
-        problem_type="multi_label_classification" if many else "single_label_classification",
-    )
-    adapt_encoder(model, config.lora, base)
+    texts = read_labelled_texts(context, Classification)
+    check_rows(context, texts)
+    classes, many = texts.classes, texts.train[0].many
+    problem = "multi_label_classification" if many else "single_label_classification"
+    model = new_labeller(context, "SequenceClassification", classes, tokenizer, problem_type=problem)
+    task = ClassificationTask(context, tokenizer, texts, room(model, context.config.max_length))
+    trained = train_labeller(context, model, tokenizer, texts, task.as_label_task())
 
-    length = room(model, config.max_length)
-    rows = [row for row in train for _ in range(row.count)]
-    encoded = cut_texts(tokenizer, [row.text for row in rows], length)
-    targets = truth_of(rows, classes)
-    mask_id: int = tokenizer.mask_token_id
-
-    def look(number: int, generator: torch.Generator) -> dict[str, Any]:
-        ids = drop_tokens(encoded[number], mask_id, config.token_dropout, generator)
-        return {"ids": ids, "labels": targets[number].tolist() if many else int(targets[number].argmax())}
-
-    shown = cut_texts(tokenizer, [row.text for row in splits["selection"]], length)
-    truth = truth_of(splits["selection"], classes)
-
-    def logits(model: Any, some: Sequence[Encoded]) -> torch.Tensor:
-        return torch.stack(logits_of(model, [row.ids for row in some], tokenizer.pad_token_id))
-
-    def measure(model: Any) -> dict[str, float]:
-        figures = judged(logits(model, shown), truth, classes, many)
-        return {f"selection_{name}": figures[name] for name in ("loss", "accuracy", "macro_f1", "ece")}
-
-    def sample(model: Any) -> list[Sample]:
-        some = (splits["selection"] or rows)[: config.samples]
-        chances = probabilities(logits(model, (shown or encoded)[: config.samples]), many)
-        return [
-            {"prompt": row.text, "text": sentence_of(dict(zip(classes, chance, strict=True)), row.labels)}
-            for row, chance in zip(some, chances.tolist(), strict=True)
-        ]
-
-    def figures_of(split: str, some: Sequence[Classification]) -> dict[str, Any]:
-        texts = cut_texts(tokenizer, [row.text for row in some], length)
-        found, expected = logits(model, texts), truth_of(some, classes)
-        if split == "selection":  # the temperature was fitted on these texts
-            figures = judged(cross_fitted(found, expected, many), expected, classes, many)
-        else:
-            figures = judged(found, expected, classes, many, temperature)
-        return {f"{split}_{name}": value for name, value in figures.items()} | {f"{split}_texts": len(some)}
-
-    hook = Hook(
-        context,
-        sample=sample if config.samples else None,
-        measure=measure if shown else None,
-        evaluations=config.evaluations,
-        better="selection_loss" if shown and config.choose_best else None,
-    )
-    lengths = [len(row.ids) for row in encoded]
-    batches = plan_visits(lengths, config.batch_size, config.epochs, context.seed, "classify")
-    visits = Visits(len(encoded), look, context.seed, "classify")
-    trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
-    context.report.state("training")
-    steps = go(trainer, context, hook)
-    back = HandingBack(context, model, tokenizer, steps)
-    best = restore_best(back, hook)
-    if shown:
-        back.measure("temperature", lambda: {"temperature": calibrated(logits(model, shown), truth, many)})
-    temperature = float(back.metrics.get("temperature", 1.0))
+    finalizer = trained.finalizer
+    if texts.selection:
+        finalizer.measure("temperature", lambda: {"temperature": task.fitted_temperature(model)})
+    temperature = float(finalizer.metrics.get("temperature", 1.0))
     model.config.touchstone = {
         "classes": classes,
         "many": many,
-        "scheme": scheme,
+        "scheme": texts.scheme,
         "temperature": temperature,
-        "max_length": length,
+        "max_length": task.length,
     }
-    back.metrics |= {
-        "steps": steps,
-        "best_step": best or steps,
-        "parameters": parameters(model),
-        "train_texts": len(rows),
-        "cut_texts": sum(row.is_special[-1] == 0 for row in encoded),
-        "class_balance": dict(balance(rows, classes)),
+    finalizer.metrics |= {
+        "cut_texts": sum(row.is_special[-1] == 0 for row in task.train),
+        "class_balance": dict(balance(texts.train, classes)),
         "temperature": temperature,
     }
-    back.save()
-    prove(back, hook, best)
-    context.report.state("measuring")
-    for split, some in splits.items():
-        if some:
-            back.measure(f"{split}_figures", partial(figures_of, split, some))
-    if config.baseline and (held := splits["test"] or splits["selection"]):
-        context.report.state("training the baseline")
-        from trainer.metrics.baselines import tfidf_regression
-
-        back.measure("baseline", lambda: {"baseline": tfidf_regression(rows, held, classes, many)})
-    return back.result("classifier")
+    return finalize_labeller(
+        trained,
+        texts,
+        "classifier",
+        lambda rows: task.figures_of(model, rows, temperature),
+        lambda rows: tfidf_regression(texts.train, rows, classes, many),
+    )
 
 
-def cut_texts(tokenizer: Any, texts: Sequence[str], length: int) -> list[Encoded]:
+class ClassificationTask:
+    """The texts of a run as tokens, and what is learnt and measured of them.
+
+    Attributes:
+        length: tokens that are read of a text. train, selection: the texts of these splits.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: LabelledTexts[Classification],
+        length: int,
+    ) -> None:
+        self.config, self.tokenizer, self.texts, self.length = context.config, tokenizer, texts, length
+        self.classes, self.many = texts.classes, texts.train[0].many
+        self.train = self.encoded(texts.train)
+        self.selection = self.encoded(texts.selection)
+        self.targets = truth_of(texts.train, self.classes)
+        self.truth = truth_of(texts.selection, self.classes)
+
+    def as_label_task(self) -> LabelTask:
+        from trainer.modeling.encoder_trainer import label_loss
+
+        lengths = [len(row.ids) for row in self.train]
+        return LabelTask(lengths, self.visit, label_loss, self.measure, self.sample)
+
+    def encoded(self, rows: Sequence[Classification]) -> list[Encoded]:
+        return cut_texts(self.tokenizer, [row.text for row in rows], self.length)
+
+    def logits(self, model: PreTrainedModel, rows: Sequence[Encoded]) -> torch.Tensor:
+        """(N, C)."""
+        return torch.stack(logits_of(model, [row.ids for row in rows], self.tokenizer.pad_token_id))
+
+    def visit(self, number: int, generator: torch.Generator) -> Item:
+        mask_id: int = self.tokenizer.mask_token_id
+        ids = drop_tokens(self.train[number], mask_id, self.config.token_dropout, generator)
+        target = self.targets[number]
+        if self.many:
+            return {"ids": ids, "labels": target.tolist()}
+        return {"ids": ids, "labels": int(target.argmax())}
+
+    def measure(self, model: PreTrainedModel) -> dict[str, float]:
+        figures = judged(self.logits(model, self.selection), self.truth, self.classes, self.many)
+        return {f"selection_{name}": figures[name] for name in ("loss", "accuracy", "macro_f1", "ece")}
+
+    def fitted_temperature(self, model: PreTrainedModel) -> float:
+        return calibrated(self.logits(model, self.selection), self.truth, self.many)
+
+    def sample(self, model: PreTrainedModel) -> list[Sample]:
+        rows = (self.texts.selection or self.texts.train)[: self.config.samples]
+        encoded = (self.selection or self.train)[: self.config.samples]
+        chances = probabilities(self.logits(model, encoded), self.many).tolist()
+        samples: list[Sample] = []
+        for row, chance in zip(rows, chances, strict=True):
+            by_class = dict(zip(self.classes, chance, strict=True))
+            samples.append({"prompt": row.text, "text": sentence_of(by_class, row.labels)})
+        return samples
+
+    def figures_of(self, model: PreTrainedModel, rows: list[Classification], temperature: float) -> Metrics:
+        """Figures of held-out texts at `temperature`; of the selection split, which it was fitted on, cross-fitted."""
+        found, expected = self.logits(model, self.encoded(rows)), truth_of(rows, self.classes)
+        if rows is self.texts.selection:
+            return judged(cross_fitted(found, expected, self.many), expected, self.classes, self.many)
+        return judged(found, expected, self.classes, self.many, temperature)
+
+
+def cut_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> list[Encoded]:
     """Texts as tokens, each to its first `length` ones."""
     return [row.cut(0, length) for row in encode_texts(tokenizer, texts)]
 
@@ -216,41 +210,43 @@ def truth_of(rows: Sequence[Classification], classes: Sequence[str]) -> torch.Te
 def balance(rows: Sequence[Classification], classes: Sequence[str]) -> Counter[str]:
     """How many texts have each class; a class without any has 0."""
     counts = Counter(dict.fromkeys(classes, 0))
-    counts.update(name for row in rows for name in row.labels)
+    for row in rows:
+        counts.update(row.labels)
     return counts
 
 
-def check_rows(context: RunContext, rows: Sequence[Classification], classes: Sequence[str], many: bool) -> None:
+def check_rows(context: RunContext, texts: LabelledTexts[Classification]) -> None:
     """Refuse what would train on nothing, and say which classes are rare.
 
     Raises:
-        DataUnusable: fewer than two classes occur (one where `many`), or rows disagree on `many`.
+        DataUnusable: fewer than two classes occur (one where a text can have several), or rows disagree on whether it
+            can.
     """
-    if any(row.many != many for row in rows):
+    many = texts.train[0].many
+    if any(row.many != many for row in texts.train):
         raise DataUnusable(
-            f"The scheme {rows[0].scheme} allows several labels in some rows and one in others.",
+            f"The scheme {texts.scheme} allows several labels in some rows and one in others.",
             remedy="Freeze the snapshot from one edition of the scheme.",
         )
-    counts = Counter(dict.fromkeys(classes, 0))
-    for row in rows:
-        counts.update(dict.fromkeys(row.labels, row.count))
-    if sum(count > 0 for count in counts.values()) < (1 if many else 2):
+    counts = balance(texts.train, texts.classes)
+    needed = 1 if many else 2
+    if sum(count > 0 for count in counts.values()) < needed:
         raise DataUnusable(
             "Every text to train on has the same class, so there is nothing to tell apart.",
             remedy="Label texts of at least two classes.",
         )
-    context.report.metrics(0, 0, {"classes": len(classes), "rarest_class_texts": min(counts.values())})
-    if rare := [name for name in classes if counts[name] < FEW]:
+    context.report.metrics(0, 0, {"classes": len(texts.classes), "rarest_class_texts": min(counts.values())})
+    if rare := [name for name in texts.classes if counts[name] < FEW]:
         listed = ", ".join(f"{name} ({counts[name]})" for name in rare[:10])
         context.report.alarm(0, "class_balance", f"{len(rare)} classes have fewer than {FEW} texts: {listed}.")
 
 
 def judged(
     logits: torch.Tensor, truth: torch.Tensor, classes: Sequence[str], many: bool, temperature: float = 1.0
-) -> dict[str, Any]:
+) -> Metrics:
     """Loss, calibration error and the figures of `class_figures`. logits and truth: (N, C)."""
     chances = probabilities(logits, many, temperature)
-    expected = [{classes[n] for n, yes in enumerate(row) if yes} for row in truth.tolist()]
+    expected = labels_where(truth.bool(), classes)
     return {
         "loss": mean_loss(logits, truth, many, temperature),
         "ece": calibration_error(*confidences(chances, truth, many)),
@@ -261,4 +257,6 @@ def judged(
 def sentence_of(chances: dict[str, float], labels: Sequence[str]) -> str:
     """The likeliest three classes with their probability, and people's answers."""
     best = sorted(chances, key=lambda name: -chances[name])[:3]
-    return ", ".join(f"{name} {chances[name]:.2f}" for name in best) + f" (said: {', '.join(labels) or 'none'})"
+    predicted = ", ".join(f"{name} {chances[name]:.2f}" for name in best)
+    expected = ", ".join(labels) or "none"
+    return f"{predicted} (annotated: {expected})"

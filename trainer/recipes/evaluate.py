@@ -17,27 +17,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
 from trainer.data.columns import decode_completion, encode_completions, encode_prompts, preference_columns
 from trainer.data.snapshot import Messages, Preference, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
+from trainer.json_types import Metrics
 from trainer.metrics import intervals
-from trainer.metrics.report_figures import length_controlled, lengths, reliability
+from trainer.metrics.report_figures import lengths, reliability
+from trainer.metrics.win_rates import Answers, by_prompt, reward_model_rate, win_rates
 from trainer.modeling.loading import load_tokenizer
 from trainer.modeling.passes import answer_figures
 from trainer.modeling.reward_model import RewardModel, calibration_error, reward_gap
 from trainer.modeling.reward_scoring import load_judge, scorer
-from trainer.modeling.sampling import Drawn, end_ids
+from trainer.modeling.sampling import Drawn, FinishReason, end_ids
 from trainer.modeling.template_check import refused_rows
 from trainer.ppo import arithmetic
 from trainer.ppo.rollouts import context_room, distinct_prompts, fitting, lay_out, repetition
 from trainer.recipes.best_of_n import kl_of_best
-from trainer.recipes.evaluate_texts import HeldOut
+from trainer.recipes.evaluate_texts import HeldOutTexts
 from trainer.recipes.generate import Generator, drawing, write_lines
 from trainer.run.context import RunContext, StageResult
 from trainer.run.microbatching import in_batches
@@ -46,24 +48,29 @@ from trainer.run.seeds import stable_seed
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from trainer.configs.stages import EvaluateConfig
+
 LONGEST_PAIR = 4096  # tokens; longer pairs are left out where a reward model states no context of its own
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Completions of one model: `responses` to each prompt, prompt after prompt.
+class PairRow(TypedDict):
+    """A line of pairs.jsonl."""
 
-    Attributes:
-        prompt_ids, drawn, seeds: one entry each for a completion.
-        prompt: which prompt each belongs to, an index.
-        rewards: in the reward model's normalised unit, None without one.
-    """
+    hash: str
+    prompt: int
+    right: float
 
-    prompt_ids: list[list[int]]
-    drawn: list[Drawn]
-    seeds: list[int]
-    prompt: list[int]
-    rewards: list[float] | None
+
+class ResponseRow(TypedDict):
+    """A line of responses.jsonl."""
+
+    prompt: list[dict[str, str]]
+    model: str
+    text: str
+    tokens: int
+    finish_reason: FinishReason
+    seed: int
+    reward: float | None
 
 
 def run(context: RunContext) -> StageResult:
@@ -74,10 +81,10 @@ def run(context: RunContext) -> StageResult:
     if {"incumbent", "reference", "pretrained", "texts"} & set(inputs) and "base_model" not in inputs:
         raise ConfigInvalid("evaluate compares an incumbent or reference with base_model, which is missing.")
     snapshot = open_snapshot(inputs["snapshot"])
-    tokenizer = load_tokenizer(inputs["base_model"] if "base_model" in inputs else inputs["reward_model"])
-    metrics: dict[str, Any] = {"split": config.split}
+    tokenizer = load_tokenizer(inputs.get("base_model") or inputs["reward_model"])
+    metrics: Metrics = {"split": config.split}
     reward = None
-    held_out = HeldOut(snapshot, config.split, inputs.get("texts"), config.max_texts)
+    held_out = HeldOutTexts(snapshot, config.split, inputs.get("texts"), config.max_texts)
     if "reward_model" in inputs:
         context.report.state("loading the reward model")
         reward = load_judge(inputs["reward_model"], tokenizer)
@@ -95,7 +102,7 @@ def run(context: RunContext) -> StageResult:
 # --- the reward model ------------------------------------------------------------------------------------
 
 
-def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Preference]) -> dict[str, Any]:
+def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Preference]) -> Metrics:
     """How well the reward model predicts held-out preferences.
 
     Returns:
@@ -142,7 +149,7 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     }
 
 
-def pair_lines(rows: Sequence[Preference], measured: Sequence[int], right: Sequence[float]) -> list[dict[str, Any]]:
+def pair_lines(rows: Sequence[Preference], measured: Sequence[int], right: Sequence[float]) -> list[PairRow]:
     """Lines of pairs.jsonl: each measured row once, `prompt` a number that its pairs share, `right` 1, ½ or 0."""
     prompts: dict[str, int] = {}
     found = dict(zip(measured, right, strict=True))
@@ -164,8 +171,8 @@ def measure_policies(
     context: RunContext,
     reward: RewardModel | None,
     prompts: Sequence[Messages],
-    held_out: HeldOut,
-    metrics: dict[str, Any],
+    held_out: HeldOutTexts,
+    metrics: Metrics,
 ) -> None:
     """Answer the split's prompts with candidate, incumbent and reference, and put into `metrics`:
 
@@ -173,7 +180,7 @@ def measure_policies(
     incumbent and a reward model `reward_model_win_rate`: how often it gives a completion of the candidate more than one
     of the incumbent to the same prompt, all pairs, ties one half, with `low` and `high`; `length_controlled_win_rate`,
     what is left of it at equal lengths; with a reference `reward_model_win_rate_over_reference`. `held_out_texts`: what
-    policy, incumbent and the pretrained model make of texts (see `HeldOut`). Writes responses.jsonl.
+    policy, incumbent and the pretrained model make of texts (see `HeldOutTexts`). Writes responses.jsonl.
     """
     config, inputs = context.config, context.inputs
     context.report.state("loading the policy")
@@ -200,7 +207,8 @@ def measure_policies(
         context.report.state("reading held-out texts with the pretrained model")
         pretrained = Generator(inputs["pretrained"])
         held_out.read_by("pretrained", pretrained.model, pretrained.tokenizer)
-    metrics |= {"held_out_texts": held_out.figures} if held_out.figures else {}
+    if held_out.figures:
+        metrics["held_out_texts"] = held_out.figures
     same_tokens = "reference" in inputs or "other_tokenizer" not in metrics.get("incumbent", {})
     if config.best_of > 1:
         metrics["best_of_kl"] = kl_of_best(config.best_of)  # to the policy that draws
@@ -212,13 +220,16 @@ def measure_policies(
         )
         metrics["policy"]["kl_to"] = "reference" if "reference" in inputs else "incumbent"
     if reward is not None:
-        metrics |= win_rates(answers["candidate"], answers["incumbent"]) if "incumbent" in answers else {}
+        if "incumbent" in answers:
+            metrics |= win_rates(answers["candidate"], answers["incumbent"])
         if "reference" in answers:
             rate = reward_model_rate(answers["candidate"], answers["reference"])
             metrics["reward_model_win_rate_over_reference"] = rate
     metrics["prompts"], metrics["prompts_left_out"] = len(kept), len(prompts[: config.max_prompts]) - len(kept)
     if context.report.path is not None:
-        lines = [line for name, made in answers.items() for line in response_lines(name, made, kept, candidate)]
+        lines: list[ResponseRow] = []
+        for name, made in answers.items():
+            lines += response_lines(name, made, kept, candidate)
         write_lines(context.folder / "responses.jsonl", lines)
 
 
@@ -232,7 +243,7 @@ def compared(inputs: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def answerable(
-    generator: Generator, prompts: Sequence[Messages], config: Any
+    generator: Generator, prompts: Sequence[Messages], config: EvaluateConfig
 ) -> tuple[list[Messages], list[list[int]]]:
     """Of the first `max_prompts` prompts those that the model's template takes and that leave room for an answer, and
     their ids.
@@ -254,12 +265,20 @@ def answerable(
 def answer(context: RunContext, generator: Generator, ids: list[list[int]], reward: RewardModel | None) -> Answers:
     """`responses` completions to each prompt, each the best of `best_of`; the same seeds whichever model answers."""
     config = context.config
-    prompt = [number for number in range(len(ids)) for _ in range(config.responses)]
-    seeds = [stable_seed(context.seed, "evaluate", n, k) for n in range(len(ids)) for k in range(config.responses)]
+    places = list(product(range(len(ids)), range(config.responses)))
+    prompt = [number for number, _ in places]
+    seeds = [stable_seed(context.seed, "evaluate", *place) for place in places]
     rows = [ids[number] for number in prompt]
     drawn = drawing(context, generator)(rows, seeds)
-    rewards = scorer(reward)(rows, [one.ids for one in drawn]).tolist() if reward else None
-    return Answers(rows, drawn, seeds, prompt, rewards)
+    return Answers(rows, drawn, seeds, prompt, rewards_of(reward, rows, drawn))
+
+
+def rewards_of(reward: RewardModel | None, rows: list[list[int]], drawn: Sequence[Drawn]) -> list[float] | None:
+    """Reward of each completion of `rows`, in the reward model's unit; None without one."""
+    if reward is None:
+        return None
+    rewards: list[float] = scorer(reward)(rows, [one.ids for one in drawn]).tolist()
+    return rewards
 
 
 def answer_in_other_tokens(
@@ -287,13 +306,14 @@ def answer_in_other_tokens(
     for one in made.drawn:
         text = decode_completion(generator.tokenizer, one.ids)
         whole = encode_completions(candidate.tokenizer, [text])[0]
-        drawn.append(Drawn(whole if one.finish_reason == "stop" else whole[:-1] or whole, one.finish_reason))
+        if one.finish_reason == "length" and len(whole) > 1:
+            whole = whole[:-1]  # it was cut, so it has no end token
+        drawn.append(Drawn(whole, one.finish_reason))
     rows = [ids[number] for number in made.prompt]
-    rewards = scorer(reward)(rows, [one.ids for one in drawn]).tolist() if reward else None
-    return Answers(rows, drawn, made.seeds, made.prompt, rewards)
+    return Answers(rows, drawn, made.seeds, made.prompt, rewards_of(reward, rows, drawn))
 
 
-def policy_figures(context: RunContext, model: PreTrainedModel | None, answers: Answers, pad_id: int) -> dict[str, Any]:
+def policy_figures(context: RunContext, model: PreTrainedModel | None, answers: Answers, pad_id: int) -> Metrics:
     """Figures of one model's completions.
 
     Args:
@@ -307,8 +327,7 @@ def policy_figures(context: RunContext, model: PreTrainedModel | None, answers: 
         distinct: share of different completions among all. lengths: how many are how long.
     """
     tokens = [one.ids for one in answers.drawn]
-    entropy = {} if model is None else {"entropy": token_figures(context, model, None, answers, pad_id)[0]}
-    figures: dict[str, Any] = entropy | {
+    figures: Metrics = {
         "eos_rate": sum(one.finish_reason == "stop" for one in answers.drawn) / len(tokens),
         "length": sum(map(len, tokens)) / len(tokens),
         "repetition": repetition(tokens),
@@ -316,6 +335,8 @@ def policy_figures(context: RunContext, model: PreTrainedModel | None, answers: 
         "completions": len(tokens),
         "lengths": lengths([len(ids) for ids in tokens]),
     }
+    if model is not None:
+        figures["entropy"] = token_figures(context, model, None, answers, pad_id)[0]
     if answers.rewards is not None:
         low, high = intervals.of_mean(by_prompt(answers.prompt, answers.rewards))
         figures |= {"reward": sum(answers.rewards) / len(tokens), "reward_low": low, "reward_high": high}
@@ -357,63 +378,20 @@ def token_figures(
     return float(arithmetic.masked_mean(rollout.entropy, rollout.is_answer)), log_ratio / len(completions)
 
 
-def win_rates(candidate: Answers, incumbent: Answers) -> dict[str, Any]:
-    """How often the reward model prefers the candidate to the incumbent, and the same at equal lengths."""
-    sizes = [[float(len(one.ids)) for one in answers.drawn] for answers in (candidate, incumbent)]
-    longer = [[a - b for a in own for b in rivals] for own, rivals in both(candidate, incumbent, sizes)]
-    controlled = length_controlled(verdicts_of(candidate, incumbent), longer)
-    return {
-        "reward_model_win_rate": reward_model_rate(candidate, incumbent),
-        "length_controlled_win_rate": controlled | {"judge": "reward_model"},
-    }
-
-
-def reward_model_rate(candidate: Answers, rival: Answers) -> dict[str, Any]:
-    """Share of pairs of completions of the same prompt in which the candidate's has the higher reward, every one
-    against every one; `low` and `high` are None of too few prompts."""
-    wins = verdicts_of(candidate, rival)
-    values = [value for group in wins for value in group]
-    low, high = intervals.of_share(wins)
-    value = sum(values) / len(values)
-    return {"value": value, "low": low, "high": high, "prompts": len(wins), "judge": "reward_model"}
-
-
-def verdicts_of(candidate: Answers, rival: Answers) -> list[list[float]]:
-    """For each prompt the reward model's verdict on every pair: 1 for the candidate, 0 for the rival, ties one half."""
-    assert candidate.rewards is not None and rival.rewards is not None
-    return [
-        [float((a > b) + 0.5 * (a == b)) for a in own for b in rivals]
-        for own, rivals in both(candidate, rival, [candidate.rewards, rival.rewards])
-    ]
-
-
-def both(candidate: Answers, incumbent: Answers, values: Sequence[Sequence[float]]) -> list[tuple[list[float], ...]]:
-    """For each prompt the values of the candidate's completions and those of the incumbent's."""
-    groups = [by_prompt(one.prompt, of) for one, of in zip((candidate, incumbent), values, strict=True)]
-    return list(zip(*groups, strict=True))
-
-
-def by_prompt(prompt: Sequence[int], values: Sequence[float]) -> list[list[float]]:
-    """Values in one list for each prompt, in the order of the prompts."""
-    groups: list[list[float]] = [[] for _ in range(max(prompt) + 1)]
-    for number, value in zip(prompt, values, strict=True):
-        groups[number].append(value)
-    return groups
-
-
-def response_lines(
-    name: str, answers: Answers, prompts: Sequence[Messages], generator: Generator
-) -> list[dict[str, Any]]:
+def response_lines(name: str, answers: Answers, prompts: Sequence[Messages], generator: Generator) -> list[ResponseRow]:
     """Lines of responses.jsonl of one model."""
-    return [
-        {
+    lines: list[ResponseRow] = []
+    for number, one, seed in zip(answers.prompt, answers.drawn, answers.seeds, strict=True):
+        line: ResponseRow = {
             "prompt": list(prompts[number]),
             "model": name,
             "text": decode_completion(generator.tokenizer, one.ids),
             "tokens": len(one.ids),
             "finish_reason": one.finish_reason,
             "seed": seed,
-            "reward": None if answers.rewards is None else round(answers.rewards[position], 6),
+            "reward": None,
         }
-        for position, (number, one, seed) in enumerate(zip(answers.prompt, answers.drawn, answers.seeds, strict=True))
-    ]
+        if answers.rewards is not None:
+            line["reward"] = round(answers.rewards[len(lines)], 6)
+        lines.append(line)
+    return lines

@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainer.data.columns import encode_completions, encode_documents, encode_prompts
 from trainer.data.snapshot import Demonstration, Document, Snapshot, open_snapshot
+from trainer.json_types import Metrics
 from trainer.recipes.pretrain import Part, nats_of, predicted_bytes, read_windows
 
 LONGEST = 1024  # tokens read at once, where a model takes more
 DEMONSTRATIONS, DOCUMENTS = "demonstrations", "documents"
 
 
-class HeldOut:
+class HeldOutTexts:
     """Texts that nothing was trained on, at most `most` of each sort, and what models make of them.
 
     Args:
@@ -32,10 +32,12 @@ class HeldOut:
 
     def __init__(self, snapshot: Snapshot, split: str, texts: Path | None, most: int) -> None:
         self.demonstrations = list(snapshot.rows(split, Demonstration))[:most]
-        self.documents = list(open_snapshot(texts).rows("selection", Document))[:most] if texts is not None else []
-        self.figures: dict[str, dict[str, Any]] = {}
+        self.documents: list[Document] = []
+        if texts is not None:
+            self.documents = list(open_snapshot(texts).rows("selection", Document))[:most]
+        self.figures: dict[str, Metrics] = {}
 
-    def read_by(self, name: str, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    def read_by(self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         """Measure one model, and put its figures under its name.
 
         Figures of each sort of text:
@@ -54,31 +56,37 @@ class HeldOut:
 
 
 def of_demonstrations(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], context: int
-) -> dict[str, Any] | None:
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], context: int
+) -> Metrics | None:
     """Figures of what people wrote, each given its prompt; None where none fits."""
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     answers = encode_completions(tokenizer, [row.completion for row in rows])
-    both = [(prompt + answer, len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
-    kept = [place for place, (ids, _) in enumerate(both) if len(ids) <= context]
-    size = sum(len(rows[place].completion.encode()) for place in kept)
-    found = surprise(model, tokenizer, [both[place] for place in kept], size)
-    return found and {"texts": len(kept), "left_out": len(rows) - len(kept), **found}
+    parts: list[Part] = []
+    size = 0
+    for row, prompt, answer in zip(rows, prompts, answers, strict=True):
+        if len(prompt) + len(answer) <= context:
+            parts.append((prompt + answer, len(prompt)))
+            size += len(row.completion.encode())
+    found = surprise(model, tokenizer, parts, size)
+    return found and {"texts": len(parts), "left_out": len(rows) - len(parts), **found}
 
 
 def of_documents(
-    model: Any, tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
-) -> dict[str, Any] | None:
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
+) -> Metrics | None:
     """Figures of documents, all of each but its first token; None where there is none of two tokens."""
     rows = [row for row in encode_documents(tokenizer, documents) if len(row) > 1]
     size = sum(predicted_bytes(tokenizer, row) for row in rows)
-    found = surprise(model, tokenizer, [part for row in rows for part in read_windows(row, context)], size)
+    parts: list[Part] = []
+    for row in rows:
+        parts += read_windows(row, context)
+    found = surprise(model, tokenizer, parts, size)
     return found and {"texts": len(rows), **found}
 
 
 @torch.no_grad()
 def surprise(
-    model: Any, tokenizer: PreTrainedTokenizerBase, parts: Sequence[Part], size: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, parts: Sequence[Part], size: int
 ) -> dict[str, float] | None:
     """perplexity and bits_per_byte of `parts`, whose predicted tokens are `size` bytes of text; None of nothing."""
     tokens = sum(len(ids) - first for ids, first in parts)

@@ -14,24 +14,28 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 import torch
 
 from trainer.data.columns import decode_completion, encode_prompts
 from trainer.data.snapshot import Messages, parse_messages
 from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested
+from trainer.json_types import Metrics
 from trainer.modeling.loading import load_policy, load_tokenizer
-from trainer.modeling.reward_scoring import joined, load_judge, load_terms, reward_figures
+from trainer.modeling.reward_scoring import RewardFigures, joined, load_judge, load_terms, reward_figures
 from trainer.modeling.sampling import Drawn, FinishReason, Listener, draw, room_for
 from trainer.recipes.best_of_n import draw_best, kl_of_best
 from trainer.run.checkpoints import open_model
 from trainer.run.context import RunContext, StageResult
 from trainer.run.seeds import stable_seed
 
+if TYPE_CHECKING:
+    from trainer.configs.stages import GenerateConfig
+
 Prompts = Sequence[Sequence[Mapping[str, str]]]
 LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\u0085\u2028\u2029"}  # JSON itself allows them in strings
-TELL_EVERY = 0.05  # seconds between two pieces of a text: decoding every token of a large batch would slow it
+SEND_SECONDS = 0.05  # seconds between two pieces of a text: decoding every token of a large batch would slow it
 
 
 class Reader(Protocol):
@@ -108,11 +112,14 @@ class Generator:
             DataUnusable: a prompt fills the model's context.
         """
         ids = encode_prompts(self.tokenizer, [as_messages(prompt) for prompt in prompts])
-        teller = Teller(self, [len(one) for one in ids], stop, reader) if stop or reader else None
-        drawn = self.draw(ids, seeds, max_new_tokens, temperature, top_p, top_k, batch_size, teller)
-        if teller is not None:
-            return [teller.whole(index, completion) for index, completion in enumerate(drawn)]
-        return [self.decoded(completion, len(one)) for one, completion in zip(ids, drawn, strict=True)]
+        lengths = [len(one) for one in ids]
+        streamer = None
+        if stop or reader:
+            streamer = TextStreamer(self, lengths, stop, reader)
+        drawn = self.draw(ids, seeds, max_new_tokens, temperature, top_p, top_k, batch_size, streamer)
+        if streamer is not None:
+            return [streamer.whole(index, completion) for index, completion in enumerate(drawn)]
+        return list(map(self.decoded, drawn, lengths))
 
     def draw(
         self,
@@ -143,7 +150,7 @@ class Generator:
         return Generated(text, len(completion.ids), completion.finish_reason, prompt_tokens)
 
 
-class Teller:
+class TextStreamer:
     """Makes text of tokens as they come: tells it to a reader piece by piece, and ends a response at a stop text.
 
     Held back is what may still change: bytes that are no whole character yet, and what may become a stop text.
@@ -167,11 +174,13 @@ class Teller:
         if self.reader is None:
             return
         self.reader.step()
-        if time.monotonic() - self.last < TELL_EVERY:
+        if time.monotonic() - self.last < SEND_SECONDS:
             return
         for index in sorted(self.fresh):
             text, ended = self._cut(self._text(index))
-            self._tell(index, text if ended else self._sure(text))
+            if not ended:
+                text = self._stable_part(text)
+            self._send(index, text)
         self.fresh.clear()
         self.last = time.monotonic()
 
@@ -179,22 +188,30 @@ class Teller:
         """The response when it has ended, all of it reported."""
         made = self.generator.decoded(completion, self.prompt_tokens[index])
         text, ended = self._cut(made.text)
-        self._tell(index, text)
-        return Generated(text, made.tokens, "stop" if ended else made.finish_reason, made.prompt_tokens)
+        self._send(index, text)
+        if ended:
+            return Generated(text, made.tokens, "stop", made.prompt_tokens)
+        return Generated(text, made.tokens, made.finish_reason, made.prompt_tokens)
 
     def _text(self, index: int) -> str:
         return decode_completion(self.generator.tokenizer, self.ids[index])
 
     def _cut(self, text: str) -> tuple[str, bool]:
         places = [place for place in map(text.find, self.stop) if place >= 0]
-        return (text[: min(places)], True) if places else (text, False)
+        if not places:
+            return text, False
+        return text[: min(places)], True
 
-    def _sure(self, text: str) -> str:
+    def _stable_part(self, text: str) -> str:
         text = text.rstrip("\ufffd")
-        begun = (n for stop in self.stop for n in range(1, len(stop)) if text.endswith(stop[:n]))
-        return text[: len(text) - max(begun, default=0)]
+        begun = 0  # characters at the end with which a stop text may have begun
+        for stop in self.stop:
+            for length in range(1, len(stop)):
+                if text.endswith(stop[:length]):
+                    begun = max(begun, length)
+        return text[: len(text) - begun]
 
-    def _tell(self, index: int, text: str) -> None:
+    def _send(self, index: int, text: str) -> None:
         sent = self.sent[index]
         if self.reader is not None and len(text) > len(sent) and text.startswith(sent):
             self.reader.text(index, text[len(sent) :])
@@ -205,11 +222,45 @@ def as_messages(prompt: Sequence[Mapping[str, str]]) -> Messages:
     return tuple({"role": message["role"], "content": message["content"]} for message in prompt)
 
 
+class Sampling(TypedDict):
+    """The settings that a response was sampled with."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_new_tokens: int
+    best_of: int
+
+
+class ResponseRow(TypedDict):
+    """A line of responses.jsonl."""
+
+    id: object
+    prompt: list[dict[str, str]]
+    text: str
+    tokens: int
+    finish_reason: FinishReason
+    seed: int
+    sampling: Sampling
+    reward: NotRequired[float]
+    reward_heads: NotRequired[list[float]]
+    reward_spread: NotRequired[float]
+
+
+class RefusedRow(TypedDict):
+    """A line of refused.jsonl: a prompt that cannot be answered, and why."""
+
+    id: object
+    line: int
+    prompt: list[dict[str, str]]
+    reason: str
+
+
 @dataclass(frozen=True)
 class GenerationRequest:
     """One response that is wanted: to which prompt of the file, in which line, from which seed."""
 
-    id: Any
+    id: object
     prompt: Messages
     seed: int
     line: int
@@ -226,7 +277,9 @@ def run(context: RunContext) -> StageResult:
     context.report.state("loading the base model")
     generator = Generator(context.inputs["base_model"])
     reward_path = context.inputs.get("reward_model")
-    reward = load_judge(reward_path, generator.tokenizer) if reward_path else None
+    reward = None
+    if reward_path:
+        reward = load_judge(reward_path, generator.tokenizer)
     draw_all = drawing(context, generator)
     requests, encoded, refused = answerable(generator, wanted)
     if not requests:
@@ -236,7 +289,7 @@ def run(context: RunContext) -> StageResult:
     chunk = 8 * config.batch_size
     parts = [requests[start : start + chunk] for start in range(0, len(requests), chunk)]
     context.report.state("generating")
-    done: list[dict[str, Any]] = []
+    done: list[ResponseRow] = []
     for number, part in enumerate(parts):
         kept = context.checkpoints / f"responses-{number}.jsonl"
         if kept.is_file():
@@ -246,14 +299,13 @@ def run(context: RunContext) -> StageResult:
             raise StopRequested
         ids = encoded[number * chunk : number * chunk + len(part)]
         drawn = draw_all(ids, [one.seed for one in part])
-        figures: list[dict[str, Any]] = [{}] * len(part)
+        figures: Sequence[RewardFigures | None] = [None] * len(part)
         if reward is not None:
             scored = reward.head_rewards(joined(ids, [completion.ids for completion in drawn]), 256)
             figures = reward_figures(reward, scored)
-        rows = [
-            response_row(one, generator.decoded(completion), config) | extra
-            for one, completion, extra in zip(part, drawn, figures, strict=True)
-        ]
+        rows = []
+        for request, completion, its_figures in zip(part, drawn, figures, strict=True):
+            rows.append(response_row(request, generator.decoded(completion), config, its_figures))
         write_lines(kept, rows)
         done += rows
         context.report.metrics(number + 1, len(parts), {"responses": len(done)})
@@ -264,7 +316,7 @@ def run(context: RunContext) -> StageResult:
     for path in context.checkpoints.glob("responses-*.jsonl"):
         path.unlink()
     tokens = [row["tokens"] for row in done]
-    metrics: dict[str, Any] = {
+    metrics: Metrics = {
         "responses": len(done),
         "tokens": sum(tokens),
         "length": sum(tokens) / len(done),
@@ -272,9 +324,10 @@ def run(context: RunContext) -> StageResult:
     }
     if refused:
         metrics["refused"] = len(refused)
-    for name in ("reward", "reward_spread"):
-        if name in done[0]:
-            metrics[name] = sum(row[name] for row in done) / len(done)
+    if "reward" in done[0]:
+        metrics["reward"] = sum(row["reward"] for row in done) / len(done)
+    if "reward_spread" in done[0]:
+        metrics["reward_spread"] = sum(row["reward_spread"] for row in done) / len(done)
     if config.best_of > 1:
         metrics["best_of_kl"] = kl_of_best(config.best_of)
     return StageResult(metrics=metrics)
@@ -282,12 +335,12 @@ def run(context: RunContext) -> StageResult:
 
 def answerable(
     generator: Generator, wanted: Sequence[GenerationRequest]
-) -> tuple[list[GenerationRequest], list[list[int]], list[dict[str, Any]]]:
+) -> tuple[list[GenerationRequest], list[list[int]], list[RefusedRow]]:
     """Those of `wanted` that can be answered, token ids of their prompts, and a line of refused.jsonl for each prompt
     that cannot."""
     by_line = {one.line: one for one in wanted}  # several responses may be wanted to one prompt
     encoded: dict[int, list[int]] = {}
-    refused: list[dict[str, Any]] = []
+    refused: list[RefusedRow] = []
     for line, one in by_line.items():
         try:
             [ids] = encode_prompts(generator.tokenizer, [one.prompt])
@@ -317,9 +370,11 @@ def drawing(context: RunContext, generator: Generator) -> Callable[[list[list[in
     return lambda rows, seeds: draw_best(drawn, judge, rows, seeds, config.best_of)
 
 
-def response_row(one: GenerationRequest, response: Generated, config: Any) -> dict[str, Any]:
-    """A line of responses.jsonl: enough to make the response again."""
-    return {
+def response_row(
+    one: GenerationRequest, response: Generated, config: GenerateConfig, figures: RewardFigures | None = None
+) -> ResponseRow:
+    """A line of responses.jsonl: enough to make the response again, with its reward if it has one."""
+    row: ResponseRow = {
         "id": one.id,
         "prompt": list(one.prompt),
         "text": response.text,
@@ -334,6 +389,9 @@ def response_row(one: GenerationRequest, response: Generated, config: Any) -> di
             "best_of": config.best_of,
         },
     }
+    if figures is not None:
+        row.update(figures)
+    return row
 
 
 def read_prompts(path: Path, responses: int, seed: int) -> Iterator[GenerationRequest]:
@@ -363,15 +421,15 @@ def read_prompts(path: Path, responses: int, seed: int) -> Iterator[GenerationRe
         raise DataUnusable(f"{path.name} holds no prompt.")
 
 
-def json_line(row: Mapping[str, Any]) -> str:
+def json_line(row: Mapping[str, object]) -> str:
     """One line of JSON Lines. What other readers take for the end of a line is escaped."""
     line = json.dumps(row, ensure_ascii=False, sort_keys=True)
     return line.translate(LINE_ENDS) + "\n"
 
 
-def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """JSON Lines, written under a temporary name and renamed, so that a file with its final name is complete."""
-    part = path.with_name(f".{path.name}.aside")
+    part = path.with_name(f".{path.name}.partial")
     with part.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json_line(row))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -26,16 +26,20 @@ from trainer.modeling.encoders import (
     make_encoder,
     mask_tokens,
     ordinary_tokens,
-    pad,
     room,
     windows,
 )
 from trainer.modeling.loading import parameters
-from trainer.modeling.passes import masked_logits, measuring
+from trainer.modeling.passes import masked_logits, measuring, pad, pad_right
 from trainer.run.context import RunContext, StageResult
 from trainer.run.microbatching import in_batches
 from trainer.run.progress import Sample
 from trainer.run.seeds import seed_everything, stable_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trainer.modeling.encoder_trainer import Item
 
 HELD_OUT_EVERY = 20  # without texts in the selection split, one train text of so many is kept out of training
 SHOWN_TOKENS = 40
@@ -47,23 +51,21 @@ Masked = tuple[list[int], list[int]]
 def run(context: RunContext) -> StageResult:
     """Train to `steps`, or go on, and hand back an encoder with its tokenizer."""
     from trainer.modeling.encoder_trainer import Visits, make_trainer, plan_visits
-    from trainer.run.finalizing import HandingBack
-    from trainer.run.loop import Hook, go, prove
+    from trainer.run.finalizing import RunFinalizer
+    from trainer.run.loop import Hook, run_training, verify_best
 
     config = context.config
     base = context.inputs.get("base_model")
     tokenizer = load_encoder_tokenizer(base or context.inputs["tokenizer"])
     seed_everything(context.seed, "mlm")
     context.report.state("loading the base model" if base else "making the model")
-    model: Any = make_encoder("MaskedLM", base, config, tokenizer)
+    model = make_encoder("MaskedLM", base, config, tokenizer)
 
     context.report.state("reading the texts")
     train, heldout = texts(open_snapshot(context.inputs["snapshot"]))
     length = room(model, config.max_length)
-    rows = [window for text in encode_texts(tokenizer, train) for _, window in windows(text, length, overlap=0)]
-    kept_out = [window for text in encode_texts(tokenizer, heldout) for _, window in windows(text, length, overlap=0)]
-    rows, kept_out = ([row for row in some if not all(row.is_special)] for some in (rows, kept_out))
-    kept_out = spread(kept_out, config.heldout_documents)
+    rows = in_windows(tokenizer, train, length)
+    kept_out = spread(in_windows(tokenizer, heldout, length), config.heldout_documents)
     if not rows or not kept_out:
         raise DataUnusable("The texts of the snapshot are empty.", remedy="Freeze a snapshot of texts.")
     mask_id: int = tokenizer.mask_token_id
@@ -72,37 +74,40 @@ def run(context: RunContext) -> StageResult:
     def masked(row: Encoded, generator: torch.Generator, share: float = config.mask_share) -> Masked:
         return mask_tokens(row, mask_id, ordinary, share, generator)
 
-    def look(number: int, generator: torch.Generator) -> dict[str, Any]:
+    def visit(number: int, generator: torch.Generator) -> Item:
         ids, labels = masked(rows[number], generator)
         return {"ids": ids, "labels": labels}
 
     fixed = torch.Generator().manual_seed(stable_seed(context.seed, "mlm", "held out"))
     questions = [masked(row, fixed) for row in kept_out]
+    sample = None
+    if config.samples:
+        sample = fillings(tokenizer, kept_out[: config.samples])
     hook = Hook(
         context,
-        sample=fillings(tokenizer, kept_out[: config.samples]) if config.samples else None,
+        sample=sample,
         measure=lambda model: masked_figures(model, questions, tokenizer.pad_token_id),
         evaluations=config.evaluations,
     )
     wanted = config.steps * config.accumulate
     epochs = math.ceil(wanted / math.ceil(len(rows) / config.batch_size))
     batches = plan_visits([len(row.ids) for row in rows], config.batch_size, epochs, context.seed, "mlm")[:wanted]
-    visits = Visits(len(rows), look, context.seed, "mlm")
+    visits = Visits(len(rows), visit, context.seed, "mlm")
     trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
     context.report.state("training")
-    steps = go(trainer, context, hook)
+    steps = run_training(trainer, context, hook)
 
-    back = HandingBack(context, model, tokenizer, steps)
-    back.metrics |= hook.figures_at(None) | {
+    finalizer = RunFinalizer(context, model, tokenizer, steps)
+    finalizer.metrics |= hook.figures_at(None) | {
         "steps": steps,
         "parameters": parameters(model),
         "train_documents": len(train),
         "train_tokens": sum(len(row.ids) for row in rows),
         "epochs": wanted * config.batch_size / len(rows),
     }
-    back.save()
-    prove(back, hook, None)
-    return back.result("encoder")
+    finalizer.save()
+    verify_best(finalizer, hook, None)
+    return finalizer.result("encoder")
 
 
 def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
@@ -111,7 +116,9 @@ def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
     Raises:
         DataUnusable: there are too few.
     """
-    train = [text for text, count in snapshot.texts("train") for _ in range(count)]
+    train: list[str] = []
+    for text, count in snapshot.texts("train"):
+        train += [text] * count
     heldout = [text for text, _ in snapshot.texts("selection")]
     if not heldout:
         heldout = train[::HELD_OUT_EVERY]
@@ -121,12 +128,22 @@ def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
     return train, heldout
 
 
+def in_windows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> list[Encoded]:
+    """Texts in windows of at most `length` tokens, without those of special tokens only."""
+    rows: list[Encoded] = []
+    for text in encode_texts(tokenizer, texts):
+        rows += [window for _, window in windows(text, length, overlap=0) if not all(window.is_special)]
+    return rows
+
+
 def spread(rows: Sequence[Encoded], most: int) -> list[Encoded]:
     """At most `most` of the rows, evenly over all of them: of a book, not its first pages alone."""
-    return [rows[number * len(rows) // most] for number in range(most)] if len(rows) > most else list(rows)
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[number * len(rows) // most] for number in range(most)]
 
 
-def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict[str, float]:
+def masked_figures(model: PreTrainedModel, questions: Sequence[Masked], pad_id: int) -> dict[str, float]:
     """How well picked tokens are guessed.
 
     Returns:
@@ -135,13 +152,11 @@ def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict
     nats, right = torch.zeros(len(questions)), torch.zeros(len(questions))
 
     def apply(numbers: list[int]) -> None:
-        ids, labels = pad([questions[n][0] for n in numbers], pad_id), pad([questions[n][1] for n in numbers], IGNORED)
-        is_token = pad([[1] * len(questions[n][0]) for n in numbers], 0)
+        ids, is_token = pad_right([questions[n][0] for n in numbers], pad_id)
+        labels = pad([questions[n][1] for n in numbers], IGNORED)
         ids, labels, is_token = ids.to(model.device), labels.to(model.device), is_token.to(model.device)
         is_asked = labels != IGNORED
-        rows = torch.tensor(numbers)[
-            torch.nonzero(is_asked)[:, 0].cpu()
-        ]  # the question that each token requested is of
+        rows = torch.tensor(numbers)[torch.nonzero(is_asked)[:, 0].cpu()]  # the question of each picked token
         nats[numbers] = right[numbers] = 0.0
         for some, logits in masked_logits(model, is_asked, input_ids=ids, attention_mask=is_token):
             truth = labels[is_asked][some]
@@ -151,42 +166,45 @@ def masked_figures(model: Any, questions: Sequence[Masked], pad_id: int) -> dict
 
     with measuring(model):
         in_batches([len(ids) for ids, _ in questions], apply)
-    masked = max(1, sum(label != IGNORED for _, labels in questions for label in labels))
+    masked = max(1, sum(len(labels) - labels.count(IGNORED) for _, labels in questions))
     return {
         "selection_masked_loss": float(nats.sum()) / masked,
         "selection_masked_accuracy": float(right.sum()) / masked,
     }
 
 
-def fillings(tokenizer: Any, rows: Sequence[Encoded]) -> Callable[[Any], list[Sample]]:
+def fillings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Encoded]) -> Callable[[PreTrainedModel], list[Sample]]:
     """A sampler: openings of held-out texts with every seventh token masked, and what the model puts there in [ ]."""
     shown = [row.cut(0, SHOWN_TOKENS) for row in rows]
-    every = round(1 / SAMPLE_SHARE)
-    gaps = [
-        {place for place, special in enumerate(row.is_special) if not special and place % every == every // 2}
-        or {next(place for place, special in enumerate(row.is_special) if not special)}
-        for row in shown
-    ]
-    questions_shown = [
-        [tokenizer.mask_token_id if place in gap else token for place, token in enumerate(row.ids)]
-        for row, gap in zip(shown, gaps, strict=True)
-    ]
+    gaps = [gaps_of(row) for row in shown]
+    questions: list[list[int]] = []
+    for row, gap in zip(shown, gaps, strict=True):
+        ids = list(row.ids)
+        for place in gap:
+            ids[place] = tokenizer.mask_token_id
+        questions.append(ids)
 
-    def sample(model: Any) -> list[Sample]:
-        samples = []
-        for row, gap, ids, logits in zip(
-            shown, gaps, questions_shown, logits_of(model, questions_shown, tokenizer.pad_token_id), strict=True
-        ):
+    def sample(model: PreTrainedModel) -> list[Sample]:
+        samples: list[Sample] = []
+        found = logits_of(model, questions, tokenizer.pad_token_id)
+        for row, gap, ids, logits in zip(shown, gaps, questions, found, strict=True):
             guesses = logits.argmax(-1).tolist()
-            pieces = [
-                f"[{tokenizer.decode([guesses[place]])}]" if place in gap else tokenizer.decode([token])
-                for place, token in enumerate(row.ids)
-                if not row.is_special[place]
-            ]
-            prompt = tokenizer.decode(
-                [token for token, special in zip(ids, row.is_special, strict=True) if not special]
-            )
-            samples.append({"prompt": str(prompt), "text": "".join(pieces)})
+            ordinary = [place for place, special in enumerate(row.is_special) if not special]
+            text = ""
+            for place in ordinary:
+                if place in gap:
+                    text += f"[{tokenizer.decode([guesses[place]])}]"
+                else:
+                    text += str(tokenizer.decode([row.ids[place]]))
+            prompt = str(tokenizer.decode([ids[place] for place in ordinary]))
+            samples.append({"prompt": prompt, "text": text})
         return samples
 
     return sample
+
+
+def gaps_of(row: Encoded) -> set[int]:
+    """Places of a text that are masked to show what the model puts there: every seventh, or the first there is."""
+    every = round(1 / SAMPLE_SHARE)
+    ordinary = [place for place, special in enumerate(row.is_special) if not special]
+    return {place for place in ordinary if place % every == every // 2} or set(ordinary[:1])

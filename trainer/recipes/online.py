@@ -10,28 +10,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from trainer.data.columns import encode_prompts
 from trainer.data.snapshot import Messages, open_snapshot
 from trainer.errors import DataUnusable, NothingToLearn
+from trainer.json_types import JsonObject
 from trainer.modeling.chat_format import ends_of
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
-from trainer.modeling.lora import Base, adapt
+from trainer.modeling.lora import adapt, frozen_reference
 from trainer.modeling.passes import continuations, share_that_ends
 from trainer.modeling.reward_scoring import Judge, Scores, load_terms
 from trainer.modeling.served_weights import serve_as_saved
 from trainer.ppo.alarms import FLAT_IN_A_ROW, Alarm, is_flat, of_first_rollout
 from trainer.ppo.arithmetic import score_with_eos_rule
-from trainer.ppo.rollouts import context_room, distinct_prompts, generation_arguments
+from trainer.ppo.rollouts import context_room, distinct_prompts, fitting_pairs, generation_arguments
 from trainer.recipes.preference import completion_logps
 from trainer.run.context import RunContext, StageResult
-from trainer.run.finalizing import HandingBack
-from trainer.run.loop import Hook, answers, common_arguments, go, plan_batches, prove, restore_best
+from trainer.run.finalizing import RunFinalizer
+from trainer.run.loop import (
+    Hook,
+    common_arguments,
+    plan_batches,
+    prompt_sampler,
+    restore_best,
+    run_training,
+    verify_best,
+)
 from trainer.run.run_trainer import RolloutTrainer
 from trainer.run.seeds import seed_everything, stable_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
+
+    from trainer.configs.online import OnlineTraining
 
 WATCHED_PROMPTS = 64
 
@@ -43,26 +57,26 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, stage)
     context.report.state("loading the policy, its reference and the reward model")
-    model: Any = adapt(load_policy(base, tokenizer), config.lora)
-    reference: Any = Base(model) if config.lora else load_policy(base, tokenizer).eval().requires_grad_(False)
+    model = adapt(load_policy(base, tokenizer), config.lora)
+    reference = frozen_reference(model) if config.lora else load_policy(base, tokenizer).eval().requires_grad_(False)
     judge = load_terms(context.inputs, config.terms, tokenizer, stage)
 
     context.report.state("reading the prompts")
     snapshot = open_snapshot(context.inputs["snapshot"])
     room = context_room(model, config.max_new_tokens)
     all_prompts = distinct_prompts(snapshot, "train")
-    prompts = [
-        m for m, ids in zip(all_prompts, encode_prompts(tokenizer, all_prompts), strict=True) if len(ids) <= room
-    ]
+    prompts, _ = fitting_pairs(all_prompts, encode_prompts(tokenizer, all_prompts), room)
     if not prompts:
         raise DataUnusable(
             "The snapshot has no prompts to train on.", remedy="Collect prompts, or lower max_new_tokens."
         )
     watched = (distinct_prompts(snapshot, "selection") or prompts)[:WATCHED_PROMPTS]
-    watched = [m for m, ids in zip(watched, encode_prompts(tokenizer, watched), strict=True) if len(ids) <= room]
-    watched_ids = encode_prompts(tokenizer, watched or prompts[:1])
+    watched, watched_ids = fitting_pairs(watched, encode_prompts(tokenizer, watched), room)
+    if not watched:
+        watched_ids = encode_prompts(tokenizer, prompts[:1])
+    shown = watched[: config.samples]
 
-    def measure(model: Any) -> dict[str, float]:
+    def measure(model: PreTrainedModel) -> dict[str, float]:
         seed = stable_seed(context.seed, stage, "watch") % 2**32
         written = continuations(model, watched_ids, config.max_new_tokens, seed)
         rows = list(zip(watched_ids, written, strict=True))
@@ -78,21 +92,21 @@ def run(context: RunContext) -> StageResult:
             **{f"selection_{name}": value for name, value in means(judged).items()},
         }
 
-    shown = [m[-1]["content"] for m in watched[: config.samples]]
     hook = Hook(
         context,
-        sample=answers(tokenizer, shown, watched_ids[: len(shown)], config.max_new_tokens) if shown else None,
+        sample=prompt_sampler(tokenizer, shown, watched_ids[: len(shown)], config.max_new_tokens),
         measure=measure,
         evaluations=config.evaluations,
-        better="selection_cost" if config.choose_best else None,
+        better="selection_cost",
+        choose_best=config.choose_best,
     )
     trainer = make_trainer(context, model, tokenizer, prompts, judge, hook)
     context.report.state("training")
-    steps = go(trainer, context, hook)
+    steps = run_training(trainer, context, hook)
 
-    back = HandingBack(context, model, tokenizer, steps)
-    best = restore_best(back, hook)
-    back.metrics |= {
+    finalizer = RunFinalizer(context, model, tokenizer, steps)
+    best = restore_best(finalizer, hook)
+    finalizer.metrics |= {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
@@ -100,15 +114,17 @@ def run(context: RunContext) -> StageResult:
         "left_out": len(all_prompts) - len(prompts),
     }
     if config.lora is None:
-        back.save()
-    prove(back, hook, best)
+        finalizer.save()
+    verify_best(finalizer, hook, best)
     if config.lora is not None:  # saving merges the adapters, and without them there is no reference to measure KL to
-        back.save()
-    back.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, watched_ids, config.max_new_tokens)})
-    return back.result()
+        finalizer.save()
+    finalizer.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, watched_ids, config.max_new_tokens)})
+    return finalizer.result()
 
 
-def penalised(judged: Scores, completions: Sequence[Sequence[int]], ends: Sequence[int], config: Any) -> torch.Tensor:
+def penalised(
+    judged: Scores, completions: Sequence[Sequence[int]], ends: Sequence[int], config: OnlineTraining
+) -> torch.Tensor:
     """Scores, but of a completion that does not end by itself -missing_eos_penalty. Shape (B,)."""
     has_eos = torch.tensor([bool(completion) and completion[-1] in ends for completion in completions])
     return score_with_eos_rule(judged.total, has_eos, -config.missing_eos_penalty)
@@ -120,7 +136,7 @@ def means(judged: Scores) -> dict[str, float]:
 
 
 class Rollouts:
-    """Looks at each rollout's rewards: whether completions end, and whether those of one prompt are distinguished.
+    """Checks each rollout's rewards: whether completions end, and whether those of one prompt are distinguished.
 
     Attributes:
         flat: rollouts in a row in which no prompt's completions differ in reward.
@@ -130,7 +146,7 @@ class Rollouts:
         self.context, self.hook = context, hook
         self.flat = 0
 
-    def look(self, rewards: torch.Tensor, ends: torch.Tensor, step: int) -> dict[str, float]:
+    def check(self, rewards: torch.Tensor, ends: torch.Tensor, step: int) -> dict[str, float]:
         """Figures of a rollout, completions of a prompt in a row, after `step` steps.
 
         Args:
@@ -148,7 +164,9 @@ class Rollouts:
             found = of_first_rollout(
                 float(ends.float().mean()), deviation, float(rewards.mean()), config.max_new_tokens
             )
-        self.flat = self.flat + 1 if bool(flat.all()) else 0
+        self.flat += 1
+        if not bool(flat.all()):
+            self.flat = 0
         if step and self.flat == FLAT_IN_A_ROW:
             sentence = (
                 f"In {FLAT_IN_A_ROW} rollouts in a row no prompt's completions differed in reward; nothing is learned."
@@ -162,21 +180,23 @@ class Rollouts:
         return {"rollout_eos_rate": float(ends.float().mean()), "flat_groups": float(flat.mean())}
 
 
-def reward_function(tokenizer: Any, judge: Judge, config: Any, rollouts: Rollouts) -> Callable[..., list[float]]:
+def reward_function(
+    tokenizer: PreTrainedTokenizerBase, judge: Judge, config: OnlineTraining, rollouts: Rollouts
+) -> Callable[..., list[float]]:
     """`judge` as TRL calls it: with messages and the sampled ids, which are cut at their end token already."""
 
     def reward(
-        prompts: list[Any],
+        prompts: list[Messages],
         completion_ids: list[list[int]],
         log_metric: Callable[[str, float], None],
-        trainer_state: Any,
-        **_: Any,
+        trainer_state: TrainerState,
+        **_: object,
     ) -> list[float]:
         judged = judge(encode_prompts(tokenizer, prompts), completion_ids)
         ends = ends_of(tokenizer)
         scored = penalised(judged, completion_ids, ends, config)
         ended = torch.tensor([bool(ids) and ids[-1] in ends for ids in completion_ids])
-        seen = rollouts.look(scored, ended, int(trainer_state.global_step))
+        seen = rollouts.check(scored, ended, int(trainer_state.global_step))
         for name, value in (means(judged) | seen).items():
             log_metric(name, value)
         rewards: list[float] = scored.tolist()
@@ -186,15 +206,20 @@ def reward_function(tokenizer: Any, judge: Judge, config: Any, rollouts: Rollout
 
 
 def make_trainer(
-    context: RunContext, model: Any, tokenizer: Any, prompts: Sequence[Messages], judge: Judge, hook: Hook
-) -> Any:
+    context: RunContext,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Messages],
+    judge: Judge,
+    hook: Hook,
+) -> RolloutTrainer:
     """TRL's trainer of the run's stage on planned batches, ready to go."""
     from datasets import Dataset
 
     config = context.config
     trainer_type, config_type = online_types(context.stage)
-    rows = [[dict(message) for message in turns] for turns in prompts]
-    more: dict[str, Any] = {}
+    rows = [list(messages) for messages in prompts]
+    more: JsonObject = {}
     if context.stage == "grpo":
         more = {"loss_type": config.loss_type, "scale_rewards": config.scale_rewards, "epsilon_high": config.clip_high}
     tokenizer.padding_side = "left"
@@ -228,20 +253,22 @@ def make_trainer(
     return trainer
 
 
-def plan_rollouts(prompts: int, config: Any, *seed: object) -> list[list[int]]:
+def plan_rollouts(prompts: int, config: OnlineTraining, *seed: object) -> list[list[int]]:
     """Prompts of each rollout, num_generations times in a row, in an order shuffled anew at each pass.
 
     TRL asks for a rollout's rows once for each of its backwards, and samples at the first.
     """
     each = config.batch_size * config.accumulate // config.num_generations
     passes = math.ceil(config.steps * each / prompts)
-    order = [row for batch in plan_batches([[n] for n in range(prompts)], 1, passes, *seed) for row in batch]
-    rollouts = [order[step * each : (step + 1) * each] for step in range(config.steps)]
-    return [
-        [row for row in rollout for _ in range(config.num_generations)]
-        for rollout in rollouts
-        for _ in range(config.accumulate)
-    ]
+    order: list[int] = []
+    for batch in plan_batches([[n] for n in range(prompts)], 1, passes, *seed):
+        order += batch
+    planned: list[list[int]] = []
+    for step in range(config.steps):
+        prompts_of_step = order[step * each : (step + 1) * each]
+        rollout = [row for row in prompts_of_step for _ in range(config.num_generations)]
+        planned += [rollout] * config.accumulate
+    return planned
 
 
 def online_types(stage: str) -> tuple[Any, Any]:
@@ -255,11 +282,11 @@ def online_types(stage: str) -> tuple[Any, Any]:
     trl_trainer, arguments = types[stage]
 
     class OnlineTrainer(RolloutTrainer, trl_trainer):  # type: ignore[misc, valid-type]
-        def _tokenize_prompts(self, prompts: Any) -> Any:
+        def _tokenize_prompts(self, prompts: list[Messages]) -> tuple[list[list[int]], None, dict[str, object]]:
             # As everywhere else here; TRL's own way reads marks that a text spells.
             return encode_prompts(self._tokenizer, prompts), None, {}
 
-        def _generate_and_score_completions(self, inputs: Any) -> Any:
+        def _generate_and_score_completions(self, inputs: list[JsonObject]) -> JsonObject:
             # Chance follows from the step, so a resumed run samples what the unbroken one would have.
             parts = (self.args.seed, self.state.global_step, self.accelerator.process_index, self.model.training)
             torch.manual_seed(stable_seed(*parts) % 2**32)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from trainer.data.columns import decode_completion, encode_prompts
 from trainer.data.snapshot import Messages, open_snapshot
 from trainer.errors import DataUnusable, NothingToLearn, OutOfMemory, RunDiverged, StopRequested
+from trainer.json_types import Metrics
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
-from trainer.modeling.lora import Base, adapt
+from trainer.modeling.lora import adapt, frozen_reference
 from trainer.modeling.reward_scoring import load_judge, load_terms
 from trainer.ppo.alarms import Alarm, alarms
 from trainer.ppo.critics import make_critic, remove_critic
@@ -28,15 +29,26 @@ from trainer.ppo.trainer import PPOTrainer
 from trainer.recipes.generate import write_lines
 from trainer.run.checkpoints import checkpoint_step, newest_checkpoint
 from trainer.run.context import RunContext, StageResult
-from trainer.run.finalizing import HandingBack
+from trainer.run.finalizing import RunFinalizer
 from trainer.run.loop import agreed, keep_best, load_best, release
-from trainer.run.progress import Ticker
+from trainer.run.progress import Sample, Ticker
 from trainer.run.seeds import seed_everything, stable_seed
 
 LOOKS = "looks"
 CRITIC = "critic."  # what its parts are called in the policy
 
 Figures = dict[str, float]
+
+
+class EvaluationRow(TypedDict):
+    """A line of looks/step-N.jsonl."""
+
+    prompt: list[dict[str, str]]
+    text: str
+    tokens: int
+    finish_reason: str
+    reward: float
+    kl: float
 
 
 def run(context: RunContext) -> StageResult:
@@ -47,8 +59,8 @@ def run(context: RunContext) -> StageResult:
     tokenizer.padding_side = "left"
     seed_everything(context.seed, "ppo")
     context.report.state("loading the policy, its reference and the reward model")
-    policy: Any = adapt(load_policy(base, tokenizer), config.lora)
-    reference: Any = Base(policy) if config.lora else load_policy(base, tokenizer)
+    policy = adapt(load_policy(base, tokenizer), config.lora)
+    reference = frozen_reference(policy) if config.lora else load_policy(base, tokenizer)
     reward = load_judge(context.inputs["reward_model"], tokenizer)
     judge = load_terms(context.inputs, config.terms, tokenizer, "ppo", reward)
 
@@ -61,7 +73,8 @@ def run(context: RunContext) -> StageResult:
             "The snapshot has no prompts to train on.", remedy="Collect prompts, or lower max_new_tokens."
         )
     watched = distinct_prompts(snapshot, "selection") or distinct_prompts(snapshot, "train")
-    watch = Watch(context, *fitting_pairs(watched, encode_prompts(tokenizer, watched), room), reward.usual_spread)
+    watched, watched_ids = fitting_pairs(watched, encode_prompts(tokenizer, watched), room)
+    monitor = PPOMonitor(context, watched, watched_ids, reward.usual_spread)
     trainer = PPOTrainer(
         policy,
         reference,
@@ -72,40 +85,45 @@ def run(context: RunContext) -> StageResult:
         config,
         context.seed,
         context.checkpoints,
-        watch.after_iteration,
+        monitor.after_iteration,
     )
-    watch.trainer = trainer
+    monitor.trainer = trainer
     newest = newest_checkpoint(context.checkpoints)
     if newest is not None:
         context.report.state(f"going on from step {checkpoint_step(newest)}")
     elif context.report.path is not None:
         shutil.rmtree(context.folder / LOOKS, ignore_errors=True)
     context.report.state("training")
-    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    if watch.interrupted:
+    trainer.train(resume_from_checkpoint=newest and str(newest))
+    if monitor.interrupted:
         raise StopRequested
 
     release(trainer)
-    chosen, last = watch.chosen(), int(watch.history[-1]["iteration"])
-    back = HandingBack(context, policy, tokenizer, last)
-    if chosen != last and back.restore(lambda: load_best(context, chosen, policy, CRITIC)) is None:
+    chosen, last = monitor.chosen(), int(monitor.history[-1]["iteration"])
+    finalizer = RunFinalizer(context, policy, tokenizer, last)
+    if chosen != last and finalizer.restore(lambda: load_best(context, chosen, policy, CRITIC)) is None:
         chosen = last
     # Before the model is saved, since it takes critic and reference, and as much memory as each look before it did.
-    back.prove(watch.seen(chosen), watch.selection_figures)
+    finalizer.verify_best(monitor.seen(chosen), monitor.selection_figures)
     remove_critic(policy)
-    back.metrics = {
-        **watch.summary(),
+    finalizer.metrics = {
+        **monitor.summary(),
         "chosen_iteration": chosen,
         "train_prompts": len(prompts),
         "left_out": left_out,
         "parameters": parameters(policy),
     }
-    back.save()
-    return back.result()
+    finalizer.save()
+    return finalizer.result()
 
 
-class Watch:
-    """Looks after a PPO run: figures, samples, alarms, which weights to keep, when to checkpoint and stop.
+def selection_figures_of(figures: Figures) -> Figures:
+    """Those that were measured on the selection prompts."""
+    return {name: value for name, value in figures.items() if name.startswith("selection_")}
+
+
+class PPOMonitor:
+    """Watches over a PPO run: figures, samples, alarms, which weights to keep, when to checkpoint and stop.
 
     What it remembers lies in the trainer's history, one entry an iteration, which checkpoints bring back.
 
@@ -145,7 +163,7 @@ class Watch:
         last = iteration >= config.iterations
         if config.evaluate_every and (iteration % config.evaluate_every == 0 or iteration == 1 or last):
             try:
-                figures |= self.look(iteration)
+                figures |= self.evaluate(iteration)
             except OutOfMemory as error:
                 sentence = (
                     f"Responses to the selection prompts could not be sampled: {error.message} "
@@ -155,9 +173,8 @@ class Watch:
         improved = self.is_best(figures)
         if improved:
             keep_best(self.context, trainer.policy, iteration, CRITIC)
-        self.context.report.metrics(
-            iteration, config.iterations, {k: v for k, v in figures.items() if k != "iteration"}
-        )
+        reported = {name: value for name, value in figures.items() if name != "iteration"}
+        self.context.report.metrics(iteration, config.iterations, reported)
         trainer.wants_stop = self.sound_alarms(iteration) and config.stop_on_alarm
         due, stop = agreed(
             self.checkpoint_due.due() or bool(config.checkpoint_steps and iteration % config.checkpoint_steps == 0),
@@ -168,32 +185,33 @@ class Watch:
             self.interrupted = trainer.wants_stop = True
         trainer.wants_checkpoint = (due or stop or improved) and not last
 
-    def look(self, iteration: int) -> Figures:
+    def evaluate(self, iteration: int) -> Figures:
         """Answer the selection prompts with the present policy; reports samples, returns figures."""
         if not self.prompt_ids:
             return {}
-        trainer, count = self.trainer, self.config.watched_completions
         rows, rollout = self.answered()
-        completions = [rollout.completion(n) for n in range(count)]
         kl = (rollout.log_probs - rollout.ref_log_probs).sum(dim=1)
-        lines: list[dict[str, Any]] = [
-            {
-                "prompt": list(self.prompts[row]),
-                "text": decode_completion(trainer.tokenizer, completions[n]),
-                "tokens": len(completions[n]),
-                "finish_reason": "stop" if bool(rollout.has_eos[n]) else "length",
-                "reward": round(float(rollout.scores[n]), 4),
-                "kl": round(float(kl[n]), 4),
-            }
-            for n, row in enumerate(rows)
-        ]
+        lines: list[EvaluationRow] = []
+        for n, row in enumerate(rows):
+            ids = rollout.completion(n)
+            finish_reason = "stop" if bool(rollout.has_eos[n]) else "length"
+            lines.append(
+                {
+                    "prompt": list(self.prompts[row]),
+                    "text": decode_completion(self.trainer.tokenizer, ids),
+                    "tokens": len(ids),
+                    "finish_reason": finish_reason,
+                    "reward": round(float(rollout.scores[n]), 4),
+                    "kl": round(float(kl[n]), 4),
+                }
+            )
         if self.context.report.path is not None:
             (self.context.folder / LOOKS).mkdir(exist_ok=True)
             write_lines(self.context.folder / LOOKS / f"step-{iteration}.jsonl", lines)
-        shown = [
-            {"prompt": self.prompts[n][-1]["content"], "text": lines[n]["text"], "reward": round(lines[n]["reward"], 3)}
-            for n in range(min(self.config.samples, len(self.prompt_ids), count))
-        ]
+        shown: list[Sample] = []
+        for line in lines[: min(self.config.samples, len(self.prompt_ids))]:
+            question = line["prompt"][-1]["content"]
+            shown.append({"prompt": question, "text": line["text"], "reward": round(line["reward"], 3)})
         if shown:
             self.context.report.samples(iteration, shown)
         return self.figures_of(rollout)
@@ -220,21 +238,25 @@ class Watch:
     def seen(self, iteration: int) -> Figures:
         """What the look after an iteration showed; empty where there was none."""
         entry = next((one for one in self.history if one["iteration"] == iteration), {})
-        return {name: value for name, value in entry.items() if name.startswith("selection_")}
+        return selection_figures_of(entry)
 
     def is_best(self, figures: Figures) -> bool:
         """Whether this iteration's weights are the ones to hand back if nothing better comes."""
         if "selection_reward" not in figures or not self.within_budget(figures):
             return False
-        rivals = [e["selection_reward"] for e in self.history[:-1] if "selection_reward" in e and self.within_budget(e)]
-        return all(figures["selection_reward"] > rival for rival in rivals)
+        rivals = self.evaluated(self.history[:-1])
+        return all(figures["selection_reward"] > rival["selection_reward"] for rival in rivals)
+
+    def evaluated(self, history: Sequence[Figures]) -> list[Figures]:
+        """Iterations whose policy was evaluated on the selection prompts and lay within the KL budget."""
+        return [entry for entry in history if "selection_reward" in entry and self.within_budget(entry)]
 
     def within_budget(self, figures: Figures) -> bool:
         return not self.config.kl_budget or figures["selection_kl"] <= self.config.kl_budget
 
     def chosen(self) -> int:
         """The iteration whose weights are handed back: the best look within the budget, the last one without any."""
-        best = [e for e in self.history if "selection_reward" in e and self.within_budget(e)]
+        best = self.evaluated(self.history)
         if not best or not self.config.choose_best:
             return int(self.history[-1]["iteration"])
         return int(max(best, key=lambda e: e["selection_reward"])["iteration"])
@@ -248,7 +270,9 @@ class Watch:
         """
         if self.sounded is None:  # of a run that went on: what sounded before it was left
             past = [self.history[:count] for count in range(1, len(self.history))]
-            self.sounded = {one.name for history in past for one in self.alarms(history)}
+            self.sounded = set()
+            for history in past:
+                self.sounded |= {alarm.name for alarm in self.alarms(history)}
         now = self.alarms(self.history)
         for alarm in now:
             if alarm.name not in self.sounded:
@@ -268,16 +292,17 @@ class Watch:
     def alarms(self, history: Sequence[Figures]) -> list[Alarm]:
         return alarms(history, self.config, self.usual_spread)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Metrics:
         """Figures for result.json: of the last iteration, and of the selection prompts at first and at best."""
         last, looks = self.history[-1], [e for e in self.history if "selection_reward" in e]
-        figures: dict[str, Any] = {
-            k: v for k, v in last.items() if not k.startswith("selection_") and not k.endswith("seconds")
-        }
+        figures: Metrics = {}
+        for name, value in last.items():
+            if not name.startswith("selection_") and not name.endswith("seconds"):
+                figures[name] = value
         figures["seconds_per_iteration"] = sum(e["seconds"] for e in self.history) / len(self.history)
         figures["alarms"] = sorted(self.sounded or ())
         figures["stopped_early"] = last["iteration"] < self.config.iterations
         if looks:
             best = max(filter(self.within_budget, looks), key=lambda e: e["selection_reward"], default=looks[-1])
-            figures |= {k: v for k, v in best.items() if k.startswith("selection_")}
+            figures |= selection_figures_of(best)
         return figures

@@ -9,23 +9,29 @@ policy, reward model and server read the same ids, and the weights with the lowe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from trainer.configs.preference import DPOConfig, KTOConfig
 from trainer.data.columns import Columns, encode_completions, encode_prompts, with_weights
 from trainer.data.snapshot import Messages, Preference, Snapshot, Unpaired, open_snapshot
 from trainer.errors import DataUnusable
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
 from trainer.modeling.passes import share_that_ends, summed_nats
+from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.reward_model import weight_of, weighted
 from trainer.recipes.sft import shown_prompts
 from trainer.run.context import RunContext, StageResult
-from trainer.run.finalizing import HandingBack
-from trainer.run.loop import Hook, answers, go, prove, restore_best
+from trainer.run.finalizing import RunFinalizer
+from trainer.run.loop import Hook, prompt_sampler, restore_best, run_training, verify_best
 from trainer.run.seeds import seed_everything
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 CHECKED_PROMPTS = 32
 
@@ -39,8 +45,8 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, stage)
     context.report.state("loading the base model and its frozen copy")
-    model: Any = adapt(load_policy(base, tokenizer), config.lora)
-    reference: Any = load_policy(base, tokenizer).eval().requires_grad_(False)
+    model = adapt(load_policy(base, tokenizer), config.lora)
+    reference = load_policy(base, tokenizer).eval().requires_grad_(False)
 
     context.report.state("reading the preferences")
     snapshot = open_snapshot(context.inputs["snapshot"])
@@ -48,31 +54,31 @@ def run(context: RunContext) -> StageResult:
     columns, left_out = read(tokenizer, snapshot, "train", config.max_length)
     check_columns(stage, columns, left_out)
     selection, _ = read(tokenizer, snapshot, "selection", config.max_length)
-    measurable = bool(selection["prompt_ids"])
-    held = Heldout(reference, selection, stage, config, tokenizer.pad_token_id) if measurable else None
+    held = None
+    if selection["prompt_ids"]:
+        held = HeldOutPreferences(reference, selection, stage, config, tokenizer.pad_token_id)
     prompts: list[Messages] = shown_prompts(snapshot)
     prompt_ids = encode_prompts(tokenizer, prompts)
-    longest = max(len(row) for name in ("chosen_ids", "completion_ids") for row in columns.get(name, []) or [[]])
+    liked = columns["chosen_ids"] if stage == "dpo" else columns["completion_ids"]
+    longest = max(map(len, liked))
 
     hook = Hook(
         context,
-        sample=answers(
-            tokenizer, [m[-1]["content"] for m in prompts[: config.samples]], prompt_ids[: config.samples], longest
-        )
-        if config.samples and prompts
-        else None,
+        sample=prompt_sampler(tokenizer, prompts[: config.samples], prompt_ids[: config.samples], longest),
         measure=held.figures if held else None,
         evaluations=config.evaluations,
-        better="selection_loss" if held and config.choose_best else None,
+        better="selection_loss",
+        choose_best=config.choose_best,
     )
     trainer = make_trainer(context, model, reference, tokenizer, columns, hook)
     context.report.state("training")
-    steps = go(trainer, context, hook)
+    steps = run_training(trainer, context, hook)
 
-    back = HandingBack(context, model, tokenizer, steps)
-    best = restore_best(back, hook)
-    back.metrics |= {"best_step": best} if best is not None else {}
-    back.metrics |= {
+    finalizer = RunFinalizer(context, model, tokenizer, steps)
+    best = restore_best(finalizer, hook)
+    if best is not None:
+        finalizer.metrics["best_step"] = best
+    finalizer.metrics |= {
         "steps": steps,
         "parameters": parameters(model),
         "train_rows": len(columns["prompt_ids"]),
@@ -80,15 +86,17 @@ def run(context: RunContext) -> StageResult:
     }
     if stage == "kto":
         good = sum(columns["label"])
-        back.metrics["class_balance"] = {"good": good, "bad": len(columns["label"]) - good}
-    back.save()
-    prove(back, hook, best)
+        finalizer.metrics["class_balance"] = {"good": good, "bad": len(columns["label"]) - good}
+    finalizer.save()
+    verify_best(finalizer, hook, best)
     checked = prompt_ids[:CHECKED_PROMPTS]
-    back.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, checked, 2 * longest)})
-    return back.result()
+    finalizer.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, checked, 2 * longest)})
+    return finalizer.result()
 
 
-def pair_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: int) -> tuple[Columns, int]:
+def pair_columns(
+    tokenizer: PreTrainedTokenizerBase, snapshot: Snapshot, split: str, max_length: int
+) -> tuple[Columns, int]:
     """TRL's columns `prompt_ids`, `chosen_ids`, `rejected_ids`, as often as a row occurs; how many were too long.
 
     `weight` is there if rows weigh unlike.
@@ -111,16 +119,16 @@ def pair_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: int
     return columns, left_out
 
 
-def single_columns(tokenizer: Any, snapshot: Snapshot, split: str, max_length: int) -> tuple[Columns, int]:
+def single_columns(
+    tokenizer: PreTrainedTokenizerBase, snapshot: Snapshot, split: str, max_length: int
+) -> tuple[Columns, int]:
     """TRL's columns `prompt_ids`, `completion_ids`, `label`; from pairs when the split has no single responses."""
     rows = list(snapshot.rows(split, Unpaired))
     if not rows:
         pairs = list(snapshot.rows(split, Preference))
-        rows = [
-            Unpaired(pair.prompt, text, good, pair.hash, pair.count, pair.weight)
-            for pair in pairs
-            for text, good in ((pair.chosen, True), (pair.rejected, False))
-        ]
+        for pair in pairs:
+            rows.append(Unpaired(pair.prompt, pair.chosen, True, pair.hash, pair.count, pair.weight))
+            rows.append(Unpaired(pair.prompt, pair.rejected, False, pair.hash, pair.count, pair.weight))
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
     completions = encode_completions(tokenizer, [row.completion for row in rows])
     columns: Columns = {"prompt_ids": [], "completion_ids": [], "label": []}
@@ -161,65 +169,24 @@ def check_columns(stage: str, columns: Columns, left_out: int) -> None:
         raise DataUnusable("KTO needs three responses at least.", remedy="Collect more.")
 
 
-def dpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float, label_smoothing: float = 0.0, weight: Tensor | None = None
-) -> Tensor:
-    """-(1 - e) log sigmoid(beta (chosen - rejected)) - e log sigmoid(-beta (chosen - rejected)), mean, nats.
-
-    Args:
-        chosen, rejected: log pi / pi_ref of whole completions, nats, shape (B,).
-        beta: > 0. label_smoothing: e, in [0, 0.5).
-        weight: what each pair counts, of mean 1 over the data, shape (B,); None is 1.
-
-    Source: Rafailov et al. 2023, equation 7.
-    """
-    gap = beta * (chosen - rejected)
-    smooth = nn.functional.logsigmoid(gap) * (1 - label_smoothing) + nn.functional.logsigmoid(-gap) * label_smoothing
-    return -weighted(smooth, weight).mean()
-
-
-def kto_loss(
-    log_ratio: Tensor,
-    label: Tensor,
-    kl: Tensor,
-    beta: float,
-    desirable: float = 1.0,
-    undesirable: float = 1.0,
-    weight: Tensor | None = None,
-) -> Tensor:
-    """Mean of w (1 - sigmoid(± beta (log_ratio - kl))), + for good responses, - for bad ones, in [0, w].
-
-    Args:
-        log_ratio: log pi / pi_ref of whole completions, nats, shape (B,). label: true is good, shape (B,).
-        kl: the reference point z0 >= 0, nats, scalar. desirable, undesirable: the weights w.
-        weight: what each response counts besides, of mean 1 over the data, shape (B,); None is 1.
-
-    Source: Ethayarajh et al. 2024, equation 8.
-    """
-    sign = label.float() * 2 - 1
-    of_side = torch.where(label.bool(), desirable, undesirable)
-    return weighted(of_side * (1 - torch.sigmoid(sign * beta * (log_ratio - kl))), weight).mean()
-
-
-class Heldout:
+class HeldOutPreferences:
     """The selection split, with the log-probs of the frozen reference taken once.
 
     Args:
         reference: the frozen base model. columns: of the selection split, not empty. stage: "dpo" or "kto".
     """
 
-    def __init__(self, reference: Any, columns: Columns, stage: str, config: Any, pad_id: int) -> None:
+    def __init__(
+        self, reference: PreTrainedModel, columns: Columns, stage: str, config: DPOConfig | KTOConfig, pad_id: int
+    ) -> None:
         self.columns, self.stage, self.config, self.pad_id = columns, stage, config, pad_id
         names = ("chosen_ids", "rejected_ids") if stage == "dpo" else ("completion_ids", "other_ids")
         answers = columns.get("completion_ids", [])
         texts = columns | {"other_ids": answers[-1:] + answers[:-1]}  # each prompt with its neighbour's completion
-        self.rows = [
-            [(prompt, answer) for prompt, answer in zip(columns["prompt_ids"], texts[name], strict=True)]
-            for name in names
-        ]
+        self.rows = [list(zip(columns["prompt_ids"], texts[name], strict=True)) for name in names]
         self.reference = [completion_logps(reference, rows, pad_id) for rows in self.rows]
 
-    def figures(self, model: Any) -> dict[str, float]:
+    def figures(self, model: PreTrainedModel) -> dict[str, float]:
         """selection_loss, and selection_accuracy: pairs distinguished by log pi / pi_ref, or verdicts by its side of
         KL.
 
@@ -230,7 +197,7 @@ class Heldout:
             for rows, reference in zip(self.rows, self.reference, strict=True)
         )
         weight = weight_of(self.columns)
-        if self.stage == "dpo":
+        if isinstance(self.config, DPOConfig):
             right = (first > second).float() + 0.5 * (first == second).float()
             loss = dpo_loss(first, second, self.config.beta, self.config.label_smoothing, weight)
             liked = first
@@ -248,7 +215,7 @@ class Heldout:
         }
 
 
-def completion_logps(model: Any, rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tensor:
+def completion_logps(model: PreTrainedModel, rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tensor:
     """Summed log-probs of each completion, its end token included, after its prompt. Nats, on the CPU, (B,)."""
     masked = [(prompt + answer, [0] * len(prompt) + [1] * len(answer)) for prompt, answer in rows]
     nats, _ = summed_nats(model, masked, pad_id)

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
@@ -25,13 +25,15 @@ from trainer.errors import DataUnusable
 from trainer.modeling.loading import build_model, load_policy, load_tokenizer, parameters, prepare
 from trainer.modeling.passes import continuations, summed_nats
 from trainer.run.context import RunContext, StageResult
-from trainer.run.finalizing import HandingBack
-from trainer.run.loop import Hook, common_arguments, go, plan_batches, prove
+from trainer.run.finalizing import RunFinalizer
+from trainer.run.loop import Hook, common_arguments, plan_batches, run_training, verify_best
 from trainer.run.progress import Sample
 from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import seed_everything, stable_seed
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from trainer.configs.stages import PretrainConfig
 
 SAMPLES = 3
@@ -73,7 +75,7 @@ class Blocks:
 
     def __init__(self, rows: Sequence[list[int]], plans: Sequence[list[list[Piece]]], size: int, pad_id: int) -> None:
         self.rows, self.size, self.pad_id = rows, size, pad_id
-        self.blocks = [block for plan in plans for block in plan]
+        self.blocks = list(chain.from_iterable(plans))
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -96,7 +98,7 @@ def run(context: RunContext) -> StageResult:
     seed_everything(context.seed, "pretrain")
     if base is not None:
         context.report.state("loading the base model")
-        model: Any = load_policy(base, tokenizer)
+        model = load_policy(base, tokenizer)
     else:
         model = prepare(build_model(config, tokenizer), tokenizer)
 
@@ -144,21 +146,21 @@ def run(context: RunContext) -> StageResult:
     )
     trainer.batches = batches
     context.report.state("training")
-    steps = go(trainer, context, hook)
+    steps = run_training(trainer, context, hook)
 
     model.config.use_cache = True
     tokens = sum(map(len, rows))
-    back = HandingBack(context, model, tokenizer, steps)
-    back.metrics |= hook.figures_at(None) | {
+    finalizer = RunFinalizer(context, model, tokenizer, steps)
+    finalizer.metrics |= hook.figures_at(None) | {
         "steps": steps,
         "parameters": parameters(model),
         "train_documents": len(train),
         "train_tokens": tokens,
         "epochs": steps * config.accumulate / math.ceil(len(plans[0]) / config.batch_size),
     }
-    back.save()
-    prove(back, hook, None)
-    return back.result()
+    finalizer.save()
+    verify_best(finalizer, hook, None)
+    return finalizer.result()
 
 
 def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
@@ -167,7 +169,9 @@ def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
     Raises:
         DataUnusable: there are too few.
     """
-    train = [row for row in snapshot.rows("train", Document) for _ in range(row.count)]
+    train: list[Document] = []
+    for row in snapshot.rows("train", Document):
+        train += [row] * row.count
     heldout = list(snapshot.rows("selection", Document))
     if not heldout:
         heldout = train[::HELD_OUT_EVERY]
@@ -177,7 +181,7 @@ def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
     return train, heldout
 
 
-def context_of(model: Any, config: PretrainConfig) -> int:
+def context_of(model: PreTrainedModel, config: PretrainConfig) -> int:
     """Tokens that the model reads at once when it is measured: what it was made for, at most `context_length`."""
     made_for = getattr(model.config, "max_position_embeddings", None) or config.context_length
     return int(min(made_for, config.context_length))
@@ -196,7 +200,9 @@ def plan_passes(
     first = 0
     while len(batches) < wanted:
         number = len(plans)
-        phase = random.Random(stable_seed(seed, "pretrain", "phase", number)).randrange(block_size) if number else 0
+        phase = 0
+        if number:
+            phase = random.Random(stable_seed(seed, "pretrain", "phase", number)).randrange(block_size)
         plan = plan_blocks(lengths, block_size, phase, alone=alone)
         order = plan_batches([[first + n] for n in range(len(plan))], batch_size, 1, seed, "pretrain", number)
         plans.append(plan)
@@ -215,26 +221,32 @@ def plan_blocks(lengths: Sequence[int], block_size: int, phase: int = 0, *, alon
     block: list[Piece] = []
     room = block_size
     for row, length in enumerate(lengths):
-        starts = (
-            [0, *range(phase, length, block_size)] if phase and length > block_size else range(0, length, block_size)
-        )
+        starts = [*range(0, length, block_size)]
+        if phase and length > block_size:
+            starts = [0, *range(phase, length, block_size)]
         for start, end in pairwise([*starts, length]):
             if block and (alone or end - start > room):
                 blocks.append(block)
                 block, room = [], block_size
             block.append((row, start, end))
             room -= end - start
-    return [*blocks, block] if block else blocks
+    if block:
+        blocks.append(block)
+    return blocks
 
 
 def fill(pieces: Sequence[list[int]], block_size: int, pad_id: int) -> Block:
     """Pieces as one block. What is left of it is padding, outside the loss."""
     room = block_size - sum(map(len, pieces))
-    return Block(
-        [*chain.from_iterable(pieces), *[pad_id] * room],
-        [*chain.from_iterable([IGNORED, *piece[1:]] for piece in pieces), *[IGNORED] * room],
-        [*chain.from_iterable(range(len(piece)) for piece in pieces), *range(room)],
-    )
+    block = Block([], [], [])
+    for piece in pieces:
+        block.input_ids.extend(piece)
+        block.labels.extend([IGNORED, *piece[1:]])
+        block.position_ids.extend(range(len(piece)))
+    block.input_ids.extend([pad_id] * room)
+    block.labels.extend([IGNORED] * room)
+    block.position_ids.extend(range(room))
+    return block
 
 
 def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
@@ -242,14 +254,19 @@ def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
 
 
-def bits_per_byte(model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], context: int) -> float:
+def bits_per_byte(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], context: int
+) -> float:
     """Cross-entropy of held-out documents in bits, divided by the bytes of text that were predicted.
 
     The first token of a document is not predicted, and its bytes are not counted; neither are special tokens' bytes.
     Documents longer than `context` are read in windows that overlap by half, each token predicted once and, the first
     half window apart, from at least `context` / 2 tokens.
     """
-    nats = nats_of(model, tokenizer.pad_token_id, [part for row in rows for part in read_windows(row, context)])
+    parts: list[Part] = []
+    for row in rows:
+        parts += read_windows(row, context)
+    nats = nats_of(model, tokenizer.pad_token_id, parts)
     bytes_ = sum(predicted_bytes(tokenizer, row) for row in rows)
     return nats / math.log(2) / max(bytes_, 1)
 
@@ -271,7 +288,7 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> int:
     return 1 if piece.startswith("<0x") else len(piece)  # in the alphabet of byte-level tokenizers one sign is a byte
 
 
-def nats_of(model: Any, pad_id: int, parts: Sequence[Part]) -> float:
+def nats_of(model: PreTrainedModel, pad_id: int, parts: Sequence[Part]) -> float:
     """Cross-entropy, nats in all, of each part's tokens from its first that counts."""
     rows = [(ids, [0] * first + [1] * (len(ids) - first)) for ids, first in parts]
     return float(summed_nats(model, rows, pad_id)[0].double().sum())
@@ -288,15 +305,17 @@ def read_windows(row: list[int], context: int) -> list[Part]:
         start, scored = start + context // 2, end
 
 
-def openings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], seed: int) -> Callable[[Any], list[Sample]]:
+def openings(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], seed: int
+) -> Callable[[PreTrainedModel], list[Sample]]:
     """A sampler that lets the model go on from the first tokens of held-out documents, at temperature 1."""
     starts = [row[:OPENING_TOKENS] for row in rows]
 
-    def sample(model: Any) -> list[Sample]:
+    def sample(model: PreTrainedModel) -> list[Sample]:
         written = continuations(model, starts, SAMPLE_TOKENS, seed)
-        return [
-            {"prompt": str(tokenizer.decode(start)), "text": decode_completion(tokenizer, row)}
-            for start, row in zip(starts, written, strict=True)
-        ]
+        samples: list[Sample] = []
+        for start, row in zip(starts, written, strict=True):
+            samples.append({"prompt": str(tokenizer.decode(start)), "text": decode_completion(tokenizer, row)})
+        return samples
 
     return sample

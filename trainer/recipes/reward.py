@@ -12,25 +12,27 @@ on one trunk (`heads`) are begun and fed differently; where they disagree, the r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from torch import nn
 
 from trainer.data.columns import Columns, encode_prompts, preference_columns
-from trainer.data.snapshot import Preference, Snapshot, open_snapshot
+from trainer.data.snapshot import Preference, Snapshot, open_snapshot, turns_of
 from trainer.errors import DataUnusable
+from trainer.json_types import Metrics
 from trainer.modeling.loading import load_classifier, load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
 from trainer.modeling.passes import continuations
 from trainer.modeling.reward_model import RewardModel, preference_figures
 from trainer.run.context import RunContext, StageResult
-from trainer.run.finalizing import HandingBack
+from trainer.run.finalizing import RunFinalizer
 from trainer.run.seeds import seed_everything, stable_seed
 
 
 def run(context: RunContext) -> StageResult:
     """Train on the preferences of the train split, keep the weights with the lowest selection loss, normalise."""
     from trainer.modeling.reward_trainer import make_trainer
-    from trainer.run.loop import go, prove, restore_best
+    from trainer.run.loop import restore_best, run_training, verify_best
 
     config = context.config
     base = context.inputs["base_model"]
@@ -50,13 +52,13 @@ def run(context: RunContext) -> StageResult:
 
     trainer, hook = make_trainer(context, reward, columns, shared_groups(rows, columns), selection)
     context.report.state("training")
-    steps = go(trainer, context, hook)
-    back = HandingBack(context, model, tokenizer, steps)
-    best = restore_best(back, hook)
+    steps = run_training(trainer, context, hook)
+    finalizer = RunFinalizer(context, model, tokenizer, steps)
+    best = restore_best(finalizer, hook)
     context.report.state("centring and scaling")
-    on = normalise(back, snapshot, reward, columns)
+    on = normalise(finalizer, snapshot, reward, columns)
     model.config.touchstone = {**reward.constants(), "normalised_on": on}
-    back.metrics |= {
+    finalizer.metrics |= {
         "steps": steps,
         "best_step": best or steps,
         "parameters": parameters(model),
@@ -67,38 +69,37 @@ def run(context: RunContext) -> StageResult:
         "normalised_on": on,
     }
     if config.heads > 1:
-        back.metrics |= {"heads": config.heads, "reward_spread": reward.usual_spread}
-    back.save()
-    prove(back, hook, best)
+        finalizer.metrics |= {"heads": config.heads, "reward_spread": reward.usual_spread}
+    finalizer.save()
+    verify_best(finalizer, hook, best)
     if selection["row"]:
         context.report.state("measuring on the selection split")
         strengths = [row.strength for row in selection_rows]
-        back.measure("selection_figures", lambda: preference_figures(reward, selection, strengths))
-    return back.result("reward")
+        finalizer.measure("selection_figures", lambda: preference_figures(reward, selection, strengths))
+    return finalizer.result("reward")
 
 
-def normalise(back: HandingBack, snapshot: Snapshot, reward: RewardModel, columns: Columns) -> str:
+def normalise(finalizer: RunFinalizer, snapshot: Snapshot, reward: RewardModel, columns: Columns) -> str:
     """Centre and scale on the base policy's completions; where these cannot be had, on those it was trained on.
 
     Returns:
         On what. Where neither can be done the reward stays as it is, and the model has a fault.
     """
-    config = back.context.config
+    config = finalizer.context.config
 
-    def on(some: Callable[[], tuple[list[list[int]], str]]) -> Callable[[], dict[str, Any]]:
-        def apply() -> dict[str, Any]:
-            samples, named = some()
-            reward.centre_and_scale(samples, config.combine, config.spread_coef)
-            return {"normalised_on": named}
+    def normalise_on(samples: list[list[int]], named: str) -> Metrics:
+        reward.centre_and_scale(samples, config.combine, config.spread_coef)
+        return {"normalised_on": named}
 
-        return apply
-
-    back.measure("reward_of_the_base_policy", on(lambda: usual_completions(back.context, snapshot, reward, columns)))
-    if "normalised_on" not in back.metrics:
-        back.measure("reward_of_training_completions", on(lambda: training_completions(columns)))
-    if "normalised_on" not in back.metrics:
-        back.fault("not_normalised", "The reward could not be centred and scaled, so its unit means nothing.")
-    return str(back.metrics.get("normalised_on", "nothing"))
+    finalizer.measure(
+        "reward_of_the_base_policy",
+        lambda: normalise_on(*usual_completions(finalizer.context, snapshot, reward, columns)),
+    )
+    if "normalised_on" not in finalizer.metrics:
+        finalizer.measure("reward_of_training_completions", lambda: normalise_on(*training_completions(columns)))
+    if "normalised_on" not in finalizer.metrics:
+        finalizer.fault("not_normalised", "The reward could not be centred and scaled, so its unit means nothing.")
+    return str(finalizer.metrics.get("normalised_on", "nothing"))
 
 
 def training_completions(columns: Columns) -> tuple[list[list[int]], str]:
@@ -141,7 +142,7 @@ def shared_groups(rows: Sequence[Preference], columns: Columns) -> list[list[int
             node = parent[node]
         return node
 
-    prompts = [tuple((m["role"], m["content"]) for m in row.prompt) for row in rows]
+    prompts = [turns_of(row.prompt) for row in rows]
     for prompt, row in zip(prompts, rows, strict=True):
         parent[root((prompt, row.chosen))] = root((prompt, row.rejected))
     groups: dict[tuple[object, str], list[int]] = defaultdict(list)
@@ -166,8 +167,8 @@ def usual_completions(
     prompts = [list(row) for row in dict.fromkeys(map(tuple, prompts))]
     prompts = [prompts[n % len(prompts)] for n in range(config.normalise_samples)]
     longest = max(map(len, samples)) - min(map(len, prompts))
-    policy: Any = load_policy(base, reward.tokenizer)
-    policy.to(reward.model.device)
+    policy = load_policy(base, reward.tokenizer)
+    nn.Module.to(policy, reward.model.device)
     seed = stable_seed(context.seed, "reward", "normalise") % 2**32
     written = continuations(policy, prompts, max(longest, 1), seed)
     return [prompt + row for prompt, row in zip(prompts, written, strict=True)], "samples of the base policy"

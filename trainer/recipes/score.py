@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -39,14 +38,14 @@ def run(context: RunContext) -> StageResult:
     return StageResult(metrics=metrics)
 
 
-def read_responses(path: Path) -> tuple[list[Any], list[Messages], list[str]]:
+def read_responses(path: Path) -> tuple[list[object], list[Messages], list[str]]:
     """Ids (the line's number where there is none), prompts and texts.
 
     Raises:
         SnapshotCorrupt: a line cannot be read; named by number.
         DataUnusable: there is none.
     """
-    names: list[Any] = []
+    names: list[object] = []
     prompts: list[Messages] = []
     texts: list[str] = []
     with path.open(encoding="utf-8") as lines:

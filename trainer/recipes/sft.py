@@ -7,23 +7,34 @@ split rather than by the reward model, which does not exist yet when this runs f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from datasets import Dataset
 from trl import SFTConfig as TRLSFTConfig
 from trl import SFTTrainer as TRLSFTTrainer
 
 from trainer.data.columns import Columns, encode_prompts, sft_columns
-from trainer.data.snapshot import Demonstration, Messages, Prompt, Snapshot, open_snapshot
+from trainer.data.snapshot import Demonstration, Messages, Prompt, Snapshot, open_snapshot, turns_of
 from trainer.errors import DataUnusable
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
 from trainer.modeling.passes import share_that_ends, summed_nats
 from trainer.run.context import RunContext, StageResult
-from trainer.run.finalizing import HandingBack
-from trainer.run.loop import Hook, answers, common_arguments, go, plan_batches, prove, restore_best
+from trainer.run.finalizing import RunFinalizer
+from trainer.run.loop import (
+    Hook,
+    common_arguments,
+    plan_batches,
+    prompt_sampler,
+    restore_best,
+    run_training,
+    verify_best,
+)
 from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import seed_everything
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CHECKED_PROMPTS = 32
 
@@ -39,7 +50,7 @@ def run(context: RunContext) -> StageResult:
     tokenizer = load_tokenizer(base)
     seed_everything(context.seed, "sft")
     context.report.state("loading the base model")
-    model: Any = adapt(load_policy(base, tokenizer), config.lora)
+    model = adapt(load_policy(base, tokenizer), config.lora)
 
     context.report.state("reading the demonstrations")
     snapshot = open_snapshot(context.inputs["snapshot"])
@@ -47,23 +58,20 @@ def run(context: RunContext) -> StageResult:
     columns = sft_columns(tokenizer, rows, config.max_length)
     check_columns(rows, columns, config.max_length)
     selection = sft_columns(tokenizer, list(snapshot.rows("selection", Demonstration)), config.max_length)
-    measurable = bool(selection["input_ids"])
     prompts = shown_prompts(snapshot)
     prompt_ids = encode_prompts(tokenizer, prompts)
     longest = max(sum(mask) for mask in columns["completion_mask"])
 
+    def measure(model: PreTrainedModel) -> dict[str, float]:
+        return {"selection_loss": completion_loss(model, tokenizer.pad_token_id, selection)}
+
     hook = Hook(
         context,
-        sample=answers(
-            tokenizer, [m[-1]["content"] for m in prompts[: config.samples]], prompt_ids[: config.samples], longest
-        )
-        if config.samples and prompts
-        else None,
-        measure=(lambda model: {"selection_loss": completion_loss(model, tokenizer.pad_token_id, selection)})
-        if measurable
-        else None,
+        sample=prompt_sampler(tokenizer, prompts[: config.samples], prompt_ids[: config.samples], longest),
+        measure=measure if selection["input_ids"] else None,
         evaluations=config.evaluations,
-        better="selection_loss" if measurable and config.choose_best else None,
+        better="selection_loss",
+        choose_best=config.choose_best,
     )
     count = len(columns["input_ids"])
     trainer = SFTTrainer(
@@ -89,22 +97,23 @@ def run(context: RunContext) -> StageResult:
     )
     trainer.batches = plan_batches([[n] for n in range(count)], config.batch_size, config.epochs, context.seed, "sft")
     context.report.state("training")
-    steps = go(trainer, context, hook)
+    steps = run_training(trainer, context, hook)
 
-    back = HandingBack(context, model, tokenizer, steps)
-    best = restore_best(back, hook)
-    back.metrics |= {"best_step": best} if best is not None else {}
-    back.metrics |= {
+    finalizer = RunFinalizer(context, model, tokenizer, steps)
+    best = restore_best(finalizer, hook)
+    if best is not None:
+        finalizer.metrics["best_step"] = best
+    finalizer.metrics |= {
         "steps": steps,
         "parameters": parameters(model),
         "train_demonstrations": count,
         "left_out": sum(row.count for row in rows) - count,
     }
-    back.save()
-    prove(back, hook, best)
+    finalizer.save()
+    verify_best(finalizer, hook, best)
     checked = prompt_ids[:CHECKED_PROMPTS]
-    back.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, checked, 2 * longest)})
-    return back.result()
+    finalizer.measure("eos_rate", lambda: {"eos_rate": share_that_ends(model, checked, 2 * longest)})
+    return finalizer.result()
 
 
 def check_columns(rows: Sequence[Demonstration], columns: Columns, max_length: int) -> None:
@@ -126,13 +135,13 @@ def shown_prompts(snapshot: Snapshot) -> list[Messages]:
     """Prompts to answer as training goes: of the selection split if it has any, in file order, each once."""
     for split in ("selection", "train"):
         rows: list[Prompt | Demonstration] = [*snapshot.rows(split, Prompt), *snapshot.rows(split, Demonstration)]
-        found = dict.fromkeys(tuple((m["role"], m["content"]) for m in row.prompt) for row in rows)
+        found = {turns_of(row.prompt): row.prompt for row in rows}
         if found:
-            return [tuple({"role": role, "content": content} for role, content in turns) for turns in found]
+            return list(found.values())
     return []
 
 
-def completion_loss(model: Any, pad_id: int, columns: Columns) -> float:
+def completion_loss(model: PreTrainedModel, pad_id: int, columns: Columns) -> float:
     """Mean cross-entropy of completion tokens (with the end token), nats per token. Padding changes nothing."""
     nats, tokens = summed_nats(model, list(zip(columns["input_ids"], columns["completion_mask"], strict=True)), pad_id)
     return float(nats.sum() / tokens.sum().clamp(min=1))

@@ -2,10 +2,10 @@
 
 A token belongs to a span if its characters without white space overlap it, so that a token that reaches over the end of
 a span (an apostrophe, half a word) is learnt as inside. What is learnt is the likelihood of a text's whole sequence of
-tags, and decoding finds the best one in which I follows B or I of its own label: see `chain`. Long texts are read in
-overlapping windows, each token where it has most context on both sides. At each visit of a text some of its spans are
-replaced by others of the same label, so that the words around a span are learnt and not the span by heart (Dai and
-Adel 2020, "mention replacement").
+tags, and decoding finds the best one in which I follows B or I of its own label: see `tag_decoder`. Long texts are
+read in overlapping windows, each token where it has most context on both sides. At each visit of a text some of its
+spans are replaced by others of the same label, so that the words around a span are learnt and not the span by heart
+(Dai and Adel 2020, "mention replacement").
 Scores are of entities: start, end and label exactly as marked, as in the CoNLL shared tasks (Tjong Kim Sang and De
 Meulder 2003). Beside the model stands a structured perceptron on the same rows.
 """
@@ -15,40 +15,77 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import torch
 from torch import nn
 
-from trainer.data.snapshot import Span, Spans, open_snapshot
-from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.data.snapshot import Span, Spans
+from trainer.errors import DataUnusable
+from trainer.json_types import Metrics
 from trainer.metrics.classification import span_figures
 from trainer.modeling.encoders import (
     IGNORED,
     Encoded,
-    all_classes,
     drop_tokens,
     encode_texts,
     load_encoder_tokenizer,
     logits_of,
-    make_encoder,
-    one_scheme,
-    pad,
     room,
     windows,
 )
-from trainer.modeling.loading import from_folder, parameters, prepare
-from trainer.modeling.lora import adapt_encoder
+from trainer.modeling.passes import pad
 from trainer.modeling.tag_decoder import TagDecoder
+from trainer.recipes.label_training import (
+    LabelledTexts,
+    LabelTask,
+    finalize_labeller,
+    load_labeller,
+    new_labeller,
+    read_labelled_texts,
+    train_labeller,
+)
 from trainer.run.context import RunContext, StageResult
 from trainer.run.progress import Sample
-from trainer.run.seeds import seed_everything
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.modeling_outputs import TokenClassifierOutput
+
+    from trainer.modeling.encoder_trainer import Item
 
 OUTSIDE = "O"
+
+Aligned = tuple[Encoded, list[int]]  # a text's tokens and the tag of each
+
+
+class Piece(NamedTuple):
+    """What is learnt at one visit: a window of a text, its tags, and the whole row."""
+
+    row: Spans
+    window: Encoded
+    labels: list[int]
+
+
+class FoundSpan(NamedTuple):
+    """A span read from tags, with the numbers of its first token and of the one behind its last."""
+
+    span: Span
+    first: int
+    last: int
+
+
+class TaggedSpan(TypedDict):
+    """A span that a tagger found; see `Tagger.spans`."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    score: float
 
 
 class Tagger:
@@ -64,171 +101,152 @@ class Tagger:
     def __init__(self, path: Path, batch_size: int = 64) -> None:
         from transformers import AutoModelForTokenClassification
 
-        self.tokenizer = load_encoder_tokenizer(path)
-        self.model: Any = prepare(from_folder(AutoModelForTokenClassification, path), self.tokenizer).eval()
-        stored = getattr(self.model.config, "touchstone", None)
-        if not isinstance(stored, dict) or "tags" not in stored:
-            raise ModelCorrupt(f"{path} is not a tagger: its config.json names no tags.")
+        self.tokenizer, self.model, stored = load_labeller(path, AutoModelForTokenClassification, "tagger", "tags")
         self.tags: list[str] = list(stored["tags"])
-        self.chain = TagDecoder(self.tags, stored.get("follows"))
+        self.decoder = TagDecoder(self.tags, stored.get("follows"))
         self.classes: list[str] = list(stored["classes"])
         self.scheme = str(stored["scheme"])
         self.max_length = int(stored["max_length"])
         self.batch_size = batch_size
 
-    def spans(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
+    def spans(self, texts: Sequence[str]) -> list[list[TaggedSpan]]:
         """Spans of each text: {"start", "end", "label", "text", "score"}, by start, not overlapping.
 
         Offsets count Unicode code points; score is the mean probability of the span's tokens, in [0, 1].
         """
         encoded = encode_texts(self.tokenizer, texts)
         found = token_logits(self.model, encoded, self.max_length, self.tokenizer.pad_token_id, self.batch_size)
-        answers = []
-        for text, row, logits in zip(texts, encoded, found, strict=True):
-            places = tagged_places(row)
-            chosen = self.chain.decode(logits, places)
-            sure = self.chain.marginals(logits, places)[range(len(chosen)), chosen].tolist()
-            answers.append(
-                [
-                    {
-                        "start": span.start,
-                        "end": span.end,
-                        "label": span.label,
-                        "text": text[span.start : span.end],
-                        "score": fmean(sure[place] for place in places if first <= place < last),
-                    }
-                    for span, first, last in read_spans(row, [self.tags[n] for n in chosen])
-                ]
-            )
-        return answers
+        return [self._spans_of(*one) for one in zip(texts, encoded, found, strict=True)]
+
+    def _spans_of(self, text: str, row: Encoded, logits: torch.Tensor) -> list[TaggedSpan]:
+        places = tagged_places(row)
+        chosen = self.decoder.decode(logits, places)
+        probability = self.decoder.marginals(logits, places)[range(len(chosen)), chosen].tolist()
+        found: list[TaggedSpan] = []
+        for span, first, last in read_spans(row, [self.tags[n] for n in chosen]):
+            score = fmean(probability[place] for place in places if first <= place < last)
+            words = text[span.start : span.end]
+            found.append({"start": span.start, "end": span.end, "label": span.label, "text": words, "score": score})
+        return found
 
 
 def run(context: RunContext) -> StageResult:
     """Learn the spans of the train split, or go on, and hand back a tagger."""
-    from trainer.modeling.encoder_trainer import Visits, make_trainer, plan_visits
-    from trainer.run.finalizing import HandingBack
-    from trainer.run.loop import Hook, go, prove, restore_best
+    from trainer.metrics.perceptron import perceptron_spans
 
-    config = context.config
-    base = context.inputs.get("base_model")
-    tokenizer = load_encoder_tokenizer(base or context.inputs["tokenizer"])
-
+    tokenizer = load_encoder_tokenizer(context.inputs.get("base_model") or context.inputs["tokenizer"])
     context.report.state("reading the marked texts")
-    snapshot = open_snapshot(context.inputs["snapshot"])
-    train = one_scheme(list(snapshot.rows("train", Spans)), config.scheme)
-    scheme = train[0].scheme
-    splits = {
-        split: [row for row in snapshot.rows(split, Spans) if row.scheme == scheme] for split in ("selection", "test")
-    }
-    classes = all_classes([*train, *splits["selection"], *splits["test"]])
+    texts = read_labelled_texts(context, Spans)
+    classes = texts.classes
     tags = tags_of(classes)
-    seed_everything(context.seed, "tag")
-    context.report.state("loading the base model" if base else "making the model")
-    model: Any = make_encoder(
-        "TokenClassification",
-        base,
-        config,
-        tokenizer,
-        num_labels=len(tags),
-        id2label=dict(enumerate(tags)),
-        label2id={name: n for n, name in enumerate(tags)},
-    )
-    adapt_encoder(model, config.lora, base)
-    chain = model.chain = TagDecoder(tags)  # a part of the model, so that checkpoints hold it
-    length = room(model, config.max_length)
-    rows = [row for row in train for _ in range(row.count)]
-    aligned = [align(tokenizer, row, tags) for row in rows]
-    if not any(row.spans for row in rows):
+    model = new_labeller(context, "TokenClassification", tags, tokenizer)
+    decoder = model.chain = TagDecoder(tags)  # a part of the model, so that checkpoints hold it
+    if not any(row.spans for row in texts.train):
         raise DataUnusable("No text to train on has a span.", remedy="Mark or import some.")
-    context.report.metrics(0, 0, {"classes": len(classes), "spans_that_tokens_can_say": sayable(aligned, rows, tags)})
-    pieces = [
-        (row, window, labels[start : start + len(window.ids)])
-        for row, (encoded, labels) in zip(rows, aligned, strict=True)
-        for start, window in windows(encoded, length)
-    ]
-    mask_id: int = tokenizer.mask_token_id
-    surfaces = spans_by_label(rows)
+    task = TaggingTask(context, tokenizer, texts, decoder, room(model, context.config.max_length))
+    recoverable = recoverable_spans(task.train, texts.train, tags)
+    context.report.metrics(0, 0, {"classes": len(classes), "spans_that_tokens_can_say": recoverable})
+    trained = train_labeller(context, model, tokenizer, texts, task.as_label_task())
 
-    def look(number: int, generator: torch.Generator) -> dict[str, Any]:
-        row, window, labels = pieces[number]
-        varied = swap_spans(row, surfaces, config.span_swap, generator)
-        if varied is not row and len(window.ids) < length:  # a whole text
-            other, other_labels = align(tokenizer, varied, tags)
-            if len(other.ids) <= length:
+    trained.finalizer.metrics |= {"class_balance": balance(texts.train), "spans_that_tokens_can_say": recoverable}
+    model.config.touchstone = {
+        "classes": classes,
+        "tags": tags,
+        "follows": decoder.learnt(),
+        "scheme": texts.scheme,
+        "max_length": task.length,
+    }
+    del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
+    return finalize_labeller(
+        trained,
+        texts,
+        "tagger",
+        lambda rows: task.figures_of(model, rows),
+        lambda rows: perceptron_spans(texts.train, rows, classes, context.seed),
+    )
+
+
+class TaggingTask:
+    """The texts of a run as tokens with tags, and what is learnt and measured of them.
+
+    Attributes:
+        length: tokens that are read at once. train: every text to train on. pieces: these texts in windows.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: LabelledTexts[Spans],
+        decoder: TagDecoder,
+        length: int,
+    ) -> None:
+        self.config, self.tokenizer, self.texts = context.config, tokenizer, texts
+        self.decoder, self.length = decoder, length
+        self.train = self.aligned(texts.train)
+        self.selection = self.aligned(texts.selection)
+        self.surfaces = spans_by_label(texts.train)
+        self.pieces: list[Piece] = []
+        for row, (encoded, labels) in zip(texts.train, self.train, strict=True):
+            for start, window in windows(encoded, length):
+                self.pieces.append(Piece(row, window, labels[start : start + len(window.ids)]))
+
+    def as_label_task(self) -> LabelTask:
+        lengths = [len(piece.window.ids) for piece in self.pieces]
+        return LabelTask(lengths, self.visit, self.loss, self.measure, self.sample)
+
+    def aligned(self, rows: Sequence[Spans]) -> list[Aligned]:
+        return [align(self.tokenizer, row, self.decoder.tags) for row in rows]
+
+    def logits(self, model: PreTrainedModel, rows: Sequence[Encoded]) -> list[torch.Tensor]:
+        """(T, C) of each text."""
+        return token_logits(model, rows, self.length, self.tokenizer.pad_token_id)
+
+    def visit(self, number: int, generator: torch.Generator) -> Item:
+        row, window, labels = self.pieces[number]
+        varied = swap_spans(row, self.surfaces, self.config.span_swap, generator)
+        if varied is not row and len(window.ids) < self.length:  # a whole text
+            other, other_labels = align(self.tokenizer, varied, self.decoder.tags)
+            if len(other.ids) <= self.length:
                 window, labels = other, other_labels
-        return {"ids": drop_tokens(window, mask_id, config.token_dropout, generator), "labels": labels}
+        mask_id: int = self.tokenizer.mask_token_id
+        return {"ids": drop_tokens(window, mask_id, self.config.token_dropout, generator), "labels": labels}
 
-    held = {split: [align(tokenizer, row, tags) for row in some] for split, some in splits.items()}
+    def loss(
+        self,
+        outputs: TokenClassifierOutput,
+        labels: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Negative log-likelihood of the tags, nats a token that bears one; see `label_loss`."""
+        assert outputs.logits is not None
+        if num_items_in_batch is None:
+            num_items_in_batch = (labels != IGNORED).sum()
+        return self.decoder.nats(outputs.logits, labels) / num_items_in_batch
 
-    def judged(model: Any, split: str) -> dict[str, Any]:
-        encoded = [row for row, _ in held[split]]
-        found = token_logits(model, encoded, length, tokenizer.pad_token_id)
-        given = [spans_of(row, logits, chain) for row, logits in zip(encoded, found, strict=True)]
-        figures = span_figures(given, [row.spans for row in splits[split]], classes)
-        return {"loss": token_loss(found, [labels for _, labels in held[split]], chain), **figures}
-
-    def figures_of(split: str) -> dict[str, Any]:
-        figures = {f"{split}_{name}": value for name, value in judged(model, split).items()}
-        return figures | {f"{split}_texts": len(splits[split])}
-
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        count = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
-        return chain.nats(outputs.logits, labels) / count
-
-    def measure(model: Any) -> dict[str, float]:
-        figures = judged(model, "selection")
+    def measure(self, model: PreTrainedModel) -> dict[str, float]:
+        figures = self.judged(model, self.texts.selection, self.selection)
         return {f"selection_{name}": figures[name] for name in ("loss", "f1", "precision", "recall")}
 
-    def sample(model: Any) -> list[Sample]:
-        some = (splits["selection"] or rows)[: config.samples]
-        encoded = encode_texts(tokenizer, [row.text for row in some])
-        found = token_logits(model, encoded, length, tokenizer.pad_token_id)
-        return [
-            {"prompt": row.text, "text": marked(row.text, spans_of(one, logits, chain))}
-            for row, one, logits in zip(some, encoded, found, strict=True)
-        ]
+    def figures_of(self, model: PreTrainedModel, rows: list[Spans]) -> Metrics:
+        return self.judged(model, rows, self.aligned(rows))
 
-    measurable = bool(splits["selection"])
-    hook = Hook(
-        context,
-        sample=sample if config.samples else None,
-        measure=measure if measurable else None,
-        evaluations=config.evaluations,
-        better="selection_loss" if measurable and config.choose_best else None,
-    )
-    lengths = [len(window.ids) for _, window, _ in pieces]
-    batches = plan_visits(lengths, config.batch_size, config.epochs, context.seed, "tag")
-    visits = Visits(len(pieces), look, context.seed, "tag")
-    trainer = make_trainer(context, model, tokenizer, visits, batches, hook, loss)
-    context.report.state("training")
-    steps = go(trainer, context, hook)
-    back = HandingBack(context, model, tokenizer, steps)
-    best = restore_best(back, hook)
-    back.metrics |= {
-        "steps": steps,
-        "best_step": best or steps,
-        "parameters": parameters(model),
-        "train_texts": len(rows),
-        "class_balance": dict(
-            Counter(dict.fromkeys(classes, 0)) | Counter(span.label for row in rows for span in row.spans)
-        ),
-        "spans_that_tokens_can_say": sayable(aligned, rows, tags),
-    }
-    described = {"classes": classes, "tags": tags, "follows": chain.learnt(), "scheme": scheme, "max_length": length}
-    model.config.touchstone = described
-    del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
-    back.save()
-    prove(back, hook, best)
-    context.report.state("measuring")
-    for split, some in splits.items():
-        if some:
-            back.measure(f"{split}_figures", partial(figures_of, split))
-    if config.baseline and (held_out := splits["test"] or splits["selection"]):
-        context.report.state("training the baseline")
-        from trainer.metrics.perceptron import perceptron_spans
+    def judged(self, model: PreTrainedModel, rows: Sequence[Spans], aligned: Sequence[Aligned]) -> Metrics:
+        """Loss and the figures of `span_figures`."""
+        encoded = [tokens for tokens, _ in aligned]
+        logits = self.logits(model, encoded)
+        given = [spans_of(*one, self.decoder) for one in zip(encoded, logits, strict=True)]
+        loss = token_loss(logits, [labels for _, labels in aligned], self.decoder)
+        return {"loss": loss, **span_figures(given, [row.spans for row in rows], self.texts.classes)}
 
-        back.measure("baseline", lambda: {"baseline": perceptron_spans(rows, held_out, classes, context.seed)})
-    return back.result("tagger")
+    def sample(self, model: PreTrainedModel) -> list[Sample]:
+        rows = (self.texts.selection or self.texts.train)[: self.config.samples]
+        encoded = encode_texts(self.tokenizer, [row.text for row in rows])
+        samples: list[Sample] = []
+        for row, tokens, logits in zip(rows, encoded, self.logits(model, encoded), strict=True):
+            found = spans_of(tokens, logits, self.decoder)
+            samples.append({"prompt": row.text, "text": marked(row.text, found)})
+        return samples
 
 
 def tags_of(classes: Sequence[str]) -> list[str]:
@@ -236,10 +254,18 @@ def tags_of(classes: Sequence[str]) -> list[str]:
     return [OUTSIDE, *(f"{mark}-{name}" for name in classes for mark in "BI")]
 
 
-def align(tokenizer: Any, row: Spans, tags: Sequence[str]) -> tuple[Encoded, list[int]]:
+def align(tokenizer: PreTrainedTokenizerBase, row: Spans, tags: Sequence[str]) -> tuple[Encoded, list[int]]:
     """A text's tokens and the tag of each; IGNORED at special tokens and at tokens of white space only."""
     [encoded] = encode_texts(tokenizer, [row.text])
     return encoded, tag_tokens(encoded, row.spans, tags)
+
+
+def balance(rows: Sequence[Spans]) -> dict[str, int]:
+    """How many spans have each label that occurs."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(span.label for span in row.spans)
+    return dict(counts)
 
 
 def tagged_places(encoded: Encoded) -> list[int]:
@@ -296,44 +322,50 @@ def tag_tokens(encoded: Encoded, spans: Sequence[Span], tags: Sequence[str]) -> 
         if around is None:
             labels.append(number[OUTSIDE])
         else:
-            labels.append(number[f"{'I' if around in begun else 'B'}-{around.label}"])
+            mark = "I" if around in begun else "B"
+            labels.append(number[f"{mark}-{around.label}"])
             begun.add(around)
     return labels
 
 
-def read_spans(encoded: Encoded, chosen: Sequence[str]) -> list[tuple[Span, int, int]]:
-    """Character spans of a sequence of tags, with their first and last token (exclusive), by start.
+def read_spans(encoded: Encoded, chosen: Sequence[str]) -> list[FoundSpan]:
+    """Character spans of a sequence of tags, by start.
 
     I after another label, or after O, begins a span. Tokens of white space only neither end nor lengthen one.
     """
-    found: list[tuple[Span, int, int]] = []
-    current: tuple[Span, int, int] | None = None
-    for place, ((start, end), special, tag) in enumerate(zip(encoded.offsets, encoded.is_special, chosen, strict=True)):
+    found: list[FoundSpan] = []
+    is_open = False  # whether a token with I goes on with the last span
+    for place, (tag, special) in enumerate(zip(chosen, encoded.is_special, strict=True)):
+        start, end = encoded.offsets[place]
         if special or start == end:
             continue
         mark, _, label = tag.partition("-")
-        if current and mark == "I" and label == current[0].label:
-            current = (Span(current[0].start, max(end, current[0].end), label), current[1], place + 1)
+        if is_open and mark == "I" and label == found[-1].span.label:
+            span = found[-1].span
+            found[-1] = FoundSpan(replace(span, end=max(end, span.end)), found[-1].first, place + 1)
             continue
-        if current:
-            found.append(current)
-        current = None if mark == OUTSIDE else (Span(start, end, label), place, place + 1)
-    return [*found, current] if current else found
+        is_open = mark != OUTSIDE
+        if is_open:
+            found.append(FoundSpan(Span(start, end, label), place, place + 1))
+    return found
 
 
-def spans_of(encoded: Encoded, logits: torch.Tensor, chain: TagDecoder) -> list[Span]:
+def spans_of(encoded: Encoded, logits: torch.Tensor, decoder: TagDecoder) -> list[Span]:
     """Spans that logits (T, C) say."""
-    chosen = [chain.tags[n] for n in chain.decode(logits, tagged_places(encoded))]
+    chosen = [decoder.tags[n] for n in decoder.decode(logits, tagged_places(encoded))]
     return [span for span, _, _ in read_spans(encoded, chosen)]
 
 
 def token_logits(
-    model: Any, encoded: Sequence[Encoded], length: int, pad_id: int, batch_size: int | None = None
+    model: PreTrainedModel, encoded: Sequence[Encoded], length: int, pad_id: int, batch_size: int | None = None
 ) -> list[torch.Tensor]:
     """Logits (T, C) of each whole text; where windows overlap, those from the window with more context around."""
-    cut = [(number, *window) for number, row in enumerate(encoded) for window in windows(row, length)]
+    labels = int(model.config.num_labels or 0)
+    cut: list[tuple[int, int, Encoded]] = []  # number of the text, first token, window
+    for number, row in enumerate(encoded):
+        cut += [(number, start, window) for start, window in windows(row, length)]
     found = logits_of(model, [window.ids for _, _, window in cut], pad_id, batch_size)
-    whole = [torch.zeros(len(row.ids), model.config.num_labels) for row in encoded]
+    whole = [torch.zeros(len(row.ids), labels) for row in encoded]
     margin = [torch.full((len(row.ids),), -1) for row in encoded]
     for (number, start, _), logits in zip(cut, found, strict=True):
         inside = torch.arange(len(logits))
@@ -341,7 +373,9 @@ def token_logits(
         if start == 0:
             room_around = len(logits) - 1 - inside  # nothing stands before the text
         if start + len(logits) == len(encoded[number].ids):
-            room_around = inside if start else inside + len(logits)
+            room_around = inside
+            if start == 0:
+                room_around = inside + len(logits)
         better = room_around > margin[number][start : start + len(logits)]
         whole[number][start : start + len(logits)][better] = logits[better]
         margin[number][start : start + len(logits)][better] = room_around[better]
@@ -349,29 +383,30 @@ def token_logits(
 
 
 def token_loss(
-    found: Sequence[torch.Tensor], labels: Sequence[Sequence[int]], chain: TagDecoder, batch_size: int = 256
+    found: Sequence[torch.Tensor], labels: Sequence[Sequence[int]], decoder: TagDecoder, batch_size: int = 256
 ) -> float:
     """Negative log-likelihood of the sequences of tags, nats a token that bears one."""
-    device = chain.weight.device
+    device = decoder.weight.device
     nats, order = 0.0, sorted(range(len(found)), key=lambda number: len(found[number]))
     with torch.no_grad():
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
             logits = nn.utils.rnn.pad_sequence([found[number] for number in numbers], batch_first=True)
-            nats += float(
-                chain.nats(logits.to(device), pad([labels[number] for number in numbers], IGNORED).to(device))
-            )
-    return nats / max(1, sum(label != IGNORED for row in labels for label in row))
+            tags = pad([labels[number] for number in numbers], IGNORED)
+            nats += float(decoder.nats(logits.to(device), tags.to(device)))
+    tagged = sum(len(row) - row.count(IGNORED) for row in labels)
+    return nats / max(1, tagged)
 
 
-def sayable(aligned: Sequence[tuple[Encoded, list[int]]], rows: Sequence[Spans], tags: Sequence[str]) -> float:
+def recoverable_spans(aligned: Sequence[Aligned], rows: Sequence[Spans], tags: Sequence[str]) -> float:
     """Share of the marked spans that come back exactly from their own tags: the ceiling the tokenizer sets."""
-    right = marked_ = 0
+    names = {IGNORED: OUTSIDE, **dict(enumerate(tags))}
+    right = total = 0
     for (encoded, labels), row in zip(aligned, rows, strict=True):
-        chosen = [OUTSIDE if label == IGNORED else tags[label] for label in labels]
+        chosen = [names[label] for label in labels]
         right += len({span for span, _, _ in read_spans(encoded, chosen)} & set(row.spans))
-        marked_ += len(set(row.spans))
-    return right / max(marked_, 1)
+        total += len(set(row.spans))
+    return right / max(total, 1)
 
 
 def marked(text: str, spans: Sequence[Span]) -> str:

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from trainer.data.snapshot import Snapshot, open_snapshot
+from trainer.data.snapshot import ROLES, Snapshot, open_snapshot
 from trainer.errors import DataUnusable
-from trainer.modeling.loading import CHAT_TEMPLATE, END, MASK, PAD, ROLES
+from trainer.json_types import JsonObject
+from trainer.modeling.chat_templates import CHAT_TEMPLATE, END, MASK, PAD
 from trainer.run.context import RunContext, StageResult
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from tokenizers.models import Unigram
     from transformers import PreTrainedTokenizerFast
+
+    from trainer.run.progress import Sample
 
 SHOWN = 4
 LONGEST_WORD = 100  # bytes that WordPiece looks at together
@@ -34,7 +39,9 @@ def run(context: RunContext) -> StageResult:
     heldout = [text for text, _ in snapshot.texts("selection")] or [text for text, _ in snapshot.texts("train")]
     metrics = measure(tokenizer, heldout)
     context.report.metrics(1, 1, metrics)
-    samples = [{"prompt": text[:80], "text": " | ".join(pieces(tokenizer, text[:80]))} for text in heldout[:SHOWN]]
+    samples: list[Sample] = [
+        {"prompt": text[:80], "text": " | ".join(pieces(tokenizer, text[:80]))} for text in heldout[:SHOWN]
+    ]
     if (changed := first_changed(tokenizer, heldout)) is not None:
         samples.append({"prompt": "does not come back as it was", "text": changed})
     context.report.samples(1, samples)
@@ -75,16 +82,16 @@ def train_tokenizer(
     from transformers import PreTrainedTokenizerFast
 
     special = [PAD, END, MASK, *(f"<|{role}|>" for role in ROLES)]
-    shared: dict[str, Any] = {
+    shared: JsonObject = {
         "vocab_size": vocab_size,
         "special_tokens": special,
         "initial_alphabet": pre_tokenizers.ByteLevel.alphabet(),
         "show_progress": False,
     }
-    split: Any = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    split: pre_tokenizers.PreTokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     if algorithm == "unigram":
         inner = Tokenizer(models.Unigram())
-        trainer: Any = trainers.UnigramTrainer(**shared)
+        trainer: trainers.Trainer = trainers.UnigramTrainer(**shared)
     elif algorithm == "wordpiece":
         # Words longer than this become unknown, so they are cut; the unknown token itself is never needed.
         split = pre_tokenizers.Sequence([split, pre_tokenizers.FixedLength(length=LONGEST_WORD)])
@@ -110,7 +117,7 @@ def train_tokenizer(
     )
 
 
-def in_one_order(inner: Any, special: int) -> Any:
+def in_one_order(inner: Tokenizer, special: int) -> Unigram:
     """The Unigram model that was trained, the same whenever it is trained on the same documents.
 
     As it comes, equal pieces stand in any order, likelihoods differ in the last digit, and bytes that the corpus hardly
@@ -119,10 +126,13 @@ def in_one_order(inner: Any, special: int) -> Any:
     from tokenizers import models
 
     vocab = json.loads(inner.to_str())["model"]["vocab"]
-    rest = [(piece, round(score, 9)) for piece, score in vocab[special:]]
-    lowest = min((score for piece, score in rest if len(piece) > 1), default=0.0)
-    rest = [(piece, score if score >= lowest else lowest - 1) for piece, score in rest]
-    return models.Unigram([*map(tuple, vocab[:special]), *sorted(rest, key=lambda one: (-one[1], one[0]))])
+    scores = {piece: round(score, 9) for piece, score in vocab[special:]}
+    lowest = min((score for piece, score in scores.items() if len(piece) > 1), default=0.0)
+    for piece, score in scores.items():
+        if score < lowest:
+            scores[piece] = lowest - 1
+    ranked = sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
+    return models.Unigram([*map(tuple, vocab[:special]), *ranked])
 
 
 def pieces(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
@@ -135,9 +145,9 @@ def first_changed(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> s
     for text in documents:
         back = str(tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]))
         if back != text:
-            at = next(
-                (n for n, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), min(len(text), len(back))
-            )
+            at = 0
+            while text[at : at + 1] == back[at : at + 1]:
+                at += 1
             return f"character {at}: {text[at : at + 40]!r} becomes {back[at : at + 40]!r}"
     return None
 
@@ -150,7 +160,7 @@ def measure(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> dict[st
     return {
         "vocab_size": len(tokenizer),
         "bytes_per_token": sum(len(text.encode()) for text in documents) / max(tokens, 1),
-        "tokens_used": len({token for ids in encoded for token in ids}),
+        "tokens_used": len(set().union(*encoded)),
         "round_trip": same / max(len(documents), 1),
         "heldout_documents": len(documents),
     }

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from trainer.errors import ModelCorrupt
+from trainer.json_types import JsonObject, RunRequest
 
 MANIFEST = "manifest.json"
 STEP = "step-"
@@ -28,7 +28,7 @@ def file_sha256(path: Path) -> str:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that `path` is either as before or complete, even if the machine stops midway."""
-    part = path.with_name(f".{path.name}.aside")
+    part = path.with_name(f".{path.name}.partial")
     with part.open("w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
         file.write("\n")
@@ -129,8 +129,8 @@ def write_manifest(
     folder: Path,
     *,
     kind: str,
-    run: Mapping[str, Any],
-    config: Mapping[str, Any],
+    run: RunRequest,
+    config: Mapping[str, object],
     inputs: Mapping[str, str | None],
     faults: Sequence[Mapping[str, str]] = (),
 ) -> str:
@@ -168,7 +168,7 @@ def write_manifest(
     return file_sha256(folder / MANIFEST)
 
 
-def open_model(path: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
+def open_model(path: Path, manifest_sha256: str | None = None) -> JsonObject:
     """Verify a model folder before it is loaded and return its manifest.
 
     Args:
@@ -193,7 +193,7 @@ def open_model(path: Path, manifest_sha256: str | None = None) -> dict[str, Any]
     if manifest_sha256 is not None and file_sha256(manifest_path) != manifest_sha256:
         raise ModelCorrupt(f"{manifest_path} does not hash to {manifest_sha256[:12]}….", remedy=remedy)
     try:
-        manifest: dict[str, Any] = json.loads(manifest_path.read_text(encoding="utf-8"))
+        manifest: JsonObject = json.loads(manifest_path.read_text(encoding="utf-8"))
         files = manifest["files"].items()
     except (ValueError, KeyError, AttributeError) as error:
         raise ModelCorrupt(f"{manifest_path} cannot be read: {error}.", remedy=remedy) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from trainer.json_types import Metrics, RunRequest
 from trainer.run.progress import Reporter
 
 ModelKind = Literal["tokenizer", "policy", "reward", "encoder", "classifier", "tagger"]
@@ -29,7 +30,7 @@ class RunContext:
     """
 
     folder: Path
-    run: Mapping[str, Any]
+    run: RunRequest
     config: Any
     inputs: Mapping[str, Path]
     report: Reporter
@@ -54,7 +55,7 @@ class RunContext:
         from trainer.run.checkpoints import fresh_folder
 
         rank = "" if self.leads else f".{os.environ['RANK']}"
-        return fresh_folder(self.folder / f".{name}{rank}.aside")
+        return fresh_folder(self.folder / f".{name}{rank}.partial")
 
     @property
     def leads(self) -> bool:
@@ -87,7 +88,7 @@ class StageResult:
         config: what the stage ran with, filled in by the command.
     """
 
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     model: Path | None = None
     kind: ModelKind = "policy"
     faults: tuple[Fault, ...] = ()

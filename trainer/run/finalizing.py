@@ -7,36 +7,40 @@ what was chosen are kept, with a fault in result.json and in the model's manifes
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from trainer.errors import ModelCorrupt, OutOfMemory, StopRequested, TrainerError
+from trainer.json_types import Metrics
 from trainer.modeling.loading import save_model, sharded
 from trainer.modeling.weights import differing, own_weights
 from trainer.preflight.memory_estimate import free_host_memory
 from trainer.run.context import Fault, ModelKind, RunContext, StageResult
 from trainer.run.microbatching import free_memory, ran_out
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 # Greatest difference of a figure measured twice on the same rows and seeds, of 1 or of the figure if that is more.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 ON_DEVICE = 1e-3  # float32 there: products are summed in another order at each call
 
-Figures = Mapping[str, Any]
 
-
-class HandingBack:
+class RunFinalizer:
     """Puts together what a recipe hands back.
 
     Attributes:
         steps: of the run, for alarms. metrics: figures for result.json.
     """
 
-    def __init__(self, context: RunContext, model: Any, tokenizer: Any, steps: int = 0) -> None:
+    def __init__(
+        self, context: RunContext, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, steps: int = 0
+    ) -> None:
         self.context, self.model, self.tokenizer, self.steps = context, model, tokenizer, steps
-        self.metrics: dict[str, Any] = {}
+        self.metrics: Metrics = {}
         self.not_measured: dict[str, str] = {}
         self.faults: list[Fault] = []
         self.folder: Path | None = None
@@ -61,7 +65,7 @@ class HandingBack:
         save_model(self.folder, self.model, self.tokenizer)
         self.measure("saved_weights", self.read_again)
 
-    def read_again(self) -> Figures:
+    def read_again(self) -> Metrics:
         """Compare every tensor of the saved folder with the model's; a fault where one differs. No figures."""
         if sharded(self.model) or not self.context.leads:
             return {}
@@ -78,7 +82,7 @@ class HandingBack:
             self.fault("saved_weights", f"{sentence}, {different[0]} first.")
         return {}
 
-    def prove(self, promised: Figures, measure: Callable[[], Figures]) -> None:
+    def verify_best(self, promised: Metrics, measure: Callable[[], Metrics]) -> None:
         """Measure what the kept weights were chosen by once more; a fault where a figure is another.
 
         Args:
@@ -88,7 +92,7 @@ class HandingBack:
             return
         self.context.report.state("measuring again what the weights were chosen by")
 
-        def again() -> Figures:
+        def again() -> Metrics:
             now = measure()
             allowed = self.tolerance()
             for name, before in promised.items():
@@ -113,7 +117,7 @@ class HandingBack:
             return max(ON_DEVICE, TOLERANCE.get(self.model.dtype, 0.0))
         return TOLERANCE.get(self.model.dtype, TOLERANCE[torch.float32])
 
-    def measure(self, what: str, figures: Callable[[], Figures]) -> None:
+    def measure(self, what: str, figures: Callable[[], Metrics]) -> None:
         """Add figures to the metrics; where they cannot be measured, their name with the reason."""
         try:
             self.metrics |= figures()

@@ -11,13 +11,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trainer.errors import ConfigInvalid
 
+if TYPE_CHECKING:
+    import argparse
+
 CONFIGS = Path(__file__).parent / "accelerate"
 TORCHRUN = "torchrun"
-ASKED_FOR = "TRAINER_PROCESSES"
+REQUESTED_PROCESSES = "TRAINER_PROCESSES"
 FIRST = (2, 4, 5, 3)  # which exit code speaks for a run whose processes left with several: see __main__
 
 
@@ -28,7 +31,7 @@ def names() -> list[str]:
 
 def launch(folder: Path, name: str, processes: int) -> int:
     """Carry out a run folder with several processes on this machine and return the exit code of them all."""
-    os.environ[ASKED_FOR] = str(processes)
+    os.environ[REQUESTED_PROCESSES] = str(processes)
     try:
         if name == TORCHRUN:
             torchrun(folder, processes)
@@ -56,7 +59,7 @@ def accelerate(folder: Path, config: Path, processes: int) -> None:
     launch_command(accelerate_arguments(folder, config, processes))
 
 
-def accelerate_arguments(folder: Path, config: Path, processes: int) -> Any:
+def accelerate_arguments(folder: Path, config: Path, processes: int) -> argparse.Namespace:
     """As `accelerate launch --config_file CONFIG --num_processes N -m trainer FOLDER` reads them."""
     from accelerate.commands.launch import launch_command_parser
 
@@ -82,7 +85,7 @@ def assert_as_many(processes: int) -> None:
     Raises:
         ConfigInvalid: naming both numbers.
     """
-    wanted = int(os.environ.get(ASKED_FOR, processes))
+    wanted = int(os.environ.get(REQUESTED_PROCESSES, processes))
     if wanted != processes:
         raise ConfigInvalid(
             f"{wanted} processes were requested, but {processes} are available.",

@@ -12,23 +12,31 @@ import shutil
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from trainer.data.columns import decode_completion
+from trainer.data.snapshot import Messages
 from trainer.errors import ModelCorrupt, OutOfMemory, RunDiverged, StopRequested, TrainerError
+from trainer.json_types import JsonObject, Metrics
 from trainer.modeling.loading import sharded, whole_weights
 from trainer.modeling.passes import continuations, measuring
 from trainer.modeling.weights import FILE, differing, load_weights, own_weights, read_weights, write_weights
 from trainer.run.checkpoints import checkpoint_step, fresh_folder, newest_checkpoint, rename_into_place
 from trainer.run.context import RunContext
-from trainer.run.finalizing import HandingBack, reason
+from trainer.run.finalizing import RunFinalizer, reason
 from trainer.run.launch import assert_as_many, wait_for_all
 from trainer.run.microbatching import free_memory
-from trainer.run.progress import Bounds, Buckets, Sample, Ticker
-from trainer.run.run_trainer import CALMER, gather_uneven, no_smaller
+from trainer.run.progress import Buckets, Point, Sample, Ticker
+from trainer.run.run_trainer import CALMER, RunFolderTrainer, gather_uneven, no_smaller
 from trainer.run.seeds import stable_seed
 
 STEP_SECONDS = 1.0  # between two lines that say how far the run is
@@ -37,7 +45,7 @@ SAMPLE_SHARE = 0.1
 NOT_FIGURES = frozenset({"total_flos", "epoch", "num_tokens"})
 
 
-def common_arguments(context: RunContext) -> dict[str, Any]:
+def common_arguments(context: RunContext) -> JsonObject:
     """TrainingArguments that every recipe shares: the hook decides when to log and save; nothing phones home."""
     on_gpu, precision = torch.cuda.is_available(), context.config.precision
     return {
@@ -94,6 +102,7 @@ class Hook(TrainerCallback):
         measure: figures on the selection split, named `selection_…`. None is never.
         evaluations: how often `measure` is called, evenly, the last step included.
         better: the figure of `measure` of which the lowest marks the weights to keep; None keeps the last ones.
+        choose_best: false keeps the last weights, too.
         patience: stop after so many measurements without a new best; 0 is never.
     """
 
@@ -101,17 +110,20 @@ class Hook(TrainerCallback):
         self,
         context: RunContext,
         *,
-        sample: Callable[[Any], list[Sample]] | None = None,
-        measure: Callable[[Any], dict[str, float]] | None = None,
+        sample: Callable[[PreTrainedModel], list[Sample]] | None = None,
+        measure: Callable[[PreTrainedModel], dict[str, float]] | None = None,
         evaluations: int = 0,
         better: str | None = None,
+        choose_best: bool = True,
         patience: int = 0,
     ) -> None:
         self.context = context
         self.sample = sample
         self.measure = measure
         self.evaluations = evaluations
-        self.better = better
+        self.better: str | None = None
+        if measure is not None and choose_best:
+            self.better = better
         self.patience = patience
         self.buckets = Buckets()
         self.step_due = Ticker(STEP_SECONDS)
@@ -121,13 +133,24 @@ class Hook(TrainerCallback):
         self.just_measured: dict[str, float] = {}
         self.measured: list[tuple[int, dict[str, float]]] = []  # (step, figures), oldest first
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         # The trainer's log travels with the checkpoint, so what was measured before a kill is known after it.
-        self.measured = [(entry["step"], entry["measured"]) for entry in state.log_history if "measured" in entry]
-        self.buckets.steps = next((entry["bucket"] for entry in state.log_history if "bucket" in entry), [])
+        history: list[Metrics] = state.log_history
+        self.measured = [(entry["step"], entry["measured"]) for entry in history if "measured" in entry]
+        self.buckets.steps = next((entry["bucket"] for entry in history if "bucket" in entry), [])
         self.checkpoint_due.due()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: PreTrainedModel | None = None,
+        **kwargs: object,
+    ) -> None:
+        assert model is not None
         step, of = state.global_step, state.max_steps
         config = self.context.config
         at_end = step >= of
@@ -137,7 +160,7 @@ class Hook(TrainerCallback):
             device=args.device,
         )
         if self.measure is not None and planned(step, of, self.evaluations):
-            self.look(model, state, control)
+            self.measure_selection(model, state, control)
         if self.sample is not None and (planned(step, of, round(1 / SAMPLE_SHARE)) or step == 1):
             self.context.report.samples(step, self.sample(model))
         if self.wants_stop:
@@ -151,7 +174,7 @@ class Hook(TrainerCallback):
         if self.step_due.due():
             self.context.report.step(step, of)
 
-    def look(self, model: Any, state: Any, control: Any) -> None:
+    def measure_selection(self, model: PreTrainedModel, state: TrainerState, control: TrainerControl) -> None:
         """Measure on the selection split, keep the weights if they are the best so far, stop if patience ran out."""
         assert self.measure is not None
         try:
@@ -168,28 +191,39 @@ class Hook(TrainerCallback):
         if self.better is not None and all(figures[self.better] < past[self.better] for _, past in self.measured):
             keep_best(self.context, model, state.global_step)
         self.measured.append((state.global_step, figures))
-        state.log_history.append({"step": state.global_step, "measured": figures})
+        history: list[Metrics] = state.log_history
+        history.append({"step": state.global_step, "measured": figures})
         self.just_measured = figures
         since_best = sum(step > (self.best_step or 0) for step, _ in self.measured)
         if self.patience and since_best >= self.patience:
             control.should_training_stop = True
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Metrics | None = None,
+        **kwargs: object,
+    ) -> None:
         if logs is None or "train_runtime" in logs:
             return
         check_finite({name: logs[name] for name in ("loss", "grad_norm") if name in logs}, state.global_step)
         figures = {name: value for name, value in logs.items() if name not in NOT_FIGURES}
-        self.tell(state, self.buckets.add(state.global_step, state.max_steps, figures))
+        self.report_point(state, self.buckets.add(state.global_step, state.max_steps, figures))
         # The history goes into every checkpoint: it keeps what was measured and the bucket that is open, not each step.
-        state.log_history[:] = [entry for entry in state.log_history if "measured" in entry]
+        history: list[Metrics] = state.log_history
+        history[:] = [entry for entry in history if "measured" in entry]
         if control.should_save:
-            state.log_history.append({"step": state.global_step, "bucket": self.buckets.steps})
+            history.append({"step": state.global_step, "bucket": self.buckets.steps})
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if not self.stopped:  # one that was stopped goes on with its bucket
-            self.tell(state, self.buckets.close())
+            self.report_point(state, self.buckets.close())
 
-    def tell(self, state: Any, point: tuple[dict[str, float], Bounds | None] | None) -> None:
+    def report_point(self, state: TrainerState, point: Point | None) -> None:
         """Report a completed bucket and what was measured at this step, if anything, as one point: a step has one."""
         figures, bounds = point or ({}, None)
         if figures or self.just_measured:
@@ -200,7 +234,10 @@ class Hook(TrainerCallback):
         """What was measured at a step, by default at the last one measured; empty where nothing was."""
         if not self.measured:
             return {}
-        return dict(dict(self.measured).get(step, self.measured[-1][1]) if step is not None else self.measured[-1][1])
+        figures = self.measured[-1][1]
+        if step is not None:
+            figures = dict(self.measured).get(step, figures)
+        return dict(figures)
 
     @property
     def best_step(self) -> int | None:
@@ -240,7 +277,7 @@ def keep_best(context: RunContext, model: PreTrainedModel, step: int, without: s
     weights = whole_weights(model) or own_weights(model, without)
     if not context.leads:
         return
-    part = fresh_folder(context.checkpoints / ".best.aside")
+    part = fresh_folder(context.checkpoints / ".best.partial")
     write_weights(part / FILE, weights)
     for older in context.checkpoints.glob("best-*"):
         shutil.rmtree(older)
@@ -260,8 +297,8 @@ def load_best(context: RunContext, step: int | None, model: PreTrainedModel, wit
     if sharded(model):
         from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-        whole: dict[str, Any] = dict(read_weights(folder / FILE))
-        set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, strict=True))
+        whole = dict(read_weights(folder / FILE))
+        set_model_state_dict(model, {**whole}, options=StateDictOptions(full_state_dict=True, strict=True))
         if different := differing(whole, whole_weights(model) or {}):
             raise ModelCorrupt(f"{len(different)} tensors changed when saved and restored, {different[0]} first.")
     else:
@@ -269,22 +306,22 @@ def load_best(context: RunContext, step: int | None, model: PreTrainedModel, wit
     return step
 
 
-def restore_best(back: HandingBack, hook: Hook) -> int | None:
+def restore_best(finalizer: RunFinalizer, hook: Hook) -> int | None:
     """Put the best weights into the model, and the figures they were chosen by into the metrics; their step if any."""
-    best = back.restore(lambda: load_best(back.context, hook.best_step, back.model))
-    back.metrics |= hook.figures_at(best)
+    best = finalizer.restore(lambda: load_best(finalizer.context, hook.best_step, finalizer.model))
+    finalizer.metrics |= hook.figures_at(best)
     return best
 
 
-def prove(back: HandingBack, hook: Hook, best: int | None) -> None:
-    """Measure the model handed back as it was measured at its step. See `HandingBack.prove`."""
+def verify_best(finalizer: RunFinalizer, hook: Hook, best: int | None) -> None:
+    """Measure the model handed back as it was measured at its step. See `RunFinalizer.verify_best`."""
 
     def again() -> dict[str, float]:
         assert hook.measure is not None
-        with measuring(back.model):
-            return hook.measure(back.model)
+        with measuring(finalizer.model):
+            return hook.measure(finalizer.model)
 
-    back.prove(hook.figures_at(best), again)
+    finalizer.verify_best(hook.figures_at(best), again)
 
 
 def agreed(*wishes: bool, device: torch.device) -> tuple[bool, ...]:
@@ -296,7 +333,7 @@ def agreed(*wishes: bool, device: torch.device) -> tuple[bool, ...]:
     return tuple(bool(vote) for vote in votes.tolist())
 
 
-def go(trainer: Any, context: RunContext, hook: Hook) -> int:
+def run_training(trainer: RunFolderTrainer, context: RunContext, hook: Hook) -> int:
     """Train from the newest complete checkpoint, or from the start, to the end. Returns the steps done.
 
     Raises:
@@ -314,7 +351,7 @@ def go(trainer: Any, context: RunContext, hook: Hook) -> int:
     newest = newest_checkpoint(context.checkpoints)
     if newest is not None:
         context.report.state(f"going on from step {checkpoint_step(newest)}")
-    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    trainer.train(resume_from_checkpoint=newest and str(newest))
     if hook.stopped:
         raise StopRequested
     release(trainer)
@@ -322,7 +359,7 @@ def go(trainer: Any, context: RunContext, hook: Hook) -> int:
     return steps
 
 
-def release(trainer: Any) -> None:
+def release(trainer: RunFolderTrainer) -> None:
     """Let go of what only training needed, gradients and moments: what is measured afterwards has their memory."""
     if sharded(trainer.model):
         return
@@ -333,16 +370,22 @@ def release(trainer: Any) -> None:
     free_memory()
 
 
-def answers(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[list[int]], max_new_tokens: int
-) -> Callable[[PreTrainedModel], list[Sample]]:
-    """A sampler of fixed prompts for the hook: greedy, so that what changes is the model."""
+def prompt_sampler(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], rows: Sequence[list[int]], max_new_tokens: int
+) -> Callable[[PreTrainedModel], list[Sample]] | None:
+    """A sampler of fixed prompts for the hook, or None without prompts. Greedy, so that what changes is the model.
+
+    Args:
+        prompts: as messages. rows: the same as token ids.
+    """
+    if not prompts:
+        return None
+    texts = [messages[-1]["content"] for messages in prompts]
 
     def sample(model: PreTrainedModel) -> list[Sample]:
-        written = continuations(model, rows, max_new_tokens)
-        return [
-            {"prompt": text, "text": decode_completion(tokenizer, row)}
-            for text, row in zip(texts, written, strict=True)
-        ]
+        samples: list[Sample] = []
+        for text, row in zip(texts, continuations(model, rows, max_new_tokens), strict=True):
+            samples.append({"prompt": text, "text": decode_completion(tokenizer, row)})
+        return samples
 
     return sample

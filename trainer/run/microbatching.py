@@ -18,12 +18,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from trainer.errors import OutOfMemory
 from trainer.run.checkpoints import write_json
 from trainer.stages import STAGES
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+Config = TypeVar("Config", bound="DataclassInstance")  # the dataclass of a stage
 NOTE = "memory.json"
 SIGNS = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|bad_alloc|failed to map segment",
@@ -31,7 +36,7 @@ SIGNS = re.compile(
 )
 
 
-def rows_at_once(stage: str, config: Any) -> int:
+def rows_at_once(stage: str, config: object) -> int:
     """Rows that go through the model together before anything is cut; 1 where a stage has no such setting."""
     return int(getattr(config, setting_of(stage), 1))
 
@@ -75,7 +80,7 @@ def halve(checkpoints: Path, rows: int) -> int | None:
     return -(-rows // (2 * now))
 
 
-def fitted(stage: str, config: Any, cut: int) -> Any:
+def fitted(stage: str, config: Config, cut: int) -> Config:
     """The config with fewer rows at once, for stages whose outcome does not depend on it: PPO's updates, and writing.
 
     Other stages keep their batch, which the loop cuts (`RunFolderTrainer`).
@@ -108,7 +113,7 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def cut(rows: list[Any], count: int) -> list[list[Any]]:
+def cut(rows: list[T], count: int) -> list[list[T]]:
     """Rows in at most `count` pieces of nearly equal size, in order, none empty."""
     count = max(1, min(count, len(rows)))
     bounds = [len(rows) * place // count for place in range(count + 1)]

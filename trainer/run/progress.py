@@ -7,15 +7,24 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
-Sample = dict[str, Any]
+
+class Sample(TypedDict):
+    """A text made during training, as a line of progress.jsonl shows it."""
+
+    prompt: str
+    text: str
+    reward: NotRequired[float]
+
+
 Bounds = tuple[Mapping[str, float], Mapping[str, float]]  # least, greatest
+Point = tuple[dict[str, float], Bounds | None]  # figures of a step, with their bounds where they are means
 
 CURVE_POINTS = 400  # of one run at most; a longer run gives means over buckets of equally many steps
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> object:
     """A number as JSON can carry it: NaN and infinities become strings, tensors and numpy scalars plain numbers."""
     if hasattr(value, "item"):
         value = value.item()
@@ -30,13 +39,13 @@ class Reporter:
     def __init__(self, path: Path | None, attempt: int = 1) -> None:
         self.path = path
         self.attempt = attempt
-        self.board: Any = None
+        self.board: Board | None = None
         if path is not None and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
             # A kill -9 can leave half a line; end it, so that the next one stands alone.
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
 
-    def write(self, kind: str, **values: Any) -> None:
+    def write(self, kind: str, **values: object) -> None:
         if self.path is None:
             return
         line = json.dumps({"t": round(time.time(), 3), "attempt": self.attempt, "kind": kind, **values})
@@ -47,7 +56,7 @@ class Reporter:
         """What the run is busy with, a few words in the present participle."""
         self.write("state", text=text)
 
-    def metrics(self, step: int, of: int, metrics: Mapping[str, Any], bounds: Bounds | None = None) -> None:
+    def metrics(self, step: int, of: int, metrics: Mapping[str, object], bounds: Bounds | None = None) -> None:
         """Figures after `step` of `of`; keys keep their meaning and unit from run to run.
 
         Args:
@@ -87,15 +96,18 @@ class Buckets:
         self.points = points
         self.steps: list[dict[str, float]] = []
 
-    def add(self, step: int, of: int, figures: Mapping[str, Any]) -> tuple[dict[str, float], Bounds | None] | None:
+    def add(self, step: int, of: int, figures: Mapping[str, object]) -> Point | None:
         """Take the figures of one step; the point that it completes, if it does."""
-        self.steps.append(
-            {key: float(finite(value)) for key, value in figures.items() if not isinstance(finite(value), str)}
-        )
+        numbers = {}
+        for key, value in figures.items():
+            plain = finite(value)
+            if isinstance(plain, int | float):
+                numbers[key] = float(plain)
+        self.steps.append(numbers)
         size = max(1, math.ceil(of / self.points))
         return self.close() if step % size == 0 or step >= of else None
 
-    def close(self) -> tuple[dict[str, float], Bounds | None] | None:
+    def close(self) -> Point | None:
         """The point of the steps gathered so far, means and bounds; None of no steps."""
         if not self.steps:
             return None
@@ -129,7 +141,7 @@ class Board:
         begun = SessionLog(status=SessionLog.START)
         self.writer.add_event(Event(wall_time=time.time(), step=step, session_log=begun))
 
-    def add(self, step: int, figures: Mapping[str, Any]) -> None:
+    def add(self, step: int, figures: Mapping[str, object]) -> None:
         """Figures after `step`; what is no number is left out."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 

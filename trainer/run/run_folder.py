@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from trainer.data.snapshot import open_snapshot
 from trainer.errors import ConfigInvalid, FolderLocked, ModelCorrupt
+from trainer.json_types import RunInput, RunRequest
 from trainer.run.checkpoints import file_sha256, open_model, write_json
 from trainer.stages import STAGES
 
@@ -60,14 +61,14 @@ def die_with_parent(parent: int, seconds: float = 1.0) -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def read_run(folder: Path) -> dict[str, Any]:
+def read_run(folder: Path) -> RunRequest:
     """run.json, parsed and checked but for the config and the inputs.
 
     Raises:
         ConfigInvalid: it is missing, not JSON, of another schema, or has an unknown key or stage.
     """
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run: object = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigInvalid(f"run.json cannot be read: {error}.") from error
     if not isinstance(run, dict) or run.get("schema") != 1:
@@ -81,10 +82,10 @@ def read_run(folder: Path) -> dict[str, Any]:
     for key in ("attempt", "seed"):
         if not isinstance(run.get(key, 0), int) or isinstance(run.get(key), bool):
             raise ConfigInvalid(f"`{key}` in run.json must be an integer.")
-    return run
+    return cast("RunRequest", run)
 
 
-def plan_sha256(run: Mapping[str, Any]) -> str:
+def plan_sha256(run: RunRequest) -> str:
     """Fingerprint of what is requested, the same for every attempt at it: checkpoints of another plan are not
     resumed."""
     inputs = {
@@ -108,7 +109,7 @@ def start_afresh_if_changed(folder: Path, plan: str) -> bool:
     return changed
 
 
-def check_inputs(stage: str, inputs: object) -> dict[str, dict[str, Any]]:
+def check_inputs(stage: str, inputs: object) -> dict[str, RunInput]:
     """The inputs of run.json, by name, each with a path; nothing is opened yet.
 
     Raises:
@@ -126,10 +127,10 @@ def check_inputs(stage: str, inputs: object) -> dict[str, dict[str, Any]]:
     for name, entry in inputs.items():
         if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):
             raise ConfigInvalid(f"The input {name} needs a `path`.")
-    return inputs
+    return cast("dict[str, RunInput]", inputs)
 
 
-def open_inputs(folder: Path, inputs: Mapping[str, dict[str, Any]]) -> dict[str, Path]:
+def open_inputs(folder: Path, inputs: Mapping[str, RunInput]) -> dict[str, Path]:
     """Resolve each input against the run folder and verify it.
 
     Raises:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
+from trainer.data.snapshot import ROLES
 from trainer.modeling.chat_format import leading_ids
-from trainer.modeling.chat_templates import our_template
-from trainer.modeling.loading import END, PAD, ROLES, from_folder
+from trainer.modeling.chat_templates import END, PAD, our_template
+from trainer.modeling.loading import from_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
 
 INDEX = "model.safetensors.index.json"
 
@@ -30,7 +35,7 @@ def make_ready(folder: Path, *, weights: bool = True) -> list[str]:
     """
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     added = []
     if tokenizer.eos_token_id is None:
         tokenizer.add_special_tokens({"eos_token": END})
@@ -56,14 +61,15 @@ def _grow(folder: Path, tokens: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model: Any = from_folder(AutoModelForCausalLM, folder, dtype="auto")
-    known = model.get_input_embeddings().num_embeddings
+    model = from_folder(AutoModelForCausalLM, folder, dtype="auto")
+    known = len(cast("nn.Embedding", model.get_input_embeddings()).weight)
     if known >= tokens:
         return
     model.resize_token_embeddings(tokens, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            layer.weight[known:] = layer.weight[:known].float().mean(0).to(layer.weight.dtype)
+            rows = cast("nn.Embedding | nn.Linear", layer).weight
+            rows[known:] = rows[:known].float().mean(0).to(rows.dtype)
     for old in [*folder.glob("*.safetensors"), folder / INDEX]:
         old.unlink(missing_ok=True)
     model.save_pretrained(str(folder), safe_serialization=True)
