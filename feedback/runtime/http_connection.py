@@ -1,4 +1,4 @@
-"""One client's connection: what came, what is still to be sent, and the deadlines of both."""
+"""The connection of one client: received and unsent bytes, and their deadlines."""
 
 import itertools
 import os
@@ -6,21 +6,21 @@ import select
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from feedback.runtime.environment import env_int
 from feedback.runtime.http_request import Incoming
 
-HEAD_SECONDS = float(env_int("WEB_READ_SECONDS", 10, low=1))  # from a connection's first byte to the end of the head
-BODY_SECONDS = 2 * HEAD_SECONDS  # for a body; a long one gets what SLOWEST takes beyond that
-WRITE_SECONDS = 30.0  # likewise for a reply
-SLOWEST = 8 * 1024  # bytes a second: whoever is slower than this, on the whole, is let go
+HEAD_SECONDS = float(env_int("WEB_READ_SECONDS", 10, low=1))  # from the first byte to the end of the request head
+BODY_SECONDS = 2 * HEAD_SECONDS  # for a body; a long body gets the time that SLOWEST needs in addition
+WRITE_SECONDS = 30.0  # the same for a reply
+SLOWEST = 8 * 1024  # bytes a second; slower clients are disconnected
 PIECE = 64 * 1024
 
 
 class Connection:
-    """One client's socket. It belongs to the loop, or (deadline None) to the thread that answers it."""
+    """The socket of one client. It belongs to the loop or, while the deadline is None, to the thread that answers."""
 
     __slots__ = (
         "answered",
@@ -36,20 +36,20 @@ class Connection:
         "sock",
     )
 
-    def __init__(self, sock: socket.socket, peer: Any, server: Any, now: float, *, inner: bool = False) -> None:
+    def __init__(self, sock: socket.socket, peer: object, server: object, now: float, *, inner: bool = False) -> None:
         self.sock, self.peer, self.server = sock, peer, server
         self.incoming = Incoming()
-        self.inner = inner  # it came to METRICS_BIND
-        self.out: deque[Any] = deque()  # what of a finished reply is not sent: bytes, or pieces of files
-        self.keep = True  # whether another request may follow
+        self.inner = inner  # connected to METRICS_BIND
+        self.out: deque[memoryview | PieceOfFile] = deque()  # unsent parts of a finished reply
+        self.keep = True  # whether another request may follow on this connection
         self.continued = False  # whether 100 Continue was sent for the present request
         self.answered = 0
-        self.since = now  # when the present request, or the reply that is being sent, began
+        self.since = now  # when the present request or reply began
         self.deadline: float | None = now + HEAD_SECONDS
 
 
 class PieceOfFile:
-    """Bytes of a file that the loop sends, from `at`; the file is ours until it is closed."""
+    """Bytes of a file from position `at`, which the loop sends. The connection owns the file descriptor."""
 
     __slots__ = ("at", "fd", "left")
 
@@ -58,19 +58,19 @@ class PieceOfFile:
 
 
 class Output:
-    """What gunicorn's response writes to. A reply is gathered; a stream goes out piece by piece."""
+    """The socket that a response of gunicorn writes to. A reply is gathered; a stream is sent piece by piece."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.gathered: list[bytes] = []
-        self.waited = 0.0  # seconds in which the client took nothing
+        self.waited = 0.0  # seconds in which the client read nothing
         self.sent = 0
 
     def sendall(self, data: bytes) -> None:
         self.gathered.append(data)
 
     def send(self, data: bytes) -> int:
-        """Only `100 Continue` comes here: at once, unless the loop has sent it."""
+        """Send `100 Continue` at once, unless the loop has sent it. gunicorn sends nothing else here."""
         if not self.connection.continued:
             self.connection.continued = True
             self.connection.sock.send(data)
@@ -80,7 +80,7 @@ class Output:
         return 0.0
 
     def finish(self) -> None:
-        """Send what fits now; the rest is the loop's."""
+        """Send what the socket takes now. The loop sends the rest."""
         connection = self.connection
         data = b"".join(self.gathered)
         self.gathered.clear()
@@ -92,13 +92,17 @@ class Output:
             connection.out.append(memoryview(data)[sent:])
 
     def file(self, fd: int, at: int, left: int) -> None:
-        """After what was gathered, bytes of a file."""
+        """Append bytes of a file to the gathered bytes."""
         self.finish()
         if left > 0:
             self.connection.out.append(PieceOfFile(os.dup(fd), at, left))
 
     def stream(self) -> None:
-        """Send all of it now, waiting for a client that takes it slowly, but not for one that takes nothing."""
+        """Send all gathered bytes now, and wait for a slow client within its deadline.
+
+        Raises:
+            TimeoutError: the client reads too slowly, or nothing.
+        """
         data = memoryview(b"".join(self.gathered))
         self.gathered.clear()
         sock = self.connection.sock
@@ -109,40 +113,40 @@ class Output:
                 began = time.monotonic()
                 patience = WRITE_SECONDS + self.sent / SLOWEST - self.waited
                 if patience <= 0 or not wait_for(sock, select.POLLOUT, patience):
-                    raise TimeoutError("the client does not take what it asked for") from None
+                    raise TimeoutError("the client does not read the reply") from None
                 self.waited += time.monotonic() - began
             else:
                 self.sent += sent
                 data = data[sent:]
 
 
-def pieces_of(connection: Connection, large: bool) -> Any:
-    """The bytes of one request, for the parser. Of a large one the rest is read as it comes, against its deadline."""
+def pieces_of(connection: Connection, large: bool) -> Iterable[bytes]:
+    """The bytes of one request, for the parser. The rest of a large one is read as it arrives, within its deadline."""
     if not large:
         return [connection.incoming.take()]
-    return itertools.chain([connection.incoming.take_everything()], the_rest_of(connection))
+    return itertools.chain([connection.incoming.take_everything()], remaining_pieces(connection))
 
 
-def the_rest_of(connection: Connection) -> Any:
-    """Pieces as they come.
+def remaining_pieces(connection: Connection) -> Iterator[bytes]:
+    """The rest of a body, piece by piece.
 
     Raises:
-        TimeoutError: the client sends too slowly on the whole, or nothing.
+        TimeoutError: the client sends too slowly, or nothing.
     """
-    sock, waited, came = connection.sock, 0.0, 0
+    sock, waited, received = connection.sock, 0.0, 0
     while True:
         try:
             piece = sock.recv(PIECE)
         except BlockingIOError:
             began = time.monotonic()
-            patience = BODY_SECONDS + came / SLOWEST - waited
+            patience = BODY_SECONDS + received / SLOWEST - waited
             if patience <= 0 or not wait_for(sock, select.POLLIN, min(patience, BODY_SECONDS)):
-                raise TimeoutError("the body does not come") from None
+                raise TimeoutError("the client does not send the body") from None
             waited += time.monotonic() - began
             continue
         if not piece:
             return
-        came += len(piece)
+        received += len(piece)
         yield piece
 
 

@@ -1,14 +1,14 @@
-"""Where a request ends: what has come of it so far is looked at again with each piece, without parsing it.
+"""Find where a request ends, with each received piece again, without parsing it.
 
-Only lengths are read here (Content-Length, or the sizes of chunks). The parser that gunicorn brings decides what is
-right: where it disagrees it finds too little or too much, and the connection ends.
+Only lengths are read here: Content-Length, or the sizes of chunks. The parser of gunicorn decides what is valid. Where
+it disagrees it finds too few or too many bytes, and the connection ends.
 """
 
 import re
 from enum import Enum
 
 HEAD_BYTES = 64 * 1024  # request line and headers together
-BODY_BYTES = 1024 * 1024  # a longer body is read by whoever takes it in, not waited for here
+BODY_BYTES = 1024 * 1024  # a longer body is read by its view; the loop does not wait for it
 CHUNK_LINE = 1024  # a chunk's size with its extensions
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -17,8 +17,8 @@ SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 EXPECTS = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
 
 
-class Came(Enum):
-    """How much of a request is there."""
+class Received(Enum):
+    """How much of a request has arrived."""
 
     NOTHING = "nothing"
     SOME_OF_HEAD = "some of the head"
@@ -29,7 +29,7 @@ class Came(Enum):
 
 
 class Incoming:
-    """The bytes that came on one connection and were not taken yet."""
+    """The bytes of one connection that were received and not yet processed."""
 
     __slots__ = ("_at", "_chunked", "_end", "_head", "data", "expects")
 
@@ -38,44 +38,49 @@ class Incoming:
         self._forget()
 
     def _forget(self) -> None:
-        self._head = 0  # where the body begins, once that is known
-        self._end = 0  # where the request ends, once that is known
-        self._at = 0  # how far the search has come
+        self._head = 0  # where the body begins, once known
+        self._end = 0  # where the request ends, once known
+        self._at = 0  # how far the search has got
         self._chunked = False
         self.expects = False  # the client waits for 100 Continue before it sends the body
 
     def add(self, data: bytes) -> None:
         self.data += data
 
-    def came(self) -> Came:
-        """Look at what is there. Cheap to call again: the search goes on where it stood."""
+    def received(self) -> Received:
+        """How much has arrived. Calling it again is cheap, because the search continues where it stopped."""
         data = self.data
         if not self._head:
             if not data:
-                return Came.NOTHING
+                return Received.NOTHING
             found = data.find(END_OF_HEAD, max(0, self._at - 3))
             self._at = len(data)
             if found < 0 or found > HEAD_BYTES:
-                return Came.TOO_LONG if len(data) > HEAD_BYTES else Came.SOME_OF_HEAD
+                if len(data) > HEAD_BYTES:
+                    return Received.TOO_LONG
+                return Received.SOME_OF_HEAD
             self._head = self._at = found + len(END_OF_HEAD)
             self._read_lengths(bytes(data[: self._head]))
         if self._chunked and not self._end:
             self._follow_chunks()
         if self._end:
             if self._end - self._head > BODY_BYTES:
-                return Came.LARGE
-            return Came.ALL if len(data) >= self._end else Came.SOME_OF_BODY
-        return Came.LARGE if len(data) - self._head > BODY_BYTES else Came.SOME_OF_BODY
+                return Received.LARGE
+            if len(data) >= self._end:
+                return Received.ALL
+        elif len(data) - self._head > BODY_BYTES:
+            return Received.LARGE
+        return Received.SOME_OF_BODY
 
     def take(self) -> bytes:
-        """One whole request. What was sent behind it stays for the next."""
+        """Take one whole request. Bytes after it stay for the next one."""
         taken = bytes(self.data[: self._end])
         del self.data[: self._end]
         self._forget()
         return taken
 
     def take_everything(self) -> bytes:
-        """What is there of a large request."""
+        """Take the received bytes of a large request."""
         taken = bytes(self.data)
         self.data.clear()
         self._forget()
@@ -90,16 +95,18 @@ class Incoming:
             self._chunked = True
             return
         lengths = LENGTH.findall(head)
-        self._end = self._head + (int(lengths[0]) if lengths else 0)
+        self._end = self._head
+        if lengths:
+            self._end += int(lengths[0])
 
     def _follow_chunks(self) -> None:
-        """Go from chunk to chunk; set the end when the last one and its trailers are there, or none can be read."""
+        """Follow the chunks. Set the end when the last one and its trailers have arrived, or a size is invalid."""
         data = self.data
         while self._at <= len(data):
             line_end = data.find(b"\r\n", self._at)
             if line_end < 0:
                 if len(data) - self._at > CHUNK_LINE:
-                    self._end = len(data)  # no size: the parser refuses it
+                    self._end = len(data)  # no size, so the parser refuses it
                 return
             size = _size_of(bytes(data[self._at : line_end]))
             if size is None:
@@ -108,13 +115,13 @@ class Incoming:
             if size == 0:
                 self._find_trailers(line_end)
                 return
-            following = line_end + 2 + size + 2
-            if following > len(data):
-                return  # look at this chunk again when more of it is there
-            self._at = following
+            next_chunk = line_end + 2 + size + 2
+            if next_chunk > len(data):
+                return  # continue at this chunk when more of it has arrived
+            self._at = next_chunk
 
     def _find_trailers(self, line_end: int) -> None:
-        """The end of the last chunk is the first empty line from its size on."""
+        """The last chunk ends at the first empty line after its size."""
         found = self.data.find(END_OF_HEAD, line_end)
         if found >= 0:
             self._end = found + len(END_OF_HEAD)
@@ -123,7 +130,7 @@ class Incoming:
 
 
 def _size_of(line: bytes) -> int | None:
-    """The size that a chunk's first line names, or None."""
+    """The size in the first line of a chunk, or None if it is invalid."""
     digits = line.split(b";")[0].strip()
     if not SIZE.fullmatch(digits):
         return None

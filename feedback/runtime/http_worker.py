@@ -1,16 +1,16 @@
-"""A gunicorn worker that slow clients cannot hold: threads see whole requests only, and leave before the last byte.
+"""A gunicorn worker whose threads are not blocked by slow clients.
 
-One loop reads heads and bodies of all connections, each against a deadline, and hands a request to a thread when all of
-it is there. A finished response that the client does not take at once goes back to the loop, which sends the rest,
-again against a deadline. So 24 threads serve thousands of sockets that stand still.
+One loop reads the heads and bodies of all connections within deadlines, and hands a request to a thread when it is
+complete. If the client does not read a finished response at once, the loop sends the rest, again within a deadline. So
+24 threads serve thousands of idle sockets.
 
-Ours rather than gunicorn's gthread, which reads in its threads without any deadline: as many unfinished requests as it
-has threads stop it. Granian bounds the head only: its WSGI threads wait for a body, and for whoever reads a stream,
-without end. A buffering proxy would be one more program to run on a laptop.
+Why not gthread of gunicorn: it reads in its threads without a deadline, so as many unfinished requests as it has
+threads stop it. Granian limits only the head: its WSGI threads wait for bodies and for readers of streams without end.
+A buffering proxy would be another program to run on a laptop.
 
-A body too long for memory (an upload) is read by its thread, against a deadline, in few places. A stream of events
-holds its thread; the service bounds their number. /healthz is answered by the loop itself, and /readyz has a thread of
-its own, so that both answer while everybody else is busy.
+An upload, too long for memory, is read by its thread within a deadline, and few may be read at once. An event stream
+holds its thread; the service limits their number. The loop itself answers /healthz, and /readyz has its own thread, so
+that both answer while all other threads are busy.
 """
 
 import mmap
@@ -42,13 +42,13 @@ from feedback.runtime.http_connection import (
     PieceOfFile,
     pieces_of,
 )
-from feedback.runtime.http_request import Came
+from feedback.runtime.http_request import Received
 
-LINGER_SECONDS = 2.0  # for the client to close its end first, so that the reply's last bytes are not cut off
+LINGER_SECONDS = 2.0  # for the client to close its end first, so that the end of the reply is not cut off
 IDLE_AT_STOP_SECONDS = 0.5  # a kept connection may be about to send its next request
 MOST_CONNECTIONS = 1000
 MOST_WORKERS = 64
-YIELD_SECONDS = 0.002  # for which a worker leaves a new connection to one that has fewer
+YIELD_SECONDS = 0.002  # for which a worker leaves a new connection to a worker with fewer
 HELD_BYTES = 64 * 1024 * 1024  # of unfinished bodies, all connections together
 SENT_AT_ONCE = 1024 * 1024
 METRICS = b"GET /metrics"
@@ -59,21 +59,21 @@ WELL = b'{"status": "ok"}'
 ONCE = select.EPOLLONESHOT
 
 
-# Each worker's connections, plus one; 0 where there is none. Made before workers are forked, so they share it.
+# The number of connections of each worker plus one, or 0 without a worker. Workers share it, as it is made before fork.
 LOADS = memoryview(mmap.mmap(-1, 2 * MOST_WORKERS)).cast("H")
 
 
 class Worker(base.Worker):
-    """See above. Settings: `threads` (beside the one for probes) and `keepalive`."""
+    """See the module. Settings: `threads` (without the one for probes) and `keepalive`."""
 
     def init_process(self) -> None:
         self.epoll = select.epoll()
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.connections: dict[int, Connection] = {}
-        self.again: deque[Connection] = deque()  # answered, with their next request already there
+        self.again: deque[Connection] = deque()  # answered, and their next request has arrived
         self.ready: SimpleQueue[tuple[Connection, bool]] = SimpleQueue()
         self.probes: SimpleQueue[tuple[Connection, bool]] = SimpleQueue()
-        # An upload holds its thread as long as it comes in.
+        # An upload holds its thread until it is received.
         self.uploads = threading.BoundedSemaphore(max(1, self.cfg.threads // 3))
         self.stopping = False
         self.seat = self.age % MOST_WORKERS
@@ -98,7 +98,7 @@ class Worker(base.Worker):
             self.notify()
             self.turn(1.0)
             if time.monotonic() - looked >= 1.0:
-                self.let_go_of_the_late()
+                self.drop_expired()
                 looked = time.monotonic()
         self.leave()
 
@@ -116,12 +116,12 @@ class Worker(base.Worker):
         return listener
 
     def turn(self, seconds: float) -> None:
-        """Wait for something to happen, up to so long, and do it."""
+        """Wait for events for at most so many seconds, and handle them."""
         try:
-            happened = self.epoll.poll(seconds, 256)
+            events = self.epoll.poll(seconds, 256)
         except InterruptedError:
             return
-        for fd, what in happened:
+        for fd, what in events:
             if fd in self.listeners:
                 self.accept(self.listeners[fd])
             elif fd == self.wake:
@@ -132,24 +132,27 @@ class Worker(base.Worker):
                     os.read(fd, 4096)
             elif (connection := self.connections.get(fd)) is not None:
                 try:
-                    self.write(connection) if what & select.EPOLLOUT else self.read(connection)
+                    if what & select.EPOLLOUT:
+                        self.write(connection)
+                    else:
+                        self.read(connection)
                 except OSError:
                     self.drop(connection)
         while self.again:
             connection = self.again.popleft()
             try:
-                self.look(connection)
+                self.check(connection)
             except OSError:
                 self.drop(connection)
 
     def accept(self, listener: Any) -> None:
-        """One at a time, so that workers share them; whoever has more than another gives that one a moment."""
+        """Accept one connection. A worker with more connections than another waits briefly for the other."""
         LOADS[self.seat] = len(self.connections) + 1
         if len(self.connections) > min(load for load in LOADS if load):
             time.sleep(YIELD_SECONDS)
         try:
             sock, peer = listener.accept()
-        except OSError:  # another process was quicker, the client has gone, or no file is left to open
+        except OSError:  # another process accepted it, the client has left, or no file descriptor is free
             if len(self.connections) > 1:
                 self.make_room()
             return
@@ -165,7 +168,7 @@ class Worker(base.Worker):
         self.epoll.register(sock, select.EPOLLIN | ONCE)
 
     def make_room(self) -> None:
-        """The connection that has waited longest without a whole request goes."""
+        """Drop the connection that has waited longest without a complete request."""
         if len(self.connections) < self.limit:
             return
         for connection in self.connections.values():
@@ -177,34 +180,36 @@ class Worker(base.Worker):
         got = connection.sock.recv(PIECE)
         if not got:
             self.drop(connection)
-        elif not connection.keep:  # its last reply is sent; what comes now is read so that it is not cut off
+        elif not connection.keep:  # its last reply is sent; more input is read so that the reply is not cut off
             self.arm(connection, select.EPOLLIN)
         else:
             if not connection.incoming.data:
                 connection.since = time.monotonic()
             connection.incoming.add(got)
-            self.look(connection)
+            self.check(connection)
 
-    def look(self, connection: Connection) -> None:
-        """Hand the request over if all of it is there; else wait for more, until its deadline."""
+    def check(self, connection: Connection) -> None:
+        """Hand the request over if it is complete; else wait for more until its deadline."""
         incoming = connection.incoming
-        came = incoming.came()
-        if came is Came.ALL:
+        received = incoming.received()
+        if received is Received.ALL:
             connection.deadline = None
             if connection.inner and not incoming.starts_with(METRICS):
                 self.refuse(connection, "404 Not Found", "Only /metrics is here.")
             elif incoming.starts_with(*ALIVE):
-                self.tell_alive(connection)
+                self.answer_alive(connection)
             else:
-                queue = self.probes if incoming.starts_with(*PROBES) else self.ready
+                queue = self.ready
+                if incoming.starts_with(*PROBES):
+                    queue = self.probes
                 queue.put((connection, False))
-        elif came is Came.LARGE:
+        elif received is Received.LARGE:
             self.take_upload(connection)
-        elif came is Came.TOO_LONG:
+        elif received is Received.TOO_LONG:
             self.refuse(connection, "431 Request Header Fields Too Large", "The head of the request is too long.")
         else:
             connection.deadline = connection.since + HEAD_SECONDS
-            if came is Came.SOME_OF_BODY:
+            if received is Received.SOME_OF_BODY:
                 connection.deadline += BODY_SECONDS + len(incoming.data) / SLOWEST
                 if incoming.expects and not connection.continued:
                     connection.continued = True
@@ -221,12 +226,18 @@ class Worker(base.Worker):
             self.refuse(connection, "503 Service Unavailable", sentence, "Retry-After: 5\r\n")
 
     def bound_memory(self) -> None:
-        """Unfinished bodies share a bounded memory: the longest goes first."""
+        """Limit the memory of unfinished bodies: drop the connection with the longest one."""
         if len(self.connections) * PIECE < HELD_BYTES // 16:
             return
-        waiting = [one for one in self.connections.values() if one.deadline is not None]
-        if sum(len(one.incoming.data) for one in waiting) > HELD_BYTES:
-            self.drop(max(waiting, key=lambda one: len(one.incoming.data)))
+        total, longest = 0, None
+        for connection in self.connections.values():
+            if connection.deadline is None:
+                continue
+            total += len(connection.incoming.data)
+            if longest is None or len(connection.incoming.data) > len(longest.incoming.data):
+                longest = connection
+        if longest is not None and total > HELD_BYTES:
+            self.drop(longest)
 
     def refuse(self, connection: Connection, status: str, sentence: str, more: str = "") -> None:
         body = sentence.encode()
@@ -236,18 +247,21 @@ class Worker(base.Worker):
             connection.sock.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         self.hand_back(connection, keep=False)
 
-    def tell_alive(self, connection: Connection) -> None:
-        """This process answers. That is all the question was, and no thread is needed for it."""
+    def answer_alive(self, connection: Connection) -> None:
+        """Answer /healthz: this process is alive. It needs no thread."""
         incoming = connection.incoming.take()
         keep = not self.stopping and b"\r\nconnection: close" not in incoming.lower() and b" HTTP/1.1\r\n" in incoming
         head = f"Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: {len(WELL)}\r\n"
-        reply = f"HTTP/1.1 200 OK\r\nConnection: {'keep-alive' if keep else 'close'}\r\n{head}\r\n".encode()
+        kept = "keep-alive" if keep else "close"
+        reply = f"HTTP/1.1 200 OK\r\nConnection: {kept}\r\n{head}\r\n".encode()
+        if incoming.startswith(b"GET"):
+            reply += WELL
         with suppress(BlockingIOError):
-            connection.sock.send(reply + (WELL if incoming.startswith(b"GET") else b""))
+            connection.sock.send(reply)
         self.hand_back(connection, keep=keep)
 
     def write(self, connection: Connection) -> None:
-        """Send what is left of a finished reply, as much as the client takes now."""
+        """Send as much of a finished reply as the client takes now."""
         out, sock = connection.out, connection.sock
         sent = 0
         while out and sent < SENT_AT_ONCE:
@@ -259,7 +273,8 @@ class Worker(base.Worker):
                         raise ConnectionAbortedError("the file became shorter while it was sent")
                     first.at, first.left = first.at + count, first.left - count
                     if not first.left:
-                        os.close(out.popleft().fd)
+                        out.popleft()
+                        os.close(first.fd)
                 else:
                     count = sock.send(first)
                     out[0] = first[count:]
@@ -275,9 +290,10 @@ class Worker(base.Worker):
         else:
             self.hand_back(connection, keep=connection.keep)
 
-    def let_go_of_the_late(self) -> None:
+    def drop_expired(self) -> None:
+        """Drop the connections whose deadline has passed."""
         now = time.monotonic()
-        for connection in [one for one in self.connections.values() if one.deadline is not None]:
+        for connection in list(self.connections.values()):
             if connection.deadline is not None and connection.deadline < now:
                 self.drop(connection)
 
@@ -289,10 +305,10 @@ class Worker(base.Worker):
             if isinstance(piece, PieceOfFile):
                 os.close(piece.fd)
         connection.out.clear()
-        connection.sock.close()  # and epoll forgets it
+        connection.sock.close()  # epoll forgets it, too
 
     def leave(self) -> None:
-        """Nothing new is accepted; what is being answered gets `graceful_timeout` to end."""
+        """Stop accepting, and give requests in progress `graceful_timeout` seconds to end."""
         self.stopping = True
         for fd in self.listeners:
             self.epoll.unregister(fd)
@@ -308,10 +324,10 @@ class Worker(base.Worker):
                 for connection in list(self.connections.values()):
                     if connection.deadline is not None and not connection.out:
                         self.drop(connection)
-            self.let_go_of_the_late()
+            self.drop_expired()
 
     def end_inner(self, listener: socket.socket) -> None:
-        """Its queue is this worker's alone (SO_REUSEPORT): who waits there is let in, and later ones go to others."""
+        """Accept those that wait in the queue of this worker (SO_REUSEPORT); later ones reach other workers."""
         waiting = select.poll()
         waiting.register(listener, select.POLLIN)
         for _ in range(self.limit):
@@ -326,9 +342,9 @@ class Worker(base.Worker):
         self.epoll.modify(connection.sock, what | ONCE)
 
     def hand_back(self, connection: Connection, *, keep: bool) -> None:
-        """A request is answered. Whoever calls this (a thread, or the loop) touches the connection no more.
+        """Return an answered connection to the loop. The caller must not use it afterwards.
 
-        The deadline is set before the socket is armed: from then on the loop may have it.
+        The deadline is set before the socket is armed, because the loop may use the connection from then on.
         """
         now = time.monotonic()
         connection.keep, connection.since, connection.continued = keep, now, False
@@ -364,17 +380,17 @@ class Worker(base.Worker):
                 self.hand_back(connection, keep=keep)
 
     def answer(self, connection: Connection, large: bool) -> bool:
-        """Answer one request; true when another may follow on this connection."""
+        """Answer one request. Returns whether another may follow on this connection."""
         output, request = Output(connection), None
         parser = RequestParser(self.cfg, pieces_of(connection, large), connection.peer)
         parser.req_count = connection.answered
         connection.answered += 1
         try:
             request = next(parser)
-            # Whether a long body was read to its end is not known, so nothing may follow it.
+            # A long body may not be read to its end, so no request may follow it.
             return self.run_application(request, output, connection) and not large
         except (errors.NoMoreData, StopIteration, OSError) as error:
-            self.log.debug("a connection ended early: %s", error)  # it went away, or was let go
+            self.log.debug("a connection ended early: %s", error)  # the client left, or was dropped
         except Exception as error:  # noqa: BLE001 - gunicorn sorts and logs them
             self.handle_error(request, output, connection.peer, error)
             with suppress(OSError):
@@ -383,7 +399,7 @@ class Worker(base.Worker):
 
     def run_application(self, request: Any, output: Output, connection: Connection) -> bool:
         response, environ = create(request, output, connection.peer, connection.server, self.cfg)
-        response.version = "touchstone"  # what serves it is nobody's concern
+        response.version = "touchstone"  # hides the name of the server software
         environ["wsgi.multithread"] = True
         environ["touchstone.inner"] = connection.inner
         if self.stopping:
@@ -405,7 +421,7 @@ class Worker(base.Worker):
                 output.finish()
         except Exception:
             if response.headers_sent and not output.gathered:
-                self.log.exception("A reply broke off.")  # half of it is sent, so no error can be determined
+                self.log.exception("A reply broke off.")  # a part of it is sent, so no error can be sent
                 return False
             output.gathered.clear()
             raise
@@ -415,15 +431,17 @@ class Worker(base.Worker):
         return not response.should_close()
 
     def send_file(self, response: Any, body: Any, output: Output) -> None:
-        """A file's bytes are the loop's to send; no thread waits for them."""
+        """Let the loop send the bytes of a file, so that no thread waits for them."""
         response.send_headers()
         try:
             fd, at = body.filelike.fileno(), body.filelike.tell()
-        except (AttributeError, OSError):  # it lies in memory
+        except (AttributeError, OSError):  # it is in memory
             for piece in body:
                 response.write(piece)
             response.close()
             output.finish()
             return
-        sent = 0 if response._omits_body else response.response_length
+        sent = response.response_length
+        if response._omits_body:
+            sent = 0
         output.file(fd, at, min(sent, os.fstat(fd).st_size - at))
