@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from feedback.rules.collection.kinds.registry import KINDS
+
 ROOT = Path(__file__).resolve().parent.parent
 TOPS = ("feedback", "trainer", "workers")
 TORCH = {"torch", "transformers", "trl", "datasets", "peft", "accelerate"}
@@ -128,6 +130,75 @@ def test_rules_and_tests_have_no_other_rooms() -> None:
 @pytest.mark.parametrize("layer", ["web", "api"])
 def test_each_room_lists_its_own_paths(layer: str) -> None:
     assert {room for room in ROOMS if not (ROOT / "feedback" / layer / room / "urls.py").exists()} == set()
+
+
+def names_a_kind(node: ast.expr) -> bool:
+    """Whether an expression spells a task kind: "ranking", Kind.RANKING, or a tuple that holds one."""
+    if isinstance(node, ast.Constant):
+        return node.value in KINDS
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.value.id == "Kind" and node.attr.isupper()
+    return isinstance(node, ast.Tuple | ast.List | ast.Set) and any(map(names_a_kind, node.elts))
+
+
+def is_a_kind(node: ast.expr) -> bool:
+    """Whether an expression holds some task's kind: `kind`, `task.kind`, `row["kind"]`, `scheme.get("kind")`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr.endswith("kind")
+    if isinstance(node, ast.Name):
+        return node.id.endswith("kind")
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and node.slice.value == "kind"
+    return isinstance(node, ast.Call) and "kind" in [one.value for one in node.args if isinstance(one, ast.Constant)]
+
+
+def compared_kinds(source: str) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(map(names_a_kind, sides)) and any(map(is_a_kind, sides)):
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_only_a_task_kind_knows_which_kind_it_is() -> None:
+    """Everything else reads `KINDS`, so that a kind is added in its own module."""
+    own = ROOT / "feedback" / "rules" / "collection" / "kinds"
+    found = {
+        (str(path.relative_to(ROOT)), comparison)
+        for room in ("feedback", "workers")
+        for path in modules(room)
+        if own not in path.parents
+        for comparison in compared_kinds(path.read_text(encoding="utf-8"))
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'task.kind == "ranking"',
+        "kind in (Kind.RATING, Kind.SPANS)",
+        'scheme.get("kind") != "spans"',
+        'item["kind"] in ["comparison"]',
+    ],
+)
+def test_a_planted_comparison_of_kinds_is_caught(source: str) -> None:
+    assert compared_kinds(source) == [source.replace('"', "'")]
+
+
+def test_a_task_kind_is_named_in_few_files_beside_its_own() -> None:
+    command = ["git", "grep", "-lw", "ranking", "--", *TOPS, ":!**/migrations/**"]
+    named = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    own = {
+        "feedback/rules/collection/kinds/ranking.py",
+        "feedback/rules/collection/kinds/registry.py",
+        "feedback/static/feedback/kinds/ranking.js",
+        "feedback/templates/feedback/collection/desk/_ranking.html",
+        "feedback/templates/feedback/collection/desk/_keys_ranking.html",
+    }
+    assert len(set(named) - own) <= 8, sorted(set(named) - own)
 
 
 def test_no_folder_is_too_wide() -> None:

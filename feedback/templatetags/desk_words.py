@@ -4,6 +4,7 @@ guidelines."""
 from django import template
 
 from feedback.rules.collection.kinds.rating import OVERALL
+from feedback.rules.collection.kinds.registry import MARKING, WITH_SCHEME
 from feedback.rules.collection.preference import CLEAR, KEYS, NEGLIGIBLE, SLIGHT, STRENGTHS, STRONG
 
 register = template.Library()
@@ -53,3 +54,15 @@ def strengths(side: str) -> str:
 def dimension_means(name: str) -> str:
     """One of the usual dimensions; nothing for a project's own."""
     return DIMENSIONS.get(name, "")
+
+
+@register.filter
+def uses_scheme(kind: str) -> bool:
+    """Whether tasks of this kind name a label scheme."""
+    return kind in WITH_SCHEME
+
+
+@register.filter
+def marks_text(kind: str) -> bool:
+    """Whether annotators mark stretches of a text."""
+    return kind in MARKING

@@ -85,7 +85,7 @@ def _message(project: Project, admin: Person, message: dict[str, Any], there: se
 
 
 def _request(project: Project, admin: Person, request: dict[str, Any], place: int, there: set[str | None]) -> None:
-    """Create a ranking of all responses, a rating, and a demonstration (from scratch, or by editing a response)."""
+    """Create one task to rank all responses, one to rate one, and one to write (from scratch, or by editing)."""
     prompt = _prompt(project, admin, request["key"], request["prompt"])
     answers = [
         prompts.add_response(

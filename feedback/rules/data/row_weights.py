@@ -10,7 +10,7 @@ ONE = Fraction(1)
 
 
 def of_ranked(count: int) -> Fraction:
-    """Weight of each pair of a ranking of `count` responses: together they weigh as much as one comparison.
+    """Weight of each pair of `count` ranked responses: together they weigh as much as one comparison.
 
     K ranked responses make K (K - 1) / 2 pairs of one judgement. Source: Ouyang et al. 2022, equation 1.
     """

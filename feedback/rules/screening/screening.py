@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
+from feedback.rules.collection.kinds.registry import MARKING
 from feedback.rules.training.policies import InvalidPolicy
 
 NEWEST = "newest"
@@ -145,8 +146,8 @@ def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
         _need(away in WHEN_AWAY, "guard.when_away", f"Choose from {', '.join(WHEN_AWAY)}.")
     if marker := setting.get("marker"):
         scheme = schemes.get(str(marker.get("scheme")), {})
-        fitting = [name for name, one in schemes.items() if one.get("kind") == "spans"]
-        _need(scheme.get("kind") == "spans", "marker.scheme", f"A scheme of spans: {', '.join(fitting) or 'none yet'}.")
+        fitting = [name for name, one in schemes.items() if one.get("kind") in MARKING]
+        _need(scheme.get("kind") in MARKING, "marker.scheme", f"A scheme of spans: {', '.join(fitting) or 'none yet'}.")
         _names(marker.get("personal", []), "marker.personal", least=0)
         labels = {label["name"] for label in scheme["labels"]}
         unknown = sorted(set(marker.get("personal", [])) - labels)

@@ -47,6 +47,7 @@ from feedback.selectors.data.training_queries import (
 )
 
 CHUNK = 500
+SINGLE_RESPONSE = ("unpaired", "demonstration")  # kinds of rows about one response
 JUDGED = ("preference", "unpaired")  # kinds of rows that say what is better
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
 
@@ -97,7 +98,7 @@ class _Accepted:
         self.out: set[str] = set()
 
     def look_at(self, row: TrainingRow) -> None:
-        if row.row["kind"] not in ("unpaired", "demonstration"):
+        if row.row["kind"] not in SINGLE_RESPONSE:
             return
         key = canonical({name: row.row[name] for name in ("prompt", "completion")})
         if row.row.get("label"):

@@ -21,6 +21,7 @@ from feedback.models import (
     Stage,
     Thumb,
 )
+from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.platform.known_names import unknown_name
 from feedback.rules.training import policies
 from feedback.rules.training import stages as rules
@@ -356,7 +357,7 @@ def _check_labels(project: Project, stage: str, kind: str, config: dict[str, Any
             field=f"config.{stage}.scheme",
         )
     if labelled[:2].count() < 2:
-        what = "labeled texts" if kind == "classification" else "texts with marked spans"
+        what = KINDS[kind].training_texts
         raise SnapshotTooSmall(
             f"{stage.capitalize()} needs {what} on training prompts, and there are fewer than two. Add "
             f"a label scheme, then annotate or import tasks of kind {kind}."

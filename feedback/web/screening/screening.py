@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
+from feedback.rules.collection.kinds.registry import MARKING
 from feedback.rules.json_types import JsonObject
 from feedback.rules.screening import screening as rules
 from feedback.selectors.platform import access, health
@@ -82,7 +83,7 @@ class GuardForm(PageForm):
             for version in screening_selectors.versions(project, kind):
                 choices.append((str(version.public_id), f"{version} ({version.state})"))
             self._set_choices(name, choices)
-        schemes = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == "spans"]
+        schemes = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") in MARKING]
         self._set_choices("scheme", [(name, name) for name in schemes] or [("", "no span scheme yet")])
 
     def _set_choices(self, name: str, choices: list[tuple[str, str]]) -> None:

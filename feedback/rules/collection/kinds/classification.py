@@ -94,6 +94,7 @@ KIND = TaskKind[ClassificationPayload](
     disagree=differ_in(_label_set),
     measure_agreement=agree_on_values,
     gold_fields={"labels": is_equal},
+    training_texts="labeled texts",
     label_text=label_text,
     reads_one_text=True,
 )

@@ -43,6 +43,7 @@ WITH_SCHEME = names_where(lambda kind: kind.uses_scheme)
 WITH_NAMES = names_where(lambda kind: kind.uses_names)
 WITH_DIMENSIONS = names_where(lambda kind: kind.rates_dimensions)
 WITH_GOLD = names_where(lambda kind: kind.takes_gold)
+MARKING = names_where(lambda kind: kind.marks_text)
 WRITING = names_where(lambda kind: kind.written is not None)
 
 

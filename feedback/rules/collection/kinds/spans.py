@@ -173,6 +173,7 @@ KIND = TaskKind[SpansPayload](
     measure_agreement=measure_agreement,
     gold_fields={"spans": _are_near},
     most_tolerance=MOST_TOLERANCE,
+    training_texts="texts with marked spans",
     label_text=label_text,
     reads_one_text=True,
     marks_text=True,

@@ -75,6 +75,7 @@ class TaskKind(Generic[P]):
         most_tolerance: how far a gold answer's tolerance may go; 0: it has none.
         find_indistinct: a sentence where the responses leave nothing to judge, or an empty string.
         count_compared: how many responses one answer orders; its pairs together weigh as one comparison.
+        training_texts: what the trainer learns from, in words, for kinds with a label scheme.
         label_text: labels of a text as the trainer reads them, or None where the scheme no longer allows the answer.
             Kinds without it have no label scheme.
         answers_with_text: every answer is the text of a response, under `text`.
@@ -107,6 +108,7 @@ class TaskKind(Generic[P]):
     most_tolerance: int = 0
     find_indistinct: Callable[[Sequence[str]], str] = lambda texts: ""
     count_compared: Callable[[P], int] = lambda payload: 2
+    training_texts: str = ""
     label_text: Callable[[P, str, LabelScheme], LabeledText | None] | None = None
     answers_with_text: bool = False
     orders_responses: bool = False
