@@ -64,7 +64,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(
         exhausted_candidates,
-        "WAITING",
+        "select_waiting_past_many",
         exhausted_candidates.CompiledSelect(lambda: Task.objects.values_list("pk")[1:2]),
     )
 

@@ -221,9 +221,9 @@ def values(project: Project, ben: Person, chloe: Person, client_for: Callable[..
 
 def keys_of(name: str, values: dict[str, Any], project: Project) -> dict[str, Any]:
     """A `key` is an assignment's, unless the statement is about projects."""
-    if name.endswith("PROJECT_BY_NAME"):
+    if name.endswith("::select_project_by_slug"):
         return values | {"key": project.slug}
-    return values | {"key": project.public_id} if name.endswith("PROJECT") else values
+    return values | {"key": project.public_id} if name.endswith("::select_project") else values
 
 
 def test_every_select_of_the_service_gives_the_same_through_the_orm(

@@ -51,12 +51,14 @@ def _role(project: str) -> Subquery:
 
 
 MEMBERSHIP = Membership.objects.filter(project=Param("project"), person=Param("person"))
-ROLE = CompiledSelect(lambda: MEMBERSHIP.values_list("role")[:1])
-PROJECT = CompiledSelect(lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(public_id=Param("key")))
-PROJECT_BY_NAME = CompiledSelect(
+select_role = CompiledSelect(lambda: MEMBERSHIP.values_list("role")[:1])
+select_project = CompiledSelect(
+    lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(public_id=Param("key"))
+)
+select_project_by_slug = CompiledSelect(
     lambda: Project.objects.order_by().annotate(role=_role("pk")).filter(slug=Param("key"))
 )
-ASSIGNMENT = CompiledSelect(
+select_assignment = CompiledSelect(
     lambda: (
         Assignment.objects.select_related("project", "task__prompt", "current")
         .annotate(role=_role("project"))
@@ -91,7 +93,7 @@ def role_in(viewer: Viewer, project: Project) -> str | None:
     if viewer.person.is_site_admin:
         return ADMIN
     if project.pk not in viewer.roles:
-        found = ROLE.first(project=project.pk, person=viewer.person.pk)
+        found = select_role.first(project=project.pk, person=viewer.person.pk)
         viewer.roles[project.pk] = None if found is None else found[0]
     return viewer.roles[project.pk]
 
@@ -114,9 +116,9 @@ def get_project(viewer: Viewer, key: Key, role: str = ANNOTATOR) -> Project:
     """By public id or slug."""
     given = {"person": viewer.person.pk}
     if _is_uuid(key):
-        project = PROJECT.first(key=uuid.UUID(str(key)), **given)
+        project = select_project.first(key=uuid.UUID(str(key)), **given)
     else:
-        project = PROJECT_BY_NAME.first(key=str(key), **given)
+        project = select_project_by_slug.first(key=str(key), **given)
     if project is None:
         raise NotFound
     viewer.roles[project.pk] = project.role
@@ -211,7 +213,7 @@ def has_left(viewer: Viewer, assignment: Assignment) -> bool:
 def _own_assignment(viewer: Viewer, key: Key) -> Assignment:
     if not _is_uuid(key):
         raise NotFound
-    assignment = ASSIGNMENT.first(key=uuid.UUID(str(key)), person=viewer.person.pk)
+    assignment = select_assignment.first(key=uuid.UUID(str(key)), person=viewer.person.pk)
     if assignment is None:
         raise NotFound
     viewer.roles[assignment.project_id] = assignment.role

@@ -36,10 +36,10 @@ TOLD = "Annotations of the qualification round cannot be revised, because the co
 MAX_DRAFT_CHARACTERS = 100_000
 SUBMITTED = ("state", "counted", "current", "slot", "ahead", "sent_back")  # what an answer changes in its assignment
 
-SHOWN = CompiledSelect(
+select_shown = CompiledSelect(
     lambda: Response.objects.filter(placed__task=Param("task")).values_list("pk", "public_id", "text")
 )
-ANSWERED = CompiledUpdate(
+mark_submitted = CompiledUpdate(
     lambda: Assignment.objects.filter(pk=Param("assignment")),
     state=State.SUBMITTED,
     counted=Param("counted"),
@@ -48,7 +48,7 @@ ANSWERED = CompiledUpdate(
     ahead=False,
     sent_back="",
 )
-DRAFTS = CompiledDelete(lambda: Draft.objects.filter(assignment=Param("assignment")))
+delete_draft = CompiledDelete(lambda: Draft.objects.filter(assignment=Param("assignment")))
 
 
 def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
@@ -104,11 +104,11 @@ def submit(
         annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
         held.sent_back = ""
-        ANSWERED(assignment=held.pk, counted=counted, current=annotation.pk, slot=held.slot)
+        mark_submitted(assignment=held.pk, counted=counted, current=annotation.pk, slot=held.slot)
         if counted:
             settle(task)
         if held.has_draft:
-            DRAFTS(assignment=held.pk)
+            delete_draft(assignment=held.pk)
         if task.training_round:
             qualification.judge(annotation=annotation, task=task)
         elif task.gold is None:
@@ -182,7 +182,7 @@ def append(
     task: Task, held: Any, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
     """One more annotation row with its pairs. Call while holding the locks, with what `lock` has reported."""
-    rows = SHOWN.all(task=task.pk) if held.order else []
+    rows = select_shown.all(task=task.pk) if held.order else []
     by_key = {key: (str(public_id), text) for key, public_id, text in rows}
     shown = [by_key[key][0] for key in held.order]
     project = held.project

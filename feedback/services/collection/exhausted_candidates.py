@@ -17,10 +17,10 @@ from feedback.models import Task
 MANY = 1000  # tasks; past fewer, walking costs less than giving one out
 SECONDS = 60
 KNOWN_SECONDS = 3600  # how long it is known of somebody that they walk in vain
-NEWEST = CompiledSelect(
+select_newest = CompiledSelect(
     lambda: Task.objects.filter(project=Param("project"), state=Task.State.OPEN).order_by("-pk").values_list("pk")[:1]
 )
-WAITING = CompiledSelect(
+select_waiting_past_many = CompiledSelect(
     lambda: (
         Task.objects.with_free_slots()
         .filter(project=Param("project"), queue_key__gte=0)
@@ -39,7 +39,7 @@ class CandidateScan:
         self.name = f"fruitless-{project}-{hashlib.sha256(repr(criteria).encode()).hexdigest()}"
         self.known = cache.get(self.name)
         # Before the walk, so that a task which comes while it lasts is newer. Nobody else pays for looking.
-        self.newest = NEWEST.first(project=project) if self.known else None
+        self.newest = select_newest.first(project=project) if self.known else None
 
     def recalled(self) -> Any:
         """What there was to say, if that is a short while ago and no task is newer; else None."""
@@ -51,7 +51,7 @@ class CandidateScan:
     def ended(self, answer: Any) -> Any:
         """`answer`, kept for the next time if the way to it was long. The first such walk only tells that there is
         somebody to look for the newest task for."""
-        if WAITING.first(project=self.project):
+        if select_waiting_past_many.first(project=self.project):
             kept = answer if self.newest is not None else None
             cache.set(self.name, (self.newest, kept, self.now + SECONDS), KNOWN_SECONDS)
         return answer

@@ -29,8 +29,8 @@ READS_AUTHORS = Case(
     default=False,
     output_field=BooleanField(),
 )
-TASK = CompiledSelect(lambda: Task.objects.select_for_update().filter(pk=Param("task")))
-ASSIGNMENT = CompiledSelect(
+lock_task = CompiledSelect(lambda: Task.objects.select_for_update().filter(pk=Param("task")))
+lock_assignment = CompiledSelect(
     lambda: (
         Assignment.objects.select_for_update(of=("self",))
         .select_related("current")
@@ -43,11 +43,11 @@ ASSIGNMENT = CompiledSelect(
         .filter(pk=Param("assignment"))
     )
 )
-TAKEN = CompiledSelect(
+select_taken = CompiledSelect(
     lambda: Assignment.objects.filter(task=Param("task"), state__in=Assignment.LIVE).values_list("slot")
 )
 COUNTED = Assignment.objects.filter(task=OuterRef("pk"), counted=True).order_by().values("task")
-SETTLE = CompiledUpdate(
+settle_if_complete = CompiledUpdate(
     lambda: Task.objects.filter(
         pk=Param("task"),
         state__in=[Task.State.OPEN, Task.State.ASIDE],
@@ -61,8 +61,8 @@ def lock(assignment: Assignment) -> tuple[Task, Any]:
     """The task's row, then the assignment's, both locked. What does not change is taken from `assignment` if it has it:
     the project, the annotator and the prompt. The assignment also tells how many `revisions` it has, which `guidelines`
     are the newest (a key), whether it `has_draft`, and whether its annotator `reads_authors` of what they judge."""
-    (task,) = TASK.all(task=assignment.task_id)
-    (held,) = ASSIGNMENT.all(assignment=assignment.pk)
+    (task,) = lock_task.all(task=assignment.task_id)
+    (held,) = lock_assignment.all(assignment=assignment.pk)
     _carry(assignment, held, "project", "annotator")
     if "task" in assignment._state.fields_cache:
         _carry(assignment.task, task, "prompt")
@@ -90,7 +90,7 @@ def lowest_free_slot(task: Task) -> int | None:
         return None
     if task.annotations_wanted == 1:
         return 1
-    taken = {slot for (slot,) in TAKEN.all(task=task.pk)}
+    taken = {slot for (slot,) in select_taken.all(task=task.pk)}
     return next(slot for slot in range(1, task.annotations_wanted + 1) if slot not in taken)
 
 
@@ -116,7 +116,7 @@ def free_slot(task: Task) -> None:
 def settle(task: Task) -> None:
     """Settled when it has all the counted answers it wants; if they disagree, a reviewer is called on to decide."""
     wanted = task.annotations_wanted
-    if wanted is not None and SETTLE(task=task.pk) and wanted > 1:
+    if wanted is not None and settle_if_complete(task=task.pk) and wanted > 1:
         concerns.raise_disagreement(task)
 
 

@@ -15,7 +15,7 @@ from feedback.models import ApiToken, Person, Project
 from feedback.rules.platform.scopes import SCOPES
 from feedback.services.platform import events
 
-TOKEN = CompiledSelect(
+select_token = CompiledSelect(
     lambda: ApiToken.objects.select_related("person").filter(digest=Param("digest"), revoked_at=None)[:1],
 )
 
@@ -81,7 +81,7 @@ def create_token(
 
 def authenticate_token(secret: str) -> ApiToken | None:
     """The live token of an active person that this secret belongs to. Writes nothing."""
-    token: ApiToken | None = TOKEN.first(digest=digest(secret))
+    token: ApiToken | None = select_token.first(digest=digest(secret))
     if token is None or not token.person.is_active:
         return None
     if token.expires_at is not None and token.expires_at <= timezone.now():
