@@ -169,7 +169,7 @@ def test_the_network_goes_in_the_middle_of_a_task_and_comes_back_after_three_mor
         page.keyboard.press(key)
         write(page, words)
         page.keyboard.press("Control+Enter")
-    expect(page.locator("#outbox")).to_contain_text("4 answers wait in this browser")
+    expect(page.locator("#outbox")).to_contain_text("4 annotations wait in this browser")
     expect(page.locator("#desk")).to_contain_text("when the service responds again")
     assert Annotation.objects.count() == 0
     page.context.set_offline(False)

@@ -182,7 +182,7 @@ def test_marks_are_told_without_colour_moved_and_taken_away(desk: Any) -> None:
     for key in ("ArrowLeft", "Shift+ArrowRight", "p"):
         page.keyboard.press(key)
     expect(page.locator("[data-wrong]")).to_contain_text("It overlaps “Mara”")
-    page.get_by_role("button", name="Take away Name: Mara").click()
+    page.get_by_role("button", name="Remove Name: Mara").click()
     expect(page.locator("[data-marked-title]")).to_contain_text("No spans marked")
 
 

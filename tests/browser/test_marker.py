@@ -36,7 +36,7 @@ def test_marks_made_beforehand_are_kept_or_taken_away(
     expect(page.locator("main")).not_to_contain_text("tagger v1")
     accessible(page)
     assert not Draft.objects.exists(), "nothing is his until he does something"
-    page.get_by_role("button", name="Take away Person: May").click()
+    page.get_by_role("button", name="Remove Person: May").click()
     page.keyboard.press("Enter")
     expect(page.locator("[data-suggested]")).to_have_count(0)
     settle(page)
