@@ -35,14 +35,14 @@ def test_accept_correct_send_back_and_decide(
     expect(review).to_contain_text("Decided.")
     expect(why).to_have_text("Random sample")
     expect(why).to_be_focused()
-    expect(review).to_contain_text("3 wait")
+    expect(review).to_contain_text("3 pending")
     expect(page.locator('[name=choice][value="2"]')).to_be_checked()
     page.keyboard.press("9")  # nothing changes before it is opened
     expect(page.locator('[name=choice][value="2"]')).to_be_checked()
     assert faults(page, "light") == []
     page.keyboard.press("a")
 
-    expect(review).to_contain_text("2 wait")
+    expect(review).to_contain_text("2 pending")
     page.keyboard.press("c")
     page.keyboard.press("0")
     page.keyboard.press("Enter")
