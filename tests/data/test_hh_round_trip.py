@@ -104,7 +104,7 @@ class TestTheClient:
         [
             ({"token": "ts_guess"}, "401: This token is unknown"),
             ({"project": "nowhere"}, "refused"),
-            ({"url": "ftp://x"}, "no address"),
+            ({"url": "ftp://x"}, "not the address"),
             ({"at_once": 0}, "between 1 and 200"),
         ],
     )

@@ -113,7 +113,7 @@ def test_the_best_of_several_is_kept(
     reward = factories.make_model(project, ada, stage="reward")
     monkeypatch.setattr(generation, "_judge", lambda *_: LikesOneEnd())
     told: list[str] = []
-    monkeypatch.setattr(generation.pen, "go_on", lambda pieces: told.extend(pieces.values()))
+    monkeypatch.setattr(generation.pen, "write", lambda pieces: told.extend(pieces.values()))
     prompt = factories.make_prompt(project, responses_wanted=2)
     echo.calls.clear()
     run_job(Job.objects.filter(kind=Job.Kind.GENERATION, status=Job.Status.QUEUED).get().pk)
