@@ -16,7 +16,7 @@ class RunInput(TypedDict, total=False):
 
 
 class RunRequest(TypedDict, total=False):
-    """run.json: what a run is asked to do. See `run_folder.read_run` for what is checked."""
+    """run.json: what a run does. See `run_folder.read_run` for what is checked."""
 
     schema: int
     run: str

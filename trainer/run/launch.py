@@ -89,7 +89,7 @@ def assert_as_many(processes: int) -> None:
     if wanted != processes:
         raise ConfigInvalid(
             f"{wanted} processes were requested, but {processes} are available.",
-            remedy="Ask for as many as there are devices; on CPUs start them with torchrun.",
+            remedy="Request as many as there are devices; on CPUs start them with torchrun.",
         )
 
 
