@@ -89,7 +89,7 @@ def test_three_turns_by_keyboard(talk: Page, complaints: list[str]) -> None:
     state(page, "ready 1")
     hostile = page.locator("[data-side]").filter(has_text="onerror")
     expect(hostile.locator("strong")).to_have_text("strong")
-    assert hostile.locator("img, b").count() == 0 and page.title().startswith("Talk")
+    assert hostile.locator("img, b").count() == 0 and page.title().startswith("Chat")
     better = side_of(page, "Restart it")
     page.keyboard.press("2" if better == "a" else "8")
     expect(page.locator(f"[data-side={better}] [data-verdict]")).to_have_text("✓ better")
@@ -183,7 +183,7 @@ def test_accessible_and_within_a_phones_width(talk: Page, accessible: Callable[[
     page = talk
     accessible(page)
     page.locator("#message").fill("My router is slow, what can I do about that?")
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     state(page, "writing 1")
     accessible(page)
     worker_writes(page, "Restart it.\n\n1. Pull the plug\n2. Wait", "Buy another `router`, it is old.")
