@@ -22,6 +22,7 @@ from feedback.models import (
     TrainingRun,
 )
 from feedback.rules.training.stages import KIND_OF_STAGE
+from feedback.selectors.training.plans import PipelinePlan, PipelineRequest, plan_pipeline
 from feedback.services.collection import annotations, assignment_queue, generation, prompts, tasks
 from feedback.services.data import imports, preferences, snapshots
 from feedback.services.platform import people
@@ -157,3 +158,8 @@ def bring(project: Project, by: Person, content: str, format: str = "touchstone"
     run_job(job.pk)
     job.refresh_from_db()
     return job
+
+
+def plan_for(project: Project, *, stages: list[str], **options: Any) -> PipelinePlan:
+    """The plan of a pipeline of these stages; `options` are those of `PipelineRequest`."""
+    return plan_pipeline(PipelineRequest(project, tuple(stages), **options))

@@ -36,7 +36,7 @@ from feedback.services.data import snapshots
 from feedback.services.platform import jobs
 from feedback.services.registry import model_versions
 from feedback.services.training import pipelines, schedules
-from tests.factories import make_prompt, make_response, make_task
+from tests.factories import make_prompt, make_response, make_task, plan_for
 
 
 @dataclass
@@ -195,7 +195,7 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     runs: dict[str, TrainingRun] = {}
     made: dict[str, ModelVersion] = {}
     chain = pipelines.start_chain(
-        project=project, by=admin, stages=["sft", "reward", "ppo", "evaluate"], snapshot=first
+        plan_for(project, stages=["sft", "reward", "ppo", "evaluate"], snapshot=first), by=admin
     )
     figures: dict[str, dict[str, Any]] = {
         "sft": {"steps": 60, "selection_loss": 0.91, "parameters": 1_200_000, "eos_rate": 0.97},
@@ -245,7 +245,7 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     finish(run, evaluation_metrics)
     Evaluation.objects.filter(run=run).update(candidate=made["ppo"], incumbent=made["sft"])
     # One that failed, and one at work.
-    broken = pipelines.start_chain(project=project, by=admin, stages=["sft"], snapshot=first)
+    broken = pipelines.start_chain(plan_for(project, stages=["sft"], snapshot=first), by=admin)
     failed = broken.runs.get()
     job = jobs.claim(failed.job_id, "train@host")
     assert job is not None
@@ -254,7 +254,7 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     pipelines.advance_chain(broken)
     judge(project, annotators, 3, seed=1)
     second = frozen(project, admin)
-    active = pipelines.start_chain(project=project, by=admin, stages=["ppo", "evaluate"], snapshot=second)
+    active = pipelines.start_chain(plan_for(project, stages=["ppo", "evaluate"], snapshot=second), by=admin)
     running = active.runs.get()
     job = jobs.claim(running.job_id, "train@host")
     assert job is not None

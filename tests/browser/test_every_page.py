@@ -33,7 +33,7 @@ from feedback.services.quality import concerns
 from feedback.services.training import preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
-from tests.factories import make_task
+from tests.factories import make_task, plan_for
 from tests.furnish import furnish
 from tests.kinds import make_kind
 from workers.execution import run_job
@@ -74,7 +74,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     hasty = Exclusion.objects.create(
         project=project, person=chloe, reason="pace", hits=6, looked_at=7, since=timezone.now()
     )
-    looked = preflight.request_preflight(project=project, by=ada, stages=["sft"])
+    looked = preflight.request_preflight(plan_for(project, stages=["sft"]), by=ada)
     asked = make_task(project)
     concerns.raise_concern("flagged", asked)
     runs = [furnished.runs["ppo"], furnished.running, furnished.failed, furnished.runs["evaluate"]]

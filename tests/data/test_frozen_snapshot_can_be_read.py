@@ -13,7 +13,7 @@ from feedback.models import DatasetSnapshot, Person, Project, Prompt
 from feedback.services.collection import prompts, tasks
 from feedback.services.data import snapshots
 from feedback.services.training import pipelines
-from tests.factories import make_model, make_pair, make_prompt, make_prompt_in, make_response, make_snapshot
+from tests.factories import make_model, make_pair, make_prompt, make_prompt_in, make_response, make_snapshot, plan_for
 from trainer.data.snapshot import Preference as PreferenceRow
 from trainer.data.snapshot import open_snapshot
 
@@ -115,6 +115,6 @@ def test_ppo_does_not_start_on_texts_that_are_only_to_be_labelled(project: Proje
     ask = {"scheme": "mood"}
     tasks.create_task(project=project, by=ada, kind="classification", prompt=text, responses=[], ask=ask)
     with pytest.raises(SnapshotTooSmall, match="for labeling only"):
-        pipelines.start_chain(project=project, by=ada, stages=["ppo"])
+        pipelines.start_chain(plan_for(project, stages=["ppo"]), by=ada)
     make_prompt_in(project, "train")
-    assert pipelines.start_chain(project=project, by=ada, stages=["ppo"]).state == "active"
+    assert pipelines.start_chain(plan_for(project, stages=["ppo"]), by=ada).state == "active"

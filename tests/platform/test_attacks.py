@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 
 from feedback.formats import markdown
 from feedback.models import Annotation, Corpus, Draft, Flag, Person, Project, Prompt
+from feedback.selectors.training.plans import PipelinePlan
 from feedback.services.collection import assignment_queue, task_supply
 from feedback.services.data import imports
 from feedback.services.platform import projects
@@ -191,8 +192,8 @@ def test_a_schedule_that_breaks_leaves_the_others_their_time(
         schedules.create_schedule(by=by, project=home, name="nightly", stages=["sft"], every_seconds=3600)
     asked: list[Project] = []
 
-    def start_chain(*, project: Project, **options: Any) -> None:
-        asked.append(project)
+    def start_chain(plan: PipelinePlan, **options: Any) -> None:
+        asked.append(plan.request.project)
         raise TypeError("a shape that nobody thought of")
 
     monkeypatch.setattr(pipelines, "start_chain", start_chain)

@@ -7,8 +7,9 @@ import pytest
 from django.apps import apps
 
 from feedback.models import Chain, Job, Person, Project, Schedule, TrainingRun
+from feedback.selectors.training import stage_models
 from feedback.services.platform import jobs, projects
-from feedback.services.training import pipelines, schedules
+from feedback.services.training import schedules
 from tests.factories import make_pair
 
 pytestmark = pytest.mark.database
@@ -74,4 +75,4 @@ def test_a_chain_starts_again_with_what_is_left(project: Project, ada: Person, s
     make_pair(project, ada)
     project.refresh_from_db()
     projects.update_project(by=ada, project=project, training_policy=project.training_policy)
-    assert pipelines.settings_of_run(project, "evaluate", LEFT, None)["responses"] == 2
+    assert stage_models.settings_of_run(project, "evaluate", LEFT, None)["responses"] == 2

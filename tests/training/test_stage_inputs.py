@@ -5,11 +5,12 @@ from django.utils.timezone import now
 
 from feedback.errors import Invalid, NothingToTrainOn, SnapshotTooSmall
 from feedback.models import Chain, Corpus, Document, Job, ModelVersion, TrainingRun
+from feedback.selectors.training import stage_models
 from feedback.services.collection import tasks, thumbs
 from feedback.services.platform import projects
 from feedback.services.registry import model_versions
 from feedback.services.training import pipelines, preflight
-from tests.factories import make_annotation, make_model, make_pair, make_prompt_in, make_response
+from tests.factories import make_annotation, make_model, make_pair, make_prompt_in, make_response, plan_for
 from workers.handlers.training import inputs_of
 
 pytestmark = pytest.mark.database
@@ -39,13 +40,13 @@ def label(project, person, count=2, scheme="topic"):
 
 
 def start(project, by, *stages, **options) -> TrainingRun:
-    chain = pipelines.start_chain(project=project, by=by, stages=list(stages), **options)
+    chain = pipelines.start_chain(plan_for(project, stages=list(stages), **options), by=by)
     return chain.runs.get(position=0)
 
 
 def sentence(project, by, *stages, **options) -> str:
     with pytest.raises((NothingToTrainOn, SnapshotTooSmall, Invalid)) as refused:
-        pipelines.start_chain(project=project, by=by, stages=list(stages), **options)
+        pipelines.start_chain(plan_for(project, stages=list(stages), **options), by=by)
     assert Chain.objects.filter(state="active").count() == 0
     return refused.value.sentence
 
@@ -90,7 +91,7 @@ class TestBase:
         assert start(project, ada, "tokenizer").snapshot.corpus == corpus
 
     def test_what_was_looked_at_is_what_is_read(self, project, ada, corpus):
-        job = preflight.request_preflight(project=project, by=ada, stages=["tokenizer"], corpus=corpus)
+        job = preflight.request_preflight(plan_for(project, stages=["tokenizer"], corpus=corpus), by=ada)
         newer = Corpus.objects.create(project=project, name="Letters")
         Document.objects.create(corpus=newer, text="Dear Ada,", text_hash="1" * 64)
         Job.objects.filter(pk=job.pk).update(status=Job.Status.SUCCEEDED)
@@ -132,8 +133,8 @@ class TestGuardAndMarker:
         known = {"state": "approved", "metrics": {"class_balance": {"safe": 3, "unsafe": 3}}}
         ModelVersion.objects.filter(pk=guard.pk).update(**known)
         config = {"ppo": {"terms": {"guard": {"label": "safe", "weight": 1.0}}}}
-        job = preflight.request_preflight(project=project, by=ada, stages=["reward", "ppo"], config=config)
-        assert [planned.start.guard for planned in preflight.planned(job)] == [None, guard]
+        job = preflight.request_preflight(plan_for(project, stages=["reward", "ppo"], config=config), by=ada)
+        assert [planned.models.guard for planned in preflight.planned(job)] == [None, guard]
 
     def test_a_tagger_needs_marked_spans(self, project, ada, hana):
         make_model(project, ada, stage="tokenizer")
@@ -169,7 +170,7 @@ class TestAlignment:
 
     def test_a_named_policy_is_the_start_of_every_stage_that_it_fits(self, project, ada, pairs):
         named, _ = make_model(project, ada, stage="sft"), make_model(project, ada, stage="sft")
-        chain = pipelines.start_chain(project=project, by=ada, stages=["reward", "dpo"], base_model=named)
+        chain = pipelines.start_chain(plan_for(project, stages=["reward", "dpo"], base_model=named), by=ada)
         run = chain.runs.get(position=0)
         _finish(run)
         pipelines.advance_chain(chain)
@@ -181,7 +182,7 @@ class TestAlignment:
 
     def test_evaluation_compares_the_policy_made_last_with_what_serves_not_with_its_parent(self, project, ada, pairs):
         serving, sft = make_model(project, ada, stage="pretrain"), make_model(project, ada, stage="sft")
-        chain = pipelines.start_chain(project=project, by=ada, stages=["dpo", "evaluate"])
+        chain = pipelines.start_chain(plan_for(project, stages=["dpo", "evaluate"]), by=ada)
         _finish(chain.runs.get())
         pipelines.advance_chain(chain)
         run = chain.runs.get(position=1)
@@ -221,7 +222,7 @@ class TestSettings:
     def test_wrong_ones_are_refused_by_name(self, project, ada, config, field):
         make_model(project, ada, stage="pretrain")
         with pytest.raises(Invalid) as refused:
-            pipelines.start_chain(project=project, by=ada, stages=["sft"], config=config)
+            pipelines.start_chain(plan_for(project, stages=["sft"], config=config), by=ada)
         assert refused.value.field == field
 
 
@@ -236,7 +237,7 @@ class TestPreset:
         return version
 
     def test_a_model_from_elsewhere_gets_the_preset_for_pretrained_ones(self, project, ada, given):
-        assert pipelines.settings_of_run(project, "dpo", {}, given)["preset"] == "pretrained"
+        assert stage_models.settings_of_run(project, "dpo", {}, given)["preset"] == "pretrained"
 
     def test_so_does_what_was_trained_from_it_and_what_is_large(self, project, ada, given):
         later, large, small = (make_model(project, ada) for _ in range(3))
@@ -245,19 +246,19 @@ class TestPreset:
         ModelVersion.objects.filter(pk=small.pk).update(metrics={"parameters": 20_000_000})
         for version, preset in ((later, "pretrained"), (large, "pretrained"), (small, "small")):
             version.refresh_from_db()
-            assert pipelines.settings_of_run(project, "dpo", {}, version)["preset"] == preset
+            assert stage_models.settings_of_run(project, "dpo", {}, version)["preset"] == preset
 
     def test_what_chain_or_project_name_stands(self, project, ada, given):
-        assert pipelines.settings_of_run(project, "dpo", {"preset": "small"}, given)["preset"] == "small"
+        assert stage_models.settings_of_run(project, "dpo", {"preset": "small"}, given)["preset"] == "small"
         project.training_policy = {"preset": "pretrained-lora"}
-        assert pipelines.settings_of_run(project, "dpo", {}, given)["preset"] == "pretrained-lora"
+        assert stage_models.settings_of_run(project, "dpo", {}, given)["preset"] == "pretrained-lora"
 
     def test_from_scratch_and_from_a_tokenizer_it_is_the_usual_one(self, project, ada):
         tokenizer = make_model(project, ada, stage="tokenizer")
         ModelVersion.objects.filter(pk=tokenizer.pk).update(stage="given")
         tokenizer.refresh_from_db()
         for base in (None, tokenizer):
-            assert pipelines.settings_of_run(project, "pretrain", {}, base)["preset"] == "small"
+            assert stage_models.settings_of_run(project, "pretrain", {}, base)["preset"] == "small"
 
 
 def _finish(run: TrainingRun) -> ModelVersion:

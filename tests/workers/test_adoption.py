@@ -8,7 +8,7 @@ import pytest
 from feedback.models import Chain, ModelVersion, TrainingRun
 from feedback.services.registry import external_models
 from feedback.services.training import pipelines
-from tests.factories import make_model
+from tests.factories import make_model, plan_for
 from trainer.run.checkpoints import open_model
 from workers.execution import run_job
 
@@ -60,7 +60,7 @@ def test_a_folder_becomes_a_version_that_training_goes_on_from(project, ada, cli
     assert not version.deployments.exists(), "nobody has promoted it"
     own = make_model(project, ada, stage="pretrain")
     for named, start in ((version, version), (None, own)):
-        pipelines.start_chain(project=project, by=ada, stages=["sft"], base_model=named)
+        pipelines.start_chain(plan_for(project, stages=["sft"], base_model=named), by=ada)
         assert TrainingRun.objects.latest("pk").base_model == start
         Chain.objects.update(state="succeeded")
 

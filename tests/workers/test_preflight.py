@@ -15,7 +15,7 @@ from feedback.rules.training.preflight import BLOCKING
 from feedback.services.data import snapshots
 from feedback.services.platform import jobs
 from feedback.services.training import pipelines, preflight
-from tests.factories import make_model, make_pair, make_prompt_in
+from tests.factories import make_model, make_pair, make_prompt_in, plan_for
 from tests.running_service import ROOT
 from trainer.run.checkpoints import file_sha256
 from workers.execution import run_job
@@ -64,7 +64,7 @@ def ready(project: Project, ada: Person, settings: Any, policy_files: Path) -> M
 
 
 def looked_at(project: Project, ada: Person, **asked: Any) -> Job:
-    job = preflight.request_preflight(project=project, by=ada, **asked)
+    job = preflight.request_preflight(plan_for(project, **asked), by=ada)
     run_job(job.pk)
     job.refresh_from_db()
     return job
@@ -153,10 +153,10 @@ def test_over_rest(project: Project, ada: Person, rosa: Person, ready: ModelVers
 
 
 def test_what_an_earlier_stage_will_make_is_stood_in_for(project: Project, ada: Person, ready: ModelVersion) -> None:
-    job = preflight.request_preflight(project=project, by=ada, stages=["sft", "reward", "ppo", "evaluate"])
+    job = preflight.request_preflight(plan_for(project, stages=["sft", "reward", "ppo", "evaluate"]), by=ada)
     plan = {planned.stage: planned for planned in preflight.planned(job)}
-    assert [plan[stage].start.base for stage in ("sft", "reward", "ppo")] == [ready, ready, ready]
-    assert plan["ppo"].start.reward is None and plan["evaluate"].start.base is None
+    assert [plan[stage].models.base for stage in ("sft", "reward", "ppo")] == [ready, ready, ready]
+    assert plan["ppo"].models.reward is None and plan["evaluate"].models.base is None
     frozen = plan["sft"].snapshot
     assert frozen is not None and frozen == plan["ppo"].snapshot
     snapshots.freeze(frozen)
@@ -174,7 +174,7 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
 ) -> None:
     """Its second stage cannot learn, so its first is not trained; and the way out is rows frozen anew."""
     made = ModelVersion.objects.count()
-    chain = pipelines.start_chain(project=project, by=ada, base_model=ready, seed=3, **TOO_LONG)
+    chain = pipelines.start_chain(plan_for(project, base_model=ready, seed=3, **TOO_LONG), by=ada)
     run = chain.runs.get()
     run_job(run.job_id)
     run.job.refresh_from_db()
@@ -205,7 +205,7 @@ def test_a_chain_is_looked_at_before_anything_is_spent_on_it(
 
 def test_a_finding_is_ignored_where_it_is_named(project: Project, ada: Person, ready: ModelVersion) -> None:
     for ignored, passes in ((["contamination"], False), (["learns_nothing"], True)):
-        chain = pipelines.start_chain(project=project, by=ada, base_model=ready, ignore_findings=ignored, **TOO_LONG)
+        chain = pipelines.start_chain(plan_for(project, base_model=ready, ignore_findings=ignored, **TOO_LONG), by=ada)
         job = jobs.claim(chain.runs.get().job_id, "worker")
         assert job is not None
         with Work(job) as work:
@@ -225,7 +225,7 @@ def test_the_rest_of_a_chain_starts_again_from_what_it_has_made(
     project: Project, ada: Person, ready: ModelVersion, signed_in: SignedIn
 ) -> None:
     chain = pipelines.start_chain(
-        project=project, by=ada, base_model=ready, ignore_findings=["learns_nothing"], **TOO_LONG
+        plan_for(project, base_model=ready, ignore_findings=["learns_nothing"], **TOO_LONG), by=ada
     )
     first = chain.runs.get()
     page = signed_in(ada).get(f"/p/desk/train/runs/{first.public_id}/").content.decode()
@@ -271,7 +271,7 @@ def test_rows_that_are_also_read_as_texts_are_one_snapshot(project: Project, ada
 
 def blocked(project: Project, ada: Person, ready: ModelVersion, *names: str) -> Job:
     """A preflight that a worker ended with these findings."""
-    job = preflight.request_preflight(project=project, by=ada, stages=["reward"], base_model=ready)
+    job = preflight.request_preflight(plan_for(project, stages=["reward"], base_model=ready), by=ada)
     found = [
         {"name": name, "severity": "block", "kind": "data", "sentence": f"{name} is so.", "remedy": "", "lines": []}
         for name in names

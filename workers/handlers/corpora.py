@@ -11,6 +11,7 @@ from django.db.models import Q
 from feedback.errors import ChainRunning, InvalidTransition
 from feedback.models import Corpus, Document, Job, Project, Prompt, Split
 from feedback.rules.data.content_hash import sha256
+from feedback.selectors.training.plans import PipelineRequest, plan_pipeline
 from feedback.services.data import corpora as services
 from feedback.services.data import corpus_import
 from feedback.services.data.corpus_import import Cursor
@@ -136,7 +137,8 @@ def demo(job: Job) -> dict[str, int]:
     stages = job.payload.get("then")
     if stages:
         with suppress(ChainRunning):  # this job came twice
-            pipelines.start_chain(project=project, by=job.requested_by, stages=stages)
+            plan = plan_pipeline(PipelineRequest(project, tuple(stages)))
+            pipelines.start_chain(plan, by=job.requested_by)
     return {"documents": written}
 
 

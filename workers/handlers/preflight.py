@@ -8,15 +8,16 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from feedback.models import DatasetSnapshot, Job, ModelVersion
+from feedback.selectors.training.plans import StagePlan
 from feedback.services.data import snapshots
 from feedback.services.training import preflight
-from feedback.services.training.preflight import Planned
 from trainer.run.checkpoints import write_json
 from trainer.stages import STAGES
 from workers.handlers import training
@@ -43,7 +44,7 @@ def carry_out(work: Work) -> Outcome:
     return Outcome({"ok": not preflight.blocking(found, work.job.payload.get("ignore", [])), "stages": found})
 
 
-def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[str, Any]]:
+def look(work: Work, plan: Sequence[StagePlan], root: Path, seed: int) -> list[dict[str, Any]]:
     """The trainer's findings about each stage. One process checks all, since loading its libraries takes longest.
 
     Raises:
@@ -53,7 +54,7 @@ def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[st
     for planned, folder in zip(plan, folders, strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         run = {"schema": 1, "run": str(work.job.public_id), "attempt": 1, "stage": planned.stage}
-        run |= {"seed": seed, "config": planned.config, "inputs": inputs_of(planned)}
+        run |= {"seed": seed, "config": planned.settings, "inputs": inputs_of(planned)}
         write_json(folder / "run.json", run)
     with (root / "log").open("wb") as output:
         child = subprocess.Popen(
@@ -81,12 +82,12 @@ def look(work: Work, plan: list[Planned], root: Path, seed: int) -> list[dict[st
         raise JobFailed(Job.ErrorKind.INTERNAL, sentence, "Run the check again.") from error
 
 
-def inputs_of(planned: Planned) -> dict[str, dict[str, str]]:
+def inputs_of(planned: StagePlan) -> dict[str, dict[str, str]]:
     """The inputs of a stage that exist, by the trainer's names. The pipeline run itself makes the others."""
-    base, known = planned.start.base, STAGES[planned.stage].inputs
+    base, known = planned.models.base, STAGES[planned.stage].inputs
     as_tokenizer = base is not None and base.kind == ModelVersion.Kind.TOKENIZER
-    start = planned.start
-    named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": start.reward, "guard": start.guard}
+    models = planned.models
+    named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": models.reward, "guard": models.guard}
     inputs = {}
     if planned.snapshot is not None and "snapshot" in known:
         path = snapshots.folder_of(planned.snapshot)

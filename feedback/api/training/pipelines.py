@@ -1,6 +1,5 @@
 """Training: chains of stages and their runs, with what each run reports."""
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +12,15 @@ from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField
 from feedback.api.platform.jobs import JobSerializer
+from feedback.api.training.requests import pipeline_request
 from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.errors import Invalid
-from feedback.models import Chain, Project, RunPoint, RunSamples, Stage, TrainingRun
+from feedback.models import Chain, RunPoint, RunSamples, Stage, TrainingRun
 from feedback.rules.training import stage_settings, stages
 from feedback.selectors.platform import access
 from feedback.selectors.training import runs
 from feedback.selectors.training import stages as stage_selectors
+from feedback.selectors.training.plans import plan_pipeline
 from feedback.services.training import pipelines
 
 MOST_POINTS = 5000
@@ -255,11 +256,12 @@ class TrainingRuns(ServiceView):
         given = self.validated(NewRunSerializer)
         stage, config = given.pop("stage"), given.pop("config", None) or {}
         preset = {"preset": config.pop("preset")} if "preset" in config else {}
-        given |= {"stages": [stage], "config": preset | ({stage: config} if config else {})}
-        project = started_in(self, given)
+        if config:
+            preset[stage] = config
+        pipeline = pipeline_request(self, given | {"stages": [stage], "config": preset})
 
         def act() -> tuple[int, Any]:
-            chain = pipelines.start_chain(project=project, by=self.person, **given)
+            chain = pipelines.start_chain(plan_pipeline(pipeline), by=self.person)
             return 201, RunSerializer(chain.runs.get(position=0)).data
 
         return self.once(act)
@@ -387,11 +389,11 @@ class Chains(ServiceView):
         responses={201: ChainSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.validated(NewChainSerializer)
-        project = started_in(self, given)
+        pipeline = pipeline_request(self, self.validated(NewChainSerializer))
 
         def act() -> tuple[int, Any]:
-            return 201, ChainSerializer(pipelines.start_chain(project=project, by=self.person, **given)).data
+            chain = pipelines.start_chain(plan_pipeline(pipeline), by=self.person)
+            return 201, ChainSerializer(chain).data
 
         return self.once(act)
 
@@ -416,20 +418,3 @@ class CancelChain(ServiceView):
             return 202, ChainSerializer(access.get_chain(self.viewer, id)).data
 
         return self.once(act)
-
-
-def started_in(door: ServiceView, given: dict[str, Any]) -> Project:
-    """Fetch the rows that a start names, all of the same project. Replaces their ids in `given`."""
-    project = door.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
-    fetchers: tuple[tuple[str, Any], ...] = (
-        ("base_model", access.get_model),
-        ("snapshot", access.get_snapshot),
-        ("corpus", partial(access.get_corpus, role=access.ADMIN)),
-    )
-    for name, fetch in fetchers:
-        if given.get(name) is not None:
-            row = door.row_named(name, fetch, given[name])
-            if row.project_id != project.pk:
-                raise Invalid("It belongs to another project.", field=name)
-            given[name] = row
-    return project

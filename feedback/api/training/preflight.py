@@ -8,9 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.platform.jobs import JobSerializer
-from feedback.api.training.pipelines import ChainSerializer, NewChainSerializer, started_in
+from feedback.api.training.pipelines import ChainSerializer, NewChainSerializer
+from feedback.api.training.requests import pipeline_request
 from feedback.api.views import ServiceView
 from feedback.selectors.platform import access
+from feedback.selectors.training.plans import plan_pipeline
 from feedback.services.training import preflight
 
 
@@ -27,11 +29,11 @@ class Preflights(ServiceView):
         responses={201: JobSerializer},
     )
     def post(self, request: Request) -> Response:
-        given = self.validated(NewChainSerializer)
-        project = started_in(self, given)
+        pipeline = pipeline_request(self, self.validated(NewChainSerializer))
 
         def act() -> tuple[int, Any]:
-            return 201, JobSerializer(preflight.request_preflight(project=project, by=self.person, **given)).data
+            job = preflight.request_preflight(plan_pipeline(pipeline), by=self.person)
+            return 201, JobSerializer(job).data
 
         return self.once(act)
 

@@ -16,6 +16,7 @@ MAX_TEMPERATURE = 5.0
 MOST_DRAWN = 64  # completions behind one response
 MOST_HELD_OUT = 0.5  # of the annotators
 MOST_STOPS, LONGEST_STOP = 4, 200
+PipelineConfig = dict[str, Any]  # stage -> its settings, and perhaps "preset" -> a name
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "best_of", "stop")
 TRAINING_POLICY = ("preset", "stages", "snapshot", "keep_open_tasks")
 
@@ -77,7 +78,7 @@ def check_training_policy(policy: Any, snapshot_names: Collection[str], kept: Co
     _need(fits, "training_policy.snapshot.prompt_sources", "It must be a list of names.")
 
 
-def check_config(config: dict[str, Any]) -> None:
+def check_config(config: PipelineConfig) -> None:
     """The settings of a chain: an object for each stage, and perhaps a preset."""
     _preset(config, "config")
     _stages({stage: settings for stage, settings in config.items() if stage != "preset"}, "config")

@@ -14,6 +14,7 @@ from typing import Any
 from feedback.rules.platform.known_names import unknown_name
 
 Setting = dict[str, Any]
+StageSettings = dict[str, object]  # one stage's settings by key, as somebody gave them
 
 
 class InvalidSetting(ValueError):

@@ -4,6 +4,7 @@ The trainer holds the table (`trainer/stages.py`) and writes it to `stage_settin
 stages and kinds are those of `models.Stage` and `models.ModelVersion.Kind`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from feedback.rules.training import stage_settings
@@ -46,6 +47,19 @@ class StageRule:
     reports: tuple[str, ...]
     missing: str
 
+    @property
+    def evaluates(self) -> bool:
+        """It measures a policy instead of making a model."""
+        return not self.makes
+
+    @property
+    def checks_rows_before(self) -> bool:
+        """Whether it is refused at once on a frozen snapshot without rows of its kinds.
+
+        Missing demonstrations are left to the preflight check.
+        """
+        return bool(self.rows) and not self.reads_texts and "demonstration" not in self.rows
+
 
 def _rule(row: dict[str, object]) -> StageRule:
     if set(row) != {field.name for field in fields(StageRule)}:
@@ -58,7 +72,7 @@ STAGES: dict[str, StageRule] = {rule.name: rule for rule in map(_rule, stage_set
 ORDER = tuple(STAGES)
 ON_TEXTS = frozenset(name for name, rule in STAGES.items() if rule.reads_texts)
 ALIGNMENT = tuple(name for name, rule in STAGES.items() if rule.alternative == "alignment")
-WITH_REWARD_MODEL = tuple(name for name, rule in STAGES.items() if rule.needs_reward_model)
+DIRECT_ALIGNMENT = tuple(name for name in ALIGNMENT if not STAGES[name].needs_reward_model)
 KIND_OF_STAGE = {name: rule.makes for name, rule in STAGES.items() if rule.makes}
 
 
@@ -71,7 +85,7 @@ class WrongStages(ValueError):
     """Stages that cannot be one chain; the text says why."""
 
 
-def ordered(names: list[str]) -> list[str]:
+def ordered(names: Sequence[str]) -> list[str]:
     """The stages of a chain in the order of the ring.
 
     Raises:

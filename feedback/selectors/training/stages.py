@@ -1,5 +1,6 @@
 """The stages of training as pages name and explain them, and the settings of each that a form asks for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feedback.models import Stage
@@ -197,3 +198,8 @@ STAGES: tuple[StageCard, ...] = (
     ),
 )
 NAMES = {card.stage.value: card.name for card in STAGES}
+
+
+def names_of(stages: Iterable[str]) -> str:
+    """Stages in a row of words, such as "SFT, reward model"."""
+    return ", ".join(NAMES[stage] for stage in stages)

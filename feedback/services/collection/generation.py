@@ -19,11 +19,11 @@ from feedback.rules.data import texts
 from feedback.rules.data.seeds import stable_seed
 from feedback.rules.platform.sentences import without_paths
 from feedback.selectors.screening import guard_models
+from feedback.selectors.training import stage_models
 from feedback.services.collection import conversation_turns, generation_quota, tasks
 from feedback.services.platform import jobs
 from feedback.services.registry import model_versions
 from feedback.services.screening import arrivals
-from feedback.services.training import stage_inputs
 
 LIVE = "live"  # in a job's payload: somebody waits for it
 DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48, "best_of": 1}
@@ -95,7 +95,7 @@ def _judged(project: Project, sampling: dict[str, Any]) -> dict[str, Any]:
     have been revoked since the project was set up. What was done stands in the response.
     """
     several = sampling["best_of"] > 1 and sampling["temperature"] > 0
-    judge = stage_inputs.newest(project, Stage.REWARD) if several else None
+    judge = stage_models.newest(project, Stage.REWARD) if several else None
     if judge is None:
         return sampling | {"best_of": 1}
     return sampling | {"judge": str(judge.public_id)}

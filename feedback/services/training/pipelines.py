@@ -16,8 +16,6 @@ from feedback import celery_app
 from feedback.errors import ChainRunning, InvalidTransition
 from feedback.models import (
     Chain,
-    Corpus,
-    DatasetSnapshot,
     Evaluation,
     Job,
     ModelVersion,
@@ -29,74 +27,52 @@ from feedback.models import (
     Schedule,
     TrainingRun,
 )
-from feedback.rules.training.stages import LABELLED, ON_TEXTS
+from feedback.rules.training.stages import ON_TEXTS
 from feedback.selectors.evaluation import gate
+from feedback.selectors.training import plans, stage_models
+from feedback.selectors.training.plans import PipelinePlan
 from feedback.services.platform import events, jobs
-from feedback.services.training import stage_inputs
+from feedback.services.training.draft_snapshots import with_snapshots
 
-DEFAULT_PRESET, PRETRAINED_PRESET = "small", "pretrained"
 LOG_TAIL = 20_000  # characters
 
 
 def start_chain(
+    plan: PipelinePlan,
     *,
-    project: Project,
     by: Person | None,
-    stages: list[str],
-    config: dict[str, Any] | None = None,
-    seed: int = 0,
-    base_model: ModelVersion | None = None,
-    snapshot: DatasetSnapshot | None = None,
-    texts: str = "",
-    corpus: Corpus | None = None,
-    corpus_snapshot: DatasetSnapshot | None = None,
-    promote: bool = False,
     schedule: Schedule | None = None,
     due_key: str | None = None,
-    ignore_findings: list[str] | None = None,
     looked_at: bool = False,
 ) -> Chain:
-    """Start stages one after another, in the order of the ring.
+    """Start the planned stages one after another.
 
     Args:
-        config: settings by stage, {"ppo": {"kl_coef": 0.05}}; "preset" chooses the base values.
-        base_model: what every stage that it fits starts from, unless an earlier one of this chain made something; by
-            default the newest model that fits.
-        snapshot: a frozen snapshot of feedback; by default a new one is frozen when the first run starts.
-        texts: where tokenizer and pretraining read: `corpus` or `labelled` (the texts under labels and spans); by
-            default a corpus if there is one.
-        corpus: which one, by default the newest that holds documents. corpus_snapshot: a snapshot of it that is there.
-        promote: ask an admin to decide on the new policy when the chain has ended. Nothing is promoted by itself.
-        ignore_findings: names of preflight findings that do not block it. looked_at: a preflight of it has passed.
+        looked_at: a preflight check of it has passed.
 
     Raises:
-        Invalid: stages that are no chain, settings for a stage that is not in it, a base model that fits none of them.
-        NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: what it needs is not there; the sentence says what to do.
+        Invalid, NothingToTrainOn, SnapshotTooSmall, SnapshotRevoked: the first problem of the plan.
         ChainRunning: one with the same stages is queued or running.
     """
-    stage_inputs.refuse_unknown_findings(ignore_findings or [])
-    stages, config, texts = stage_inputs.settled(
-        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
-    )
+    plan.refuse_problems()
+    stages = list(plan.request.stages)
     try:
         with transaction.atomic():
-            rows, read = snapshot, corpus_snapshot
-            if read is None:
-                rows, read = stage_inputs.drafts(project, by, stages, snapshot, texts, corpus)
+            request = with_snapshots(plan.request, by)
             chain = Chain.objects.create(
-                project=project,
+                project=request.project,
                 stages=stages,
                 kind="+".join(stages),
-                config=config,
-                seed=seed,
-                base_model=base_model,
-                snapshot=rows,
-                corpus_snapshot=read,
-                promote=promote,
+                config=request.config,
+                seed=request.seed,
+                base_model=request.base_model,
+                snapshot=request.snapshot,
+                corpus_snapshot=request.corpus_snapshot,
+                promote=request.promote,
                 schedule=schedule,
                 due_key=due_key,
                 requested_by=by,
-                ignore_findings=ignore_findings or [],
+                ignore_findings=list(request.ignore_findings),
                 looked_at=looked_at,
             )
             _start_run(chain, 0)
@@ -191,21 +167,7 @@ def start_again(*, by: Person, run: TrainingRun) -> Chain:
     chain = run.chain
     if chain.runs.filter(position__gt=run.position).exists():
         raise InvalidTransition("Later stages of this pipeline run already ran. Start a new pipeline run.")
-    stages = chain.stages[run.position :]
-    read = chain.corpus_snapshot
-    reads_texts = bool(set(stages) & ON_TEXTS)
-    return start_chain(
-        project=chain.project,
-        by=by,
-        stages=stages,
-        config={name: values for name, values in chain.config.items() if name in stages or name == "preset"},
-        seed=chain.seed,
-        base_model=chain.base_model if any(stage_inputs.fits(stage, chain.base_model) for stage in stages) else None,
-        texts=LABELLED if reads_texts and read is not None and read.corpus_id is None else "",
-        corpus=read.corpus if reads_texts and read is not None else None,
-        promote=chain.promote,
-        ignore_findings=chain.ignore_findings,
-    )
+    return start_chain(plans.plan_pipeline(plans.request_for_rest_of(chain, run.position)), by=by)
 
 
 class Point(NamedTuple):
@@ -280,25 +242,12 @@ def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: lis
     return evaluation
 
 
-def settings_of_run(project: Project, stage: str, config: dict[str, Any], base: ModelVersion | None) -> dict[str, Any]:
-    """All that a run of the stage is reported in a chain of this config, the preset first.
-
-    Args:
-        base: what the stage starts from. One that came pretrained bears smaller steps than the preset for small models
-            takes; it gets its own preset unless chain or project name another than that one.
-    """
-    preset = config.get("preset") or project.training_policy.get("preset", DEFAULT_PRESET)
-    if not config.get("preset") and preset == DEFAULT_PRESET and stage_inputs.came_pretrained(base):
-        preset = PRETRAINED_PRESET
-    return {"preset": preset} | stage_inputs.settings_of(project, stage, config)
-
-
 def _start_run(chain: Chain, position: int) -> TrainingRun:
     """The run at `position` with its job. Call while holding the chain's row, or before anybody sees it."""
     stage = chain.stages[position]
     project = chain.project
-    start = stage_inputs.start_of(chain, stage, stage_inputs.settings_of(project, stage, chain.config))
-    settings = settings_of_run(project, stage, chain.config, start.base)
+    models = stage_models.models_at_start(chain, stage, stage_models.settings_of(project, stage, chain.config))
+    settings = stage_models.settings_of_run(project, stage, chain.config, models.base)
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
     number = (TrainingRun.objects.filter(project=project).aggregate(top=Max("number"))["top"] or 0) + 1
     job = jobs.create(kind=Job.Kind.TRAINING, queue_name=celery_app.TRAIN, project=project, by=chain.requested_by)
@@ -312,10 +261,10 @@ def _start_run(chain: Chain, position: int) -> TrainingRun:
         config=settings,
         seed=chain.seed,
         snapshot=chain.corpus_snapshot if stage in ON_TEXTS else chain.snapshot,
-        base_model=start.base,
-        reward_model=start.reward,
-        incumbent=start.incumbent,
-        guard=start.guard,
+        base_model=models.base,
+        reward_model=models.reward,
+        incumbent=models.incumbent,
+        guard=models.guard,
         folder=f"runs/{job.public_id}",
     )
 

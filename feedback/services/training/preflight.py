@@ -4,105 +4,95 @@ The snapshot that it looks at is frozen first, so that the chain which is starte
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypedDict
 
 from django.db import transaction
 
 from feedback import celery_app
 from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
-from feedback.models import Chain, Corpus, DatasetSnapshot, Job, ModelVersion, Person, Project
+from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project
+from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.preflight import OVERRIDABLE
-from feedback.rules.training.stages import ON_TEXTS, STAGES
-from feedback.selectors.screening import guard_models
+from feedback.selectors.training import plans
+from feedback.selectors.training.plans import PipelinePlan, PipelineRequest, StagePlan
 from feedback.services.platform import events, jobs
-from feedback.services.training import pipelines, stage_inputs
+from feedback.services.training import pipelines
+from feedback.services.training.draft_snapshots import with_snapshots
 
 
-@dataclass(frozen=True)
-class Planned:
-    """One stage as it would run: its settings, its snapshot, and the models that are there for it already."""
+class PreflightPayload(TypedDict):
+    """A request as its job keeps it; rows by public id. `read` is the snapshot of texts."""
 
-    stage: str
-    config: dict[str, Any]
-    snapshot: DatasetSnapshot | None
-    start: stage_inputs.Start
+    stages: list[str]
+    config: PipelineConfig
+    seed: int
+    texts: str
+    promote: bool
+    ignore: list[str]
+    base_model: str | None
+    snapshot: str | None
+    read: str | None
 
 
-def request_preflight(
-    *,
-    project: Project,
-    by: Person | None,
-    stages: list[str],
-    config: dict[str, Any] | None = None,
-    seed: int = 0,
-    base_model: ModelVersion | None = None,
-    snapshot: DatasetSnapshot | None = None,
-    texts: str = "",
-    corpus: Corpus | None = None,
-    promote: bool = False,
-    ignore_findings: list[str] | None = None,
-) -> Job:
-    """A job that looks at a chain as `training.start_chain` would start it; arguments and refusals are the same."""
-    stage_inputs.refuse_unknown_findings(ignore_findings or [])
-    stages, config, texts = stage_inputs.settled(
-        project, stages, config=config or {}, base_model=base_model, snapshot=snapshot, texts=texts, corpus=corpus
-    )
+def request_preflight(plan: PipelinePlan, *, by: Person | None) -> Job:
+    """A job that checks the planned stages before anything is trained.
+
+    Raises:
+        see `pipelines.start_chain`.
+    """
+    plan.refuse_problems()
     with transaction.atomic():
-        rows, read = stage_inputs.drafts(project, by, stages, snapshot, texts, corpus)
-        payload = {
-            "stages": stages,
-            "config": config,
-            "seed": seed,
-            "texts": texts,
-            "promote": promote,
-            "ignore": ignore_findings or [],
-            "base_model": str(base_model.public_id) if base_model else None,
-            "snapshot": str(rows.public_id) if rows else None,
-            "read": str(read.public_id) if read else None,
+        request = with_snapshots(plan.request, by)
+        payload: PreflightPayload = {
+            "stages": list(request.stages),
+            "config": request.config,
+            "seed": request.seed,
+            "texts": request.texts,
+            "promote": request.promote,
+            "ignore": list(request.ignore_findings),
+            "base_model": _public_id(request.base_model),
+            "snapshot": _public_id(request.snapshot),
+            "read": _public_id(request.corpus_snapshot),
         }
         job = jobs.create(
-            kind=Job.Kind.PREFLIGHT, queue_name=celery_app.DEFAULT, project=project, by=by, payload=payload
+            kind=Job.Kind.PREFLIGHT,
+            queue_name=celery_app.DEFAULT,
+            project=request.project,
+            by=by,
+            payload=dict(payload),
         )
-        events.record("preflight.requested", job, actor=by, stages="+".join(stages))
+        events.record("preflight.requested", job, actor=by, stages="+".join(request.stages))
     return job
 
 
-def planned(job: Job) -> list[Planned]:
-    """The stages of the job's chain, each with what it would start from."""
+def planned(job: Job) -> tuple[StagePlan, ...]:
+    """The stages of the job's pipeline, each with what it would start from."""
+    return plans.plan_stages(_request_of(job))
+
+
+def planned_of(chain: Chain) -> tuple[StagePlan, ...]:
+    """The stages of a pipeline run that has not trained anything yet."""
+    return plans.plan_stages(plans.request_of_chain(chain))
+
+
+def _request_of(job: Job) -> PipelineRequest:
+    """The request that the job checks, on the snapshots that it froze."""
     payload, project = job.payload, job.project
-    assert project is not None
-    rows, read = (_snapshot(project, payload[name]) for name in ("snapshot", "read"))
-    base = ModelVersion.objects.filter(project=project, public_id=payload["base_model"]).first()
-    return _plan(project, payload["stages"], payload["config"], rows, read, base)
-
-
-def planned_of(chain: Chain) -> list[Planned]:
-    """The stages of a chain that has not trained anything yet."""
-    rows, read = chain.snapshot, chain.corpus_snapshot
-    return _plan(chain.project, chain.stages, chain.config, rows, read, chain.base_model)
-
-
-def _plan(
-    project: Project,
-    stages: list[str],
-    config: dict[str, Any],
-    rows: DatasetSnapshot | None,
-    read: DatasetSnapshot | None,
-    base: ModelVersion | None,
-) -> list[Planned]:
-    if read == rows:
-        read = rows  # labelled texts are the rows' own: one object, so that who freezes it freezes it for all stages
-    plan = []
-    for stage in stages:
-        start = stage_inputs.foreseen(project, stages, stage, base)
-        settings = pipelines.settings_of_run(project, stage, config, start.base)
-        if STAGES[stage].needs_reward_model and "reward" not in stages:
-            start.reward = stage_inputs.newest(project, "reward")
-        if stage_inputs.guard_term(settings) and "classify" not in stages:
-            start.guard = guard_models.term_model(project)
-        plan.append(Planned(stage, settings, read if stage in ON_TEXTS else rows, start))
-    return plan
+    if project is None:
+        raise Invalid("It belongs to no project.")
+    return PipelineRequest(
+        project=project,
+        stages=tuple(payload["stages"]),
+        config=payload["config"],
+        seed=payload.get("seed", 0),
+        base_model=ModelVersion.objects.filter(project=project, public_id=payload["base_model"]).first(),
+        snapshot=_snapshot(project, payload["snapshot"]),
+        texts=payload.get("texts", ""),
+        corpus_snapshot=_snapshot(project, payload["read"]),
+        promote=payload.get("promote", False),
+        ignore_findings=tuple(payload.get("ignore", [])),
+    )
 
 
 def start(*, by: Person, job: Job, ignore_findings: Sequence[str] = ()) -> Chain:
@@ -118,27 +108,13 @@ def start(*, by: Person, job: Job, ignore_findings: Sequence[str] = ()) -> Chain
     """
     if job.kind != Job.Kind.PREFLIGHT or job.status != Job.Status.SUCCEEDED:
         raise InvalidTransition("The preflight check has no result yet. Wait for it, or run it again.")
-    stage_inputs.refuse_unknown_findings(ignore_findings)
-    payload, project = job.payload, job.project
-    ignored = sorted({*payload.get("ignore", []), *ignore_findings})
-    if blocking_ones := blocking(job.result.get("stages", []), ignored):
-        raise PreflightBlocks(" ".join(_sentences(blocking_ones)))
-    if project is None:
-        raise Invalid("It belongs to no project.")
-    return pipelines.start_chain(
-        project=project,
-        by=by,
-        stages=payload["stages"],
-        config=payload["config"],
-        seed=payload["seed"],
-        base_model=ModelVersion.objects.filter(project=project, public_id=payload["base_model"]).first(),
-        snapshot=_snapshot(project, payload["snapshot"]),
-        texts=payload["texts"],
-        corpus_snapshot=_snapshot(project, payload["read"]),
-        promote=payload["promote"],
-        ignore_findings=ignored,
-        looked_at=True,
-    )
+    for problem in plans.finding_problems(tuple(ignore_findings)):
+        raise problem
+    ignored = sorted({*job.payload.get("ignore", []), *ignore_findings})
+    if found := blocking(job.result.get("stages", []), ignored):
+        raise PreflightBlocks(" ".join(_sentences(found)))
+    request = replace(_request_of(job), ignore_findings=tuple(ignored))
+    return pipelines.start_chain(plans.plan_pipeline(request), by=by, looked_at=True)
 
 
 def blocks(job: Job) -> list[str]:
@@ -168,3 +144,7 @@ def blocking(stages: list[dict[str, Any]], ignored: list[str]) -> list[tuple[str
 
 def _snapshot(project: Project, key: str | None) -> DatasetSnapshot | None:
     return DatasetSnapshot.objects.get(project=project, public_id=key) if key else None
+
+
+def _public_id(row: ModelVersion | DatasetSnapshot | None) -> str | None:
+    return str(row.public_id) if row else None

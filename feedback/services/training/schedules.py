@@ -10,9 +10,12 @@ from django.utils import timezone
 
 from feedback.errors import ChainRunning, Conflict, DomainError, Invalid
 from feedback.models import Chain, Person, PreferencePair, Project, Schedule
-from feedback.rules.training import policies
+from feedback.rules.training.policies import PipelineConfig
+from feedback.rules.training.stages import ordered
+from feedback.selectors.training import plans
+from feedback.selectors.training.plans import PipelineRequest
 from feedback.services.platform import events
-from feedback.services.training import pipelines, stage_inputs
+from feedback.services.training import pipelines
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ def create_schedule(
     stages: list[str],
     every_seconds: int | None = None,
     after_pairs: int | None = None,
-    config: dict[str, Any] | None = None,
+    config: PipelineConfig | None = None,
     promote: bool = False,
 ) -> Schedule:
     """A rule that starts a chain.
@@ -43,21 +46,19 @@ def create_schedule(
         raise Invalid(f"The interval must be at least {SHORTEST_SECONDS} seconds.", field="every_seconds")
     if after_pairs is not None and after_pairs < 1:
         raise Invalid("The number of new pairs must be at least 1.", field="after_pairs")
-    stages = stage_inputs.ordered(stages)
-    try:
-        policies.check_config(config or {})
-    except policies.InvalidPolicy as error:
-        raise Invalid(error.sentence, field=error.field) from None
+    request = PipelineRequest(project=project, stages=tuple(stages), config=config or {}, promote=promote)
+    for problem in plans.request_problems(request):
+        raise problem
     due = timezone.now() + timedelta(seconds=every_seconds) if every_seconds else None
     try:
         with transaction.atomic():
             schedule = Schedule.objects.create(
                 project=project,
                 name=name,
-                stages=stages,
+                stages=ordered(stages),
                 every_seconds=every_seconds,
                 after_pairs=after_pairs,
-                config=config or {},
+                config=request.config,
                 promote=promote,
                 next_due_at=due,
                 pairs_at_last_start=pairs_so_far(project),
@@ -138,15 +139,14 @@ def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
                 )
             if not moved:
                 return None  # another beat was quicker
-            return pipelines.start_chain(
+            request = PipelineRequest(
                 project=schedule.project,
-                by=schedule.created_by,
-                stages=schedule.stages,
+                stages=tuple(schedule.stages),
                 config=schedule.config,
                 promote=schedule.promote,
-                schedule=schedule,
-                due_key=key,
             )
+            plan = plans.plan_pipeline(request)
+            return pipelines.start_chain(plan, by=schedule.created_by, schedule=schedule, due_key=key)
     except ChainRunning:
         return None  # rolled back: still due, started when the present chain has ended
     except DomainError as error:

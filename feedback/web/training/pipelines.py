@@ -1,5 +1,6 @@
 """Training: choose stages, start them, and watch a run tell the truth about itself."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -13,6 +14,7 @@ from feedback.rules.training.stages import LABELLED
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.selectors.training import runs, stages
+from feedback.selectors.training.plans import PipelinePlan, PipelineRequest, plan_pipeline
 from feedback.services.registry import model_versions
 from feedback.services.training import pipelines as pipeline_services
 from feedback.web.htmx import page_or_partial, wants_fragment
@@ -46,31 +48,51 @@ def train(request: HttpRequest, project: Project) -> HttpResponse:
 
 def start(request: HttpRequest, project: Project) -> HttpResponse:
     form = StagesForm(request.POST, project=project)
-    if form.is_valid():
+    plan = plan_of(request, project, form)
+    if plan is not None:
         try:
-            chain = pipeline_services.start_chain(project=project, by=person(request), **asked_for(request, form))
+            chain = pipeline_services.start_chain(plan, by=person(request))
         except DomainError as error:
             form.add_refusal(error)
         else:
-            first = chain.runs.order_by("position").first()
-            messages.success(request, f"Started: {', '.join(stages.NAMES[stage] for stage in chain.stages)}.")
-            if first is not None:
-                return redirect("run", project.slug, first.public_id)
-            return redirect("train", project.slug)
+            messages.success(request, f"Started: {stages.names_of(chain.stages)}.")
+            return redirect("run", project.slug, chain.runs.get(position=0).public_id)
     return train_page(request, project, form, status=422)
 
 
-def asked_for(request: HttpRequest, form: StagesForm) -> dict[str, Any]:
-    """The chain that a valid form describes, as the services take it."""
+def plan_of(request: HttpRequest, project: Project, form: StagesForm) -> PipelinePlan | None:
+    """The plan that a form describes; None, with every problem in the form, where it cannot start."""
+    if not form.is_valid():
+        return None
+    try:
+        plan = plan_pipeline(pipeline_request(request, project, form))
+    except DomainError as error:
+        form.add_refusal(error)
+        return None
+    for problem in plan.problems:
+        form.add_refusal(problem)
+    return None if plan.problems else plan
+
+
+def pipeline_request(request: HttpRequest, project: Project, form: StagesForm) -> PipelineRequest:
+    """The request that a valid form describes, with the rows that it names."""
     values = form.cleaned_data
-    fetchers: tuple[tuple[str, Any], ...] = (("snapshot", access.get_snapshot), ("base_model", access.get_model))
-    named = {name: fetch(viewer(request), values[name]) if values[name] else None for name, fetch in fetchers}
-    given = {name: values[name] for name in ("stages", "config", "promote")}
-    if values["texts"] in ("", LABELLED):
-        given["texts"] = values["texts"]
-    else:
-        given["corpus"] = access.get_corpus(viewer(request), values["texts"], ADMIN)
-    return given | named | {"seed": values["seed"] or 0}
+    pipeline = PipelineRequest(
+        project=project,
+        stages=tuple(values["stages"]),
+        config=values["config"],
+        seed=values["seed"] or 0,
+        promote=values["promote"],
+    )
+    if values["base_model"]:
+        pipeline = replace(pipeline, base_model=access.get_model(viewer(request), values["base_model"]))
+    if values["snapshot"]:
+        pipeline = replace(pipeline, snapshot=access.get_snapshot(viewer(request), values["snapshot"]))
+    if values["texts"] == LABELLED:
+        return replace(pipeline, texts=LABELLED)
+    if values["texts"]:
+        return replace(pipeline, corpus=access.get_corpus(viewer(request), values["texts"], ADMIN))
+    return pipeline
 
 
 def train_page(request: HttpRequest, project: Project, form: StagesForm, status: int = 200) -> HttpResponse:

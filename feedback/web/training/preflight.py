@@ -17,7 +17,7 @@ from feedback.services.training import preflight
 from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.platform.admin_common import same_project
-from feedback.web.training.pipelines import asked_for, train_page
+from feedback.web.training.pipelines import plan_of, train_page
 from feedback.web.training.stages import StagesForm
 
 
@@ -26,9 +26,10 @@ from feedback.web.training.stages import StagesForm
 def ask(request: HttpRequest, project: Project) -> HttpResponse:
     """The same form as the one that starts a chain, sent here by its other button."""
     form = StagesForm(request.POST, project=project)
-    if form.is_valid():
+    plan = plan_of(request, project, form)
+    if plan is not None:
         try:
-            job = preflight.request_preflight(project=project, by=person(request), **asked_for(request, form))
+            job = preflight.request_preflight(plan, by=person(request))
         except DomainError as error:
             form.add_refusal(error)
         else:
@@ -63,7 +64,7 @@ def start(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.sentence)
         return redirect("preflight", project.slug, job.public_id)
-    messages.success(request, f"Started: {', '.join(stages.NAMES[stage] for stage in chain.stages)}.")
+    messages.success(request, f"Started: {stages.names_of(chain.stages)}.")
     return redirect("run", project.slug, chain.runs.get(position=0).public_id)
 
 
