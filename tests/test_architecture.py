@@ -248,6 +248,13 @@ def test_no_module_is_two_rooms_in_one() -> None:
     assert set(long) <= set(LONG), long
 
 
+def test_pytest_passes_over_no_folder_of_tests(request: pytest.FixtureRequest) -> None:
+    """A pattern of folders to pass over fits every folder of that name: "data" once left the tests of a room out."""
+    passed_over = set(request.config.getini("norecursedirs"))
+    folders = {path.parent.name for path in (ROOT / "tests").rglob("test_*.py") if "bench" not in path.parts}
+    assert not folders & passed_over and ROOMS - passed_over == ROOMS
+
+
 def test_only_frequent_statements_are_compiled() -> None:
     found = {str(path.relative_to(ROOT)) for path in modules("feedback") if uses_compiled_queries(path)}
     assert found == COMPILED_QUERIES
