@@ -12,6 +12,9 @@ from tests.factories import make_model, plan_for
 from trainer.run.checkpoints import open_model
 from workers.execution import run_job
 
+# Committed for real: the heartbeat of a job writes from a thread of its own, and would wait for a test's transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 @pytest.fixture
 def models(settings) -> Path:
