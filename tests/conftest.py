@@ -18,7 +18,7 @@ from feedback.api.collection import response_streams
 from feedback.models import Person, Project
 from feedback.rules.platform.scopes import SCOPES
 from feedback.runtime.download_places import DownloadPlaces
-from feedback.services.platform import people, projects
+from feedback.services.platform import people, projects, tokens
 from feedback.services.platform.allowance import ledger
 from feedback.web import middleware
 
@@ -153,7 +153,7 @@ def client_for(db: None) -> ClientFor:
     """`client_for(person, *scopes, project=None)`: a REST client with a real token, of all scopes if none is named."""
 
     def make(person: Person, *scopes: str, project: Project | None = None) -> APIClient:
-        _, secret = people.create_token(person=person, name="tests", scopes=list(scopes or SCOPES), project=project)
+        _, secret = tokens.create_token(person=person, name="tests", scopes=list(scopes or SCOPES), project=project)
         client = APIClient()
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
         return client

@@ -7,7 +7,7 @@ from django.utils import timezone
 from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task
 from feedback.selectors.collection import conversations as conversation_selectors
 from feedback.services.collection import annotations, assignments, conversations, tasks, thumbs
-from feedback.services.platform import people
+from feedback.services.platform import people, tokens
 from feedback.services.quality import reviews
 from tests.factories import make_prompt, make_response, make_task, take, token_of, write_answers
 from tests.kinds import SCHEMES, make_kind
@@ -58,7 +58,7 @@ def thumbs_and_ids(project: Project, ada: Person, ben: Person) -> None:
     thumbs.give_thumb(response=first, person=ada, token=None, up=True, comment="fixed it!")
     thumbs.give_thumb(response=third, person=ada, token=None, up=False)
     for up in (True, False):  # two clients of one person: both count
-        token = people.authenticate_token(token_of(ada, "submit"))
+        token = tokens.authenticate_token(token_of(ada, "submit"))
         thumbs.give_thumb(response=second, person=ada, token=token, up=up)
     make_task(project, make_prompt(project), external_id="P-1")  # a task may have a prompt's id
     make_response(make_prompt(project, external_id="lonely"), "A response that no task shows.")

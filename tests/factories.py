@@ -25,7 +25,7 @@ from feedback.rules.training.stages import KIND_OF_STAGE
 from feedback.selectors.training.plans import PipelinePlan, PipelineRequest, plan_pipeline
 from feedback.services.collection import annotations, assignment_queue, generation, prompts, tasks
 from feedback.services.data import imports, preferences, snapshots
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 from feedback.services.registry import model_versions
 
 _numbers = count(1)
@@ -147,7 +147,7 @@ def make_run(project: Project, by: Person, *, stage: str = "sft", **columns: Any
 
 def token_of(person: Person, *scopes: str) -> str:
     """A secret to send as a bearer token over real HTTP."""
-    return people.create_token(person=person, name="tests", scopes=list(scopes))[1]
+    return tokens.create_token(person=person, name="tests", scopes=list(scopes))[1]
 
 
 def bring(project: Project, by: Person, content: str, format: str = "touchstone") -> Job:

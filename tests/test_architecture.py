@@ -47,8 +47,25 @@ COMPILED_QUERIES = {
     "feedback/services/collection/exhausted_candidates.py",
     "feedback/services/collection/task_slots.py",
     "feedback/services/platform/idempotency.py",
-    "feedback/services/platform/people.py",
+    "feedback/services/platform/tokens.py",
 }
+
+# Modules of pages and endpoints whose subject no layer below them has, with the reason.
+ENTRY_ONLY = {
+    "urls": "paths",
+    "docs": "the page of the API's documentation",
+    "index": "the root of the API",
+    "schema": "the OpenAPI document",
+    "account": "sign-in and one's own page: people, tokens and one's work on one page",
+    "sign_in": "limits of attempts, counted per request",
+    "page_context": "what every page's frame needs",
+    "admin_common": "what several admin pages share",
+    "pipeline_stages": "texts of the home page",
+    "task_cards": "a task as the desk, reviews and gold tasks draw it",
+    "transfers": "what imports and exports share",
+    "playground_forms": "the playground is a page of model versions",
+}
+NOT_TABLES = {"base", "sentences"}
 
 # Modules that are one thing and longer than 450 lines, with the reason.
 LONG: dict[str, str] = {}
@@ -214,6 +231,26 @@ def test_a_noun_has_one_name_on_all_layers() -> None:
         nouns = {path.stem for layer in LAYERS for path in (ROOT / "feedback" / layer / room).glob("[!_]*.py")}
         twins = {(noun, noun + ending) for noun in nouns for ending in ("s", "ing", "_pages") if noun + ending in nouns}
         assert twins == set(), room
+
+
+def stems(folder: Path) -> set[str]:
+    return {path.stem for path in folder.rglob("[!_]*.py")}
+
+
+@pytest.mark.parametrize("layer", ["web", "api"])
+def test_an_entry_point_is_named_after_what_it_serves(layer: str) -> None:
+    """`web/data/imports.py` shows what `services/data/imports.py` does; `prompt_forms.py` belongs to `prompts.py`."""
+    feedback = ROOT / "feedback"
+    for room in ROOMS:
+        here = stems(feedback / layer / room)
+        below = {stem for lower in ("services", "selectors", "rules") for stem in stems(feedback / lower / room)}
+        forms = {f"{noun.removesuffix('s')}_forms" for noun in here}
+        assert here - below - stems(feedback / "models") - forms - ENTRY_ONLY.keys() == set(), room
+
+
+def test_a_table_is_named_as_on_the_layers_above_it() -> None:
+    above = {stem for layer in LAYERS for stem in stems(ROOT / "feedback" / layer)}
+    assert stems(ROOT / "feedback" / "models") - above == NOT_TABLES
 
 
 def test_modules_import_one_another_in_no_circle() -> None:

@@ -6,7 +6,7 @@ from feedback.models import Corpus, Document, Person, Prompt, Response
 from feedback.rules.data.content_hash import sha256
 from feedback.services.collection import prompts
 from feedback.services.data import preferences
-from feedback.services.platform import people, projects
+from feedback.services.platform import people, projects, tokens
 from workers.demo import corpus, demonstrations, world
 from workers.demo.utility import utility
 
@@ -53,4 +53,4 @@ for prompt, replies in by_prompt.items():
             annotator_name="judge",
         )
 scopes = ["read", "annotate", "submit", "data", "train", "admin"]
-print(json.dumps({"token": people.create_token(person=admin, name="tests", scopes=scopes)[1]}))
+print(json.dumps({"token": tokens.create_token(person=admin, name="tests", scopes=scopes)[1]}))

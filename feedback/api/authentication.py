@@ -5,7 +5,7 @@ from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from feedback.models import ApiToken, Person
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 
 
 class BearerAuthentication(authentication.BaseAuthentication):
@@ -17,7 +17,7 @@ class BearerAuthentication(authentication.BaseAuthentication):
             return None
         if len(header) != 2:
             raise exceptions.AuthenticationFailed("Send the header as: Authorization: Bearer <token>.")
-        token = people.authenticate_token(header[1].decode("latin-1"))
+        token = tokens.authenticate_token(header[1].decode("latin-1"))
         if token is None:
             raise exceptions.AuthenticationFailed("This token is unknown, expired or revoked.")
         return token.person, token

@@ -1,18 +1,22 @@
 """The nouns: tables, constraints, states. What changes them lives in services, what reads them in selectors."""
 
 from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
-from feedback.models.audit import Event, IdempotencyRecord
+from feedback.models.assignments import Arm, Assignment, QueueCursor
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
-from feedback.models.datasets import DatasetSnapshot, SnapshotAnnotation
+from feedback.models.evaluations import Evaluation
+from feedback.models.events import Event
 from feedback.models.exclusions import Exclusion
+from feedback.models.idempotency import IdempotencyRecord
 from feedback.models.jobs import Job, WorkerProcess
+from feedback.models.model_versions import Deployment, ModelVersion
 from feedback.models.people import ApiToken, Person
+from feedback.models.pipelines import Chain, Schedule, Stage
 from feedback.models.preferences import PreferencePair
 from feedback.models.projects import GuidelineVersion, Membership, Project
 from feedback.models.prompts import FROZEN_SPLITS, Conversation, FamilyKey, Prompt, Response, Split, Thumb
-from feedback.models.registry import Deployment, Evaluation, ModelVersion
-from feedback.models.tasks import Arm, Assignment, Kind, QueueCursor, Task, TaskResponse
-from feedback.models.training import Chain, RunAlarm, RunPoint, RunSamples, Schedule, Stage, TrainingRun
+from feedback.models.runs import RunAlarm, RunPoint, RunSamples, TrainingRun
+from feedback.models.snapshots import DatasetSnapshot, SnapshotAnnotation
+from feedback.models.tasks import Kind, Task, TaskResponse
 
 __all__ = [
     "FROZEN_SPLITS",

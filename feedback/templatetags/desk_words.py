@@ -5,7 +5,7 @@ from django import template
 
 from feedback.rules.collection.kinds.rating import OVERALL
 from feedback.rules.collection.kinds.registry import MARKING, WITH_SCHEME
-from feedback.rules.collection.preference import CLEAR, KEYS, NEGLIGIBLE, SLIGHT, STRENGTHS, STRONG
+from feedback.rules.collection.preferences import CLEAR, KEYS, NEGLIGIBLE, SLIGHT, STRENGTHS, STRONG
 
 register = template.Library()
 

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from feedback.formats.catalogue import FORMATS
 from feedback.models import Job
 from feedback.rules.collection.kinds.registry import KINDS
-from feedback.rules.collection.preference import STRENGTHS
+from feedback.rules.collection.preferences import STRENGTHS
 from feedback.rules.data.import_outcome import COMPLETE, outcome_of
 from feedback.templatetags.feedback import state_badge
 

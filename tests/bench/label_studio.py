@@ -288,12 +288,12 @@ def ours(told: Path, items: int, seconds: float) -> None:
 
     from feedback.models import Annotation, Assignment, Job, Membership, Person
     from feedback.services.data import imports
-    from feedback.services.platform import people, projects
+    from feedback.services.platform import projects, tokens
     from workers.execution import run_job
 
     by = Person.objects.create_superuser("bench", "a-long-password-for-tests")
     cast = [Person.objects.create(username=f"a{n}", display_name=f"a{n}", password="!") for n in range(32)]
-    secrets = [people.create_token(person=one, name="b", scopes=["annotate"])[1] for one in cast]
+    secrets = [tokens.create_token(person=one, name="b", scopes=["annotate"])[1] for one in cast]
     brought, steps, number = [], [], 0
     database = ground.postmaster()
 

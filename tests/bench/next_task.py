@@ -34,11 +34,11 @@ def main() -> int:
     from django.db import connection
 
     from feedback.models import Membership, Person
-    from feedback.services.platform import people, projects
+    from feedback.services.platform import projects, tokens
 
     by = Person.objects.create_superuser("bench", "a-long-password-for-tests")
     cast = [Person.objects.create(username=f"a{n}", display_name=f"a{n}", password="!") for n in range(36)]
-    secrets = [people.create_token(person=one, name="b", scopes=["annotate", "read"])[1] for one in cast]
+    secrets = [tokens.create_token(person=one, name="b", scopes=["annotate", "read"])[1] for one in cast]
 
     def opened(slug: str, **options: Any) -> Any:
         project = projects.open_project(by=by, name=slug, slug=slug, **options)

@@ -27,9 +27,9 @@ BOOK, TASKS = DATA / "tinyshakespeare" / "input.txt", DATA / "self_instruct" / "
 SFT = {"epochs": 8, "batch_size": 8, "learning_rate": 0.001, "max_length": 256, "evaluations": 8}
 FURNISH = """
 from feedback.models import Person
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 by = Person.objects.create_superuser("bench", "a-long-password-for-benches")
-print(people.create_token(person=by, name="bench", scopes=["read", "annotate", "submit", "data", "train", "admin"])[1])
+print(tokens.create_token(person=by, name="bench", scopes=["read", "annotate", "submit", "data", "train", "admin"])[1])
 """
 HOUR = 3600
 

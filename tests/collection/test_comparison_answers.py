@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from feedback.rules.collection.payloads import InvalidAnswer, Question, preferences_in, resolve, unresolve
-from feedback.rules.collection.preference import KEYS, Preference
+from feedback.rules.collection.preferences import KEYS, Preference
 
 SHOWN = ["second-response", "first-response"]  # the order in which this annotator saw them
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from feedback.api.collection import openai
+from feedback.api.collection import chat_completions
 from feedback.models import Job, ModelVersion, Person, Project, Prompt, Response, Task, Thumb
 from feedback.selectors.collection import response_streams
 from feedback.services.collection import generation
@@ -22,7 +22,7 @@ ASKED: dict[str, Any] = {"model": "desk", "messages": [{"role": "user", "content
 @pytest.fixture
 def serving(project: Project, ada: Person, monkeypatch: pytest.MonkeyPatch) -> ModelVersion:
     """A policy that answers as soon as somebody waits for it."""
-    follow = openai.follow
+    follow = chat_completions.follow
 
     def written(responses: list[Any], seconds: float) -> Iterator[response_streams.News]:
         prompt = Prompt.objects.get(responses__public_id=responses[0])
@@ -34,7 +34,7 @@ def serving(project: Project, ada: Person, monkeypatch: pytest.MonkeyPatch) -> M
         Response.objects.filter(pk__in=held).update(state="queued")
         yield from follow(responses, seconds)
 
-    monkeypatch.setattr(openai, "follow", written)
+    monkeypatch.setattr(chat_completions, "follow", written)
     monkeypatch.setattr("feedback.streaming.StreamReader.read", lambda self, seconds: [])
     return make_model(project, ada, serve=True)
 
@@ -213,8 +213,8 @@ def test_an_answer_that_does_not_come_is_told(
     def nobody(responses: list[Any], seconds: float) -> Iterator[response_streams.News]:
         yield response_streams.News(responses[0], "waits", sentence=response_streams.NO_WORKER)
 
-    monkeypatch.setattr(openai, "WITHOUT_WORKER", -1.0)
-    monkeypatch.setattr(openai, "follow", nobody)
+    monkeypatch.setattr(chat_completions, "WITHOUT_WORKER", -1.0)
+    monkeypatch.setattr(chat_completions, "follow", nobody)
     told = wrong(asked(client), 503)
     assert told["code"] == "not_written" and "No worker is running" in told["message"]
     assert Response.objects.get().state == "queued", "it is written when one is"
@@ -225,7 +225,7 @@ def test_an_answer_that_does_not_come_is_told(
         write_answers(Prompt.objects.latest("pk"), None)
         yield response_streams.News(responses[0], "ended", state="failed", sentence="The model was revoked.")
 
-    monkeypatch.setattr(openai, "follow", fails)
+    monkeypatch.setattr(chat_completions, "follow", fails)
     assert "revoked" in wrong(asked(client), 503)["message"]
 
 
@@ -240,14 +240,14 @@ def test_what_can_never_be_answered_is_the_requests_own_fault(
     client: APIClient, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """Clients repeat what is answered with 503; this they must not."""
-    follow = openai.follow
+    follow = chat_completions.follow
 
     def refused(responses: list[Any], seconds: float) -> Iterator[response_streams.News]:
         for response in Response.objects.filter(public_id__in=responses):
             generation.fail_response(response, "A prompt of 90 tokens leaves no room in a context of 64.", code)
         yield from follow(responses, seconds)
 
-    monkeypatch.setattr(openai, "follow", refused)
+    monkeypatch.setattr(chat_completions, "follow", refused)
     reply = asked(client)
     told = wrong(reply, 400)
     assert (told["code"], told["param"], told["type"]) == (code, "messages", "invalid_request_error")

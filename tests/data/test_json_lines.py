@@ -50,9 +50,12 @@ def test_json_lines_are_nowhere_split_at_what_json_does_not_escape() -> None:
 @pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"], ids=["U+0085", "U+2028", "U+2029"])
 def test_an_event_is_one_line_of_data(end: str) -> None:
     from feedback import downloads
-    from feedback.api.collection import openai, response_streams
+    from feedback.api.collection import chat_completions, response_streams
 
-    for text in (response_streams.event("text", text=f"one{end}two"), openai._data({"content": f"one{end}two"})):
+    for text in (
+        response_streams.event("text", text=f"one{end}two"),
+        chat_completions._data({"content": f"one{end}two"}),
+    ):
         data = [line for line in text.splitlines() if line.startswith("data: ")]
         assert [f"one{end}two" in json.loads(line.removeprefix("data: ")).values() for line in data] == [True]
         assert text.endswith("\n\n")

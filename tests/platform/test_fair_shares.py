@@ -13,7 +13,7 @@ from feedback.errors import TooManyRequests
 from feedback.models import Person, Project
 from feedback.services.collection import generation, prompts
 from feedback.services.collection.generation_quota import LIVE_AT_ONCE, QUEUED
-from feedback.services.platform import limits, people
+from feedback.services.platform import limits, tokens
 from feedback.services.platform.allowance import Ledger, ledger
 from feedback.web import middleware
 from tests.conftest import ClientFor
@@ -107,7 +107,7 @@ def test_nothing_private_may_be_kept(project: Project, ben: Person, signed_in: A
         assert "camera=()" in reply["Permissions-Policy"], path
     for path in ("/api/v1/projects/", "/api/v1/prompts/?project=desk", "/api/v1/nothing/"):
         assert "no-store" in client_for(ben).get(path)["Cache-Control"], path
-    people.revoke_token(by=ben, token=ben.tokens.first())
+    tokens.revoke_token(by=ben, token=ben.tokens.first())
 
 
 def test_one_person_gets_part_of_the_queue_of_the_model(

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from feedback.models import ApiToken, Event, Person
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 from tests.conftest import PASSWORD
 
 
@@ -107,7 +107,7 @@ def test_a_token_is_shown_once_and_works(ben: Person, signed_in: Any) -> None:
     secret = reply.context["secret"]
     assert secret in reply.content.decode()
     assert secret not in client.get("/account/").content.decode()
-    token = people.authenticate_token(secret)
+    token = tokens.authenticate_token(secret)
     assert token is not None and token.person == ben and token.scopes == ["read"] and token.expires_at is not None
 
 
@@ -123,9 +123,9 @@ def test_a_token_for_somebody_elses_project_is_not_made(ben: Person, other_proje
 
 
 def test_only_its_owner_revokes_a_token(ben: Person, dan: Person, signed_in: Any) -> None:
-    token, secret = people.create_token(person=ben, name="script", scopes=["read"])
+    token, secret = tokens.create_token(person=ben, name="script", scopes=["read"])
     path = f"/account/tokens/{token.public_id}/revoke/"
     assert signed_in(dan).post(path).status_code == 404
-    assert people.authenticate_token(secret) is not None
+    assert tokens.authenticate_token(secret) is not None
     assert signed_in(ben).post(path).status_code == 302
-    assert people.authenticate_token(secret) is None
+    assert tokens.authenticate_token(secret) is None

@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from feedback.models import ApiToken, Person, Project
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 from tests.factories import make_prompt
 
 pytestmark = pytest.mark.database
@@ -98,7 +98,7 @@ def test_a_token_makes_only_lesser_tokens(project, other_project, hana, client_f
         assert (made.status_code, made.json()["project"]) == (201, "desk")
 
     ends = timezone.now() + timedelta(hours=1)
-    _, secret = people.create_token(person=hana, name="short", scopes=["admin"], expires_at=ends)
+    _, secret = tokens.create_token(person=hana, name="short", scopes=["admin"], expires_at=ends)
     short = APIClient()
     short.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     longer = {"expires_at": (ends + timedelta(days=1)).isoformat()}

@@ -11,7 +11,7 @@ from statistics import mean, median
 import pytest
 
 import workers.demo
-from feedback.rules.collection.preference import STRENGTHS
+from feedback.rules.collection.preferences import STRENGTHS
 from workers.demo import annotators, corpus, guidelines, handwritten, labels, world
 from workers.demo.annotators import Annotator, agreement_with_gold, crowd, label_ceiling, sample_pairs
 from workers.demo.corpus import documents, turns

@@ -16,7 +16,7 @@ from django.db import transaction
 from feedback import celery_app
 from feedback.models import Event, Job, Kind, Person, Project, Prompt, Response, Task
 from feedback.services.collection import prompts, tasks
-from feedback.services.platform import events, jobs, people, projects
+from feedback.services.platform import events, jobs, people, projects, tokens
 from workers.demo import demonstrations, handwritten, labels, world
 from workers.demo.guidelines import GUIDELINES
 from workers.demo_commands import inbox
@@ -162,7 +162,7 @@ class Command(BaseCommand):
 
     def _write_credentials(self, admin: Person, passwords: dict[str, str]) -> None:
         """Write passwords and a new token to a file that only this user of the machine can read."""
-        _, token = people.create_token(person=admin, name="first token", scopes=SCOPES)
+        _, token = tokens.create_token(person=admin, name="first token", scopes=SCOPES)
         lines = [f"{name:<10} password  {password}" for name, password in passwords.items()]
         text = "Sign in as\n" + "\n".join(f"  {line}" for line in lines) + f"\nAPI token\n  {token}\n"
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)

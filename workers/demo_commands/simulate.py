@@ -23,7 +23,7 @@ from django.utils import timezone
 from feedback.models import ApiToken, Membership, ModelVersion, Person, Project, Prompt
 from feedback.rules.platform.scopes import SCOPES
 from feedback.services.collection import generation
-from feedback.services.platform import people, projects
+from feedback.services.platform import people, projects, tokens
 from workers.demo.annotators import Annotator
 from workers.demo.client import Refused, Service, Unreachable
 from workers.demo.simulation import Collection, Faults, Worker, collect, summary
@@ -145,16 +145,16 @@ class Command(BaseCommand):
     def _tokens(self, project: Project, crowd: Sequence[Annotator]) -> Iterator[list[str]]:
         """A person and a token for each annotator of the crowd; the tokens are revoked at the end."""
         made: list[ApiToken] = []
-        tokens: list[str] = []
+        keys: list[str] = []
         for number in range(1, len(crowd) + 1):
             token, secret = _token(_person(project, number), project, ["read", "annotate"])
             made.append(token)
-            tokens.append(secret)
+            keys.append(secret)
         try:
-            yield tokens
+            yield keys
         finally:
             for token in made:
-                people.revoke_token(by=token.person, token=token)
+                tokens.revoke_token(by=token.person, token=token)
 
     @contextmanager
     def _admin_token(self, project: Project) -> Iterator[str]:
@@ -169,7 +169,7 @@ class Command(BaseCommand):
         try:
             yield secret
         finally:
-            people.revoke_token(by=seat.person, token=token)
+            tokens.revoke_token(by=seat.person, token=token)
 
     def _write_progress(self, text: str) -> None:
         if text != self.last_line:
@@ -205,7 +205,7 @@ def _person(project: Project, number: int) -> Person:
 
 def _token(person: Person, project: Project, scopes: list[str]) -> tuple[ApiToken, str]:
     tomorrow = timezone.now() + timedelta(days=1)
-    return people.create_token(person=person, name=TOKEN_NAME, scopes=scopes, project=project, expires_at=tomorrow)
+    return tokens.create_token(person=person, name=TOKEN_NAME, scopes=scopes, project=project, expires_at=tomorrow)
 
 
 def _in_words(check: Check) -> str:

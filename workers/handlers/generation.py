@@ -25,7 +25,7 @@ from feedback import streaming
 from feedback.models import Job, ModelVersion, Response
 from feedback.rules.data.seeds import stable_seed
 from feedback.selectors.screening import guard_models
-from feedback.services.collection import completions, generation
+from feedback.services.collection import chat_completions, generation
 from feedback.streaming import StreamWriter
 from workers.job_context import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
@@ -122,7 +122,7 @@ class Telling:
         chosen = responses[0].sampling.get("best_of", 1) > 1
         self.aloud = not chosen and not guard_models.of(responses[0].project).guard
         live = bool(work.job.payload.get(generation.LIVE))
-        self.may_be_left = live and all(completions.may_be_left(response) for response in responses)
+        self.may_be_left = live and all(chat_completions.may_be_left(response) for response in responses)
         pen.begin(self.ids)
 
     def text(self, index: int, piece: str) -> None:

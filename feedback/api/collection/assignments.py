@@ -14,7 +14,7 @@ from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView, StatusAndBody
 from feedback.models import Annotation, Assignment
 from feedback.rules.collection import queue_policy
-from feedback.rules.collection.preference import STRENGTH_SCALE
+from feedback.rules.collection.preferences import STRENGTH_SCALE
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
 from feedback.selectors.platform import access

@@ -5,8 +5,8 @@ from django.urls import URLPattern, path
 from feedback.api.collection import (
     annotations,
     assignments,
+    chat_completions,
     conversations,
-    openai,
     prompts,
     response_streams,
     tasks,
@@ -52,8 +52,8 @@ urlpatterns: list[URLPattern] = [
 ]
 
 openai_v1: list[URLPattern] = [
-    path("chat/completions", openai.ChatCompletions.as_view()),
-    path("models", openai.Models.as_view()),
-    path("models/<path:name>", openai.OneModel.as_view()),
-    path("<path:anything>", openai.UnknownPath.as_view()),
+    path("chat/completions", chat_completions.ChatCompletions.as_view()),
+    path("models", chat_completions.Models.as_view()),
+    path("models/<path:name>", chat_completions.OneModel.as_view()),
+    path("<path:anything>", chat_completions.UnknownPath.as_view()),
 ]

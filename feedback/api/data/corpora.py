@@ -11,8 +11,8 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.data.transfers import chunks_of_upload, digest, download
 from feedback.api.fields import ObjectField, VerbatimField
+from feedback.api.files import chunks_of_upload, digest, download
 from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, BoundedJSONParser, ServiceView, StatusAndBody
 from feedback.downloads import NDJSON, streamed

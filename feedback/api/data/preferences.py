@@ -23,7 +23,7 @@ from feedback.downloads import NDJSON, NDJSONRenderer, streamed
 from feedback.errors import DomainError, Invalid
 from feedback.formats.annotations import trl_rows as trl_row_formats
 from feedback.models import PreferencePair, Project, Split
-from feedback.rules.collection.preference import STRENGTH_SCALE
+from feedback.rules.collection.preferences import STRENGTH_SCALE
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access
 from feedback.services.data import preferences

@@ -2,19 +2,19 @@
 
 from django.urls import URLPattern, path
 
-from feedback.api.data import corpora, preferences, snapshots, tokenizers, transfers
+from feedback.api.data import corpora, exports, imports, preferences, snapshots, tokenizers
 
 urlpatterns: list[URLPattern] = [
     path("preferences/", preferences.Preferences.as_view()),
     path("snapshots/", snapshots.Snapshots.as_view()),
     path("snapshots/<uuid:id>/", snapshots.OneSnapshot.as_view()),
     path("snapshots/<uuid:id>/rows/", snapshots.SnapshotRows.as_view()),
-    path("imports/", transfers.Imports.as_view()),
-    path("imports/<uuid:id>/", transfers.OneImport.as_view()),
-    path("imports/<uuid:id>/rejected/", transfers.Rejected.as_view()),
-    path("exports/", transfers.Exports.as_view()),
-    path("exports/<uuid:id>/", transfers.OneExport.as_view()),
-    path("exports/<uuid:id>/file/", transfers.ExportFile.as_view()),
+    path("imports/", imports.Imports.as_view()),
+    path("imports/<uuid:id>/", imports.OneImport.as_view()),
+    path("imports/<uuid:id>/rejected/", imports.Rejected.as_view()),
+    path("exports/", exports.Exports.as_view()),
+    path("exports/<uuid:id>/", exports.OneExport.as_view()),
+    path("exports/<uuid:id>/file/", exports.ExportFile.as_view()),
     path("corpora/", corpora.Corpora.as_view()),
     path("corpora/<uuid:id>/", corpora.OneCorpus.as_view()),
     path("corpora/<uuid:id>/report/", corpora.CorpusReport.as_view()),

@@ -10,7 +10,7 @@ from feedback.api.views import ServiceView
 from feedback.errors import Forbidden
 from feedback.models import Person
 from feedback.rules.json_types import JsonObject
-from feedback.selectors.platform import access, members
+from feedback.selectors.platform import access, projects
 from feedback.services.platform import people
 
 
@@ -69,7 +69,7 @@ class Me(ServiceView):
     @extend_schema(summary="Get your account and permissions", responses=MeSerializer)
     def get(self, request: Request) -> Response:
         viewer = self.viewer
-        seats = members.seats(viewer, access.projects_for(viewer))
+        seats = projects.seats(viewer, access.projects_for(viewer))
         reply: JsonObject = dict(PersonSerializer(viewer.person).data)
         reply["seats"] = SeatSerializer(seats, many=True).data
         reply["scopes"] = None

@@ -14,7 +14,8 @@ from feedback.errors import NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Project
 from feedback.rules.collection import dimensions
 from feedback.rules.json_types import JsonObject
-from feedback.selectors.platform import access, members
+from feedback.selectors.platform import access
+from feedback.selectors.platform import projects as project_selectors
 from feedback.services.collection import label_schemes
 from feedback.services.platform import projects
 from feedback.services.quality import qualification
@@ -265,7 +266,9 @@ class Members(ServiceView):
     def post(self, request: Request, project: str) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
         given = self.validated(SetMemberSerializer)
-        person = members.by_username(given["person"]) or self.row_named("person", access.get_person, given["person"])
+        person = project_selectors.by_username(given["person"])
+        if person is None:
+            person = self.row_named("person", access.get_person, given["person"])
 
         def act() -> StatusAndBody:
             member = projects.set_member(by=self.person, project=row, person=person, role=given["role"])
@@ -285,7 +288,7 @@ class OneMember(ServiceView):
     )
     def patch(self, request: Request, project: str, person: UUID) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        member = members.membership(row, person)
+        member = project_selectors.membership(row, person)
         if member is None:
             raise NotFound
         given = self.validated(MemberTermsSerializer)
@@ -306,7 +309,7 @@ class OneMember(ServiceView):
     @extend_schema(summary="Remove a member", description="Their annotations stay.", responses={204: None})
     def delete(self, request: Request, project: str, person: UUID) -> Response:
         row = access.get_project(self.viewer, project, access.ADMIN)
-        member = members.membership(row, person)
+        member = project_selectors.membership(row, person)
         if member is None:
             raise NotFound
         projects.remove_member(by=self.person, project=row, person=member.person)

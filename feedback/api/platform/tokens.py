@@ -13,7 +13,7 @@ from feedback.api.views import ServiceView, StatusAndBody
 from feedback.models import ApiToken
 from feedback.rules.platform.scopes import SCOPES
 from feedback.selectors.platform import access
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 
 
 @extend_schema_serializer(component_name="Token")
@@ -69,7 +69,7 @@ class Tokens(ServiceView):
         secrets: list[str] = []
 
         def act() -> StatusAndBody:
-            token, secret = people.create_token(person=self.person, **given)
+            token, secret = tokens.create_token(person=self.person, **given)
             secrets.append(secret)
             return 201, TokenSerializer(token).data | {"secret": None}
 
@@ -103,5 +103,5 @@ class OneToken(ServiceView):
 
     @extend_schema(summary="Revoke a token", description="Takes effect at once. Idempotent.", responses={204: None})
     def delete(self, request: Request, id: UUID) -> Response:
-        people.revoke_token(by=self.person, token=access.get_token(self.viewer, id))
+        tokens.revoke_token(by=self.person, token=access.get_token(self.viewer, id))
         return Response(status=status.HTTP_204_NO_CONTENT)

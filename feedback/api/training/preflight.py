@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from feedback.api.platform.jobs import JobSerializer
 from feedback.api.training.pipelines import ChainSerializer, NewChainSerializer
-from feedback.api.training.requests import pipeline_request
+from feedback.api.training.plans import pipeline_request
 from feedback.api.views import ServiceView
 from feedback.selectors.platform import access
 from feedback.selectors.training.plans import plan_pipeline

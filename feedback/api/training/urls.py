@@ -2,20 +2,20 @@
 
 from django.urls import URLPattern, path
 
-from feedback.api.training import pipelines, preflight, schedules
+from feedback.api.training import pipelines, preflight, runs, schedules, stages
 
 urlpatterns: list[URLPattern] = [
-    path("stages/", pipelines.Stages.as_view()),
-    path("training-runs/", pipelines.TrainingRuns.as_view()),
+    path("stages/", stages.Stages.as_view()),
+    path("training-runs/", runs.TrainingRuns.as_view()),
     path("training-runs/preflight/", preflight.Preflights.as_view()),
     path("training-runs/preflight/<uuid:id>/start/", preflight.StartPreflight.as_view()),
-    path("training-runs/<uuid:id>/", pipelines.OneRun.as_view()),
-    path("training-runs/<uuid:id>/cancel/", pipelines.CancelRun.as_view()),
-    path("training-runs/<uuid:id>/retry/", pipelines.RetryRun.as_view()),
-    path("training-runs/<uuid:id>/start-again/", pipelines.StartAgain.as_view()),
-    path("training-runs/<uuid:id>/metrics/", pipelines.RunMetrics.as_view()),
-    path("training-runs/<uuid:id>/log/", pipelines.RunLog.as_view()),
-    path("training-runs/<uuid:id>/samples/", pipelines.RunSamplesView.as_view()),
+    path("training-runs/<uuid:id>/", runs.OneRun.as_view()),
+    path("training-runs/<uuid:id>/cancel/", runs.CancelRun.as_view()),
+    path("training-runs/<uuid:id>/retry/", runs.RetryRun.as_view()),
+    path("training-runs/<uuid:id>/start-again/", runs.StartAgain.as_view()),
+    path("training-runs/<uuid:id>/metrics/", runs.RunMetrics.as_view()),
+    path("training-runs/<uuid:id>/log/", runs.RunLog.as_view()),
+    path("training-runs/<uuid:id>/samples/", runs.RunSamplesView.as_view()),
     path("chains/", pipelines.Chains.as_view()),
     path("chains/<uuid:id>/", pipelines.OneChain.as_view()),
     path("chains/<uuid:id>/cancel/", pipelines.CancelChain.as_view()),

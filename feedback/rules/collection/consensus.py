@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from feedback.rules.collection.kinds.question import Payload
 from feedback.rules.collection.kinds.registry import KINDS
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.preferences import Preference
 
 
 def consensus(preferences: Sequence[Preference], abstaining: int = 0) -> Preference | None:

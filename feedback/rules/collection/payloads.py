@@ -3,7 +3,7 @@
 from feedback.rules.collection.kinds.question import LETTERS, PROMPT, Answer, InvalidAnswer, Payload, Question
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.kinds.task_kind import Written
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.preferences import Preference
 
 __all__ = [
     "LETTERS",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from feedback.rules.collection.preference import STRENGTH_SCALE
+from feedback.rules.collection.preferences import STRENGTH_SCALE
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ points a rating, or how many characters each end of a span, may be off.
 from feedback.rules.collection import payloads
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import Answer, InvalidAnswer, Payload, Question
-from feedback.rules.collection.preference import CLEAR
+from feedback.rules.collection.preferences import CLEAR
 
 COMPARE = {field: matches for kind in KINDS.values() for field, matches in kind.gold_fields.items()}
 

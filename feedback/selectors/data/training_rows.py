@@ -27,7 +27,7 @@ from feedback.rules.collection.kinds import rating
 from feedback.rules.collection.kinds.question import PROMPT, LabelScheme
 from feedback.rules.collection.kinds.registry import KINDS, PAIRWISE, WITH_SCHEME
 from feedback.rules.collection.payloads import Payload, preferences_in
-from feedback.rules.collection.preference import STRONG, Preference
+from feedback.rules.collection.preferences import STRONG, Preference
 from feedback.rules.data.content_hash import canonical
 from feedback.rules.data.row_weights import ONE, of_answer, of_ranked
 from feedback.selectors.data import corpora

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from feedback.models import Evaluation, ModelVersion, Person
-from feedback.rules.collection.preference import STRENGTHS
+from feedback.rules.collection.preferences import STRENGTHS
 from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
 from feedback.rules.quality.agreement import Agreement
 from feedback.rules.training import run_figures

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from feedback.models import Annotation, Assignment, Kind, Person, Project
 from feedback.rules.quality.gold import is_right
-from feedback.selectors.collection import listings
+from feedback.selectors.collection.annotations import annotations_of
 from feedback.selectors.quality import judgments
 from feedback.selectors.quality.judgments import Answer, AnswerRow
 
@@ -102,7 +102,7 @@ class AnnotationQuery:
 
 def annotations(project: Project, query: AnnotationQuery) -> tuple[QuerySet[Annotation], QuerySet[Annotation] | None]:
     """Rows that an index holds, and those of them that are wanted if that is fewer (for `paging.page_of`)."""
-    base = listings.annotations_of(project, query.annotator)
+    base = annotations_of(project, query.annotator)
     wanted = base
     if query.kind:
         wanted = wanted.filter(kind=query.kind)

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from feedback.models import Assignment, Concern, Flag, Person, Project, Review, Task
 from feedback.rules.collection.queue_policy import TAKEN_BACK
-from feedback.selectors.collection import listings
+from feedback.selectors.collection import annotations
 
 COUNTED = 1000
 WORDS = {
@@ -73,7 +73,7 @@ class Look:
     concern: Concern
     why: str
     details: list[str]
-    answers: Sequence[listings.AnnotationRow]
+    answers: Sequence[annotations.AnnotationRow]
     assignment: Assignment | None  # whose answer is to be decided about; None: the task as a whole
 
     @property
@@ -104,7 +104,7 @@ def look(concern: Concern) -> Look:
         concern=concern,
         why=WORDS[Concern.Reason(concern.reason)],
         details=details,
-        answers=[listings.in_words(one, names) for one in standing],
+        answers=[annotations.in_words(one, names) for one in standing],
         assignment=concern.assignment,
     )
 

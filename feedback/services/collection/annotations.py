@@ -23,7 +23,7 @@ from feedback.models import (
     Task,
 )
 from feedback.rules.collection import label_schemes, payloads
-from feedback.rules.collection.preference import CLEAR
+from feedback.rules.collection.preferences import CLEAR
 from feedback.rules.collection.queue_policy import TAKEN_BACK
 from feedback.services.collection import member_departure
 from feedback.services.collection.task_slots import close_pairs, lock, lowest_free_slot, settle, take_out, take_slot

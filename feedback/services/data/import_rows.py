@@ -29,7 +29,7 @@ from feedback.models import (
 from feedback.rules.collection import payloads
 from feedback.rules.collection.consensus import disagree
 from feedback.rules.collection.pairing import queue_key
-from feedback.rules.collection.preference import CLEAR
+from feedback.rules.collection.preferences import CLEAR
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import tasks
 from feedback.services.data import import_people, splits

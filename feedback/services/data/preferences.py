@@ -26,7 +26,7 @@ from feedback.models import (
 )
 from feedback.rules.collection import messages as message_rules
 from feedback.rules.collection.pairing import queue_key
-from feedback.rules.collection.preference import CLEAR, STRENGTH_SCALE, STRENGTHS
+from feedback.rules.collection.preferences import CLEAR, STRENGTH_SCALE, STRENGTHS
 from feedback.rules.data import texts
 from feedback.rules.data.content_hash import body_hash
 from feedback.services.collection import prompts

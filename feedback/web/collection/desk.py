@@ -22,7 +22,7 @@ from feedback.rules.collection import queue_policy
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk as desk_selectors
-from feedback.selectors.collection import empty_desk, listings, my_work
+from feedback.selectors.collection import empty_desk, my_work, tasks
 from feedback.selectors.platform import access
 from feedback.services.collection import annotations, assignment_queue, assignments
 from feedback.services.collection.assignment_queue import NoTask
@@ -250,7 +250,7 @@ def _verdict_html(assignment: Assignment, verdict: qualification.QualificationVe
     order = []
     if assignment.current is not None:
         order = assignment.current.shown
-    words = listings.right_answer(assignment.task, order)
+    words = tasks.right_answer(assignment.task, order)
     return render_to_string(
         "feedback/collection/desk/_verdict.html", {"verdict": verdict, "words": words, "key": assignment.public_id}
     )

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, Invalid
 from feedback.models import Project, Prompt
-from feedback.selectors.collection import listings
+from feedback.selectors.collection import prompts as prompt_selectors
+from feedback.selectors.collection import tasks as task_selectors
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.collection import prompts as prompt_services
@@ -31,16 +32,16 @@ def prompts(request: HttpRequest, project: Project) -> HttpResponse:
     form = PromptFilter(request.GET)
     form.is_valid()
     chosen = {name: value for name, value in form.cleaned_data.items() if value}
-    rows = listings.prompts_of(project)
-    page = page_of(rows, request.GET.get("after"), narrowed=listings.narrowed(rows, chosen))
+    rows = prompt_selectors.prompts_of(project)
+    page = page_of(rows, request.GET.get("after"), narrowed=prompt_selectors.narrowed(rows, chosen))
     context = {
         "project": project,
         "form": form,
         "chosen": chosen,
         "query": urlencode(chosen),
         "page": page,
-        "rows": listings.with_figures(page.rows),
-        "sources": listings.recent_sources(project),
+        "rows": prompt_selectors.with_figures(page.rows),
+        "sources": prompt_selectors.recent_sources(project),
     }
     return render(request, "feedback/collection/prompts/list.html", context)
 
@@ -99,9 +100,9 @@ def prompt(request: HttpRequest, project: Project, prompt_id: UUID) -> HttpRespo
     """A prompt with its responses. The page polls until all responses are written."""
     found = access.get_prompt(viewer(request), prompt_id, ADMIN)
     same_project(found, project)
-    tasks = list(listings.tasks_of(project).filter(prompt=found).order_by("pk")[:50])
+    tasks = list(task_selectors.tasks_of(project).filter(prompt=found).order_by("pk")[:50])
     context = prompt_context(project, found) | {
-        "tasks": listings.with_progress(tasks),
+        "tasks": task_selectors.with_progress(tasks),
         "serving": model_versions.serving(project),
     }
     return page_or_partial(request, "collection/prompts/prompt", context)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from feedback.errors import DomainError, NotFound
 from feedback.models import Membership, Project, Task
 from feedback.rules.collection.queue_policy import QueuePolicy
-from feedback.selectors.platform import members as member_selectors
+from feedback.selectors.platform import projects as project_selectors
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.platform import projects
 from feedback.services.quality import qualification
@@ -73,7 +73,7 @@ def set_training(request: HttpRequest, project: Project, person_id: UUID) -> Htt
 
 
 def _member(project: Project, person_id: UUID) -> Membership:
-    found = member_selectors.membership(project, person_id)
+    found = project_selectors.membership(project, person_id)
     if found is None:
         raise NotFound
     return found

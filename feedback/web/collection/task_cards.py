@@ -15,7 +15,7 @@ from feedback.models import Assignment
 from feedback.rules.collection.kinds.rating import OVERALL
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import PROMPT
-from feedback.rules.collection.preference import KEYS, STRENGTHS
+from feedback.rules.collection.preferences import KEYS, STRENGTHS
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
 from feedback.web.pages import Context

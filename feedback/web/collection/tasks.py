@@ -1,6 +1,5 @@
-"""Tasks for admins, and annotations for reviewers."""
+"""Tasks for admins: the list, one task, and changes of it."""
 
-import uuid
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -9,21 +8,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from feedback.models import Kind, Project, Task
+from feedback.models import Project, Task
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import LETTERS, describe
-from feedback.selectors.collection import listings
-from feedback.selectors.platform import access
-from feedback.selectors.platform import members as member_selectors
-from feedback.selectors.platform.access import ADMIN, REVIEWER
-from feedback.selectors.quality import figure_annotations, reviews
-from feedback.selectors.registry import lineage
+from feedback.selectors.collection import tasks as task_selectors
+from feedback.selectors.platform.access import ADMIN
+from feedback.selectors.quality import reviews
 from feedback.services.collection import tasks as task_services
 from feedback.web.collection.queue_policy_forms import TaskForm
 from feedback.web.forms import first_error
-from feedback.web.pages import Context, person, project_page, viewer
+from feedback.web.pages import Context, person, project_page
 from feedback.web.pagination import page_of
-from feedback.web.platform.admin_common import same_project, task_here
+from feedback.web.platform.admin_common import task_here
 
 
 @project_page(ADMIN)
@@ -31,11 +27,11 @@ def tasks(request: HttpRequest, project: Project) -> HttpResponse:
     state = request.GET.get("state", "")
     if state not in Task.State.values:
         state = ""
-    page = page_of(listings.tasks_of(project, state), request.GET.get("after"))
+    page = page_of(task_selectors.tasks_of(project, state), request.GET.get("after"))
     context = {
         "project": project,
         "page": page,
-        "rows": listings.with_progress(page.rows),
+        "rows": task_selectors.with_progress(page.rows),
         "state": state,
         "states": Task.State.values,
         "query": urlencode({"state": state} if state else {}),
@@ -50,21 +46,21 @@ def task(request: HttpRequest, project: Project, task_id: UUID) -> HttpResponse:
     context = {
         "project": project,
         "task": found,
-        "progress": listings.with_progress([found])[0],
+        "progress": task_selectors.with_progress([found])[0],
         "responses": [(LETTERS[row.position].upper(), row.response) for row in placed],
-        "assignments": listings.assignments_of(found),
+        "assignments": task_selectors.assignments_of(found),
         **_about(found),
-        "together": listings.together(found),
+        "together": task_selectors.together(found),
     }
     return render(request, "feedback/collection/tasks/task.html", context)
 
 
 def _about(task: Task) -> Context:
     """The gold answer of a task, its skips by reason, and the decision of a reviewer."""
-    order = listings.response_order(task)
+    order = task_selectors.response_order(task)
     right = ""
     if task.gold is not None:
-        right = listings.right_answer(task, order)
+        right = task_selectors.right_answer(task, order)
     verdict = task.verdicts.select_related("reviewer").first()
     decided = ""
     if verdict is not None:
@@ -109,50 +105,3 @@ def change(request: HttpRequest, project: Project, task_id: UUID) -> HttpRespons
     else:
         messages.error(request, first_error(form))
     return redirect("task", project.slug, found.public_id)
-
-
-@project_page(REVIEWER)
-def annotations(request: HttpRequest, project: Project) -> HttpResponse:
-    """Annotations, newest first. The query may name those of one figure of the quality page."""
-    wanted = figure_annotations.AnnotationQuery.of(
-        request.GET, lambda key: member_selectors.who_annotated(project, _uuid(key))
-    )
-    base, narrowed = figure_annotations.annotations(project, wanted)
-    page = page_of(base, request.GET.get("after"), narrowed=narrowed)
-    context = {
-        "project": project,
-        "page": page,
-        "rows": listings.annotation_rows(page.rows),
-        "wanted": wanted,
-        "kinds": Kind.values,
-        "checks": [(name, check[0]) for name, check in figure_annotations.CHECKS.items()],
-        "newest": figure_annotations.NEWEST,
-        "query": wanted.query,
-    }
-    return render(request, "feedback/collection/tasks/annotations.html", context)
-
-
-@project_page(REVIEWER)
-def annotation(request: HttpRequest, project: Project, annotation_id: UUID) -> HttpResponse:
-    found = access.get_annotation(viewer(request), annotation_id)
-    same_project(found, project)
-    others = listings.annotations_of(project, task=found.task).exclude(assignment=found.assignment)
-    current = [row for row in others if row.assignment.current_id == row.pk]
-    context = {
-        "project": project,
-        "annotation": found,
-        "answer": listings.in_words(found, found.shown),
-        "revisions": listings.revisions(found),
-        "shown": listings.shown_responses(found),
-        "others": listings.in_order_of(found, current),
-        "trained": lineage.of_annotation(found),
-        "is_admin": access.may(viewer(request), project, ADMIN),
-    }
-    return render(request, "feedback/collection/tasks/annotation.html", context)
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

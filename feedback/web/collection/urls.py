@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.collection import conversations, desk, label_schemes, prompts, queue_policy, tasks
+from feedback.web.collection import annotations, conversations, desk, label_schemes, prompts, queue_policy, tasks
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/desk/", desk.desk, name="desk"),
@@ -39,6 +39,6 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/withdraw/", tasks.withdraw, name="task_withdraw"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/reopen/", tasks.reopen, name="task_reopen"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/change/", tasks.change, name="task_change"),
-    path("p/<slug:slug>/quality/annotations/", tasks.annotations, name="annotations"),
-    path("p/<slug:slug>/quality/annotations/<uuid:annotation_id>/", tasks.annotation, name="annotation"),
+    path("p/<slug:slug>/quality/annotations/", annotations.annotations, name="annotations"),
+    path("p/<slug:slug>/quality/annotations/<uuid:annotation_id>/", annotations.annotation, name="annotation"),
 ]

@@ -2,20 +2,20 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.data import corpora, snapshots, tokenizers, transfers
+from feedback.web.data import corpora, exports, imports, snapshots, tokenizers
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/data/", snapshots.data, name="data"),
     path("p/<slug:slug>/data/freeze/", snapshots.freeze, name="snapshot_freeze"),
     path("p/<slug:slug>/data/compare/", snapshots.compare, name="snapshot_compare"),
     path("p/<slug:slug>/data/snapshots/<uuid:snapshot_id>/", snapshots.snapshot, name="snapshot"),
-    path("p/<slug:slug>/data/imports/", transfers.imports, name="imports"),
-    path("p/<slug:slug>/data/imports/new/", transfers.request_import, name="import_new"),
-    path("p/<slug:slug>/data/imports/<uuid:job_id>/", transfers.one_import, name="import"),
-    path("p/<slug:slug>/data/imports/<uuid:job_id>/rejected/", transfers.rejected, name="import_rejected"),
-    path("p/<slug:slug>/data/exports/", transfers.exports, name="exports"),
-    path("p/<slug:slug>/data/exports/new/", transfers.request_export, name="export_new"),
-    path("p/<slug:slug>/data/exports/<uuid:job_id>/file/", transfers.export_file, name="export_file"),
+    path("p/<slug:slug>/data/imports/", imports.imports, name="imports"),
+    path("p/<slug:slug>/data/imports/new/", imports.request_import, name="import_new"),
+    path("p/<slug:slug>/data/imports/<uuid:job_id>/", imports.one_import, name="import"),
+    path("p/<slug:slug>/data/imports/<uuid:job_id>/rejected/", imports.rejected, name="import_rejected"),
+    path("p/<slug:slug>/data/exports/", exports.exports, name="exports"),
+    path("p/<slug:slug>/data/exports/new/", exports.request_export, name="export_new"),
+    path("p/<slug:slug>/data/exports/<uuid:job_id>/file/", exports.export_file, name="export_file"),
     path("p/<slug:slug>/data/corpora/", corpora.corpora, name="corpora"),
     path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/", corpora.corpus, name="corpus"),
     path("p/<slug:slug>/data/corpora/<uuid:corpus_id>/change/", corpora.change, name="corpus_change"),

@@ -16,10 +16,10 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import Busy, DomainError, NotFound, TooManyRequests
 from feedback.models import Project
-from feedback.selectors.collection import listings, my_work
+from feedback.selectors.collection import annotations, my_work
 from feedback.selectors.platform import access
 from feedback.selectors.quality import reviews
-from feedback.services.platform import people
+from feedback.services.platform import tokens
 from feedback.web.forms import add_error
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
@@ -85,7 +85,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
     if days := form.cleaned_data["days"]:
         expires_at = timezone.now() + timedelta(days=days)
     try:
-        _, secret = people.create_token(
+        _, secret = tokens.create_token(
             person=person(request),
             name=form.cleaned_data["name"],
             scopes=form.cleaned_data["scopes"],
@@ -105,7 +105,7 @@ def revoke_token(request: HttpRequest, token_id: str) -> HttpResponse:
     token = person(request).tokens.filter(public_id=token_id).first()
     if token is None:
         raise NotFound
-    people.revoke_token(by=person(request), token=token)
+    tokens.revoke_token(by=person(request), token=token)
     messages.success(request, f"Token “{token.name}” revoked. Requests with it are rejected from now on.")
     return redirect("account")
 
@@ -134,5 +134,5 @@ def _target(request: HttpRequest) -> str:
 def answers(request: HttpRequest, project: Project) -> HttpResponse:
     """One's own answers in a project, newest first, each with the way back to it."""
     page = page_of(my_work.answers(project, person(request)), request.GET.get("after"))
-    rows = [(row, my_work.may_revise(row.annotation)) for row in listings.annotation_rows(page.rows)]
+    rows = [(row, my_work.may_revise(row.annotation)) for row in annotations.annotation_rows(page.rows)]
     return render(request, "feedback/platform/account/answers.html", {"project": project, "page": page, "rows": rows})

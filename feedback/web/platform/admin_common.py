@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from feedback.errors import NotFound
 from feedback.models import Project, Prompt, Response, Task
-from feedback.selectors.collection import listings
+from feedback.selectors.collection import prompts
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.web.pages import Context, viewer
@@ -41,11 +41,11 @@ def prompt_context(project: Project, prompt: Prompt) -> Context:
     """A prompt with its responses, the number of unwritten ones, whether the guard model still reads, and the state
     of the job that writes the responses.
     """
-    responses = listings.responses_to(prompt)
-    awaited = sum(response.state in listings.WANTED for response in responses)
+    responses = prompts.responses_to(prompt)
+    awaited = sum(response.state in prompts.WANTED for response in responses)
     screening = any(response.state == Response.State.SCREENING for response in responses)
     job_state = None
-    if awaited and (job := listings.generation_job(project)) is not None:
+    if awaited and (job := prompts.generation_job(project)) is not None:
         job_state = health.life(job)
     return {
         "project": project,

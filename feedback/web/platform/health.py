@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from feedback.errors import Forbidden
 from feedback.models import Project
-from feedback.selectors.platform import access, health, members
+from feedback.selectors.platform import access, health, projects
 from feedback.selectors.platform.access import ADMIN
 from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
@@ -15,7 +15,7 @@ from feedback.web.pages import person, project_page, viewer
 @login_required
 def service_health(request: HttpRequest) -> HttpResponse:
     """The health of the service, for site admins and for admins of a project."""
-    if not person(request).is_site_admin and not members.administers_any(person(request)):
+    if not person(request).is_site_admin and not projects.administers_any(person(request)):
         raise Forbidden("Only admins see system health. Contact a project admin if something seems stuck.")
     return _health(request)
 

@@ -1,11 +1,11 @@
-"""The stations of the ring, explained to someone who has never trained a language model."""
+"""The stages of the pipeline, explained to someone who has never trained a language model."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One station: what it is in a line, why it is there, how it works, and something everyday that is like it."""
+    """One stage: what it is in a line, why it is there, how it works, and something everyday that is like it."""
 
     key: str
     title: str

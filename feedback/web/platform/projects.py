@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from feedback.errors import DomainError, Forbidden, NotFound
 from feedback.models import Membership, Person, Project
 from feedback.rules.json_types import JsonObject
-from feedback.selectors.platform import members as member_selectors
+from feedback.selectors.platform import projects as project_selectors
 from feedback.selectors.platform.access import ADMIN, projects_for
 from feedback.services.collection import label_schemes
 from feedback.services.collection.generation import DEFAULT_SAMPLING
@@ -35,7 +35,7 @@ STATE_WORDS = {
 @login_required
 def projects(request: HttpRequest) -> HttpResponse:
     """The projects of the viewer."""
-    seats = member_selectors.seats(viewer(request), projects_for(viewer(request)))
+    seats = project_selectors.seats(viewer(request), projects_for(viewer(request)))
     return render(request, "feedback/platform/projects/list.html", {"seats": seats})
 
 
@@ -132,7 +132,7 @@ def guidelines(request: HttpRequest, project: Project) -> HttpResponse:
         "form": form,
         "versions": versions,
         "newest": newest,
-        "readers": member_selectors.readers(project, newest),
+        "readers": project_selectors.readers(project, newest),
     }
     return render(request, "feedback/platform/projects/guidelines.html", context, status=form_status(form))
 
@@ -146,7 +146,7 @@ def _members(request: HttpRequest, project: Project, status: int = 200, **more: 
     """The page of the members. `more` replaces forms of the page or shows a new account."""
     context: Context = {
         "project": project,
-        "members": member_selectors.members(project),
+        "members": project_selectors.members(project),
         "roles": Membership.Role.choices,
         "training_tasks": project.queue_policy.get("training_tasks", 0),
         "add_form": MemberForm(),
@@ -164,7 +164,7 @@ def add_member(request: HttpRequest, project: Project) -> HttpResponse:
     """Add a person who has an account."""
     form = MemberForm(request.POST)
     if form.is_valid():
-        found = member_selectors.by_username(form.cleaned_data["username"])
+        found = project_selectors.by_username(form.cleaned_data["username"])
         if found is None:
             form.add_error("username", "No user has this username. Check the spelling, or create the user below.")
         else:
@@ -224,7 +224,7 @@ def remove_member(request: HttpRequest, project: Project, person_id: UUID) -> Ht
 
 
 def _member(project: Project, person_id: UUID) -> Person:
-    membership = member_selectors.membership(project, person_id)
+    membership = project_selectors.membership(project, person_id)
     if membership is None:
         raise NotFound
     return membership.person

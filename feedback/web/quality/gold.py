@@ -11,8 +11,8 @@ from feedback.errors import DomainError
 from feedback.models import Project
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
-from feedback.rules.collection.preference import CLEAR
-from feedback.selectors.collection import desk, listings
+from feedback.rules.collection.preferences import CLEAR
+from feedback.selectors.collection import desk, tasks
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.quality import gold as gold_services
 from feedback.web.collection.queue_policy_forms import GoldForm
@@ -58,7 +58,7 @@ def right_answer(request: HttpRequest, project: Project, task_id: UUID) -> HttpR
             messages.success(request, "Saved as gold task.")
             return redirect("task", project.slug, found.public_id)
     if known:
-        seen["answer"] = unresolve(found.kind, {"strength": CLEAR, **known}, listings.response_order(found))
+        seen["answer"] = unresolve(found.kind, {"strength": CLEAR, **known}, tasks.response_order(found))
     shown = card(
         request,
         own,

@@ -20,7 +20,7 @@ from feedback.errors import Conflict, DomainError, Invalid
 from feedback.models import Assignment, Concern, Kind, Project
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
-from feedback.selectors.platform import access, members
+from feedback.selectors.platform import access, projects
 from feedback.selectors.platform.access import REVIEWER
 from feedback.selectors.quality import reviews as review_selectors
 from feedback.selectors.quality.reviews import Filters
@@ -147,7 +147,7 @@ def _page(
         "filters": query,
         "reasons": list(review_selectors.WORDS.items()),
         "kinds": Kind.values,
-        "members": members.members(project),
+        "members": projects.members(project),
     }
     return page_or_partial(request, "quality/reviews/review", context)
 

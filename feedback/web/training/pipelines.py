@@ -1,15 +1,13 @@
-"""Training: choose stages, start them, and watch a run tell the truth about itself."""
+"""Pipeline runs: choose stages and start them."""
 
 from dataclasses import replace
-from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
-from feedback.errors import DomainError, NotFound
-from feedback.models import Chain, Job, Project
+from feedback.errors import DomainError
+from feedback.models import Project
 from feedback.rules.training.stages import LABELLED
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
@@ -17,24 +15,12 @@ from feedback.selectors.training import runs, stages
 from feedback.selectors.training.plans import PipelinePlan, PipelineRequest, plan_pipeline
 from feedback.services.registry import model_versions
 from feedback.services.training import pipelines as pipeline_services
-from feedback.web.htmx import page_or_partial, wants_fragment
+from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
-from feedback.web.platform.admin_common import same_project
 from feedback.web.training.stages import StagesForm
 
 FIRST_TURN = ("tokenizer", "pretrain", *(stage.value for stage in runs.CHAIN))
-
-# What to do about each kind of failure, where the run itself says nothing better.
-REMEDIES = {
-    Job.ErrorKind.DATA: "Check the snapshot rows, collect missing data, and restart on a new snapshot.",
-    Job.ErrorKind.CONFIG: "Correct the named setting in the project or for one pipeline run, and start again.",
-    Job.ErrorKind.OUT_OF_MEMORY: "Use a smaller batch or a shorter length, then resume from the checkpoint.",
-    Job.ErrorKind.DISK_FULL: "Free disk space, then resume from the checkpoint.",
-    Job.ErrorKind.DIVERGED: "Lower the learning rate, or raise the KL weight in PPO, and start again.",
-    Job.ErrorKind.LOST_WORKER: "Check the machine's memory and the worker log, then retry.",
-    Job.ErrorKind.INTERNAL: "This is an internal error. Keep the log below, and retry once.",
-}
 
 
 @project_page(ADMIN)
@@ -110,107 +96,3 @@ def train_page(request: HttpRequest, project: Project, form: StagesForm, status:
         "active": any(not life.final for _, life in rows),
     }
     return page_or_partial(request, "training/train", context, status=status)
-
-
-@project_page(ADMIN)
-def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
-    """One run. Its head and its tail poll until the whole chain is final; its curves fetch themselves."""
-    found = access.get_run(viewer(request), run_id)
-    same_project(found, project)
-    found = runs.runs_of(project).select_related("base_model", "reward_model", "guard", "incumbent").get(pk=found.pk)
-    there = health.queue_now("train")
-    life = health.life(found.job, there=there)
-    chain = runs.in_chain(found)
-    steps, samples = runs.samples(found)
-    context = {
-        "project": project,
-        "run": found,
-        "job": found.job,
-        "life": life,
-        "there": there,
-        "remedy": found.job.remedy or REMEDIES.get(found.job.error_kind, ""),  # type: ignore[call-overload]
-        "chain": found.chain,
-        "places": runs.places(found.chain, chain),
-        "failed_by_rows": pipeline_services.failed_by_rows(found),
-        "last_of_chain": not chain or chain[-1].pk == found.pk,
-        "polls": not life.final or found.chain.state == Chain.State.ACTIVE,
-        "plots": runs.plots_of([found]),
-        "sample_steps": steps,
-        "samples": samples,
-        "alarms": list(found.alarms.order_by("-step")[:10]),
-        "figures": runs.final_figures(found),
-        "config": sorted(found.config.items()),
-        "evaluation": runs.evaluation_of(found),
-        "model": runs.made_by(found),
-    }
-    part = "training/tail" if wants_fragment(request) and request.GET.get("part") == "tail" else "training/run"
-    return page_or_partial(request, part, context)
-
-
-@project_page(ADMIN)
-def points(request: HttpRequest, project: Project, run_id: Any, plot: str) -> JsonResponse:
-    """One plot's figures as chart.js takes them."""
-    found = access.get_run(viewer(request), run_id)
-    same_project(found, project)
-    return _plot([found], plot)
-
-
-def _plot(drawn: list[Any], key: str) -> JsonResponse:
-    plot = next((plot for plot in runs.plots_of(drawn) if plot.key == key), None)
-    if plot is None:
-        raise NotFound
-    return JsonResponse(runs.curve(drawn, plot) | {"final": all(run.job.is_final for run in drawn)})
-
-
-@require_POST
-@project_page(ADMIN)
-def cancel(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
-    found = access.get_run(viewer(request), run_id)
-    same_project(found, project)
-    pipeline_services.cancel_run(by=person(request), run=found)
-    messages.success(request, "Cancelling. A running stage saves a checkpoint first; then the pipeline run ends.")
-    return redirect("run", project.slug, found.public_id)
-
-
-@require_POST
-@project_page(ADMIN)
-def retry(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
-    found = access.get_run(viewer(request), run_id)
-    same_project(found, project)
-    pipeline_services.retry_run(by=person(request), run=found)
-    messages.success(request, "Queued; it resumes from the last checkpoint.")
-    return redirect("run", project.slug, found.public_id)
-
-
-@require_POST
-@project_page(ADMIN)
-def start_again(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
-    found = access.get_run(viewer(request), run_id)
-    same_project(found, project)
-    chain = pipeline_services.start_again(by=person(request), run=found)
-    first = chain.runs.get(position=0)
-    messages.success(request, "Restarted; the first step freezes a new snapshot.")
-    return redirect("run", project.slug, first.public_id)
-
-
-@project_page(ADMIN)
-def compare(request: HttpRequest, project: Project) -> HttpResponse:
-    """Several runs on one plot each."""
-    drawn = runs.chosen(project, request.GET.getlist("run"))
-    context = {
-        "project": project,
-        "runs": drawn,
-        "plots": runs.plots_of(drawn),
-        "query": "&".join(f"run={run.public_id}" for run in drawn),
-        "settings": runs.settings_that_differ(drawn),
-        "figures": runs.figures_side_by_side(drawn),
-    }
-    return render(request, "feedback/training/compare.html", context)
-
-
-@project_page(ADMIN)
-def compare_points(request: HttpRequest, project: Project, plot: str) -> JsonResponse:
-    drawn = runs.chosen(project, request.GET.getlist("run"))
-    if not drawn:
-        raise NotFound
-    return _plot(drawn, plot)

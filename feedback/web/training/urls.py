@@ -2,20 +2,20 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.training import pipelines, preflight, schedules
+from feedback.web.training import pipelines, preflight, runs, schedules
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/train/", pipelines.train, name="train"),
     path("p/<slug:slug>/train/preflight/", preflight.ask, name="preflight_ask"),
     path("p/<slug:slug>/train/preflight/<uuid:job_id>/", preflight.look, name="preflight"),
     path("p/<slug:slug>/train/preflight/<uuid:job_id>/start/", preflight.start, name="preflight_start"),
-    path("p/<slug:slug>/train/compare/", pipelines.compare, name="runs_compare"),
-    path("p/<slug:slug>/train/compare/<slug:plot>.json", pipelines.compare_points, name="runs_compare_points"),
-    path("p/<slug:slug>/train/runs/<uuid:run_id>/", pipelines.run, name="run"),
-    path("p/<slug:slug>/train/runs/<uuid:run_id>/<slug:plot>.json", pipelines.points, name="run_points"),
-    path("p/<slug:slug>/train/runs/<uuid:run_id>/cancel/", pipelines.cancel, name="run_cancel"),
-    path("p/<slug:slug>/train/runs/<uuid:run_id>/retry/", pipelines.retry, name="run_retry"),
-    path("p/<slug:slug>/train/runs/<uuid:run_id>/start-again/", pipelines.start_again, name="run_start_again"),
+    path("p/<slug:slug>/train/compare/", runs.compare, name="runs_compare"),
+    path("p/<slug:slug>/train/compare/<slug:plot>.json", runs.compare_points, name="runs_compare_points"),
+    path("p/<slug:slug>/train/runs/<uuid:run_id>/", runs.run, name="run"),
+    path("p/<slug:slug>/train/runs/<uuid:run_id>/<slug:plot>.json", runs.points, name="run_points"),
+    path("p/<slug:slug>/train/runs/<uuid:run_id>/cancel/", runs.cancel, name="run_cancel"),
+    path("p/<slug:slug>/train/runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
+    path("p/<slug:slug>/train/runs/<uuid:run_id>/start-again/", runs.start_again, name="run_start_again"),
     path("p/<slug:slug>/schedules/", schedules.schedules, name="schedules"),
     path("p/<slug:slug>/schedules/<uuid:schedule_id>/switch/", schedules.switch, name="schedule_switch"),
     path("p/<slug:slug>/schedules/<uuid:schedule_id>/delete/", schedules.delete, name="schedule_delete"),

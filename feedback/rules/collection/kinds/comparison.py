@@ -11,7 +11,7 @@ from feedback.rules.collection.kinds.form import Form
 from feedback.rules.collection.kinds.question import Answer, InvalidAnswer, Question, letter, only, reason, response
 from feedback.rules.collection.kinds.shared import agree_on_values, differ_in, is_equal, most_common
 from feedback.rules.collection.kinds.task_kind import TaskKind
-from feedback.rules.collection.preference import CLEAR, KEYS, OUTCOMES, STRENGTH_SCALE, STRENGTHS, Preference
+from feedback.rules.collection.preferences import CLEAR, KEYS, OUTCOMES, STRENGTH_SCALE, STRENGTHS, Preference
 from feedback.rules.data import texts
 
 

@@ -21,7 +21,7 @@ from feedback.rules.collection.kinds.question import (
 )
 from feedback.rules.collection.kinds.shared import differ_in, most_common
 from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, TaskKind
-from feedback.rules.collection.preference import STRONG, Preference
+from feedback.rules.collection.preferences import STRONG, Preference
 from feedback.rules.data import texts
 from feedback.rules.quality.agreement import agreement, kendall_tau, nominal
 

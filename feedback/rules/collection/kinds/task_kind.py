@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from feedback.rules.collection.kinds.form import Form
 from feedback.rules.collection.kinds.question import Answer, LabelScheme, Payload, Question
-from feedback.rules.collection.preference import Preference
+from feedback.rules.collection.preferences import Preference
 from feedback.rules.quality.agreement import Agreement
 
 P = TypeVar("P", bound=Payload)

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from feedback.models import Kind, ModelVersion, Person, Project, Prompt, Response
-from feedback.rules.collection.chat_request import ChatRequest
+from feedback.rules.collection.chat_completions import ChatRequest
 from feedback.rules.data.content_hash import body_hash
 from feedback.services.collection import generation, prompts
 

@@ -1,4 +1,4 @@
-"""Model versions, what serves, and the evidence."""
+"""Model versions, and what serves."""
 
 from django.db import models
 from django.db.models import Q
@@ -73,18 +73,3 @@ class Deployment(Row):
         constraints = [
             models.UniqueConstraint(fields=["project"], condition=Q(until__isnull=True), name="one_version_serves")
         ]
-
-
-class Evaluation(Row):
-    """What was measured of which version against which, on what, and what was decided."""
-
-    project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="evaluations")
-    candidate = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
-    incumbent = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    snapshot = models.ForeignKey("feedback.DatasetSnapshot", on_delete=models.PROTECT, null=True, related_name="+")
-    run = models.OneToOneField(
-        "feedback.TrainingRun", on_delete=models.PROTECT, null=True, blank=True, related_name="evaluation"
-    )
-    metrics = models.JSONField(default=dict)
-    samples = models.JSONField(default=list, blank=True, help_text="Responses side by side, for people to look at.")
-    decision = models.CharField(max_length=30, blank=True)

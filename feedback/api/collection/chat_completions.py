@@ -23,11 +23,11 @@ from feedback.api.views import ServiceView
 from feedback.errors import DomainError, NotFound
 from feedback.formats.json_lines import json_line
 from feedback.models import Prompt, Response
-from feedback.rules.collection.chat_request import ChatRequest, InvalidRequest, parse
+from feedback.rules.collection.chat_completions import ChatRequest, InvalidRequest, parse
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection.response_streams import NO_WORKER, News, follow
 from feedback.selectors.registry import served_models
-from feedback.services.collection import completions
+from feedback.services.collection import chat_completions
 
 LONGEST = 120.0  # seconds
 WITHOUT_WORKER = 10.0  # seconds without a worker after which the request is refused
@@ -104,9 +104,11 @@ class ChatCompletions(OpenAIView):
         named = served_models.find(self.viewer, wanted.model)
         key = request.headers.get("Idempotency-Key", "")
         again = request.headers.get("X-Stainless-Retry-Count", "0").strip() not in ("", "0")
-        prompt = completions.ask(project=named.project, by=self.person, request=wanted, key=key[:100], repeated=again)
+        prompt = chat_completions.ask(
+            project=named.project, by=self.person, request=wanted, key=key[:100], repeated=again
+        )
         prompt = screened(prompt)
-        responses = completions.answer(prompt=prompt, version=named.version, request=wanted)
+        responses = chat_completions.answer(prompt=prompt, version=named.version, request=wanted)
         completion = Completion(wanted, prompt, responses)
         if wanted.stream:
             return response_streams.streamed(completion.chunks(), self.person.pk)
