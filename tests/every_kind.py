@@ -118,8 +118,8 @@ def beyond_the_usual(project: Project, ada: Person, ben: Person, chloe: Person, 
         answered(project, ben, task, PREFERS)
         thumbs.give_thumb(response=task.responses.first(), person=ada, token=None, up=True)  # type: ignore[arg-type]
         Prompt.objects.filter(pk=task.prompt_id).update(state=state)
-    for state in (Response.State.FAILED, Response.State.QUEUED):
-        Response.objects.filter(pk=make_response(make_prompt(project)).pk).update(state=state)
+    for unwritten in (Response.State.FAILED, Response.State.QUEUED):
+        Response.objects.filter(pk=make_response(make_prompt(project)).pk).update(state=unwritten)
     make_prompt(project, "The same words.")
     make_prompt(project, "the same words")
     make_prompt(project, "The same words.")

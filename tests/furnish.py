@@ -247,20 +247,20 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     # One that failed, and one at work.
     broken = pipelines.start_chain(plan_for(project, stages=["sft"], snapshot=first), by=admin)
     failed = broken.runs.get()
-    job = jobs.claim(failed.job_id, "train@host")
-    assert job is not None
-    jobs.beat(job, step=7, steps=60)
-    jobs.fail(job, Job.ErrorKind.DIVERGED, "The loss is not a number at step 7.", "Lower the learning rate.")
+    failing = jobs.claim(failed.job_id, "train@host")
+    assert failing is not None
+    jobs.beat(failing, step=7, steps=60)
+    jobs.fail(failing, Job.ErrorKind.DIVERGED, "The loss is not a number at step 7.", "Lower the learning rate.")
     pipelines.advance_chain(broken)
     judge(project, annotators, 3, seed=1)
     second = frozen(project, admin)
     active = pipelines.start_chain(plan_for(project, stages=["ppo", "evaluate"], snapshot=second), by=admin)
     running = active.runs.get()
-    job = jobs.claim(running.job_id, "train@host")
-    assert job is not None
-    jobs.beat(job, step=22, steps=60, text="sampling")
+    working = jobs.claim(running.job_id, "train@host")
+    assert working is not None
+    jobs.beat(working, step=22, steps=60, text="sampling")
     report(running, 22)
-    worker("train", job)
+    worker("train", working)
     schedule = schedules.create_schedule(
         by=admin, project=project, name="After 50 pairs", stages=["sft", "reward", "ppo", "evaluate"], after_pairs=50
     )

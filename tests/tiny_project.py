@@ -37,7 +37,7 @@ Response.objects.bulk_create(
     for d in demonstrations.demonstrations(0, 120)
 )
 told = demonstrations.demonstrations(1, 288)
-by_prompt = {}
+by_prompt: dict[world.Prompt, list[str]] = {}
 for one in told:
     by_prompt.setdefault(one.prompt, []).append(one.reply)
 for prompt, replies in by_prompt.items():

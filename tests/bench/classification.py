@@ -78,7 +78,8 @@ def wikigold(data: Path) -> tuple[Rows, Rows]:
 def bio_rows(path: Path) -> list[tuple[str, Rows]]:
     rows = []
     for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
-        text, spans = "", []
+        text = ""
+        spans: Rows = []
         for line in block.splitlines():
             word, _, label = line.partition("\t")
             start = len(text) + bool(text)

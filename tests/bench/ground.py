@@ -60,7 +60,7 @@ def prepare() -> None:
     from feedback import celery_app
 
     call_command("migrate", verbosity=0)
-    celery_app.app.send_task = lambda *args, **options: None  # type: ignore[method-assign]
+    celery_app.app.send_task = lambda *args, **options: None
 
 
 @contextmanager
@@ -215,7 +215,7 @@ def _insert(cursor: Any, model: Any, rows: str, project: Any, given: dict[str, s
     constant = {"project_id": project.pk} if project is not None else {}
     writer = Writer(model, list(given), **constant)
     quote = connection.ops.quote_name
-    columns = [quote(field.column) for field in [*writer.varying, *writer.others]]
+    columns = [quote(str(field.column)) for field in [*writer.varying, *writer.others]]
     places = ["%s"] * len(writer.constants)
     cursor.execute(
         f"INSERT INTO {model._meta.db_table} ({', '.join(columns)})"

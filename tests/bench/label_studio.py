@@ -225,9 +225,9 @@ def postgres_of(binaries: Path) -> Iterator[tuple[str, psutil.Process]]:
         if user:
             shutil.chown(folder, user)
         data = f"{folder}/data"
-        made = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+        made: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
         subprocess.run(made, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        command = [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="]
+        command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="]
         server = subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 60

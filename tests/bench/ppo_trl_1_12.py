@@ -21,7 +21,9 @@ from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 def peak_kib() -> int:
     """Most memory this process has held, KiB. Not ru_maxrss: that begins at what the parent held when it forked."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert peak is not None
+    return int(peak[1])
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def bring_in(
             super().__exit__(*args)
             took.append((time.perf_counter() - self.began) * 1000)
 
-    imports.transaction.atomic = lambda **options: Timed(None, True, False)  # type: ignore[assignment,misc]
+    imports.transaction.atomic = lambda **options: Timed(None, True, False)  # type: ignore[assignment]
     database = ground.postmaster()
     try:
         rows = lines(there_before, count, answered)
@@ -120,7 +120,7 @@ def bring_in(
         worker = time.process_time() - worker
         cpu = worker + ground.cpu_of(database) - server
     finally:
-        imports.transaction.atomic = atomic  # type: ignore[misc]
+        imports.transaction.atomic = atomic
     job = Job.objects.get(pk=job.pk)
     assert (job.status, job.result["new"]) == ("succeeded", count), (job.error, job.result)
     return [
@@ -204,6 +204,7 @@ def export(slug: str, format: str, file_type: str) -> None:
     from workers.execution import run_job
 
     project = Project.objects.get(slug=slug)
+    assert project.created_by is not None
     file_type = "jsonl" if file_type == "csv" else file_type
     job = exports.request_export(project=project, by=project.created_by, format=format, file_type=file_type)
     database = ground.postmaster()

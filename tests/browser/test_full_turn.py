@@ -237,7 +237,7 @@ def _answer(service: Service, kind: str) -> None:
     text = held["prompt"][0]["content"]
     word = next(word for word in ("lamp", "radio") if word in text)
     start = text.index(word)
-    answer = {"spans": [{"start": start, "end": start + len(word), "label": "device"}]}
+    answer: dict[str, Any] = {"spans": [{"start": start, "end": start + len(word), "label": "device"}]}
     if kind == "classification":
         answer = {"labels": ["lamp" if word == "lamp" else "other"]}
     body = {"answer": answer}

@@ -34,7 +34,7 @@ SLOWER = 20  # a laptop's processor beside one of this factor
 
 @pytest.fixture(params=KINDS, ids=lambda kind: "-".join(part for part in kind[:2] if part))
 def kind(request: pytest.FixtureRequest) -> tuple[str, str, str]:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def press(page: Page, key: str, repeats: int = 2) -> None:
 
 def answers_begun(page: Page) -> list[str]:
     """Names of the drafts in this browser: whatever touches a task's answer leaves one."""
-    return page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('draft:'))")  # type: ignore[no-any-return]
+    return page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('draft:'))")
 
 
 def skip_with(page: Page, key: str) -> None:

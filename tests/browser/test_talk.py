@@ -154,7 +154,7 @@ def test_three_turns_by_keyboard(talk: Page, complaints: list[str]) -> None:
 def test_the_page_copes_without_a_stream(talk: Page, settings: Any, complaints: list[str]) -> None:
     """No relay and no room for streams: the page asks for itself. What fails can be asked for again by a key."""
     settings.STREAM_URL = "redis://127.0.0.1:9/0"
-    taken = []
+    taken: list[int] = []
     with suppress(TooManyStreams):
         while True:
             response_streams.places.take(len(taken))

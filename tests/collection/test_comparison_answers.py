@@ -1,5 +1,6 @@
 """What a valid answer to a comparison is, and what is said of an invalid one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from feedback.rules.collection.preferences import KEYS, Preference
 SHOWN = ["second-response", "first-response"]  # the order in which this annotator saw them
 
 
-def given(answer: Any, *, dimensions: list[str] | None = None, asks_reason: bool = False) -> dict[str, Any]:
+def given(answer: Any, *, dimensions: list[str] | None = None, asks_reason: bool = False) -> Mapping[str, Any]:
     return resolve(answer, Question("comparison", SHOWN, dimensions=dimensions or [], asks_reason=asks_reason))
 
 

@@ -191,6 +191,7 @@ def test_a_submit_is_kept_before_anybody_is_waited_for(
         assert sender.is_alive(), "it waits for the task"
         assert Annotation.objects.filter(assignment=held).count() == 1
         kept = IdempotencyRecord.objects.get(key="once")
+        assert kept.reply is not None
         assert (kept.status, kept.reply["counted"], kept.reply.get("next")) == (201, True, None)
     sender.join(timeout=60)
     (reply,) = replies

@@ -7,7 +7,7 @@ import pytest
 from feedback.errors import Invalid
 from feedback.models import Kind, PreferencePair, Prompt, Task
 from feedback.rules.data.texts import same, twins
-from feedback.services.collection import annotations, assignment_queue, generation
+from feedback.services.collection import annotations, generation
 from tests.factories import PREFERS_A, bring, make_model, make_prompt, make_response, take, write_answers
 
 pytestmark = pytest.mark.database
@@ -99,7 +99,7 @@ def test_a_ranking_from_before_ties_them(project, ben):
     for response in responses[:2]:
         response.text = "same"
         response.save(update_fields=["text"])
-    assignment = assignment_queue.next_assignment(project=project, annotator=ben)
+    assignment = take(project, ben)
     letters = dict(zip(assignment.order, "abc", strict=True))
     one, two, other = (letters[response.pk] for response in responses)
     with pytest.raises(Invalid, match="are the same text"):

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedback.errors import Conflict, Invalid, NotFound
+from feedback.formats.annotations.items import Item
 from feedback.models import Annotation, Draft, Project, Task
 from feedback.rules.collection.label_renames import Names, renamed
 from feedback.selectors.collection import desk
@@ -15,7 +16,7 @@ from feedback.selectors.data.export_rows import items
 from feedback.selectors.quality import quality
 from feedback.services.collection import annotations, assignment_queue, label_schemes, tasks
 from feedback.services.platform import projects, setting_changes
-from tests.factories import make_prompt, make_response
+from tests.factories import make_prompt, make_response, take
 
 pytestmark = pytest.mark.database
 
@@ -86,13 +87,13 @@ def test_a_perfect_annotator_stays_perfect(gold, ada, ben, chloe):
 
 
 def test_what_was_begun_before_is_shown_and_taken_under_the_new_name(gold, ada, ben):
-    held = assignment_queue.next_assignment(project=gold, annotator=ben)
+    held = take(gold, ben)
     while held.task.kind != "classification":
         annotations.submit(assignment=held, answer={"ratings": {"helpful": 5}})
-        held = assignment_queue.next_assignment(project=gold, annotator=ben)
+        held = take(gold, ben)
     annotations.save_draft(assignment=held, payload={"labels": ["billing"]})
     project = label_schemes.rename_label(by=ada, project=gold, scheme="topic", old="billing", new="payments")
-    held = assignment_queue.next_assignment(project=project, annotator=ben)
+    held = take(project, ben)
     seen = desk.payload(held)
     assert seen["draft"] == {"labels": ["payments"]}
     assert [label["name"] for label in seen["scheme"]["labels"]] == ["payments", "other"]
@@ -104,14 +105,13 @@ def test_exports_and_training_speak_of_the_present_name(project, ada, ben):
     project = projects.update_project(by=ada, project=project, kinds=["classification"], label_scheme=SCHEME)
     make = {"project": project, "by": ada, "kind": "classification", "responses": [], "ask": {"scheme": "topic"}}
     tasks.create_task(prompt=make_prompt(project, "Refund me"), **make)
-    annotations.submit(
-        assignment=assignment_queue.next_assignment(project=project, annotator=ben), answer={"labels": ["billing"]}
-    )
+    annotations.submit(assignment=take(project, ben), answer={"labels": ["billing"]})
     project = label_schemes.rename_label(by=ada, project=project, scheme="topic", old="billing", new="payments")
     rows = [one.row for one in training_rows.feedback_rows(project, training_queries.Policy())]
     (row,) = [row for row in rows if row["kind"] == "classification"]
     assert (row["labels"], row["classes"]) == (["payments"], ["payments", "other"])
     (item,) = items(project)
+    assert isinstance(item, Item)
     assert [said.answer["labels"] for said in item.answers] == [["payments"]]
 
 
@@ -163,7 +163,8 @@ NAMES = [f"n{number}" for number in range(6)]
 @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 def test_any_renames_keep_what_was_said_apart(moves, seed):
     """Whatever is renamed in which order: what was said of a label at any time is read as that label now."""
-    present, aliases = ["a", "b", "c"], {}
+    present = ["a", "b", "c"]
+    aliases: dict[str, str] = {}
     said = [(place, name) for place, name in enumerate(present)]  # who is who, and under which name it was said
     for place, new in moves:
         if new in present or aliases.get(new, present[place]) != present[place]:

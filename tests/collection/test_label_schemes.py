@@ -33,7 +33,7 @@ def test_the_field_that_is_wrong_is_named(change: dict[str, Any], field: str) ->
 
 
 def test_a_set_of_151_intents_is_a_scheme_and_301_are_too_many() -> None:
-    labels = [{"name": f"intent-{number}"} for number in range(301)]
+    labels: list[label_schemes.Label] = [{"name": f"intent-{number}"} for number in range(301)]
     label_schemes.check({"kind": "classification", "labels": labels[:151]}, "intent")
     assert len(label_schemes.complete({"kind": "classification", "labels": labels[:300]})["labels"]) == 300
     with pytest.raises(label_schemes.InvalidScheme, match="At most 300 labels; got 301"):
@@ -49,7 +49,7 @@ def test_good_schemes_pass_and_keys_and_marks_are_filled_in() -> None:
 
 
 def test_thirty_labels_have_thirty_keys_that_the_desk_does_not_use() -> None:
-    labels = [{"name": f"label-{number}"} for number in range(30)]
+    labels: list[label_schemes.Label] = [{"name": f"label-{number}"} for number in range(30)]
     shown = label_schemes.complete({"kind": "spans", "labels": labels})
     keys = [one["key"] for one in shown["labels"]]
     assert len(set(keys)) == 30 and not set(keys) & set(label_schemes.TAKEN_KEYS)

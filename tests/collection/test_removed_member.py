@@ -23,6 +23,7 @@ def held(project, ben):
 
     first = take(project, ben)
     ahead = assignment_queue.next_assignment(project=project, annotator=ben, ahead=True)
+    assert isinstance(ahead, Assignment)
     assert {first.task_id, ahead.task_id} == set(Task.objects.values_list("pk", flat=True))
     return first
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.utils import timezone
@@ -51,7 +51,7 @@ class Reading:
     """An open stream, event by event."""
 
     def __init__(self, client: APIClient, path: str, **headers: str) -> None:
-        self.reply = client.get(path, HTTP_ACCEPT="text/event-stream", **headers)
+        self.reply = cast(Any, client.get(path, None, False, HTTP_ACCEPT="text/event-stream", **headers))
         assert self.reply.status_code == 200, self.reply.content
         assert self.reply["Content-Type"] == "text/event-stream"
         self.chunks = iter(self.reply.streaming_content)

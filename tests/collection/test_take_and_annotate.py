@@ -185,7 +185,7 @@ def test_a_correction_is_the_reviewers_answer(project: Project, ben: Person, ros
     annotation = annotations.submit(assignment=assignment, answer=PREFERS_A)
     reviews.review(annotation=annotation, by=rosa, decision="correct", answer=PREFERS_B)
     assignment.refresh_from_db()
-    assert assignment.current.annotator == rosa and assignment.counted
+    assert assignment.current is not None and assignment.current.annotator == rosa and assignment.counted
     assert PreferencePair.objects.standing().get().annotation.annotator == rosa
     with pytest.raises(Conflict):
         reviews.review(annotation=annotation, by=rosa, decision="accept")

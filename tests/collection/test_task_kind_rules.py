@@ -1,6 +1,6 @@
 """Answers of every task kind: what is stored, what pairs they become, and what is said of wrong ones."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -25,7 +25,7 @@ QUESTIONS = {
     "classification": asked("classification", 0, scheme=TOPIC),
     "spans": asked("spans", 0, scheme=NAMES),
 }
-RIGHT = {
+RIGHT: dict[str, dict[str, Any]] = {
     "ranking": {"ranking": [["b"], ["a", "c"]], "reason": ""},
     "rating": {"ratings": {"helpful": 4, "honest": 5}, "reason": ""},
     "demonstration": {"text": "Write it anew.", "reason": ""},
@@ -99,7 +99,7 @@ def test_a_ranking_without_ties_of_n_makes_n_choose_2_pairs_and_no_circle(n: int
 
 
 def test_spans_keep_what_they_mark_and_their_order() -> None:
-    answer = {"spans": list(reversed(RIGHT["spans"]["spans"]))}  # type: ignore[call-overload]
+    answer = {"spans": list(reversed(RIGHT["spans"]["spans"]))}
     payload = resolve(answer, QUESTIONS["spans"])
     assert [(span["text"], span["label"]) for span in payload["spans"]] == [("Ana", "person"), ("Rome", "place")]
 
@@ -111,4 +111,4 @@ def test_nothing_to_mark_is_an_answer() -> None:
 @pytest.mark.parametrize(("values", "good"), [((5, 4), True), ((3, 4), None), ((1, 3), False), ((4, 4), True)])
 def test_what_a_rating_says_of_a_response(values: tuple[int, int], good: bool | None) -> None:
     payload = resolve({"ratings": {"helpful": values[0], "honest": values[1]}}, QUESTIONS["rating"])
-    assert rating.verdict(payload) is good
+    assert rating.verdict(cast(rating.RatingPayload, payload)) is good

@@ -39,8 +39,8 @@ def test_any_line_end_in_a_text_comes_back_as_it_was(
     assert (again.result["new"], again.result["rejected"]) == (len(rows), 0)
     there = Prompt.objects.filter(project=other_project).order_by("pk")
     assert [one.text for one in there] == [row["prompt"] for row in rows]
-    told = Response.objects.filter(project=other_project).exclude(text="x").order_by("pk")
-    assert [one.text for one in told] == [text + "!" for text in ODD]
+    responses = Response.objects.filter(project=other_project).exclude(text="x").order_by("pk")
+    assert [one.text for one in responses] == [text + "!" for text in ODD]
 
 
 def test_streams_of_rows_are_read_by_lines(project: Project, ada: Person, client_for: object) -> None:

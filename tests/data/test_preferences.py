@@ -54,7 +54,7 @@ def test_it_was_given_by_an_imported_person_who_cannot_sign_in(project, ada, cli
         client.post(URL, given(chosen=text))
     person = Person.objects.get(external_name="worker 7")
     assert (person.username, person.source, person.has_usable_password()) == (None, "elsewhere", False)
-    annotation = Annotation.objects.first()
+    annotation = Annotation.objects.earliest("pk")
     assert (annotation.annotator, annotation.client) == (person, "import")
     seen = client.get(f"/api/v1/annotations/{annotation.public_id}/").json()
     assert seen["answer"] == {"outcome": "prefer", "strength": 2}

@@ -50,7 +50,7 @@ def test_a_file_comes_in_and_refused_lines_are_shown(client: Client, db: None) -
     assert "&lt;script&gt;" in page
     assert "<script>alert" not in page
     reply = client.get(f"/p/desk/data/imports/{job.public_id}/rejected/")
-    assert reply.getvalue().count(b"\n") == 1  # type: ignore[attr-defined]
+    assert reply.getvalue().count(b"\n") == 1
 
 
 def test_an_export_can_be_fetched_and_says_what_it_lacks(client: Client) -> None:
@@ -62,7 +62,7 @@ def test_an_export_can_be_fetched_and_says_what_it_lacks(client: Client) -> None
     page = client.get("/p/desk/data/exports/").content.decode()
     assert "Strength, dimensions and reasons are not included." in page
     assert "1 × a comparison without an annotation" in page
-    assert client.get(f"/p/desk/data/exports/{job.public_id}/file/").getvalue() == b""  # type: ignore[attr-defined]
+    assert client.get(f"/p/desk/data/exports/{job.public_id}/file/").getvalue() == b""
 
 
 def test_only_admins(project: Project, ada: Person, ben: Person, dan: Person, signed_in: Any) -> None:

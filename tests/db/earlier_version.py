@@ -19,10 +19,10 @@ def migrate_to_earlier() -> Any:
     """Apply the old chain up to `EARLIER`; the models as they were then."""
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
+    from django.db.migrations.loader import MigrationLoader
 
     executor = MigrationExecutor(connection)
-    executor.loader.replace_migrations = False
-    executor.loader.build_graph()
+    executor.loader = MigrationLoader(connection, replace_migrations=False)
     executor.migrate([("feedback", EARLIER)])
     return executor.loader.project_state([("feedback", EARLIER)]).apps
 

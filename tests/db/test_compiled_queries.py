@@ -70,7 +70,7 @@ def attributes(row: Any) -> Any:
 
 
 def columns(person: Person) -> dict[str, Any]:
-    return Person.objects.filter(pk=person.pk).values().get()
+    return {**Person.objects.filter(pk=person.pk).values().get()}
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "through the ORM"])

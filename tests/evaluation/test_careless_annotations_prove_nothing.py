@@ -161,8 +161,8 @@ def test_nothing_may_be_concluded_and_only_a_reason_promotes(project, ada, ben, 
     assert told["opponent"] == told["serving"] == str(hammered.public_id)
 
     address = f"/api/v1/models/{policy.public_id}/promote/"
-    for body in ({}, {"note": "The evidence says better."}):
-        refused = client.post(address, body)
+    for note in ({}, {"note": "The evidence says better."}):
+        refused = client.post(address, note)
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "gate_blocks")
         assert [one["name"] for one in refused.json()["extra"]["findings"]] == AGAINST
     assert signed_in(ada).post(f"/p/desk/models/{policy.public_id}/promote/").status_code == 409

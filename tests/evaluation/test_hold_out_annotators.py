@@ -68,6 +68,7 @@ def test_a_consensus_is_nobody_s_own(judged: Project, ada: Person) -> None:
 def test_accuracy_is_told_by_annotator(judged: Project, ada: Person) -> None:
     snapshot = frozen(judged, ada, 0.25)
     reward = make_model(judged, ada, stage="reward")
+    assert reward.run is not None
     reward.run.snapshot = snapshot
     run = make_run(judged, ada, stage="evaluate", snapshot=snapshot, reward_model=reward)
     folder = snapshots.folder_of(snapshot)

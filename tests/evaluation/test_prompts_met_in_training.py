@@ -82,6 +82,7 @@ def test_what_was_held_out_when_the_corpus_was_frozen_is_not_looked_for(
 def test_a_corpus_that_is_gone_leaves_it_unknown(project: Project, ada: Person, candidate: ModelVersion) -> None:
     held_out(project, MET)
     assert candidate.parent is not None and candidate.parent.run is not None
-    DatasetSnapshot.objects.filter(pk=candidate.parent.run.snapshot_id).update(state=DatasetSnapshot.State.REVOKED)
+    read = DatasetSnapshot.objects.filter(trainingrun=candidate.parent.run)
+    assert read.update(state=DatasetSnapshot.State.REVOKED) == 1
     assert contaminated(project, ada, candidate, MET) is None
     assert contaminated(project, ada, candidate, "Something else?") == 0

@@ -117,7 +117,8 @@ def test_the_page_renames_dimensions_as_it_does_labels(asked, ada, signed_in):
     assert browser.post("/p/desk/project/", with_dimensions(("truthful", "true, or not"))).status_code == 302
     project = Project.objects.get(pk=asked.pk)
     assert (project.dimensions, project.renames["dimensions"]) == (["true, or not"], {"truthful": "true, or not"})
-    assert project.names.right({"ratings": {"true, or not": 5}}, Task.objects.get(kind="rating").gold)
+    gold = Task.objects.get(kind="rating").gold
+    assert gold is not None and project.names.right({"ratings": {"true, or not": 5}}, gold)
     more = with_dimensions(("", "kind"), ("true, or not", "true, or not"))
     assert browser.post("/p/desk/project/", more).status_code == 302
     project.refresh_from_db()

@@ -26,6 +26,7 @@ def test_an_import_under_way_stops_and_goes_on_when_it_is_opened_again(project, 
     from feedback.services.platform import jobs
 
     claimed = jobs.claim(job.pk, "a worker")
+    assert claimed is not None
     steps = imports.bring_in(claimed)
     next(steps)
     there = Task.objects.count()
@@ -60,10 +61,9 @@ def test_every_other_way_in_is_shut(project, ada, ben):
     project.save(update_fields=["kinds"])
     corpus = corpora.open_corpus(project=project, by=ada, name="texts")
     projects.set_state(by=ada, project=project, state="closed")
-    for row in (prompt, *pair, corpus):
-        row.project = project
+    prompt.project = corpus.project = project
     for response in pair:
-        response.prompt.project = project
+        response.project = response.prompt.project = project
     user = [{"role": "user", "content": "q"}]
     ways = {
         "prompt": lambda: prompts.submit_prompt(project=project, by=ben, messages=user),
@@ -120,5 +120,7 @@ def test_a_turn_of_a_talk_that_was_begun_before_is_written(project, ada, ben):
     projects.set_state(by=ada, project=project, state="closed")
     write_answers(turn, "one", "two")
     assert Task.objects.get().kind == "conversation"
+    conversation = turn.conversation
+    assert conversation is not None
     with pytest.raises(ProjectClosed, match="takes no messages"):
-        conversations.say(conversation=turn.conversation, text="more")
+        conversations.say(conversation=conversation, text="more")

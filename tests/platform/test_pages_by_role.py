@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from feedback.models import Person, Project
+from feedback.models import Person, Project, TrainingRun
 from feedback.web.platform.pipeline_stages import STATIONS
 from tests.factories import make_annotation, make_model, make_snapshot, make_task
 
@@ -95,7 +95,7 @@ def test_own_annotations_are_followed_into_models(project: Project, ada: Person,
     make_annotation(project, ben)
     snapshot = make_snapshot(project, ada)
     version = make_model(project, ada)
-    type(version.run).objects.filter(pk=version.run_id).update(snapshot=snapshot)
+    TrainingRun.objects.filter(model_version=version).update(snapshot=snapshot)
     page = signed_in(ben).get("/account/").content.decode()
     assert re.search(r"<span[^>]*>1</span> of my annotations trained policy v1", page)
 

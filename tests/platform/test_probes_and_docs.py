@@ -123,7 +123,7 @@ class TestDocs:
         finally:
             schema.waiting.release(taken)
         assert client.get("/api/schema/", **extra).json()["openapi"].startswith("3.")
-        assert schema._maker.poll() == 0
+        assert schema._maker is not None and schema._maker.poll() == 0
 
     def test_the_schema_is_public_and_names_every_door(self, client):
         from feedback.api.urls import v1

@@ -102,8 +102,9 @@ def test_a_token_makes_only_lesser_tokens(project, other_project, hana, client_f
     short = APIClient()
     short.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     longer = {"expires_at": (ends + timedelta(days=1)).isoformat()}
-    for given in ({}, longer):
-        short.post(URL, {"name": "child", "scopes": ["admin"], **given})
+    requests: tuple[dict[str, str], ...] = ({}, longer)
+    for more in requests:
+        short.post(URL, {"name": "child", "scopes": ["admin"], **more})
     assert set(ApiToken.objects.filter(name="child").values_list("expires_at", flat=True)) == {ends}
 
 

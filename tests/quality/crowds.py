@@ -28,10 +28,10 @@ def judged(people: Sequence[Annotator], seed: int, tasks: int = 800, each: int =
                 votes.append(Vote(task, who, first != swapped))
                 seen.append((first, math.log((1 + len(a)) / (1 + len(b))), swapped, said.seconds))
     told = consensus_of(votes)
-    choices: dict[int, list[Choice]] = defaultdict(list)
+    choices: defaultdict[int, list[Choice]] = defaultdict(list)
     for vote, others, (first, length, swapped, seconds) in zip(votes, told.others, seen, strict=True):
         choices[vote.annotator].append(Choice(first, length, -others if swapped else others, 0.0, seconds))
-    leaning = leanings(choices)
+    leaning = leanings({**choices})
     return findings(
         {
             who: Seen(told.annotators.get(who), leaning.get(who), len(choices[who]), paces=ones)

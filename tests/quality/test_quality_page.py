@@ -16,9 +16,9 @@ from tests.kinds import make_kind
 
 
 @pytest.fixture
-def leaning(project: Project, ben: Person, chloe: Person) -> Project:
+def leaning(project: Project, hana: Person, ben: Person, chloe: Person) -> Project:
     """Ben picks the first shown whatever it is; Chloe the older response. Forty tasks, over two weeks."""
-    projects.update_project(by=project.created_by, project=project, annotations_per_task=2)
+    projects.update_project(by=hana, project=project, annotations_per_task=2)
     made = [make_task(project) for _ in range(40)]
     for person in (ben, chloe):
         for _ in made:

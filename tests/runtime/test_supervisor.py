@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,10 @@ for queue in ("default", "generate", "train"):
 """
 
 
+def has_rows(running: House, sql: str, count: int) -> bool:
+    return len(running.query(sql)) == count
+
+
 def test_every_queue_is_heard_after_the_broker_died(running: House) -> None:
     """Workers connected to the old one must find the new one. Nobody exports yet, so the jobs fail at once."""
     for _ in range(2):
@@ -66,7 +71,7 @@ def test_every_queue_is_heard_after_the_broker_died(running: House) -> None:
         wait_until(running.is_up, 30, "the return of the broker")
         made = running.manage("shell", "-v", "0", "-c", MAKE_JOBS).split()
         ended = f"SELECT 1 FROM feedback_job WHERE status = 'failed' AND id IN ({', '.join(made)})"
-        wait_until(lambda sql=ended: len(running.query(sql)) == 3, 40, "the end of a job on each queue")
+        wait_until(partial(has_rows, running, ended, 3), 40, "the end of a job on each queue")
 
 
 def test_a_second_up_on_the_same_folder_is_refused_in_a_sentence(running: House) -> None:

@@ -3,6 +3,8 @@
 The scores are given here; that a real classifier and a real worker give them is tests/browser/test_full_turn.py's.
 """
 
+from typing import Any
+
 import pytest
 from django.utils import timezone
 
@@ -16,7 +18,7 @@ from feedback.services.data import imports, preferences
 from feedback.services.platform import projects
 from feedback.services.registry import model_versions
 from feedback.services.screening import screening
-from tests.factories import make_model, make_prompt, make_response, make_snapshot, make_task
+from tests.factories import make_model, make_prompt, make_response, make_snapshot, make_task, take
 
 pytestmark = pytest.mark.database
 
@@ -41,6 +43,7 @@ def guarded(project, ada, classifier):
 def score(row, scores) -> bool:
     """What the worker does with one row."""
     guard = guard_models.of(row.project).guard
+    assert guard is not None
     version = guard_models.model_of(row.project, "classifier", guard.model)
     if isinstance(row, Prompt):
         moved = screening.settle_prompt(row, guard=guard, version=version, scores=scores, spans=[])
@@ -262,7 +265,7 @@ class TestPersonalData:
         project = screening.set_screening(by=ada, project=project, marker=marker, personal="mask")
         prompt = make_prompt(project, "Ask Zoë in Graz")
         assert prompt.state == "received"
-        spans = [{"start": 4, "end": 7, "label": "person", "score": 0.9}]
+        spans: Any = [{"start": 4, "end": 7, "label": "person", "score": 0.9}]
         assert screening.settle_prompt(prompt, guard=None, version=None, scores={}, spans=spans)
         prompt.refresh_from_db()
         assert (prompt.state, prompt.text, prompt.screening["personal"]) == (
@@ -290,15 +293,15 @@ class TestMarker:
         )
         assert Job.objects.filter(kind="score", status="queued").count() == 1
         (waiting,) = screening.tasks_to_mark(project)
-        spans = [
+        spans: Any = [
             {"start": 4, "end": 7, "label": "person", "text": "Zoë", "score": 0.9},
             {"start": 11, "end": 15, "label": "planet", "text": "Graz", "score": 0.8},
         ]
         assert screening.suggest(waiting, version=version, spans=spans)
         assert not screening.suggest(waiting, version=version, spans=[])
         task.refresh_from_db()
-        assert task.suggestion["model"] == str(version.public_id)
-        seen = desk.payload(assignment_queue.next_assignment(project=project, annotator=ben))
+        assert task.suggestion is not None and task.suggestion["model"] == str(version.public_id)
+        seen = desk.payload(take(project, ben))
         assert seen["suggestion"] == {"spans": [{"start": 4, "end": 7, "label": "person"}]}
         assert (seen["draft"], seen["answer"]) == (None, None)
         assert screening.waits(project) is False
@@ -331,7 +334,7 @@ class TestMarker:
         for share in (1, 0):
             projects.update_project(by=hana, project=project, queue_policy={"gold_share": share})
             project.refresh_from_db()
-            held = assignment_queue.next_assignment(project=project, annotator=ben)
+            held = take(project, ben)
             shown.append(desk.payload(held))
             assignments.skip(assignment=held, reason="other")
         alike = [{name: one[name] for name in one if name not in ("id", "held_until")} for one in shown]
@@ -352,8 +355,8 @@ def test_imported_tasks_wait_too(guarded, ada):
         {"screening"},
     )
     assert task.suggestion is None
-    for row in [task.prompt, *task.responses.all()]:
-        score(row, SAFE)
+    for arrived in [task.prompt, *task.responses.all()]:
+        score(arrived, SAFE)
     task.refresh_from_db()
     assert task.state == "open"
 

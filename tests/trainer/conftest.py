@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -97,7 +97,7 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, base
 
     torch.manual_seed(1)
     model = load_classifier(base_folder, tokenizer)
-    torch.nn.init.normal_(model.score.weight, std=0.5)
+    torch.nn.init.normal_(cast(torch.nn.Linear, model.score).weight, std=0.5)
     model.config.touchstone = {"reward_mean": 0.1, "reward_std": 0.7}
     folder = tmp_path_factory.mktemp("reward") / "model"
     save_model(folder, model, tokenizer)

@@ -41,7 +41,7 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", [family.name for family in FAMILIES])
 def test_each_family_is_taken_with_what_it_cannot_do(name: str, tmp_path: Path) -> None:
-    told = adopt(save_model(tmp_path / name, name), "policy")
+    told: dict[str, Any] = adopt(save_model(tmp_path / name, name), "policy")
     assert names(told) == KNOWN.get(name, [])
     assert all(fault["severity"] == "warn" and fault["sentence"].endswith(".") for fault in told["faults"])
 
@@ -135,7 +135,8 @@ OPENS_MORE = OPENS_NONE + "{% if add_generation_prompt %}{{'<start_of_turn>assis
 def test_what_a_template_loses_or_does_otherwise_is_named(template: str, found: dict[str, str], tmp_path: Path) -> None:
     folder = save_model(tmp_path / "theirs", "gemma3_text")
     (folder / "chat_template.jinja").write_text(template)
-    told = {fault["name"]: fault["sentence"] for fault in adopt(folder, "policy")["faults"]}
+    report: dict[str, Any] = adopt(folder, "policy")
+    told = {fault["name"]: fault["sentence"] for fault in report["faults"]}
     for name, sentence in found.items():
         assert told[name].startswith(sentence)
 

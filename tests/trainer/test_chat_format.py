@@ -214,7 +214,8 @@ def test_a_hostile_template_is_ended_and_the_next_is_rendered(template: str) -> 
 
 def test_the_date_is_the_same_every_day() -> None:
     tokenizer = with_template("gemma2", "{{ strftime_now('%d %b %Y') + ' ' + strftime_now('%H:%M') }}" + TURNS)
-    assert outcomes(tokenizer, [[USER]])[0].startswith("26 Jul 2024 12:00<bos>")
+    [shown] = outcomes(tokenizer, [[USER]])
+    assert isinstance(shown, str) and shown.startswith("26 Jul 2024 12:00<bos>")
 
 
 def test_training_rows_end_with_the_turn() -> None:

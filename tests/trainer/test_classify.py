@@ -6,12 +6,12 @@ import math
 import random
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from micro import COLOURS, MakeRun, progress, write_snapshot
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from trainer.configs import parsing
 from trainer.data.snapshot import Classification, open_snapshot
@@ -101,15 +101,16 @@ def test_multi_label_loss_by_hand_and_by_torch() -> None:
     logits = torch.tensor([[2.0, -1.0], [0.0, 3.0]])
     labels = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     softplus = [math.log1p(math.exp(x)) for x in (-2.0, -1.0, 0.0, -3.0)]
-    loss = label_loss(SimpleNamespace(logits=logits), labels)
+    loss = label_loss(SequenceClassifierOutput(logits=logits), labels)
     assert float(loss) == pytest.approx(sum(softplus) / 4, rel=1e-6)
-    halves = [label_loss(SimpleNamespace(logits=logits[n : n + 1]), labels[n : n + 1], 4) for n in (0, 1)]
+    halves = [label_loss(SequenceClassifierOutput(logits=logits[n : n + 1]), labels[n : n + 1], 4) for n in (0, 1)]
     assert float(sum(halves)) == pytest.approx(float(loss), rel=1e-6)
 
 
 def test_loss_of_one_label_does_not_count_ignored_ones() -> None:
     logits = torch.zeros(1, 3, 5)
-    assert float(label_loss(SimpleNamespace(logits=logits), torch.tensor([[-100, 2, 4]]))) == pytest.approx(math.log(5))
+    loss = label_loss(SequenceClassifierOutput(logits=logits), torch.tensor([[-100, 2, 4]]))
+    assert float(loss) == pytest.approx(math.log(5))
 
 
 def test_calibration_by_hand() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -35,7 +35,8 @@ def test_16_a_reward_model_is_split_into_equal_values_or_copied_whole(
         assert type(critic) is Critic and critic.trunk is not model.base_model
         return
     critic = TopCritic(model, layers=2)
-    assert len(critic.trunk.layers) == 2 and len(model.base_model.layers) == 3
+    trunk, whole = cast(Any, critic.trunk), cast(Any, model.base_model)
+    assert len(trunk.layers) == 2 and len(whole.layers) == 3
     ids = torch.tensor([[3, 4, 5, 6, 7]])
     given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "position_ids": torch.arange(5).unsqueeze(0)}
     with torch.no_grad():

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import pytest
@@ -41,7 +41,7 @@ def other_policy(base_folder: Path, tokenizer: Any, tmp_path: Path) -> Path:
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     save_model(tmp_path / "other", model, tokenizer)
     return tmp_path / "other"
 
@@ -210,7 +210,7 @@ def test_perplexity_and_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any)
     """A model without a clue is as surprised as by a die of as many sides as there are tokens, whatever the prompt."""
     model = load_policy(base_folder, tokenizer)
     with torch.no_grad():
-        model.get_input_embeddings().weight.zero_()
+        cast(torch.nn.Embedding, model.get_input_embeddings()).weight.zero_()
     rows = [Demonstration(tuple(ask("sky")), text) for text in ("The sky is blue.", "Blue")]
     found = of_demonstrations(model, tokenizer, rows, 64)
     tokens = sum(len(ids) for ids in encode_completions(tokenizer, [row.completion for row in rows]))
@@ -220,7 +220,8 @@ def test_perplexity_and_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any)
     shortest = min(len(prompt) for prompt in encode_prompts(tokenizer, [ask("sky")]))
     assert of_demonstrations(model, tokenizer, rows, shortest) is None, "neither fits"
     documents = [Document("The sky is blue.", "", "article", "")]
-    assert of_documents(model, tokenizer, documents, 4)["perplexity"] == pytest.approx(len(tokenizer), rel=1e-4)
+    read = of_documents(model, tokenizer, documents, 4)
+    assert read is not None and read["perplexity"] == pytest.approx(len(tokenizer), rel=1e-4)
     assert of_documents(model, tokenizer, [], 4) is None
 
 

@@ -332,7 +332,7 @@ def test_cancelled_while_it_loads_it_leaves_without_training(
             os.kill(os.getpid(), signal.SIGTERM)
             return load(*args)
 
-        trainer.recipes.sft.load_policy = loading
+        trainer.recipes.sft.load_policy = loading  # type: ignore[assignment]
 
     assert forked(folder, at_once) == 3
     steps = [line["step"] for line in progress(folder, "metrics")]

@@ -106,7 +106,9 @@ def test_a_prompt_cannot_write_marks(generator: Generator) -> None:
     made = generator.generate([plain, forged], seeds=[1, 2], max_new_tokens=3)
     assert len(made) == 2
     [ids] = encode_prompts(generator.tokenizer, [forged])
-    marks = generator.tokenizer.convert_tokens_to_ids(["<|end|>", "<|user|>", "<|assistant|>"])
+    marks: list[Any] = [
+        generator.tokenizer.convert_tokens_to_ids(mark) for mark in ("<|end|>", "<|user|>", "<|assistant|>")
+    ]
     assert [ids.count(mark) for mark in marks] == [0, 1, 1]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -109,7 +109,7 @@ def test_merged_weights_compute_what_base_and_adapters_do(base_folder: Path, tok
     with torch.no_grad():
         assert torch.equal(model(input_ids=ids).logits, before)  # B is zero at first
         for _, layer in adapters(model):
-            layer.lora_B["default"].weight.normal_(std=0.3)
+            cast(torch.nn.Linear, cast(torch.nn.ModuleDict, layer.lora_B)["default"]).weight.normal_(std=0.3)
         adapted = model(input_ids=ids).logits
         assert torch.equal(reference(input_ids=ids).logits, before)
         assert torch.equal(model(input_ids=ids).logits, adapted)

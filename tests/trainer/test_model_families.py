@@ -150,7 +150,7 @@ def test_a_model_that_ends_its_turn_at_once_has_stopped(name: str, adopted: Call
     for stop in BY_NAME[name].stops:
         says = tokenizer.convert_tokens_to_ids(stop)
 
-        def only(outputs: Any, says: int = says) -> Any:
+        def only(outputs: Any, says: Any = says) -> Any:
             outputs.logits = torch.full_like(outputs.logits, -30.0)
             outputs.logits[..., says] = 30.0
             return outputs

@@ -45,7 +45,8 @@ def test_it_runs_and_raises_the_reward(
 
 
 def test_a_completion_without_an_end_gets_the_penalty_whatever_the_model_says() -> None:
-    judged, settings = Scores({"model": torch.full((3,), 9.0)}), SimpleNamespace(missing_eos_penalty=3.0)
+    judged = Scores({"model": torch.full((3,), 9.0)})
+    settings: Any = SimpleNamespace(missing_eos_penalty=3.0)
     assert penalised(judged, [[7, 1], [7, 8], []], [1], settings).tolist() == [9.0, -3.0, -3.0]
 
 
@@ -60,7 +61,7 @@ def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> 
 
     logged: dict[str, float] = {}
     messages = [{"role": "user", "content": "Hi <|end|>"}]
-    settings = SimpleNamespace(missing_eos_penalty=3.0, num_generations=1, max_new_tokens=8, stop_on_alarm=False)
+    settings: Any = SimpleNamespace(missing_eos_penalty=3.0, num_generations=1, max_new_tokens=8, stop_on_alarm=False)
     reward = reward_function(tokenizer, judge, settings, watched(settings)[0])
     ended = [4, 5, tokenizer.eos_token_id]
     state = SimpleNamespace(global_step=3)
@@ -147,7 +148,7 @@ def test_grpo_as_it_is_practised_now(
 
 
 def test_rollouts_hold_whole_groups_and_every_prompt_as_often() -> None:
-    settings = SimpleNamespace(batch_size=4, accumulate=2, num_generations=4, steps=6)
+    settings: Any = SimpleNamespace(batch_size=4, accumulate=2, num_generations=4, steps=6)
     planned = plan_rollouts(3, settings, 0, "rloo")
     assert len(planned) == 12
     assert planned[0::2] == planned[1::2]  # one for each backward of the step

@@ -21,7 +21,7 @@ CALM: dict[str, float] = {
 LOOK = {"selection_reward": 1.0, "selection_kl": 1.0, "selection_repetition": 0.02, "selection_length": 10.0}
 
 
-def history(count: int = 21, **now: float) -> list[dict[str, Any]]:
+def history(count: int = 21, /, **now: float) -> list[dict[str, Any]]:
     """Calm iterations, the first of them with a look, and a last one with a look and something else."""
     calm = [dict(CALM) for _ in range(count - 1)]
     calm[0] |= LOOK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -133,6 +134,12 @@ def test_11_whitening_one_token_or_equal_ones_is_no_nan() -> None:
     assert not arithmetic.whiten(torch.full((2, 2), 7.0), torch.ones(2, 2, dtype=torch.bool)).any()
 
 
+def whiten_total(totals: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What the processes come to together, a sum each time that it is asked."""
+    replies = iter(totals)
+    return lambda _: next(replies)
+
+
 def test_11_whitening_uses_the_sums_of_all_processes() -> None:
     """Two processes hold half of the tokens each; both whiten as one process with all of them would."""
     values, counted = torch.tensor([[1.0, 2.0], [5.0, 8.0]]), torch.ones(2, 2, dtype=torch.bool)
@@ -140,8 +147,8 @@ def test_11_whitening_uses_the_sums_of_all_processes() -> None:
     mean = 4.0
     totals = [torch.tensor([16.0, 4.0]), torch.tensor([float(((values - mean) ** 2).sum()), 4.0])]
     for row in range(2):
-        replies = iter(totals)
-        half = arithmetic.whiten(values[row : row + 1], counted[row : row + 1], total=lambda _, r=replies: next(r))
+        total = whiten_total(totals)
+        half = arithmetic.whiten(values[row : row + 1], counted[row : row + 1], total=total)
         torch.testing.assert_close(half, whole[row : row + 1])
 
 

@@ -67,7 +67,7 @@ def inputs(feedback: Path, sft_folder: Path, reward_folder: Path) -> dict[str, P
     return {"snapshot": feedback, "base_model": sft_folder, "reward_model": reward_folder}
 
 
-def after(iteration: int, number: signal.Signals) -> Callable[[], None]:
+def after(last: int, number: signal.Signals) -> Callable[[], None]:
     """For a fork: the signal comes when an iteration has ended, before anything is noted of it."""
 
     def plant() -> None:
@@ -75,10 +75,10 @@ def after(iteration: int, number: signal.Signals) -> Callable[[], None]:
 
         noted = ppo.PPOMonitor.after_iteration
 
-        def after_iteration(self: Any, ended: int, metrics: Any) -> None:
-            if ended == iteration:
+        def after_iteration(self: ppo.PPOMonitor, iteration: int, figures: dict[str, float]) -> None:
+            if iteration == last:
                 os.kill(os.getpid(), number)
-            noted(self, ended, metrics)
+            noted(self, iteration, figures)
 
         ppo.PPOMonitor.after_iteration = after_iteration  # type: ignore[method-assign]
 

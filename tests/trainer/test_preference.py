@@ -69,7 +69,9 @@ def test_trl_computes_the_same_loss(
     trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
     batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     with torch.no_grad():
-        theirs = float(trainer.compute_loss(policy, batch))
+        loss = trainer.compute_loss(policy, batch)
+    assert isinstance(loss, torch.Tensor)
+    theirs = float(loss)
     assert theirs == pytest.approx(ours["selection_loss"], rel=1e-4)
     assert abs(theirs - (math.log(2) if stage == "dpo" else 0.5)) > 1e-3
 

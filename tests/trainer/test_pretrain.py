@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -66,7 +66,7 @@ def test_bits_per_byte_by_hand(base_folder: Path, tokenizer: Any) -> None:
     """A model without a clue gives each token log2(vocabulary) bits."""
     model = load_policy(base_folder, tokenizer)
     with torch.no_grad():
-        model.get_input_embeddings().weight.zero_()
+        cast(torch.nn.Embedding, model.get_input_embeddings()).weight.zero_()
     rows = [tokenizer("The sky is blue.")["input_ids"], tokenizer("No.")["input_ids"]]
     predicted = sum(len(row) - 1 for row in rows)
     said = sum(len(decode_completion(tokenizer, row[1:]).encode()) for row in rows)
@@ -154,7 +154,7 @@ def test_all_of_a_long_document_is_measured(base_folder: Path, tokenizer: Any) -
     """With a model without a clue, windows give what one look at the whole gives."""
     model = load_policy(base_folder, tokenizer)
     with torch.no_grad():
-        model.get_input_embeddings().weight.zero_()
+        cast(torch.nn.Embedding, model.get_input_embeddings()).weight.zero_()
         row = tokenizer("The sky is blue and the grass is green. " * 4)["input_ids"]
         assert bits_per_byte(model, tokenizer, [row], 16) == pytest.approx(
             bits_per_byte(model, tokenizer, [row], len(row)), rel=1e-5

@@ -16,6 +16,7 @@ from torch import nn
 from trainer.data.columns import encode_completions, encode_prompts, preference_columns
 from trainer.data.snapshot import Preference
 from trainer.errors import DataUnusable, ModelCorrupt
+from trainer.json_types import RunRequest
 from trainer.modeling.loading import load_classifier
 from trainer.modeling.passes import pad_right
 from trainer.modeling.reward_model import RewardModel, calibration_error, load_reward, preference_figures
@@ -44,7 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, feedback: Path, base_folde
     folder = tmp_path_factory.mktemp("reward")
     inputs = {"snapshot": str(feedback), "base_model": str(base_folder)}
     config = {"epochs": 60, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 64}
-    run = {"schema": 1, "stage": "reward", "seed": 0, "config": config}
+    run: RunRequest = {"schema": 1, "stage": "reward", "seed": 0, "config": config}
     run["inputs"] = {name: {"path": path, "manifest_sha256": None} for name, path in inputs.items()}
     import threading
 
@@ -67,9 +68,9 @@ def test_02_score_does_not_depend_on_padding_side_or_company(untrained: RewardMo
 
 
 def test_score_is_read_at_the_last_real_token(untrained: RewardModel) -> None:
-    trunk = untrained.model.model  # type: ignore[union-attr]
+    trunk = untrained.model.model
     with torch.no_grad():
-        hidden = trunk(input_ids=torch.tensor([ROWS[1]])).last_hidden_state[0, -1]  # type: ignore[operator]
+        hidden = trunk(input_ids=torch.tensor([ROWS[1]])).last_hidden_state[0, -1]
         by_hand = (untrained.model.score(hidden) - 0.25) / 2.0  # type: ignore[operator]
     assert torch.allclose(untrained.score_ids([ROWS[1]]), by_hand, atol=1e-5)
     assert untrained.score_ids([ROWS[1]]) != untrained.score_ids([[*ROWS[1][:-1], 13]])
@@ -122,7 +123,9 @@ def test_loss_by_hand(
 
     def loss(rewards: list[float], margin: bool) -> float:
         inputs = {"attention_mask": torch.ones(2, 1), **({"margin": torch.tensor([2.0])} if margin else {})}
-        return float(trainer.compute_loss(Given(rewards), inputs))
+        found = trainer.compute_loss(Given(rewards), inputs)
+        assert isinstance(found, torch.Tensor)
+        return float(found)
 
     assert loss([0.7, 0.7], margin=False) == pytest.approx(math.log(2))
     assert loss([3.0, 1.0], margin=True) == pytest.approx(math.log(2))
@@ -216,7 +219,7 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_a_tie_counts_a_half(untrained: RewardModel) -> None:
-    same = {"chosen_ids": [[5, 6]], "rejected_ids": [[5, 6]], "margin": [0.0], "row": [0]}
+    same: dict[str, list[Any]] = {"chosen_ids": [[5, 6]], "rejected_ids": [[5, 6]], "margin": [0.0], "row": [0]}
     figures = preference_figures(untrained, same, [2])
     assert figures["selection_accuracy"] == 0.5
     assert figures["selection_loss"] == pytest.approx(math.log(2))

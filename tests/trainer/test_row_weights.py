@@ -13,6 +13,7 @@ import pytest
 import torch
 from micro import MakeRun, feedback_rows, write_snapshot
 from torch import Tensor, nn
+from transformers import Trainer
 
 from trainer.configs import parsing
 from trainer.data.columns import preference_columns, with_weights
@@ -116,6 +117,12 @@ class Given(nn.Module):
         return type("Out", (), {"logits": self.rewards})
 
 
+def loss_of(trainer: Trainer, model: nn.Module, batch: dict[str, Any]) -> float:
+    loss = trainer.compute_loss(model, batch)
+    assert isinstance(loss, torch.Tensor)
+    return float(loss)
+
+
 @pytest.mark.parametrize("heads", [1, 2])
 def test_the_reward_loss_by_hand(heads: int, make_run: MakeRun, base_folder: Path, tokenizer: Any) -> None:
     from trainer.modeling.reward_trainer import make_trainer as make_reward_trainer
@@ -129,11 +136,11 @@ def test_the_reward_loss_by_hand(heads: int, make_run: MakeRun, base_folder: Pat
     assert columns["weight"] == pytest.approx([0.5, 1.5])
     none: dict[str, list[Any]] = {"chosen_ids": [], "rejected_ids": [], "margin": [], "row": []}
     trainer, _ = make_reward_trainer(context, reward, columns, [[0], [1]], none)
-    batch = trainer.data_collator([trainer.train_dataset[number] for number in (0, 1)])  # type: ignore[index]
+    batch = trainer.data_collator([trainer.train_dataset[number] for number in (0, 1)])
     assert batch["weight"].tolist() == pytest.approx([0.5, 1.5])
     gaps = torch.tensor([[2.0, 1.0], [-1.0, 0.5]])[:, :heads]
     with torch.no_grad():
-        loss = float(trainer.compute_loss(Given(torch.cat([gaps, torch.zeros_like(gaps)])), batch))
+        loss = loss_of(trainer, Given(torch.cat([gaps, torch.zeros_like(gaps)])), batch)
     if heads == 1:
         assert loss == pytest.approx(-(0.5 * log_sigmoid(2.0 - 1.0) + 1.5 * log_sigmoid(-1.0)) / 2, rel=1e-6)
     else:
@@ -165,7 +172,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
         trainer = make_trainer(context, policy, reference, tokenizer, given, Hook(context))
         rows = [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
         with torch.no_grad():
-            return trainer, float(trainer.compute_loss(policy, trainer.data_collator(rows))), ours["selection_loss"]
+            return trainer, loss_of(trainer, policy, trainer.data_collator(rows)), ours["selection_loss"]
 
     trainer, theirs, ours = losses(columns)
     assert isinstance(trainer, WeightedDPOTrainer if stage == "dpo" else WeightedKTOTrainer)
@@ -196,14 +203,14 @@ def test_label_smoothing_reaches_the_loss(base_folder: Path, feedback: Path, tok
     trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
     batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     with torch.no_grad():
-        assert float(trainer.compute_loss(policy, batch)) == pytest.approx(ours, rel=1e-4)
+        assert loss_of(trainer, policy, batch) == pytest.approx(ours, rel=1e-4)
 
 
 def test_held_out_figures_of_a_reward_model_count_by_weight(base_folder: Path, tokenizer: Any) -> None:
     reward = RewardModel(load_classifier(base_folder, tokenizer), tokenizer)
     gap = torch.tensor([2.0, -1.0, 0.5, -3.0])
     columns: dict[str, list[Any]] = {"row": [0, 1, 2, 3], "weight": [2.0, 0.5, 1.0, 0.5]}
-    reward.score_ids = lambda rows, **_: torch.cat([gap, torch.zeros(4)])  # type: ignore[method-assign,assignment]
+    reward.score_ids = lambda rows, **_: torch.cat([gap, torch.zeros(4)])  # type: ignore[method-assign]
     figures = preference_figures(reward, {**columns, "chosen_ids": [[1]] * 4, "rejected_ids": [[2]] * 4}, [1, 1, 2, 2])
     assert figures["selection_accuracy"] == pytest.approx(3 / 4)
     assert figures["selection_accuracy_by_strength"] == {"1": pytest.approx(0.8), "2": pytest.approx(2 / 3)}

@@ -54,9 +54,10 @@ def test_a_policy_in_training_is_served_as_it_would_be_saved(
 
 
 def test_a_trainer_that_samples_here_is_left_alone() -> None:
-    trainer, policy = SimpleNamespace(use_vllm=False), torch.nn.Linear(1, 1)
+    policy: Any = torch.nn.Linear(1, 1)
+    trainer: Any = SimpleNamespace(use_vllm=False)
     serve_as_saved(trainer, policy)
     assert vars(trainer) == {"use_vllm": False}
-    there = SimpleNamespace(use_vllm=True, vllm_generation=SimpleNamespace())
+    there: Any = SimpleNamespace(use_vllm=True, vllm_generation=SimpleNamespace())
     serve_as_saved(there, policy)
     assert callable(there.vllm_generation._iter_named_params)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from micro import MakeRun, ask, progress, write_snapshot
 
+from trainer.data.columns import encode_prompts
 from trainer.errors import DataUnusable, RunDiverged
 from trainer.modeling.loading import load_policy, load_tokenizer
 from trainer.modeling.passes import continuations
@@ -28,8 +29,7 @@ def test_it_learns_the_answers_and_ends_them(
     assert metrics["train_demonstrations"] == 12
     tokenizer = load_tokenizer(folder / "model")
     model = load_policy(folder / "model", tokenizer)
-    prompt = tokenizer.apply_chat_template(ask("sky"), add_generation_prompt=True, return_dict=False)
-    [row] = continuations(model, [prompt], 30)
+    [row] = continuations(model, encode_prompts(tokenizer, [ask("sky")]), 30)
     assert row[-1] == tokenizer.eos_token_id
     assert "blue" in tokenizer.decode(row)
     [shown] = [s for s in progress(folder, "samples")[-1]["samples"] if "sky" in s["prompt"]][:1]
@@ -114,7 +114,7 @@ def test_loss_that_is_no_number_ends_the_run_with_its_step(
     def poisoned(path: Path, tokenizer: Any) -> Any:
         model = load_policy(path, tokenizer)
         with torch.no_grad():
-            model.get_input_embeddings().weight.fill_(float("nan"))
+            cast(torch.nn.Embedding, model.get_input_embeddings()).weight.fill_(float("nan"))
         return model
 
     monkeypatch.setattr(sft, "load_policy", poisoned)

@@ -188,14 +188,15 @@ def test_windows_give_each_token_one_answer_with_context() -> None:
         """Answers with each token's own id and its place in the window."""
 
         device = torch.device("cpu")
-        config = PretrainedConfig(num_labels=2)
+        config = PretrainedConfig()
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
             places = torch.arange(input_ids.shape[1]).expand(input_ids.shape)
             return type("Out", (), {"logits": torch.stack([input_ids, places], -1).float()})
 
     row = Encoded(list(range(30)), [(n, n + 1) for n in range(30)], [0] * 30)
-    [whole] = token_logits(Echo(), [row], 12, 0)
+    echo: Any = Echo()
+    [whole] = token_logits(echo, [row], 12, 0)
     assert whole[:, 0].tolist() == list(range(30))
     assert whole[5:25, 1].min() >= 1  # nothing in the middle of the text is read at the edge of a window
 

@@ -15,6 +15,7 @@ from trainer.configs import parsing
 from trainer.configs.online import FormatTerm, GuardTerm, LengthTerm, ModelTerm, Terms
 from trainer.data.columns import encode_completions, encode_prompts
 from trainer.errors import ConfigInvalid
+from trainer.json_types import RunRequest
 from trainer.modeling.reward_model import load_reward
 from trainer.modeling.reward_scoring import judge
 
@@ -43,7 +44,7 @@ def guard_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Pat
     folder = tmp_path_factory.mktemp("guard")
     snapshot = write_snapshot(folder / "s", {"train": rows})
     settings = {"hidden_size": 32, "layers": 1, "heads": 2, "context_length": 32, "max_length": 32, "baseline": False}
-    run = {"schema": 1, "stage": "classify", "seed": 0, "config": {**settings, "epochs": 1}}
+    run: RunRequest = {"schema": 1, "stage": "classify", "seed": 0, "config": {**settings, "epochs": 1}}
     run["inputs"] = {
         name: {"path": str(path), "manifest_sha256": None}
         for name, path in (("snapshot", snapshot), ("tokenizer", tokenizer_folder))

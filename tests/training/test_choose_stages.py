@@ -41,7 +41,7 @@ def test_one_of_the_corpora_is_chosen(project, ada, signed_in):
     assert f'<option value="{chosen}">corpus Books</option>' in told(client.get("/p/desk/train/"))
     assert start(client, stages=["tokenizer"], texts=chosen).status_code == 302
     run = Chain.objects.get(state="active").runs.get()
-    assert run.snapshot.corpus == rows[0]
+    assert run.snapshot is not None and run.snapshot.corpus == rows[0]
     assert "Books</a>" in told(client.get(f"/p/desk/train/runs/{run.public_id}/"))
     make_model(project, ada, stage="pretrain")
     refused = start(client, stages=["sft"], texts=chosen)

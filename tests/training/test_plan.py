@@ -1,5 +1,6 @@
 """Ada describes a pipeline once: the page, the API, a schedule and a preflight check plan it the same way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_every_problem_is_listed_with_its_field_and_the_first_is_raised(project:
 def test_a_request_that_is_wrong_by_itself_has_no_stages(
     project: Project, change: dict[str, Any], field: str, sentence: str
 ) -> None:
-    plan = plan_pipeline(PipelineRequest(**{"project": project, "stages": ("sft",)} | change))
+    plan = plan_pipeline(replace(PipelineRequest(project=project, stages=("sft",)), **change))
     assert plan.stages == () and [problem.field for problem in plan.problems] == [field]
     assert sentence in plan.problems[0].sentence
 

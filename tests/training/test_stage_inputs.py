@@ -4,7 +4,7 @@ import pytest
 from django.utils.timezone import now
 
 from feedback.errors import Invalid, NothingToTrainOn, SnapshotTooSmall
-from feedback.models import Chain, Corpus, Document, Job, ModelVersion, TrainingRun
+from feedback.models import Chain, Corpus, DatasetSnapshot, Document, Job, ModelVersion, TrainingRun
 from feedback.selectors.training import stage_models
 from feedback.services.collection import tasks, thumbs
 from feedback.services.platform import projects
@@ -44,6 +44,11 @@ def start(project, by, *stages, **options) -> TrainingRun:
     return chain.runs.get(position=0)
 
 
+def read_by(run: TrainingRun) -> DatasetSnapshot:
+    assert run.snapshot is not None
+    return run.snapshot
+
+
 def sentence(project, by, *stages, **options) -> str:
     with pytest.raises((NothingToTrainOn, SnapshotTooSmall, Invalid)) as refused:
         pipelines.start_chain(plan_for(project, stages=list(stages), **options), by=by)
@@ -56,7 +61,7 @@ class TestBase:
         assert "needs a tokenizer" in sentence(project, ada, "mlm")
         tokenizer = make_model(project, ada, stage="tokenizer")
         run = start(project, ada, "mlm")
-        assert (run.base_model, run.snapshot.purpose) == (tokenizer, "corpus")
+        assert (run.base_model, read_by(run).purpose) == (tokenizer, "corpus")
 
     def test_it_goes_on_from_an_encoder_only_when_told(self, project, ada, corpus):
         tokenizer, encoder = make_model(project, ada, stage="tokenizer"), make_model(project, ada, stage="mlm")
@@ -69,26 +74,26 @@ class TestBase:
         projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
         label(project, ada)
         run = start(project, ada, "tokenizer", "mlm", "classify")
-        assert (run.stage, run.snapshot.purpose) == ("tokenizer", "feedback")
+        assert (run.stage, read_by(run).purpose) == ("tokenizer", "feedback")
         assert run.chain.corpus_snapshot == run.chain.snapshot
 
     def test_labelled_texts_are_read_when_asked_for(self, project, ada, hana, corpus):
         projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
         label(project, ada)
-        assert start(project, ada, "tokenizer", texts="labelled").snapshot.purpose == "feedback"
+        assert read_by(start(project, ada, "tokenizer", texts="labelled")).purpose == "feedback"
 
     def test_of_several_corpora_the_named_one_is_read_else_the_newest_that_holds_documents(self, project, ada, corpus):
         newer = Corpus.objects.create(project=project, name="Letters")
         assert "has no documents" in sentence(project, ada, "tokenizer", corpus=newer)
-        assert start(project, ada, "tokenizer").snapshot.corpus == corpus
+        assert read_by(start(project, ada, "tokenizer")).corpus == corpus
         Chain.objects.update(state="succeeded")
         letter = Document.objects.create(corpus=newer, text="Dear Ada,", text_hash="1" * 64)
-        assert start(project, ada, "tokenizer").snapshot.corpus == newer
+        assert read_by(start(project, ada, "tokenizer")).corpus == newer
         Chain.objects.update(state="succeeded")
-        assert start(project, ada, "tokenizer", corpus=corpus).snapshot.corpus == corpus
+        assert read_by(start(project, ada, "tokenizer", corpus=corpus)).corpus == corpus
         Chain.objects.update(state="succeeded")
         Document.objects.filter(pk=letter.pk).update(removed_at=now())
-        assert start(project, ada, "tokenizer").snapshot.corpus == corpus
+        assert read_by(start(project, ada, "tokenizer")).corpus == corpus
 
     def test_what_was_looked_at_is_what_is_read(self, project, ada, corpus):
         job = preflight.request_preflight(plan_for(project, stages=["tokenizer"], corpus=corpus), by=ada)
@@ -96,7 +101,7 @@ class TestBase:
         Document.objects.create(corpus=newer, text="Dear Ada,", text_hash="1" * 64)
         Job.objects.filter(pk=job.pk).update(status=Job.Status.SUCCEEDED)
         run = preflight.start(by=ada, job=Job.objects.get(pk=job.pk)).runs.get()
-        assert (run.snapshot.corpus, str(run.snapshot.public_id)) == (corpus, job.payload["read"])
+        assert (read_by(run).corpus, str(read_by(run).public_id)) == (corpus, job.payload["read"])
 
     def test_a_corpus_that_nothing_would_read_is_refused(self, project, ada, corpus, pairs):
         make_model(project, ada, stage="sft")
@@ -186,6 +191,7 @@ class TestAlignment:
         _finish(chain.runs.get())
         pipelines.advance_chain(chain)
         run = chain.runs.get(position=1)
+        assert run.base_model is not None
         assert (run.base_model.stage, run.incumbent, run.reward_model) == ("dpo", serving, None)
         assert run.base_model.parent == sft
 

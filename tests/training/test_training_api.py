@@ -119,6 +119,7 @@ class TestWatching:
     def test_a_failed_run_says_why_and_what_to_do(self, project, ada, client_for):
         run = make_run(project, ada)
         job = jobs.claim(run.job_id, "worker")
+        assert job is not None
         jobs.fail(job, "diverged", "The loss is no number at step 140.", "Lower the learning rate.")
         told = client_for(ada).get(f"/api/v1/jobs/{job.public_id}/").json()
         assert (told["status"], told["error_kind"], told["remedy"]) == (
@@ -157,6 +158,7 @@ class TestCancelAndRetry:
     def test_a_running_one_is_asked(self, project, ada, client_for):
         run = make_run(project, ada)
         job = jobs.claim(run.job_id, "worker")
+        assert job is not None
         told = client_for(ada).post(f"/api/v1/training-runs/{run.public_id}/cancel/").json()
         assert (told["job"]["status"], jobs.beat(job).cancel) == ("running", True)
 
@@ -218,7 +220,7 @@ class TestRegistry:
         make_pair(project, ada)
         snapshot = make_snapshot(project, ada)
         version = make_model(project, ada)
-        TrainingRun.objects.filter(pk=version.run_id).update(snapshot=snapshot)
+        TrainingRun.objects.filter(model_version=version).update(snapshot=snapshot)
         Evaluation.objects.create(
             project=project, candidate=version, metrics={"win_rate": {"rate": 0.6}}, samples=[{"prompt": "Hi"}]
         )

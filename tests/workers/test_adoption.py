@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def make_policy(folder: Path) -> None:
     from trainer.modeling.loading import build_model, save_model
     from trainer.recipes.tokenizer import train_tokenizer
 
-    tokenizer = train_tokenizer(["What colour is the sky?"], 300, 2)
+    tokenizer = train_tokenizer(iter(["What colour is the sky?"]), 300, 2)
     config = PretrainConfig(hidden_size=8, layers=1, heads=1, intermediate_size=8, context_length=16, block_size=16)
     save_model(folder, build_model(config, tokenizer), tokenizer)
 
@@ -70,7 +71,6 @@ def test_a_folder_becomes_a_version_that_training_goes_on_from(project, ada, cli
 
 def make_base(folder: Path):
     """In GPT-2's manner: one token ends and pads, there is no template; weights are in bfloat16. Its tokenizer."""
-    import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -79,9 +79,9 @@ def make_base(folder: Path):
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     inner.train_from_iterator([], trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>", pad_token="</s>")
-    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    shape: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     config = LlamaConfig(vocab_size=len(tokenizer), **shape, tie_word_embeddings=False)
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return tokenizer
 

@@ -34,6 +34,7 @@ def policy_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from trainer.configs.stages import PretrainConfig
+    from trainer.json_types import RunRequest
     from trainer.modeling.loading import build_model, save_model
     from trainer.recipes.tokenizer import train_tokenizer
     from trainer.run.checkpoints import write_manifest
@@ -43,7 +44,7 @@ def policy_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     shape = PretrainConfig(hidden_size=16, layers=1, heads=2, intermediate_size=32, context_length=128)
     save_model(folder, build_model(shape, tokenizer), tokenizer)
-    run = {"run": "r", "stage": "pretrain", "seed": 0}
+    run: RunRequest = {"run": "r", "stage": "pretrain", "seed": 0}
     write_manifest(folder, kind="policy", run=run, config={}, inputs={})
     return folder
 

@@ -111,7 +111,7 @@ def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> 
             *way, last = path.split("__")
             place: Any = other
             for key in way:
-                place = place[int(key) if key.isdigit() else key] if isinstance(place, list) else place[key]
+                place = place[int(key)] if isinstance(place, list) else place[key]
             place[last] = value
         return {one["name"] for one in proof.verdicts(other) if not one["ok"]}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.snapshot import ROLES, Demonstration, Document, Messages, Preference
+from trainer.data.snapshot import ROLES, Demonstration, Document, Preference
 from trainer.modeling.chat_format import ChatFormat, chat_format
 from trainer.modeling.chat_templates import TemplateRefused
 
@@ -22,7 +22,7 @@ Columns = dict[str, list[Any]]
 STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
 
 
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages]) -> list[list[int]]:
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[dict[str, str]]]) -> list[list[int]]:
     """Token ids of each prompt, ending where the assistant's answer begins; not padded.
 
     Raises:
