@@ -1,4 +1,4 @@
-"""The annotations. Rows here are appended, never edited (erasure is the one exception)."""
+"""Annotations. Rows are appended, never edited (erasure is the one exception)."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from feedback.models.base import Row
 
 
 class Draft(models.Model):
-    """What is being written on an assignment. Overwritten as it grows, gone once it is sent."""
+    """An unsubmitted answer to an assignment. Overwritten as it grows, deleted by the submission."""
 
     assignment = models.OneToOneField("feedback.Assignment", on_delete=models.CASCADE, related_name="draft")
     payload = models.JSONField(default=dict)
@@ -35,13 +35,13 @@ class Annotation(Row):
     payload = models.JSONField()
     shown = models.JSONField(default=list, help_text="Public ids of the responses in the order shown.")
     withdrawn = models.BooleanField(default=False)
-    late = models.BooleanField(default=False, help_text="Sent after the assignment had expired.")
-    seconds = models.FloatField(default=0, help_text="Spent on it, from when the task was shown.")
+    late = models.BooleanField(default=False, help_text="Submitted after the assignment had expired.")
+    seconds = models.FloatField(default=0, help_text="Time spent, from when the task was shown.")
     timed = models.BooleanField(
-        default=False, db_default=False, help_text="The first answer, and its client measured the seconds."
+        default=False, db_default=False, help_text="The first revision, with seconds measured by its client."
     )
     blind = models.BooleanField(
-        null=True, help_text="The annotator could not read who wrote the responses. Empty: not known, brought in."
+        null=True, help_text="The annotator could not read who wrote the responses. Empty: unknown, imported."
     )
     guideline = models.ForeignKey(
         "feedback.GuidelineVersion", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
@@ -62,7 +62,7 @@ class Annotation(Row):
 
 
 class Flag(Row):
-    """Something is wrong with this answer or task; a reviewer should look."""
+    """A report that something is wrong with an annotation or task, for a reviewer."""
 
     assignment = models.ForeignKey("feedback.Assignment", on_delete=models.CASCADE, related_name="flags")
     person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
@@ -87,7 +87,7 @@ class Review(Row):
 
 
 class Verdict(Row):
-    """What a reviewer decided a task's answer to be, where annotators disagree. It is not an annotation itself.
+    """A reviewer's answer to a task where annotators disagree. It is not an annotation itself.
 
     `payload` and `shown` are those of an annotation. Snapshots of policy `consensus` take it for the answers.
     """
@@ -104,7 +104,7 @@ class Verdict(Row):
 
 
 class Concern(Row):
-    """Why a reviewer should look at a task, or at one answer to it. Open until somebody decides."""
+    """Why a reviewer should look at a task, or at one annotation of it. Open until somebody decides."""
 
     class Reason(models.TextChoices):
         FLAGGED = "flagged"  # somebody says that something is wrong with it

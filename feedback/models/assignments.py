@@ -10,14 +10,14 @@ from feedback.models.tasks import Task
 class Arm(models.TextChoices):
     """Why an annotator was given a task."""
 
-    QUEUE = "queue"  # its turn had come, among its kind
-    PRIORITY = "priority"  # somebody wants it sooner
-    GOLD = "gold"  # a check, mixed in
-    TRAINING = "training"  # the training round
+    QUEUE = "queue"  # next in the order of its kind
+    PRIORITY = "priority"  # higher priority
+    GOLD = "gold"  # a gold task, mixed in
+    TRAINING = "training"  # the qualification round
 
 
 class Assignment(Row):
-    """A task held by one annotator until a time, and what became of it."""
+    """A task that one annotator holds until a time, and its outcome."""
 
     class State(models.TextChoices):
         HELD = "held"  # this annotator's until `held_until`
@@ -32,20 +32,24 @@ class Assignment(Row):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments", db_index=False)
     annotator = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="assignments")
     state = models.CharField(max_length=16, choices=State.choices, default=State.HELD)
-    slot = models.PositiveSmallIntegerField(null=True, blank=True, help_text="1 to K; empty: an extra, or gold.")
+    slot = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="1 to K. Empty: an extra annotation, or a gold task."
+    )
     order = models.JSONField(help_text="Keys of the responses in the order shown: the first is a, the next b, …")
-    ahead = models.BooleanField(default=False, help_text="Fetched for later, not shown yet.")
+    ahead = models.BooleanField(default=False, help_text="Fetched in advance, not shown yet.")
     held_until = models.DateTimeField()
     shown_at = models.DateTimeField(null=True, blank=True)
-    counted = models.BooleanField(default=False, help_text="The answer is one of the K.")
+    counted = models.BooleanField(default=False, help_text="Its annotation is one of the K.")
     current = models.OneToOneField(
         "feedback.Annotation", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     skip_reason = models.CharField(max_length=30, blank=True)
     skip_note = models.CharField(max_length=500, blank=True)
-    sent_back = models.CharField(max_length=500, blank=True, help_text="What a reviewer asked for, sending it back.")
-    arm = models.CharField(max_length=20, default=Arm.QUEUE, help_text="Why this person was given it.")
-    propensity = models.FloatField(default=1.0, help_text="With which probability that arm was drawn.")
+    sent_back = models.CharField(
+        max_length=500, blank=True, help_text="What the reviewer who sent it back wants changed."
+    )
+    arm = models.CharField(max_length=20, default=Arm.QUEUE, help_text="Why this annotator was given the task.")
+    propensity = models.FloatField(default=1.0, help_text="Probability with which that arm was drawn.")
 
     texts: dict[int, str] | None = None  # of its responses by key, where they were read along; no column
 
@@ -66,10 +70,10 @@ class Assignment(Row):
 
 
 class QueueCursor(models.Model):
-    """How far along the queue's fixed order this annotator is, by kind where kinds are mixed ("" is all of them).
+    """The annotator's position in the fixed order of the queue, by kind where kinds are mixed ("" is all of them).
 
     A hint for speed; losing it loses nothing. The row of kind "" is also the annotator's own lock, and remembers
-    whether the task given last was a check.
+    whether the last task was a gold task.
     """
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
@@ -78,7 +82,9 @@ class QueueCursor(models.Model):
     queue_key = models.BigIntegerField(default=0)
     epoch = models.PositiveIntegerField(default=0)
     check_last = models.BooleanField(default=False)
-    given = models.PositiveIntegerField(default=0, help_text="Tasks given so far: who finds it changed looks again.")
+    given = models.PositiveIntegerField(
+        default=0, help_text="Tasks given so far; a request that finds it changed starts over."
+    )
 
     class Meta:
         constraints = [

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Row(models.Model):
-    """A row with a public id for the doors and a time of birth. Integer keys stay inside."""
+    """A row with a public id, for pages and the API, and its time of creation. Integer keys stay inside."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -22,7 +22,7 @@ class Corpus(Row):
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
     hold_out = models.CharField(max_length=16, choices=HoldOut.choices, default=HoldOut.SHARE)
-    report = models.JSONField(default=dict, blank=True, help_text="Its diversity, as the last report job found it.")
+    report = models.JSONField(default=dict, blank=True, help_text="Diversity, as computed by the last report job.")
     reported_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -32,7 +32,7 @@ class Corpus(Row):
 
 class DocumentQuerySet(models.QuerySet["Document"]):
     def standing(self) -> "DocumentQuerySet":
-        """In the corpus: not taken out by a person."""
+        """Documents that nobody has removed."""
         return self.filter(removed_at=None)
 
 
@@ -51,7 +51,7 @@ class Document(Row):
     document_kind = models.CharField(max_length=30)
     licence = models.CharField(max_length=100)
     text_hash = models.CharField(max_length=64)
-    name = models.CharField(max_length=200, blank=True, help_text="File and line, or the title it was given.")
+    name = models.CharField(max_length=200, blank=True, help_text="File and line, or its title.")
     characters = models.PositiveIntegerField(default=0)
     signature = models.BinaryField(null=True, blank=True, help_text="MinHash of its five-word sequences.")
     upload = models.ForeignKey("feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")

@@ -7,7 +7,7 @@ from feedback.models.model_versions import ModelVersion
 
 
 class Evaluation(Row):
-    """What was measured of which version against which, on what, and what was decided."""
+    """The measurement of a model version against another on a snapshot, and the decision."""
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="evaluations")
     candidate = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
@@ -17,5 +17,5 @@ class Evaluation(Row):
         "feedback.TrainingRun", on_delete=models.PROTECT, null=True, blank=True, related_name="evaluation"
     )
     metrics = models.JSONField(default=dict)
-    samples = models.JSONField(default=list, blank=True, help_text="Responses side by side, for people to look at.")
+    samples = models.JSONField(default=list, blank=True, help_text="Responses side by side, for people to read.")
     decision = models.CharField(max_length=30, blank=True)

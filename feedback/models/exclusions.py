@@ -21,8 +21,10 @@ class Exclusion(Row):
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="exclusions", db_index=False)
     person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
     reason = models.CharField(max_length=16, choices=Reason.choices)
-    hits = models.PositiveIntegerField(help_text="Annotations too fast, or gold tasks answered wrong, at the alarm.")
-    looked_at = models.PositiveIntegerField(help_text="Annotations looked at until the alarm.")
+    hits = models.PositiveIntegerField(
+        help_text="Annotations that were too fast, or wrong answers to gold tasks, at the alarm."
+    )
+    looked_at = models.PositiveIntegerField(help_text="Annotations examined until the alarm.")
     round = models.PositiveIntegerField(default=1)
     since = models.DateTimeField()
     lifted_at = models.DateTimeField(null=True, blank=True)

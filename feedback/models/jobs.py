@@ -12,11 +12,11 @@ class Job(Row):
         TRAINING = "training"  # one stage of training, in a child process
         GENERATION = "generation"  # a batch of responses
         FREEZE = "freeze"  # write a snapshot
-        CORPUS = "corpus"  # bring a corpus in
+        CORPUS = "corpus"  # import into a corpus
         IMPORT = "import"
         EXPORT = "export"
         PREFLIGHT = "preflight"  # what a training run would meet, looked at before it starts
-        SCORE = "score"  # a guard or a marker over prompts, responses or tasks
+        SCORE = "score"  # guard model or pre-annotation tagger, over prompts, responses or tasks
         ADOPT = "adopt"  # a model from elsewhere, copied and verified
 
     class Status(models.TextChoices):
@@ -52,14 +52,12 @@ class Job(Row):
     payload = models.JSONField(default=dict, blank=True)
     result = models.JSONField(default=dict, blank=True)
     attempt = models.PositiveIntegerField(
-        default=0, help_text="Counts the claims; an older attempt's writes are refused."
+        default=0, help_text="Number of claims; writes of an older attempt are refused."
     )
-    losses = models.PositiveIntegerField(
-        default=0, help_text="How often its worker went silent since the last (re)start."
-    )
+    losses = models.PositiveIntegerField(default=0, help_text="Lost workers since the last start or restart.")
     max_losses = models.PositiveIntegerField(default=5)
     worker = models.CharField(max_length=200, blank=True)
-    queued_at = models.DateTimeField(null=True, blank=True, help_text="Since when it waits, or waited last.")
+    queued_at = models.DateTimeField(null=True, blank=True, help_text="Start of its current or last wait.")
     knocked_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -86,7 +84,7 @@ class Job(Row):
 
 
 class WorkerProcess(models.Model):
-    """A worker that reported itself. Written by the worker itself every few seconds, broker or no broker."""
+    """A worker process. It writes its own row every few seconds, with or without a broker."""
 
     name = models.CharField(max_length=200, unique=True)
     queue = models.CharField(max_length=16)

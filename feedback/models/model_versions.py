@@ -11,7 +11,7 @@ class ModelVersion(Row):
         TOKENIZER = "tokenizer"
         POLICY = "policy"
         REWARD = "reward"
-        ENCODER = "encoder"  # the trunk of both classifiers, from masked language modelling
+        ENCODER = "encoder"  # the trunk of both classifiers, from masked language modeling
         CLASSIFIER = "classifier"
         TAGGER = "tagger"
 
@@ -24,7 +24,7 @@ class ModelVersion(Row):
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="model_versions")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     number = models.PositiveIntegerField()
-    stage = models.CharField(max_length=16, blank=True, help_text="The stage that made it.")
+    stage = models.CharField(max_length=16, blank=True, help_text="Stage that produced it.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.CANDIDATE)
     path = models.CharField(max_length=300, help_text="Relative to DATA_DIR.")
     manifest_sha256 = models.CharField(max_length=64)
@@ -34,7 +34,7 @@ class ModelVersion(Row):
     run = models.OneToOneField(
         "feedback.TrainingRun", on_delete=models.PROTECT, null=True, blank=True, related_name="model_version"
     )
-    tainted_at = models.DateTimeField(null=True, blank=True, help_text="Trained on rows that were erased since.")
+    tainted_at = models.DateTimeField(null=True, blank=True, help_text="Trained on rows that have been erased since.")
 
     class Meta:
         constraints = [
@@ -46,7 +46,7 @@ class ModelVersion(Row):
 
     @property
     def faults(self) -> list[str]:
-        """Why the trainer says that this model is not what was chosen, a sentence each; empty of a sound one."""
+        """Faults that the trainer reports of this model, a sentence each; empty for a sound one."""
         return [str(fault.get("text", "")) for fault in self.manifest.get("faults", [])]
 
 
@@ -61,12 +61,12 @@ class Deployment(Row):
     deployed_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
     note = models.CharField(max_length=500, blank=True)
     override_reason = models.CharField(
-        max_length=500, blank=True, help_text="Why it serves although findings spoke against it."
+        max_length=500, blank=True, help_text="Why it serves despite findings against it."
     )
     findings = models.JSONField(
-        default=list, blank=True, help_text="What was overridden: name and sentence of each finding, as it stood."
+        default=list, blank=True, help_text="Overridden findings: name and sentence of each, at that time."
     )
-    rolled_back = models.BooleanField(default=False, help_text="It was ended by a roll back.")
+    rolled_back = models.BooleanField(default=False, help_text="Ended by a rollback.")
 
     class Meta:
         ordering = ["-id"]

@@ -22,7 +22,7 @@ class PersonManager(BaseUserManager["Person"]):
 
 
 class Person(AbstractBaseUser, Row):
-    """Somebody whose judgements or prompts are kept. Without a username there is no sign-in (an imported person)."""
+    """Somebody whose judgments or prompts are kept. Without a username there is no sign-in (an imported person)."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"  # may sign in and work
@@ -33,8 +33,8 @@ class Person(AbstractBaseUser, Row):
     display_name = models.CharField(max_length=150, blank=True)
     email = models.EmailField(blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
-    is_site_admin = models.BooleanField(default=False, help_text="May open projects and sees all of them.")
-    source = models.CharField(max_length=100, blank=True, help_text="Where an imported person is known from.")
+    is_site_admin = models.BooleanField(default=False, help_text="May open projects, and sees all of them.")
+    source = models.CharField(max_length=100, blank=True, help_text="Source of an imported person.")
     external_name = models.CharField(max_length=200, blank=True)
 
     objects = PersonManager()
@@ -72,7 +72,7 @@ class ApiToken(Row):
         "feedback.Project", on_delete=models.CASCADE, null=True, blank=True, help_text="Empty: all of the person's."
     )
     name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=12, help_text="The first characters, to tell tokens apart.")
+    prefix = models.CharField(max_length=12, help_text="First characters, to distinguish tokens.")
     digest = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField(default=list)
     expires_at = models.DateTimeField(null=True, blank=True)

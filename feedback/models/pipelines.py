@@ -7,7 +7,7 @@ from feedback.models.base import Row
 
 
 class Stage(models.TextChoices):
-    """In the order of the ring: a chain runs its stages in this order, whatever order they were named in."""
+    """In pipeline order: a pipeline run takes its stages in this order, however the request lists them."""
 
     TOKENIZER = "tokenizer"
     PRETRAIN = "pretrain"
@@ -34,12 +34,14 @@ class Schedule(Row):
     after_pairs = models.PositiveIntegerField(null=True, blank=True)
     config = models.JSONField(default=dict, blank=True)
     promote = models.BooleanField(
-        default=False, help_text="When a chain of it has ended, ask an admin to decide on the new policy."
+        default=False, help_text="At the end of its pipeline runs, request an admin's decision on the new policy."
     )
     enabled = models.BooleanField(default=True)
     next_due_at = models.DateTimeField(null=True, blank=True)
     pairs_at_last_start = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True, help_text="Why it could not start its chain when due.")
+    trouble = models.CharField(
+        max_length=500, blank=True, help_text="Why it could not start its pipeline run when due."
+    )
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -54,7 +56,7 @@ class Schedule(Row):
 
 
 class Chain(Row):
-    """Stages run one after another for a project; each run's model is the next one's start."""
+    """A pipeline run: stages that run one after another, each from the model of the one before."""
 
     class State(models.TextChoices):
         ACTIVE = "active"  # a run of it is queued or running
@@ -64,7 +66,9 @@ class Chain(Row):
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="chains")
     stages = models.JSONField()
-    kind = models.CharField(max_length=120, help_text="The stages joined by +: what 'of its kind' compares.")
+    kind = models.CharField(
+        max_length=120, help_text="Stages joined by +. One pipeline run of a kind is active at a time."
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
     config = models.JSONField(default=dict, blank=True, help_text="Settings by stage.")
     seed = models.PositiveIntegerField(default=0)
@@ -77,9 +81,11 @@ class Chain(Row):
     )
     promote = models.BooleanField(default=False)
     looked_at = models.BooleanField(
-        default=False, help_text="A preflight of all its stages found nothing that blocks, but what is to be ignored."
+        default=False, help_text="Its preflight check found nothing that blocks, apart from ignored findings."
     )
-    ignore_findings = models.JSONField(default=list, blank=True, help_text="Names of findings that do not block it.")
+    ignore_findings = models.JSONField(
+        default=list, blank=True, help_text="Names of preflight findings that do not block it."
+    )
     schedule = models.ForeignKey(Schedule, on_delete=models.SET_NULL, null=True, blank=True, related_name="chains")
     due_key = models.CharField(max_length=64, null=True, blank=True)
     requested_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")

@@ -24,25 +24,33 @@ class Project(Row):
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     kinds = models.JSONField(default=list, help_text="Task kinds that this project gives out.")
     label_scheme = models.JSONField(default=dict, blank=True)
-    dimensions = models.JSONField(default=list, blank=True, help_text="Asked per comparison, such as helpful.")
+    dimensions = models.JSONField(default=list, blank=True, help_text="Rated in each comparison, such as helpful.")
     renames = models.JSONField(
-        default=dict, blank=True, help_text="Earlier names of labels (by scheme) and dimensions: rules.renames."
+        default=dict,
+        blank=True,
+        help_text="Earlier names of labels (by scheme) and dimensions: rules.collection.label_renames.",
     )
     asks_reason = models.BooleanField(default=False)
-    number_sends = models.BooleanField(default=False, help_text="A number key sends the answer at once.")
+    number_sends = models.BooleanField(default=False, help_text="A number key submits at once.")
     annotations_per_task = models.PositiveSmallIntegerField(default=1)
     responses_per_prompt = models.PositiveSmallIntegerField(default=2)
     split_salt = models.CharField(max_length=64, default=new_salt, editable=False)
     sampling = models.JSONField(default=dict, blank=True, help_text="Temperature and length of generated responses.")
     completions_make_tasks = models.BooleanField(
-        default=False, help_text="What clients ask over /v1/chat/completions is answered twice and becomes tasks."
+        default=False, help_text="Chat completions of clients get a second response and become tasks."
     )
-    training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings of its stages.")
-    queue_policy = models.JSONField(default=dict, blank=True, help_text="Who is given what: rules.queue_policy.")
+    training_policy = models.JSONField(default=dict, blank=True, help_text="Preset and settings by stage.")
+    queue_policy = models.JSONField(
+        default=dict, blank=True, help_text="Which tasks are given to whom: rules.collection.queue_policy."
+    )
     screening = models.JSONField(
-        default=dict, blank=True, help_text="Guard, marker, and what becomes of personal data: rules.screening."
+        default=dict,
+        blank=True,
+        help_text="Guard model, pre-annotation tagger, and personal data: rules.screening.screening.",
     )
-    queue_epoch = models.PositiveIntegerField(default=0, help_text="Rises when cursors must look from the start again.")
+    queue_epoch = models.PositiveIntegerField(
+        default=0, help_text="Increases when all cursors must return to the start."
+    )
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -70,7 +78,7 @@ class Membership(Row):
         ADMIN = "admin"  # all of it: settings, data, training, models
 
     class Training(models.TextChoices):
-        NEEDED = "needed"  # has not passed the training round, where the project asks for one
+        NEEDED = "needed"  # has not passed the qualification round, where the project has one
         PASSED = "passed"
         FAILED = "failed"  # answered all of it, too much of it wrong
         WAIVED = "waived"  # an admin lets them work without it
@@ -84,9 +92,13 @@ class Membership(Row):
         "feedback.GuidelineVersion", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     qualified = models.JSONField(
-        default=dict, blank=True, help_text='What they may do: {"kinds": […], "schemes": […]}; empty: all.'
+        default=dict,
+        blank=True,
+        help_text='Task kinds and label schemes they may annotate: {"kinds": […], "schemes": […]}. Empty: all.',
     )
-    daily_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Answers a day; empty: the project's.")
+    daily_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Annotations a day. Empty: the project's limit."
+    )
     training = models.CharField(max_length=10, choices=Training.choices, default=Training.NEEDED)
     trained_at = models.DateTimeField(null=True, blank=True)
 

@@ -33,7 +33,7 @@ def _external_owner() -> "models.ForeignKey[Any, Any]":
         blank=True,
         related_name="+",
         db_index=False,
-        help_text="The annotator whose own numbering the external id is from. Empty: the project's.",
+        help_text="The annotator whose numbering the external id belongs to. Empty: the project's.",
     )
 
 
@@ -58,11 +58,11 @@ def _unique_external_ids(noun: str, numbered: Q = Q()) -> list[models.UniqueCons
 
 
 class Conversation(Row):
-    """A talk of one person with the serving model; each turn is a prompt with two responses and their comparison."""
+    """A conversation of one person with the serving model; each turn is a prompt, two responses, their comparison."""
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE)
     person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT)
-    ended_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it goes on.")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it continues.")
 
     class Meta:
         indexes = [models.Index(fields=["project", "person", "-id"], name="conversation_newest_first")]
@@ -86,7 +86,9 @@ class Prompt(Row):
     family = models.CharField(max_length=64, help_text="Hash of the project's salt and the first user message.")
     split = models.CharField(max_length=16, choices=Split.choices)
     group = models.CharField(
-        max_length=200, blank=True, help_text="The document, conversation or customer it is from: one split for all."
+        max_length=200,
+        blank=True,
+        help_text="Document, conversation or customer that it comes from. A group shares one split.",
     )
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
     source = models.CharField(max_length=100, blank=True)
@@ -95,14 +97,16 @@ class Prompt(Row):
     body_hash = models.CharField(max_length=64, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     provenance = models.JSONField(
-        default=dict, blank=True, help_text="What an import kept of its row, by format; only readers of files write it."
+        default=dict, blank=True, help_text="Further fields of the imported row, by format. Only file formats write it."
     )
     responses_wanted = models.PositiveSmallIntegerField(default=0)
-    screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, or that there is none.")
+    screening = models.JSONField(
+        default=dict, blank=True, help_text="Result of the guard model, or that there is none."
+    )
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="turns", db_index=False
     )
-    turn = models.PositiveSmallIntegerField(default=0, help_text="1, 2, … in a conversation.")
+    turn = models.PositiveSmallIntegerField(default=0, help_text="Number in its conversation, from 1.")
     created_by = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -165,7 +169,7 @@ class Response(Row):
         blank=True,
         related_name="written",
         db_index=False,
-        help_text="The answer to a demonstration task that wrote it; it stands while that is current.",
+        help_text="The demonstration that wrote it. The response stays while that annotation is current.",
     )
     model_version = models.ForeignKey(
         "feedback.ModelVersion",
@@ -178,15 +182,17 @@ class Response(Row):
     model_name = models.CharField(max_length=200, blank=True, help_text="A model that is not in the registry.")
     sampling = models.JSONField(default=dict, blank=True)
     seed = models.BigIntegerField(null=True, blank=True)
-    finish_reason = models.CharField(max_length=16, blank=True, help_text="stop, or length when cut off.")
+    finish_reason = models.CharField(max_length=16, blank=True, help_text="stop, or length if it was cut off.")
     tokens = models.PositiveIntegerField(null=True, blank=True)
-    prompt_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Of the prompt, in its template.")
+    prompt_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Tokens of the prompt in its chat template."
+    )
     job = models.ForeignKey(
         "feedback.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="responses", db_index=False
     )
     error = SentenceLine(max_length=500, blank=True)
-    error_code = models.CharField(max_length=40, blank=True, default="", help_text="Why asking again cannot help.")
-    screening = models.JSONField(default=dict, blank=True, help_text="What the guard said, if one looked at it.")
+    error_code = models.CharField(max_length=40, blank=True, default="", help_text="Why a retry cannot help.")
+    screening = models.JSONField(default=dict, blank=True, help_text="Result of the guard model, if one scored it.")
     external_id = models.CharField(max_length=200, null=True, blank=True)
     external_owner = _external_owner()
     requested_by = models.ForeignKey(
@@ -196,7 +202,7 @@ class Response(Row):
         blank=True,
         related_name="+",
         db_index=False,
-        help_text="Who asked a model for it: they may not judge it.",
+        help_text="Who requested it from a model. They may not judge it.",
     )
     body_hash = models.CharField(max_length=64, blank=True)
 

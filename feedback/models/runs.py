@@ -8,7 +8,7 @@ from feedback.models.sentences import SentenceLine
 
 
 class TrainingRun(Row):
-    """One stage of a chain, one-to-one with its job."""
+    """One stage of a pipeline run, one-to-one with its job."""
 
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="runs")
     job = models.OneToOneField("feedback.Job", on_delete=models.PROTECT, related_name="run")
@@ -31,8 +31,8 @@ class TrainingRun(Row):
     incumbent = models.ForeignKey(
         "feedback.ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
-    folder = models.CharField(max_length=300, help_text="The run folder, relative to DATA_DIR.")
-    metrics = models.JSONField(default=dict, blank=True, help_text="Final figures.")
+    folder = models.CharField(max_length=300, help_text="Run folder, relative to DATA_DIR.")
+    metrics = models.JSONField(default=dict, blank=True, help_text="Final metrics.")
 
     class Meta:
         constraints = [
@@ -47,9 +47,9 @@ class RunPoint(models.Model):
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="points")
     step = models.PositiveIntegerField()
     at = models.DateTimeField()
-    metrics = models.JSONField(help_text="Where the point stands for several steps, means over them.")
-    minima = models.JSONField(default=dict, blank=True, help_text="The least of each figure over these steps.")
-    maxima = models.JSONField(default=dict, blank=True, help_text="The greatest of each figure over these steps.")
+    metrics = models.JSONField(help_text="Means, where the point stands for several steps.")
+    minima = models.JSONField(default=dict, blank=True, help_text="Minimum of each metric over these steps.")
+    maxima = models.JSONField(default=dict, blank=True, help_text="Maximum of each metric over these steps.")
 
     class Meta:
         ordering = ["step"]

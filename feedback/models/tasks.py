@@ -26,7 +26,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(state=Task.State.OPEN)
 
     def with_free_slots(self) -> "TaskQuerySet":
-        """What waits to be given out, checks and the training round apart: those have indexes of their own."""
+        """Tasks to be given out, except gold tasks and the qualification round: those have their own indexes."""
         return self.filter(WAITING)
 
     def checks(self) -> "TaskQuerySet":
@@ -41,7 +41,7 @@ class Task(Row):
 
     `queue_key` is the fixed order in which tasks are given out: priority first, then chance. The queue reads a partial
     index over it that holds only tasks with free slots, so its cost does not grow with what is done. Where kinds are
-    mixed by weight, each kind has the same by itself; checks and the training round have theirs.
+    mixed by weight, each kind has the same by itself; gold tasks and the qualification round have theirs.
     """
 
     class State(models.TextChoices):
@@ -54,23 +54,23 @@ class Task(Row):
     project = models.ForeignKey("feedback.Project", on_delete=models.CASCADE, related_name="tasks", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     prompt = models.ForeignKey("feedback.Prompt", on_delete=models.CASCADE, related_name="tasks", db_index=False)
-    ask = models.JSONField(default=dict, blank=True, help_text='More about the question, such as {"scheme": "topic"}.')
+    ask = models.JSONField(default=dict, blank=True, help_text='Details of the question, such as {"scheme": "topic"}.')
     responses = models.ManyToManyField("feedback.Response", through="TaskResponse", related_name="tasks")
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     annotations_wanted = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Empty: everybody may answer once (gold, training round)."
+        null=True, blank=True, help_text="Empty: every annotator may answer once (gold tasks, qualification round)."
     )
-    free_slots = models.PositiveSmallIntegerField(help_text="Slots neither held nor answered.")
-    priority = models.PositiveSmallIntegerField(default=0, help_text="0 to 9; higher is given out first.")
+    free_slots = models.PositiveSmallIntegerField(help_text="Slots that are neither held nor submitted.")
+    priority = models.PositiveSmallIntegerField(default=0, help_text="0 to 9; higher priorities are assigned first.")
     queue_key = models.BigIntegerField()
     arm = models.CharField(max_length=30, default="given", help_text="Why it was chosen.")
-    propensity = models.FloatField(default=1.0, help_text="With which probability that arm chose it.")
-    gold = models.JSONField(null=True, blank=True, help_text="The right answer, if this is a check.")
-    explanation = models.TextField(blank=True, help_text="Why it is right; told in the training round.")
+    propensity = models.FloatField(default=1.0, help_text="Probability with which that arm chose it.")
+    gold = models.JSONField(null=True, blank=True, help_text="Right answer, if this is a gold task.")
+    explanation = models.TextField(blank=True, help_text="Why it is right; shown in the qualification round.")
     suggestion = models.JSONField(
         null=True,
         blank=True,
-        help_text="Spans that a marker made beforehand, with its version; the desk begins with them.",
+        help_text="Spans of the pre-annotation tagger, with its version. The desk starts with them.",
     )
     training_round = models.BooleanField(default=False)
     external_id = models.CharField(max_length=200, null=True, blank=True)
