@@ -6,13 +6,12 @@ one line there.
 """
 
 import json
-from typing import Any
 
 LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def json_line(value: Any) -> str:
+def json_line(value: object) -> str:
     """`value` as JSON without an end of line in it, by anybody's reckoning."""
     text = _encode(value)
     return text if text.isascii() else text.translate(LINE_ENDS)

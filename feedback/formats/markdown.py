@@ -83,7 +83,7 @@ def _costly(text: str) -> bool:
     """Whether laying it out could take long: what is within these bounds takes a tenth of a second at most."""
     if len(text) > MAX_TEXT or text.count("[") > MAX_BRACKETS or text.count("\n") > MAX_LINES:
         return True
-    if sum(text.count(mark) for mark in MARKS) > MAX_MARKS:
+    if sum(map(text.count, MARKS)) > MAX_MARKS:
         return True
     bars = [line.count("|") for line in text.splitlines() if "|" in line]
     return bool(bars) and len(bars) * max(bars) > MAX_CELLS

@@ -6,12 +6,26 @@ should pay at its start. What has no type of its own here is JSON text.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from feedback.rules.json_types import JsonObject, is_list_of
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
 
 GROUP = 2000  # rows held at once
 MORE = "_more"
 
-Row = dict[str, Any]
+Row = JsonObject
+
+
+class Sink(Protocol):
+    """What the file is written to."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 
 class Parquet:
@@ -23,11 +37,10 @@ class Parquet:
             beside them goes as JSON text into one more column.
     """
 
-    def __init__(self, target: Any, columns: Sequence[str] = ()) -> None:
+    def __init__(self, target: str | Path | Sink, columns: Sequence[str] = ()) -> None:
         self.target, self.columns = target, columns
         self.waiting: list[Row] = []
-        self.schema: Any = None
-        self.writer: Any = None
+        self.writer: ParquetWriter | None = None
 
     def put(self, row: Row) -> None:
         self.waiting.append(row)
@@ -35,37 +48,48 @@ class Parquet:
             self.write_group()
 
     def close(self) -> None:
-        self.write_group()
-        self.writer.close()
+        self.write_group().close()
 
-    def write_group(self) -> None:
+    def write_group(self) -> "ParquetWriter":
+        """Writes the rows that wait. The first group opens the file, since its columns may follow from them."""
         import pyarrow
         from pyarrow import parquet
 
         if self.writer is None:
-            self.schema = self._schema(pyarrow)
+            self.schema = self._schema()
             self.writer = parquet.ParquetWriter(self.target, self.schema, compression="zstd")
-        rows = [{field.name: _cell(row.get(field.name), field.type) for field in self.schema} for row in self.waiting]
-        if not self.columns:
-            for row, values in zip(rows, self.waiting, strict=True):
-                extra = {name: value for name, value in values.items() if name not in row}
-                row[MORE] = json.dumps(extra, ensure_ascii=False) if extra else None
+        rows = list(map(self._cells, self.waiting))
         self.writer.write_table(pyarrow.Table.from_pylist(rows, schema=self.schema))
         self.waiting.clear()
+        return self.writer
 
-    def _schema(self, pyarrow: Any) -> Any:
+    def _cells(self, row: Row) -> Row:
+        """A value for each column of the file."""
+        cells: Row = {}
+        for field in self.schema:
+            cells[field.name] = _cell(row.get(field.name), field.type)
+        if not self.columns:
+            extra = {name: value for name, value in row.items() if name not in cells}
+            cells[MORE] = json.dumps(extra, ensure_ascii=False) if extra else None
+        return cells
+
+    def _schema(self) -> "pyarrow.Schema":
+        import pyarrow
+
         message = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
-        names = self.columns or list(dict.fromkeys(name for row in self.waiting for name in row))
+        names = self.columns or list(dict.fromkeys(chain.from_iterable(self.waiting)))
         fields = []
         for name in names:
             values = [row[name] for row in self.waiting if row.get(name) is not None]
             kind = pyarrow.string()
-            if values and all(isinstance(one, bool) for one in values):
+            if values and is_list_of(values, bool):
                 kind = pyarrow.bool_()
-            elif values and all(_is_messages(one) for one in values):
+            elif values and all(map(_is_messages, values)):
                 kind = pyarrow.list_(message)
             fields.append((name, kind))
-        return pyarrow.schema(fields if self.columns else [*fields, (MORE, pyarrow.string())])
+        if not self.columns:
+            fields.append((MORE, pyarrow.string()))
+        return pyarrow.schema(fields)
 
 
 def chunks(rows: Iterable[Row], columns: Sequence[str] = ()) -> Iterator[bytes]:
@@ -101,11 +125,11 @@ class _Drain:
         return taken
 
 
-def _is_messages(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) and set(one) == {"role", "content"} for one in value)
+def _is_messages(value: object) -> bool:
+    return is_list_of(value, dict) and all(one.keys() == {"role", "content"} for one in value)
 
 
-def _cell(value: Any, kind: Any) -> Any:
+def _cell(value: object, kind: "pyarrow.DataType") -> object:
     if value is None or str(kind) != "string" or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)

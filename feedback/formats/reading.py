@@ -11,7 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from itertools import chain
+from operator import itemgetter
+from typing import BinaryIO, NoReturn
+
+from feedback.rules.json_types import JsonObject
 
 MAX_RECORD = 16 * 1024 * 1024
 KEPT = 2000  # bytes of a record that is too long, to show which one it was
@@ -29,7 +33,7 @@ class Record:
     end: int
     next_line: int
     raw: bytes
-    value: Any = None
+    value: object = None
     error: str = ""
 
 
@@ -191,7 +195,7 @@ def _rows(
             if len(cells) != len(header):
                 sentence = f"It has {len(cells)} cells; the header has {len(header)}."
                 yield Record(number, end, next_line, raw, error=sentence)
-            elif any("\0" in cell for cell in cells):
+            elif b"\0" in raw:
                 yield Record(number, end, next_line, raw, error="It contains a NUL character, which cannot be stored.")
             else:
                 yield Record(number, end, next_line, raw, dict(zip(header, cells, strict=True)))
@@ -272,32 +276,34 @@ def _raw_lines(
         line += 1
 
 
-def _storable(value: Any, raw: bytes) -> None:
+def _storable(value: object, raw: bytes) -> None:
     lowered = raw.lower()
-    text = json.dumps(value, ensure_ascii=False) if b"\\ud" in lowered else ""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("It contains half of a surrogate pair, which cannot be stored.") from None
+    if b"\\ud" in lowered:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("It contains half of a surrogate pair, which cannot be stored.") from None
     if b"\\u0000" in lowered and _has_nul(value):
         raise ValueError("It contains a NUL character, which cannot be stored.")
 
 
-def _has_nul(value: Any) -> bool:
+def _has_nul(value: object) -> bool:
     if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(one) for key, one in value.items())
-    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+        return any(map(_has_nul, chain(value.keys(), value.values())))
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
-def _no_number(name: str) -> Any:
+def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number.")
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, object]]) -> JsonObject:
     """An object. What stood first under a name that comes twice would be lost without a word."""
     made = dict(pairs)
     if len(made) != len(pairs):
-        name, times = Counter(name for name, _ in pairs).most_common(1)[0]
+        name, times = Counter(map(itemgetter(0), pairs)).most_common(1)[0]
         raise ValueError(f"The key {name[:60]!r} occurs {times} times in one object.")
     return made
 

@@ -1,7 +1,6 @@
 """HH transcripts as items and back."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from feedback.formats.annotations import hh
 from feedback.formats.annotations.item_kinds import COMPARISON, PAIRWISE
@@ -20,7 +19,7 @@ from feedback.formats.annotations.items import (
 )
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read(row: object, defaults: Defaults) -> Iterator[Item]:
     given = an_object(row)
     chosen, rejected = need(given, "chosen", str), need(given, "rejected", str)
     if unknown := given.keys() - {"chosen", "rejected"}:

@@ -7,11 +7,13 @@ the answer, where it is known. So no format's idea of left and right ever become
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from feedback.rules.collection.message_content import ROLES, beside, text_of
+from feedback.rules.json_types import JsonObject, is_list_of
 
-Row = dict[str, Any]
+Row = JsonObject
 Message = dict[str, str]
 LETTERS = "abcdefghi"
 PROMPT, THUMB = "prompt", "thumb"  # beside the task kinds: no task at all, and a thumb on one response
@@ -120,6 +122,11 @@ class Item:
     id: str = ""  # tells it from another that is the same, word for word
     family: str = ""  # the first message of its family, where that is not the prompt's own (an edit)
 
+    @property
+    def texts(self) -> list[str]:
+        """Texts of the responses, in their order."""
+        return [response.text for response in self.responses]
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -144,7 +151,7 @@ class Defaults:
     annotator: str = "unknown"
 
 
-Reader = Callable[[Any, Defaults], Iterator[Item | LeftOut | Note]]
+Reader = Callable[[object, Defaults], Iterator[Item | LeftOut | Note]]
 Writer = Callable[[Item], Iterator[Row | LeftOut]]
 
 
@@ -156,13 +163,13 @@ def need(row: Row, name: str, kind: type, where: str = "") -> Any:
     return value
 
 
-def an_object(row: Any) -> Row:
+def an_object(row: object) -> Row:
     if not isinstance(row, dict):
         raise InvalidRow("", f"A row must be an object; this is {_name(type(row))}.")
     return row
 
 
-def conversation(given: Any, name: str = "prompt") -> list[Message]:
+def conversation(given: object, name: str = "prompt") -> list[Message]:
     """A prompt reported as text or as messages, as messages. Deeper checks follow where it is stored."""
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
@@ -175,13 +182,13 @@ def conversation(given: Any, name: str = "prompt") -> list[Message]:
 SAYS_MORE = ("tool_calls", "function_call", "audio", "refusal")
 
 
-def turns(given: Any, name: str) -> tuple[list[Message], list[Row]]:
+def turns(given: object, name: str) -> tuple[list[Message], list[Row]]:
     """Messages as other tools write them, and what each holds beside its role and content.
 
     Raises:
         InvalidRow: something in it is no text, or a message says more than its text does.
     """
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+    if not is_list_of(given, dict):
         raise InvalidRow(name, "It must be text or a list of messages.")
     messages, more = [], []
     for place, one in enumerate(given):
@@ -193,15 +200,17 @@ def turns(given: Any, name: str) -> tuple[list[Message], list[Row]]:
                 )
         if text is None:
             raise InvalidRow(f"{name}[{place}].content", "It must be text, or parts that are all text.")
-        role = one.get("role")
-        messages.append({"role": ROLES.get(role, role) if isinstance(role, str) else role, "content": text})
+        role: Any = one.get("role")
+        if isinstance(role, str):
+            role = ROLES.get(role, role)
+        messages.append({"role": role, "content": text})
         more.append(extra)
     return messages, more
 
 
 def told_beside(more: list[Row]) -> Iterator[Note]:
     """A note for each field that messages hold beside role and content."""
-    for field_name in sorted({name for extra in more for name in extra}):
+    for field_name in sorted(set(chain.from_iterable(more))):
         yield Note(f"Messages have the field {field_name!r}: it is kept beside them and not learned.")
 
 
@@ -211,7 +220,10 @@ def parts(item: Item) -> "Iterator[Item | LeftOut]":
         yield item
         return
     shown: set[int] = set()
-    for task in item.tasks or ([item] if item.kind not in (PROMPT, THUMB) else []):
+    tasks = item.tasks
+    if not tasks and item.kind not in (PROMPT, THUMB):
+        tasks = [item]
+    for task in tasks:
         places = task.placed if item.tasks else range(len(item.responses))
         shown.update(places)
         if task.verdict is not None:
@@ -219,7 +231,9 @@ def parts(item: Item) -> "Iterator[Item | LeftOut]":
         if task.state == "withdrawn":
             yield LeftOut(f"a {task.kind} that was withdrawn")
             continue
-        one = replace(task, thumbs=[], verdict=None, tasks=[], placed=[]) if item.thumbs or item.tasks else task
+        one = task
+        if item.thumbs or item.tasks:
+            one = replace(task, thumbs=[], verdict=None, tasks=[], placed=[])
         if item.tasks:
             one.prompt, one.responses = item.prompt, [item.responses[place] for place in places]
             one.source, one.metadata, one.provenance = item.source, item.metadata, item.provenance
@@ -258,15 +272,7 @@ def rest(row: Row, *known: str) -> Row:
     return {name: value for name, value in row.items() if name not in known}
 
 
-def groups_of(ranks: dict[str, int]) -> list[list[str]]:
-    """Letters by rank as groups from best to worst; equal ranks tie."""
-    by_rank: dict[int, list[str]] = {}
-    for letter, rank in ranks.items():
-        by_rank.setdefault(rank, []).append(letter)
-    return [by_rank[rank] for rank in sorted(by_rank)]
-
-
-def _wrong(value: Any, kind: type, present: bool) -> str:
+def _wrong(value: object, kind: type, present: bool) -> str:
     return f"It must be {_name(kind)}; this is {_name(type(value))}." if present else f"It is missing ({_name(kind)})."
 
 

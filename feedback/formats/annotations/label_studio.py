@@ -7,7 +7,6 @@ counts. What else a task or an annotation holds (ids, times) is kept and given b
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 from feedback.formats.annotations import label_studio_columns as columns
 from feedback.formats.annotations import provenance
@@ -37,11 +36,13 @@ EARLIER = "an earlier annotation of the same person, whose newest counts"
 BESIDE = {"drafts": "a draft, which was not submitted", "predictions": "a model's prediction"}
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
+def read(row: object, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     given = an_object(row)
     whole = "data" in given
     data = need(given, "data", dict) if whole else given
-    annotations = [an_object(one) for one in (given.get("annotations") or [])] if whole else []
+    annotations: list[Row] = []
+    if whole:
+        annotations = list(map(an_object, given.get("annotations") or []))
     found = columns.of(data, _compared(annotations))
     kept: Row = {"prompt": found.prompt, "whole": whole, "names": found.names}
     if isinstance(data.get("items"), list):
@@ -51,23 +52,28 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     if extra := found.beside(data):
         kept["data"] = extra
     counts, notes = _counting(annotations)
-    plain = [_without_value(one) if place in counts else one for place, one in enumerate(annotations)]
-    found_annotations = [
-        _said(annotations[place], found.names, f"annotations[{place}]", defaults) for place in sorted(counts)
-    ]
+    answers: list[AnnotationItem] = []
+    plain: list[Row] = []
+    for place, one in enumerate(annotations):
+        if place in counts:
+            answers.append(_said(one, found.names, f"annotations[{place}]", defaults))
+            plain.append(_without_value(one))
+        else:
+            plain.append(one)
     if whole:
         kept["task"] = rest(given, "data", "annotations")
         kept["annotations"] = plain
     kind = kind_for(len(found.texts))
-    if found_annotations and order_in(found_annotations[0].answer) is not None:
+    if answers and order_in(answers[0].answer) is not None:
         kind = ORDERED
-    responses = [Candidate(text) for text in found.texts]
+    responses = list(map(Candidate, found.texts))
     messages = [{"role": "user", "content": data[found.prompt]}]
-    yield Item(kind, messages, responses, found_annotations, source=defaults.source, provenance={KEY: kept})
-    yield from (LeftOut(why) for why in notes)
-    for name, why in BESIDE.items():
-        yield from (LeftOut(why) for _ in (given.get(name) or [] if whole else []))
-    if any("choice" in one.answer for one in found_annotations):
+    yield Item(kind, messages, responses, answers, source=defaults.source, provenance={KEY: kept})
+    yield from map(LeftOut, notes)
+    if whole:
+        for name, why in BESIDE.items():
+            yield from [LeftOut(why)] * len(given.get(name) or [])
+    if any("choice" in one.answer for one in answers):
         yield Note(f"On the left is {found.names[0]!r}, on the right {found.names[1]!r}.")
     if kind == PROMPT and not found.names:
         yield Note("No column is a response (answer1, answer2 … or the like), so it is just a prompt.")
@@ -87,11 +93,13 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     if kept and not kept["whole"] and not item.answers:
         yield data
         return
-    uncounted = [row for row in kept.get("annotations", []) if not _has_place(row)]
+    uncounted: list[Row] = []
     counted: dict[str, list[Row]] = defaultdict(list)
     for row in kept.get("annotations", []):
         if _has_place(row):
             counted[_annotator(row.get("completed_by"), Defaults(annotator="unknown"))].append(row)
+        else:
+            uncounted.append(row)
     written = []
     for annotation in item.answers:
         value = _value(item, annotation, names)
@@ -112,14 +120,14 @@ def _names(item: Item) -> list[str]:
 
 
 def _data(item: Item, kept: Row, names: list[str]) -> Row:
-    texts = [response.text for response in item.responses]
     data: Row = {kept.get("prompt", "prompt"): item.prompt[-1]["content"]}
     if "items" in kept or (item.kind in ORDERING and not kept):
         items = kept.get("items") or [{"id": name} for name in names]
-        return data | {"items": [one | {"body": text} for one, text in zip(items, texts, strict=True)]}
+        data["items"] = [one | {"body": text} for one, text in zip(items, item.texts, strict=True)]
+        return data
     if "list" in kept:
-        return data | {kept["list"]: texts}
-    return data | dict(zip(names, texts, strict=True))
+        return data | {kept["list"]: item.texts}
+    return data | dict(zip(names, item.texts, strict=True))
 
 
 def _compared(annotations: list[Row]) -> str:
@@ -133,7 +141,7 @@ def _compared(annotations: list[Row]) -> str:
 
 def _counting(annotations: list[Row]) -> tuple[set[int], list[str]]:
     """Places of the annotations that count: the newest of each person; and why each other one does not."""
-    newest: dict[str, tuple[Any, int]] = {}
+    newest: dict[str, tuple[str, int, int]] = {}  # its time, its id and its place
     notes = []
     for place, one in enumerate(annotations):
         if one.get("was_cancelled"):
@@ -144,10 +152,11 @@ def _counting(annotations: list[Row]) -> tuple[set[int], list[str]]:
             person = _annotator(one.get("completed_by"), Defaults())
             time = str(one.get("updated_at") or one.get("created_at") or "")
             number = one["id"] if isinstance(one.get("id"), int) else 0
-            before = newest.get(person)
-            notes += [EARLIER] if before is not None else []
-            newest[person] = max(((time, number, place), place), before or ((), -1))
-    return {place for _, place in newest.values()}, notes
+            this = (time, number, place)
+            if person in newest:
+                notes.append(EARLIER)
+            newest[person] = max(this, newest.get(person, this))
+    return {place for *_, place in newest.values()}, notes
 
 
 def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> AnnotationItem:
@@ -180,9 +189,12 @@ def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Annotat
 def _value(item: Item, annotation: AnnotationItem, names: list[str]) -> Row | LeftOut:
     groups = order_in(annotation.answer)
     if groups is not None:
-        if any(len(group) > 1 for group in groups):
-            return LeftOut("ranked responses that tie")
-        return {"ranker": [names[LETTERS.index(group[0])] for group in groups]}
+        ranked = []
+        for letter, *tied in groups:
+            if tied:
+                return LeftOut("ranked responses that tie")
+            ranked.append(names[LETTERS.index(letter)])
+        return {"ranker": ranked}
     if annotation.answer["outcome"] != "prefer":
         return LeftOut(f"an answer {annotation.answer['outcome']}")
     return {"selected": "left" if annotation.answer["choice"] == "a" else "right"}
@@ -191,8 +203,10 @@ def _value(item: Item, annotation: AnnotationItem, names: list[str]) -> Row | Le
 def _annotation(kept: Row | None, annotation: AnnotationItem, value: Row) -> Row:
     if kept is not None:
         took = min(86400.0, float(kept.get("lead_time") or 0))
-        time = {} if took == annotation.seconds else {"lead_time": annotation.seconds}
-        return kept | time | {"result": [rest(kept["result"][0], "value") | {"value": value}]}
+        changed: Row = {"result": [rest(kept["result"][0], "value") | {"value": value}]}
+        if took != annotation.seconds:
+            changed["lead_time"] = annotation.seconds
+        return kept | changed
     control = {"type": "ranker", "from_name": "rank", "to_name": "results"}
     if "selected" in value:
         control = {"type": "pairwise", "from_name": "comparison", "to_name": "comparison"}
@@ -218,7 +232,7 @@ def _has_place(annotation: Row) -> bool:
     return is_read and not annotation.get("was_cancelled")
 
 
-def _annotator(given: Any, defaults: Defaults) -> str:
+def _annotator(given: object, defaults: Defaults) -> str:
     if isinstance(given, dict):
         given = given.get("email") or given.get("id")
     return defaults.annotator if given is None else str(given)

@@ -7,9 +7,10 @@ believed before the family.
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
 
 from feedback.formats.annotations.items import InvalidRow, Row, rest
+from feedback.rules.json_types import is_list_of
 
 PROMPTS = ("prompt", "question", "instruction", "input", "text")
 STEMS = "answer|response|output|completion|option|candidate|reply|summary"
@@ -34,7 +35,10 @@ class Columns:
 
     def beside(self, data: Row) -> Row:
         """What the task holds beside its prompt and its responses."""
-        return rest(data, self.prompt, "items", self.list_name, *(() if self.items or self.list_name else self.names))
+        columns = [self.prompt, "items", self.list_name]
+        if not self.items and not self.list_name:
+            columns += self.names
+        return rest(data, *columns)
 
 
 def of(data: Row, to_name: str = "") -> Columns:
@@ -51,9 +55,9 @@ def of(data: Row, to_name: str = "") -> Columns:
     if isinstance(data.get("items"), list):
         return _of_items(data["items"], prompt)
     names = [name for name, value in data.items() if name != prompt and isinstance(value, str)]
-    compared = [name.strip() for name in to_name.split(",")] if "," in to_name else []
-    if compared and all(name in names for name in compared):
-        return Columns(prompt, compared, [data[name] for name in compared])
+    compared = list(map(str.strip, to_name.split(","))) if "," in to_name else []
+    if compared and set(compared) <= set(names):
+        return _named(compared, data, prompt)
     lists = [name for name, value in data.items() if LISTS.fullmatch(name) and _texts(value)]
     family = _family(names)
     if len(lists) == 1 and not family:
@@ -63,15 +67,23 @@ def of(data: Row, to_name: str = "") -> Columns:
         family = _as_compared(family, compared)
     if not family:
         family = [name for name in names if ALONE.fullmatch(name)][:1]
-    return Columns(prompt, family, [data[name] for name in family])
+    return _named(family, data, prompt)
 
 
-def _of_items(items: list[Any], prompt: str) -> Columns:
-    if not all(isinstance(one, dict) and isinstance(one.get("body", one.get("html")), str) for one in items):
-        raise InvalidRow("data.items", "It must be a list of objects with id and body.")
-    names = [str(one.get("id")) for one in items]
-    texts = [one.get("body", one.get("html")) for one in items]
-    return Columns(prompt, names, texts, items=[rest(one, "body", "html") for one in items])
+def _named(names: list[str], data: Row, prompt: str) -> Columns:
+    return Columns(prompt, names, [data[name] for name in names])
+
+
+def _of_items(items: list[object], prompt: str) -> Columns:
+    found = Columns(prompt, [], [])
+    for one in items:
+        body = one.get("body", one.get("html")) if isinstance(one, dict) else None
+        if not isinstance(one, dict) or not isinstance(body, str):
+            raise InvalidRow("data.items", "It must be a list of objects with id and body.")
+        found.names.append(str(one.get("id")))
+        found.texts.append(body)
+        found.items.append(rest(one, "body", "html"))
+    return found
 
 
 def _family(names: list[str]) -> list[str]:
@@ -88,9 +100,16 @@ def _family(names: list[str]) -> list[str]:
             families.setdefault(found.group(1).lower(), []).append(order)
     several = {stem: members for stem, members in families.items() if len(members) > 1} or families
     if len(several) > 1:
-        listed = " and ".join(f"{stem} ({', '.join(name for *_, name in several[stem])})" for stem in sorted(several))
+        described = []
+        for stem in sorted(several):
+            described.append(f"{stem} ({', '.join(_names(several[stem]))})")
+        listed = " and ".join(described)
         raise InvalidRow("data", f"Two groups of columns may be responses: {listed}. Rename the columns that are not.")
-    return [name for members in several.values() for *_, name in sorted(members)]
+    return _names(sorted(chain.from_iterable(several.values())))
+
+
+def _names(members: list[tuple[int, str, str]]) -> list[str]:
+    return [name for *_, name in members]
 
 
 def _as_compared(family: list[str], compared: list[str]) -> list[str]:
@@ -99,11 +118,14 @@ def _as_compared(family: list[str], compared: list[str]) -> list[str]:
     Raises:
         InvalidRow: those names are no columns and do not number the family either.
     """
-    ends = [NUMBERED.fullmatch(name) for name in compared]
-    by_end = {_end(name): name for name in family}
-    found = [by_end.get(_end(name)) for name, end in zip(compared, ends, strict=True) if end]
-    stems = {end.group(1) for end in ends if end}
-    if len(found) != len(family) or len(stems) != 1 or None in found or len(set(found)) != len(found):
+    by_end = dict(zip(map(_end, family), family, strict=True))
+    found: list[str] = []
+    stems: set[str] = set()
+    for name in compared:
+        if end := NUMBERED.fullmatch(name):
+            found.append(by_end.get(_end(name), ""))
+            stems.add(end.group(1))
+    if len(found) != len(family) or len(stems) != 1 or "" in found or len(set(found)) != len(found):
         there = ", ".join(family) or "none that looks like a response"
         raise InvalidRow(
             "annotations",
@@ -111,7 +133,7 @@ def _as_compared(family: list[str], compared: list[str]) -> list[str]:
             f"(columns: {there}), so the left response is unknown. Name the columns answer1, answer2 … "
             "in the order shown.",
         )
-    return [name for name in found if name is not None]
+    return found
 
 
 def _end(name: str) -> str:
@@ -119,5 +141,5 @@ def _end(name: str) -> str:
     return found.group(2).lstrip("_- ").lower() if found else name
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(one, str) for one in value)
+def _texts(value: object) -> bool:
+    return bool(value) and is_list_of(value, str)

@@ -5,7 +5,6 @@ else messages hold beside their texts is kept and given back; what they cannot d
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from feedback.formats.annotations import provenance
 from feedback.formats.annotations.item_kinds import COMPARISON, DEMONSTRATION, PAIRWISE, WITH_TEXT
@@ -28,14 +27,14 @@ from feedback.formats.annotations.items import (
     told_beside,
     turns,
 )
-from feedback.formats.annotations.trl_items import SEVERAL_TURNS
+from feedback.formats.annotations.trl_items import SEVERAL_TURNS, has_several_turns
 
 KEY = provenance.OPENAI
 PAIR = ("input", "preferred_output", "non_preferred_output")
 NOT_IMITATED = "a message of weight 0, which is not to be imitated"
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
+def read(row: object, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     given = an_object(row)
     yield from _pair(given, defaults) if given.get("preferred_output") is not None else _chat(given, defaults)
 
@@ -72,7 +71,7 @@ def _pair(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
         texts.append(output[0]["content"])
         lost += beside
     annotation = AnnotationItem(defaults.annotator, prefers("a"), source=defaults.source)
-    item = Item(COMPARISON, prompt, [Candidate(text) for text in texts], [annotation], source=defaults.source)
+    item = Item(COMPARISON, prompt, list(map(Candidate, texts)), [annotation], source=defaults.source)
     extra = rest(given, *PAIR)
     if beside_input := rest(given["input"], "messages"):
         extra["input"] = beside_input
@@ -86,7 +85,8 @@ def _chat(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     for place, beside in enumerate(more):
         if beside.get("weight") not in (None, 0, 1) or isinstance(beside.get("weight"), bool):
             raise InvalidRow(f"messages[{place}].weight", "It must be 0 or 1.")
-    extra = rest(given, "messages", *(name for name in PAIR if given.get(name) is None))
+    null = [name for name in PAIR if given.get(name) is None]
+    extra = rest(given, "messages", *null)
     is_answered = bool(messages) and messages[-1]["role"] == "assistant"
     if is_answered and more[-1].get("weight") == 0:
         extra["_last"] = messages[-1] | more[-1]
@@ -97,7 +97,7 @@ def _chat(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
         item = Item(DEMONSTRATION, messages[:-1], answers=[annotation], source=defaults.source)
         item.provenance = _provenance(extra, more)
         yield item
-        if sum(one["role"] == "assistant" for one in messages) > 1:
+        if has_several_turns(messages):
             yield Note(SEVERAL_TURNS)
     else:
         yield Item(PROMPT, messages, source=defaults.source, provenance=_provenance(extra, more))
@@ -105,14 +105,19 @@ def _chat(given: Row, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
 
 
 def _provenance(extra: Row, more: list[Row]) -> Row:
-    places: list[Row] = [{"place": place} | {"beside": beside} for place, beside in enumerate(more) if beside]
-    kept = extra | ({"_turns": places} if places else {})
+    places: list[Row] = []
+    for place, beside in enumerate(more):
+        if beside:
+            places.append({"place": place, "beside": beside})
+    kept = extra
+    if places:
+        kept = extra | {"_turns": places}
     return {KEY: kept} if kept else {}
 
 
 def _with_extras(messages: list[Message], extra: Row) -> list[Row]:
     """Messages with what they held beside their texts, each under the message's own role and content."""
-    given: list[Row] = [dict(one) for one in messages]
+    given: list[Row] = list(map(dict, messages))
     for turn in extra.get("_turns", []):
         place, beside = turn.get("place"), turn.get("beside")
         if isinstance(place, int) and isinstance(beside, dict) and 0 <= place < len(given):

@@ -8,7 +8,6 @@ be put together again from its items, which follow each other.
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
 
 from feedback.formats.annotations import provenance
 from feedback.formats.annotations.item_kinds import ORDERED, order_in, ordered
@@ -25,10 +24,11 @@ from feedback.formats.annotations.items import (
     Note,
     Row,
     an_object,
-    groups_of,
     need,
     rest,
 )
+from feedback.rules.collection.rank_groups import groups_of, ranks_of
+from feedback.rules.json_types import is_list_of
 
 KEY = provenance.OPENASSISTANT
 ROLES = {"prompter": "user", "assistant": "assistant", "system": "system"}
@@ -38,7 +38,7 @@ MOST_DEEP = 50
 STOPPED = ("aborted_low_grade", "halted_by_moderator")
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
+def read(row: object, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     given = an_object(row)
     if "tree_id" in given and "responses" in given:
         yield _ranking(given, defaults)
@@ -80,19 +80,24 @@ def _messages(
         if an_object(reply).get("role") != "assistant":
             raise InvalidRow(f"{where}.replies[{place}].role", "An assistant's turn was expected.")
         need(reply, "text", str, f"{where}.replies[{place}].")
-    replies = [reply for reply in every if not _out(reply)]
-    kept: Row = {"message": rest(one, "text", "replies")}
-    kept["replies"] = [rest(reply, "text", "replies") for reply in replies]
-    kept["leaf"] = ["replies" not in one, *["replies" not in reply for reply in replies]]
-    kept |= {"tree": tree} if tree is not None else {}
+    kept: Row = {"message": rest(one, "text", "replies"), "replies": [], "leaf": ["replies" not in one]}
+    responses: list[Candidate] = []
+    ranks: list[object] = []
+    for reply in every:
+        if _out(reply):
+            continue
+        kept["replies"].append(rest(reply, "text", "replies"))
+        kept["leaf"].append("replies" not in reply)
+        responses.append(Candidate(reply["text"], str(reply.get("model_name") or "")[:200]))
+        ranks.append(reply.get("rank"))
+    if tree is not None:
+        kept["tree"] = tree
     kept["id"] = need(one, "message_id", str, f"{where}.")
-    responses = [Candidate(reply["text"], str(reply.get("model_name") or "")[:200]) for reply in replies]
-    ranks = [reply.get("rank") for reply in replies]
     item = Item(PROMPT, messages, responses, external_id=kept["id"], source=defaults.source, provenance={KEY: kept})
-    if 2 <= len(ranks) <= len(LETTERS) and all(isinstance(rank, int) for rank in ranks):
+    if 2 <= len(ranks) <= len(LETTERS) and is_list_of(ranks, int):
         item.kind, item.answers = ORDERED, [_everybody(ranks, defaults)]
     yield item
-    yield from (LeftOut(why) for why in map(_out, every) if why)
+    yield from map(LeftOut, filter(None, map(_out, every)))
     for place, reply in enumerate(every):
         if _out(reply):
             continue
@@ -115,24 +120,24 @@ def _out(message: Row) -> str:
 def _ranking(given: Row, defaults: Defaults) -> Item:
     messages = [_message(one, place) for place, one in enumerate(need(given, "messages", list))]
     texts, ranks = need(given, "responses", list), need(given, "ranks", list)
-    if not all(isinstance(text, str) for text in texts):
+    if not is_list_of(texts, str):
         raise InvalidRow("responses", "It must be a list of texts.")
-    if len(ranks) != len(texts) or not all(isinstance(rank, int) for rank in ranks):
+    if len(ranks) != len(texts) or not is_list_of(ranks, int):
         raise InvalidRow("ranks", "It must have a whole number for every response.")
     if len(texts) > len(LETTERS):
         raise InvalidRow("responses", f"At most {len(LETTERS)} responses can be ranked; these are {len(texts)}.")
     kept = {"ranking": rest(given, "messages", "responses", "ranks"), "ranks": ranks}
-    item = Item(ORDERED, messages, [Candidate(text) for text in texts], [_everybody(ranks, defaults)])
+    item = Item(ORDERED, messages, list(map(Candidate, texts)), [_everybody(ranks, defaults)])
     item.source, item.provenance = defaults.source, {KEY: kept}
     return item
 
 
-def _everybody(ranks: list[Any], defaults: Defaults) -> AnnotationItem:
+def _everybody(ranks: list[int], defaults: Defaults) -> AnnotationItem:
     by_letter = dict(zip(LETTERS, ranks, strict=False))
     return AnnotationItem(EVERYBODY, ordered(groups_of(by_letter)), source=defaults.source)
 
 
-def _message(given: Any, place: int) -> Message:
+def _message(given: object, place: int) -> Message:
     one = an_object(given)
     if one.get("role") not in ROLES:
         raise InvalidRow(f"messages[{place}].role", f"It must be one of {', '.join(ROLES)}.")
@@ -161,21 +166,22 @@ def _written_ranking(item: Item) -> Row | LeftOut:
     if ranks is None:
         return LeftOut(f"a {item.kind} without a ranking")
     messages = [{"role": NAMES[one["role"]], "content": one["content"]} for one in item.prompt]
-    own = {"messages": messages, "responses": [one.text for one in item.responses], "ranks": ranks}
+    own = {"messages": messages, "responses": item.texts, "ranks": ranks}
     return kept["ranking"] | own
 
 
-def _ranks(item: Item, kept: list[Any]) -> list[Any] | None:
+def _ranks(item: Item, kept: list[object]) -> list[int] | None:
     """Ranks of the responses by the item's first ranking: as they were reported, where they still say the same."""
     orders = [order_in(annotation.answer) for annotation in item.answers]
     ranking = next(filter(None, orders), None)
     if ranking is None:
         return None
-    is_whole = len(kept) == len(item.responses) and all(isinstance(rank, int) for rank in kept)
-    if is_whole and groups_of(dict(zip(LETTERS, kept, strict=False))) == [sorted(group) for group in ranking]:
-        return kept
-    place_of = {letter: place for place, group in enumerate(ranking) for letter in group}
-    return [place_of[letter] for letter in LETTERS[: len(item.responses)]]
+    if len(kept) == len(item.responses) and is_list_of(kept, int):
+        reported = groups_of(dict(zip(LETTERS, kept, strict=False)))
+        if reported == list(map(sorted, ranking)):
+            return kept
+    ranks = ranks_of(ranking)
+    return [ranks[letter] for letter in LETTERS[: len(item.responses)]]
 
 
 def _written_tree(items: list[Item]) -> Iterator[Row | LeftOut]:
@@ -189,7 +195,9 @@ def _written_tree(items: list[Item]) -> Iterator[Row | LeftOut]:
             message["replies"] = replies_of.setdefault(kept["id"], [])
         ranks = _ranks(item, [reply.get("rank") for reply in kept["replies"]])
         for place, (reply, response) in enumerate(zip(kept["replies"], item.responses, strict=True)):
-            full = reply | {"text": response.text} | ({} if ranks is None else {"rank": ranks[place]})
+            full = reply | {"text": response.text}
+            if ranks is not None:
+                full["rank"] = ranks[place]
             if kept["leaf"][place + 1 : place + 2] != [True]:
                 full["replies"] = replies_of.setdefault(str(reply.get("message_id")), [])
             replies_of.setdefault(kept["id"], []).append(full)

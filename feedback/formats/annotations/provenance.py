@@ -6,9 +6,9 @@ that finds another shape goes on as if nothing had been kept. Nothing kept ever 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from feedback.formats.annotations.items import InvalidRow, Item, Row
+from feedback.rules.json_types import is_list_of
 
 ARGILLA, LABEL_STUDIO, OPENAI, OPENASSISTANT, TRL = "argilla", "label_studio", "openai", "openassistant", "trl"
 PANDALM, LLMBAR, TASKMASTER, SELF_INSTRUCT = "pandalm", "llmbar", "taskmaster", "self_instruct"
@@ -38,11 +38,13 @@ class Shape:
     per_response: tuple[str, ...] = ()
 
     def fits(self, kept: Row, responses: int) -> bool:
-        if not all(name in kept and _is(kept[name], kind) for name, kind in self.needed.items()):
+        if self.needed.keys() - kept.keys():
             return False
-        if not all(_is(kept[name], kind) for name, kind in self.optional.items() if name in kept):
-            return False
-        return all(len(kept[name]) == responses for name in self.per_response if name in kept)
+        for name, kind in (self.needed | self.optional).items():
+            if name in kept and not _is(kept[name], kind):
+                return False
+        lists = [kept[name] for name in self.per_response if name in kept]
+        return set(map(len, lists)) <= {responses}
 
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
@@ -79,7 +81,7 @@ def kept(item: Item, key: str) -> Row:
     return found if _fits(key, found, len(item.responses)) else {}
 
 
-def checked(given: Any, responses: int) -> Row:
+def checked(given: object, responses: int) -> Row:
     """The provenance in a row of our own formats.
 
     Raises:
@@ -100,12 +102,12 @@ def checked(given: Any, responses: int) -> Row:
     return given
 
 
-def _fits(key: str, found: Any, responses: int) -> bool:
+def _fits(key: str, found: object, responses: int) -> bool:
     return isinstance(found, dict) and any(shape.fits(found, responses) for shape in SHAPES[key])
 
 
-def _is(value: Any, kind: type) -> bool:
+def _is(value: object, kind: type) -> bool:
     member = MEMBERS.get(kind)
     if member is None:
         return isinstance(value, kind)
-    return isinstance(value, list) and all(isinstance(one, member) for one in value)
+    return is_list_of(value, member)

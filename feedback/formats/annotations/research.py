@@ -3,7 +3,6 @@ way; what a row holds beside its texts and judgements is kept and given back."""
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from feedback.formats.annotations import provenance
 from feedback.formats.annotations.item_kinds import COMPARISON, DEMONSTRATION, ORDERED, ORDERING, PAIRWISE, WITH_TEXT
@@ -22,19 +21,25 @@ from feedback.formats.annotations.items import (
     prefers,
     rest,
 )
+from feedback.rules.json_types import is_list_of
 
 PANDALM, LLMBAR = provenance.PANDALM, provenance.LLMBAR
 TASKMASTER, SELF_INSTRUCT = provenance.TASKMASTER, provenance.SELF_INSTRUCT
 VOTES = {0: {"outcome": "tie"}, 1: prefers("a"), 2: prefers("b")}
 
 
-def read_pandalm(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read_pandalm(row: object, defaults: Defaults) -> Iterator[Item]:
     """Three people on two responses: 1 or 2 is better, 0 a tie."""
     given = an_object(row)
-    raw = {name: given[name] for name in ("response1", "response2") if isinstance(given.get(name), bool | int | float)}
-    kept = given | {name: json.dumps(value) for name, value in raw.items()}  # some responses are bare JSON values
-    texts = [need(kept, "response1", str), need(kept, "response2", str)]
-    item = Item(COMPARISON, _instruction(given), [Candidate(text) for text in texts], source=defaults.source)
+    raw, responses = Row(), []
+    for name in ("response1", "response2"):
+        value = given.get(name)
+        if isinstance(value, bool | int | float):  # some responses are bare JSON values
+            raw[name] = value
+            responses.append(Candidate(json.dumps(value)))
+        else:
+            responses.append(Candidate(need(given, name, str)))
+    item = Item(COMPARISON, _instruction(given), responses, source=defaults.source)
     people = [name for name in given if name.startswith("annotator")]
     for name in people:
         if given[name] not in VOTES or isinstance(given[name], bool):
@@ -56,17 +61,19 @@ def write_pandalm(item: Item) -> Iterator[Row | LeftOut]:
         else:
             votes[one.annotator] = {"a": 1, "b": 2}.get(one.answer.get("choice", ""), 0)
     texts: Row = {"response1": item.responses[0].text, "response2": item.responses[1].text}
-    bare = {name: value for name, value in kept["raw"].items() if json.dumps(value) == texts.get(name)}
-    yield kept["row"] | votes | _parts(item, kept) | texts | bare
+    for name, value in kept["raw"].items():
+        if json.dumps(value) == texts.get(name):
+            texts[name] = value
+    yield kept["row"] | votes | _parts(item, kept) | texts
 
 
-def read_llmbar(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read_llmbar(row: object, defaults: Defaults) -> Iterator[Item]:
     """One of two outputs is right: a gold task, without answers."""
     given = an_object(row)
     if given.get("label") not in (1, 2) or isinstance(given["label"], bool):
         raise InvalidRow("label", "It must be 1 or 2.")
-    texts = [need(given, "output_1", str), need(given, "output_2", str)]
-    item = Item(COMPARISON, [{"role": "user", "content": need(given, "input", str)}], [Candidate(t) for t in texts])
+    responses = [Candidate(need(given, "output_1", str)), Candidate(need(given, "output_2", str))]
+    item = Item(COMPARISON, [{"role": "user", "content": need(given, "input", str)}], responses)
     item.gold, item.source = prefers("ab"[given["label"] - 1]), defaults.source
     item.provenance = {LLMBAR: rest(given, "input", "output_1", "output_2", "label")}
     yield item
@@ -81,7 +88,7 @@ def write_llmbar(item: Item) -> Iterator[Row | LeftOut]:
     yield provenance.kept(item, LLMBAR) | {"input": item.prompt[-1]["content"]} | texts | label
 
 
-def read_taskmaster(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read_taskmaster(row: object, defaults: Defaults) -> Iterator[Item]:
     """A response to a dialogue with calls of programs in it, rewarded with 0 or 1."""
     given = an_object(row)
     if given.get("reward") not in (0, 1) or isinstance(given["reward"], bool):
@@ -112,7 +119,7 @@ def write_taskmaster(item: Item) -> Iterator[Row | LeftOut]:
     yield kept["row"] | {"messages": turns, "response": response, "reward": float(item.answers[0].answer["up"])}
 
 
-def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read_self_instruct(row: object, defaults: Defaults) -> Iterator[Item]:
     """Seed tasks are demonstrations; candidates are responses by model that are to be ranked."""
     given = an_object(row)
     if "instances" in given:
@@ -127,9 +134,10 @@ def read_self_instruct(row: Any, defaults: Defaults) -> Iterator[Item]:
             yield item
         return
     responses = need(given, "responses", dict)
-    if not all(isinstance(text, str) for text in responses.values()):
+    if not is_list_of(list(responses.values()), str):
         raise InvalidRow("responses", "It must be an object of model to text.")
-    item = Item(ORDERED, _instruction(given), [Candidate(text, model) for model, text in responses.items()])
+    candidates = [Candidate(text, model) for model, text in responses.items()]
+    item = Item(ORDERED, _instruction(given), candidates)
     row = rest(given, "instruction", "input", "responses")
     item.source, item.provenance = defaults.source, {SELF_INSTRUCT: {"input": given.get("input", ""), "row": row}}
     yield item
@@ -168,7 +176,7 @@ def _parts(item: Item, kept: Row) -> Row:
     return {"instruction": text.removesuffix(f"\n\n{more}") if more else text, "input": more}
 
 
-def _turn(given: Any, place: int) -> Message:
+def _turn(given: object, place: int) -> Message:
     """A call of a program and its reply become the JSON that they are. A reply is what the agent answers next, so it is
     reported as the user's turn: a prompt ends with one."""
     one = an_object(given)
@@ -192,7 +200,7 @@ def _turn_back(message: Message) -> Row:
     return {"role": role, "text": text}
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:

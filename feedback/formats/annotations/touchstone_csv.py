@@ -5,8 +5,8 @@ an apostrophe before them, and so are those that begin with an apostrophe: what 
 """
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from feedback.formats.annotations import provenance, touchstone_parts
 from feedback.formats.annotations.item_kinds import kind_for
@@ -20,6 +20,7 @@ from feedback.formats.annotations.items import (
     LeftOut,
     Row,
     an_object,
+    conversation,
 )
 from feedback.formats.reading import decoded, why
 
@@ -31,6 +32,7 @@ COLUMNS = [
     "priority", "annotations_wanted", "group", "split", "family", "submitted_at", "counted",
 ]  # fmt: skip
 KEPT_TOGETHER = ("group", "split", "family")
+T = TypeVar("T")
 RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -42,7 +44,7 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(RISKY) else cell
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read(row: object, defaults: Defaults) -> Iterator[Item]:
     cells = {name: unguarded(value) for name, value in an_object(row).items()}
     unknown = cells.keys() - set(COLUMNS)
     if unknown:
@@ -52,7 +54,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     prompt = _json(cells, "prompt", list) if cells["prompt"].startswith("[{") else cells["prompt"]
     responses = _responses(cells)
     kind = cells.get("kind") or kind_for(len(responses))
-    item = Item(kind, [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt, responses)
+    item = Item(kind, conversation(prompt), responses)
     if answer := _answer(cells):
         annotation = AnnotationItem(cells.get("annotator") or defaults.annotator, answer)
         annotation.source = cells.get("annotator_source") or defaults.source
@@ -71,7 +73,8 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
     item.source = cells.get("source", "")
     item.priority = _number(cells, "priority", int) or 0
     item.wanted = _number(cells, "annotations_wanted", int)
-    item.group, item.split, item.family = (cells.get(name, "") for name in KEPT_TOGETHER)
+    for name in KEPT_TOGETHER:
+        setattr(item, name, cells.get(name, ""))
     yield item
 
 
@@ -91,43 +94,58 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     for name in ("gold", "ask", "metadata", "provenance"):
         if value := getattr(item, name):
             row[name] = _text(value)
-    row |= {name: getattr(item, name) for name in (*KEPT_TOGETHER, "explanation")}
-    row["training_round"] = "yes" if item.training_round else ""
+    for name in (*KEPT_TOGETHER, "explanation"):
+        row[name] = getattr(item, name)
     row["priority"] = str(item.priority or "")
-    row["annotations_wanted"] = "" if item.wanted is None else str(item.wanted)
-    if any(response.text == EMPTY for response in item.responses):
+    if item.training_round:
+        row["training_round"] = "yes"
+    if item.wanted is not None:
+        row["annotations_wanted"] = str(item.wanted)
+    if EMPTY in item.texts:
         yield LeftOut(f"a response that is the word {EMPTY}, which stands for an empty one in CSV")
         return
     for place, annotation in enumerate(item.answers or [None]):
-        if place:
-            row = {**row, "external_id": f"{item.external_id}#{place + 1}" if item.external_id else ""}
+        if place and item.external_id:
+            row["external_id"] = f"{item.external_id}#{place + 1}"
         if annotation:
-            row |= {
-                "annotator": annotation.annotator,
-                "annotator_source": annotation.source,
-                "answer": _text(annotation.answer),
-            }
-            row |= {
-                "choice": annotation.answer.get("choice", ""),
-                "strength": str(annotation.answer.get("strength", "")),
-            }
-            row |= {"shown": "".join(annotation.shown), "seconds": str(annotation.seconds or "")}
-            row["submitted_at"] = annotation.at.isoformat() if annotation.at else ""
-            row["counted"] = "" if annotation.counted else "no"
+            row |= _answer_cells(annotation)
         yield {name: guarded(cell) for name, cell in row.items()}
 
 
 EMPTY = "(empty)"
 
 
+def _answer_cells(annotation: AnnotationItem) -> dict[str, str]:
+    """All cells of an answer, so that one row's never stand in the next."""
+    cells = {
+        "annotator": annotation.annotator,
+        "annotator_source": annotation.source,
+        "answer": _text(annotation.answer),
+        "choice": annotation.answer.get("choice", ""),
+        "strength": str(annotation.answer.get("strength", "")),
+        "shown": "".join(annotation.shown),
+        "seconds": str(annotation.seconds or ""),
+        "submitted_at": "",
+        "counted": "",
+    }
+    if annotation.at:
+        cells["submitted_at"] = annotation.at.isoformat()
+    if not annotation.counted:
+        cells["counted"] = "no"
+    return cells
+
+
 def _responses(cells: Row) -> list[Candidate]:
-    columns = [name for name in RESPONSES if cells.get(name)]
+    columns = list(filter(cells.get, RESPONSES))
     if columns != RESPONSES[: len(columns)]:
         raise InvalidRow(columns[-1], "A response before it is missing. An empty response is written (empty).")
-    return [
-        Candidate("" if cells[name] == EMPTY else cells[name], cells.get(MODELS[place], ""))
-        for place, name in enumerate(columns)
-    ]
+    responses = []
+    for name, model in zip(columns, MODELS, strict=False):
+        text = cells[name]
+        if text == EMPTY:
+            text = ""
+        responses.append(Candidate(text, cells.get(model, "")))
+    return responses
 
 
 def _answer(cells: Row) -> Row | None:
@@ -148,14 +166,14 @@ def _yes(cells: Row, name: str) -> bool:
     return text in ("yes", "true")
 
 
-def _number(cells: Row, name: str, kind: type) -> Any:
+def _number(cells: Row, name: str, kind: Callable[[str], T]) -> T | None:
     try:
         return kind(cells[name]) if cells.get(name) else None
     except ValueError:
         raise InvalidRow(name, f"{cells[name]!r} is not a number.") from None
 
 
-def _json(cells: Row, name: str, kind: type) -> Any:
+def _json(cells: Row, name: str, kind: type[T]) -> T | None:
     if not cells.get(name):
         return None
     try:
@@ -169,5 +187,5 @@ def _json(cells: Row, name: str, kind: type) -> Any:
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -20,7 +20,6 @@ names its `responses` by their places, from 0. A response that an answer wrote s
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from feedback.formats.annotations import provenance, touchstone_parts
 from feedback.formats.annotations.item_kinds import kind_for
@@ -41,7 +40,7 @@ OF_PROMPT = ("source", "metadata", "provenance", "group", "split", "family", "re
 FIELDS = {"prompt", "prompt_external_id", "thumbs", "tasks", *OF_PROMPT, *TASK_FIELDS}
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item]:
+def read(row: object, defaults: Defaults) -> Iterator[Item]:
     given = an_object(row)
     unknown = given.keys() - FIELDS
     if unknown:
@@ -77,7 +76,7 @@ def read(row: Any, defaults: Defaults) -> Iterator[Item]:
 def write(item: Item) -> Iterator[Row | LeftOut]:
     row: Row = {"kind": item.kind, "prompt": item.prompt}
     if item.responses:
-        row["responses"] = [touchstone_parts.candidate_row(one) for one in item.responses]
+        row["responses"] = list(map(touchstone_parts.candidate_row, item.responses))
     touchstone_parts.task_row(item, row)
     for name in OF_PROMPT:
         if value := getattr(item, name):
@@ -85,12 +84,7 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
     if item.prompt_id is not None:
         row["prompt_external_id"] = item.prompt_id
     if item.tasks:
-        row["tasks"] = [
-            touchstone_parts.task_row(
-                one, {"kind": one.kind, "responses": one.placed} if one.placed else {"kind": one.kind}
-            )
-            for one in item.tasks
-        ]
+        row["tasks"] = list(map(touchstone_parts.placed_task_row, item.tasks))
     if item.thumbs:
-        row["thumbs"] = [touchstone_parts.thumb_row(one) for one in item.thumbs]
+        row["thumbs"] = list(map(touchstone_parts.thumb_row, item.thumbs))
     yield row

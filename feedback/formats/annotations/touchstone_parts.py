@@ -1,7 +1,8 @@
 """Parts of our own JSON Lines: people, times, responses, answers, thumbs, verdicts, and the tasks of one prompt."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from math import inf
+from typing import TypeGuard
 
 from feedback.formats.annotations.items import (
     LETTERS,
@@ -33,15 +34,15 @@ STATES = ("withdrawn", "aside")
 A_DAY = 86400
 
 
-def person(given: Any, where: str, defaults: Defaults) -> Who:
+def person(given: object, where: str, defaults: Defaults) -> Who:
     """{"name", "source"}, or a name alone."""
     if isinstance(given, str):
         return Who(given, defaults.source)
-    only(given, WHO_FIELDS, where)
-    return Who(need(given, "name", str, where + "."), given.get("source") or defaults.source)
+    one = only(given, WHO_FIELDS, where)
+    return Who(need(one, "name", str, where + "."), one.get("source") or defaults.source)
 
 
-def person_row(who: Who) -> Any:
+def person_row(who: Who) -> Row | str:
     return {"name": who.name, "source": who.source} if who.source else who.name
 
 
@@ -60,7 +61,7 @@ def time(given: Row, name: str, where: str) -> datetime | None:
     return moment.astimezone(UTC)
 
 
-def candidate(given: Any, place: int, defaults: Defaults) -> Candidate:
+def candidate(given: object, place: int, defaults: Defaults) -> Candidate:
     where = f"responses[{place}]"
     if isinstance(given, str):
         return Candidate(given)
@@ -78,7 +79,7 @@ def candidate(given: Any, place: int, defaults: Defaults) -> Candidate:
         one.blocked = need(given, "blocked", bool, f"{where}.")
     if given.get("answer_of") is not None:
         answered_task = need(given, "answer_of", list, f"{where}.")
-        if len(answered_task) != 2 or not all(type(place) is int and place >= 0 for place in answered_task):
+        if len(answered_task) != 2 or not _are_indexes(answered_task):
             raise InvalidRow(f"{where}.answer_of", "It must be the indexes of a task and of its annotation, from 0.")
         one.answer_of = (answered_task[0], answered_task[1])
     return one
@@ -99,30 +100,30 @@ def candidate_row(one: Candidate) -> Row:
     return row
 
 
-def answer(given: Any, where: str, responses: int, defaults: Defaults) -> AnnotationItem:
-    only(given, ANSWER_FIELDS, where)
+def answer(given: object, where: str, responses: int, defaults: Defaults) -> AnnotationItem:
+    row = only(given, ANSWER_FIELDS, where)
     where += "."
-    annotator = need(given, "annotator", str, where) if "annotator" in given else defaults.annotator
+    annotator = need(row, "annotator", str, where) if "annotator" in row else defaults.annotator
     annotation = AnnotationItem(
-        annotator, need(given, "answer", dict, where), source=given.get("source") or defaults.source
+        annotator, need(row, "answer", dict, where), source=row.get("source") or defaults.source
     )
-    shown = given.get("shown") or []
+    shown = row.get("shown") or []
     if shown and sorted(map(str, shown)) != list(LETTERS[:responses]):
         raise InvalidRow(where + "shown", "It must list the letter of every response once, in the order shown.")
     annotation.shown = shown
-    seconds = given.get("seconds") or 0
+    seconds = row.get("seconds") or 0
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= A_DAY:
         raise InvalidRow(where + "seconds", "It must be a number of seconds, at most a day.")
     annotation.seconds = float(seconds)
-    if given.get("counted") is not None:
-        annotation.counted = need(given, "counted", bool, where)
-    if given.get("late") is not None:
-        annotation.late = need(given, "late", bool, where)
-    if given.get("blind") is not None:
-        annotation.blind = need(given, "blind", bool, where)
-    annotation.at = time(given, "submitted_at", where)
-    if given.get("corrected_by") is not None:
-        annotation.corrected_by = person(given["corrected_by"], where + "corrected_by", defaults)
+    if row.get("counted") is not None:
+        annotation.counted = need(row, "counted", bool, where)
+    if row.get("late") is not None:
+        annotation.late = need(row, "late", bool, where)
+    if row.get("blind") is not None:
+        annotation.blind = need(row, "blind", bool, where)
+    annotation.at = time(row, "submitted_at", where)
+    if row.get("corrected_by") is not None:
+        annotation.corrected_by = person(row["corrected_by"], where + "corrected_by", defaults)
     return annotation
 
 
@@ -147,14 +148,14 @@ def answer_row(annotation: AnnotationItem) -> Row:
     return row
 
 
-def thumb(given: Any, where: str, responses: int, defaults: Defaults) -> Opinion:
-    only(given, THUMB_FIELDS, where)
-    place = need(given, "response", int, where + ".")
+def thumb(given: object, where: str, responses: int, defaults: Defaults) -> Opinion:
+    row = only(given, THUMB_FIELDS, where)
+    place = need(row, "response", int, where + ".")
     if not 0 <= place < responses:
         raise InvalidRow(f"{where}.response", f"There are {responses} responses; it is the place of one, from 0.")
-    who = Who(given.get("annotator") or defaults.annotator, given.get("source") or defaults.source)
-    comment = need(given, "comment", str, where + ".") if given.get("comment") is not None else ""
-    return Opinion(place, who, need(given, "up", bool, where + "."), comment, time(given, "given_at", where + "."))
+    who = Who(row.get("annotator") or defaults.annotator, row.get("source") or defaults.source)
+    comment = need(row, "comment", str, where + ".") if row.get("comment") is not None else ""
+    return Opinion(place, who, need(row, "up", bool, where + "."), comment, time(row, "given_at", where + "."))
 
 
 def thumb_row(one: Opinion) -> Row:
@@ -168,12 +169,12 @@ def thumb_row(one: Opinion) -> Row:
     return row
 
 
-def verdict(given: Any, where: str, defaults: Defaults) -> Decision:
-    only(given, VERDICT_FIELDS, where)
-    note = need(given, "note", str, where + ".") if given.get("note") is not None else ""
-    reviewer = person(given.get("reviewer"), where + ".reviewer", defaults)
-    decided = need(given, "answer", dict, where + ".")
-    return Decision(reviewer, decided, note, time(given, "decided_at", where + "."))
+def verdict(given: object, where: str, defaults: Defaults) -> Decision:
+    row = only(given, VERDICT_FIELDS, where)
+    note = need(row, "note", str, where + ".") if row.get("note") is not None else ""
+    reviewer = person(row.get("reviewer"), where + ".reviewer", defaults)
+    decided = need(row, "answer", dict, where + ".")
+    return Decision(reviewer, decided, note, time(row, "decided_at", where + "."))
 
 
 def verdict_row(one: Decision) -> Row:
@@ -207,22 +208,22 @@ def fill_task(item: Item, given: Row, where: str, responses: int, defaults: Defa
         item.verdict = verdict(given["verdict"], where + "verdict", defaults)
 
 
-def task(given: Any, place: int, responses: int, defaults: Defaults) -> Item:
+def task(given: object, place: int, responses: int, defaults: Defaults) -> Item:
     """A task among several of one prompt; its responses are places among the prompt's."""
     where = f"tasks[{place}]"
-    only(given, TASK_FIELDS, where)
-    placed = listed(given, "responses", where + ".")
-    if not all(type(one) is int and 0 <= one < responses for one in placed) or len(set(placed)) != len(placed):
+    row = only(given, TASK_FIELDS, where)
+    placed = listed(row, "responses", where + ".")
+    if not _are_indexes(placed, responses) or len(set(placed)) != len(placed):
         raise InvalidRow(f"{where}.responses", "It must list indexes of the prompt's responses, from 0, each once.")
-    item = Item(need(given, "kind", str, where + "."), [], placed=placed)
-    fill_task(item, given, where + ".", len(placed), defaults)
+    item = Item(need(row, "kind", str, where + "."), [], placed=placed)
+    fill_task(item, row, where + ".", len(placed), defaults)
     return item
 
 
 def task_row(item: Item, row: Row) -> Row:
     """Adds to `row` what a task has beside its kind and its responses."""
     if item.answers:
-        row["answers"] = [answer_row(one) for one in item.answers]
+        row["answers"] = list(map(answer_row, item.answers))
     for name in ("gold", "explanation", "training_round", "ask", "external_id", "priority", "state"):
         if value := getattr(item, name):
             row[name] = value
@@ -233,10 +234,27 @@ def task_row(item: Item, row: Row) -> Row:
     return row
 
 
-def only(given: Any, fields: set[str], where: str) -> None:
+def placed_task_row(item: Item) -> Row:
+    """One of several tasks of a prompt."""
+    row: Row = {"kind": item.kind}
+    if item.placed:
+        row["responses"] = item.placed
+    return task_row(item, row)
+
+
+def only(given: object, fields: set[str], where: str) -> Row:
+    """`given` as an object that has none but these fields."""
     if not isinstance(given, dict) or given.keys() - fields:
         raise InvalidRow(where, f"It must be an object with {', '.join(sorted(fields))}.")
+    return given
 
 
-def listed(given: Row, name: str, where: str = "") -> list[Any]:
-    return need(given, name, list, where) if given.get(name) is not None else []
+def listed(given: Row, name: str, where: str = "") -> list[object]:
+    if given.get(name) is None:
+        return []
+    return need(given, name, list, where)
+
+
+def _are_indexes(values: list[object], stop: float = inf) -> TypeGuard[list[int]]:
+    """Whether all are whole numbers from 0 on, below `stop`."""
+    return all(type(one) is int and 0 <= one < stop for one in values)

@@ -6,7 +6,7 @@ Columns of a Hub data set that holds several types at once are null where a row 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from operator import itemgetter
 
 from feedback.formats.annotations import provenance
 from feedback.formats.annotations.item_kinds import COMPARISON, DEMONSTRATION, PAIRWISE, WITH_TEXT
@@ -34,7 +34,7 @@ KEY = provenance.TRL
 COLUMNS = ("prompt", "chosen", "rejected", "completion", "label", "messages")
 
 
-def read(row: Any, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
+def read(row: object, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     whole = an_object(row)
     given = {name: value for name, value in whole.items() if value is not None or name not in COLUMNS}
     reading = _Reading(given, defaults)
@@ -115,17 +115,18 @@ class _Reading:
         else:
             prompt, texts = self.common(chosen, rejected)
         annotation = AnnotationItem(self.defaults.annotator, prefers("a"), source=self.defaults.source)
-        return Item(COMPARISON, prompt, [Candidate(text) for text in texts], [annotation])
+        return Item(COMPARISON, prompt, list(map(Candidate, texts)), [annotation])
 
-    def common(self, chosen: Any, rejected: Any) -> tuple[list[Message], list[str]]:
+    def common(self, chosen: str | list[Message], rejected: str | list[Message]) -> tuple[list[Message], list[str]]:
         """The prompt, which may stand apart, in front of both, or in both places; and the two last messages."""
-        sides = {"chosen": chosen, "rejected": rejected}
-        lists = {name: _turn(one) if isinstance(one, str) else one for name, one in sides.items()}
-        for name, one in lists.items():
-            if not one or one[-1]["role"] != "assistant":
+        texts: list[str] = []
+        before: list[list[Message]] = []
+        for name, given in (("chosen", chosen), ("rejected", rejected)):
+            messages = _turn(given) if isinstance(given, str) else given
+            if not messages or messages[-1]["role"] != "assistant":
                 raise InvalidRow(name, "Its last message must be the assistant's.")
-        texts = [one[-1]["content"] for one in lists.values()]
-        before = [one[:-1] for one in lists.values()]
+            texts.append(messages[-1]["content"])
+            before.append(messages[:-1])
         if before[0] != before[1]:
             raise InvalidRow("rejected", "All but the last message must be the same in chosen and rejected.")
         if "prompt" not in self.given:
@@ -162,7 +163,7 @@ class _Reading:
         messages = self.turns("messages")
         if not messages or messages[-1]["role"] != "assistant":
             return Item(PROMPT, messages)
-        if sum(one["role"] == "assistant" for one in messages) > 1:
+        if has_several_turns(messages):
             self.notes.append(Note(SEVERAL_TURNS))
         annotation = AnnotationItem(
             self.defaults.annotator, {"text": messages[-1]["content"]}, source=self.defaults.source
@@ -192,6 +193,11 @@ class _Reading:
 SEVERAL_TURNS = "Of a chat with several turns of the assistant, the last is the demonstration; the rest is its prompt."
 
 
+def has_several_turns(messages: list[Message]) -> bool:
+    """Whether the assistant speaks more than once."""
+    return list(map(itemgetter("role"), messages)).count("assistant") > 1
+
+
 def _pairs(item: Item, implicit: bool) -> Iterator[Row | LeftOut]:
     if item.kind not in PAIRWISE:
         yield LeftOut(f"a {item.kind} is not a comparison")
@@ -204,7 +210,7 @@ def _pairs(item: Item, implicit: bool) -> Iterator[Row | LeftOut]:
         if pair is None:
             yield LeftOut(f"an answer {annotation.answer['outcome']}")
             continue
-        chosen, rejected = (_turn(text) for text in pair)
+        chosen, rejected = map(_turn, pair)
         if implicit:
             yield extra | {"chosen": item.prompt + chosen, "rejected": item.prompt + rejected}
         else:

@@ -15,10 +15,11 @@ messages, responses are plain texts.
 """
 
 from collections.abc import Callable
-from typing import Any
+
+from feedback.rules.json_types import JsonObject
 
 Message = dict[str, str]
-Row = dict[str, Any]
+Row = JsonObject
 
 
 def preference(row: Row) -> Row:
@@ -43,7 +44,9 @@ def language_modelling(row: Row) -> Row:
 
 def text_classification(row: Row) -> Row:
     """One label as `label`, several as `labels`: by name, since ids are a model's own."""
-    return {"text": row["text"], **({"labels": row["labels"]} if row["many"] else {"label": row["labels"][0]})}
+    if row["many"]:
+        return {"text": row["text"], "labels": row["labels"]}
+    return {"text": row["text"], "label": row["labels"][0]}
 
 
 def spans(row: Row) -> Row:

@@ -9,12 +9,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from feedback.errors import NO_ROOM
 from feedback.formats import reading
 from feedback.formats.corpora.html_text import UnreadablePage, main_text
 from feedback.formats.reading import MAX_RECORD, Record
+from feedback.rules.json_types import JsonObject
 
 TEXT, MARKDOWN, HTML, LINES, TABLE, PARQUET = "text", "markdown", "html", "jsonl", "csv", "parquet"
 TYPES = {
@@ -45,7 +46,7 @@ LICENCES = ("licence", "license")
 MOST_FILES = 200_000
 CHUNK = 1 << 20
 
-ReadParquet = Callable[[Path, int], Iterator[tuple[int, dict[str, Any]]]]
+ReadParquet = Callable[[Path, int], Iterator[tuple[int, JsonObject]]]
 
 
 class UnreadableRow(ValueError):
@@ -90,12 +91,13 @@ def records(
             if kind == TABLE:
                 yield from reading.table(file, header, offset, line)
             else:
-                yield from (reading.array if container == "array" else reading.lines)(file, offset, line)
+                read = reading.array if container == "array" else reading.lines
+                yield from read(file, offset, line)
         elif not offset:
             yield _whole(file, kind)
 
 
-def row_of(value: Any) -> Row:
+def row_of(value: object) -> Row:
     """A row of JSON Lines, CSV or Parquet, or a whole file's text.
 
     Raises:
@@ -134,11 +136,12 @@ def members(path: Path) -> Iterator[tuple[str, str]]:
             f"The zip file contains {len(entries):,} files; at most {MOST_FILES:,} can be read."
         )
     for entry in entries:
-        if not (entry.is_dir() or hidden(entry.filename)):
-            yield (
-                entry.filename,
-                "" if safe(entry.filename) else "Its name leaves the folder it is in; it was not read.",
-            )
+        if entry.is_dir() or hidden(entry.filename):
+            continue
+        problem = ""
+        if not safe(entry.filename):
+            problem = "Its name leaves the folder it is in; it was not read."
+        yield entry.filename, problem
 
 
 def extract(path: Path, name: str, target: Path, limit: int) -> tuple[int, str]:
@@ -166,17 +169,21 @@ def safe(name: str) -> bool:
 
 def hidden(name: str) -> bool:
     """What systems leave in folders, and nobody wrote."""
-    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
+    return any(map(_is_hidden, name.split("/")))
+
+
+def _is_hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
 
 
 def below(folder: Path) -> list[str]:
     """Files below a folder, by name; links that lead out of it are left out."""
     root = folder.resolve()
-    found = [
-        str(path.relative_to(root))
-        for path in root.rglob("*")
-        if path.is_file() and path.resolve().is_relative_to(root) and not hidden(str(path.relative_to(root)))
-    ]
+    found = []
+    for path in root.rglob("*"):
+        name = str(path.relative_to(root))
+        if path.is_file() and path.resolve().is_relative_to(root) and not hidden(name):
+            found.append(name)
     return sorted(found)[:MOST_FILES]
 
 
@@ -195,7 +202,7 @@ def _whole(file: BinaryIO, kind: str) -> Record:
     return record
 
 
-def _first(value: dict[str, Any], field: str, names: tuple[str, ...]) -> str:
+def _first(value: JsonObject, field: str, names: tuple[str, ...]) -> str:
     for name in names:
         if (found := value.get(name)) not in (None, ""):
             if not isinstance(found, str):
@@ -204,7 +211,7 @@ def _first(value: dict[str, Any], field: str, names: tuple[str, ...]) -> str:
     return ""
 
 
-def _talk(messages: list[Any]) -> str:
+def _talk(messages: list[object]) -> str:
     """Turns as lines "role: content", which pretraining puts through the chat template."""
     lines = []
     for message in messages:
