@@ -13,7 +13,7 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from feedback.rules.json_types import JsonObject
 
@@ -33,7 +33,7 @@ class Record:
     end: int
     next_line: int
     raw: bytes
-    value: object = None
+    value: Any = None
     error: str = ""
 
 

@@ -10,7 +10,7 @@ from feedback.rules.platform.sentences import without_paths
 class SentenceText(models.TextField):
     """Text of any length. For the database it is a TextField, so that changing to it needs no migration."""
 
-    def get_prep_value(self, value: Any) -> Any:
+    def get_prep_value(self, value: object) -> Any:
         prepared = super().get_prep_value(value)
         return without_paths(prepared) if isinstance(prepared, str) else prepared
 
@@ -22,7 +22,7 @@ class SentenceText(models.TextField):
 class SentenceLine(models.CharField):
     """Text up to `max_length` characters; otherwise as `SentenceText`."""
 
-    def get_prep_value(self, value: Any) -> Any:
+    def get_prep_value(self, value: object) -> Any:
         prepared = super().get_prep_value(value)
         return without_paths(prepared) if isinstance(prepared, str) else prepared
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.formats.annotations.items import Item
 from feedback.models import Annotation, Draft, Project, Task
+from feedback.rules.collection.kinds.question import Label
 from feedback.rules.collection.label_renames import Names, renamed
 from feedback.selectors.collection import desk
 from feedback.selectors.data import training_queries, training_rows
@@ -173,7 +174,7 @@ def test_any_renames_keep_what_was_said_apart(moves, seed):
         present[place] = new
         said.append((place, new))
     random.Random(seed).shuffle(said)
-    labels = [{"name": name} for name in present]
+    labels: list[Label] = [{"name": name} for name in present]
     names = Names({"s": aliases}, {}, {"s": {"labels": labels}})
     for place, name in said:
         read = names.read({"scheme": "s", "labels": [name]})

@@ -5,10 +5,10 @@ anyway (such as `"logprobs": false`).
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from feedback.rules.collection.message_content import ROLES, beside, text_of
 from feedback.rules.collection.messages import last_turn_fault
+from feedback.rules.json_types import JsonObject
 from feedback.rules.platform.known_names import unknown_name
 
 MOST_CHOICES = 8
@@ -17,7 +17,7 @@ MOST_STOPS = 4
 LEAST_TOP_P = 0.001
 MOST_CHARACTERS = 200_000
 # Known to OpenAI and not done here; each with the values that ask for nothing more than what is done.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
+NEUTRAL: dict[str, tuple[object, ...]] = {
     "audio": (),
     "frequency_penalty": (0,),
     "function_call": ("none",),
@@ -69,7 +69,7 @@ class ChatRequest:
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
-    def sampling(self) -> dict[str, Any]:
+    def sampling(self) -> JsonObject:
         """Over the project's own settings."""
         given = {
             "temperature": self.temperature,
@@ -80,7 +80,7 @@ class ChatRequest:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def parse(body: Any) -> ChatRequest:
+def parse(body: object) -> ChatRequest:
     """
     Raises:
         InvalidRequest: the first thing that is wrong.
@@ -93,11 +93,11 @@ def parse(body: Any) -> ChatRequest:
             raise InvalidRequest(name, f"You must provide {name}.", "missing_required_parameter")
     for name, value in given.items():
         if name in NEUTRAL:
-            if not any((value == neutral and type(value) is not bool) or value is neutral for neutral in NEUTRAL[name]):
+            if not _asks_for_nothing(name, value):
                 raise InvalidRequest(name, f"{name} is not supported here. Leave it out.", "unsupported_parameter")
         elif name not in _READ:
             raise InvalidRequest(name, unknown_name(name, _READ, "parameter"), "unknown_parameter")
-    limits = [given[name] for name in ("max_completion_tokens", "max_tokens") if name in given]
+    longest = given.get("max_completion_tokens", given.get("max_tokens"))
     options = given.get("stream_options", {})
     if options and not given.get("stream"):
         raise InvalidRequest("stream_options", "stream_options requires stream: true.")
@@ -109,9 +109,9 @@ def parse(body: Any) -> ChatRequest:
         n=_whole(given.get("n", 1), "n", 1, MOST_CHOICES),
         temperature=_number(given.get("temperature"), "temperature", 0, 2),
         top_p=_top_p(given.get("top_p")),
-        max_tokens=_whole(limits[0], "max_completion_tokens", 1, MOST_TOKENS) if limits else None,
+        max_tokens=None if longest is None else _whole(longest, "max_completion_tokens", 1, MOST_TOKENS),
         stop=_stops(given.get("stop", [])),
-        seed=_whole(given["seed"], "seed", -(2**63), 2**63 - 1) % 2**63 if "seed" in given else None,
+        seed=_seed(given.get("seed")),
         stream=_yes(given.get("stream", False), "stream"),
         include_usage=_yes(options.get("include_usage", False), "stream_options.include_usage"),
         user=_text(given.get("user", ""), "user", 200),
@@ -125,7 +125,12 @@ _READ = {
 }  # fmt: skip
 
 
-def _messages(given: Any) -> list[dict[str, str]]:
+def _asks_for_nothing(name: str, value: object) -> bool:
+    """Whether the value of a parameter that is not done here asks for what happens anyway. 0 is not false."""
+    return any((value == neutral and type(value) is not bool) or value is neutral for neutral in NEUTRAL[name])
+
+
+def _messages(given: object) -> list[dict[str, str]]:
     if not isinstance(given, list) or not given:
         raise InvalidRequest("messages", "messages must be a list with at least one message.")
     messages = []
@@ -147,7 +152,7 @@ def _messages(given: Any) -> list[dict[str, str]]:
     return messages
 
 
-def _content(given: Any, where: str) -> str:
+def _content(given: object, where: str) -> str:
     """Text, or parts that are all text."""
     text = text_of(given)
     if text is None:
@@ -157,32 +162,44 @@ def _content(given: Any, where: str) -> str:
     return text
 
 
-def _stops(given: Any) -> list[str]:
-    stops = [given] if isinstance(given, str) else given
+def _stops(given: object) -> list[str]:
+    stops = given
+    if isinstance(given, str):
+        stops = [given]
     if not isinstance(stops, list) or len(stops) > MOST_STOPS:
         raise InvalidRequest("stop", f"stop is a text or a list of at most {MOST_STOPS}.")
     return [_text(stop, "stop", 200) for stop in stops if stop != ""]
 
 
-def _metadata(given: Any) -> dict[str, str]:
+def _metadata(given: object) -> dict[str, str]:
     if not isinstance(given, dict) or len(given) > 16:
         raise InvalidRequest("metadata", "metadata is an object of at most 16 texts.")
-    return {_text(name, "metadata", 64): _text(value, f"metadata.{name}", 512) for name, value in given.items()}
+    metadata: dict[str, str] = {}
+    for name, value in given.items():
+        metadata[_text(name, "metadata", 64)] = _text(value, f"metadata.{name}", 512)
+    return metadata
 
 
-def _text(given: Any, name: str, longest: int) -> str:
+def _seed(given: object) -> int | None:
+    """From 0 on, as the sampler takes it."""
+    if given is None:
+        return None
+    return _whole(given, "seed", -(2**63), 2**63 - 1) % 2**63
+
+
+def _text(given: object, name: str, longest: int) -> str:
     if not isinstance(given, str) or len(given) > longest or "\x00" in given:
         raise InvalidRequest(name, f"{name} must be text of at most {longest} characters.", "invalid_type")
     return given
 
 
-def _whole(given: Any, name: str, low: int, high: int) -> int:
+def _whole(given: object, name: str, low: int, high: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or not low <= given <= high:
         raise InvalidRequest(name, f"{name} must be a whole number from {low} to {high}.")
     return given
 
 
-def _number(given: Any, name: str, low: float, high: float) -> float | None:
+def _number(given: object, name: str, low: float, high: float) -> float | None:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int | float) or not low <= given <= high:
@@ -190,13 +207,15 @@ def _number(given: Any, name: str, low: float, high: float) -> float | None:
     return float(given)
 
 
-def _top_p(given: Any) -> float | None:
+def _top_p(given: object) -> float | None:
     """0 means the likeliest token alone, which the least share means too."""
     share = _number(given, "top_p", 0, 1)
-    return share if share is None else max(share, LEAST_TOP_P)
+    if share is None:
+        return None
+    return max(share, LEAST_TOP_P)
 
 
-def _yes(given: Any, name: str) -> bool:
+def _yes(given: object, name: str) -> bool:
     if not isinstance(given, bool):
         raise InvalidRequest(name, f"{name} must be true or false.", "invalid_type")
     return given

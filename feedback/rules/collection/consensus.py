@@ -27,13 +27,15 @@ def consensus(preferences: Sequence[Preference], abstaining: int = 0) -> Prefere
 def disagree(kind: str, payloads: Sequence[Payload]) -> bool:
     """Whether the answers differ in what matters: another response preferred or on top, other labels or spans, ratings
     two points apart. Strengths, reasons and what people write may differ. Withdrawals do not count."""
-    submitted = [payload for payload in payloads if payload]
+    submitted = list(filter(None, payloads))
     return len(submitted) > 1 and KINDS[kind].disagree(submitted)
 
 
 def majority(kind: str, payloads: Sequence[Payload]) -> Payload | None:
     """What more than half of the answers say, as the first of them says it; of ratings the median, rounded down.
     None where no answer has a majority, and for what people write. Withdrawals do not count."""
-    submitted = [payload for payload in payloads if payload]
-    agreed: Payload | None = KINDS[kind].majority(submitted) if submitted else None
+    submitted = list(filter(None, payloads))
+    if not submitted:
+        return None
+    agreed: Payload | None = KINDS[kind].majority(submitted)
     return agreed

@@ -6,9 +6,11 @@ drafts and suggestions are read through the aliases, and so all of them speak of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
 
+from feedback.rules.collection.kinds.question import LabelScheme, Payload
 from feedback.rules.collection.kinds.rating import OVERALL
+from feedback.rules.json_types import JsonObject
 from feedback.rules.quality.gold import is_right
 
 Aliases = Mapping[str, str]
@@ -27,10 +29,10 @@ class Names:
 
     labels: Mapping[str, Aliases] = field(default_factory=dict)
     dimensions: Aliases = field(default_factory=dict)
-    schemes: Mapping[str, Any] = field(default_factory=dict)
+    schemes: Mapping[str, LabelScheme] = field(default_factory=dict)
     wanted_dimensions: Sequence[str] = ()
 
-    def read(self, payload: dict[str, Any], scheme: str = "") -> dict[str, Any]:
+    def read(self, payload: JsonObject, scheme: str = "") -> JsonObject:
         """A payload, gold answer, draft or suggestion with present names. `scheme`: where it does not say so itself."""
         labels = self.labels.get(str(payload.get("scheme") or scheme), {})
         if not labels and not self.dimensions:
@@ -47,30 +49,39 @@ class Names:
                 read[name] = {_present(self.dimensions, key): mark for key, mark in marks.items()}
         return read
 
-    def fits(self, gold: Mapping[str, Any]) -> bool:
+    def fits(self, gold: Payload) -> bool:
         """Whether the project still has every label and dimension that a gold answer names."""
         gold = self.read(dict(gold))
-        used = [*gold.get("labels", ()), *(span["label"] for span in gold.get("spans", ()))]
-        there = {label["name"] for label in self.schemes.get(gold.get("scheme", ""), {}).get("labels", ())}
+        used = {*gold.get("labels", ()), *map(itemgetter("label"), gold.get("spans", ()))}
+        labels = self.schemes.get(gold.get("scheme", ""), LabelScheme()).get("labels", ())
         rated = set(gold.get("ratings", ()))
-        return set(used) <= there and rated <= set(self.wanted_dimensions or [OVERALL])
+        return used <= set(map(itemgetter("name"), labels)) and rated <= set(self.wanted_dimensions or [OVERALL])
 
-    def right(self, payload: dict[str, Any], gold: dict[str, Any]) -> bool | None:
+    def right(self, payload: JsonObject, gold: JsonObject) -> bool | None:
         """Whether an answer to a gold task is right; None where the gold answer no longer fits the project."""
-        return is_right(self.read(payload), self.read(gold)) if self.fits(gold) else None
+        if not self.fits(gold):
+            return None
+        return is_right(self.read(payload), self.read(gold))
 
 
 def renamed(aliases: Aliases, old: str, new: str) -> dict[str, str]:
     """The aliases once `old` is called `new`. Going back to an earlier name takes that alias out."""
-    moved = {earlier: new if present == old else present for earlier, present in aliases.items()}
+    moved = dict(aliases)
+    for earlier, present in aliases.items():
+        if present == old:
+            moved[earlier] = new
     moved[old] = new
     moved.pop(new, None)
     return moved
 
 
-def _present(aliases: Aliases, name: Any) -> Any:
-    return aliases.get(name, name) if isinstance(name, str) else name
+def _present(aliases: Aliases, name: object) -> object:
+    if isinstance(name, str):
+        return aliases.get(name, name)
+    return name
 
 
-def _span(labels: Aliases, span: Any) -> Any:
-    return span | {"label": _present(labels, span["label"])} if isinstance(span, dict) and "label" in span else span
+def _span(labels: Aliases, span: object) -> object:
+    if isinstance(span, dict) and "label" in span:
+        return span | {"label": _present(labels, span["label"])}
+    return span

@@ -8,7 +8,6 @@ Only names and kind are required; `complete` fills in the rest, so that a desk c
 import re
 from collections.abc import Mapping
 from itertools import cycle
-from typing import Any
 
 from feedback.rules.collection.kinds.question import Label, LabelScheme
 from feedback.rules.collection.kinds.registry import WITH_SCHEME
@@ -42,7 +41,7 @@ def scheme_of(schemes: Mapping[str, LabelScheme], ask: Mapping[str, str]) -> Lab
     return {**schemes[name], "name": name}
 
 
-def check_all(schemes: Any) -> None:
+def check_all(schemes: object) -> None:
     """Every scheme of a project, by name. Fields are named as in `folder.labels[0].key`.
 
     Raises:
@@ -54,10 +53,10 @@ def check_all(schemes: Any) -> None:
         try:
             check(scheme, name)
         except InvalidScheme as error:
-            raise InvalidScheme(".".join(part for part in (name, error.field) if part), error.sentence) from None
+            raise InvalidScheme(".".join(filter(None, (name, error.field))), error.sentence) from None
 
 
-def check(scheme: Any, name: str) -> None:
+def check(scheme: object, name: str) -> None:
     """One scheme.
 
     Raises:
@@ -115,7 +114,7 @@ def complete(scheme: LabelScheme) -> LabelScheme:
     }
 
 
-def _label(label: Any, field: str, names: set[str], keys: dict[str, str]) -> None:
+def _label(label: object, field: str, names: set[str], keys: dict[str, str]) -> None:
     if not isinstance(label, Mapping):
         raise InvalidScheme(field, "A label must be an object with at least a name.")
     _only(label, LABEL_FIELDS, f"{field}.")
@@ -129,7 +128,7 @@ def _label(label: Any, field: str, names: set[str], keys: dict[str, str]) -> Non
     _mark(label.get("mark"), f"{field}.mark")
 
 
-def _key(key: Any, name: str, field: str, keys: dict[str, str]) -> None:
+def _key(key: object, name: str, field: str, keys: dict[str, str]) -> None:
     if not key:
         return
     if not isinstance(key, str) or len(key) != 1 or not re.fullmatch(r"[a-z0-9]", key):
@@ -141,7 +140,7 @@ def _key(key: Any, name: str, field: str, keys: dict[str, str]) -> None:
     keys[key] = name
 
 
-def _mark(mark: Any, field: str) -> None:
+def _mark(mark: object, field: str) -> None:
     if mark is None:
         return
     if not isinstance(mark, Mapping):
@@ -155,13 +154,13 @@ def _mark(mark: Any, field: str) -> None:
         raise InvalidScheme(f"{field}.badge", "A badge has one to three characters.")
 
 
-def _only(given: Mapping[str, Any], allowed: set[str], prefix: str) -> None:
+def _only(given: Mapping[str, object], allowed: set[str], prefix: str) -> None:
     unknown = sorted(set(given) - allowed)
     if unknown:
         raise InvalidScheme(f"{prefix}{unknown[0]}", unknown_name(str(unknown[0]), allowed))
 
 
-def _name(name: Any, field: str) -> str:
+def _name(name: object, field: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidScheme(
             field, f"A name has at most 40 characters: lowercase letters, digits, - and _; got {name!r}."
@@ -169,7 +168,7 @@ def _name(name: Any, field: str) -> str:
     return name
 
 
-def _text(given: Mapping[str, Any], name: str, prefix: str) -> None:
+def _text(given: Mapping[str, object], name: str, prefix: str) -> None:
     text = given.get(name, "")
     if not isinstance(text, str):
         raise InvalidScheme(f"{prefix}{name}", "It must be text.")

@@ -3,24 +3,26 @@
 One reader for every way in that takes messages from elsewhere: the OpenAI-compatible API and the file formats.
 """
 
-from typing import Any
+from feedback.rules.json_types import JsonObject
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-EMPTY: tuple[Any, ...] = (None, [], {}, "")
+EMPTY: tuple[object, ...] = (None, [], {}, "")
 
 
-def text_of(content: Any) -> str | None:
+def text_of(content: object) -> str | None:
     """Text, or the texts of parts that are all text; None where it is anything else."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
         return None
+    texts: list[str] = []
     for part in content:
         if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
             return None
-    return "".join(part["text"] for part in content)
+        texts.append(part["text"])
+    return "".join(texts)
 
 
-def beside(message: dict[str, Any]) -> dict[str, Any]:
+def beside(message: JsonObject) -> JsonObject:
     """What a message holds beside its role and content. Null and empty fields hold nothing."""
     return {name: value for name, value in message.items() if name not in ("role", "content") and value not in EMPTY}

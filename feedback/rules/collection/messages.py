@@ -1,7 +1,5 @@
 """What a prompt's messages must look like."""
 
-from typing import Any
-
 ROLES = ("system", "user", "assistant")
 MAX_CHARACTERS = 200_000
 
@@ -15,7 +13,7 @@ class InvalidMessages(ValueError):
         super().__init__(f"{field}: {sentence}")
 
 
-def checked(messages: Any) -> list[dict[str, str]]:
+def checked(messages: object) -> list[dict[str, str]]:
     """`messages` as a list of {"role", "content"}: a prompt that can be answered.
 
     Raises:
@@ -24,6 +22,7 @@ def checked(messages: Any) -> list[dict[str, str]]:
     if not isinstance(messages, list) or not messages:
         raise InvalidMessages("messages", "It must be a list with at least one message.")
     total = 0
+    checked_messages: list[dict[str, str]] = []
     for place, message in enumerate(messages):
         where = f"messages[{place}]"
         if not isinstance(message, dict) or set(message) != {"role", "content"}:
@@ -35,12 +34,13 @@ def checked(messages: Any) -> list[dict[str, str]]:
         if "\x00" in message["content"]:
             raise InvalidMessages(f"{where}.content", "It contains a NUL character, which cannot be stored.")
         total += len(message["content"])
+        checked_messages.append({"role": message["role"], "content": message["content"]})
     if total > MAX_CHARACTERS:
         raise InvalidMessages("messages", f"They have {total} characters in total; the limit is {MAX_CHARACTERS}.")
-    wrong = last_turn_fault(messages)
+    wrong = last_turn_fault(checked_messages)
     if wrong:
         raise InvalidMessages(f"messages[{len(messages) - 1}]", wrong)
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    return checked_messages
 
 
 def last_turn_fault(messages: list[dict[str, str]]) -> str:
@@ -48,4 +48,6 @@ def last_turn_fault(messages: list[dict[str, str]]) -> str:
     last = messages[-1]
     if last["role"] != "user":
         return f"The last message must be the user's, because it is what is answered; this one is the {last['role']}'s."
-    return "" if last["content"].strip() else "The last message is empty. Write a message."
+    if not last["content"].strip():
+        return "The last message is empty. Write a message."
+    return ""

@@ -34,12 +34,16 @@ def resolve(answer: object, question: Question) -> Payload:
 
 def unresolve(kind: str, payload: Payload, shown: list[str]) -> Answer:
     """The answer in letters that `payload` came from, as its annotator gave it. Empty for a withdrawal."""
-    return KINDS[kind].unresolve(payload, shown) if payload else {}
+    if not payload:
+        return {}
+    return KINDS[kind].unresolve(payload, shown)
 
 
 def preferences_in(kind: str, payload: Payload) -> list[Preference]:
     """The pairs that an answer becomes for training by itself."""
-    return KINDS[kind].preferences(payload) if payload else []
+    if not payload:
+        return []
+    return KINDS[kind].preferences(payload)
 
 
 def written_in(kind: str, payload: Payload, shown: list[str]) -> Written | None:
@@ -49,12 +53,14 @@ def written_in(kind: str, payload: Payload, shown: list[str]) -> Written | None:
         shown: public ids of the responses that the task shows.
     """
     written = KINDS[kind].written
-    return written(payload, shown) if written is not None and payload else None
+    if written is None or not payload:
+        return None
+    return written(payload, shown)
 
 
 def describe(kind: str, payload: Payload, order: list[str]) -> str:
     """An answer in one line, in the letters of `order`."""
     if not payload:
         return "nothing kept"
-    letter_of = {public_id: letter.upper() for public_id, letter in zip(order, LETTERS, strict=False)}
+    letter_of = dict(zip(order, LETTERS.upper(), strict=False))
     return KINDS[kind].describe(payload, letter_of) or "nothing kept"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from random import Random
 from typing import Any
 
@@ -47,17 +48,19 @@ class QueuePolicy:
         """The chance that the next task is a check. After a check comes none; in the long run the share is right."""
         if self.gold_share == ONLY_GOLD:
             return 1.0
-        return 0.0 if check_last else self.gold_share / (1 - self.gold_share)
+        if check_last:
+            return 0.0
+        return self.gold_share / (1 - self.gold_share)
 
 
 _WHOLE = {"training_tasks": (0, 100), "training_pass": (1, 100), "skips_to_review": (0, 100)}
 
 
-def check(settings: Any, kinds: list[str]) -> None:
+def check(settings: object, kinds: list[str]) -> None:
     """Raises InvalidPolicy unless every setting is known and within its bounds. `kinds`: those that exist."""
     if not isinstance(settings, dict):
         raise InvalidPolicy("queue_policy", "It must be an object.")
-    known = [one.name for one in fields(QueuePolicy)]
+    known = list(map(attrgetter("name"), fields(QueuePolicy)))
     for name, value in settings.items():
         where = f"queue_policy.{name}"
         if name not in known:
@@ -75,7 +78,7 @@ def check(settings: Any, kinds: list[str]) -> None:
             _check_weights(value, kinds)
 
 
-def check_qualified(qualified: Any, kinds: list[str], schemes: list[str]) -> None:
+def check_qualified(qualified: object, kinds: list[str], schemes: list[str]) -> None:
     """Raises InvalidPolicy unless it is {"kinds": [...], "schemes": [...]} of what there is; either may be missing."""
     if not isinstance(qualified, dict):
         raise InvalidPolicy("qualified", "It must be an object.")
@@ -97,7 +100,7 @@ def drawn(weights: Mapping[str, float], chance: Random) -> Iterator[tuple[str, f
         del left[name]
 
 
-def _check_weights(weights: Any, kinds: list[str]) -> None:
+def _check_weights(weights: object, kinds: list[str]) -> None:
     where = "queue_policy.kind_weights"
     if not isinstance(weights, dict):
         raise InvalidPolicy(where, "An object of weights by kind.")
@@ -108,9 +111,9 @@ def _check_weights(weights: Any, kinds: list[str]) -> None:
             raise InvalidPolicy(f"{where}.{kind}", f"A whole number from 0 to {MOST_WEIGHT}.")
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _whole(value: Any, low: int, high: int) -> bool:
+def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -59,7 +59,7 @@ def normal_span(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _normal_place(text: str, place: int, back: int) -> int:
-    before, after = (unicodedata.normalize("NFC", part) for part in (text[:place], text[place:]))
+    before, after = unicodedata.normalize("NFC", text[:place]), unicodedata.normalize("NFC", text[place:])
     joined = before + after != unicodedata.normalize("NFC", text)
     if joined:
         return len(before) - back
@@ -72,7 +72,7 @@ def _normal(value: object) -> object:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, list | tuple):
-        return [_normal(item) for item in value]
+        return list(map(_normal, value))
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {_normal(key): _normal(item) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} has no canonical form; use strings, integers, booleans, lists or objects.")

@@ -1,8 +1,8 @@
 """The outcome of a finished import: complete, partial or nothing."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from feedback.rules.json_types import JsonObject
 
 COMPLETE = "complete"  # every row is in, or was in before
 PARTIAL = "partial"  # some lines were refused
@@ -17,16 +17,20 @@ class Outcome:
     sentence: str
 
 
-def outcome_of(result: Mapping[str, Any]) -> Outcome:
+def outcome_of(result: JsonObject) -> Outcome:
     """
     Args:
         result: of an import's job: read, new, before and rejected count lines; left_out what its source marks as none.
     """
     read, new, before, rejected = (int(result.get(name, 0)) for name in ("read", "new", "before", "rejected"))
-    refused = f"{rejected:,} of {read:,} lines rejected" if rejected else ""
-    if not new and not before:
-        why = refused or ("the file marks every row as excluded" if result.get("left_out") else "the file has no rows")
-        return Outcome(NOTHING, f"Finished. Nothing was imported: {why}.")
+    refused = f"{rejected:,} of {read:,} lines rejected"
+    if new or before:
+        if rejected:
+            return Outcome(PARTIAL, f"Finished, {refused}.")
+        return Outcome(COMPLETE, "Succeeded." if new else "Succeeded: all rows were already present.")
+    why = "the file has no rows"
     if rejected:
-        return Outcome(PARTIAL, f"Finished, {refused}.")
-    return Outcome(COMPLETE, "Succeeded." if new else "Succeeded: all rows were already present.")
+        why = refused
+    elif result.get("left_out"):
+        why = "the file marks every row as excluded"
+    return Outcome(NOTHING, f"Finished. Nothing was imported: {why}.")

@@ -32,7 +32,7 @@ def language(text: str) -> str | None:
     import py3langid  # with its model, loaded by workers that read documents, and by nobody else
 
     part = text[:READ]
-    if sum(sign.isalpha() for sign in part) < FEWEST:
+    if sum(map(str.isalpha, part)) < FEWEST:
         return None
     return next(code for code, _ in py3langid.rank(part) if code in NAMES)
 

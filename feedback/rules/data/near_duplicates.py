@@ -6,6 +6,7 @@ but 1 of 10,000. What shares a band is compared by all 128. Everything follows f
 
 import re
 from array import array
+from operator import eq
 
 from rensa import RMinHash
 
@@ -28,8 +29,7 @@ def signature(text: str) -> bytes:
 
 def similarity(one: bytes, other: bytes) -> float:
     """The Jaccard similarity that two signatures estimate, 0 to 1; its standard error is at most 0.045."""
-    pairs = zip(array("I", one), array("I", other), strict=True)
-    return sum(a == b for a, b in pairs) / HASHES
+    return sum(map(eq, array("I", one), array("I", other))) / HASHES
 
 
 class Neighbours:

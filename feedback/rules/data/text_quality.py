@@ -6,8 +6,8 @@ Thresholds after Rae et al. 2021 (Gopher), appendix A1.1; each can be set, and 0
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 TOO_SHORT, NOT_TEXT, SYMBOLS, WORD_LENGTH, REPEATED = (
     "too_short",
@@ -53,20 +53,21 @@ BOUNDS = {
 }
 
 
-def thresholds(values: dict[str, Any]) -> Thresholds:
+def thresholds(values: Mapping[str, object]) -> Thresholds:
     """Thresholds from a request; missing ones have their defaults.
 
     Raises:
         ValueError: an unknown name, or a value out of its bounds, in a sentence.
     """
-    kinds = {name: type(value) for name, value in asdict(Thresholds()).items()}
+    limits = asdict(Thresholds())
     for name, value in values.items():
-        if name not in kinds:
-            raise ValueError(f"Unknown threshold {name!r}; there are {', '.join(kinds)}.")
+        if name not in BOUNDS:
+            raise ValueError(f"Unknown threshold {name!r}; there are {', '.join(BOUNDS)}.")
         low, high = BOUNDS[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError(f"{name} must be a number from {low} to {high}.")
-    return Thresholds(**(asdict(Thresholds()) | {name: kinds[name](value) for name, value in values.items()}))
+        limits[name] = type(limits[name])(value)
+    return Thresholds(**limits)
 
 
 def normalised(text: str) -> str:
@@ -79,7 +80,7 @@ def fault(text: str, limits: Thresholds) -> tuple[str, str] | None:
     signs = [sign for sign in text if not sign.isspace()]
     if len(signs) < max(1, limits.min_characters):
         return TOO_SHORT, f"{len(signs)} characters; the minimum is {max(1, limits.min_characters)}."
-    letters = sum(sign.isalpha() for sign in signs) / len(signs)
+    letters = sum(map(str.isalpha, signs)) / len(signs)
     if letters < limits.min_letters:
         return NOT_TEXT, f"{letters:.0%} of its characters are letters; the minimum is {limits.min_letters:.0%}."
     symbols = sum(not sign.isalnum() and not unicodedata.combining(sign) for sign in signs) / len(signs)
@@ -98,7 +99,7 @@ def fault(text: str, limits: Thresholds) -> tuple[str, str] | None:
 
 def repeated_share(text: str) -> float:
     """Share of characters in lines that occur earlier in the text."""
-    lines = [line for line in map(str.strip, text.split("\n")) if line]
+    lines = list(filter(None, map(str.strip, text.split("\n"))))
     total = sum(map(len, lines))
     again = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
     if total:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from feedback.rules.data import texts
+from feedback.rules.json_types import is_list_of
 
 # Reason -> what is reported of the rows that were left out for it.
 REASONS = {
@@ -40,8 +41,11 @@ def fault(row: Row) -> str:
     """Why a row, in its canonical form, cannot be trained on: a key of `REASONS`; empty if it can."""
     described = _described()
     fields = described["kinds"].get(str(row.get("kind")))
-    if fields is None or not all(isinstance(row.get(name), TYPES[kind]) for name, kind in fields.items()):
+    if fields is None:
         return "field"
+    for name, kind in fields.items():
+        if not isinstance(row.get(name), TYPES[kind]):
+            return "field"
     checks: list[tuple[str, str, Callable[[Row], str]]] = [
         ("prompt", "list", _prompt),
         ("classes", "list", _classes),
@@ -106,4 +110,4 @@ def _same_text(row: Row) -> str:
 
 
 def _names(value: Sequence[object]) -> bool:
-    return all(isinstance(one, str) and one for one in value) and len(set(value)) == len(value)
+    return all(value) and is_list_of(list(value), str) and len(set(value)) == len(value)

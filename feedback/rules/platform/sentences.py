@@ -19,7 +19,7 @@ SAYS = ("sentence", "remedy")  # what sentences are called in the results of job
 def findings_without_paths(findings: object) -> Any:
     """The same JSON with `without_paths` applied to the sentences of findings. Data of the project is not changed."""
     if isinstance(findings, list):
-        return [findings_without_paths(one) for one in findings]
+        return list(map(findings_without_paths, findings))
     if not isinstance(findings, Mapping):
         return findings
     read: dict[str, object] = {}
@@ -27,7 +27,7 @@ def findings_without_paths(findings: object) -> Any:
         if name in SAYS and isinstance(value, str):
             read[name] = without_paths(value)
         elif name == "notes" and isinstance(value, list):
-            read[name] = [_text_without_paths(one) for one in value]
+            read[name] = list(map(_text_without_paths, value))
         else:
             read[name] = findings_without_paths(value)
     return read

@@ -9,10 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import itemgetter, mul
 from typing import Any
 
+from feedback.rules.collection.rank_groups import ranks_of
+
 Value = Hashable
-Metric = Callable[[Counter[Any]], Callable[[Any, Any], float]]
+Distance = Callable[[Value, Value], float]
+Metric = Callable[[Counter[Value]], Distance]
 FEWEST_UNITS = 5  # before an interval is drawn
 Z = 1.96
 
@@ -40,14 +44,15 @@ def raw_agreement(units: Iterable[Sequence[Value]]) -> float | None:
     return None
 
 
-def nominal(_totals: Counter[Any]) -> Callable[[Any, Any], float]:
+def nominal(_totals: Counter[Value]) -> Distance:
     """Nominal distance: 0 for equal values, else 1."""
     return lambda one, other: float(one != other)
 
 
-def ordinal(totals: Counter[Any]) -> Callable[[Any, Any], float]:
-    """Ordinal distance: the number of values given between two values, squared."""
-    below, passed = {}, 0.0
+def ordinal(totals: Counter[Any]) -> Distance:
+    """Ordinal distance: the number of values given between two values, squared. The values can be sorted."""
+    below: dict[Value, float] = {}
+    passed = 0.0
     for value in sorted(totals):
         below[value] = passed + totals[value] / 2
         passed += totals[value]
@@ -72,14 +77,18 @@ def agreement(units: Sequence[Sequence[Value]], metric: Metric = nominal) -> Agr
     raw, alpha = raw_agreement(_spread(patterns)), _alpha(patterns, metric)
     if alpha is None or n < FEWEST_UNITS:
         return Agreement(n, raw, alpha)
-    without: list[tuple[float, int]] = []
+    values: list[float] = []  # alpha without one unit, and how many units give this value
+    counts: list[int] = []
     for pattern, count in patterns.items():
         value = _alpha(patterns - Counter({pattern: 1}), metric)
         if value is not None:
-            without.append((value, count))
-    left = sum(count for _, count in without)
-    middle = sum(value * count for value, count in without) / left if left else alpha
-    error = math.sqrt((n - 1) / n * sum(count * (value - middle) ** 2 for value, count in without))
+            values.append(value)
+            counts.append(count)
+    middle = alpha
+    if counts:
+        middle = sum(map(mul, values, counts)) / sum(counts)
+    squares = [count * (value - middle) ** 2 for value, count in zip(values, counts, strict=True)]
+    error = math.sqrt((n - 1) / n * sum(squares))
     return Agreement(n, raw, alpha, max(-1.0, alpha - Z * error), min(1.0, alpha + Z * error))
 
 
@@ -89,7 +98,7 @@ def cohen_kappa(pairs: Sequence[tuple[Value, Value]]) -> float | None:
         return None
     n = len(pairs)
     observed = sum(one == other for one, other in pairs) / n
-    ones, others = Counter(one for one, _ in pairs), Counter(other for _, other in pairs)
+    ones, others = Counter(map(itemgetter(0), pairs)), Counter(map(itemgetter(1), pairs))
     expected = sum(count * others[value] for value, count in ones.items()) / (n * n)
     if expected == 1:
         return None
@@ -98,8 +107,7 @@ def cohen_kappa(pairs: Sequence[tuple[Value, Value]]) -> float | None:
 
 def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> float | None:
     """Tau-b of two rankings of the same responses, each as groups from best to worst. None when one ties them all."""
-    place = {name: rank for rank, group in enumerate(one) for name in group}
-    other_place = {name: rank for rank, group in enumerate(other) for name in group}
+    place, other_place = ranks_of(one), ranks_of(other)
     score = ones = others = 0
     for a, b in combinations(sorted(place.keys() & other_place.keys()), 2):
         x, y = place[a] - place[b], other_place[a] - other_place[b]
@@ -111,7 +119,7 @@ def kendall_tau(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) ->
     return None
 
 
-def span_f1(one: Collection[Any], other: Collection[Any]) -> float:
+def span_f1(one: Collection[Value], other: Collection[Value]) -> float:
     """F1 of two sets of spans; symmetric. 1 if both are empty.
 
     Spans have no fixed number of cases, so chance-corrected measures do not apply; F1 is what they tend to.
@@ -133,7 +141,7 @@ def _spread(patterns: Counter[tuple[Value, ...]]) -> Iterable[Sequence[Value]]:
 
 def _alpha(patterns: Counter[tuple[Value, ...]], metric: Metric) -> float | None:
     coincidences: dict[tuple[Value, Value], float] = {}
-    totals: Counter[Any] = Counter()
+    totals: Counter[Value] = Counter()
     for values, times in patterns.items():
         counts, weight = Counter(values), times / (len(values) - 1)
         for value, count in counts.items():

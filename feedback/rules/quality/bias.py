@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter, mul
 from statistics import median
 from typing import NamedTuple
 
@@ -95,19 +96,22 @@ def leanings(choices: dict[int, Sequence[Choice]]) -> dict[int, Leanings]:
     """Biases of all annotators with enough annotations, each compared with the others."""
     enough = {who: rows for who, rows in choices.items() if len(rows) >= FEWEST}
     spread = _spread(list(chain.from_iterable(enough.values())))
-    fitted = {who: _fit_choices(rows, spread) for who, rows in enough.items()}
+    sides: dict[int, Effect] = {}
+    lengths: dict[int, Effect] = {}
+    for who, rows in enough.items():
+        values, errors = _fit_choices(rows, spread)
+        sides[who], lengths[who] = Effect(values[0], errors[0]), Effect(values[1], errors[1])
     found = {}
-    for who, (values, errors) in fitted.items():
-        others = [(other[0][1], other[1][1]) for name, other in fitted.items() if name != who]
-        usual, usual_error = values[1], 0.0
-        if others:
-            usual = median(value for value, _ in others)
+    for who, length in lengths.items():
+        usual, usual_error = length.value, 0.0
+        if others := [other for name, other in lengths.items() if name != who]:
+            usual = median(map(attrgetter("value"), others))
             # Under normal errors a median's standard error is 1.25 times the mean's.
-            usual_error = 1.25 * median(error for _, error in others) / math.sqrt(len(others))
+            usual_error = 1.25 * median(map(attrgetter("error"), others)) / math.sqrt(len(others))
         found[who] = Leanings(
             n=len(enough[who]),
-            side=Effect(values[0], errors[0]),
-            length=Effect(values[1], errors[1], usual, usual_error),
+            side=sides[who],
+            length=Effect(length.value, length.error, usual, usual_error),
             speed=_speed(enough[who]),
         )
     return found
@@ -117,18 +121,26 @@ def _spread(rows: Sequence[Choice]) -> list[float]:
     """Root mean square of length, consensus and source over all choices; zeros without any."""
     if not rows:
         return [0.0, 0.0, 0.0]
-    return [math.sqrt(sum(row[column] ** 2 for row in rows) / len(rows)) for column in (1, 2, 3)]
+    spread = []
+    for column in (1, 2, 3):
+        squares = [row[column] ** 2 for row in rows]
+        spread.append(math.sqrt(sum(squares) / len(rows)))
+    return spread
 
 
 def _fit_choices(rows: Sequence[Choice], spread: Sequence[float]) -> tuple[list[float], list[float]]:
     """Coefficients of side, length, and of consensus and source where these vary."""
-    used = [place for place in (1, 2, 3) if place == 1 or spread[place - 1] > 0]
-    scale = [spread[place - 1] or 1.0 for place in used]
-    features = []
+    scale_of: dict[int, float] = {}
+    for column, size in enumerate(spread, start=1):
+        if column == 1 or size > 0:
+            scale_of[column] = size or 1.0
+    features: list[list[float]] = []
+    outcomes: list[bool] = []
     for row in rows:
-        scaled = [row[place] / by for place, by in zip(used, scale, strict=True)]
+        scaled = [row[column] / scale for column, scale in scale_of.items()]
         features.append([1.0, *scaled])
-    return logistic(features, [row.first for row in rows])
+        outcomes.append(row.first)
+    return logistic(features, outcomes)
 
 
 def _speed(rows: Sequence[Choice]) -> Effect | None:
@@ -141,9 +153,14 @@ def _speed(rows: Sequence[Choice]) -> Effect | None:
     spread = math.sqrt(sum((value - middle) ** 2 for value in logs) / len(logs))
     if spread < 1e-9:
         return None
-    clear = sum(abs(row.others) for row in usable) / len(usable)
-    features = [[1.0, (log - middle) / spread, abs(row.others) - clear] for row, log in zip(usable, logs, strict=True)]
-    values, errors = logistic(features, [(row.others > 0) == row.first for row in usable])
+    clarity = [abs(row.others) for row in usable]
+    usual_clarity = sum(clarity) / len(clarity)
+    features: list[list[float]] = []
+    agrees: list[bool] = []
+    for row, log, clear in zip(usable, logs, clarity, strict=True):
+        features.append([1.0, (log - middle) / spread, clear - usual_clarity])
+        agrees.append((row.others > 0) == row.first)
+    values, errors = logistic(features, agrees)
     return Effect(values[1], errors[1])
 
 
@@ -181,7 +198,7 @@ def logistic(rows: Sequence[Sequence[float]], outcomes: Sequence[bool]) -> tuple
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+    return sum(map(mul, one, other))
 
 
 def _diagonal(size: int, value: float) -> list[list[float]]:

@@ -10,6 +10,7 @@ ever flagged with probability `ALPHA` at most for each of the two, so a hundred 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 
 from feedback.rules.evaluation.intervals import wilson
@@ -135,13 +136,16 @@ def usually_wrong(others: Counted) -> float:
 def findings(seen: Mapping[int, Seen]) -> list[Finding]:
     """Findings of all annotators, in a fixed order."""
     z = threshold(len(seen) * len(CHECKS))
-    met = [one.reliability for one in seen.values() if one.reliability and one.reliability.with_others_of >= FEWEST]
-    typical = median(one.with_others or 0.0 for one in met) if met else 0.0
+    shares = []
+    for one in seen.values():
+        if one.reliability and one.reliability.with_others_of >= FEWEST:
+            shares.append(one.reliability.with_others or 0.0)
+    typical = median(shares) if shares else 0.0
     found = []
     for who, one in sorted(seen.items()):
         mine = _agreement(who, one.reliability, typical, z)
         found += mine
-        inverted = any(finding.check == "inverted" for finding in mine)
+        inverted = "inverted" in map(attrgetter("check"), mine)
         if one.leanings is not None:
             found += _effect(who, "side", one.leanings.side, one.leanings.n, z)
             if not inverted:  # whoever answers the opposite also prefers the opposite length
@@ -158,8 +162,12 @@ def findings(seen: Mapping[int, Seen]) -> list[Finding]:
 
 def others_than(who: int, seen: Mapping[int, Seen]) -> Counted:
     """Gold results of the other annotators."""
-    others = [other.gold for key, other in seen.items() if key != who]
-    return Counted(sum(other.hits for other in others), sum(other.n for other in others))
+    hits = n = 0
+    for key, other in seen.items():
+        if key != who:
+            hits += other.gold.hits
+            n += other.gold.n
+    return Counted(hits, n)
 
 
 def _agreement(who: int, reliability: Reliability | None, typical: float, z: float) -> list[Finding]:

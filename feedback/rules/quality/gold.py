@@ -6,10 +6,13 @@ points a rating, or how many characters each end of a span, may be off.
 
 from feedback.rules.collection import payloads
 from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.kinds.task_kind import Matches
 from feedback.rules.collection.payloads import Answer, InvalidAnswer, Payload, Question
 from feedback.rules.collection.preferences import CLEAR
 
-COMPARE = {field: matches for kind in KINDS.values() for field, matches in kind.gold_fields.items()}
+COMPARE: dict[str, Matches] = {}
+for _kind in KINDS.values():
+    COMPARE.update(_kind.gold_fields)
 
 
 def checked(gold: object, question: Question) -> Answer:
@@ -44,8 +47,12 @@ def without_blanks(kind: str, payload: Payload) -> Answer:
 
 def is_right(payload: Payload, gold: Payload) -> bool:
     """Whether every field that the gold answer fixes has its value, within the tolerance. Reasons are not compared."""
-    fixed = [name for name in COMPARE if gold.get(name) is not None]
     tolerance = gold.get("tolerance", 0)
-    return bool(fixed) and all(
-        payload.get(name) is not None and COMPARE[name](payload[name], gold[name], tolerance) for name in fixed
-    )
+    fixes_any = False
+    for name, matches in COMPARE.items():
+        if gold.get(name) is None:
+            continue
+        fixes_any = True
+        if payload.get(name) is None or not matches(payload[name], gold[name], tolerance):
+            return False
+    return fixes_any

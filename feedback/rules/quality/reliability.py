@@ -8,9 +8,10 @@ out. A library for this (crowd-kit) brings pandas and scikit-learn into every we
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -57,14 +58,10 @@ def threshold(tests: int) -> float:
 
 def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
     """Estimate the reliability of all annotators, starting from a majority in which nobody is worse than chance."""
-    voters: dict[int, int] = defaultdict(int)
-    for vote in votes:
-        voters[vote.task] += 1
+    voters = Counter(map(attrgetter("task"), votes))
     shared = [vote for vote in votes if voters[vote.task] > 1]
-    share = dict.fromkeys((vote.annotator for vote in votes), PRIOR_SHARE)
-    met: dict[int, int] = defaultdict(int)
-    for vote in shared:
-        met[vote.annotator] += 1
+    share: dict[int, float] = dict.fromkeys(map(attrgetter("annotator"), votes), PRIOR_SHARE)
+    met = Counter(map(attrgetter("annotator"), shared))
     for _ in range(rounds):
         odds = _log_odds(shared, share)
         right: dict[int, float] = defaultdict(float)
@@ -89,24 +86,20 @@ def consensus_of(votes: Sequence[Vote], rounds: int = 30) -> Consensus:
         if voters[vote.task] > 1:
             without = odds[vote.task] - _signed(weight[vote.annotator], vote.first)
         others.append(without)
-    same: dict[int, int] = defaultdict(int)
-    decided: dict[int, int] = defaultdict(int)
+    same: Counter[int] = Counter()
+    decided: Counter[int] = Counter()
     for vote, value in zip(votes, others, strict=True):
         if abs(value) > 1e-9:
             decided[vote.annotator] += 1
             same[vote.annotator] += (value > 0) == vote.first
-    return Consensus(
-        annotators={
-            annotator: Reliability(
-                share=share[annotator],
-                met=met[annotator],
-                with_others=same[annotator] / decided[annotator] if decided[annotator] else None,
-                with_others_of=decided[annotator],
-            )
-            for annotator in share
-        },
-        others=others,
-    )
+    annotators: dict[int, Reliability] = {}
+    for annotator, estimate in share.items():
+        n = decided[annotator]
+        with_others: float | None = None
+        if n:
+            with_others = same[annotator] / n
+        annotators[annotator] = Reliability(estimate, met[annotator], with_others, n)
+    return Consensus(annotators, others)
 
 
 def interval(share: float | None, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -40,10 +40,13 @@ class SequentialTest:
     def __init__(self, usual: float, alpha: float) -> None:
         if not 0 < usual < 1 or not 0 < alpha < 1:
             raise ValueError(f"usual and alpha must lie between 0 and 1; got {usual} and {alpha}.")
-        alternatives = [usual + step * (1 - usual) for step in STEPS]
         self.bar = 1 / alpha
-        self.on_hit = [share / usual for share in alternatives]
-        self.on_miss = [(1 - share) / (1 - usual) for share in alternatives]
+        self.on_hit: list[float] = []  # by what each alternative's bet is multiplied
+        self.on_miss: list[float] = []
+        for step in STEPS:
+            share = usual + step * (1 - usual)
+            self.on_hit.append(share / usual)
+            self.on_miss.append((1 - share) / (1 - usual))
         self.bets = [0.0] * len(STEPS)
         self.n = 0
         self.alarm_at: int | None = None

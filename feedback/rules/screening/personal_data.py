@@ -55,7 +55,7 @@ def mask(text: str, kinds: Iterable[str] = KINDS) -> tuple[str, list[Personal]]:
 
 
 def _digits(text: str) -> list[int]:
-    return [int(sign) for sign in text if sign.isdigit()]
+    return list(map(int, filter(str.isdigit, text)))
 
 
 def _is_iban(text: str) -> bool:
@@ -71,8 +71,13 @@ def _is_card(text: str) -> bool:
     digits = _digits(text)
     if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
         return False
-    doubled = [digit if place % 2 == 0 else sum(divmod(2 * digit, 10)) for place, digit in enumerate(reversed(digits))]
-    return sum(doubled) % 10 == 0
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        if place % 2:
+            total += sum(divmod(2 * digit, 10))
+        else:
+            total += digit
+    return total % 10 == 0
 
 
 def _is_ip(text: str) -> bool:
@@ -94,8 +99,8 @@ def _is_phone(text: str) -> bool:
         return False  # a date
     if text.startswith(("+", "00", "(")):
         return True
-    groups = [len(group) for group in re.split(r"[ ./-]", text)]
-    return text.startswith("0") or (3 <= len(groups) <= 5 and all(2 <= size <= 4 for size in groups))
+    sizes = list(map(len, re.split(r"[ ./-]", text)))
+    return text.startswith("0") or (3 <= len(sizes) <= 5 and min(sizes) >= 2 and max(sizes) <= 4)
 
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"

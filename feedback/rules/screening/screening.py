@@ -5,9 +5,12 @@ The setting is stored as one JSON object, `ScreeningSetting`. The tagger's key i
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from operator import itemgetter
+from typing import NotRequired, TypedDict
 
+from feedback.rules.collection.kinds.question import LabelScheme
 from feedback.rules.collection.kinds.registry import MARKING
+from feedback.rules.json_types import is_list_of
 from feedback.rules.training.policies import InvalidPolicy
 
 NEWEST = "newest"
@@ -125,9 +128,10 @@ def read(setting: ScreeningSetting) -> Screening:
     return Screening(guard, marker, setting.get("personal", OFF))
 
 
-def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
+def check(setting: object, schemes: Mapping[str, LabelScheme]) -> None:
     """Raises InvalidPolicy when a part has another shape, or the marker's scheme is none of the project's."""
-    _need(isinstance(setting, dict), "", "It must be an object.")
+    if not isinstance(setting, dict):
+        raise InvalidPolicy("screening", "It must be an object.")
     for name in setting:
         _need(name in (*KEYS, "personal"), name, "The keys are guard, marker and personal.")
     _need(setting.get("personal", OFF) in PERSONAL, "personal", f"Choose from {', '.join(PERSONAL)}.")
@@ -145,11 +149,11 @@ def check(setting: Any, schemes: Mapping[str, Mapping[str, Any]]) -> None:
         away = guard.get("when_away", HOLD)
         _need(away in WHEN_AWAY, "guard.when_away", f"Choose from {', '.join(WHEN_AWAY)}.")
     if marker := setting.get("marker"):
-        scheme = schemes.get(str(marker.get("scheme")), {})
+        scheme = schemes.get(str(marker.get("scheme")), LabelScheme())
         fitting = [name for name, one in schemes.items() if one.get("kind") in MARKING]
         _need(scheme.get("kind") in MARKING, "marker.scheme", f"A scheme of spans: {', '.join(fitting) or 'none yet'}.")
         _names(marker.get("personal", []), "marker.personal", least=0)
-        labels = {label["name"] for label in scheme["labels"]}
+        labels = set(map(itemgetter("name"), scheme["labels"]))
         unknown = sorted(set(marker.get("personal", [])) - labels)
         _need(not unknown, "marker.personal", f"No label of {marker['scheme']}: {', '.join(unknown)}.")
 
@@ -164,9 +168,10 @@ def masked(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
     return "".join([*pieces, text[last:]])
 
 
-def _names(given: Any, field: str, least: int) -> None:
-    fits = isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(one, str) for one in given)
-    _need(fits and len(given) >= least, field, f"A list of names{', at least one' if least else ''}.")
+def _names(given: object, field: str, least: int) -> None:
+    names = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else None
+    fits = is_list_of(names, str) and len(names) >= least
+    _need(fits, field, f"A list of names{', at least one' if least else ''}.")
 
 
 def _need(fits: object, field: str, sentence: str) -> None:

@@ -26,5 +26,9 @@ LAUNCHES: dict[str, Launch] = {
 def sentence_of(name: str, processes: int) -> str:
     """A sentence for pages, such as "8 × several GPUs, FSDP2 (accelerate); not run by us"."""
     launch = LAUNCHES[name]
-    many = f", {processes} processes" if name and processes > 1 else ""
-    return f"{launch.title}{many}{'' if launch.was_run else '; not tested on this hardware'}"
+    sentence = launch.title
+    if name and processes > 1:
+        sentence += f", {processes} processes"
+    if not launch.was_run:
+        sentence += "; not tested on this hardware"
+    return sentence

@@ -24,11 +24,9 @@ class Plot:
 
     def of(self, names: set[str]) -> "Plot":
         """The same plot with the figures among `names` alone."""
-        return replace(
-            self,
-            names=tuple(name for name in self.names if name in names),
-            right=tuple(name for name in self.right if name in names),
-        )
+        left = [name for name in self.names if name in names]
+        right = [name for name in self.right if name in names]
+        return replace(self, names=tuple(left), right=tuple(right))
 
 
 LANGUAGE_LOSS = Plot(
@@ -190,16 +188,20 @@ def plots(reported: Mapping[str, Iterable[str]]) -> list[Plot]:
         rule = STAGES[stage]
         there = {*names, *rule.reports} - UNDRAWN  # plots exist before their first figure arrives
         own = PLOTS_OF_FAMILY.get(rule.family, ())
+        known: set[str] = set()
         for plot in own:
             declared.setdefault(plot.key, plot)
             names_of.setdefault(plot.key, set()).update(there)
+            known.update(plot.names, plot.right)
         if rule.family in PLOTS_OF_FAMILY and not own:
             continue
-        known = {name for plot in own for name in (*plot.names, *plot.right)}
         for name in sorted(there - known):
             about = figure(name, stage)
             key = name.replace("/", "-")
             undeclared.setdefault(key, Plot(key, about.label, about.unit, about.meaning, (name,)))
-    drawn = [plot.of(names_of[key]) for key, plot in declared.items()]
-    filled = [plot for plot in drawn if plot.names or plot.right]
-    return filled + [plot for key, plot in undeclared.items() if key not in declared]
+    drawn: list[Plot] = []
+    for key, plot in declared.items():
+        filled = plot.of(names_of[key])
+        if filled.names or filled.right:
+            drawn.append(filled)
+    return drawn + [plot for key, plot in undeclared.items() if key not in declared]

@@ -6,8 +6,8 @@ would stop the work of everybody.
 
 import math
 from collections.abc import Callable, Collection
-from typing import Any
 
+from feedback.rules.json_types import JsonObject, is_list_of
 from feedback.rules.platform.known_names import unknown_name
 from feedback.rules.training import stage_settings, stages
 
@@ -16,7 +16,7 @@ MAX_TEMPERATURE = 5.0
 MOST_DRAWN = 64  # completions behind one response
 MOST_HELD_OUT = 0.5  # of the annotators
 MOST_STOPS, LONGEST_STOP = 4, 200
-PipelineConfig = dict[str, Any]  # stage -> its settings, and perhaps "preset" -> a name
+PipelineConfig = JsonObject  # stage -> its settings, and perhaps "preset" -> a name
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "best_of", "stop")
 TRAINING_POLICY = ("preset", "stages", "snapshot", "keep_open_tasks")
 
@@ -30,43 +30,42 @@ class InvalidPolicy(ValueError):
         super().__init__(f"{field}: {sentence}")
 
 
-def check_sampling(sampling: Any, kept: Collection[str] = ()) -> None:
+def check_sampling(sampling: object, kept: Collection[str] = ()) -> None:
     """Raises InvalidPolicy unless every setting is known and within its bounds.
 
     Args:
         kept: names that the project holds already, from before unknown ones were refused.
     """
-    _need(isinstance(sampling, dict), "sampling", "It must be an object.")
-    _known(sampling, (*SAMPLING, *kept), "sampling")
-    stops = sampling.get("stop", [])
-    fits = isinstance(stops, list) and len(stops) <= MOST_STOPS
-    fits = fits and all(isinstance(stop, str) and 0 < len(stop) <= LONGEST_STOP for stop in stops)
+    given = _an_object(sampling, "sampling")
+    _known(given, (*SAMPLING, *kept), "sampling")
+    stops = given.get("stop", [])
+    fits = is_list_of(stops, str) and len(stops) <= MOST_STOPS
+    fits = fits and all(0 < len(stop) <= LONGEST_STOP for stop in stops)
     _need(fits, "sampling.stop", f"A list of at most {MOST_STOPS} texts of at most {LONGEST_STOP} characters.")
     for name, low, high in (("temperature", 0.0, MAX_TEMPERATURE), ("top_p", 0.01, 1.0)):
-        value = sampling.get(name, high)
+        value = given.get(name, high)
         _need(_is_number(value) and low <= value <= high, f"sampling.{name}", f"From {low:g} to {high:g}.")
     whole = (("max_new_tokens", 1, MAX_NEW_TOKENS), ("top_k", 0, 1_000_000), ("best_of", 1, MOST_DRAWN))
     for name, least, most in whole:
-        value = sampling.get(name, least)
+        value = given.get(name, least)
         fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         _need(fits, f"sampling.{name}", f"A whole number from {least} to {most}.")
 
 
-def check_training_policy(policy: Any, snapshot_names: Collection[str], kept: Collection[str] = ()) -> None:
+def check_training_policy(policy: object, snapshot_names: Collection[str], kept: Collection[str] = ()) -> None:
     """Raises InvalidPolicy when a part of it is unknown, or has another shape than its readers expect.
 
     Args:
         snapshot_names: what a snapshot's policy may say.
         kept: names that the project holds already, from before unknown ones were refused.
     """
-    _need(isinstance(policy, dict), "training_policy", "It must be an object.")
-    _known(policy, (*TRAINING_POLICY, *kept), "training_policy")
-    _preset(policy, "training_policy")
-    by_stage = policy.get("stages", {})
+    given = _an_object(policy, "training_policy")
+    _known(given, (*TRAINING_POLICY, *kept), "training_policy")
+    _preset(given, "training_policy")
+    by_stage = given.get("stages", {})
     _need(isinstance(by_stage, dict), "training_policy.stages", "It must be an object of settings by stage.")
     _stages(by_stage, "training_policy.stages")
-    snapshot = policy.get("snapshot", {})
-    _need(isinstance(snapshot, dict), "training_policy.snapshot", "It must be an object.")
+    snapshot = _an_object(given.get("snapshot", {}), "training_policy.snapshot")
     _known(snapshot, snapshot_names, "training_policy.snapshot")
     for name in ("unsettled", "extras", "accepted", "include_excluded"):
         _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
@@ -74,8 +73,7 @@ def check_training_policy(policy: Any, snapshot_names: Collection[str], kept: Co
     fits = _is_number(share) and 0 <= share <= MOST_HELD_OUT
     _need(fits, "training_policy.snapshot.held_out_annotators", f"A share from 0 to {MOST_HELD_OUT}.")
     sources = snapshot.get("prompt_sources", [])
-    fits = isinstance(sources, list) and all(isinstance(source, str) for source in sources)
-    _need(fits, "training_policy.snapshot.prompt_sources", "It must be a list of names.")
+    _need(is_list_of(sources, str), "training_policy.snapshot.prompt_sources", "It must be a list of names.")
 
 
 def check_config(config: PipelineConfig) -> None:
@@ -84,30 +82,36 @@ def check_config(config: PipelineConfig) -> None:
     _stages({stage: settings for stage, settings in config.items() if stage != "preset"}, "config")
 
 
-def _known(given: dict[str, Any], names: Collection[str], where: str) -> None:
+def _an_object(given: object, where: str) -> JsonObject:
+    if not isinstance(given, dict):
+        raise InvalidPolicy(where, "It must be an object.")
+    return given
+
+
+def _known(given: JsonObject, names: Collection[str], where: str) -> None:
     for name in given:
         _need(name in names, f"{where}.{name}", unknown_name(name, names, "setting"))
 
 
-def _preset(given: dict[str, Any], where: str) -> None:
+def _preset(given: JsonObject, where: str) -> None:
     if "preset" in given:
         _setting(where, stage_settings.check_preset, given["preset"])
 
 
-def _stages(given: dict[str, Any], where: str) -> None:
+def _stages(given: JsonObject, where: str) -> None:
     for stage, values in given.items():
         _need(stage in stages.ORDER, f"{where}.{stage}", unknown_name(stage, stages.ORDER, "stage"))
         _setting(where, stage_settings.check_stage, stage, values)
 
 
-def _setting(where: str, check: Callable[..., None], *values: Any) -> None:
+def _setting(where: str, check: Callable[..., None], *values: object) -> None:
     try:
         check(*values)
     except stage_settings.InvalidSetting as error:
         raise InvalidPolicy(f"{where}.{error.field}", error.sentence) from None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

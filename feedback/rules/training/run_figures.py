@@ -5,7 +5,6 @@ The names are those that the trainer writes to `progress.jsonl`. An unknown one 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from feedback.rules.training.stages import family_of
 
@@ -200,7 +199,7 @@ OF_FAMILY: dict[str, dict[str, Figure]] = {
 }
 
 
-def evaluated(name: str, figures: Mapping[str, Any]) -> Figure:
+def evaluated(name: str, figures: Mapping[str, object]) -> Figure:
     """A figure among those reported of one model in an evaluation. `figures` says which model KL is measured from."""
     if name == "kl" and figures.get("kl_to") == "incumbent":
         return Figure(

@@ -11,9 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from feedback.rules.json_types import JsonObject
 from feedback.rules.platform.known_names import unknown_name
 
-Setting = dict[str, Any]
+Setting = JsonObject
 StageSettings = dict[str, object]  # one stage's settings by key, as somebody gave them
 
 
@@ -27,8 +28,8 @@ class InvalidSetting(ValueError):
 
 
 @cache
-def _described() -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(Path(__file__).with_name("stage_settings.json").read_text(encoding="utf-8"))
+def _described() -> JsonObject:
+    described: JsonObject = json.loads(Path(__file__).with_name("stage_settings.json").read_text(encoding="utf-8"))
     return described
 
 
@@ -44,13 +45,13 @@ def of_stage(stage: str) -> dict[str, Setting]:
     return found
 
 
-def presets() -> dict[str, dict[str, dict[str, Any]]]:
+def presets() -> dict[str, dict[str, JsonObject]]:
     """Preset -> stage -> key -> value, where it differs from the default."""
-    found: dict[str, dict[str, dict[str, Any]]] = _described()["presets"]
+    found: dict[str, dict[str, JsonObject]] = _described()["presets"]
     return found
 
 
-def value(stage: str, key: str, given: dict[str, Any]) -> Any:
+def value(stage: str, key: str, given: JsonObject) -> Any:
     """What a run of `stage` reported `given` works with: its own value of `key`, else its preset's, else the default.
 
     None where the stage has no such setting.
@@ -62,12 +63,12 @@ def value(stage: str, key: str, given: dict[str, Any]) -> Any:
     return given.get(key, usual.get(key, known["default"]))
 
 
-def check_preset(preset: Any) -> None:
+def check_preset(preset: object) -> None:
     if not isinstance(preset, str) or preset not in presets():
         raise InvalidSetting("preset", f"Unknown preset {preset!r}; choose from {', '.join(presets())}.")
 
 
-def check_stage(stage: str, values: Any) -> None:
+def check_stage(stage: str, values: object) -> None:
     """Raises InvalidSetting unless every key is the stage's own and every value within its bounds."""
     if not isinstance(values, dict):
         raise InvalidSetting(stage, "It must be an object of settings.")
@@ -83,7 +84,7 @@ def check_stage(stage: str, values: Any) -> None:
             raise InvalidSetting(f"{stage}.{key}", wrong)
 
 
-def _wrong(value: Any, setting: Setting) -> str:
+def _wrong(value: object, setting: Setting) -> str:
     """A sentence on what is wrong with a value, or nothing."""
     kind = setting["type"]
     if kind == "object" or (value is None and setting.get("null")):
@@ -91,14 +92,26 @@ def _wrong(value: Any, setting: Setting) -> str:
     if kind == "boolean":
         return "" if isinstance(value, bool) else "It is true or false."
     if kind == "text":
-        if not isinstance(value, str):
-            return "It must be text."
-        choices = setting.get("choices")
-        return "" if not choices or value in choices else f"Choose from {', '.join(choices)}."
-    whole = kind == "integer"
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not math.isfinite(value):
-        return f"It must be a {'whole ' if whole else ''}number, not {value!r}."
-    low, above, high = (setting.get(bound) for bound in ("low", "above", "high"))
+        return _wrong_text(value, setting.get("choices"))
+    return _wrong_number(value, setting)
+
+
+def _wrong_text(value: object, choices: list[str] | None) -> str:
+    if not isinstance(value, str):
+        return "It must be text."
+    if choices and value not in choices:
+        return f"Choose from {', '.join(choices)}."
+    return ""
+
+
+def _wrong_number(value: object, setting: Setting) -> str:
+    name = "whole number" if setting["type"] == "integer" else "number"
+    wrong_type = isinstance(value, bool) or (setting["type"] == "integer" and isinstance(value, float))
+    if wrong_type or not isinstance(value, int | float) or not math.isfinite(value):
+        return f"It must be a {name}, not {value!r}."
+    low, above, high = setting.get("low"), setting.get("above"), setting.get("high")
     if (low is not None and value < low) or (above is not None and value <= above):
         return f"It must be at least {low:g}." if low is not None else f"It must be greater than {above:g}."
-    return f"It must be at most {high:g}." if high is not None and value > high else ""
+    if high is not None and value > high:
+        return f"It must be at most {high:g}."
+    return ""

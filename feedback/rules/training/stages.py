@@ -6,6 +6,7 @@ stages and kinds are those of `models.Stage` and `models.ModelVersion.Kind`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from feedback.rules.training import stage_settings
 
@@ -62,9 +63,12 @@ class StageRule:
 
 
 def _rule(row: dict[str, object]) -> StageRule:
-    if set(row) != {field.name for field in fields(StageRule)}:
+    if set(row) != set(map(attrgetter("name"), fields(StageRule))):
         raise ValueError("stage_settings.json is of another version: run python -m trainer.describe.")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    values = dict(row)
+    for key, value in row.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
     return StageRule(**values)  # type: ignore[arg-type]
 
 
@@ -78,7 +82,9 @@ KIND_OF_STAGE = {name: rule.makes for name, rule in STAGES.items() if rule.makes
 
 def family_of(stage: str) -> str:
     """The family of a stage; empty for a name that is no stage of a pipeline, such as GIVEN."""
-    return STAGES[stage].family if stage in STAGES else ""
+    if stage not in STAGES:
+        return ""
+    return STAGES[stage].family
 
 
 class WrongStages(ValueError):

@@ -18,6 +18,7 @@ from feedback.rules.collection.kinds.question import (
 )
 from feedback.rules.collection.kinds.shared import agree_on_values, differ_in, is_equal, most_common
 from feedback.rules.collection.kinds.task_kind import LabeledText, TaskKind
+from feedback.rules.json_types import is_list_of
 
 
 class ClassificationPayload(TypedDict):
@@ -32,7 +33,7 @@ class ClassificationPayload(TypedDict):
 def resolve(answer: Answer, question: Question) -> ClassificationPayload:
     only(answer, "labels", "reason")
     given = answer.get("labels")
-    if not isinstance(given, list) or not all(isinstance(label, str) for label in given):
+    if not is_list_of(given, str):
         raise InvalidAnswer("labels", "It must be a list of label names.")
     unknown = [label for label in given if label not in question.labels]
     if unknown:

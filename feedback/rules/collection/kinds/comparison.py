@@ -14,6 +14,8 @@ from feedback.rules.collection.kinds.task_kind import TaskKind
 from feedback.rules.collection.preferences import CLEAR, KEYS, OUTCOMES, STRENGTH_SCALE, STRENGTHS, Preference
 from feedback.rules.data import texts
 
+SAME = "same"  # in a dimension, in place of a response: neither is better
+
 
 class ComparisonPayload(TypedDict):
     """`chosen`, `rejected`: public ids; a dimension has a public id or "same"."""
@@ -53,10 +55,10 @@ def unresolve(payload: ComparisonPayload, shown: list[str]) -> Answer:
     answer: Answer = {"outcome": payload["outcome"], "reason": payload.get("reason", "")}
     if payload["outcome"] == "prefer":
         answer |= {"choice": letter(payload["chosen"], shown), "strength": payload["strength"]}
-    answer["dimensions"] = {
-        name: "same" if chosen == "same" else letter(chosen, shown)
-        for name, chosen in payload.get("dimensions", {}).items()
-    }
+    dimensions: dict[str, str] = {}
+    for name, chosen in payload.get("dimensions", {}).items():
+        dimensions[name] = SAME if chosen == SAME else letter(chosen, shown)
+    answer["dimensions"] = dimensions
     return answer
 
 
@@ -106,11 +108,13 @@ def _dimensions(given: object, question: Question) -> dict[str, str]:
     if unknown:
         names = ", ".join(question.dimensions) or "none"
         raise InvalidAnswer("dimensions", f"This project does not ask about {unknown[0]!r}; it asks about: {names}.")
-    return {
-        name: "same" if choice == "same" else response(choice, question, f"dimensions.{name}")
-        for name, choice in given.items()
-        if choice is not None
-    }
+    chosen: dict[str, str] = {}
+    for name, choice in given.items():
+        if choice == SAME:
+            chosen[name] = SAME
+        elif choice is not None:
+            chosen[name] = response(choice, question, f"dimensions.{name}")
+    return chosen
 
 
 KIND = TaskKind[ComparisonPayload](

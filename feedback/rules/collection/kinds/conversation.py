@@ -57,7 +57,9 @@ def goes_on_with(payload: ConversationPayload, shown: list[str]) -> str | None:
     """Public id of the response that the talk goes on with; None where both were bad."""
     if payload["outcome"] == "prefer":
         return payload["chosen"]
-    return shown[0] if payload["outcome"] == "tie" else None
+    if payload["outcome"] == "tie":
+        return shown[0]
+    return None
 
 
 KIND = TaskKind[ConversationPayload](

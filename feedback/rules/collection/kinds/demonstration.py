@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 
 from feedback.rules.collection.kinds.form import Form
 from feedback.rules.collection.kinds.question import Answer, InvalidAnswer, Question, only, reason
-from feedback.rules.collection.kinds.shared import check_text, first_words
+from feedback.rules.collection.kinds.shared import check_text, count_shared, first_words
 from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, TaskKind, Written
 from feedback.rules.data.texts import same
 from feedback.rules.quality.agreement import Agreement
@@ -53,7 +53,7 @@ def written(payload: DemonstrationPayload, shown: Sequence[str]) -> Written:
 
 def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
     """Only counted: two people never write the same text."""
-    return KindFigures(Agreement(sum(len(task) > 1 for task in tasks), None, None))
+    return KindFigures(Agreement(count_shared(tasks), None, None))
 
 
 KIND = TaskKind[DemonstrationPayload](

@@ -29,8 +29,8 @@ class Form:
     def numbers_with_prefix(self, prefix: str) -> dict[str, int]:
         """Those of `with_prefix` that are whole numbers of one or two digits. A number of thousands of digits would
         fail to convert."""
-        return {
-            name: int(value)
-            for name, value in self.with_prefix(prefix).items()
-            if value.isdecimal() and len(value) <= 2
-        }
+        numbers: dict[str, int] = {}
+        for name, value in self.with_prefix(prefix).items():
+            if value.isdecimal() and len(value) <= 2:
+                numbers[name] = int(value)
+        return numbers

@@ -3,8 +3,9 @@
 Answer: {"ranking": [["b"], ["a", "c"], ["d"]], "reason": "…"}: groups from best to worst; those in one group tie.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations, product
 from statistics import mean
 from typing import NotRequired, TypedDict
 
@@ -22,7 +23,9 @@ from feedback.rules.collection.kinds.question import (
 from feedback.rules.collection.kinds.shared import differ_in, most_common
 from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, TaskKind
 from feedback.rules.collection.preferences import STRONG, Preference
+from feedback.rules.collection.rank_groups import groups_of, ranks_of
 from feedback.rules.data import texts
+from feedback.rules.json_types import is_list_of
 from feedback.rules.quality.agreement import agreement, kendall_tau, nominal
 
 Groups = list[list[str]]
@@ -38,14 +41,16 @@ class RankingPayload(TypedDict):
 def resolve(answer: Answer, question: Question) -> RankingPayload:
     only(answer, "ranking", "reason")
     given = answer.get("ranking")
-    if not isinstance(given, list) or not all(isinstance(group, list) and group for group in given):
+    if not is_list_of(given, list) or not all(given):
         raise InvalidAnswer("ranking", 'It must be a list of groups of letters, best first: [["b"], ["a", "c"]].')
-    groups = [[response(one, question, f"ranking[{place}]") for one in group] for place, group in enumerate(given)]
-    ranked = [one for group in groups for one in group]
-    if len(set(ranked)) != len(ranked):
-        twice = next(one for one in ranked if ranked.count(one) > 1)
+    groups: Groups = []
+    for place, group in enumerate(given):
+        groups.append([response(one, question, f"ranking[{place}]") for one in group])
+    ranked = Counter(chain.from_iterable(groups))
+    if ranked.total() > len(ranked):
+        twice = next(one for one, count in ranked.items() if count > 1)
         raise InvalidAnswer("ranking", f"Response {letter(twice, question.shown)} occurs twice.")
-    missing = [LETTERS[place] for place, one in enumerate(question.shown) if one not in ranked]
+    missing = [letter(one, question.shown) for one in question.shown if one not in ranked]
     if missing:
         raise InvalidAnswer("ranking", f"Rank every response; missing: {', '.join(missing)}.")
     _check_same_texts_tie(groups, question)
@@ -53,39 +58,41 @@ def resolve(answer: Answer, question: Question) -> RankingPayload:
 
 
 def unresolve(payload: RankingPayload, shown: list[str]) -> Answer:
-    ranking = [[letter(one, shown) for one in group] for group in payload["ranking"]]
+    ranking = []
+    for group in payload["ranking"]:
+        ranking.append([letter(one, shown) for one in group])
     return {"ranking": ranking, "reason": payload.get("reason", "")}
 
 
 def read_form(form: Form, text: str) -> Answer:
     """A place (1 is best) for each letter; equal places tie."""
-    at_place: dict[int, list[str]] = {}
-    for letter_, place in form.numbers_with_prefix("place-").items():
-        at_place.setdefault(place, []).append(letter_)
-    return {"ranking": [sorted(at_place[place]) for place in sorted(at_place)]}
+    return {"ranking": list(map(sorted, groups_of(form.numbers_with_prefix("place-"))))}
 
 
 def describe(payload: RankingPayload, letter_of: Mapping[str, str]) -> str:
-    return " > ".join(" = ".join(letter_of.get(one, "?") for one in group) for group in payload["ranking"])
+    groups = []
+    for group in payload["ranking"]:
+        groups.append(" = ".join(letter_of.get(one, "?") for one in group))
+    return " > ".join(groups)
 
 
 def preferences(payload: RankingPayload) -> list[Preference]:
     """A pair of every two responses that do not tie. The strength is how many groups lie between them, at most 3."""
-    return [
-        Preference(better, worse, min(STRONG, below - above))
-        for (above, best), (below, worst) in combinations(enumerate(payload["ranking"]), 2)
-        for better in best
-        for worse in worst
-    ]
+    pairs: list[Preference] = []
+    for (above, best), (below, worst) in combinations(enumerate(payload["ranking"]), 2):
+        strength = min(STRONG, below - above)
+        for better, worse in product(best, worst):
+            pairs.append(Preference(better, worse, strength))
+    return pairs
 
 
 def count_compared(payload: RankingPayload) -> int:
-    return sum(len(group) for group in payload["ranking"])
+    return sum(map(len, payload["ranking"]))
 
 
 def find_indistinct(written: Sequence[str]) -> str:
     """A sentence where all responses are the same text. Where only some are, whoever ranks them ties these."""
-    if len({texts.as_stored(text) for text in written}) > 1:
+    if len(set(map(texts.as_stored, written))) > 1:
         return ""
     twins = texts.twins(written)
     return texts.twins_sentence(twins) if twins else ""
@@ -93,12 +100,12 @@ def find_indistinct(written: Sequence[str]) -> str:
 
 def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
     """Agreement on the order of each two responses, and the mean rank correlation of two annotators."""
-    rankings: list[list[Groups]] = [[answer.payload["ranking"] for answer in task] for task in tasks]
     units: list[list[int]] = []
     taus: list[float] = []
-    for task in rankings:
-        units.extend(_ordered_pairs(task))
-        for one, other in combinations(task, 2):
+    for task in tasks:
+        rankings: list[Groups] = [answer.payload["ranking"] for answer in task]
+        units.extend(_ordered_pairs(rankings))
+        for one, other in combinations(rankings, 2):
             tau = kendall_tau(one, other)
             if tau is not None:
                 taus.append(tau)
@@ -106,7 +113,7 @@ def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
 
 
 def _is_same_order(given: Groups, right: Groups, tolerance: int) -> bool:
-    return [set(group) for group in given] == [set(group) for group in right]
+    return list(map(set, given)) == list(map(set, right))
 
 
 def _top_group(payload: RankingPayload) -> Hashable:
@@ -114,13 +121,13 @@ def _top_group(payload: RankingPayload) -> Hashable:
 
 
 def _all_groups(payload: RankingPayload) -> Hashable:
-    return tuple(frozenset(group) for group in payload["ranking"])
+    return tuple(map(frozenset, payload["ranking"]))
 
 
 def _ordered_pairs(rankings: Sequence[Groups]) -> Iterator[list[int]]:
     """For each two responses, which one stands higher in each ranking: -1, 0 or 1."""
-    places = [{name: rank for rank, group in enumerate(one) for name in group} for one in rankings]
-    names = sorted(set.intersection(*(set(place) for place in places)))
+    places = list(map(ranks_of, rankings))
+    names = sorted(set.intersection(*map(set, places)))
     for a, b in combinations(names, 2):
         yield [(place[a] > place[b]) - (place[a] < place[b]) for place in places]
 
@@ -132,7 +139,7 @@ def _check_same_texts_tie(groups: Groups, question: Question) -> None:
         for one in group:
             other, before = met.setdefault(texts.as_stored(question.texts.get(one, one)), (one, place))
             if before != place:
-                names = " and ".join(sorted(letter(name, question.shown) for name in (one, other)))
+                names = " and ".join(sorted((letter(one, question.shown), letter(other, question.shown))))
                 raise InvalidAnswer("ranking", f"Responses {names} are the same text. Put them into one group.")
 
 

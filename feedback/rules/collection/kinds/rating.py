@@ -38,7 +38,9 @@ def resolve(answer: Answer, question: Question) -> RatingPayload:
     missing = [name for name in dimensions if name not in given]
     if missing:
         raise InvalidAnswer(f"ratings.{missing[0]}", "Rate every dimension.")
-    ratings = {name: whole_number(given[name], WORST, BEST, f"ratings.{name}") for name in dimensions}
+    ratings: dict[str, int] = {}
+    for name in dimensions:
+        ratings[name] = whole_number(given[name], WORST, BEST, f"ratings.{name}")
     return {"response": question.shown[0], "ratings": ratings, "reason": reason(answer.get("reason"), question)}
 
 
@@ -57,24 +59,29 @@ def describe(payload: RatingPayload, letter_of: Mapping[str, str]) -> str:
 def majority(payloads: Sequence[RatingPayload]) -> RatingPayload:
     """The median of each dimension, rounded down."""
     first = payloads[0]
-    marks = {name: int(median(one["ratings"][name] for one in payloads)) for name in first["ratings"]}
+    marks: dict[str, int] = {}
+    for name in first["ratings"]:
+        marks[name] = int(median(one["ratings"][name] for one in payloads))
     return {**first, "ratings": marks, "reason": ""}
 
 
 def disagree(payloads: Sequence[RatingPayload]) -> bool:
     """Whether two ratings of one dimension lie two points apart."""
-    by_dimension = zip(*(one["ratings"].values() for one in payloads), strict=True)
-    return any(max(marks) - min(marks) >= APART for marks in by_dimension)
+    all_ratings = [one["ratings"].values() for one in payloads]
+    return any(max(marks) - min(marks) >= APART for marks in zip(*all_ratings, strict=True))
 
 
 def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
     """Ordinal agreement; each dimension of each task is a unit."""
-    rated = [[answer.payload.get("ratings") or {} for answer in task] for task in tasks]
-    names = sorted({name for task in rated for ratings in task for name in ratings})
-    units = []
-    for task in rated:
-        for name in names:
-            units.append([ratings[name] for ratings in task if ratings.get(name) is not None])
+    units: list[list[int]] = []
+    for task in tasks:
+        marks_by_name: dict[str, list[int]] = {}
+        for answer in task:
+            for name, mark in (answer.payload.get("ratings") or {}).items():
+                if mark is not None:
+                    marks_by_name.setdefault(name, []).append(mark)
+        for name in sorted(marks_by_name):
+            units.append(marks_by_name[name])
     return KindFigures(agreement(units, ordinal))
 
 

@@ -16,18 +16,16 @@ from feedback.rules.collection.kinds.task_kind import TaskKind
 
 AnyKind: TypeAlias = TaskKind[Any]
 
-KINDS: dict[str, AnyKind] = {
-    kind.name: kind
-    for kind in (
-        comparison.KIND,
-        ranking.KIND,
-        rating.KIND,
-        demonstration.KIND,
-        classification.KIND,
-        spans.KIND,
-        conversation.KIND,
-    )
-}
+ALL: tuple[AnyKind, ...] = (
+    comparison.KIND,
+    ranking.KIND,
+    rating.KIND,
+    demonstration.KIND,
+    classification.KIND,
+    spans.KIND,
+    conversation.KIND,
+)
+KINDS: dict[str, AnyKind] = {kind.name: kind for kind in ALL}
 
 
 def names_where(has: Callable[[AnyKind], bool]) -> tuple[str, ...]:

@@ -15,10 +15,11 @@ def most_common(whole: Callable[[P], Hashable]) -> Callable[[Sequence[P]], P | N
     """A kind's `majority`: the first answer whose `whole` more than half of the answers share, without its reason."""
 
     def majority(payloads: Sequence[P]) -> P | None:
-        (most, count), *_ = Counter(whole(payload) for payload in payloads).most_common()
+        wholes = list(map(whole, payloads))
+        (most, count), *_ = Counter(wholes).most_common()
         if 2 * count <= len(payloads):
             return None
-        first = next(payload for payload in payloads if whole(payload) == most)
+        first = payloads[wholes.index(most)]
         return {**first, "reason": ""}  # type: ignore[return-value]  # the same TypedDict
 
     return majority
@@ -28,15 +29,22 @@ def differ_in(part: Callable[[P], Hashable]) -> Callable[[Sequence[P]], bool]:
     """A kind's `disagree`: whether `part` has several values."""
 
     def disagree(payloads: Sequence[P]) -> bool:
-        return len({part(payload) for payload in payloads}) > 1
+        return len(set(map(part, payloads))) > 1
 
     return disagree
 
 
 def agree_on_values(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
     """A kind's `measure_agreement`: nominal agreement on each answer's `value`."""
-    units = [[answer.value for answer in task] for task in tasks]
+    units = []
+    for task in tasks:
+        units.append([answer.value for answer in task])
     return KindFigures(agreement(units))
+
+
+def count_shared(tasks: Sequence[Sequence[Judged]]) -> int:
+    """How many tasks have answers of several annotators."""
+    return sum(len(task) > 1 for task in tasks)
 
 
 def is_equal(given: object, right: object, tolerance: int) -> bool:

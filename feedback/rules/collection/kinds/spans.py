@@ -7,7 +7,8 @@ points), start inclusive, end exclusive. No spans at all is a valid answer: ther
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, starmap
+from operator import itemgetter
 from statistics import mean
 from typing import NotRequired, TypedDict
 
@@ -23,13 +24,14 @@ from feedback.rules.collection.kinds.question import (
     reason,
     whole_number,
 )
-from feedback.rules.collection.kinds.shared import differ_in, most_common
+from feedback.rules.collection.kinds.shared import count_shared, differ_in, most_common
 from feedback.rules.collection.kinds.task_kind import Judged, KindFigures, LabeledText, TaskKind
 from feedback.rules.data.content_hash import normal_span
 from feedback.rules.quality.agreement import Agreement, raw_agreement, span_f1
 
 MOST_LINES = 300  # of a form
 MOST_TOLERANCE = 1000  # characters
+START_END_LABEL = itemgetter("start", "end", "label")
 
 
 class Span(TypedDict):
@@ -58,7 +60,7 @@ def resolve(answer: Answer, question: Question) -> SpansPayload:
     on = question.shown[0] if question.shown else PROMPT
     text = question.texts.get(on, "")
     spans = [_span(one, text, question, f"spans[{place}]") for place, one in enumerate(given)]
-    spans.sort(key=lambda span: (span["start"], span["end"], span["label"]))
+    spans.sort(key=START_END_LABEL)
     for one, after in pairwise(spans):
         if one == after:
             raise InvalidAnswer("spans", f"Characters {one['start']} to {one['end']} are marked {one['label']} twice.")
@@ -94,9 +96,9 @@ def read_form(form: Form, text: str) -> Answer:
     for line in map(str.strip, lines):
         if not line:
             continue
-        label, _, words = (part.strip() for part in line.partition(":"))
+        label, _, words = map(str.strip, line.partition(":"))
         seen[line] += 1
-        found = [match.start() for match in re.finditer(re.escape(words), text)] if words else []
+        found = _places(words, text)
         if len(found) < seen[line]:
             raise InvalidAnswer(
                 "spans", (f"“{line}” is not a label followed by words of the text. Write it as “label: words”.")
@@ -112,37 +114,46 @@ def describe(payload: SpansPayload, letter_of: Mapping[str, str]) -> str:
 
 def measure_agreement(tasks: Sequence[Sequence[Judged]]) -> KindFigures:
     """Share of annotators who marked the same set of spans, and the mean F1 of two annotators."""
-    marked = [[_span_set(answer.payload) for answer in task] for task in tasks]
-    units = sum(len(task) > 1 for task in marked)
-    shared = [span_f1(one, other) for task in marked for one, other in combinations(task, 2)]
-    return KindFigures(Agreement(units, raw_agreement(marked), None), f1=mean(shared) if shared else None)
+    marked: list[list[frozenset[tuple[int, int, str]]]] = []
+    shared: list[float] = []
+    for task in tasks:
+        sets = [_span_set(answer.payload) for answer in task]
+        marked.append(sets)
+        shared.extend(starmap(span_f1, combinations(sets, 2)))
+    f1 = mean(shared) if shared else None
+    return KindFigures(Agreement(count_shared(tasks), raw_agreement(marked), None), f1=f1)
 
 
 def label_text(payload: SpansPayload, text: str, scheme: LabelScheme) -> LabeledText:
-    spans = []
+    labels, spans = [], []
     for span in payload["spans"]:
         start, end = normal_span(text, span["start"], span["end"])
+        labels.append(span["label"])
         spans.append({"start": start, "end": end, "label": span["label"]})
-    return LabeledText([span["label"] for span in payload["spans"]], {"spans": spans})
+    return LabeledText(labels, {"spans": spans})
+
+
+def _places(words: str, text: str) -> list[int]:
+    """Where words stand in a text; nowhere without words."""
+    if not words:
+        return []
+    return [match.start() for match in re.finditer(re.escape(words), text)]
 
 
 def _span_set(payload: Payload) -> frozenset[tuple[int, int, str]]:
-    return frozenset((span["start"], span["end"], span["label"]) for span in payload.get("spans", ()))
+    return frozenset(map(START_END_LABEL, payload.get("spans", ())))
 
 
 def _are_near(given: Sequence[Span], right: Sequence[Span], tolerance: int) -> bool:
     """One span for each right one, both ends near enough. They are paired in the order of their starts, by label."""
     if len(given) != len(right):
         return False
-    pairs = zip(_in_order(given), _in_order(right), strict=True)
-    return all(
-        one[0] == other[0] and abs(one[1] - other[1]) <= tolerance and abs(one[2] - other[2]) <= tolerance
-        for one, other in pairs
-    )
-
-
-def _in_order(spans: Sequence[Span]) -> list[tuple[str, int, int]]:
-    return sorted((span["label"], span["start"], span["end"]) for span in spans)
+    by_label = itemgetter("label", "start", "end")
+    for one, other in zip(sorted(given, key=by_label), sorted(right, key=by_label), strict=True):
+        off = max(abs(one["start"] - other["start"]), abs(one["end"] - other["end"]))
+        if one["label"] != other["label"] or off > tolerance:
+            return False
+    return True
 
 
 def _span(given: object, text: str, question: Question, name: str) -> Span:
