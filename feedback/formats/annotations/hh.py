@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 MARKS = {"user": "\n\nHuman:", "assistant": "\n\nAssistant:"}
 ROLES = {mark: role for role, mark in MARKS.items()}
-_MARK = re.compile("|".join(re.escape(mark) for mark in ROLES))
+_MARK = re.compile("|".join(map(re.escape, ROLES)))
 
 Message = dict[str, str]
 
@@ -39,10 +39,10 @@ def parse(transcript: str) -> list[Message]:
     if not marks or marks[0].start() != 0:
         raise InvalidTranscript(f"It must begin with {MARKS['user']!r} or {MARKS['assistant']!r}.")
     ends = [mark.start() for mark in marks[1:]] + [len(transcript)]
-    messages = [
-        {"role": ROLES[mark.group()], "content": transcript[mark.end() : end].removeprefix(" ")}
-        for mark, end in zip(marks, ends, strict=True)
-    ]
+    messages: list[Message] = []
+    for mark, end in zip(marks, ends, strict=True):
+        text = transcript[mark.end() : end].removeprefix(" ")
+        messages.append({"role": ROLES[mark.group()], "content": text})
     if render(messages) != transcript:
         raise InvalidTranscript("A turn does not begin with one space, so it could not be written back as it was.")
     return messages

@@ -72,7 +72,8 @@ def read(row: object, defaults: Defaults) -> Iterator[Item | LeftOut | Note]:
     yield from map(LeftOut, notes)
     if whole:
         for name, why in BESIDE.items():
-            yield from [LeftOut(why)] * len(given.get(name) or [])
+            for _ in given.get(name) or []:
+                yield LeftOut(why)
     if any("choice" in one.answer for one in answers):
         yield Note(f"On the left is {found.names[0]!r}, on the right {found.names[1]!r}.")
     if kind == PROMPT and not found.names:
@@ -123,7 +124,9 @@ def _data(item: Item, kept: Row, names: list[str]) -> Row:
     data: Row = {kept.get("prompt", "prompt"): item.prompt[-1]["content"]}
     if "items" in kept or (item.kind in ORDERING and not kept):
         items = kept.get("items") or [{"id": name} for name in names]
-        data["items"] = [one | {"body": text} for one, text in zip(items, item.texts, strict=True)]
+        data["items"] = []
+        for one, text in zip(items, item.texts, strict=True):
+            data["items"].append(one | {"body": text})
         return data
     if "list" in kept:
         return data | {kept["list"]: item.texts}
@@ -182,7 +185,8 @@ def _said(one: Row, names: list[str], where: str, defaults: Defaults) -> Annotat
         ranked = lists[0] if len(lists) == 1 else None
     if not isinstance(ranked, list) or sorted(map(str, ranked)) != sorted(names):
         raise InvalidRow(where + ".result[0].value.ranker", "It must list the id of every item once, best first.")
-    annotation.answer = ordered([[LETTERS[names.index(str(name))]] for name in ranked])
+    groups = [[LETTERS[names.index(str(name))]] for name in ranked]
+    annotation.answer = ordered(groups)
     return annotation
 
 

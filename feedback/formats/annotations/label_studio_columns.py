@@ -62,7 +62,8 @@ def of(data: Row, to_name: str = "") -> Columns:
     family = _family(names)
     if len(lists) == 1 and not family:
         texts = list(data[lists[0]])
-        return Columns(prompt, [f"{lists[0]}[{place}]" for place in range(len(texts))], texts, list_name=lists[0])
+        numbered = [f"{lists[0]}[{place}]" for place in range(len(texts))]
+        return Columns(prompt, numbered, texts, list_name=lists[0])
     if compared:
         family = _as_compared(family, compared)
     if not family:

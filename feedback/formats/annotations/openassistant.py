@@ -193,7 +193,8 @@ def _written_tree(items: list[Item]) -> Iterator[Row | LeftOut]:
         message = kept["message"] | {"text": item.prompt[-1]["content"]}
         if not kept["leaf"][0]:
             message["replies"] = replies_of.setdefault(kept["id"], [])
-        ranks = _ranks(item, [reply.get("rank") for reply in kept["replies"]])
+        reported = [reply.get("rank") for reply in kept["replies"]]
+        ranks = _ranks(item, reported)
         for place, (reply, response) in enumerate(zip(kept["replies"], item.responses, strict=True)):
             full = reply | {"text": response.text}
             if ranks is not None:

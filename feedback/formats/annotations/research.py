@@ -115,7 +115,7 @@ def write_taskmaster(item: Item) -> Iterator[Row | LeftOut]:
     if response is None:
         yield LeftOut("a response that is no longer a program call")
         return
-    turns = [_turn_back(one) for one in item.prompt]
+    turns = list(map(_turn_back, item.prompt))
     yield kept["row"] | {"messages": turns, "response": response, "reward": float(item.answers[0].answer["up"])}
 
 
@@ -150,7 +150,8 @@ def write_self_instruct(item: Item) -> Iterator[Row | LeftOut]:
         return
     parts = _parts(item, kept)
     if item.kind in ORDERING:
-        yield kept["row"] | parts | {"responses": {one.model: one.text for one in item.responses}}
+        responses = {response.model: response.text for response in item.responses}
+        yield kept["row"] | parts | {"responses": responses}
     elif kept["row"].get("instances") != 1 or not item.answers:
         yield LeftOut("a seed task with several instances, which came in as one demonstration each")
     else:

@@ -65,11 +65,10 @@ def read(row: object, defaults: Defaults) -> Iterator[Item]:
         item.prompt_id = need(given, "prompt_external_id", str)
     if given.get("responses_wanted") is not None:
         item.responses_wanted = need(given, "responses_wanted", int)
-    item.tasks = [touchstone_parts.task(one, place, len(responses), defaults) for place, one in enumerate(tasks)]
-    thumbs = listed(given, "thumbs")
-    item.thumbs = [
-        touchstone_parts.thumb(one, f"thumbs[{n}]", len(responses), defaults) for n, one in enumerate(thumbs)
-    ]
+    for place, one in enumerate(tasks):
+        item.tasks.append(touchstone_parts.task(one, place, len(responses), defaults))
+    for place, one in enumerate(listed(given, "thumbs")):
+        item.thumbs.append(touchstone_parts.thumb(one, f"thumbs[{place}]", len(responses), defaults))
     yield item
 
 

@@ -188,8 +188,8 @@ def verdict_row(one: Decision) -> Row:
 
 def fill_task(item: Item, given: Row, where: str, responses: int, defaults: Defaults) -> None:
     """What a task has beside its kind and its responses, wherever it stands in a row."""
-    answers = listed(given, "answers", where)
-    item.answers = [answer(one, f"{where}answers[{n}]", responses, defaults) for n, one in enumerate(answers)]
+    for place, one in enumerate(listed(given, "answers", where)):
+        item.answers.append(answer(one, f"{where}answers[{place}]", responses, defaults))
     for name in ("gold", "ask"):
         if given.get(name) is not None:
             setattr(item, name, need(given, name, dict, where))

@@ -134,6 +134,7 @@ def _messages(given: object) -> list[dict[str, str]]:
     if not isinstance(given, list) or not given:
         raise InvalidRequest("messages", "messages must be a list with at least one message.")
     messages = []
+    characters = 0
     for place, message in enumerate(given):
         where = f"messages[{place}]"
         if not isinstance(message, dict) or message.get("role") not in tuple(ROLES):  # which takes what has no hash
@@ -144,10 +145,12 @@ def _messages(given: object) -> list[dict[str, str]]:
         content = message.get("content")
         if content is None and message["role"] == "assistant":  # as OpenAI writes a turn that stated nothing
             content = ""
-        messages.append({"role": ROLES[message["role"]], "content": _content(content, where)})
+        text = _content(content, where)
+        characters += len(text)
+        messages.append({"role": ROLES[message["role"]], "content": text})
     if wrong := last_turn_fault(messages):
         raise InvalidRequest(f"messages[{len(messages) - 1}]", wrong)
-    if sum(len(message["content"]) for message in messages) > MOST_CHARACTERS:
+    if characters > MOST_CHARACTERS:
         raise InvalidRequest("messages", f"The limit is {MOST_CHARACTERS} characters.", "string_above_max_length")
     return messages
 

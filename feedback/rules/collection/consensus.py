@@ -1,6 +1,7 @@
 """Many answers to one task: whether they disagree, and what they come to."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from feedback.rules.collection.kinds.question import Payload
 from feedback.rules.collection.kinds.registry import KINDS
@@ -21,7 +22,8 @@ def consensus(preferences: Sequence[Preference], abstaining: int = 0) -> Prefere
     if not ranked or len(ranked[0]) <= abstaining or (len(ranked) > 1 and len(ranked[0]) == len(ranked[1])):
         return None
     won = ranked[0]
-    return Preference(won[0].chosen, won[0].rejected, sum(one.strength for one in won) // len(won))
+    strengths = map(attrgetter("strength"), won)
+    return Preference(won[0].chosen, won[0].rejected, sum(strengths) // len(won))
 
 
 def disagree(kind: str, payloads: Sequence[Payload]) -> bool:

@@ -7,6 +7,7 @@ from feedback.rules.data.texts import as_stored
 
 MOST = 12
 MOST_CHARACTERS = 60
+LINE_ENDS_AND_CONTROLS = {"Cc", "Zl", "Zp"}  # categories of Unicode
 
 
 class InvalidDimensions(ValueError):
@@ -21,7 +22,7 @@ def fault(name: str) -> str:
     """Why a name cannot be a dimension's, or nothing."""
     if not name.strip() or len(name) > MOST_CHARACTERS:
         return f"A dimension's name has 1 to {MOST_CHARACTERS} characters."
-    if name != name.strip() or any(unicodedata.category(mark) in ("Cc", "Zl", "Zp") for mark in name):
+    if name != name.strip() or LINE_ENDS_AND_CONTROLS & set(map(unicodedata.category, name)):
         return "A dimension name is one line without surrounding spaces."
     return ""
 

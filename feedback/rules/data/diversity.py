@@ -78,6 +78,9 @@ class Diversity:
         growth = self.growth
         if not growth or growth[-1][0] < self.words:
             growth = [*growth, (self.words, len(self.vocabulary))]
+        common_words = []
+        for word, count in _ranked(self.vocabulary)[:20]:
+            common_words.append({"word": word[:40], "count": count})
         lengths = []
         for place in range(max(self.lengths, default=-1) + 1):
             lengths.append({"from": _EDGES[place], "documents": self.lengths[place]})
@@ -95,7 +98,7 @@ class Diversity:
             "licences": self._shares("licence"),
             "lengths": lengths,
             "vocabulary": [{"words": words, "distinct": distinct} for words, distinct in growth],
-            "common_words": [{"word": word[:40], "count": count} for word, count in _ranked(self.vocabulary)[:20]],
+            "common_words": common_words,
             "overlap": self._overlap(),
         }
 

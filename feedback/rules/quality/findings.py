@@ -10,7 +10,7 @@ ever flagged with probability `ALPHA` at most for each of the two, so a hundred 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, not_
 from statistics import median
 
 from feedback.rules.evaluation.intervals import wilson
@@ -122,7 +122,7 @@ def wrong_at(checks: Sequence[bool], others: Counted) -> int | None:
         checks: whether each answer was right, oldest first.
         others: how many answers of the others to gold tasks were right.
     """
-    return follow((not right for right in checks), usually_wrong(others), ALPHA).alarm_at
+    return follow(map(not_, checks), usually_wrong(others), ALPHA).alarm_at
 
 
 def usually_wrong(others: Counted) -> float:

@@ -98,20 +98,27 @@ REWARD = Plot(
     ("score", "reward", "selection_score"),
     ("kl", "selection_kl"),
 )
-REWARD_TERMS = tuple(
-    Plot(f"reward-{key}", title, "sd", meaning, (f"reward_{key}", f"selection_reward_{key}"))
-    for key, title, meaning in (
-        ("model", "Term: reward model", "Contribution of the reward model: weight times value."),
-        ("guard", "Term: guard model", "Contribution of the guard model: weight times probability of the class."),
-        ("length", "Term: length", "Penalty for tokens beyond the target length."),
-        ("format", "Term: format", "Reward for responses in the required format."),
-        (
-            "spread",
-            "Ensemble disagreement",
-            "Standard deviation between the heads of the reward model; higher means more uncertain.",
-        ),
-        ("floor", "Lowest head reward", "If it falls while the reward rises, the policy exploits the reward model."),
-    )
+
+
+def _reward_term(key: str, title: str, meaning: str) -> Plot:
+    return Plot(f"reward-{key}", title, "sd", meaning, (f"reward_{key}", f"selection_reward_{key}"))
+
+
+REWARD_TERMS = (
+    _reward_term("model", "Term: reward model", "Contribution of the reward model: weight times value."),
+    _reward_term(
+        "guard", "Term: guard model", "Contribution of the guard model: weight times probability of the class."
+    ),
+    _reward_term("length", "Term: length", "Penalty for tokens beyond the target length."),
+    _reward_term("format", "Term: format", "Reward for responses in the required format."),
+    _reward_term(
+        "spread",
+        "Ensemble disagreement",
+        "Standard deviation between the heads of the reward model; higher means more uncertain.",
+    ),
+    _reward_term(
+        "floor", "Lowest head reward", "If it falls while the reward rises, the policy exploits the reward model."
+    ),
 )
 ENTROPY = Plot(
     "entropy",

@@ -79,7 +79,9 @@ def check_training_policy(policy: object, snapshot_names: Collection[str], kept:
 def check_config(config: PipelineConfig) -> None:
     """The settings of a chain: an object for each stage, and perhaps a preset."""
     _preset(config, "config")
-    _stages({stage: settings for stage, settings in config.items() if stage != "preset"}, "config")
+    by_stage = dict(config)
+    by_stage.pop("preset", None)
+    _stages(by_stage, "config")
 
 
 def _an_object(given: object, where: str) -> JsonObject:
