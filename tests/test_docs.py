@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.template.loader import render_to_string
 
 from feedback import celery_app, urls
 from feedback.errors import DomainError
@@ -154,9 +155,9 @@ def test_stages_are_those_of_the_trainer() -> None:
 
 
 def test_keys_of_a_comparison_are_those_of_the_desk() -> None:
-    templates = ROOT / "feedback" / "templates" / "feedback"
-    (sheet,) = templates.rglob("_keys_comparison.html")
-    shown = set(re.findall(r"<kbd\s*>(\w)</kbd>", sheet.read_text()))
+    project = {"dimensions": ["one", "two", "three"], "asks_reason": True}
+    sheet = render_to_string("feedback/collection/desk/_keys_comparison.html", {"project": project})
+    shown = set(re.findall(r"<kbd\s*>(\w)</kbd>", sheet))
     table = rows(page("annotators.md"), "key", "means")
     documented = {name for row in table for name in names(row[:1]) if len(name) == 1}
     assert documented == shown - {
