@@ -68,7 +68,7 @@ def restaurant(data: Path) -> tuple[Rows, Rows]:
 
 
 def wikigold(data: Path) -> tuple[Rows, Rows]:
-    """Sentences of Wikipedia: persons, places, organisations, others. Words are joined by one space."""
+    """Sentences of Wikipedia: persons, places, organizations, others. Words are joined by one space."""
     made = [bio_rows(data / "wikigold" / f"{name}.bio") for name in ("train", "test")]
     classes = sorted({span["label"] for rows in made for _, spans in rows for span in spans})
     train, test = ([span_row(text, spans, "wikigold", classes) for text, spans in rows] for rows in made)

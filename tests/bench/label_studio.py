@@ -3,7 +3,7 @@
     python -m tests.bench.label_studio --venv FOLDER [--install] [--on sqlite,postgresql] [--items 2000] [--seconds 10]
 
 It lives in an environment of its own (`--install` makes it: some 1 GB), never in ours, and is started from its package
-as its documentation says (`label-studio start`). Its labelling configuration is the pairwise one of its own templates,
+as its documentation says (`label-studio start`). Its labeling configuration is the pairwise one of its own templates,
 one annotation a task. A step there is `GET next` and `POST annotations`; ours is shown as the same pair of requests and
 as submit with the next task in its reply. Every answer that was acknowledged is looked for afterwards. On PostgreSQL it
 needs the extension pg_trgm, which the server that tests use does not have: `--postgres` names the folder of one that

@@ -5,7 +5,7 @@
 PYTHON is the interpreter of an environment with trl==1.12.0; without one, FOLDER/peer is made (some minutes).
 Runs of the two alternate, one thread each, in processes of their own. CPU seconds are those of `train()` alone.
 
-What is learnt: answers are sequences of 4 to 31 made-up words and an end; a reward model has learnt to like one half of
+Task: answers are sequences of 4 to 31 made-up words and an end; a reward model has learned to like one half of
 the words. The policy has seen random ones only. `liked` is the true share of liked words in what it writes afterwards.
 """
 

@@ -38,7 +38,7 @@ def main() -> None:
             output_dir=folder + "/trl",
             seed=asked["seed"],
             per_device_train_batch_size=asked["batch"],
-            gradient_accumulation_steps=1,  # with more, 1.12.0 makes fewer optimiser steps than asked for
+            gradient_accumulation_steps=1,  # with more, 1.12.0 makes fewer optimizer steps than asked for
             num_mini_batches=asked["minibatches"],
             num_ppo_epochs=asked["epochs"],
             total_episodes=asked["batch"] * asked["iterations"],

@@ -98,7 +98,7 @@ def name_of(label: str) -> str:
 
 
 def labels(service: Service, name: str, data: Path, seed: int) -> None:
-    """One labelled set: in, and learnt with and without masked pretraining."""
+    """One labeled set: in, and learned with and without masked pretraining."""
     train, test = READERS[name](data)
     rows = [*train, *test]
     kind, stage = rows[0]["kind"], "classify" if rows[0]["kind"] == "classification" else "tag"
@@ -125,7 +125,7 @@ def labels(service: Service, name: str, data: Path, seed: int) -> None:
 
 
 def as_task(row: dict[str, Any]) -> str:
-    """A labelled text as an answered task of our own format."""
+    """A labeled text as an answered task of our own format."""
     answer: dict[str, Any] = {"labels": [name_of(one) for one in row.get("labels", [])]}
     if row["kind"] == "spans":
         answer = {"spans": [{**span, "label": name_of(span["label"])} for span in row["spans"]]}
@@ -150,7 +150,7 @@ def say(name: str, how: str, metrics: dict[str, Any]) -> None:
 
 
 def preferences(service: Service, name: str, data: Path, seed: int) -> None:
-    """One set of demonstrations or preferences: in, a base model on its own texts, and what is learnt from it."""
+    """One set of demonstrations or preferences: in, a base model on its own texts, and what is learned from it."""
     form, path, stages = PREFERENCES[name]
     project = opened(service, name, ["comparison", "demonstration"])
     content = (data / path).read_bytes()

@@ -91,7 +91,7 @@ def said(page: Page) -> list[tuple[str, str]]:
 
 
 def faults(page: Page, scheme: str) -> list[str]:
-    """What axe finds against WCAG 2.2 AA in one scheme. In the dark one only colours are looked at again."""
+    """What axe finds against WCAG 2.2 AA in one scheme. In the dark one only colors are looked at again."""
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     only: dict[str, Any] = {"type": "tag", "values": RULES}
     if scheme == "dark":

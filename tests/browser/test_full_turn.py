@@ -113,7 +113,7 @@ def test_a_client_asks_reads_rates_and_finds_its_thumb_in_a_snapshot(service: Se
 
 @pytest.fixture(scope="module")
 def marked(service: Service, base: dict[str, Any]) -> dict[str, Any]:
-    """Texts are labelled and marked over REST; an encoder learns from them unlabelled, both classifiers from it."""
+    """Texts are labeled and marked over REST; an encoder learns from them unlabeled, both classifiers from it."""
     schemes = {
         "device": {"kind": "classification", "labels": [{"name": "lamp"}, {"name": "other"}]},
         "words": {"kind": "spans", "labels": [{"name": "device"}]},

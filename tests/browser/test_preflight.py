@@ -1,4 +1,4 @@
-"""Look first: the page waits by itself, shows what is learnt, and has its button only where nothing blocks."""
+"""Look first: the page waits by itself, shows what is learned, and has its button only where nothing blocks."""
 
 from collections.abc import Callable
 from typing import Any

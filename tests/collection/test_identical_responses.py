@@ -1,4 +1,4 @@
-"""Two responses that nobody can tell apart: no way in takes a judgement of which is better."""
+"""Two responses that nobody can tell apart: no way in takes a judgment of which is better."""
 
 import json
 

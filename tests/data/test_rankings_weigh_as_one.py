@@ -1,4 +1,4 @@
-"""A ranking makes many pairs of one judgement: in a snapshot they weigh together as much as one comparison."""
+"""A ranking makes many pairs of one judgment: in a snapshot they weigh together as much as one comparison."""
 
 import json
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""A micro world for the trainer's tests: four things with colours, a tokenizer, a model of some 10,000 parameters.
+"""A micro world for the trainer's tests: four things with colors, a tokenizer, a model of some 10,000 parameters.
 
 Nothing here needs Django, a network or an accelerator. What is slow is made once a session.
 """

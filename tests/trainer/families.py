@@ -81,7 +81,7 @@ class Family:
         marks: control tokens that no name points to. swallowing: those that take the white space behind with them.
         ordinary: added tokens that are not declared special. eos, bos, pad: named tokens; "" is none.
         begins: whether the tokenizer puts its BOS in front of a text. ends: what the generation config lists.
-        stops: what ends a completion, the one that is learnt first.
+        stops: what ends a completion, the one that is learned first.
         shape: of a tiny model.
     """
 

@@ -1,4 +1,4 @@
-"""The micro world of the trainer's tests: four things with colours, and what tests do with run folders."""
+"""The micro world of the trainer's tests: four things with colors, and what tests do with run folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answer(thing: str, colour: str, opening: str = "The") -> str:
 
 
 def feedback_rows(pairs: int = 48) -> list[Row]:
-    """Demonstrations, prompts and preferences in which the right colour always wins."""
+    """Demonstrations, prompts and preferences in which the right color always wins."""
     rng = random.Random(5)
     rows: list[Row] = []
     for thing, colour in COLOURS.items():

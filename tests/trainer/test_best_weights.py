@@ -25,7 +25,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> dict[s
 
 @pytest.fixture(scope="session")
 def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train and selection disagree, so the more is learnt, the worse the selection loss is."""
+    """Train and selection disagree, so the more is learned, the worse the selection loss is."""
     rows = feedback_rows(16)
     other = [{"kind": "demonstration", "prompt": ask(thing), "completion": "ZQXJ 7VKW #@ ZQXJ"} for thing in COLOURS]
     turned = [

@@ -1,4 +1,4 @@
-"""Classes are learnt, counted as by hand, served as trained, and refused by name where nothing can be learnt."""
+"""Classes are learned, counted as by hand, served as trained, and refused by name where nothing can be learned."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MICRO = {
 
 
 def rows(count: int = 80, many: bool = False) -> list[dict[str, Any]]:
-    """Sentences whose class is their colour, or all colours they name."""
+    """Sentences whose class is their color, or all colors they name."""
     rng = random.Random(7)
     made = []
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Masks fall on ordinary tokens only, in the shares of the paper, and guessing them is learnt and measured."""
+"""Masks fall on ordinary tokens only, in the shares of the paper, and guessing them is learned and measured."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def test_07_log_probs_are_those_the_sampler_drew_from(make: Make) -> None:
 def test_09_and_16_values_stand_before_the_token_and_start_as_the_reward_model(
     make: Make, reward_folder: Path, tokenizer: Any, critic: str
 ) -> None:
-    """V_t is the normalised reward model's reading of everything before token t."""
+    """V_t is the normalized reward model's reading of everything before token t."""
     trainer = make(critic=critic)
     rollout = trainer.collect([PROMPTS[0]], [3])
     reward: Any = load_classifier(reward_folder, tokenizer)

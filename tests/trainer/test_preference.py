@@ -1,4 +1,4 @@
-"""DPO and KTO: losses as by hand and as TRL's, learnt on a micro world, refused by name where nothing can be learnt."""
+"""DPO and KTO: losses as by hand and as TRL's, learned on a micro world, refused by name where nothing can be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before a run: what is learnt is shown token by token, what would waste the run blocks it, and nothing is trained."""
+"""Before a run: what is learned is shown token by token, what would waste the run blocks it, and nothing is trained."""
 
 from __future__ import annotations
 

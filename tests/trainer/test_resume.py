@@ -97,7 +97,7 @@ def die_at_step(step: int) -> Callable[[], None]:
 
 
 def labelled(folder: Path) -> Path:
-    """Twelve texts, each of the class of its colour."""
+    """Twelve texts, each of the class of its color."""
     rows = [
         {"kind": "classification", "text": answer(thing, colour, opening), "labels": [colour]}
         | {"scheme": "colour", "classes": sorted(COLOURS.values()), "many": False}
@@ -108,7 +108,7 @@ def labelled(folder: Path) -> Path:
 
 
 def marked(folder: Path) -> Path:
-    """The same texts, each with its colour marked."""
+    """The same texts, each with its color marked."""
     texts = {answer(thing, colour, opening): colour for thing, colour in COLOURS.items() for opening in ("The", "My")}
     rows = [
         {"kind": "spans", "text": text, "scheme": "colour", "classes": ["colour"]}

@@ -39,7 +39,7 @@ def untrained(base_folder: Path, tokenizer: Any) -> RewardModel:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, feedback: Path, base_folder: Path) -> tuple[Path, dict[str, Any]]:
-    """A run that has learnt the colours: (run folder, metrics)."""
+    """A run that has learned the colors: (run folder, metrics)."""
     from trainer.__main__ import finish, run_stage
 
     folder = tmp_path_factory.mktemp("reward")

@@ -14,8 +14,8 @@
 //
 // Pointer: hover reads the values, drag chooses a part, double click shows everything again. Keys: left and right move
 // the reading (with Shift ten steps), + and - zoom around it, 0 or Escape shows everything. The legend's buttons hide
-// a series. A table with the same figures stands behind "Show as table". Lines differ by dashes as well as by colour, and
-// colours are the sheet's, so light and dark need nothing here.
+// a series. A table with the same figures stands behind "Show as table". Lines differ by dashes as well as by color, and
+// colors are the sheet's, so light and dark need nothing here.
 
 import { within } from "./keys.js";
 
@@ -52,7 +52,7 @@ function figure(value) {
   return value.toLocaleString("en", { maximumFractionDigits: size >= 100 ? 0 : size >= 10 ? 1 : 3 });
 }
 
-/** What stands at a tick: as many decimals as its neighbours differ by. */
+/** What stands at a tick: as many decimals as its neighbors differ by. */
 function tick(value, all) {
   const step = Math.abs(all[1] - all[0]) || Math.abs(value) || 1;
   if (value !== 0 && (step < 1e-4 || step >= 1e6)) return value.toExponential(1);

@@ -75,7 +75,7 @@ function joined(found) {
   return whole;
 }
 
-/** Fill `element` with pieces; neighbours that differ share one <mark>, which ends before the space that follows. */
+/** Fill `element` with pieces; neighbors that differ share one <mark>, which ends before the space that follows. */
 export function fill(element, marked) {
   element.replaceChildren();
   let mark = null;

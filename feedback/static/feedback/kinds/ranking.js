@@ -120,7 +120,7 @@ function act(card, move) {
       groups[at - 1].push(letter);
     }
   } else {
-    // One step parts it from a tie; the next one passes the neighbour.
+    // One step parts it from a tie; the next one passes the neighbor.
     const to = move === "better" ? (alone ? at - 1 : at) : at + 1;
     if (alone && (to < 0 || to >= groups.length)) return;
     leave();
