@@ -129,7 +129,7 @@ ENTROPY = Plot(
 )
 LENGTH = Plot(
     "length",
-    "Completion length",
+    "Response length",
     "tokens",
     "Mean length. A length bias of the reward shows here.",
     ("length", "selection_length"),

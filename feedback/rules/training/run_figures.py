@@ -44,7 +44,7 @@ FIGURES: dict[str, Figure] = {
     "policy_loss": Figure("Policy loss", "", "Negated clipped objective. Its magnitude has little meaning."),
     "value_loss": Figure("Value loss", "", "Error of the critic's return predictions."),
     "entropy": Figure("Entropy", "nats", "Uncertainty of the policy per token. Near 0 the responses collapse."),
-    "length": Figure("Completion length", "tokens", "Mean length of the sampled completions."),
+    "length": Figure("Response length", "tokens", "Mean length of the sampled responses."),
     "score_deviation": Figure(
         "Reward standard deviation",
         "sd",

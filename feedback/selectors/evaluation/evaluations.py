@@ -51,7 +51,7 @@ class PolicyRow(NamedTuple):
 
 
 class Lengths(NamedTuple):
-    """A histogram of completion lengths."""
+    """A histogram of response lengths."""
 
     label: str
     bins: list[dict[str, int]]

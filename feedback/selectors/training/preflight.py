@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feedback.models import Job
+from feedback.rules.collection.preferences import STRENGTHS
 from feedback.selectors.platform.health import span
 from feedback.selectors.training.stages import STAGES
 
@@ -17,6 +18,10 @@ PARTS = {
     "passes": "measuring",
     "libraries": "libraries",
 }
+
+
+# As the trainer writes it -> as pages do.
+STRENGTH_NAMES = {f"strength {number}": word for number, word in STRENGTHS.items()}
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ def _looked(found: dict[str, Any]) -> Looked:
         hash=found["snapshot"].get("hash", ""),
         rows=rows,
         learned=found["learned"],
-        examples=found["examples"],
-        balance=list(found["balance"].items()),
+        examples=[one | {"told": STRENGTH_NAMES.get(one["told"], one["told"])} for one in found["examples"]],
+        balance=[(STRENGTH_NAMES.get(name, name), count) for name, count in found["balance"].items()],
         memory=sorted(
             ((name, memory[part]) for part, name in PARTS.items() if memory.get(part)), key=lambda one: one[1]
         ),

@@ -14,7 +14,7 @@ from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
 from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project
 from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.preflight import OVERRIDABLE
-from feedback.selectors.training import plans
+from feedback.selectors.training import plans, stages
 from feedback.selectors.training.plans import PipelinePlan, PipelineRequest, StagePlan
 from feedback.services.platform import events, jobs
 from feedback.services.training import pipelines
@@ -129,7 +129,11 @@ def overridable(job: Job) -> dict[str, str]:
 
 
 def _sentences(found: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    return [f"{stage}: {finding['sentence']} {finding['remedy']}" for stage, finding in found]
+    sentences = []
+    for stage, finding in found:
+        name = stages.names_of([stage])
+        sentences.append(f"{name[0].upper()}{name[1:]}: {finding['sentence']} {finding['remedy']}")
+    return sentences
 
 
 def blocking(stages: list[dict[str, Any]], ignored: list[str]) -> list[tuple[str, dict[str, Any]]]:
