@@ -89,12 +89,15 @@ def test_accuracy_is_told_by_annotator(judged: Project, ada: Person) -> None:
     assert told["held_out"] == {"annotators": 1} | {
         name: stranger[name] for name in ("pairs", "prompts", "accuracy", "low", "high")
     }
-    assert (told["others"]["annotators"], told["others"]["pairs"]) == (3, 3)
-    assert told["others"]["accuracy"] == pytest.approx((3 - stranger["accuracy"]) / 3)
+    others = told["others"]
+    assert others is not None and (others["annotators"], others["pairs"]) == (3, 3)
+    assert others["accuracy"] == pytest.approx((3 - stranger["accuracy"]) / 3)
 
     everybody = make_snapshot(judged, ada)
     reward.run.snapshot = everybody
     told = evaluations.by_annotator(run, verdicts, lineage)
-    assert told["held_out"] is None and told["others"]["annotators"] == 4 and told["others"]["accuracy"] == 0.75
+    others = told["others"]
+    assert told["held_out"] is None
+    assert others is not None and (others["annotators"], others["accuracy"]) == (4, 0.75)
     reward.run = None
     assert evaluations.by_annotator(run, verdicts, lineage) == {}, "a given model: nobody knows who taught it"

@@ -41,6 +41,11 @@ def scheme_of(schemes: Mapping[str, LabelScheme], ask: Mapping[str, str]) -> Lab
     return {**schemes[name], "name": name}
 
 
+def names_of_kind(schemes: Mapping[str, LabelScheme], kind: str) -> list[str]:
+    """Names of the schemes that tasks of a kind can ask about, sorted."""
+    return sorted(name for name, scheme in schemes.items() if scheme.get("kind") == kind)
+
+
 def check_all(schemes: object) -> None:
     """Every scheme of a project, by name. Fields are named as in `folder.labels[0].key`.
 

@@ -8,9 +8,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -113,36 +113,27 @@ class _Upload:
         for place in range(self.cursor.file, len(files)):
             name, problem = files[place]
             for record, header in self._records(place, name, problem):
-                batch.append(self._looked_at(name, record))
-                weight += len(batch[-1].row.text) if batch[-1].row else 0
+                found = self._looked_at(name, record)
+                batch.append(found)
+                if found.row is not None:
+                    weight += len(found.row.text)
                 if len(batch) >= BATCH or weight >= BATCH_BYTES:
-                    self._commit(batch, file=place, offset=record.end, line=record.next_line, header=header)
+                    here = replace(self.cursor, file=place, offset=record.end, line=record.next_line, header=header)
+                    self._commit(batch, here)
                     batch, weight = [], 0
                     yield self.cursor
             if len(batch) >= BATCH // 2 or place + 1 == len(files):
-                self._commit(batch, file=place + 1, offset=0, line=1, header=None)
+                self._commit(batch, replace(self.cursor, file=place + 1, offset=0, line=1, header=None))
                 batch, weight = [], 0
                 yield self.cursor
-        self._commit([], done=True)
+        self._commit([], replace(self.cursor, done=True))
         yield self.cursor
 
     def _files(self) -> list[tuple[str, str]]:
         """Names of the files to read, each with its problem. Stored, so that a later attempt numbers them alike."""
         kept = self.folder / "files.json"
         if not kept.is_file():
-            names: list[tuple[str, str]]
-            if self.job.payload["root"]:
-                root = Path(settings.DATA_DIR) / self.job.payload["root"]
-                names = [(name, "") for name in documents.below(root)] if root.is_dir() else [(root.name, "")]
-            elif self._is_zip():
-                try:
-                    names = list(documents.members(self.folder / "upload"))
-                except reading.UnreadableFile as error:
-                    raise Invalid(str(error)) from None
-            elif (self.folder / "upload").is_file():
-                names = [(self.job.payload["name"], "")]
-            else:
-                raise Invalid("The uploaded file was deleted. Upload it again.")
+            names = self._uploaded_files()
             if not names:
                 raise Invalid("It contains no readable file.")
             part = kept.with_suffix(".part")
@@ -150,15 +141,31 @@ class _Upload:
             part.replace(kept)
         return [(name, problem) for name, problem in json.loads(kept.read_text())]
 
+    def _uploaded_files(self) -> list[tuple[str, str]]:
+        if self.job.payload["root"]:
+            root = Path(settings.DATA_DIR) / self.job.payload["root"]
+            if not root.is_dir():
+                return [(root.name, "")]
+            return [(name, "") for name in documents.below(root)]
+        if self._is_zip():
+            try:
+                return list(documents.members(self.folder / "upload"))
+            except reading.UnreadableFile as error:
+                raise Invalid(str(error)) from None
+        if not (self.folder / "upload").is_file():
+            raise Invalid("The uploaded file was deleted. Upload it again.")
+        return [(self.job.payload["name"], "")]
+
     def _is_zip(self) -> bool:
         upload = self.folder / "upload"
         return upload.is_file() and self.job.payload["name"].lower().endswith(".zip")
 
     def _records(self, place: int, name: str, problem: str) -> Iterator[tuple[Record, list[str] | None]]:
         """Records of a file from the cursor on, each with the header that a table needs to resume."""
-        here = self.cursor.file == place
-        offset, line = (self.cursor.offset, self.cursor.line) if here else (0, 1)
-        header = self.cursor.header if here else None
+        offset, line = 0, 1
+        header: list[str] | None = None
+        if self.cursor.file == place:
+            offset, line, header = self.cursor.offset, self.cursor.line, self.cursor.header
         path: Path | None = None
         plain = name[:-3] if name.lower().endswith(".gz") else name
         kind = documents.type_of(plain)
@@ -188,7 +195,9 @@ class _Upload:
             path = self.folder / "part"
         elif self.job.payload["root"]:
             root = Path(settings.DATA_DIR) / self.job.payload["root"]
-            path, problem = (root / name if root.is_dir() else root), ""
+            path, problem = root, ""
+            if root.is_dir():
+                path = root / name
             if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
                 return None, "It no longer exists."
         else:
@@ -196,7 +205,9 @@ class _Upload:
         if not problem and name.lower().endswith(".gz"):
             problem = unpacking.unpack(path, self.folder / "unpacked")
             path = self.folder / "unpacked"
-        return (path if path.is_file() else None), problem
+        if not path.is_file():
+            return None, problem
+        return path, problem
 
     def _looked_at(self, file: str, record: Record) -> Found:
         """Check a record by rules that need no database."""
@@ -212,14 +223,10 @@ class _Upload:
         text = text_quality.normalised(found.row.text)
         if self.cleaning["mask"]:
             text, what = personal_data.mask(text, self.cleaning["mask"])
-            found.masked.update(one.kind for one in what)
+            found.masked.update(map(attrgetter("kind"), what))
         found.row = Row(text, found.row.name, found.row.source, found.row.kind, found.row.licence)
         found.excerpt = text[:KEPT_TEXT]
-        fault = text_quality.fault(text, self.limits) if self.cleaning["quality"] else None
-        fault = fault or languages.fault(text, self.cleaning.get("languages", []))
-        if fault is None and not text.strip():
-            fault = text_quality.TOO_SHORT, "It is empty."
-        if fault:
+        if fault := self._fault(text):
             found.reason, found.detail = fault
         elif line := self.evaluation.in_text(text):
             found.reason, found.detail = EVALUATION, f"It contains a held-out prompt: “{line[:100]}”."
@@ -227,6 +234,16 @@ class _Upload:
             found.text_hash = sha256(text)
             found.signature = near_duplicates.signature(text)
         return found
+
+    def _fault(self, text: str) -> tuple[str, str] | None:
+        """Why a text is left out for what it is like: a reason, and a sentence."""
+        fault: tuple[str, str] | None = None
+        if self.cleaning["quality"]:
+            fault = text_quality.fault(text, self.limits)
+        fault = fault or languages.fault(text, self.cleaning.get("languages", []))
+        if fault is None and not text.strip():
+            return text_quality.TOO_SHORT, "It is empty."
+        return fault
 
     def _completed(self, file: str, line: int, row: Row) -> Row:
         payload = self.job.payload
@@ -236,28 +253,31 @@ class _Upload:
             raise UnreadableRow(
                 "kind", f"Its kind is {kind[:50]!r}; it must be one of {', '.join(Document.Kind.values)}."
             )
-        many = plain in (documents.LINES, documents.TABLE, documents.PARQUET)
-        name = row.name or (f"{file} line {line}" if many else file)
+        name = row.name or file
+        if not row.name and plain in (documents.LINES, documents.TABLE, documents.PARQUET):
+            name = f"{file} line {line}"
         source = row.source or payload["source"] or payload["name"]
-        cleaned = [one.replace("\x00", "") for one in (name, source, row.licence or payload["licence"] or "unknown")]
-        return Row(row.text, cleaned[0][-200:], cleaned[1][:200], kind, cleaned[2][:100])
+        licence = row.licence or payload["licence"] or "unknown"
+        return Row(row.text, _without_nul(name)[-200:], _without_nul(source)[:200], kind, _without_nul(licence)[:100])
 
-    def _commit(self, batch: list[Found], **place: Any) -> None:
-        """Write documents and cursor in one transaction. `place` is where in the files the batch ends."""
-        moved = Cursor(**(asdict(self.cursor) | place))
-        good = self._sorted_out(batch)
-        left = Counter(moved.left_out) + Counter(one.reason for one in batch if one.reason)
+    def _commit(self, batch: list[Found], moved: Cursor) -> None:
+        """Write documents and cursor in one transaction. `moved` is the cursor at the place where the batch ends."""
+        made: list[Document] = []
         masked = Counter(moved.masked)
-        for _, one in good:
-            masked.update(one.masked)
+        for document, found in self._sorted_out(batch):
+            made.append(document)
+            masked.update(found.masked)
+            moved.characters += document.characters
+        refused = [found for found in batch if found.reason]
+        left_out = Counter(moved.left_out)
+        left_out.update(map(attrgetter("reason"), refused))
         moved.read += len(batch)
-        moved.new += len(good)
-        moved.characters += sum(document.characters for document, _ in good)
-        moved.left_out, moved.masked = dict(sorted(left.items())), dict(sorted(masked.items()))
-        moved.rejected_bytes = self._tell([one for one in batch if one.reason])
+        moved.new += len(made)
+        moved.left_out, moved.masked = dict(sorted(left_out.items())), dict(sorted(masked.items()))
+        moved.rejected_bytes = self._tell(refused)
         with transaction.atomic():
             refuse_when_closed(self.corpus.project, "documents", read_again=True)
-            Document.objects.bulk_create([document for document, _ in good])
+            Document.objects.bulk_create(made)
             jobs.keep(self.job, asdict(moved))
         self.cursor = moved
 
@@ -318,7 +338,11 @@ class _Upload:
             return file.tell()
 
 
-def report(corpus: Corpus, going_on: Callable[[int], None] | None = None) -> dict[str, Any]:
+def _without_nul(text: str) -> str:
+    return text.replace("\x00", "")
+
+
+def report(corpus: Corpus, going_on: Callable[[int], None] | None = None) -> dict[str, int]:
     """Measure the diversity of all documents. `going_on` gets the number read so far and may raise to stop."""
     diversity = Diversity()
     for number, row in enumerate(corpus_selectors.texts(corpus), start=1):

@@ -5,10 +5,12 @@ A row is identified by its external id, or by the hash of its content: the same 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+
+from django.db.models import Model
 
 from feedback.db.bulk_writer import as_json, digests_of, new_uuids
-from feedback.formats.annotations.items import PROMPT, THUMB, InvalidRow, Item, Who
+from feedback.formats.annotations.items import PROMPT, THUMB, InvalidRow, Item, Row, Who
 from feedback.models import (
     Project,
     Prompt,
@@ -36,8 +38,13 @@ MOST_TEXT = 200_000
 MOST_SECONDS = 86_400
 MOST_TOGETHER = 2000  # responses of a prompt with all that belongs to it
 MOST_WANTED, MOST_COMMENT, MOST_EXPLANATION = 16, 5000, 5000
-KEYED: dict[str, Any] = {"task": Task, "prompt": Prompt, "response": Response}
+KEYED: dict[str, type[Model]] = {"task": Task, "prompt": Prompt, "response": Response}
 KINDS_OF_ITEMS = (*KINDS, PROMPT, THUMB)
+
+# What is hashed of the parts of an item, in this order.
+_of_response = attrgetter("text", "model")
+_of_answer = attrgetter("annotator", "source", "answer", "shown")
+_of_thumb = attrgetter("response", "person.name", "person.source", "up", "comment")
 
 
 @dataclass(slots=True)
@@ -48,7 +55,7 @@ class Part:
     key: str
     placed: Sequence[int]
     names: list[str]
-    gold: dict[str, Any] | None = None
+    gold: Row | None = None
     payloads: list[Payload] = field(default_factory=list)
     verdict: Payload | None = None
 
@@ -101,16 +108,7 @@ def ready(project: Project, item: Item) -> Ready:
         except InvalidRow as error:
             raise InvalidRow(f"tasks[{place}].{error.field}", error.sentence) from None
     _check_task(project, item)
-    digest = body_hash(
-        [
-            item.kind, item.prompt, [[one.text, one.model] for one in item.responses],
-            [[one.annotator, one.source, one.answer, one.shown] for one in item.answers],
-            item.gold, item.ask, item.source, item.priority, item.wanted, _beside(item),
-            *([item.explanation, item.training_round] if item.explanation or item.training_round else []),
-            *([{"group": item.group}] if item.group else []),
-            *_more(item),
-        ]
-    )  # fmt: skip
+    digest = _digest(item)
     new = splits.newcomer(project, item.prompt, group=item.group, opening=item.family, wanted=item.split)
     try:
         metadata = as_json(item.metadata) if item.metadata else "{}"
@@ -120,9 +118,8 @@ def ready(project: Project, item: Item) -> Ready:
     names = new_uuids(len(item.responses))
     given = item.external_id if item.prompt_id is None else item.prompt_id
     key = given or HASHED + digest
-    parts = [_part(project, item, place, names, digest) for place in range(len(item.tasks) or _is_task(item))]
-    keys = [("prompt", key), *(("task", part.key) for part in parts if not part.key.startswith(HASHED))]
-    keys += [("response", one.external_id) for one in item.responses if one.external_id]
+    parts = _parts(project, item, names, digest)
+    keys = _keys(item, key, parts)
     one = Ready(item, key, digest, new, as_json(item.prompt), metadata, provenance, names, parts, keys)
     if personal:
         one.screening = as_json(personal)
@@ -130,40 +127,72 @@ def ready(project: Project, item: Item) -> Ready:
     return one
 
 
-def _part(project: Project, item: Item, place: int, names: list[str], digest: str) -> Part:
+def _parts(project: Project, item: Item, names: list[str], digest: str) -> list[Part]:
+    """The tasks of an item, with its own where it has no list of them."""
     if not item.tasks:
+        if item.kind in (PROMPT, THUMB):
+            return []
         part = Part(item, item.external_id or HASHED + digest, range(len(names)), names)
         _resolve(project, part)
-        return part
-    task = item.tasks[place]
-    key = task.external_id or f"{HASHED}{digest}#{place + 1}"
-    part = Part(task, key, task.placed, [names[one] for one in task.placed])
-    try:
-        _resolve(project, part)
-    except InvalidRow as error:
-        raise InvalidRow(f"tasks[{place}].{error.field}", error.sentence) from None
-    return part
+        return [part]
+    parts = []
+    for place, task in enumerate(item.tasks):
+        key = task.external_id or f"{HASHED}{digest}#{place + 1}"
+        part = Part(task, key, task.placed, [names[one] for one in task.placed])
+        try:
+            _resolve(project, part)
+        except InvalidRow as error:
+            raise InvalidRow(f"tasks[{place}].{error.field}", error.sentence) from None
+        parts.append(part)
+    return parts
 
 
-def _is_task(item: Item) -> bool:
-    return item.kind not in (PROMPT, THUMB)
+def _keys(item: Item, key: str, parts: Sequence[Part]) -> list[tuple[str, str]]:
+    """All external ids that an item takes, each with the name of its table."""
+    keys = [("prompt", key)]
+    for part in parts:
+        if not part.key.startswith(HASHED):
+            keys.append(("task", part.key))
+    for response in item.responses:
+        if response.external_id:
+            keys.append(("response", response.external_id))
+    return keys
 
 
-def _more(item: Item) -> list[Any]:
-    """Fields that only rows of a whole-project export have, for the hash of an item. Empty for all other rows."""
-    if not (item.tasks or item.thumbs or item.verdict or item.state or item.id or item.prompt_id is not None):
-        return []
-    tasks = [
-        [
-            task.kind, task.placed, [[one.annotator, one.source, one.answer, one.shown] for one in task.answers],
-            task.gold, task.ask, task.external_id, task.state,
-            task.verdict and [task.verdict.answer, task.verdict.note],
-        ]
-        for task in item.tasks
+def _digest(item: Item) -> str:
+    """The hash of an item's content.
+
+    Fields that came later count only where a row has them, so that hashes of earlier rows stay what they were.
+    """
+    content: list[object] = [
+        item.kind, item.prompt, list(map(_of_response, item.responses)), list(map(_of_answer, item.answers)),
+        item.gold, item.ask, item.source, item.priority, item.wanted, _beside(item),
     ]  # fmt: skip
-    thumbs = [[one.response, one.person.name, one.person.source, one.up, one.comment] for one in item.thumbs]
-    return [{"tasks": tasks, "thumbs": thumbs, "state": item.state, "id": [item.id, item.prompt_id],
-             "verdict": item.verdict and [item.verdict.answer, item.verdict.note]}]  # fmt: skip
+    if item.explanation or item.training_round:
+        content += [item.explanation, item.training_round]
+    if item.group:
+        content.append({"group": item.group})
+    if item.tasks or item.thumbs or item.verdict or item.state or item.id or item.prompt_id is not None:
+        content.append(_whole_project_fields(item))
+    return body_hash(content)
+
+
+def _whole_project_fields(item: Item) -> dict[str, object]:
+    """Fields that only rows of a whole-project export have, for the hash of an item."""
+    tasks = []
+    for task in item.tasks:
+        answers = list(map(_of_answer, task.answers))
+        verdict = task.verdict and [task.verdict.answer, task.verdict.note]
+        tasks.append(
+            [task.kind, task.placed, answers, task.gold, task.ask, task.external_id, task.state, verdict]
+        )  # fmt: skip
+    return {
+        "tasks": tasks,
+        "thumbs": list(map(_of_thumb, item.thumbs)),
+        "state": item.state,
+        "id": [item.id, item.prompt_id],
+        "verdict": item.verdict and [item.verdict.answer, item.verdict.note],
+    }
 
 
 def _check_prompt(item: Item) -> None:
@@ -176,15 +205,20 @@ def _check_prompt(item: Item) -> None:
         ("group", item.group, 200),
         ("id", item.id, 100),
     )
-    ids = [("responses.external_id", one.external_id, 200) for one in item.responses if one.external_id]
-    ids += [("tasks.external_id", task.external_id, 200) for task in item.tasks if task.external_id]
-    ids += [("prompt_external_id", item.prompt_id, 200)] if item.prompt_id else []
+    ids: list[tuple[str, str, int]] = []
+    for response in item.responses:
+        if response.external_id:
+            ids.append(("responses.external_id", response.external_id, 200))
+    for task in item.tasks:
+        if task.external_id:
+            ids.append(("tasks.external_id", task.external_id, 200))
+    if item.prompt_id:
+        ids.append(("prompt_external_id", item.prompt_id, 200))
     for name, value, most in (*texts, *ids, ("family", item.family, MOST_TEXT)):
         if len(value) > most:
             raise InvalidRow(name, f"It has {len(value)} characters; the limit is {most}.")
-    taken = [name for name, *_ in ids]
-    if taken and len({(name, value) for name, value, _ in ids}) != len(ids):
-        raise InvalidRow(taken[0], "An external id occurs twice in the row.")
+    if len(set(ids)) != len(ids):
+        raise InvalidRow(ids[0][0], "An external id occurs twice in the row.")
     if item.split and item.split not in Split.values:
         raise InvalidRow("split", f"It must be one of {', '.join(Split.values)}; got {item.split!r}.")
     if not 0 <= item.responses_wanted <= MOST_WANTED:
@@ -224,7 +258,7 @@ def _check_written(item: Item, parts: list[Part]) -> None:
         raise InvalidRow("responses", "Two responses name the same annotation as their author.")
 
 
-def _beside(item: Item) -> Any:
+def _beside(item: Item) -> Row | list[Row]:
     """Metadata and provenance for the hash of an item: merged, as they were stored before, unless keys clash."""
     if item.metadata.keys() & item.provenance.keys():
         return [item.metadata, item.provenance]
@@ -249,7 +283,8 @@ class Known:
         for name, model in KEYED.items():
             if keys[name]:
                 found = digests_of(model, self.project.pk, keys[name])
-                self.digests.update({(name, key): digest for key, digest in found.items()})
+                for key, digest in found.items():
+                    self.digests[name, key] = digest
 
     def meet(self, batch: Sequence[Ready]) -> None:
         """Create people who are new, in separate small transactions."""
@@ -269,7 +304,7 @@ def _personal(project: Project, item: Item) -> Screened:
     found = ", ".join(arrival.screening.get("personal", []))
     if arrival.state == Prompt.State.BLOCKED:
         raise InvalidRow("prompt", f"It contains personal data ({found}), which this project does not accept.")
-    marked = any(_is_marked(task) for task in item.tasks or [item])
+    marked = any(map(_is_marked, item.tasks or [item]))
     if arrival.screening.get("masked") and marked:
         raise InvalidRow(
             "prompt", f"It contains personal data ({found}); masking would shift its spans. Mask it before the import."
@@ -284,14 +319,19 @@ def _is_marked(task: Item) -> bool:
 
 
 def _check_responses(item: Item) -> None:
-    many = MOST_TOGETHER if item.tasks or item.thumbs else MOST_RESPONSES
     kind = KINDS.get(item.kind)
-    fewest, most = (0, many) if item.kind == PROMPT else (1, 1)
+    fewest, most = 1, 1
     if kind is not None:
         fewest, most = kind.fewest_responses, kind.most_responses
+    elif item.kind == PROMPT:
+        fewest, most = 0, MOST_RESPONSES
+        if item.tasks or item.thumbs:
+            most = MOST_TOGETHER
     count = len(item.responses)
     if not fewest <= count <= most:
-        wanted = str(most) if fewest == most else f"{fewest} to {most}"
+        wanted = f"{fewest} to {most}"
+        if fewest == most:
+            wanted = str(most)
         raise InvalidRow("responses", f"A {item.kind} needs {wanted} responses; got {count}.")
     for place, one in enumerate(item.responses):
         if len(one.text) > MOST_TEXT:
@@ -302,11 +342,12 @@ def _check_responses(item: Item) -> None:
         raise InvalidRow("answers", "A prompt row has no annotations; set the task kind.")
     if len(item.answers) > MOST_ANSWERS:
         raise InvalidRow("answers", f"There are {len(item.answers)}; the limit is {MOST_ANSWERS}.")
-    people_met = [(annotation.source, annotation.annotator) for annotation in item.answers]
-    if len(set(people_met)) != len(people_met):
+    people_met = set(map(attrgetter("source", "annotator"), item.answers))
+    if len(people_met) != len(item.answers):
         raise InvalidRow("answers", "One annotator occurs twice.")
-    if not all(0 <= annotation.seconds <= MOST_SECONDS for annotation in item.answers):
-        raise InvalidRow("answers", "The seconds of an annotation must be a number, at most one day.")
+    for annotation in item.answers:
+        if not 0 <= annotation.seconds <= MOST_SECONDS:
+            raise InvalidRow("answers", "The seconds of an annotation must be a number, at most one day.")
 
 
 def _check_scheme(project: Project, item: Item) -> None:
@@ -314,7 +355,7 @@ def _check_scheme(project: Project, item: Item) -> None:
         if item.ask:
             raise InvalidRow("ask", f"A {item.kind} has no label scheme.")
         return
-    fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == item.kind)
+    fitting = label_schemes.names_of_kind(project.label_scheme, item.kind)
     if set(item.ask) != {"scheme"} or item.ask["scheme"] not in fitting:
         choices = ", ".join(fitting) or "none yet; add one to the project"
         raise InvalidRow("ask.scheme", f"Name a label scheme of the project for {item.kind}: {choices}.")
@@ -326,17 +367,17 @@ def _resolve(project: Project, one: Part) -> None:
     if not item.answers and item.gold is None and item.verdict is None:
         return
     scheme = label_schemes.scheme_of(project.label_scheme, item.ask)
-    texts = dict(zip(one.names, (response.text for response in item.responses), strict=True))
+    texts = {}
+    for name, response in zip(one.names, item.responses, strict=True):
+        texts[name] = response.text
     texts[ON_PROMPT] = next(turn["content"] for turn in reversed(item.prompt) if turn["role"] == "user")
     if project.renames:
-        scheme_name = item.ask.get("scheme", "")
-        item.gold = project.names.read(item.gold, scheme_name) if isinstance(item.gold, dict) else item.gold
+        names, scheme_name = project.names, item.ask.get("scheme", "")
+        if isinstance(item.gold, dict):
+            item.gold = names.read(item.gold, scheme_name)
         for annotation in item.answers:
-            annotation.answer = (
-                project.names.read(annotation.answer, scheme_name)
-                if isinstance(annotation.answer, dict)
-                else annotation.answer
-            )
+            if isinstance(annotation.answer, dict):
+                annotation.answer = names.read(annotation.answer, scheme_name)
     question = payloads.Question(item.kind, one.names, texts, project.dimensions, scheme=scheme)
     where = "gold"
     try:

@@ -6,8 +6,9 @@ The rows are the same as those of the desk, so that quality, lineage and trainin
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Any
+from operator import attrgetter, itemgetter
+
+from django.db.models import Model
 
 from feedback.db.bulk_writer import Writer, as_json, as_time, new_uuids, reserve
 from feedback.formats.annotations.items import LETTERS, AnnotationItem, Who
@@ -51,15 +52,22 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
     new = [ready for ready in batch if seen.digests.keys().isdisjoint(ready.keys)]
     if not new:
         return Written()
-    places = splits.place(project, [one.newcomer for one in new])
+    newcomers: list[splits.Newcomer] = []
+    parts: list[Part] = []
+    for ready in new:
+        newcomers.append(ready.newcomer)
+        parts += ready.parts
+    places = splits.place(project, newcomers)
     now = datetime.now(UTC)
     prompt_keys = reserve(Prompt, len(new))
     response_keys = iter(reserve(Response, sum(map(_responses, new))))
-    parts = list(chain.from_iterable(ready.parts for ready in new))
     task_keys = iter(reserve(Task, len(parts)))
     names = iter(new_uuids(len(new) + len(parts)))
-    rows = _Rows(project, by, now, seen)
+    rows = _Rows(project, by, now, seen, answers=sum(len(part.payloads) for part in parts))
+    linking = moved = 0
     for one, prompt_key, placed in zip(new, prompt_keys, places, strict=True):
+        linking += placed.split == Split.NONE
+        moved += placed.moved
         keys = _Keys(one, prompt_key, response_keys)
         rows.add_prompt(one, next(names), placed.split, keys)
         for number, part in enumerate(one.parts):
@@ -67,10 +75,9 @@ def write(project: Project, by: Person | None, batch: Sequence[Ready], seen: Kno
     rows.write()
     if rows.held or guard_models.of(project).marker:
         arrivals.ask_worker(project)
-    if any(part.item.priority for part in parts):
+    if any(map(attrgetter("item.priority"), parts)):
         tasks.rewind_cursors(project)
-    linking = sum(placed.split == Split.NONE for placed in places)
-    return Written(len(parts), linking, sum(placed.moved for placed in places))
+    return Written(len(parts), linking, moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +109,20 @@ class _Keys:
 
 
 class _Rows:
-    """The rows of one batch, by table."""
+    """The rows of one batch, by table.
 
-    def __init__(self, project: Project, by: Person | None, now: datetime, known: Known) -> None:
+    Args:
+        answers: how many annotations the batch has, each with an assignment: their keys are reserved.
+    """
+
+    def __init__(self, project: Project, by: Person | None, now: datetime, known: Known, answers: int) -> None:
         self.project, self.now, self.known = project, now, known
+        self.assignment_keys = iter(reserve(Assignment, answers))
+        self.annotation_keys = iter(reserve(Annotation, answers))
         self.by = by.pk if by else None
         self.held = guard_models.of(project).holds_prompts
         self.open = Task.State.WAITING.value if self.held else Task.State.OPEN.value
-        self.tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
+        self.tables: dict[str, list[tuple[object, ...]]] = {name: [] for name in _COLUMNS}
 
     def add_prompt(self, one: Ready, name: str, split: str, keys: _Keys) -> None:
         item = one.item
@@ -122,8 +135,11 @@ class _Rows:
         for key, public_id, candidate in zip(keys.responses, one.names, item.responses, strict=True):
             if candidate.answer_of is not None:
                 continue  # written with its answer
-            author = None if candidate.author is None else self.known.people[candidate.author]
-            model = candidate.model if author else candidate.model or f"{item.source or 'import'} (unknown)"
+            author, model = None, candidate.model
+            if candidate.author is not None:
+                author = self.known.people[candidate.author]
+            elif not model:
+                model = f"{item.source or 'import'} (unknown)"
             mine = one.digest if candidate.external_id else ""
             row = (key, public_id, keys.prompt, candidate.text, model, author, candidate.external_id, mine, None)
             self.tables["blocked" if candidate.blocked else "response"].append(row)
@@ -136,11 +152,13 @@ class _Rows:
     def add_task(self, one: Ready, part: Part, number: int, key: int, name: str, keys: _Keys) -> None:
         item = part.item
         responses = [keys.responses[place] for place in part.placed]
-        counted = sum(annotation.counted for annotation in item.answers)
-        wanted = None if part.gold is not None else item.wanted or self.project.annotations_per_task
+        counted = sum(map(attrgetter("counted"), item.answers))
         answered = bool(item.answers) and part.gold is None
+        wanted: int | None = None
         if answered:
             wanted = max(counted, item.wanted or 0, 1)
+        elif part.gold is None:
+            wanted = item.wanted or self.project.annotations_per_task
         free = wanted - counted if wanted else 1
         state = item.state or (self.open if free else "settled")
         self.tables["task"].append(
@@ -151,7 +169,8 @@ class _Rows:
                 part.key, one.digest,
             )
         )  # fmt: skip
-        self.tables["placed"] += [(key, response, place) for place, response in enumerate(responses)]
+        for position, response in enumerate(responses):
+            self.tables["placed"].append((key, response, position))
         names = iter(new_uuids(2 * len(item.answers)))
         slot = 0
         for place, (annotation, payload) in enumerate(zip(item.answers, part.payloads, strict=True)):
@@ -171,66 +190,51 @@ class _Rows:
     ) -> None:
         annotation, payload = answer.annotation, answer.payload
         holder = self.known.people[Who(annotation.annotator, annotation.source)]
-        person = holder if annotation.corrected_by is None else self.known.people[annotation.corrected_by]
-        order = [responses[LETTERS.index(letter)] for letter in annotation.shown] or responses
-        shown = [part.names[LETTERS.index(letter)] for letter in annotation.shown]
-        # The annotation's key is filled in by `write`, where as many are reserved as there are.
+        person = holder
+        if annotation.corrected_by is not None:
+            person = self.known.people[annotation.corrected_by]
+        order, shown = [], []
+        for letter in annotation.shown:
+            place = LETTERS.index(letter)
+            order.append(responses[place])
+            shown.append(part.names[place])
+        assignment_key, annotation_key = next(self.assignment_keys), next(self.annotation_keys)
         slot = answer.slot
-        self.tables["assignment"].append((names[0], answer.task, holder, slot, as_json(order), slot is not None))
-        place = len(self.tables["annotation"])
-        timing = (
-            (None, False)
-            if annotation.at is None and not annotation.late
-            else (as_time(annotation.at or self.now), annotation.late)
-        )
-        self.tables["annotation"].append(
+        self.tables["assignment"].append(
             (
-                names[1],
-                answer.task,
-                person,
-                part.item.kind,
-                as_json(payload),
-                as_json(shown),
-                annotation.seconds,
-                annotation.blind,
-                *timing,
+                assignment_key, names[0], answer.task, holder, slot, as_json(order or responses), slot is not None,
+                annotation_key,
             )
-        )
+        )  # fmt: skip
+        row = (
+            annotation_key, names[1], answer.task, person, part.item.kind, as_json(payload), as_json(shown),
+            annotation.seconds, annotation.blind,
+        )  # fmt: skip
+        if annotation.at is None and not annotation.late:
+            self.tables["annotation"].append((*row, assignment_key))
+        else:
+            at = as_time(annotation.at or self.now)
+            self.tables["dated"].append((*row, at, annotation.late, assignment_key))
         key_of = dict(zip(part.names, responses, strict=True))
         for pair in payloads.preferences_in(part.item.kind, payload):
-            self.tables["pair"].append((prompt, key_of[pair.chosen], key_of[pair.rejected], pair.strength, place))
+            chosen, rejected = key_of[pair.chosen], key_of[pair.rejected]
+            self.tables["pair"].append((prompt, chosen, rejected, pair.strength, annotation_key))
         if answer.written is None:
             return
         key, public_id = answer.written
         written = payloads.written_in(part.item.kind, payload, part.names)
         if written is None:
             return
-        self.tables["response"].append((key, public_id, prompt, written.text, "", person, None, "", place))
+        self.tables["response"].append((key, public_id, prompt, written.text, "", person, None, "", annotation_key))
         for worse in written.preferred_to:
-            self.tables["pair"].append((prompt, key, key_of[worse], CLEAR, place))
+            self.tables["pair"].append((prompt, key, key_of[worse], CLEAR, annotation_key))
 
     def write(self) -> None:
         """Write parents before children, so that foreign keys are checked as they are written."""
         tables, project = self.tables, self.project.pk
-        assignments = reserve(Assignment, len(tables["assignment"]))
-        annotations = reserve(Annotation, len(tables["annotation"]))
-        tables["response"] = [
-            (*row[:-1], None if row[-1] is None else annotations[row[-1]]) for row in tables["response"]
-        ]
-        tables["assignment"] = [
-            (key, *row, current)
-            for key, row, current in zip(assignments, tables["assignment"], annotations, strict=True)
-        ]
-        values = [
-            (key, *row, held) for key, row, held in zip(annotations, tables["annotation"], assignments, strict=True)
-        ]
-        tables["annotation"] = [(*row[:-3], row[-1]) for row in values if row[-3] is None]
-        tables["dated"] = [row for row in values if row[-3] is not None]
         names = new_uuids(len(tables["pair"]))
-        tables["pair"] = [
-            (name, *row[:-1], annotations[row[-1]]) for name, row in zip(names, tables["pair"], strict=True)
-        ]
-        common: dict[str, dict[str, Any]] = {
+        tables["pair"] = [(name, *row) for name, row in zip(names, tables["pair"], strict=True)]
+        common: dict[str, dict[str, object]] = {
             "prompt": {"project_id": project, "state": "received" if self.held else "ready", "created_by_id": self.by},
             "response": {"project_id": project, "state": arrivals.written_state(self.project)},
             "blocked": {"project_id": project, "state": "blocked"},
@@ -255,7 +259,7 @@ _RESPONSE = (
     "id", "public_id", "prompt_id", "text", "model_name", "author_id", "external_id", "body_hash", "annotation_id",
 )  # fmt: skip
 _ANNOTATION = ("id", "public_id", "task_id", "annotator_id", "kind", "payload", "shown", "seconds", "blind")
-_COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
+_COLUMNS: dict[str, tuple[type[Model], tuple[str, ...]]] = {
     "prompt": (
         Prompt,
         (
@@ -285,11 +289,15 @@ _COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "thumb": (Thumb, ("public_id", "response_id", "person_id", "up", "comment", "created_at")),
     "verdict": (Verdict, ("public_id", "task_id", "reviewer_id", "payload", "shown", "note", "created_at")),
 }  # fmt: skip
-TABLES = list(dict.fromkeys(model for model, _ in _COLUMNS.values()))
+TABLES: list[type[Model]] = list(dict.fromkeys(map(itemgetter(0), _COLUMNS.values())))
 
 
 def _responses(one: Ready) -> int:
     """The number of responses of an item: those it names, and those that its answers write."""
-    named = sum(candidate.answer_of is not None for candidate in one.item.responses)
-    written = sum(part.writes(place) for part in one.parts for place in range(len(part.payloads)))
-    return len(one.item.responses) + written - named
+    count = len(one.item.responses)
+    for candidate in one.item.responses:
+        count -= candidate.answer_of is not None
+    for part in one.parts:
+        for place in range(len(part.payloads)):
+            count += part.writes(place)
+    return count

@@ -10,10 +10,10 @@ import json
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -41,7 +41,7 @@ def request_snapshot(
     project: Project,
     by: Person | None,
     purpose: str = DatasetSnapshot.Purpose.FEEDBACK,
-    policy: dict[str, Any] | None = None,
+    policy: Mapping[str, object] | None = None,
     corpus: Corpus | None = None,
     job: bool = True,
 ) -> DatasetSnapshot:
@@ -112,8 +112,8 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
     relative = f"snapshots/{content_hash[:16]}-{snapshot.public_id}"
     part = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
     try:
-        manifest = _write(part, snapshot, table, content_hash, left_out, unfit)
-        _move_to_frozen(snapshot, part, relative, manifest, table)
+        _write(part, snapshot, table, content_hash, left_out, unfit)
+        _move_to_frozen(snapshot, part, relative, table)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     snapshot.refresh_from_db()
@@ -148,7 +148,7 @@ class Entry:
 Table = dict[str, dict[str, Entry]]
 
 
-def _policy(project: Project, given: dict[str, Any]) -> Policy:
+def _policy(project: Project, given: Mapping[str, object]) -> Policy:
     known = {field.name for field in dataclasses.fields(Policy)}
     merged = project.training_policy.get("snapshot", {}) | given
     unknown = sorted(set(merged) - known)
@@ -200,7 +200,11 @@ def _unwritable(text: str) -> str:
 
 
 def _repeated(entries: dict[str, Entry]) -> list[str]:
-    return list(Counter({one: entry.count for one, entry in entries.items()}).elements())
+    """The hash of each row, as often as it occurs."""
+    hashes: list[str] = []
+    for one, entry in entries.items():
+        hashes += [one] * entry.count
+    return hashes
 
 
 def _write(
@@ -210,11 +214,11 @@ def _write(
     content_hash: str,
     left_out: Counter[str],
     unfit: Counter[str],
-) -> dict[str, Any]:
-    """Write files and manifest into a folder that nothing reads yet. Returns the manifest."""
+) -> None:
+    """Write files and manifest into a folder that nothing reads yet."""
     part.mkdir(parents=True)
     counts: dict[str, dict[str, int]] = {}
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, dict[str, str | int]] = {}
     for split, entries in table.items():
         lines = []
         tally: dict[str, int] = {}
@@ -230,12 +234,12 @@ def _write(
         for entries in table.values():
             for one in sorted(entries):
                 if entries[one].annotations:
-                    ids = sorted({public_id for _, public_id in entries[one].annotations})
+                    ids = sorted(set(map(itemgetter(1), entries[one].annotations)))
                     lineage.write(json.dumps({"hash": one, "annotations": ids}) + "\n")
     if weights := _weights(table):
         (part / "weights.jsonl").write_text(weights, encoding="utf-8")
-        described = {"sha256": sha256(weights), "bytes": len(weights.encode()), "rows": weights.count("\n")}
-        files["weights.jsonl"] = described
+        size, rows = len(weights.encode()), weights.count("\n")
+        files["weights.jsonl"] = {"sha256": sha256(weights), "bytes": size, "rows": rows}
     manifest = {
         "schema": SCHEMA,
         "hash": content_hash,
@@ -247,7 +251,6 @@ def _write(
         "files": files,
     }
     (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-    return manifest
 
 
 def _weights(table: Table) -> str:
@@ -260,22 +263,24 @@ def _weights(table: Table) -> str:
         for one, entry in entries.items():
             count, weight = total.get(one, (0, Fraction(0)))
             total[one] = (count + entry.count, weight + entry.weight)
-    each = {one: weight / count for one, (count, weight) in sorted(total.items()) if weight != count}
-    return "".join(
-        f'{{"hash":"{one}","weight":[{weight.numerator},{weight.denominator}]}}\n' for one, weight in each.items()
-    )
+    lines = []
+    for one, (count, weight) in sorted(total.items()):
+        if weight != count:
+            mean = weight / count
+            lines.append(f'{{"hash":"{one}","weight":[{mean.numerator},{mean.denominator}]}}\n')
+    return "".join(lines)
 
 
-def _move_to_frozen(
-    snapshot: DatasetSnapshot, part: Path, relative: str, manifest: dict[str, Any], table: Table
-) -> None:
+def _move_to_frozen(snapshot: DatasetSnapshot, part: Path, relative: str, table: Table) -> None:
     """Write membership in short transactions, then move the folder, then the row: a frozen snapshot is complete."""
-    keys = sorted({key for entries in table.values() for entry in entries.values() for key, _ in entry.annotations})
+    met: set[int] = set()
+    for entries in table.values():
+        for entry in entries.values():
+            met.update(map(itemgetter(0), entry.annotations))
+    keys = sorted(met)
     for start in range(0, len(keys), CHUNK):
-        SnapshotAnnotation.objects.bulk_create(
-            [SnapshotAnnotation(snapshot=snapshot, annotation_id=key) for key in keys[start : start + CHUNK]],
-            ignore_conflicts=True,
-        )
+        members = [SnapshotAnnotation(snapshot=snapshot, annotation_id=key) for key in keys[start : start + CHUNK]]
+        SnapshotAnnotation.objects.bulk_create(members, ignore_conflicts=True)
     place = settings.DATA_DIR / relative
     if not place.exists():
         try:

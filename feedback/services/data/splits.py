@@ -5,8 +5,9 @@ write lock sees to it, on PostgreSQL a lock of the project, which only rows with
 need not wait for each other: what is no one's relative is placed by its own hash.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from django.db import connection
@@ -36,19 +37,22 @@ class Newcomer:
 
 
 def newcomer(
-    project: Project, messages: list[dict[str, Any]], *, group: str = "", opening: str = "", wanted: str = ""
+    project: Project, messages: Sequence[Mapping[str, str]], *, group: str = "", opening: str = "", wanted: str = ""
 ) -> Newcomer:
     """A prompt as placement sees it.
 
     Args:
         opening: the first message of its family, where that is not its own: an edit stays with what it is an edit of.
     """
-    first = [{"role": "user", "content": opening}] if opening else messages
+    first = messages
+    if opening:
+        first = [{"role": "user", "content": opening}]
     family = family_of(project.split_salt, first)
-    earlier = family
+    own = earlier = family
+    if opening:
+        own = family_of(project.split_salt, messages)
     if not all(message["content"].isascii() for message in first):
         earlier = earlier_family_of(project.split_salt, first)
-    own = family_of(project.split_salt, messages) if opening else family
     others = tuple(key for key in (earlier, own) if key != family)
     return Newcomer(family, others, own if own != family else "", group, wanted)
 
@@ -57,19 +61,29 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
     """The place of each row, in order; the ones before it in the batch count as older. Call in a transaction."""
     if not rows:
         return []
-    groups = {row.group for row in rows if row.group}
+    groups: set[str] = set()
+    families: set[str] = set()
+    edits: dict[str, str] = {}
+    for row in rows:
+        families.update((row.family, *row.others))
+        if row.group:
+            groups.add(row.group)
+        if row.own:
+            edits[row.own] = row.family
     _lock(project, alone=bool(groups))
-    families = {row.family for row in rows}.union(*(row.others for row in rows))
     names = _other_names(project, families)
     by_family = _elders(project, "prompt_by_family", families | set(names.values()))
-    by_group = _elders(project, "prompt_by_group", groups) if groups else {}
+    by_group: dict[str, Elder] = {}
+    if groups:
+        by_group = _elders(project, "prompt_by_group", groups)
     places = []
     for row in rows:
         keys = [row.family, *row.others]
         keys += [names[key] for key in keys if key in names]
+        elders = [by_family[key] for key in keys if key in by_family]
         place = place_of(
             family=row.family,
-            by_family=min((by_family[key] for key in keys if key in by_family), key=_age, default=None),
+            by_family=min(elders, key=attrgetter("key"), default=None),
             group=row.group,
             by_group=by_group.get(row.group),  # holds no empty name
             salt=project.split_salt,
@@ -81,22 +95,18 @@ def place(project: Project, rows: Sequence[Newcomer]) -> list[Place]:
             by_family.setdefault(row.family, newest)
             if row.group:
                 by_group.setdefault(row.group, newest)
-    if edits := {row.own: row.family for row in rows if row.own}:
+    if edits:
         made = [FamilyKey(project=project, key=own, family=family) for own, family in sorted(edits.items())]
         FamilyKey.objects.bulk_create(made, ignore_conflicts=True)
     return places
 
 
-def remember(project: Project, messages: list[dict[str, Any]], family: str) -> None:
+def remember(project: Project, messages: Sequence[Mapping[str, str]], family: str) -> None:
     """Record that a prompt stays in another's family, so that later prompts with the same words follow it."""
     key = family_of(project.split_salt, messages)
     if key != family:
         made = [FamilyKey(project=project, key=key, family=family)]
         FamilyKey.objects.bulk_create(made, ignore_conflicts=True)
-
-
-def _age(elder: Elder) -> int:
-    return elder.key
 
 
 def _lock(project: Project, *, alone: bool) -> None:

@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db.models import QuerySet
 
@@ -21,10 +21,36 @@ from feedback.services.data import snapshots
 
 CHUNK = 500
 LONGEST_LINE = 100  # steps back to the pretrained model
-Verdict = Mapping[str, Any]
+Line = Mapping[str, Any]  # of a file of a run or snapshot
+Outcomes = dict[int, list[float]]  # whether the reward model was right, by prompt
 
 
-def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+class Figures(TypedDict):
+    """Accuracy with its interval, over `pairs` of `prompts`."""
+
+    pairs: int
+    accuracy: float
+    low: float | None
+    high: float | None
+    prompts: int
+
+
+class AnnotatorFigures(Figures):
+    annotator: str
+    held_out: bool
+
+
+class GroupFigures(Figures):
+    annotators: int
+
+
+class ByAnnotator(TypedDict, total=False):
+    annotators: list[AnnotatorFigures]
+    held_out: GroupFigures | None
+    others: GroupFigures | None
+
+
+def by_annotator(run: TrainingRun, verdicts: Iterable[Line], lineage: Iterable[Line]) -> ByAnnotator:
     """Accuracy of an evaluation's reward model by annotator, on the evaluation's held-out prompts.
 
     Args:
@@ -37,24 +63,35 @@ def by_annotator(run: TrainingRun, verdicts: Iterable[Verdict], lineage: Iterabl
         held_out, others: the same of both groups together, with how many `annotators` each has; None of nobody.
         Nothing at all where rows are a consensus, which is nobody's own, or where it is not known who taught the model.
     """
-    taught_by = None
-    if run.reward_model is not None and run.reward_model.run is not None:
-        taught_by = run.reward_model.run.snapshot
+    taught_by = _snapshot_of(run.reward_model)
     if run.snapshot is None or run.snapshot.policy.get("pairs") != "each" or taught_by is None:
         return {}
     by_hash = {verdict["hash"]: verdict for verdict in verdicts}
-    rows = [(by_hash[row["hash"]], row["annotations"]) for row in lineage if row["hash"] in by_hash]
-    who = dict(_annotators(list(chain.from_iterable(ids for _, ids in rows))))
-    known = {str(one) for one in _taught(taught_by).values_list("annotator__public_id", flat=True)}
-    outcomes: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    rows: list[tuple[Line, list[str]]] = []
+    all_ids: list[str] = []
+    for line in lineage:
+        if verdict := by_hash.get(line["hash"]):
+            rows.append((verdict, line["annotations"]))
+            all_ids += line["annotations"]
+    who = dict(_annotators(all_ids))
+    known = set(map(str, _taught(taught_by).values_list("annotator__public_id", flat=True)))
+    outcomes: dict[str, Outcomes] = defaultdict(lambda: defaultdict(list))
     for verdict, ids in rows:
-        for annotator in {who[one] for one in ids if one in who}:
+        for annotator in set(filter(None, map(who.get, ids))):
             outcomes[annotator][verdict["prompt"]].append(verdict["right"])
-    each = [{"annotator": one, "held_out": one not in known, **_figures([outcomes[one]])} for one in outcomes]
+    each: list[AnnotatorFigures] = []
+    held_out: list[Outcomes] = []
+    others: list[Outcomes] = []
+    for annotator, judged in outcomes.items():
+        each.append({"annotator": annotator, "held_out": annotator not in known, **_figures([judged])})
+        if annotator in known:
+            others.append(judged)
+        else:
+            held_out.append(judged)
     return {
         "annotators": sorted(each, key=lambda one: (-one["pairs"], one["annotator"])),
-        "held_out": _group([outcomes[one] for one in outcomes if one not in known]),
-        "others": _group([outcomes[one] for one in outcomes if one in known]),
+        "held_out": _group(held_out),
+        "others": _group(others),
     }
 
 
@@ -66,7 +103,7 @@ def beginning(run: TrainingRun) -> tuple[ModelVersion | None, DatasetSnapshot | 
         version, steps = version.parent, steps + 1
     if version is None or version.stage != Stage.PRETRAIN or version.state == ModelVersion.State.REVOKED:
         return None, None
-    texts = None if version.run is None else version.run.snapshot
+    texts = _snapshot_of(version)
     if texts is not None and texts.state != DatasetSnapshot.State.FROZEN:
         texts = None
     if version.pk == run.base_model_id:
@@ -98,12 +135,19 @@ def contaminated(run: TrainingRun, conversations: Iterable[Sequence[Mapping[str,
     return len(met)
 
 
+def _snapshot_of(version: ModelVersion | None) -> DatasetSnapshot | None:
+    """The training data of a version. None for what no longer exists or never did."""
+    if version is None or version.run is None:
+        return None
+    return version.run.snapshot
+
+
 def _corpora_of(version: ModelVersion | None) -> Iterator[DatasetSnapshot]:
     """Snapshots of corpora that a version and its ancestors were trained on."""
     for _ in range(LONGEST_LINE):
         if version is None:
             return
-        snapshot = version.run.snapshot if version.run is not None else None
+        snapshot = _snapshot_of(version)
         if snapshot is not None and snapshot.purpose == DatasetSnapshot.Purpose.CORPUS and snapshot.frozen_at:
             yield snapshot
         version = version.parent
@@ -118,7 +162,9 @@ def _in_corpus(corpus: DatasetSnapshot, texts: set[str]) -> set[str]:
         for line in lines:
             document = json.loads(line)["row"].get("text", "")
             if together.in_text(document):
-                found |= {text for text, one in each.items() if text not in found and one.in_text(document)}
+                for text, alone in each.items():
+                    if text not in found and alone.in_text(document):
+                        found.add(text)
     return found
 
 
@@ -135,15 +181,15 @@ def _taught(snapshot: DatasetSnapshot) -> QuerySet[Annotation]:
     return rows.filter(task__prompt__split=Split.TRAIN).order_by().distinct()
 
 
-def _group(people: list[dict[int, list[float]]]) -> dict[str, Any] | None:
+def _group(people: list[Outcomes]) -> GroupFigures | None:
     if people:
         return {"annotators": len(people), **_figures(people)}
     return None
 
 
-def _figures(people: list[dict[int, list[float]]]) -> dict[str, Any]:
+def _figures(people: list[Outcomes]) -> Figures:
     """Accuracy over all judgements of these people; pairs of a prompt form one cluster, whoever judged them."""
-    prompts: dict[int, list[float]] = defaultdict(list)
+    prompts: Outcomes = defaultdict(list)
     for one in people:
         for prompt, right in one.items():
             prompts[prompt] += right
