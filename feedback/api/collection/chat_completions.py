@@ -123,7 +123,7 @@ class Models(OpenAIView):
     scopes = {"GET": "read"}
 
     def get(self, request: Request) -> Reply:
-        return Reply({"object": "list", "data": [model(named) for named in served_models.names(self.viewer)]})
+        return Reply({"object": "list", "data": list(map(model, served_models.names(self.viewer)))})
 
 
 @extend_schema(exclude=True)

@@ -1,6 +1,5 @@
 """Pipeline runs: stages that run one after another."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -9,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField
+from feedback.api.serializers import Serializer
 from feedback.api.training.plans import pipeline_request
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.models import Chain, Stage
 from feedback.rules.training import stages
 from feedback.selectors.platform import access
@@ -19,7 +19,7 @@ from feedback.services.training import pipelines
 
 
 @extend_schema_serializer(component_name="Chain")
-class ChainSerializer(serializers.Serializer[Any]):
+class ChainSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     stages = serializers.ListField(child=serializers.CharField())
@@ -46,7 +46,7 @@ class ChainSerializer(serializers.Serializer[Any]):
         return [str(run.public_id) for run in sorted(chain.runs.all(), key=lambda run: run.position)]
 
 
-class StartSerializer(serializers.Serializer[Any]):
+class StartSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
     base_model = serializers.UUIDField(
         required=False,
@@ -108,7 +108,7 @@ class Chains(ServiceView):
     def post(self, request: Request) -> Response:
         pipeline = pipeline_request(self, self.validated(NewChainSerializer))
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             chain = pipelines.start_chain(plan_pipeline(pipeline), by=self.person)
             return 201, ChainSerializer(chain).data
 
@@ -130,7 +130,7 @@ class CancelChain(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         chain = access.get_chain(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             pipelines.cancel_chain(by=self.person, chain=chain)
             return 202, ChainSerializer(access.get_chain(self.viewer, id)).data
 

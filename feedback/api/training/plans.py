@@ -3,13 +3,15 @@
 from functools import partial
 from typing import Any
 
+from feedback.api.serializers import ValidatedData
 from feedback.api.views import ServiceView
 from feedback.errors import Invalid
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import access
 from feedback.selectors.training.plans import PipelineRequest
 
 
-def pipeline_request(view: ServiceView, given: dict[str, Any]) -> PipelineRequest:
+def pipeline_request(view: ServiceView, given: ValidatedData) -> PipelineRequest:
     """The request that a body describes, with the rows that it names, all of the same project.
 
     Raises:
@@ -21,7 +23,7 @@ def pipeline_request(view: ServiceView, given: dict[str, Any]) -> PipelineReques
         ("snapshot", access.get_snapshot),
         ("corpus", partial(access.get_corpus, role=access.ADMIN)),
     )
-    rows: dict[str, Any] = {}
+    rows: JsonObject = {}
     for name, fetch in fetchers:
         if given.get(name) is None:
             continue

@@ -1,6 +1,5 @@
 """Preflight: look at a chain before it trains, and start what was looked at."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -10,7 +9,7 @@ from rest_framework.response import Response
 from feedback.api.platform.jobs import JobSerializer
 from feedback.api.training.pipelines import ChainSerializer, NewChainSerializer
 from feedback.api.training.plans import pipeline_request
-from feedback.api.views import ServiceView
+from feedback.api.views import ServiceView, StatusAndBody
 from feedback.selectors.platform import access
 from feedback.selectors.training.plans import plan_pipeline
 from feedback.services.training import preflight
@@ -31,7 +30,7 @@ class Preflights(ServiceView):
     def post(self, request: Request) -> Response:
         pipeline = pipeline_request(self, self.validated(NewChainSerializer))
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             job = preflight.request_preflight(plan_pipeline(pipeline), by=self.person)
             return 201, JobSerializer(job).data
 
@@ -50,7 +49,7 @@ class StartPreflight(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         job = access.get_job(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             return 201, ChainSerializer(preflight.start(by=self.person, job=job)).data
 
         return self.once(act)

@@ -1,6 +1,5 @@
 """Training runs, one stage each: started, cancelled, resumed, and what they report."""
 
-from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -12,9 +11,10 @@ from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField
 from feedback.api.platform.jobs import JobSerializer
+from feedback.api.serializers import Serializer
 from feedback.api.training.pipelines import ChainSerializer, StartSerializer
 from feedback.api.training.plans import pipeline_request
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.errors import Invalid
 from feedback.models import RunPoint, RunSamples, Stage, TrainingRun
 from feedback.selectors.platform import access
@@ -26,7 +26,7 @@ MOST_POINTS = 5000
 
 
 @extend_schema_serializer(component_name="TrainingRun")
-class RunSerializer(serializers.Serializer[Any]):
+class RunSerializer(Serializer):
     """One stage of a chain, with its job."""
 
     id = serializers.UUIDField(source="public_id")
@@ -60,7 +60,7 @@ class NewRunSerializer(StartSerializer):
     config = ObjectField(required=False, help_text="Settings of this stage; `preset` chooses the base values.")
 
 
-class PointSerializer(serializers.Serializer[Any]):
+class PointSerializer(Serializer):
     step = serializers.IntegerField()
     at = serializers.DateTimeField()
     metrics = serializers.DictField(help_text="Means, where the point stands for several steps.")
@@ -68,23 +68,23 @@ class PointSerializer(serializers.Serializer[Any]):
     maxima = serializers.DictField(help_text="The greatest of each figure over these steps; empty where it is of one.")
 
 
-class AlarmSerializer(serializers.Serializer[Any]):
+class AlarmSerializer(Serializer):
     step = serializers.IntegerField()
     name = serializers.CharField()
     text = serializers.CharField()
 
 
-class MetricsSerializer(serializers.Serializer[Any]):
+class MetricsSerializer(Serializer):
     points = PointSerializer(many=True)
     alarms = AlarmSerializer(many=True)
     more = serializers.BooleanField(help_text="Whether there are further points: ask with ?after=<last step>.")
 
 
-class LogSerializer(serializers.Serializer[Any]):
+class LogSerializer(Serializer):
     text = serializers.CharField(allow_blank=True, help_text="The end of the trainer's log.")
 
 
-class SamplesSerializer(serializers.Serializer[Any]):
+class SamplesSerializer(Serializer):
     """What the model in training answers to the same prompts."""
 
     step = serializers.IntegerField()
@@ -126,7 +126,7 @@ class TrainingRuns(ServiceView):
             preset[stage] = config
         pipeline = pipeline_request(self, given | {"stages": [stage], "config": preset})
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             chain = pipelines.start_chain(plan_pipeline(pipeline), by=self.person)
             return 201, RunSerializer(chain.runs.get(position=0)).data
 
@@ -153,7 +153,7 @@ class CancelRun(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         run = access.get_run(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             pipelines.cancel_run(by=self.person, run=run)
             return 202, RunSerializer(access.get_run(self.viewer, id)).data
 
@@ -173,7 +173,7 @@ class RetryRun(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         run = access.get_run(self.viewer, id)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             pipelines.retry_run(by=self.person, run=run)
             return 202, RunSerializer(access.get_run(self.viewer, id)).data
 

@@ -1,6 +1,5 @@
 """Schedules: which chain starts when."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -9,14 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedback.api.fields import ObjectField
-from feedback.api.views import IN_PROJECT, ServiceView
+from feedback.api.serializers import Serializer
+from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.models import Schedule, Stage
 from feedback.selectors.platform import access
 from feedback.services.training import schedules
 
 
 @extend_schema_serializer(component_name="Schedule")
-class ScheduleSerializer(serializers.Serializer[Any]):
+class ScheduleSerializer(Serializer):
     id = serializers.UUIDField(source="public_id")
     project = serializers.CharField(source="project.slug")
     name = serializers.CharField()
@@ -34,7 +34,7 @@ class ScheduleSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="NewSchedule")
-class NewScheduleSerializer(serializers.Serializer[Any]):
+class NewScheduleSerializer(Serializer):
     """Exactly one of every_seconds and after_pairs."""
 
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
@@ -53,7 +53,7 @@ class NewScheduleSerializer(serializers.Serializer[Any]):
     )
 
 
-class EnabledSerializer(serializers.Serializer[Any]):
+class EnabledSerializer(Serializer):
     enabled = serializers.BooleanField()
 
 
@@ -75,7 +75,7 @@ class Schedules(ServiceView):
         given = self.validated(NewScheduleSerializer)
         project = self.row_named("project", access.get_project, given.pop("project"), access.ADMIN)
 
-        def act() -> tuple[int, Any]:
+        def act() -> StatusAndBody:
             schedule = schedules.create_schedule(by=self.person, project=project, **given)
             return 201, ScheduleSerializer(schedule).data
 

@@ -1,19 +1,19 @@
 """The stages of training, with every setting that each takes."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.models import Stage
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings, stages
 from feedback.selectors.training import stages as stage_selectors
 
 
-class SettingSerializer(serializers.Serializer[Any]):
+class SettingSerializer(Serializer):
     name = serializers.CharField()
     type = serializers.ChoiceField(
         choices=[(kind, kind) for kind in ("integer", "number", "boolean", "text", "object")]
@@ -27,7 +27,7 @@ class SettingSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="StageTold")
-class StageSerializer(serializers.Serializer[Any]):
+class StageSerializer(Serializer):
     """A stage: what it makes, what it may start from, and every setting it takes."""
 
     stage = serializers.ChoiceField(choices=Stage.choices)
@@ -39,7 +39,7 @@ class StageSerializer(serializers.Serializer[Any]):
     settings = SettingSerializer(many=True)
 
 
-class StagesSerializer(serializers.Serializer[Any]):
+class StagesSerializer(Serializer):
     stages = StageSerializer(many=True)
 
 
@@ -52,21 +52,21 @@ class Stages(ServiceView):
         responses=StagesSerializer,
     )
     def get(self, request: Request) -> Response:
-        return Response(StagesSerializer({"stages": [_described(card) for card in stage_selectors.STAGES]}).data)
+        cards = list(map(_described, stage_selectors.STAGES))
+        return Response(StagesSerializer({"stages": cards}).data)
 
 
-def _described(card: stage_selectors.StageCard) -> dict[str, Any]:
+def _described(card: stage_selectors.StageCard) -> JsonObject:
     name, rule = card.stage.value, stages.STAGES[card.stage.value]
     presets = stage_settings.presets()
-    found = [
-        {
-            **dict.fromkeys(("default", "low", "above", "high", "choices")),
-            **setting,
-            "name": key,
-            "presets": {one: values[name][key] for one, values in presets.items() if key in values.get(name, {})},
-        }
-        for key, setting in stage_settings.of_stage(name).items()
-    ]
+    found: list[JsonObject] = []
+    for key, setting in stage_settings.of_stage(name).items():
+        own: JsonObject = {}
+        for preset, values in presets.items():
+            if key in values.get(name, {}):
+                own[preset] = values[name][key]
+        absent = dict.fromkeys(("default", "low", "above", "high", "choices"))
+        found.append({**absent, **setting, "name": key, "presets": own})
     return {
         "stage": name,
         "title": card.title,

@@ -51,7 +51,7 @@ mark_submitted = CompiledUpdate(
 delete_draft = CompiledDelete(lambda: Draft.objects.filter(assignment=Param("assignment")))
 
 
-def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
+def save_draft(*, assignment: Assignment, payload: object) -> Draft:
     """Keep what is being written. Drafts are kept whatever the state of the lease.
 
     Raises:
@@ -72,7 +72,7 @@ def save_draft(*, assignment: Assignment, payload: dict[str, Any]) -> Draft:
 def submit(
     *,
     assignment: Assignment,
-    answer: Any,
+    answer: object,
     seconds: float | None = None,
     client: str = "api",
 ) -> Annotation:
@@ -99,7 +99,9 @@ def submit(
         if held.state != State.HELD:
             left = member_departure.has_left(held)
             counted = not left and take_slot(task)
-            held.slot = lowest_free_slot(task) if counted else None
+            held.slot = None
+            if counted:
+                held.slot = lowest_free_slot(task)
         late = left or held.state == State.EXPIRED or held.held_until < timezone.now()
         annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
@@ -119,7 +121,7 @@ def submit(
 
 
 def revise(
-    *, assignment: Assignment, answer: Any, by: Person, seconds: float | None = None, client: str = "api"
+    *, assignment: Assignment, answer: object, by: Person, seconds: float | None = None, client: str = "api"
 ) -> Annotation:
     """Another answer in place of the current one. The earlier revision stays; its pairs are closed.
 
@@ -179,17 +181,23 @@ def flag(*, assignment: Assignment, by: Person, reason: str) -> Flag:
 
 
 def append(
-    task: Task, held: Any, answer: Any, by: Person, seconds: float | None, client: str, *, late: bool
+    task: Task, held: Any, answer: object, by: Person, seconds: float | None, client: str, *, late: bool
 ) -> Annotation:
     """One more annotation row with its pairs. Call while holding the locks, with what `lock` has reported."""
-    rows = select_shown.all(task=task.pk) if held.order else []
-    by_key = {key: (str(public_id), text) for key, public_id, text in rows}
-    shown = [by_key[key][0] for key in held.order]
+    names: dict[int, str] = {}  # public ids of the responses by key
+    keys: dict[str, int] = {}  # and the reverse
+    texts: dict[str, str] = {}
+    if held.order:
+        for key, public_id, text in select_shown.all(task=task.pk):
+            name = str(public_id)
+            names[key], keys[name], texts[name] = name, key, text
+    texts[payloads.PROMPT] = task.prompt.text
+    shown = [names[key] for key in held.order]
     project = held.project
     question = payloads.Question(
         kind=task.kind,
         shown=shown,
-        texts=dict(by_key.values()) | {payloads.PROMPT: task.prompt.text},
+        texts=texts,
         dimensions=project.dimensions,
         asks_reason=project.asks_reason,
         scheme=label_schemes.scheme_of(project.label_scheme, task.ask),
@@ -217,46 +225,40 @@ def append(
         client=client,
     )
     insert(annotation)
-    key_of = {public_id: key for key, (public_id, _) in by_key.items()}
-    pairs = [
-        PreferencePair(
-            project_id=held.project_id,
-            prompt_id=task.prompt_id,
-            chosen_id=key_of[preference.chosen],
-            rejected_id=key_of[preference.rejected],
-            strength=preference.strength,
-            annotation=annotation,
-        )
-        for preference in payloads.preferences_in(task.kind, payload)
-    ]
+    pairs: list[PreferencePair] = []
+    for preference in payloads.preferences_in(task.kind, payload):
+        chosen, rejected = keys[preference.chosen], keys[preference.rejected]
+        pairs.append(_pair(annotation, chosen, rejected, preference.strength))
     written = payloads.written_in(task.kind, payload, shown)
     if written is not None:
-        pairs += _write_response(annotation, written.text, [key_of[one] for one in written.preferred_to])
+        # What a person wrote becomes a response of theirs, preferred to those that it was written in place of.
+        response = _write_response(annotation, written.text)
+        for worse in written.preferred_to:
+            pairs.append(_pair(annotation, response.pk, keys[worse], CLEAR))
     for pair in pairs:
         insert(pair)
     return annotation
 
 
-def _write_response(annotation: Annotation, text: str, worse: list[int]) -> list[PreferencePair]:
-    """What a person wrote becomes a response of theirs, preferred to those (by key) that it was written in place of."""
-    written = Response.objects.create(
+def _pair(annotation: Annotation, chosen: int, rejected: int, strength: int) -> PreferencePair:
+    return PreferencePair(
+        project_id=annotation.project_id,
+        prompt_id=annotation.task.prompt_id,
+        chosen_id=chosen,
+        rejected_id=rejected,
+        strength=strength,
+        annotation=annotation,
+    )
+
+
+def _write_response(annotation: Annotation, text: str) -> Response:
+    return Response.objects.create(
         project_id=annotation.project_id,
         prompt_id=annotation.task.prompt_id,
         text=text,
         author=annotation.annotator,
         annotation=annotation,
     )
-    return [
-        PreferencePair(
-            project_id=annotation.project_id,
-            prompt_id=annotation.task.prompt_id,
-            chosen=written,
-            rejected_id=key,
-            strength=CLEAR,
-            annotation=annotation,
-        )
-        for key in worse
-    ]
 
 
 def _seconds(held: Assignment, given: float | None) -> float:

@@ -40,10 +40,16 @@ def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tupl
 def read_annotator(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
     """The annotator's membership, as far as the queue reads it (None of a site admin without one); cursors by kind."""
     rows = _select_annotator.all(project=project.pk, annotator=annotator.pk)
-    seats = [row[: len(SEAT)] for row in rows if row[0] is not None]
-    cursors = [QueueCursor(**dict(zip(CURSOR, row[len(SEAT) :], strict=True))) for row in rows if row[len(SEAT)]]
-    member = Membership(**dict(zip(SEAT, seats[0], strict=True))) if seats else None
-    return member, {cursor.kind: cursor for cursor in cursors}
+    member: Membership | None = None
+    cursors: dict[str, QueueCursor] = {}
+    for row in rows:
+        seat, cursor_values = row[: len(SEAT)], row[len(SEAT) :]
+        if member is None and seat[0] is not None:
+            member = Membership(**dict(zip(SEAT, seat, strict=True)))
+        if cursor_values[0]:
+            cursor = QueueCursor(**dict(zip(CURSOR, cursor_values, strict=True)))
+            cursors[cursor.kind] = cursor
+    return member, cursors
 
 
 def _find_unseen(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:

@@ -2,13 +2,15 @@
 
 import uuid
 from datetime import timedelta
+from operator import attrgetter
 
 from django.db import transaction
 from django.utils import timezone
 
-from feedback.models import Assignment, Kind, Prompt, Response, Task, TaskResponse
+from feedback.models import Assignment, Kind, Prompt, Response, Task
 from feedback.rules.collection.pairing import queue_key
 from feedback.selectors.collection.conversations import ANSWERS, answers_of
+from feedback.services.collection import tasks
 
 # A talk is nobody else's, so nothing is gained by giving a turn of it back after ten minutes.
 HELD_FOR = timedelta(days=365)
@@ -37,10 +39,7 @@ def make_task(turn: Prompt) -> Task | None:
             arm="conversation",
             created_by_id=conversation.person_id,
         )
-        in_order = sorted(answers, key=lambda answer: answer.pk)
-        TaskResponse.objects.bulk_create(
-            TaskResponse(task=task, response=answer, position=place) for place, answer in enumerate(in_order)
-        )
+        tasks.place_responses(task, sorted(answers, key=attrgetter("pk")))
         Assignment.objects.create(
             project_id=turn.project_id,
             task=task,

@@ -4,8 +4,6 @@ Where somebody waits in front of them (a conversation, a completion, the playgro
 their own, which lets a batch stand still rather than wait behind it.
 """
 
-from typing import Any
-
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -17,6 +15,7 @@ from feedback.models.prompts import TO_COME
 from feedback.rules.collection.pairing import disjoint_pairs
 from feedback.rules.data import texts
 from feedback.rules.data.seeds import stable_seed
+from feedback.rules.json_types import JsonObject
 from feedback.rules.platform.sentences import without_paths
 from feedback.selectors.screening import guard_models
 from feedback.selectors.training import stage_models
@@ -26,7 +25,7 @@ from feedback.services.registry import model_versions
 from feedback.services.screening import arrivals
 
 LIVE = "live"  # in a job's payload: somebody waits for it
-DEFAULT_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48, "best_of": 1}
+DEFAULT_SAMPLING: JsonObject = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48, "best_of": 1}
 SEED_BITS = 31  # what every generator takes
 State = Response.State
 AWAITED = (State.QUEUED, State.RUNNING)
@@ -40,7 +39,7 @@ def request_responses(
     model_version: ModelVersion | None = None,
     make_tasks: bool = True,
     live: bool = False,
-    sampling: dict[str, Any] | None = None,
+    sampling: JsonObject | None = None,
     seed: int | None = None,
 ) -> list[Response]:
     """Queue `count` responses of the serving model (or of `model_version`), each with its own seed.
@@ -65,12 +64,15 @@ def request_responses(
     sampling = _judged(prompt.project, DEFAULT_SAMPLING | prompt.project.sampling | (sampling or {}))
     sampling |= {"make_tasks": make_tasks}
     first = prompt.responses.count()
-    origin = [prompt.public_id] if seed is None else ["given", seed]
+    origin: list[object] = ["given", seed]
+    if seed is None:
+        origin = [prompt.public_id]
     live = live or prompt.conversation_id is not None
     generation_quota.check(prompt.project, by, live=live, count=count)
     job = _job(prompt.project, by, payload={LIVE: True}) if live else None
-    responses = Response.objects.bulk_create(
-        Response(
+    responses: list[Response] = []
+    for place in range(first, first + count):
+        response = Response(
             project_id=prompt.project_id,
             prompt=prompt,
             state=State.QUEUED,
@@ -78,17 +80,17 @@ def request_responses(
             model_version=version,
             model_name="" if version else settings.GENERATION_MODEL,
             sampling=sampling,
-            seed=stable_seed("response", *origin, first + place, bits=SEED_BITS),
+            seed=stable_seed("response", *origin, place, bits=SEED_BITS),
             job=job,
         )
-        for place in range(count)
-    )
+        responses.append(response)
+    Response.objects.bulk_create(responses)
     if not live and not batch_jobs(Job.Status.QUEUED).filter(project_id=prompt.project_id).exists():
         _job(prompt.project, by)
     return responses
 
 
-def _judged(project: Project, sampling: dict[str, Any]) -> dict[str, Any]:
+def _judged(project: Project, sampling: JsonObject) -> JsonObject:
     """Sampling with the reward model that will choose the best of several, by its public id in `judge`.
 
     One is drawn where there is nothing to choose from or by: greedy answers are all the same, and a reward model may
@@ -118,7 +120,7 @@ def live_jobs() -> list[int]:
     return [key for key, payload in waiting.order_by("pk").values_list("pk", "payload") if payload.get(LIVE)]
 
 
-def _job(project: Project, by: Person | None, payload: dict[str, Any] | None = None) -> Job:
+def _job(project: Project, by: Person | None, payload: JsonObject | None = None) -> Job:
     return jobs.create(
         kind=Job.Kind.GENERATION, queue_name=celery_app.GENERATE, project=project, by=by, payload=payload or {}
     )
@@ -194,8 +196,11 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
     unplaced = locked.responses.filter(state=State.READY, placed=None, author=None).exclude(text="").order_by("pk")
     fresh = [response for response in unplaced if response.sampling.get("make_tasks", True)]
     pairs = disjoint_pairs(fresh, locked.public_id, len(fresh))
-    return [
-        tasks.create_task(
+    made: list[Task] = []
+    for pair in pairs:
+        if texts.same(pair[0].text, pair[1].text):
+            continue
+        task, _ = tasks.create_task(
             project=project,
             by=None,
             kind=Kind.COMPARISON,
@@ -203,7 +208,6 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
             responses=list(pair),
             arm="random",
             follows=True,
-        )[0]
-        for pair in pairs
-        if not texts.same(pair[0].text, pair[1].text)
-    ]
+        )
+        made.append(task)
+    return made

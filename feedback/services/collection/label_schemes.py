@@ -1,12 +1,13 @@
 """Another name for a label or a dimension. What was submitted under the old name is read under the new one."""
 
-from typing import Any
+from operator import itemgetter
 
 from django.db import transaction
 
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.models import Person, Project
 from feedback.rules.collection import dimensions, label_renames, label_schemes
+from feedback.rules.json_types import JsonObject
 from feedback.rules.platform.known_names import unknown_name
 from feedback.services.platform import events
 
@@ -22,13 +23,15 @@ def rename_label(*, by: Person, project: Project, scheme: str, old: str, new: st
         locked = Project.objects.select_for_update().get(pk=project.pk)
         if scheme not in locked.label_scheme:
             raise NotFound(unknown_name(scheme, locked.label_scheme, "label scheme"), field="scheme")
-        changed: dict[str, Any] = dict(locked.label_scheme[scheme])
-        names = [label["name"] for label in changed["labels"]]
+        changed: JsonObject = dict(locked.label_scheme[scheme])
+        names = list(map(itemgetter("name"), changed["labels"]))
         if not label_schemes.NAME.fullmatch(new):
             raise Invalid("A name has at most 40 characters: lowercase letters, digits, - and _.", field="to")
         aliases = locked.renames.get("labels", {})
         aliases = aliases | {scheme: _renamed(names, aliases.get(scheme, {}), old, new, "label")}
-        changed["labels"] = [label | {"name": new} if label["name"] == old else label for label in changed["labels"]]
+        changed["labels"] = list(changed["labels"])
+        place = names.index(old)
+        changed["labels"][place] = changed["labels"][place] | {"name": new}
         locked.label_scheme = locked.label_scheme | {scheme: changed}
         locked.renames = locked.renames | {"labels": aliases}
         locked.screening = _of_marker(locked.screening, scheme, old, new)
@@ -50,7 +53,7 @@ def rename_dimension(*, by: Person, project: Project, old: str, new: str) -> Pro
         if twin := next((name for name in locked.dimensions if name != old and dimensions.alike(name, new)), None):
             raise Conflict(f"A dimension named {twin!r} already exists. Dimensions cannot be merged.", field="to")
         aliases = _renamed(locked.dimensions, locked.renames.get("dimensions", {}), old, new, "dimension")
-        locked.dimensions = [new if name == old else name for name in locked.dimensions]
+        locked.dimensions = _replaced(locked.dimensions, old, new)
         locked.renames = locked.renames | {"dimensions": aliases}
         locked.save(update_fields=["dimensions", "renames"])
         events.record("dimension.renamed", locked, actor=by, project=locked, old=old, new=new)
@@ -68,10 +71,13 @@ def _renamed(names: list[str], aliases: label_renames.Aliases, old: str, new: st
     return label_renames.renamed(aliases, old, new)
 
 
-def _of_marker(screening: dict[str, Any], scheme: str, old: str, new: str) -> dict[str, Any]:
+def _of_marker(screening: JsonObject, scheme: str, old: str, new: str) -> JsonObject:
     """The labels that the marker takes for personal data are named in the project's settings."""
     marker = screening.get("marker") or {}
     if marker.get("scheme") != scheme or old not in marker.get("personal", []):
         return screening
-    personal = [new if label == old else label for label in marker["personal"]]
-    return screening | {"marker": marker | {"personal": personal}}
+    return screening | {"marker": marker | {"personal": _replaced(marker["personal"], old, new)}}
+
+
+def _replaced(names: list[str], old: str, new: str) -> list[str]:
+    return [new if name == old else name for name in names]

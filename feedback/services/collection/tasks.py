@@ -1,6 +1,7 @@
 """Tasks: made from prompts and responses, changed, taken out of the queue and put back."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -8,10 +9,12 @@ from django.db.models import F
 
 from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransition
 from feedback.models import Assignment, Person, Project, Prompt, Response, Task, TaskResponse
+from feedback.rules.collection import label_schemes
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.messages import last_turn_fault
 from feedback.rules.collection.pairing import PRIORITIES, queue_key
 from feedback.rules.data.content_hash import body_hash
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import task_slots
 from feedback.services.platform import events
@@ -32,10 +35,10 @@ def create_task(
     responses: list[Response],
     annotations_wanted: Any = PROJECT_DEFAULT,
     priority: int = 0,
-    gold: dict[str, Any] | None = None,
+    gold: JsonObject | None = None,
     explanation: str = "",
     training_round: bool = False,
-    ask: dict[str, Any] | None = None,
+    ask: JsonObject | None = None,
     arm: str = "given",
     propensity: float = 1.0,
     external_id: str | None = None,
@@ -103,9 +106,7 @@ def create_task(
                 body_hash=digest,
                 created_by=by,
             )
-            TaskResponse.objects.bulk_create(
-                TaskResponse(task=task, response=response, position=place) for place, response in enumerate(responses)
-            )
+            place_responses(task, responses)
             if priority:
                 rewind_cursors(project)
             if KINDS[kind].marks_text and guard_models.of(project).marker:
@@ -115,6 +116,14 @@ def create_task(
             return before, False
         raise
     return task, True
+
+
+def place_responses(task: Task, responses: Iterable[Response]) -> None:
+    """Write which responses a new task shows, in its own order."""
+    placed: list[TaskResponse] = []
+    for position, response in enumerate(responses):
+        placed.append(TaskResponse(task=task, response=response, position=position))
+    TaskResponse.objects.bulk_create(placed)
 
 
 def rewind_cursors(project: Project) -> None:
@@ -163,7 +172,7 @@ def change_task(*, by: Person, task: Task, annotations_wanted: int | None = None
         if priority is not None and priority != locked.priority:
             locked.priority, locked.queue_key = priority, queue_key(priority, locked.public_id)
             rewind_cursors(locked.project)
-        if annotations_wanted not in (None, locked.annotations_wanted):
+        if annotations_wanted is not None and annotations_wanted != locked.annotations_wanted:
             _change_wanted(locked, annotations_wanted)
         locked.save(update_fields=["priority", "queue_key", "annotations_wanted", "free_slots", "state"])
         task_slots.settle(locked)
@@ -172,7 +181,7 @@ def change_task(*, by: Person, task: Task, annotations_wanted: int | None = None
     return task
 
 
-def _change_wanted(task: Task, wanted: Any) -> None:
+def _change_wanted(task: Task, wanted: int) -> None:
     if task.annotations_wanted is None:
         raise Invalid(
             "A gold task is assigned once per annotator; it has no number of annotations.", field="annotations_wanted"
@@ -201,7 +210,7 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
     if not rules.fewest_responses <= len(responses) <= rules.most_responses:
         sentence = f"A {kind} task has {rules.responses_wanted} responses; {len(responses)} were given."
         raise Invalid(sentence, field="responses")
-    if len({response.pk for response in responses}) != len(responses):
+    if len(set(responses)) != len(responses):
         raise Invalid("A response occurs twice.", field="responses")
     if alike := rules.find_indistinct([response.text for response in responses]):
         raise Invalid(alike, field="responses")
@@ -212,7 +221,7 @@ def _check_responses(kind: str, prompt: Prompt, responses: list[Response]) -> No
             raise Conflict(f"Response {response.public_id} is {response.state}, not ready.", field="responses")
 
 
-def _check_scheme(project: Project, kind: str, ask: dict[str, Any]) -> None:
+def _check_scheme(project: Project, kind: str, ask: JsonObject) -> None:
     unknown = sorted(set(ask) - {"scheme"})
     if unknown:
         raise Invalid(f"Unknown key {unknown[0]!r}; only “scheme” is allowed.", field="ask")
@@ -220,7 +229,7 @@ def _check_scheme(project: Project, kind: str, ask: dict[str, Any]) -> None:
         if ask:
             raise Invalid(f"A {kind} task has no label scheme.", field="ask")
         return
-    fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind)
+    fitting = label_schemes.names_of_kind(project.label_scheme, kind)
     if ask.get("scheme") not in fitting:
         choices = ", ".join(fitting) or "none yet; add one to the project"
         raise Invalid(f"Name a label scheme of the project for {kind}: {choices}.", field="ask.scheme")

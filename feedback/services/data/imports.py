@@ -11,9 +11,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -76,6 +75,12 @@ class Batch:
     records: list[tuple[Record, list[import_checks.Ready], list[LeftOut | Note]]] = field(default_factory=list)
     weight: int = 0
     bytes: int = 0
+
+    def items(self) -> list[import_checks.Ready]:
+        found: list[import_checks.Ready] = []
+        for _, items, _ in self.records:
+            found += items
+        return found
 
 
 class Ahead:
@@ -226,7 +231,7 @@ def bring_in(job: Job) -> Iterator[Cursor]:
     with path.open("rb") as file:
         batches = Ahead(_batches(job, file, cursor, pace))
         for batch in batches:
-            known.meet(list(chain.from_iterable(items for _, items, _ in batch.records)))
+            known.meet(batch.items())
             _commit(job, folder, known, batch, cursor, pace, batches)
             if cursor.done and cursor.new >= MANY:
                 bulk_writer.look_again(import_rows.TABLES)
@@ -267,7 +272,7 @@ def _batches(job: Job, file: BinaryIO, cursor: Cursor, pace: Pace) -> Iterator[B
         else:
             record.value = None
         batch.records.append((record, items, notes))
-        batch.weight += 1 + sum(_weight(one) for one in items)
+        batch.weight += 1 + sum(map(_weight, items))
         batch.bytes += len(record.raw)
         last = record.next_line
         if pace.full(batch):
@@ -340,7 +345,7 @@ def _clash(items: Sequence[import_checks.Ready], digests: Mapping[tuple[str, str
 
 def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder: Path) -> list[import_checks.Ready]:
     """The new items of a batch. Existing ones are counted, rejected ones are written to their file."""
-    known.look_up(list(chain.from_iterable(items for _, items, _ in batch.records)))
+    known.look_up(batch.items())
     digests = dict(known.digests)
     good: list[import_checks.Ready] = []
     refused: list[bytes] = []
@@ -353,11 +358,11 @@ def _sorted_out(known: import_checks.Known, batch: Batch, cursor: Cursor, folder
             refused.append(_refusal(record))
         else:
             for one in items:
-                if any(key in digests for key in one.keys):
-                    cursor.before += 1
-                else:
+                if digests.keys().isdisjoint(one.keys):
                     digests.update(dict.fromkeys(one.keys, one.digest))
                     good.append(one)
+                else:
+                    cursor.before += 1
             for what in notes:
                 if isinstance(what, Note):
                     _count(cursor.notes, what.sentence)
@@ -393,5 +398,5 @@ def _count(counts: dict[str, int], why: str) -> None:
 def _refusal(record: Record) -> bytes:
     text = record.raw[:KEPT_TEXT].decode(errors="replace")
     error = without_paths(record.error)
-    row: dict[str, Any] = {"line": record.line, "field": record.value or "", "error": error, "text": text}
+    row = {"line": record.line, "field": record.value or "", "error": error, "text": text}
     return json_line(row).encode() + b"\n"

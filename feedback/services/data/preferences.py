@@ -6,7 +6,6 @@ withdrawal treat them alike.
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -22,14 +21,13 @@ from feedback.models import (
     Prompt,
     Response,
     Task,
-    TaskResponse,
 )
 from feedback.rules.collection import messages as message_rules
 from feedback.rules.collection.pairing import queue_key
 from feedback.rules.collection.preferences import CLEAR, STRENGTH_SCALE, STRENGTHS
 from feedback.rules.data import texts
 from feedback.rules.data.content_hash import body_hash
-from feedback.services.collection import prompts
+from feedback.services.collection import prompts, tasks
 from feedback.services.platform import people
 from feedback.services.platform.closed_projects import refuse_when_closed
 from feedback.services.screening import arrivals
@@ -117,10 +115,9 @@ def _write(
     digest: str,
 ) -> PreferencePair:
     now: datetime = timezone.now()
-    responses = [
-        Response.objects.create(project=project, prompt=prompt, text=text, model_name=f"{source} (unknown)")
-        for text in (chosen, rejected)
-    ]
+    model = f"{source} (unknown)"
+    better = Response.objects.create(project=project, prompt=prompt, text=chosen, model_name=model)
+    worse = Response.objects.create(project=project, prompt=prompt, text=rejected, model_name=model)
     task_id = uuid.uuid4()
     task = Task.objects.create(
         public_id=task_id,
@@ -136,28 +133,32 @@ def _write(
         body_hash=digest,
         created_by=by,
     )
-    TaskResponse.objects.bulk_create(
-        TaskResponse(task=task, response=response, position=place) for place, response in enumerate(responses)
-    )
-    names = [str(response.public_id) for response in responses]
+    tasks.place_responses(task, [better, worse])
     assignment = Assignment.objects.create(
         project=project,
         task=task,
         annotator=annotator,
         state=Assignment.State.SUBMITTED,
         slot=1,
-        order=[response.pk for response in responses],
+        order=[better.pk, worse.pk],
         held_until=now,
         counted=True,
     )
-    payload: dict[str, Any] = {"outcome": "prefer", "chosen": names[0], "rejected": names[1], "strength": strength}
+    payload = {
+        "outcome": "prefer",
+        "chosen": str(better.public_id),
+        "rejected": str(worse.public_id),
+        "strength": strength,
+        "dimensions": {},
+        "reason": "",
+    }
     annotation = Annotation.objects.create(
         project=project,
         task=task,
         assignment=assignment,
         annotator=annotator,
         kind=Kind.COMPARISON,
-        payload=payload | {"dimensions": {}, "reason": ""},
+        payload=payload,
         shown=[],  # how it was shown elsewhere is not known
         client="import",
     )
@@ -165,8 +166,8 @@ def _write(
     return PreferencePair.objects.create(
         project=project,
         prompt=prompt,
-        chosen=responses[0],
-        rejected=responses[1],
+        chosen=better,
+        rejected=worse,
         strength=strength,
         annotation=annotation,
     )

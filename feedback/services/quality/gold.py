@@ -45,6 +45,11 @@ def question(
     )
 
 
+def responses_of(task: Task) -> list[Response]:
+    """The responses of a task in its own order."""
+    return [placed.response for placed in task.placed.select_related("response").order_by("position")]
+
+
 def mark(
     *,
     by: Person,
@@ -103,8 +108,7 @@ def unmark(*, by: Person, task: Task) -> Task:
 
 
 def _given(task: Task, answer: Answer) -> Answer:
-    responses = [placed.response for placed in task.placed.select_related("response").order_by("position")]
-    return checked(task.project, task.kind, task.prompt, responses, task.ask, answer)
+    return checked(task.project, task.kind, task.prompt, responses_of(task), task.ask, answer)
 
 
 def _settled(task: Task) -> Answer:
@@ -117,7 +121,7 @@ def _settled(task: Task) -> Answer:
     else:
         counted = Annotation.objects.filter(task=task, pk__in=task.assignments.filter(counted=True).values("current"))
         answers = counted.order_by("pk").values_list("payload", flat=True)
-        payload = consensus.majority(task.kind, [task.project.names.read(answer) for answer in answers])
+        payload = consensus.majority(task.kind, list(map(task.project.names.read, answers)))
     if payload is None:
         raise Conflict("The annotations have no majority. Set the gold answer yourself, or decide in the review.")
     return rules.without_blanks(task.kind, payload)

@@ -4,7 +4,7 @@ A decision is not an annotation. Of two reviewers who decide at once, the second
 """
 
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -25,7 +25,7 @@ MOST_DOUBTED = 10  # of one annotator, waiting at a time
 OWN = "You cannot review your own annotation. Ask another reviewer."
 
 
-def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: Any = None) -> Review:
+def review(*, annotation: Annotation, by: Person, decision: str, note: str = "", answer: object = None) -> Review:
     """Decide about an annotation.
 
     `correct` replaces it by the reviewer's answer. `send_back` no longer counts it, reopens its slot and returns it to
@@ -62,7 +62,7 @@ def review(*, annotation: Annotation, by: Person, decision: str, note: str = "",
     return row
 
 
-def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
+def decide(*, task: Task, by: Person, answer: object, note: str = "") -> Verdict:
     """Set the answer of a task whose annotators disagree. Their annotations stay; the consensus is this answer.
 
     Args:
@@ -73,7 +73,7 @@ def decide(*, task: Task, by: Person, answer: Any, note: str = "") -> Verdict:
         Invalid: the answer does not fit.
         Conflict: somebody else decided first, or there is no answer to decide about.
     """
-    responses = [placed.response for placed in task.placed.select_related("response").order_by("position")]
+    responses = gold_service.responses_of(task)
     question = gold_service.question(task.project, task.kind, task.prompt, responses, task.ask)
     with transaction.atomic():
         locked = Task.objects.select_for_update().get(pk=task.pk)
@@ -128,7 +128,8 @@ def doubt_unreliable(since: datetime) -> int:
     count = 0
     for project in busy:
         found = {finding.person for finding in quality(project).findings if finding.check in DOUBTED}
-        count += sum(doubt(project=project, annotator=person) for person in sorted(found, key=lambda one: one.pk))
+        for person in sorted(found, key=attrgetter("pk")):
+            count += doubt(project=project, annotator=person)
     return count
 
 

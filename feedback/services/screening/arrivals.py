@@ -1,7 +1,7 @@
 """Intake: what happens to new prompts and responses before a model has scored them, and the job that scores them."""
 
 from dataclasses import dataclass, field
-from itertools import chain
+from operator import attrgetter
 
 from feedback import celery_app
 from feedback.models import Job, Project, Prompt, Response, Task
@@ -33,21 +33,25 @@ def arrive(project: Project, messages: list[dict[str, str]]) -> Arrival:
     setting = of(project)
     arrival = Arrival(messages, screening={"guard": None})
     if setting.personal != OFF:
-        matches = chain.from_iterable(personal_data.find(message["content"]) for message in messages)
-        found = sorted({match.kind for match in matches})
+        found: set[str] = set()
+        for message in messages:
+            found.update(map(attrgetter("kind"), personal_data.find(message["content"])))
         if found:
-            arrival.screening["personal"] = found
+            arrival.screening["personal"] = sorted(found)
         if found and setting.personal == BLOCK:
             arrival.state = Prompt.State.BLOCKED
             arrival.screening["blocked_by"] = PERSONAL_DATA
         elif found and setting.personal == MASK:
             arrival.screening["masked"] = True
-            arrival.messages = [
-                message | {"content": personal_data.mask(message["content"])[0]} for message in messages
-            ]
+            arrival.messages = list(map(_masked, messages))
     if arrival.state is None and setting.holds_prompts:
         arrival.state = Prompt.State.RECEIVED
     return arrival
+
+
+def _masked(message: dict[str, str]) -> dict[str, str]:
+    content, _ = personal_data.mask(message["content"])
+    return message | {"content": content}
 
 
 def written_state(project: Project) -> str:

@@ -6,6 +6,7 @@ state. Rows that cannot be scored wait and are tried again, so that nothing is l
 
 from collections.abc import Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -100,7 +101,9 @@ def settle_prompt(
     screened = prompt.screening | _screened(guard, version, scores)
     messages = prompt.messages
     if spans:
-        screened["personal"] = sorted({*screened.get("personal", []), *(span["label"] for span in spans)})
+        found = set(map(itemgetter("label"), spans))
+        found.update(screened.get("personal", []))
+        screened["personal"] = sorted(found)
         if setting.personal == BLOCK:
             screened["blocked_by"] = screened.get("blocked_by") or arrivals.PERSONAL_DATA
         elif setting.personal == MASK:
@@ -142,10 +145,11 @@ def suggest(task: Task, *, version: ModelVersion, spans: Spans) -> bool:
     name = task.ask.get("scheme", "")
     scheme = task.project.label_scheme.get(name, {})
     spans = task.project.names.read({"spans": list(spans)}, name)["spans"]  # the tagger may have learned earlier names
-    labels = {label["name"] for label in scheme.get("labels", [])}
-    kept = [
-        Span(start=span["start"], end=span["end"], label=span["label"]) for span in spans if span["label"] in labels
-    ]
+    labels = set(map(itemgetter("name"), scheme.get("labels", [])))
+    kept: list[Span] = []
+    for span in spans:
+        if span["label"] in labels:
+            kept.append(Span(start=span["start"], end=span["end"], label=span["label"]))
     suggestion = {"spans": kept, "model": str(version.public_id), "name": str(version)}
     return bool(Task.objects.filter(pk=task.pk, suggestion__isnull=True).update(suggestion=suggestion))
 
@@ -269,7 +273,7 @@ def _screened(guard: Guard | None, version: ModelVersion | None, scores: Scores)
 def _masked(messages: list[dict[str, str]], spans: Spans) -> list[dict[str, str]]:
     """The last user message with its personal spans masked."""
     last = max(place for place, message in enumerate(messages) if message["role"] == "user")
-    places = [(span["start"], span["end"], span["label"]) for span in spans]
+    places = list(map(itemgetter("start", "end", "label"), spans))
     content = screening.masked(messages[last]["content"], places)
     return [*messages[:last], messages[last] | {"content": content}, *messages[last + 1 :]]
 
