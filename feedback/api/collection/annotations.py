@@ -128,8 +128,9 @@ def with_history(annotation: Annotation) -> JsonObject:
     versions: set[str] = set()
     for revision in revisions:
         uses = lineage.of_annotation(revision)
-        snapshots.update(str(snapshot.public_id) for snapshot in uses["snapshots"])
-        versions.update(str(version) for version in uses["versions"])
+        for snapshot in uses["snapshots"]:
+            snapshots.add(str(snapshot.public_id))
+        versions.update(map(str, uses["versions"]))
     return AnnotationSerializer(found).data | {
         "history": AnnotationSerializer(revisions, many=True).data,
         "reviews": ReviewSerializer(decisions.order_by("pk"), many=True).data,

@@ -241,7 +241,8 @@ class Completion:
         """The completion as chunks. Sent text cannot be taken back, so a restarted text must begin with it."""
         places = self.places()
         sent, text = dict.fromkeys(places, ""), dict.fromkeys(places, "")
-        yield "".join(self._chunk(place, {"role": "assistant", "content": ""}, key) for key, place in places.items())
+        opening = {"role": "assistant", "content": ""}
+        yield "".join(self._chunk(place, opening, key) for key, place in places.items())
         try:
             for news in self.wait():
                 key = news.response
@@ -278,8 +279,10 @@ class Completion:
             yield _data(error(503, not_written.sentence, not_written.code))
 
     def usage(self) -> dict[str, int]:
-        prompt = max((row.prompt_tokens or 0 for row in self.rows.values()), default=0)
-        written = sum(row.tokens or 0 for row in self.rows.values())
+        prompt = written = 0
+        for row in self.rows.values():
+            prompt = max(prompt, row.prompt_tokens or 0)
+            written += row.tokens or 0
         return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
     def _head(self, kind: str) -> JsonObject:

@@ -119,7 +119,7 @@ class NewPromptSerializer(Serializer):
             raise serializers.ValidationError({"messages": ["Send either messages or text."]})
         if text is not None:
             given["messages"] = [{"role": "user", "content": text}]
-        given["messages"] = [dict(message) for message in given["messages"]]
+        given["messages"] = list(map(dict, given["messages"]))
         return given
 
 

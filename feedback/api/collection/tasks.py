@@ -331,7 +331,7 @@ def next_for(
         annotator=viewer.person,
         kind=kind,
         ahead=ahead,
-        have={str(key) for key in have},
+        have=set(map(str, have)),
     )
     if isinstance(found, assignment_queue.NoTask):
         return 204, {"X-Reason": found.reason, "X-Reason-Text": found.sentence, "Retry-After": str(found.retry_after)}

@@ -196,7 +196,7 @@ class Preferences(ServiceView):
         return preferences.give_preference(
             project=project,
             by=self.person,
-            prompt_messages=[dict(message) for message in given["prompt"]],
+            prompt_messages=list(map(dict, given["prompt"])),
             chosen=given["chosen"],
             rejected=given["rejected"],
             strength=given["strength"],

@@ -157,7 +157,7 @@ class SnapshotRows(ServiceView):
         " and test are for evaluation and must not be trained on.",
         parameters=[
             OpenApiParameter("format", str, enum=[TRL, RAW], default=TRL),
-            OpenApiParameter("split", str, enum=[str(split) for split in FROZEN_SPLITS], default=Split.TRAIN.value),
+            OpenApiParameter("split", str, enum=list(map(str, FROZEN_SPLITS)), default=Split.TRAIN.value),
             OpenApiParameter("kind", str, enum=KINDS, description="Required for `trl`: each kind has its own columns."),
             OpenApiParameter(
                 "file_type", str, enum=FILE_TYPES, default=JSONL, description="In Parquet, spans are JSON text."

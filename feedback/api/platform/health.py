@@ -3,6 +3,7 @@
 import functools
 import os
 import tempfile
+from operator import attrgetter
 from pathlib import Path
 
 from django.conf import settings
@@ -67,7 +68,7 @@ class Health(ServiceView):
         if not access.projects_for(self.viewer).exists():
             raise NotFound  # only members of a project may see the workers
         queues = health.queues()
-        ok = all(queue.alive for queue in queues)
+        ok = all(map(attrgetter("alive"), queues))
         return Response(HealthSerializer({"ok": ok, "queues": queues}).data)
 
 

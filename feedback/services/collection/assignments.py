@@ -1,7 +1,6 @@
 """What an annotator holds: more time, giving it back, skipping it. Nothing here costs anybody an answer."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -81,7 +80,7 @@ def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
 def release_expired(limit: int = 200) -> int:
     """Free what was held too long. Each one in its own short transaction. Returns how many."""
     late = Assignment.objects.filter(state=State.HELD, held_until__lte=timezone.now()).order_by("held_until")
-    return sum(_expire(assignment) for assignment in late[:limit])
+    return sum(map(_expire, late[:limit]))
 
 
 def _show(assignment: Assignment, now: datetime) -> Assignment:
@@ -92,7 +91,7 @@ def _show(assignment: Assignment, now: datetime) -> Assignment:
     return assignment
 
 
-def _let_go(assignment: Assignment, to: str, **changes: Any) -> Assignment:
+def _let_go(assignment: Assignment, to: str, **changes: object) -> Assignment:
     with transaction.atomic():
         task, assignment = lock(assignment)
         if assignment.state == State.HELD:
@@ -126,7 +125,7 @@ def _expire(assignment: Assignment) -> bool:
     return True
 
 
-def _set(assignment: Assignment, **changes: Any) -> None:
+def _set(assignment: Assignment, **changes: object) -> None:
     for name, value in changes.items():
         setattr(assignment, name, value)
     assignment.save(update_fields=list(changes))

@@ -141,7 +141,11 @@ def claim_batch(job: Job, limit: int = 64) -> list[Response]:
         .select_related("prompt__project", "model_version", "project")
         .order_by("model_version_id", "pk")[:limit]
     )
-    return [row for row in rows if Response.objects.filter(wanted, pk=row.pk).update(state=State.RUNNING, job=job)]
+    claimed: list[Response] = []
+    for row in rows:
+        if Response.objects.filter(wanted, pk=row.pk).update(state=State.RUNNING, job=job):
+            claimed.append(row)
+    return claimed
 
 
 def finish_response(

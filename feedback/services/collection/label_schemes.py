@@ -50,8 +50,9 @@ def rename_dimension(*, by: Person, project: Project, old: str, new: str) -> Pro
         locked = Project.objects.select_for_update().get(pk=project.pk)
         if wrong := dimensions.fault(new):
             raise Invalid(wrong, field="to")
-        if twin := next((name for name in locked.dimensions if name != old and dimensions.alike(name, new)), None):
-            raise Conflict(f"A dimension named {twin!r} already exists. Dimensions cannot be merged.", field="to")
+        for twin in locked.dimensions:
+            if twin != old and dimensions.alike(twin, new):
+                raise Conflict(f"A dimension named {twin!r} already exists. Dimensions cannot be merged.", field="to")
         aliases = _renamed(locked.dimensions, locked.renames.get("dimensions", {}), old, new, "dimension")
         locked.dimensions = _replaced(locked.dimensions, old, new)
         locked.renames = locked.renames | {"dimensions": aliases}

@@ -9,6 +9,7 @@ from feedback.errors import ExternalIdConflict, Forbidden, Invalid
 from feedback.models import Conversation, ModelVersion, Person, Project, Prompt, Response
 from feedback.rules.collection import messages as message_rules
 from feedback.rules.data.content_hash import body_hash
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection.blindness import is_annotator_only
 from feedback.services.collection import generation
 from feedback.services.data import splits
@@ -29,7 +30,7 @@ def submit_prompt(
     messages: list[dict[str, str]],
     source: str = "",
     external_id: str | None = None,
-    metadata: dict[str, Any] | None = None,
+    metadata: JsonObject | None = None,
     responses_wanted: int | None = None,
     group: str = "",
     turn_of: Conversation | None = None,
@@ -160,7 +161,7 @@ def add_response(
         ProjectClosed: the project takes nothing any more.
     """
     refuse_when_closed(prompt.project, "responses")
-    if sum(bool(x) for x in (author, model_version, model_name)) > 1:
+    if sum(map(bool, (author, model_version, model_name))) > 1:
         raise Invalid("Name one author: a person, a model version or a model's name.", field="author")
     if model_version is not None and model_version.project_id != prompt.project_id:
         raise Invalid("That model version belongs to another project.", field="model_version")
@@ -193,7 +194,7 @@ def add_response(
         raise
 
 
-def _stored(project: Project, columns: dict[str, Any]) -> Response:
+def _stored(project: Project, columns: dict[str, object]) -> Response:
     """A response written elsewhere: ready at once, or when the guard has looked at it."""
     with transaction.atomic():
         response = Response.objects.create(state=arrivals.written_state(project), **columns)
@@ -204,9 +205,9 @@ def _stored(project: Project, columns: dict[str, Any]) -> Response:
 
 def _columns(
     project: Project, messages: list[dict[str, str]], group: str = "", follows: Prompt | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Messages and what decides their split: a turn lies where the one before it lies."""
-    columns: dict[str, Any] = {"project": project, "messages": messages}
+    columns: dict[str, object] = {"project": project, "messages": messages}
     if follows is not None:
         splits.remember(project, messages, follows.family)
         return columns | {"family": follows.family, "split": follows.split, "group": follows.group}
@@ -215,7 +216,7 @@ def _columns(
     return columns | {"family": new.family, "split": place.split, "group": group}
 
 
-def _turn(conversation: Conversation | None, follows: Prompt | None) -> dict[str, Any]:
+def _turn(conversation: Conversation | None, follows: Prompt | None) -> dict[str, object]:
     if conversation is None:
         return {}
     return {"conversation": conversation, "turn": follows.turn + 1 if follows else 1}

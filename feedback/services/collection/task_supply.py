@@ -46,7 +46,7 @@ def pick_up_orphans() -> int:
     ended = Job.objects.filter(
         kind=Job.Kind.GENERATION, status__in=Job.FINAL, responses__state__in=generation.AWAITED
     ).distinct()
-    count = sum(abandon(job) for job in ended)
+    count = sum(map(abandon, ended))
     before = timezone.now() - timedelta(seconds=ORPHAN_SECONDS)
     waiting = Project.objects.filter(
         pk__in=Response.objects.filter(state=State.QUEUED, job=None, created_at__lt=before).values("project_id")

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -17,6 +17,7 @@ from feedback.formats.corpora import documents
 from feedback.models import Corpus, Document, Job, Person, Project
 from feedback.rules.data import languages
 from feedback.rules.data.text_quality import thresholds
+from feedback.rules.json_types import JsonObject
 from feedback.rules.screening import personal_data
 from feedback.services.data import import_folder
 from feedback.services.platform import events, jobs
@@ -49,7 +50,7 @@ def open_corpus(
     return corpus
 
 
-def update_corpus(*, corpus: Corpus, by: Person, **changes: Any) -> Corpus:
+def update_corpus(*, corpus: Corpus, by: Person, **changes: str) -> Corpus:
     """Change name, description, or what the next snapshot holds out of training."""
     if set(changes) - {"name", "description", "hold_out"}:
         raise Invalid("Only name, description and hold_out can be changed.")
@@ -74,7 +75,7 @@ def request_upload(
     source: str = "",
     kind: str = "",
     licence: str = "",
-    cleaning: dict[str, Any] | None = None,
+    cleaning: JsonObject | None = None,
 ) -> Job:
     """Store a file, or name a folder on the server, and request a job that imports its documents.
 
@@ -108,7 +109,7 @@ def request_upload(
                     file.write(chunk)
             if not (place / "upload").stat().st_size:
                 raise Invalid("The file is empty.", field="file")
-        payload: dict[str, Any] = {"do": UPLOAD, "corpus": str(corpus.public_id), "folder": folder, "root": root}
+        payload: JsonObject = {"do": UPLOAD, "corpus": str(corpus.public_id), "folder": folder, "root": root}
         payload |= {"name": name, "source": source, "kind": kind, "licence": licence, "cleaning": chosen}
         with transaction.atomic():
             job = _job(corpus, by, payload)
@@ -119,7 +120,17 @@ def request_upload(
     return job
 
 
-def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
+class Cleaning(TypedDict):
+    """The complete setting of what is dropped and masked. `thresholds` as in `text_quality.Thresholds`."""
+
+    quality: bool
+    near_duplicates: bool
+    thresholds: dict[str, float]
+    languages: list[str]
+    mask: list[str]
+
+
+def cleaning_of(given: JsonObject) -> Cleaning:
     """The complete, checked setting of what is dropped and masked.
 
     Args:
@@ -134,8 +145,8 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(given) - {"quality", "thresholds", "languages", "near_duplicates", "mask"})
     if unknown:
         raise Invalid(f"Unknown cleaning {unknown[0]!r}.", field="cleaning")
-    switches = {name: given.get(name, True) for name in ("quality", "near_duplicates")}
-    if not all(isinstance(one, bool) for one in switches.values()):
+    quality, near_duplicates = given.get("quality", True), given.get("near_duplicates", True)
+    if not isinstance(quality, bool) or not isinstance(near_duplicates, bool):
         raise Invalid("quality and near_duplicates are true or false.", field="cleaning")
     if not isinstance(given.get("thresholds", {}), dict):
         raise Invalid("thresholds must be an object.", field="cleaning.thresholds")
@@ -156,7 +167,13 @@ def cleaning_of(given: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(kept, list) or not all(isinstance(code, str) and code in languages.NAMES for code in kept):
         codes = ", ".join(languages.NAMES)
         raise Invalid(f"languages is a list of codes among {codes}; empty keeps all.", field="cleaning.languages")
-    return switches | {"thresholds": asdict(limits), "languages": sorted(set(kept)), "mask": kinds}
+    return {
+        "quality": quality,
+        "near_duplicates": near_duplicates,
+        "thresholds": asdict(limits),
+        "languages": sorted(set(kept)),
+        "mask": kinds,
+    }
 
 
 def request_report(*, corpus: Corpus, by: Person | None) -> Job:
@@ -204,13 +221,13 @@ def _check(project: Project, name: str, hold_out: str) -> None:
     refuse_when_closed(project, "corpora")
 
 
-def _job(corpus: Corpus, by: Person | None, payload: dict[str, Any]) -> Job:
+def _job(corpus: Corpus, by: Person | None, payload: JsonObject) -> Job:
     return jobs.create(
         kind=Job.Kind.CORPUS, queue_name=celery_app.DEFAULT, project=corpus.project, by=by, payload=payload
     )
 
 
-def _move(corpus: Corpus, by: Person, ids: Sequence[uuid.UUID], verb: str, **changes: Any) -> int:
+def _move(corpus: Corpus, by: Person, ids: Sequence[uuid.UUID], verb: str, **changes: object) -> int:
     if not ids or len(ids) > MOST_AT_ONCE:
         raise Invalid(f"Name 1 to {MOST_AT_ONCE} documents.", field="documents")
     rows = Document.objects.filter(corpus=corpus, public_id__in=ids)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -16,12 +16,13 @@ from django.db import transaction
 from feedback import celery_app
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.formats import parquet
-from feedback.formats.annotations.items import PROMPT, THUMB, LeftOut
+from feedback.formats.annotations.items import PROMPT, THUMB, LeftOut, Row
 from feedback.formats.annotations.touchstone_csv import COLUMNS
 from feedback.formats.catalogue import CSV, FORMATS
 from feedback.formats.json_lines import json_line
 from feedback.models import Job, Person, Project
 from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.data import export_rows
 from feedback.services.platform import events, jobs
 
@@ -36,7 +37,7 @@ OFTEN = 1000  # rows between two looks at whether to go on
 class Sink(Protocol):
     """Writes rows one after another; after `close` the file is complete."""
 
-    def put(self, row: dict[str, Any]) -> None: ...
+    def put(self, row: Row) -> None: ...
 
     def close(self) -> None: ...
 
@@ -82,7 +83,7 @@ def file_of(job: Job) -> Path:
     return path
 
 
-def write(job: Job, tell: Callable[[int], None]) -> dict[str, Any]:
+def write(job: Job, tell: Callable[[int], None]) -> JsonObject:
     """Write the file. After a kill it is written again from the start; the temporary file is discarded.
 
     Args:
@@ -142,7 +143,7 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self.file = path.open("w", encoding="utf-8", buffering=1 << 20)
 
-    def put(self, row: dict[str, Any]) -> None:
+    def put(self, row: Row) -> None:
         self.file.write(json_line(row) + "\n")
 
     def close(self) -> None:
@@ -157,7 +158,7 @@ class _Table:
         self.quoted = csv.DictWriter(self.file, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self.rows.writeheader()
 
-    def put(self, row: dict[str, Any]) -> None:
+    def put(self, row: Row) -> None:
         has_return = "\r" in "".join(row.values())
         (self.quoted if has_return else self.rows).writerow(row)
 

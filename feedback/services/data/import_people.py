@@ -28,7 +28,10 @@ def thumbs(item: Item) -> list[Opinion]:
     """
     if item.kind != THUMB:
         return item.thumbs
+    found: list[Opinion] = []
     for place, annotation in enumerate(item.answers):
         if set(annotation.answer) != {"up"} or not isinstance(annotation.answer["up"], bool):
             raise InvalidRow(f"answers[{place}].answer", 'A thumb is {"up": true} or {"up": false}.')
-    return [Opinion(0, Who(one.annotator, one.source), one.answer["up"], at=one.at) for one in item.answers]
+        who = Who(annotation.annotator, annotation.source)
+        found.append(Opinion(0, who, annotation.answer["up"], at=annotation.at))
+    return found

@@ -6,7 +6,7 @@ from feedback.models import Event, Person, Project
 from feedback.rules.platform.sentences import without_paths
 
 
-def record(verb: str, row: Any, *, actor: Person | None, project: Project | None = None, **ids: Any) -> None:
+def record(verb: str, row: Any, *, actor: Person | None, project: Project | None = None, **ids: object) -> None:
     """Append `verb` (noun.participle, such as `task.withdrawn`) about `row`. Call inside its transaction."""
     Event.objects.create(
         project=project or getattr(row, "project", None),

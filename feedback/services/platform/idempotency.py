@@ -12,6 +12,7 @@ from feedback.db.unit_of_work import WouldWait, unit_of_work
 from feedback.errors import Conflict, DomainError, IdempotencyConflict
 from feedback.models import IdempotencyRecord, Person
 from feedback.rules.data.content_hash import body_hash
+from feedback.rules.json_types import JsonObject
 
 Reply = tuple[int, Any]  # HTTP status and JSON body
 
@@ -25,7 +26,7 @@ class Repeated(Exception):
     """A record of this key exists."""
 
 
-def once(*, person: Person, route: str, key: str | None, body: Any, act: Callable[[], Reply]) -> Reply:
+def once(*, person: Person, route: str, key: str | None, body: object, act: Callable[[], Reply]) -> Reply:
     """Call `act` once for (person, route, key) and return its (status, reply); repeats get the first reply.
 
     The record is claimed first, in its own statement, so that of two requests at once one acts and the other is
@@ -65,9 +66,9 @@ def once_in_unit_of_work(
     person: Person,
     route: str,
     key: str | None,
-    body: Any,
+    body: object,
     act: Callable[[], Reply],
-    extend: Callable[[], dict[str, Any]] = dict,
+    extend: Callable[[], JsonObject] = dict,
 ) -> Reply:
     """As `once`, where all that `act` does is in the database and soon done: it and its record are one unit of work.
 
@@ -98,7 +99,7 @@ def once_in_unit_of_work(
 
 
 def _act_and_record(
-    record: IdempotencyRecord, act: Callable[[], Reply], extend: Callable[[], dict[str, Any]]
+    record: IdempotencyRecord, act: Callable[[], Reply], extend: Callable[[], JsonObject]
 ) -> tuple[Reply, bool]:
     """Act and keep the reply, in one unit of work. Returns the reply, and whether it could be extended in it.
 
@@ -118,7 +119,7 @@ def _act_and_record(
     return (status, reply), extended
 
 
-def _extended(reply: Reply, more: dict[str, Any]) -> Reply:
+def _extended(reply: Reply, more: JsonObject) -> Reply:
     status, body = reply
     return status, body | more
 

@@ -7,7 +7,6 @@ nothing. A worker whose attempt is no longer the row's has lost the job and must
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -230,7 +229,7 @@ def _mine(job: Job) -> QuerySet[Job]:
     return Job.objects.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
 
 
-def _finish(job: Job, to: str, **changes: Any) -> None:
+def _finish(job: Job, to: str, **changes: object) -> None:
     if not _mine(job).update(status=to, finished_at=timezone.now(), **changes):
         raise InvalidTransition("Another worker has taken over this job; the result is rejected.")
     job.refresh_from_db()

@@ -9,6 +9,7 @@ from django.db.models import Max
 from feedback.errors import Conflict, Forbidden, Invalid, NotFound
 from feedback.models import GuidelineVersion, Kind, Membership, Person, Project
 from feedback.rules.collection import dimensions, label_schemes, queue_policy
+from feedback.rules.json_types import JsonObject
 from feedback.rules.platform.known_names import unknown_name
 from feedback.rules.training import policies
 from feedback.selectors.data.training_queries import Policy
@@ -84,7 +85,7 @@ def update_project(*, by: Person, project: Project, withdraw_tasks: bool = False
     return project
 
 
-def set_scheme(*, by: Person, project: Project, name: str, scheme: dict[str, Any] | None) -> Project:
+def set_scheme(*, by: Person, project: Project, name: str, scheme: JsonObject | None) -> Project:
     """Add, change or (with None) remove a label scheme. The other schemes stay.
 
     Raises:
@@ -93,8 +94,11 @@ def set_scheme(*, by: Person, project: Project, name: str, scheme: dict[str, Any
     """
     with transaction.atomic():
         locked = Project.objects.select_for_update().get(pk=project.pk)
-        others = {key: value for key, value in locked.label_scheme.items() if key != name}
-        changed = others if scheme is None else locked.label_scheme | {name: scheme}
+        changed = dict(locked.label_scheme)
+        if scheme is not None:
+            changed[name] = scheme
+        else:
+            changed.pop(name, None)
         return update_project(by=by, project=project, label_scheme=changed)
 
 
@@ -122,7 +126,7 @@ def set_member(*, by: Person | None, project: Project, person: Person, role: str
 
 
 def qualify(
-    *, by: Person, project: Project, person: Person, qualified: dict[str, Any], daily_limit: int | None
+    *, by: Person, project: Project, person: Person, qualified: JsonObject, daily_limit: int | None
 ) -> Membership:
     """Set the kinds that a member is qualified for, and their daily limit.
 
@@ -189,7 +193,7 @@ def _keep_an_admin(project: Project, person: Person) -> None:
         raise Conflict("This is the last admin of the project. Make another member admin first.")
 
 
-def _check(settings: dict[str, Any], project: Project | None = None) -> None:
+def _check(settings: JsonObject, project: Project | None = None) -> None:
     unknown = sorted(set(settings) - CHANGEABLE)
     if unknown:
         raise Invalid(unknown_name(unknown[0], CHANGEABLE, "setting"), field=unknown[0])

@@ -1,13 +1,14 @@
 """Checks changes of a project's settings against its open tasks and its gold answers."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 
 from feedback.errors import Conflict, Invalid
 from feedback.models import Person, Project, Task
 from feedback.rules.collection.kinds.registry import WITH_DIMENSIONS, WITH_NAMES
+from feedback.rules.json_types import JsonObject
 from feedback.services.platform import events
 
 LIVE = (Task.State.OPEN, Task.State.WAITING, Task.State.ASIDE)
@@ -21,7 +22,7 @@ class Needed(NamedTuple):
     tasks: QuerySet[Task]
 
 
-def refuse_what_is_needed(project: Project, changes: Mapping[str, Any]) -> None:
+def refuse_what_is_needed(project: Project, changes: JsonObject) -> None:
     """
     Raises:
         Conflict: open tasks need a kind, scheme or dimension that would be gone or of another kind.
@@ -31,7 +32,7 @@ def refuse_what_is_needed(project: Project, changes: Mapping[str, Any]) -> None:
             raise Conflict(f"Open tasks need {needed.what}. Withdraw them first.", field=needed.field)
 
 
-def withdraw_what_is_needed(by: Person, project: Project, changes: Mapping[str, Any]) -> int:
+def withdraw_what_is_needed(by: Person, project: Project, changes: JsonObject) -> int:
     """Withdraw the tasks that `refuse_what_is_needed` would refuse for. Returns how many. Call inside a transaction."""
     number = 0
     for needed in _needed(project, changes):
@@ -41,7 +42,7 @@ def withdraw_what_is_needed(by: Person, project: Project, changes: Mapping[str, 
     return number
 
 
-def refuse_earlier_names(project: Project, changes: Mapping[str, Any]) -> None:
+def refuse_earlier_names(project: Project, changes: JsonObject) -> None:
     """
     Raises:
         Invalid: a name that a label or dimension had before is given to another one.
@@ -73,7 +74,7 @@ def hold_unfit_gold(project: Project) -> int:
     return Task.objects.filter(pk__in=keys, state=Task.State.OPEN).update(state=Task.State.ASIDE)
 
 
-def _needed(project: Project, changes: Mapping[str, Any]) -> Iterator[Needed]:
+def _needed(project: Project, changes: JsonObject) -> Iterator[Needed]:
     """Kinds, schemes and dimensions that the change removes."""
     live = Task.objects.filter(project=project, state__in=LIVE)
     if "kinds" in changes:

@@ -28,7 +28,7 @@ def raise_disagreement(task: Task) -> None:
     payloads = Assignment.objects.filter(task=task, counted=True).values_list("current__payload", flat=True)
     given = list(payloads)
     if KINDS[task.kind].uses_names:
-        given = [task.project.names.read(payload) for payload in given]
+        given = list(map(task.project.names.read, given))
     if disagree(task.kind, given):
         raise_concern(Concern.Reason.DISAGREEMENT, task)
 

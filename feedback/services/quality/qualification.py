@@ -1,14 +1,13 @@
 """The qualification round: gold tasks that new annotators do first; after each they see the right answer and why."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from feedback.errors import Invalid
 from feedback.models import Annotation, Assignment, Membership, Person, Project, Task
-from feedback.rules.collection.payloads import unresolve
+from feedback.rules.collection.payloads import Answer, unresolve
 from feedback.rules.collection.queue_policy import QueuePolicy
 from feedback.services.collection.task_slots import lock, take_out
 from feedback.services.platform import events
@@ -21,7 +20,7 @@ class QualificationVerdict:
     """The result that an annotator sees after an answer in the qualification round. `answer` is in their letters."""
 
     right: bool
-    answer: dict[str, Any]
+    answer: Answer
     explanation: str
     training: str  # needed, passed or failed, after this answer
     answered: int
@@ -120,7 +119,9 @@ def _answers(member: Membership) -> list[bool]:
         ).values("current"),
     )
     names = member.project.names
-    judged = (
-        names.right(payload, gold or {}) for payload, gold in rows.order_by("pk").values_list("payload", "task__gold")
-    )
-    return [right for right in judged if right is not None]
+    outcomes: list[bool] = []
+    for payload, gold in rows.order_by("pk").values_list("payload", "task__gold"):
+        right = names.right(payload, gold or {})
+        if right is not None:
+            outcomes.append(right)
+    return outcomes

@@ -1,7 +1,6 @@
 """External models: a folder on the server or a Hub id, which a worker copies and checks."""
 
 import re
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -9,6 +8,7 @@ from django.db.models import Max
 from feedback import celery_app
 from feedback.errors import Invalid
 from feedback.models import Job, ModelVersion, Person, Project
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training.stages import GIVEN
 from feedback.services.platform import events, jobs
 
@@ -54,9 +54,9 @@ def adopt(
     job: Job,
     kind: str,
     path: str,
-    manifest: dict[str, Any],
+    manifest: JsonObject,
     manifest_sha256: str,
-    metrics: dict[str, Any],
+    metrics: JsonObject,
 ) -> ModelVersion:
     """Register a copied and verified model as a candidate. Safe to repeat."""
     assert job.project_id is not None

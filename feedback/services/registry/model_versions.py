@@ -1,7 +1,7 @@
 """The model registry: versions, decisions about them, and deployments."""
 
 from collections.abc import Sequence
-from typing import Any
+from operator import attrgetter, itemgetter
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -10,6 +10,7 @@ from django.utils import timezone
 from feedback.errors import Conflict, GateBlocks, Invalid, ModelNotPromotable, NothingToRollBackTo
 from feedback.models import Deployment, Evaluation, ModelVersion, Person, Project, TrainingRun
 from feedback.rules.evaluation.gate import Finding
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.evaluation import gate
 from feedback.services.platform import events
 
@@ -22,9 +23,9 @@ def register(
     run: TrainingRun,
     kind: str,
     path: str,
-    manifest: dict[str, Any],
+    manifest: JsonObject,
     manifest_sha256: str,
-    metrics: dict[str, Any],
+    metrics: JsonObject,
 ) -> ModelVersion:
     """Register a run's model as a candidate. Safe to repeat.
 
@@ -101,10 +102,10 @@ def promote(*, by: Person | None, model_version: ModelVersion, note: str = "", o
         if len(reason) > LONGEST_REASON:
             raise Invalid(f"Use at most {LONGEST_REASON} characters.", field="override_reason")
         if found.blocking and not reason:
+            sentences = " ".join(map(attrgetter("sentence"), found.blocking))
             raise GateBlocks(
-                f"{str(version).capitalize()} cannot replace {found.serving} without a reason: "
-                f"{' '.join(one.sentence for one in found.blocking)} Give an override_reason to "
-                "promote it anyway; the reason is stored and shown while it serves.",
+                f"{str(version).capitalize()} cannot replace {found.serving} without a reason: {sentences} "
+                "Give an override_reason to promote it anyway; the reason is stored and shown while it serves.",
                 findings=_told(found.blocking),
             )
         deployment = _deploy(
@@ -220,6 +221,6 @@ def _deploy(
     except IntegrityError:
         raise Conflict from None
     ModelVersion.objects.filter(pk=version.pk, state=State.CANDIDATE).update(state=State.APPROVED)
-    overridden = ", ".join(one["name"] for one in findings) or None
+    overridden = ", ".join(map(itemgetter("name"), findings)) or None
     events.record("model.promoted", version, actor=by, deployment=deployment.public_id, overridden=overridden)
     return deployment

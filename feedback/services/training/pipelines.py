@@ -6,7 +6,8 @@ that is reported twice moves it on once. The database refuses a second active ch
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -27,6 +28,7 @@ from feedback.models import (
     Schedule,
     TrainingRun,
 )
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training.stages import ON_TEXTS
 from feedback.selectors.evaluation import gate
 from feedback.selectors.training import plans, stage_models
@@ -178,16 +180,16 @@ class Point(NamedTuple):
 
     step: int
     at: float
-    metrics: dict[str, Any]
-    minima: dict[str, Any] = {}
-    maxima: dict[str, Any] = {}
+    metrics: JsonObject
+    minima: JsonObject = {}
+    maxima: JsonObject = {}
 
 
 def record_points(
     run: TrainingRun,
     *,
     points: Sequence[Point] | None = None,
-    samples: list[tuple[int, list[dict[str, Any]]]] | None = None,
+    samples: list[tuple[int, list[JsonObject]]] | None = None,
     alarms: list[tuple[int, str, str]] | None = None,
     log_tail: str | None = None,
 ) -> None:
@@ -195,37 +197,30 @@ def record_points(
 
     One short transaction. Written again by a resumed attempt, a step's later figures win.
     """
+    rows: list[RunPoint] = []
+    for step, at, metrics, minima, maxima in _last_of_each_step(points or []):
+        rows.append(RunPoint(run=run, step=step, at=_time(at), metrics=metrics, minima=minima, maxima=maxima))
     with transaction.atomic():
         RunPoint.objects.bulk_create(
-            [
-                RunPoint(
-                    run=run,
-                    step=point.step,
-                    at=_time(point.at),
-                    metrics=point.metrics,
-                    minima=point.minima,
-                    maxima=point.maxima,
-                )
-                for point in _last_of_each_step(points or [])
-            ],
+            rows,
             update_conflicts=True,
             unique_fields=["run", "step"],
             update_fields=["at", "metrics", "minima", "maxima"],
         )
-        for step, rows in samples or []:
-            RunSamples.objects.update_or_create(run=run, step=step, defaults={"samples": rows})
+        for step, sampled in samples or []:
+            RunSamples.objects.update_or_create(run=run, step=step, defaults={"samples": sampled})
         for step, name, text in alarms or []:
             RunAlarm.objects.get_or_create(run=run, step=step, name=name, defaults={"text": text[:500]})
         if log_tail is not None:
             Job.objects.filter(pk=run.job_id).update(log_tail=log_tail[-LOG_TAIL:])
 
 
-def record_result(run: TrainingRun, metrics: dict[str, Any]) -> None:
+def record_result(run: TrainingRun, metrics: JsonObject) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(metrics=metrics)
     run.metrics = metrics
 
 
-def record_evaluation(run: TrainingRun, *, metrics: dict[str, Any], samples: list[dict[str, Any]]) -> Evaluation:
+def record_evaluation(run: TrainingRun, *, metrics: JsonObject, samples: list[JsonObject]) -> Evaluation:
     """What an evaluate run measured, kept with the version it measured."""
     assert run.base_model_id is not None
     evaluation, _ = Evaluation.objects.get_or_create(
@@ -284,7 +279,7 @@ def _ask_an_admin(chain: Chain) -> None:
     version = version or policies.filter(evaluations__run__chain=chain).first()  # it evaluated what was there
     if version is None or version.state != ModelVersion.State.CANDIDATE or (found := gate.of(version)).serves:
         return
-    against = ", ".join(one.name for one in found.blocking)
+    against = ", ".join(map(attrgetter("name"), found.blocking))
     events.record("model.waits_for_decision", version, actor=chain.requested_by, against=against)
 
 

@@ -5,13 +5,14 @@ The snapshot that it looks at is frozen first, so that the chain which is starte
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from django.db import transaction
 
 from feedback import celery_app
 from feedback.errors import Invalid, InvalidTransition, PreflightBlocks
 from feedback.models import Chain, DatasetSnapshot, Job, ModelVersion, Person, Project
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.preflight import OVERRIDABLE
 from feedback.selectors.training import plans, stages
@@ -124,26 +125,29 @@ def blocks(job: Job) -> list[str]:
 
 def overridable(job: Job) -> dict[str, str]:
     """Name and description of what blocks the chain, if a person may override all of it; otherwise nothing."""
-    names = {finding["name"] for _, finding in blocking(job.result.get("stages", []), job.payload.get("ignore", []))}
-    return {name: OVERRIDABLE[name] for name in sorted(names)} if names <= set(OVERRIDABLE) else {}
+    found = blocking(job.result.get("stages", []), job.payload.get("ignore", []))
+    names = sorted({finding["name"] for _, finding in found})
+    if set(names) - OVERRIDABLE.keys():
+        return {}
+    return {name: OVERRIDABLE[name] for name in names}
 
 
-def _sentences(found: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    sentences = []
+def _sentences(found: list[tuple[str, JsonObject]]) -> list[str]:
+    sentences: list[str] = []
     for stage, finding in found:
         name = stages.names_of([stage])
         sentences.append(f"{name[0].upper()}{name[1:]}: {finding['sentence']} {finding['remedy']}")
     return sentences
 
 
-def blocking(stages: list[dict[str, Any]], ignored: list[str]) -> list[tuple[str, dict[str, Any]]]:
+def blocking(stages: list[JsonObject], ignored: list[str]) -> list[tuple[str, JsonObject]]:
     """(stage, finding) of all that blocks a chain, of what the trainer reported of its stages."""
-    return [
-        (stage["stage"], finding)
-        for stage in stages
-        for finding in stage["findings"]
-        if finding["severity"] == "block" and finding["name"] not in ignored
-    ]
+    found: list[tuple[str, JsonObject]] = []
+    for stage in stages:
+        for finding in stage["findings"]:
+            if finding["severity"] == "block" and finding["name"] not in ignored:
+                found.append((stage["stage"], finding))
+    return found
 
 
 def _snapshot(project: Project, key: str | None) -> DatasetSnapshot | None:

@@ -2,7 +2,6 @@
 
 import logging
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -72,7 +71,7 @@ def create_schedule(
 
 def set_enabled(*, by: Person, schedule: Schedule, enabled: bool) -> Schedule:
     """Switch on or off. Switched on, time and pairs count from now."""
-    changes: dict[str, Any] = {"enabled": enabled}
+    changes: dict[str, object] = {"enabled": enabled}
     if enabled:
         changes |= {"pairs_at_last_start": pairs_so_far(schedule.project), "trouble": ""}
         if schedule.every_seconds:
@@ -156,7 +155,7 @@ def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
 
 def _tell(schedule: Schedule, sentence: str) -> None:
     """A schedule that cannot start says why, on its page; a timed one tries again at its next due time."""
-    changes: dict[str, Any] = {"trouble": sentence[:500]}
+    changes: dict[str, object] = {"trouble": sentence[:500]}
     if schedule.every_seconds is not None:
         changes["next_due_at"] = timezone.now() + timedelta(seconds=schedule.every_seconds)
     Schedule.objects.filter(pk=schedule.pk).update(**changes)
