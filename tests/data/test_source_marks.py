@@ -97,6 +97,15 @@ class TestLabelStudio:
         (own,) = rows_of("label-studio", [item])
         assert [(one["id"], one["completed_by"]) for one in own["annotations"]] == [(30, 3)]
 
+    def test_an_annotation_of_nobody_keeps_its_id_whoever_brought_it_in(self) -> None:
+        data = {"prompt": "?", "answer1": "one", "answer2": "two"}
+        unsigned = pairwise("left", id=20)
+        del unsigned["completed_by"]
+        row = {"data": data, "annotations": [unsigned, pairwise("right", 3, id=30)]}
+        (item,) = items_of("label-studio", row)
+        (own,) = rows_of("label-studio", [item])
+        assert [(one["id"], one.get("completed_by")) for one in own["annotations"]] == [(20, None), (30, 3)]
+
 
 class TestArgilla:
     def test_only_what_was_submitted_counts(self) -> None:

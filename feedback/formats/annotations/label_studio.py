@@ -107,7 +107,8 @@ def write(item: Item) -> Iterator[Row | LeftOut]:
         if isinstance(value, LeftOut):
             yield value
             continue
-        theirs = counted[annotation.annotator] or (counted["unknown"] if annotation.annotator not in counted else [])
+        nobodys = counted["unknown"]  # came without `completed_by`; whoever brought them in named an annotator
+        theirs = counted.get(annotation.annotator, nobodys)
         written.append(_annotation(theirs.pop(0) if theirs else None, annotation, value))
     yield kept.get("task", {}) | {"data": data, "annotations": written + uncounted}
 
