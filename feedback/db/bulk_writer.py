@@ -21,7 +21,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def new_uuids(number: int) -> list[str]:
-    """Public ids that begin with the time (RFC 9562, version 7): neighbours in a file are neighbours in every index.
+    """Public ids that begin with the time (RFC 9562, version 7): neighbors in a file are neighbors in every index.
 
     With ids by chance each row touches a page of its own in each index: 2,300 tasks a second went into a SQLite that
     held 90,000, and 12,000 with these.

@@ -73,7 +73,7 @@ def reliability_diagram(bins: list[dict[str, float]]) -> SafeString:
 
 @register.simple_tag
 def length_histogram(lengths: list[tuple[str, list[dict[str, int]]]]) -> SafeString:
-    """Shares of completions by length in tokens, one outline a model; they differ by dashes as well as by colour."""
+    """Shares of completions by length in tokens, one outline a model; they differ by dashes as well as by color."""
     end = max(one["to"] for _, bins in lengths for one in bins)
     shares = []
     for label, bins in lengths:

@@ -1,5 +1,5 @@
 """Published data sets in shapes of their own: PandaLM, LLMBar, Taskmaster's rewards, Self-Instruct. One function each
-way; what a row holds beside its texts and judgements is kept and given back."""
+way; what a row holds beside its texts and judgments is kept and given back."""
 
 import json
 from collections.abc import Iterator

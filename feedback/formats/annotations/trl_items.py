@@ -1,5 +1,5 @@
 """TRL's dataset types as items and back: preference (explicit or implicit prompt), prompt-completion, prompt-only,
-unpaired, and conversational language modelling. Columns hold text (standard) or messages (conversational); what is
+unpaired, and conversational language modeling. Columns hold text (standard) or messages (conversational); what is
 written is conversational.
 
 Columns of a Hub data set that holds several types at once are null where a row has none of them: null means absent.

@@ -6,7 +6,7 @@
 | demonstration | prompt-completion | prompt, completion |
 | unpaired | unpaired preference | prompt, completion, label |
 | prompt | prompt-only | prompt |
-| document | language modelling | text |
+| document | language modeling | text |
 | classification | not TRL's: as the Hub's text classification sets have it | text, label (or labels) |
 | spans | not TRL's: character offsets | text, spans |
 

@@ -1,6 +1,6 @@
 """Files of documents as records: text, Markdown, HTML, JSON Lines, CSV and Parquet; in zip files and folders of them.
 
-A record's value is a row: text, and name, source, kind and licence where the file tells them. Nothing here trusts a
+A record's value is a row: text, and name, source, kind and license where the file tells them. Nothing here trusts a
 file: names that leave their folder are refused, as are archives within archives and what unpacks to too much.
 """
 

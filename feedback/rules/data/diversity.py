@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from feedback.rules.json_types import JsonObject
 
-SHOWN = 12  # kinds, sources and licences that are determined by name
+SHOWN = 12  # kinds, sources and licenses that are determined by name
 COMPARED = 8  # sources in the matrix of overlaps
 SHINGLE, SAMPLED = 5, 16
 MOST_SAMPLES = 400_000  # sequences kept of one source
@@ -22,7 +22,7 @@ _EDGES = [0, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_00
 
 
 class Share(TypedDict):
-    """What documents of one kind, source or licence come to."""
+    """What documents of one kind, source or license come to."""
 
     name: str
     documents: int
@@ -31,7 +31,7 @@ class Share(TypedDict):
 
 @dataclass
 class Group:
-    """Documents and characters by kind, by source or by licence."""
+    """Documents and characters by kind, by source or by license."""
 
     documents: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)

@@ -12,7 +12,7 @@ ONE = Fraction(1)
 def of_ranked(count: int) -> Fraction:
     """Weight of each pair of `count` ranked responses: together they weigh as much as one comparison.
 
-    K ranked responses make K (K - 1) / 2 pairs of one judgement. Source: Ouyang et al. 2022, equation 1.
+    K ranked responses make K (K - 1) / 2 pairs of one judgment. Source: Ouyang et al. 2022, equation 1.
     """
     if count > 2:
         return Fraction(1, comb(count, 2))

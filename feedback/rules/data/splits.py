@@ -44,7 +44,7 @@ def first_user_message(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:
-    """Hash (64 hex digits) of the project's salt and the normalised first user message."""
+    """Hash (64 hex digits) of the project's salt and the normalized first user message."""
     return _hash(salt, normalised(first_user_message(messages)))
 
 

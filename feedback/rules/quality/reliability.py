@@ -2,7 +2,7 @@
 
 Dawid and Skene's model with one figure per annotator: a comparison has a better response, and annotator i finds it with
 probability r_i. Which of two responses stands first in a task is arbitrary, so errors are as likely either way and a
-full confusion matrix would only add noise. Expectation and maximisation take turns: what is better follows from the
+full confusion matrix would only add noise. Expectation and maximization take turns: what is better follows from the
 votes weighted by log(r / (1 - r)), what an annotator is worth from how often they are on the better side. Ties are left
 out. A library for this (crowd-kit) brings pandas and scikit-learn into every web process for the thirty lines below.
 """
