@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import count
+from itertools import chain, count
+from operator import attrgetter
 from typing import Any
 
 from django.db import connection, models
@@ -28,20 +29,23 @@ def new_uuids(number: int) -> list[str]:
     """
     now = f"{time.time_ns() // 1_000_000:012x}"
     head = f"{now[:8]}-{now[8:]}-7"
-    return [
-        f"{head}{next(_turns) & 0xFFF:03x}-{0x8000 | tail >> 48 & 0x3FFF:04x}-{tail & 0xFFFF_FFFF_FFFF:012x}"
-        for tail in struct.unpack(f"{number}Q", os.urandom(8 * number))
-    ]
+    ids = []
+    for tail in struct.unpack(f"{number}Q", os.urandom(8 * number)):
+        turn, variant = next(_turns) & 0xFFF, 0x8000 | tail >> 48 & 0x3FFF
+        ids.append(f"{head}{turn:03x}-{variant:04x}-{tail & 0xFFFF_FFFF_FFFF:012x}")
+    return ids
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """JSON as it is stored."""
     return _encode(value)
 
 
 def as_time(value: datetime) -> Any:
     """A time as it is stored."""
-    return str(value.astimezone(UTC).replace(tzinfo=None)) if connection.vendor == "sqlite" else value
+    if connection.vendor == "sqlite":
+        return str(value.astimezone(UTC).replace(tzinfo=None))
+    return value
 
 
 def digests_of(model: type[models.Model], project: int, external_ids: list[str]) -> dict[str, str]:
@@ -52,13 +56,14 @@ def digests_of(model: type[models.Model], project: int, external_ids: list[str])
     """
     table = connection.ops.quote_name(model._meta.db_table)
     # What annotators number for themselves stands apart from the project's ids.
-    ours = " AND external_owner_id IS NULL" if "external_owner" in {one.name for one in model._meta.fields} else ""
+    names = set(map(attrgetter("name"), model._meta.fields))
+    ours = " AND external_owner_id IS NULL" if "external_owner" in names else ""
     if connection.vendor == "postgresql":
         statement = (
             "SELECT known.* FROM unnest(%s::text[]) AS wanted(id) CROSS JOIN LATERAL (SELECT external_id, body_hash"
             f" FROM {table} WHERE project_id = %s AND external_id = wanted.id{ours} LIMIT 1) AS known"
         )
-        given: list[Any] = [external_ids, project]
+        given: list[list[str] | str | int] = [external_ids, project]
     else:
         statement = (
             f"SELECT external_id, body_hash FROM {table} WHERE project_id = %s"
@@ -82,7 +87,7 @@ def reserve(model: type[models.Model], count: int) -> list[int]:
                 " AS found, generate_series(1, %s)",
                 [table, count],
             )
-            return [key for (key,) in cursor.fetchall()]
+            return list(chain.from_iterable(cursor.fetchall()))
         cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])
         found = cursor.fetchone()
         start = (found[0] if found else 0) + 1
@@ -115,7 +120,7 @@ def look_again(tables: Iterable[type[models.Model]]) -> None:
     """
     if connection.vendor != "postgresql":
         return
-    names = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in tables)
+    names = ", ".join(map(connection.ops.quote_name, map(attrgetter("_meta.db_table"), tables)))
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {names}")
 
@@ -126,21 +131,26 @@ class Writer:
     Varying values come as they are stored, JSON as text and ids of rows as text with dashes; constant ones as Python's.
     """
 
-    def __init__(self, model: type[models.Model], varying: Sequence[str], **constant: Any) -> None:
+    def __init__(self, model: type[models.Model], varying: Sequence[str], **constant: object) -> None:
         fields = {field.attname: field for field in model._meta.concrete_fields}
         unknown = (set(varying) | set(constant)) - set(fields)
         if unknown:
             raise ValueError(f"{model.__name__} has no column {sorted(unknown)[0]}.")
         self.table = model._meta.db_table
         self.varying = [fields[name] for name in varying]
-        self.others = [field for name, field in fields.items() if name not in varying and not field.primary_key]
-        self.constants = [_stored(field, constant.get(field.attname, _default(field))) for field in self.others]
+        self.others: list[models.Field[Any, Any]] = []
+        self.constants: list[Any] = []
+        for name, field in fields.items():
+            if name not in varying and not field.primary_key:
+                self.others.append(field)
+                self.constants.append(_stored(field, constant.get(name, _default(field))))
 
     def insert(self, rows: Sequence[Sequence[Any]]) -> None:
         if not rows:
             return
-        columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in [*self.varying, *self.others])
-        table = connection.ops.quote_name(self.table)
+        quote = connection.ops.quote_name
+        columns = ", ".join(map(quote, map(attrgetter("column"), [*self.varying, *self.others])))
+        table = quote(self.table)
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 constants = self.constants
@@ -154,19 +164,20 @@ class Writer:
             cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({', '.join(places)})", rows)
 
 
-def _default(field: "models.Field[Any, Any]") -> Any:
+def _default(field: "models.Field[Any, Any]") -> object:
     if getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False):
         return datetime.now(UTC)
     return field.get_default()
 
 
-def _stored(field: "models.Field[Any, Any]", value: Any) -> Any:
+def _stored(field: "models.Field[Any, Any]", value: object) -> object:
     """A constant as the database keeps it."""
     if value is None:
         return None
     if isinstance(field, models.JSONField):
         return as_json(value)
     if isinstance(field, models.DateTimeField):
+        assert isinstance(value, datetime), field
         return as_time(value)
     return value
 
