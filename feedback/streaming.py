@@ -54,7 +54,7 @@ class StreamWriter:
             return None
         try:
             client = _client(settings.STREAM_URL)
-            return bool(client.exists(*(_reader_key(response) for response in responses)))
+            return bool(client.exists(*map(_reader_key, responses)))
         except redis.RedisError as error:
             log.warning("Redis does not answer; responses are written to their end: %s", error)
             self.away_until = time.monotonic() + RETRY_SECONDS
@@ -85,8 +85,8 @@ class StreamReader:
     """Reads the events of some responses from their beginning."""
 
     def __init__(self, responses: list[UUID]) -> None:
-        self.positions = {_key(response): BEGINNING for response in responses}
         self.by_key = {_key(response): response for response in responses}
+        self.positions = dict.fromkeys(self.by_key, BEGINNING)
         self.announced_at = 0.0  # when the writer was last informed of this reader
 
     def read(self, seconds: float) -> list[StreamEvent] | None:

@@ -38,10 +38,17 @@ def _counts() -> Counts:
     return Counts()
 
 
+def _room_of(path: str) -> str:
+    for beginning, room in ROOMS:
+        if path.startswith(beginning):
+            return room
+    return "pages"
+
+
 def count(path: str, status: int, seconds: float, cpu: float) -> None:
     """Count one reply, with the seconds until it began and its CPU seconds."""
-    room = next((name for beginning, name in ROOMS if path.startswith(beginning)), "pages")
     counts = _counts()
+    room = _room_of(path)
     key = (room, status // 100)
     found = counts.known.get(key)
     if found is None:

@@ -1,7 +1,8 @@
 """Pictures and words of the corpus pages: reasons, lengths as bars, growth of the vocabulary, overlap of sources."""
 
 from itertools import pairwise
-from typing import Any
+from operator import itemgetter
+from typing import TypedDict
 
 from django import template
 from django.utils.html import format_html, format_html_join
@@ -40,9 +41,9 @@ def of_all(part: float, total: float) -> float:
 @register.simple_tag
 def lengths_plot(lengths: list[dict[str, int]]) -> SafeString:
     """Documents by length, in characters: a bar for each class with its number on it."""
-    most = max((group["documents"] for group in lengths), default=0) or 1
+    most = max(map(itemgetter("documents"), lengths), default=0) or 1
     step = (WIDTH - LEFT) / max(1, len(lengths))
-    bars = []
+    bars, words = [], []
     for place, group in enumerate(lengths):
         left = LEFT / 2 + step * place
         middle = round(left + step / 2, 1)
@@ -51,6 +52,7 @@ def lengths_plot(lengths: list[dict[str, int]]) -> SafeString:
         count = (middle, top - 3, _short(group["documents"]))
         length = (middle, HEIGHT - BOTTOM + 14, _short(group["from"]))
         bars.append((*bar, *count, *length))
+        words.append(f"from {group['from']}: {group['documents']}")
     drawn = format_html_join(
         "",
         '<rect class="plot-bar" x="{}" y="{}" width="{}" height="{}" rx="2"/>'
@@ -58,18 +60,19 @@ def lengths_plot(lengths: list[dict[str, int]]) -> SafeString:
         '<text class="plot-text" text-anchor="middle" x="{}" y="{}">{}</text>',
         bars,
     )
-    label = "; ".join(f"from {one['from']}: {one['documents']}" for one in lengths)
     axis = format_html('<text class="plot-text" x="{}" y="{}">characters, from</text>', LEFT / 2, HEIGHT - 4)
-    return _svg(f"Documents by length in characters. {label or 'None.'}", drawn, axis)
+    return _svg(f"Documents by length in characters. {'; '.join(words) or 'None.'}", drawn, axis)
 
 
 @register.simple_tag
 def vocabulary_plot(points: list[dict[str, int]]) -> SafeString:
     """Distinct words against words read; a line that flattens is a corpus that says little new."""
-    words = max((one["words"] for one in points), default=0) or 1
-    distinct = max((one["distinct"] for one in points), default=0) or 1
+    words = max(map(itemgetter("words"), points), default=0) or 1
+    distinct = max(map(itemgetter("distinct"), points), default=0) or 1
     room = WIDTH - LEFT - 12
-    line = " ".join(f"{LEFT + room * one['words'] / words:.1f},{_y(one['distinct'] / distinct)}" for one in points)
+    line = []
+    for one in points:
+        line.append(f"{LEFT + room * one['words'] / words:.1f},{_y(one['distinct'] / distinct)}")
     ground = format_html(
         '<line class="plot-track" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><line '
         'class="plot-track" x1="{0}" x2="{0}" y1="{3}" y2="{2}"/><text class="plot-text" '
@@ -80,14 +83,23 @@ def vocabulary_plot(points: list[dict[str, int]]) -> SafeString:
         *(HEIGHT - BOTTOM + 16, _short(words)),
     )
     label = f"Distinct words by words: {distinct:,} after {words:,}."
-    return _svg(label, ground, format_html('<polyline class="plot-line" points="{}"/>', line))
+    return _svg(label, ground, format_html('<polyline class="plot-line" points="{}"/>', " ".join(line)))
+
+
+class Overlap(TypedDict):
+    """The share of each source's sequences that each other one has too."""
+
+    sources: list[str]
+    rows: list[list[float]]
 
 
 @register.simple_tag
-def overlap_rows(overlap: dict[str, Any]) -> list[tuple[str, list[tuple[float, int]]]]:
+def overlap_rows(overlap: Overlap) -> list[tuple[str, list[tuple[float, int]]]]:
     """Rows of the matrix: a source, and for each other one the share and a shade from 0 to 4 that repeats it."""
-    rows = zip(overlap["sources"], overlap["rows"], strict=True)
-    return [(name, [(share, min(4, int(share * 5))) for share in shares]) for name, shares in rows]
+    rows = []
+    for name, shares in zip(overlap["sources"], overlap["rows"], strict=True):
+        rows.append((name, [(share, min(4, int(share * 5))) for share in shares]))
+    return rows
 
 
 @register.simple_tag
@@ -96,12 +108,16 @@ def tells_little_new(points: list[dict[str, int]]) -> bool:
     if len(points) < 2:
         return False
     *_, last = points
-    before = next((one for one, after in pairwise(points) if after["words"] > 0.8 * last["words"]), points[0])
+    before = points[0]
+    for one, after in pairwise(points):
+        if after["words"] > 0.8 * last["words"]:
+            before = one
+            break
     return last["distinct"] - before["distinct"] < (last["words"] - before["words"]) / 200
 
 
 def _svg(label: str, *drawn: SafeString) -> SafeString:
-    inside = format_html_join("", "{}", ((one,) for one in drawn))
+    inside = format_html_join("", "{}", zip(drawn))
     return format_html(
         '<svg class="plot-wide" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}</svg>',
         *(WIDTH, HEIGHT, label, inside),

@@ -45,9 +45,11 @@ def step_means(key: str) -> str:
 @register.simple_tag
 def strengths(side: str) -> str:
     """Strengths in the order of the keys of a side."""
-    return ", ".join(
-        STRENGTHS[strength] for _, keyed, strength in KEYS.values() if keyed == side and strength is not None
-    )
+    words = []
+    for _, keyed, strength in KEYS.values():
+        if keyed == side and strength is not None:
+            words.append(STRENGTHS[strength])
+    return ", ".join(words)
 
 
 @register.filter
