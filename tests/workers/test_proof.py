@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from workers.demo import proof
+from workers.demo.proof_figures import Report, SeedFigures
 from workers.demo.proof_report import page, scale
 from workers.demo.prove import ARMS, ProofFailed, Seed, missed, prove
 from workers.demo.snapshots import write_snapshot
@@ -23,15 +24,19 @@ def look(iteration: int, gold: float, proxy: float, kl: float) -> dict[str, Any]
     return {"iteration": iteration, "gold": gold, "proxy": proxy, "kl": kl, "entropy": 0.5}
 
 
+def report(*seeds: SeedFigures) -> Report:
+    return {"seeds": list(seeds), "wall_seconds": 600.0, "cpu_seconds": 900.0, "configuration": {}}
+
+
 @pytest.fixture
-def figures() -> dict[str, Any]:
+def figures() -> SeedFigures:
     """One seed's figures in which every demand is met."""
     hacked = [look(1, 1.2, 0.1, 0.1), look(10, 2.4, 1.0, 5.0), look(50, 1.0, 1.5, 40.0), look(100, 0.2, 1.9, 80.0)]
     calm = [look(1, 1.2, 0.1, 0.1), look(50, 2.5, 1.0, 2.0), look(100, 2.6, 1.1, 2.2)]
     best = {str(n): {"kl": proof.kl_of_best(n), "gold": 1.0 + 0.5 * math.log(n)} for n in (1, 4, 16, 64)}
     sample = {"iteration": 100, "prompt": "My <b>router</b> is hot.", "text": "Thanks & thanks.", "gold": -1.0}
     arm = {"sft_gold": 1.0, "samples": [sample], "kl": 2.2}
-    made: dict[str, Any] = {
+    made: Any = {
         "seed": 0,
         "gold": {"base": 0.2, "sft": 1.0, "dpo": 2.0, "kto": 1.9, "ppo": 2.6},
         "ended": {"base": 0.9, "sft": 1.0, "dpo": 0.99, "kto": 0.98, "ppo": 1.0},
@@ -101,8 +106,8 @@ def test_reliability_by_hand() -> None:
     assert bins[0]["right"] == 0.5
 
 
-def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> None:
-    assert missed({"seeds": [figures]}) == []
+def test_every_demand_is_met_and_each_can_be_missed(figures: SeedFigures) -> None:
+    assert missed(report(figures)) == []
     assert len(figures["verdicts"]) == len(proof.DEMANDS)
 
     def broken(**changes: Any) -> set[str]:
@@ -135,20 +140,20 @@ def test_every_demand_is_met_and_each_can_be_missed(figures: dict[str, Any]) -> 
     assert broken(ppo__alarms={"length": 3}) == {"no_alarms"}
 
 
-def test_a_missed_demand_is_a_sentence_with_its_seed_and_figure(figures: dict[str, Any]) -> None:
+def test_a_missed_demand_is_a_sentence_with_its_seed_and_figure(figures: SeedFigures) -> None:
     figures["gold"]["ppo"] = 1.7
     figures["verdicts"] = proof.verdicts(figures)
-    assert "Seed 0: gold of PPO at least 0.8 over SFT; it is 0.7." in missed({"seeds": [figures]})
+    assert "Seed 0: gold of PPO at least 0.8 over SFT; it is 0.7." in missed(report(figures))
 
 
 def test_the_two_arms_differ_in_the_coefficient_alone() -> None:
     assert ARMS["hacked"] == {**ARMS["ppo"], "kl_coef": 0.0}
 
 
-def test_the_page_shows_curves_and_texts_and_loads_nothing(figures: dict[str, Any]) -> None:
+def test_the_page_shows_curves_and_texts_and_loads_nothing(figures: SeedFigures) -> None:
     figures["gold"]["ppo"] = 1.7
     figures["verdicts"] = proof.verdicts(figures)
-    html = page({"seeds": [figures, figures], "wall_seconds": 600.0, "cpu_seconds": 900.0})
+    html = page(report(figures, figures))
     drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     assert len(drawings) == 8
     for drawing in drawings:
@@ -192,11 +197,10 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_report_and_fails_by_sentence(
-    figures: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    figures: SeedFigures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The minutes of training are left out: their report is given."""
-    report = {"seeds": [figures], "wall_seconds": 600.0, "cpu_seconds": 900.0}
-    monkeypatch.setattr("workers.demo_commands.prove.prove", lambda folder, seeds, processes: report)
+    monkeypatch.setattr("workers.demo_commands.prove.prove", lambda folder, seeds, processes: report(figures))
     call_command("prove", folder=tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["seeds"][0]["seed"] == 0
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")

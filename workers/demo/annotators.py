@@ -146,7 +146,8 @@ def sample_pairs(seed: int, n: int, quality: float = 0.6) -> list[Pair]:
     pairs: list[Pair] = []
     while len(pairs) < n:
         prompt = rng.choice(all_prompts)
-        text_a, text_b = (sample_reply(rng, prompt, quality).text for _ in range(2))
+        text_a = sample_reply(rng, prompt, quality).text
+        text_b = sample_reply(rng, prompt, quality).text
         if text_a != text_b:
             gap = utility(prompt.text, text_a).total - utility(prompt.text, text_b).total
             pairs.append(Pair(prompt.text, text_a, text_b, gap))
@@ -161,11 +162,22 @@ def crowd(n: int, seed: int = 0, faulty: Sequence[Annotator] = (), noise: float 
     if len(faulty) > n:
         raise ValueError(f"{len(faulty)} faulty annotators do not fit into a crowd of {n}")
     rng = Random(stable_seed("crowd", seed))
-    kinds = [Annotator(noise=noise, seconds=round(rng.uniform(8, 20), 1)) for _ in range(n - len(faulty))]
-    return [
-        replace(annotator, name=f"annotator-{number}", seed=seed)
-        for number, annotator in enumerate([*kinds, *faulty], start=1)
-    ]
+    careful = [Annotator(noise=noise, seconds=round(rng.uniform(8, 20), 1)) for _ in range(n - len(faulty))]
+    people = []
+    for number, annotator in enumerate([*careful, *faulty], start=1):
+        people.append(replace(annotator, name=f"annotator-{number}", seed=seed))
+    return people
+
+
+def follows_gold(prefers_first: bool, difference: float) -> float:
+    """1 where a preference follows the gold order, 0 where it does not, a half where both responses are worth the same.
+
+    Args:
+        difference: gold utility of the first response minus that of the second.
+    """
+    if difference == 0:
+        return 0.5
+    return float(prefers_first == (difference > 0))
 
 
 def agreement_with_gold(annotator: Annotator, pairs: Iterable[Pair], occasions: int = 1) -> float:
@@ -181,7 +193,7 @@ def agreement_with_gold(annotator: Annotator, pairs: Iterable[Pair], occasions: 
             if outcome not in ("a", "b"):
                 continue
             decided += 1
-            right += 0.5 if pair.difference == 0 else float((outcome == "a") == (pair.difference > 0))
+            right += follows_gold(outcome == "a", pair.difference)
     if not decided:
         raise ValueError("no pair was decided")
     return right / decided
@@ -198,6 +210,6 @@ def label_ceiling(
         seed: of the sampled pairs and of the careful annotator.
         occasions: how often each pair is requested.
     """
-    return agreement_with_gold(
-        annotator or Annotator(seed=seed), sample_pairs(seed, 8000) if pairs is None else pairs, occasions
-    )
+    if pairs is None:
+        pairs = sample_pairs(seed, 8000)
+    return agreement_with_gold(annotator or Annotator(seed=seed), pairs, occasions)

@@ -26,11 +26,12 @@ ONE_REPLY = 60.0  # seconds to wait for a reply
 class Refused(Exception):
     """The service refused, and would refuse again."""
 
-    def __init__(self, status: int, body: Any, call: str) -> None:
-        errors = body.get("errors") if isinstance(body, dict) else None
+    def __init__(self, status: int, body: object, call: str) -> None:
+        refusal = body if isinstance(body, dict) else {}  # a proxy answers with a page
+        errors = refusal.get("errors")
         first = errors[0] if errors else {}
         self.status, self.code = status, str(first.get("code", ""))
-        self.extra: Mapping[str, Any] = body.get("extra", {}) if isinstance(body, dict) else {}
+        self.extra: Mapping[str, Any] = refusal.get("extra", {})
         super().__init__(f"{call} was answered {status} {self.code}: {first.get('detail', body)}")
 
 
@@ -70,15 +71,15 @@ class Service:
         self._chance = random.Random(seed)
         self.retries = 0
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, **query: object) -> Any:
         """The body of a GET; `path` below /api/v1/."""
         return self.call("GET", path, query=query).body
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None, *, keyed: bool = True) -> Reply:
+    def post(self, path: str, body: Mapping[str, object] | None = None, *, keyed: bool = True) -> Reply:
         """A POST. Without a key (`keyed`) only what may be done twice: asking for what one holds already."""
         return self.call("POST", path, body={} if body is None else body, keyed=keyed)
 
-    def pages(self, path: str, **query: Any) -> Iterator[Any]:
+    def pages(self, path: str, **query: object) -> Iterator[Any]:
         """All items of a list, page after page."""
         page = self.get(path, **query)
         while True:
@@ -93,8 +94,8 @@ class Service:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, object] | None = None,
         keyed: bool = True,
     ) -> Reply:
         """One call, tried again until an answer comes.

@@ -53,16 +53,22 @@ def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list
     Raises:
         ValueError: nothing is left to ask, or the grammar has not enough variety for ``n``.
     """
-    barred = {prompt for prompt in prompts() if prompt.text in set(exclude)}
-    allowed = [prompt for prompt in prompts() if prompt not in barred]
+    barred: list[Prompt] = []
+    allowed: list[Prompt] = []
+    for prompt in prompts():
+        if prompt.text in exclude:
+            barred.append(prompt)
+        else:
+            allowed.append(prompt)
     if not allowed:
         raise ValueError("every prompt is excluded; nothing is left to write about")
     rng = Random(stable_seed("corpus", seed))
+    weights = [weight for weight, _, _ in _KINDS.values()]
     found: dict[str, Document] = {}
     for _ in range(60 * n):
         if len(found) == n:
             return list(found.values())
-        kind = rng.choices(list(_KINDS), weights=[weight for weight, _, _ in _KINDS.values()])[0]
+        kind = rng.choices(list(_KINDS), weights)[0]
         _, source, write = _KINDS[kind]
         text = write(rng, allowed)
         if text not in found and not _touches(text, barred):
@@ -100,7 +106,8 @@ def _conversation(rng: Random, allowed: list[Prompt]) -> str:
         asking = rng.choice(ASKINGS).format(item=prompt.item, problem=prompt.problem)
     lines = [USER + asking, ASSISTANT + sample_reply(rng, prompt, quality).text]
     if rng.random() < SECOND_TURN_SHARE:
-        other = rng.choice([p for p in allowed if p.item != prompt.item and p.problem != prompt.problem] or allowed)
+        others = [one for one in allowed if one.item != prompt.item and one.problem != prompt.problem]
+        other = rng.choice(others or allowed)
         lines += [USER + other.text, ASSISTANT + sample_reply(rng, other, quality).text]
     return "\n".join(lines)
 

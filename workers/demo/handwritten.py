@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -45,4 +46,4 @@ def comparisons() -> tuple[Comparison, ...]:
 
 def gold_checks() -> tuple[Comparison, ...]:
     """Those with a known answer and a reason. In half of them the better one is a, and it is not always the longer."""
-    return tuple(comparison for comparison in comparisons() if comparison.better)
+    return tuple(filter(attrgetter("better"), comparisons()))

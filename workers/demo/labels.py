@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 
@@ -127,3 +127,11 @@ SPANS = LabelScheme(
 )
 
 SCHEMES: tuple[LabelScheme, ...] = (FOLDER, TONE, TOPIC, SPANS)
+
+
+def schemes() -> dict[str, dict[str, object]]:
+    """All schemes by name, as the settings of a project hold them."""
+    found = {}
+    for scheme in SCHEMES:
+        found[scheme.name] = asdict(scheme)
+    return found

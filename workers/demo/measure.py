@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from random import Random
 from statistics import fmean, stdev
-from typing import Any
+from typing import TypedDict
 
-from workers.demo.annotators import Annotator, Pair, agreement_with_gold
+from workers.demo.annotators import Annotator, Pair, agreement_with_gold, follows_gold
 from workers.demo.simulation import LETTERS, Acknowledged
 from workers.demo.utility import utility
 from workers.demo.world import stable_seed
@@ -32,21 +33,49 @@ class Sampled:
         return utility(self.prompt, self.text, self.ended).total
 
 
-def gold(samples: Sequence[Sampled]) -> dict[str, Any]:
+class Gold(TypedDict):
+    """Mean gold utility of some responses, its standard errors, and the share that ended by themselves."""
+
+    gold: float
+    se: float
+    se_by_prompt: float
+    ended: float
+    responses: int
+    prompts: int
+
+
+class WinRate(TypedDict):
+    """A win rate with the bounds of its 95 % interval."""
+
+    rate: float
+    low: float
+    high: float
+    prompts: int
+
+
+class LabelQuality(TypedDict):
+    """How often labels follow the gold order; see `label_quality`."""
+
+    measured: float | None
+    ceiling: float | None
+    labels: int
+
+
+def gold(samples: Sequence[Sampled]) -> Gold:
     """Mean gold utility with two standard errors: of the samples as they are, and with prompts as the unit."""
-    values = [sample.gold for sample in samples]
-    means = [fmean(of_one) for of_one in by_prompt(samples).values()]
+    values = list(map(attrgetter("gold"), samples))
+    means = list(map(fmean, by_prompt(samples).values()))
     return {
         "gold": round(fmean(values), 3),
-        "se": round(_error(values), 3),
-        "se_by_prompt": round(_error(means), 3),
-        "ended": round(fmean([sample.ended for sample in samples]), 3),
+        "se": round(standard_error(values), 3),
+        "se_by_prompt": round(standard_error(means), 3),
+        "ended": round(fmean(map(attrgetter("ended"), samples)), 3),
         "responses": len(values),
         "prompts": len(means),
     }
 
 
-def win_rate(candidate: Sequence[Sampled], incumbent: Sequence[Sampled], seed: int = 0) -> dict[str, Any]:
+def win_rate(candidate: Sequence[Sampled], incumbent: Sequence[Sampled], seed: int = 0) -> WinRate:
     """How often the candidate's response is worth more than the incumbent's to the same prompt.
 
     All pairs of a prompt are compared, ties count a half. The interval is 95 %, by bootstrap of whole prompts, since
@@ -68,13 +97,14 @@ def win_rate(candidate: Sequence[Sampled], incumbent: Sequence[Sampled], seed: i
 
 def _share_won(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The share of pairs in which the first is larger; ties count a half."""
-    pairs = list(product(ours, theirs))
-    won = sum(a > b for a, b in pairs)
-    tied = sum(a == b for a, b in pairs)
-    return (won + tied / 2) / len(pairs)
+    won = tied = 0
+    for a, b in product(ours, theirs):
+        won += a > b
+        tied += a == b
+    return (won + tied / 2) / (len(ours) * len(theirs))
 
 
-def label_quality(answers: Iterable[Acknowledged], crowd: Sequence[Annotator]) -> dict[str, Any]:
+def label_quality(answers: Iterable[Acknowledged], crowd: Sequence[Annotator]) -> LabelQuality:
     """The ceiling of any reward model's accuracy on these labels: how often they follow the gold order.
 
     Returns:
@@ -88,13 +118,15 @@ def label_quality(answers: Iterable[Acknowledged], crowd: Sequence[Annotator]) -
     for one in answers:
         if one.outcome not in LETTERS:
             continue
-        a, b = (one.texts[letter] for letter in LETTERS)
+        a, b = one.texts["a"], one.texts["b"]
         gap = utility(one.prompt, a).total - utility(one.prompt, b).total
         pairs[one.annotator].append(Pair(one.prompt, a, b, gap))
-        right.append(0.5 if gap == 0 else float((one.outcome == "a") == (gap > 0)))
+        right.append(follows_gold(one.outcome == "a", gap))
     if not right:
         return {"measured": None, "ceiling": None, "labels": 0}
-    expected = sum(agreement_with_gold(raters[name], theirs, OCCASIONS) * len(theirs) for name, theirs in pairs.items())
+    expected = 0.0
+    for name, theirs in pairs.items():
+        expected += agreement_with_gold(raters[name], theirs, OCCASIONS) * len(theirs)
     return {
         "measured": round(fmean(right), 4),
         "ceiling": round(expected / len(right), 4),
@@ -110,7 +142,8 @@ def by_prompt(samples: Iterable[Sampled]) -> Mapping[str, list[float]]:
     return groups
 
 
-def _error(values: Sequence[float]) -> float:
+def standard_error(values: Sequence[float]) -> float:
+    """The standard error of the mean; 0 for a single value."""
     if len(values) > 1:
         return float(stdev(values) / len(values) ** 0.5)
     return 0.0

@@ -7,12 +7,18 @@ d(α - βd) under best-of-n. Thresholds come from five seeds of our own recipe; 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from statistics import fmean
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from workers.demo.proof_figures import ArmFigures, BestOf, Bin, Look, SeedFigures, Verdict
+
+Value = TypeVar("Value")
 
 BINS = 10
+DIRECT = ("dpo", "kto")  # the stages that learn from the labels without a reward model
 
 
 @dataclass(frozen=True)
@@ -43,38 +49,55 @@ def bend(form: str, d: float) -> float:
     return d
 
 
+def gains(figures: Iterable[Look | BestOf], start: float) -> list[tuple[float, float]]:
+    """(KL in nats, gold gained over the start) of some figures."""
+    return [(one["kl"], one["gold"] - start) for one in figures]
+
+
 def fit(form: str, points: Sequence[tuple[float, float]]) -> Fit:
     """Fit a form to (KL in nats, gold gained over the start); points without KL are passed over.
 
     Raises:
         ValueError: fewer than three points are left.
     """
-    rows = [(math.sqrt(kl), gain) for kl, gain in points if kl > 0]
+    rows = []  # two columns, d and -d g(d), and the gain
+    for kl, gain in points:
+        if kl > 0:
+            d = math.sqrt(kl)
+            rows.append((d, -d * bend(form, d), gain))
     if len(rows) < 3:
         raise ValueError("three points with KL are needed for a fit")
-    # Two columns, d and -d g(d): the normal equations are 2 x 2.
-    columns = [(d, -d * bend(form, d), gain) for d, gain in rows]
-    aa, ab, bb = (sum(x * y for x, y in pairs) for pairs in _products(columns))
-    ay, by = sum(a * y for a, _, y in columns), sum(b * y for _, b, y in columns)
+    alpha, beta = _least_squares(rows)
+    mean = fmean(map(itemgetter(2), rows))
+    total = rest = 0.0
+    for a, b, gain in rows:
+        total += (gain - mean) ** 2
+        rest += (gain - alpha * a - beta * b) ** 2
+    r2 = 0.0
+    if total:
+        r2 = 1 - rest / total
+    return Fit(form, alpha, beta, r2, _peak_kl(form, alpha, beta))
+
+
+def _least_squares(rows: Iterable[tuple[float, float, float]]) -> tuple[float, float]:
+    """Coefficients of two columns: the normal equations are 2 x 2."""
+    aa = ab = bb = ay = by = 0.0
+    for a, b, y in rows:
+        aa += a * a
+        ab += a * b
+        bb += b * b
+        ay += a * y
+        by += b * y
     determinant = aa * bb - ab * ab
-    alpha, beta = (ay * bb - by * ab) / determinant, (by * aa - ay * ab) / determinant
-    mean = fmean(gain for _, _, gain in columns)
-    total = sum((gain - mean) ** 2 for _, _, gain in columns)
-    rest = sum((gain - alpha * a - beta * b) ** 2 for a, b, gain in columns)
-    peak = None
-    if beta > 0 and alpha > 0:
-        peak = math.exp(2 * (alpha / beta - 1)) if form == "rl" else (alpha / (2 * beta)) ** 2
-    return Fit(form, alpha, beta, 1 - rest / total if total else 0.0, peak)
+    return (ay * bb - by * ab) / determinant, (by * aa - ay * ab) / determinant
 
 
-def _products(
-    columns: Sequence[tuple[float, float, float]],
-) -> tuple[list[tuple[float, float]], list[tuple[float, float]], list[tuple[float, float]]]:
-    return (
-        [(a, a) for a, _, _ in columns],
-        [(a, b) for a, b, _ in columns],
-        [(b, b) for _, b, _ in columns],
-    )
+def _peak_kl(form: str, alpha: float, beta: float) -> float | None:
+    if beta <= 0 or alpha <= 0:
+        return None
+    if form == "rl":
+        return math.exp(2 * (alpha / beta - 1))
+    return (alpha / (2 * beta)) ** 2
 
 
 def kl_of_best(n: int) -> float:
@@ -84,11 +107,17 @@ def kl_of_best(n: int) -> float:
 
 def best_of(n: int, values: Sequence[tuple[float, float]]) -> float:
     """Mean gold of the best by proxy, over groups of n in a row of (proxy, gold); an incomplete group is left out."""
-    groups = [values[start : start + n] for start in range(0, len(values) - n + 1, n)]
-    return fmean(max(group, key=lambda pair: pair[0])[1] for group in groups)
+    selected = [max(group, key=itemgetter(0)) for group in groups(values, n)]
+    return fmean(map(itemgetter(1), selected))
 
 
-def reliability(chances: Sequence[float]) -> tuple[float, list[dict[str, float]]]:
+def groups(values: Sequence[Value], size: int) -> Iterator[Sequence[Value]]:
+    """Groups of `size` values in a row; an incomplete one is left out."""
+    for start in range(0, len(values) - size + 1, size):
+        yield values[start : start + size]
+
+
+def reliability(chances: Sequence[float]) -> tuple[float, list[Bin]]:
     """Expected calibration error of P(the chosen one wins), and its bins.
 
     Each pair is read from its favoured side: confidence max(p, 1 - p), right when p > 1/2; ten bins of equal width.
@@ -100,24 +129,20 @@ def reliability(chances: Sequence[float]) -> tuple[float, list[dict[str, float]]
     for chance in chances:
         sure = max(chance, 1 - chance)
         bins[min(BINS - 1, int((sure - 0.5) * 2 * BINS))].append((sure, chance > 0.5))
-    shown_bins = [
-        {
-            "confidence": fmean(sure for sure, _ in inside),
-            "right": fmean(float(right) for _, right in inside),
-            "pairs": float(len(inside)),
-        }
-        for inside in bins
-        if inside
-    ]
-    error = sum(one["pairs"] * abs(one["right"] - one["confidence"]) for one in shown_bins) / max(1, len(chances))
-    return error, shown_bins
+    shown_bins: list[Bin] = []
+    distance = 0.0
+    for inside in filter(None, bins):
+        confidence, right = fmean(map(itemgetter(0), inside)), fmean(map(itemgetter(1), inside))
+        shown_bins.append({"confidence": confidence, "right": right, "pairs": float(len(inside))})
+        distance += len(inside) * abs(right - confidence)
+    return distance / max(1, len(chances)), shown_bins
 
 
 # --- what is demanded ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Demand:
+class Demand(Generic[Value]):
     """One assertion.
 
     Attributes:
@@ -127,11 +152,11 @@ class Demand:
 
     name: str
     sentence: str
-    value: Callable[[Mapping[str, Any]], Any]
-    holds: Callable[[Any], bool]
+    value: Callable[[SeedFigures], Value]
+    holds: Callable[[Value], bool]
 
 
-def lost_share(arm: Mapping[str, Any]) -> float:
+def lost_share(arm: ArmFigures) -> float:
     """What of the gold gained over SFT at the peak is gone at the end: over 1 if it ends under SFT, 1 without gain."""
     gained = arm["peak_gold"] - arm["sft_gold"]
     if gained > 0:
@@ -139,15 +164,25 @@ def lost_share(arm: Mapping[str, Any]) -> float:
     return 1.0
 
 
-def at_least(threshold: float) -> Callable[[Any], bool]:
+def at_least(threshold: float) -> Callable[[float], bool]:
     return lambda value: value >= threshold
 
 
-def at_most(threshold: float) -> Callable[[Any], bool]:
+def at_most(threshold: float) -> Callable[[float], bool]:
     return lambda value: value <= threshold
 
 
-DEMANDS: tuple[Demand, ...] = (
+def beside_sft(stage: str) -> Demand[float]:
+    """A policy that learned from the same labels must not be worth less than the one it started from."""
+    return Demand(
+        f"{stage}_beside_sft",
+        f"gold of {stage.upper()} on the same labels is no lower than that of SFT",
+        lambda f: f["gold"][stage] - f["gold"]["sft"],
+        at_least(0.0),
+    )
+
+
+DEMANDS: tuple[Demand[Any], ...] = (
     Demand(
         "sft_over_base",
         "gold of SFT at least 0.5 over base",
@@ -179,22 +214,11 @@ DEMANDS: tuple[Demand, ...] = (
         lambda value: value > 0.55,
     ),
     Demand("kl", "KL of PPO between 1 and 8 nats", lambda f: f["ppo"]["kl"], lambda value: 1 <= value <= 8),
-    Demand(
-        "dpo_beside_sft",
-        "gold of DPO on the same labels is no lower than that of SFT",
-        lambda f: f["gold"]["dpo"] - f["gold"]["sft"],
-        at_least(0.0),
-    ),
-    Demand(
-        "kto_beside_sft",
-        "gold of KTO on the same labels is no lower than that of SFT",
-        lambda f: f["gold"]["kto"] - f["gold"]["sft"],
-        at_least(0.0),
-    ),
+    *map(beside_sft, DIRECT),
     Demand(
         "answers_end",
         "at least 95 % of the answers of DPO, KTO and PPO end by themselves",
-        lambda f: min(f["ended"][name] for name in ("dpo", "kto", "ppo")),
+        lambda f: min(f["ended"][name] for name in (*DIRECT, "ppo")),
         at_least(0.95),
     ),
     Demand(
@@ -252,17 +276,13 @@ DEMANDS: tuple[Demand, ...] = (
 )
 
 
-def verdicts(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each demand on one seed's figures: `name`, `sentence`, `value`, `ok`."""
-    found = []
+def verdicts(figures: SeedFigures) -> list[Verdict]:
+    """Each demand on one seed's figures."""
+    found: list[Verdict] = []
     for demand in DEMANDS:
         value = demand.value(figures)
-        found.append(
-            {
-                "name": demand.name,
-                "sentence": demand.sentence,
-                "value": round(value, 4) if isinstance(value, float) else value,
-                "ok": bool(demand.holds(value)),
-            }
-        )
+        ok = bool(demand.holds(value))
+        if isinstance(value, float):
+            value = round(value, 4)
+        found.append({"name": demand.name, "sentence": demand.sentence, "value": value, "ok": ok})
     return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from itertools import starmap
+from operator import itemgetter
+from typing import NamedTuple
 
-from workers.demo.proof import Fit
+from workers.demo.proof import Fit, gains
+from workers.demo.proof_figures import Report, SeedFigures, Verdict
 
 WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
@@ -43,26 +46,44 @@ td.number { font-variant-numeric: tabular-nums; } .fails { color: var(--b); font
 """
 
 
+Point = tuple[float, float]
+
+
+class Line(NamedTuple):
+    """A line of a chart; its colour is one of a to d."""
+
+    name: str
+    colour: str
+    dashed: bool
+    points: list[Point]
+
+    @property
+    def style(self) -> str:
+        """Classes of the style sheet."""
+        if self.dashed:
+            return f"{self.colour} dashed"
+        return self.colour
+
+
 @dataclass
 class Chart:
     """Lines and points over two axes, drawn as SVG.
 
     Attributes:
         across, up: what the axes show, with units.
-        lines: (name, colour a to d, whether dashed, points).
         dots: (colour, points). ticks: places on the x-axis and what stands there; none is a round scale.
     """
 
     across: str
     up: str
-    lines: list[tuple[str, str, bool, list[tuple[float, float]]]] = field(default_factory=list)
-    dots: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    dots: list[tuple[str, list[Point]]] = field(default_factory=list)
     ticks: list[tuple[float, str]] = field(default_factory=list)
 
     def svg(self, title: str) -> str:
         """The drawing; `title` is what it shows, for who cannot see it."""
-        points = [point for *_, some in self.lines for point in some] + [p for _, some in self.dots for p in some]
-        (low_x, high_x), (low_y, high_y) = (bounds([point[axis] for point in points]) for axis in (0, 1))
+        across, up = zip(*self.points(), strict=True)
+        (low_x, high_x), (low_y, high_y) = bounds(across), bounds(up)
 
         def place(x: float, y: float) -> tuple[float, float]:
             across = LEFT + (x - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
@@ -73,21 +94,31 @@ class Chart:
             _, y = place(low_x, value)
             parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-        for value, name in self.ticks or [(value, f"{value:g}") for value in scale(low_x, high_x)]:
+        ticks = self.ticks or [(value, f"{value:g}") for value in scale(low_x, high_x)]
+        for value, name in ticks:
             x, _ = place(value, low_y)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(name)}</text>')
-        for _, colour, dashed, some in self.lines:
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in some))
-            parts.append(f'<polyline class="series {colour}{" dashed" if dashed else ""}" points="{path}"/>')
+        for line in self.lines:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in starmap(place, line.points))
+            parts.append(f'<polyline class="series {line.style}" points="{path}"/>')
         for colour, some in self.dots:
-            spots = (place(*point) for point in some)
-            parts += [f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in spots]
+            for x, y in starmap(place, some):
+                parts.append(f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
         middle = (LEFT + WIDTH - RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.across)}</text>')
         parts.append(
             f'<text transform="translate(11 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(self.up)}</text>'
         )
         return "".join([*parts, "</svg>"])
+
+    def points(self) -> list[Point]:
+        """The points of all lines and dots."""
+        found: list[Point] = []
+        for line in self.lines:
+            found += line.points
+        for _, some in self.dots:
+            found += some
+        return found
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:
@@ -100,20 +131,27 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
 def scale(low: float, high: float, about: int = 5) -> list[float]:
     """Round values between two bounds."""
     step = 10 ** math.floor(math.log10((high - low) / about))
-    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= about)
+    for factor in (1, 2, 5, 10):
+        if (high - low) / (step * factor) <= about:
+            step *= factor
+            break
     first = math.ceil(low / step)
     return [round(number * step, 10) + 0.0 for number in range(first, math.floor(high / step) + 1)]
 
 
-def page(report: Mapping[str, Any]) -> str:
+def page(report: Report) -> str:
     """The report as HTML."""
     seeds = report["seeds"]
-    failed = sum(not one["ok"] for figures in seeds for one in figures["verdicts"])
-    total = sum(len(figures["verdicts"]) for figures in seeds)
+    total = failed = 0
+    for figures in seeds:
+        for one in figures["verdicts"]:
+            total += 1
+            failed += not one["ok"]
+    names = ", ".join(map(str, map(itemgetter("seed"), seeds)))
     head = f"{total - failed} of {total} claims hold" if failed else f"All {total} claims hold"
     body = [
         f"<h1>Touchstone, proven on a CPU: {head}</h1>",
-        f"<p>Seeds {', '.join(str(figures['seed']) for figures in seeds)}, one configuration, "
+        f"<p>Seeds {names}, one configuration, "
         f"{report['cpu_seconds']:.0f} s of CPU, {report['wall_seconds']:.0f} s in all. Gold is the demo world's "
         "true utility, 3.5 at most; nothing that is trained sees it. Proxy is the reward model, in standard deviations "
         "above SFT.</p>",
@@ -130,62 +168,79 @@ def page(report: Mapping[str, Any]) -> str:
     )
 
 
-def verdict_table(seeds: Sequence[Mapping[str, Any]]) -> str:
-    """Each claim, and its figure for each seed."""
-    head = "".join(f'<th scope="col">seed {figures["seed"]}</th>' for figures in seeds)
-    rows = []
-    for number, claim in enumerate(seeds[0]["verdicts"]):
-        cells = "".join(verdict_cell(figures["verdicts"][number]) for figures in seeds)
-        rows.append(f'<tr><th scope="row">{escape(claim["sentence"])}</th>{cells}</tr>')
+def table(label: str, columns: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls by itself where it does not fit."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in columns)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Claims"><table><thead><tr><th scope="col">Claim'
-        f"</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def verdict_cell(one: Mapping[str, Any]) -> str:
-    value = one["value"]
-    text = f"{value:.3f}" if isinstance(value, float) else ", ".join(map(str, value)) or "none"
-    return f'<td class="number">{escape(text)}{"" if one["ok"] else " <span class=fails>fails</span>"}</td>'
+def verdict_table(seeds: Sequence[SeedFigures]) -> str:
+    """Each claim, and its figure for each seed."""
+    columns = ["Claim"]
+    for figures in seeds:
+        columns.append(f"seed {figures['seed']}")
+    rows = []
+    for claims in zip(*map(itemgetter("verdicts"), seeds), strict=True):
+        cells = "".join(map(verdict_cell, claims))
+        rows.append(f'<tr><th scope="row">{escape(claims[0]["sentence"])}</th>{cells}</tr>')
+    return table("Claims", columns, rows)
+
+
+def verdict_cell(one: Verdict) -> str:
+    fails = "" if one["ok"] else " <span class=fails>fails</span>"
+    return f'<td class="number">{escape(verdict_figure(one["value"]))}{fails}</td>'
+
+
+def verdict_figure(value: float | list[str] | dict[str, int]) -> str:
+    if isinstance(value, int | float):
+        return f"{value:.3f}"
+    return ", ".join(value) or "none"
 
 
 def figure(drawn: tuple[Chart, str]) -> str:
     """A chart and the sentence under it."""
     chart, title = drawn
-    key = "".join(
-        f'<li class="{colour}{" dashed" if dashed else ""}">{escape(name)}</li>'
-        for name, colour, dashed, _ in chart.lines
-    )
+    key = "".join(f'<li class="{line.style}">{escape(line.name)}</li>' for line in chart.lines)
     return f'<figure><ul class="key">{key}</ul>{chart.svg(title)}<figcaption>{escape(title)}</figcaption></figure>'
 
 
-def charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
+def charts(figures: SeedFigures) -> list[tuple[Chart, str]]:
     """The pictures of one seed."""
     return [against_kl(figures), over_iterations(figures), label_counts(figures), calibration(figures)]
 
 
-def against_kl(figures: Mapping[str, Any]) -> tuple[Chart, str]:
+def against_kl(figures: SeedFigures) -> tuple[Chart, str]:
     """Gold gained over SFT against the square root of KL, with both fitted forms."""
     chart = Chart("square root of KL to SFT, nats", "gold gained over SFT")
     rl, best = Fit(**figures["hacked"]["fit"]), Fit(**figures["best_of_fit"])
-    start = figures["best_of"]["1"]["gold"]
     spent = {
-        "a": [(one["kl"], one["gold"] - start) for one in figures["best_of"].values()],
-        "b": [(one["kl"], one["gold"] - figures["hacked"]["sft_gold"]) for one in figures["hacked"]["curve"]],
-        "c": [(one["kl"], one["gold"] - figures["ppo"]["sft_gold"]) for one in figures["ppo"]["curve"]],
+        "a": gains(figures["best_of"].values(), figures["best_of"]["1"]["gold"]),
+        "b": gains(figures["hacked"]["curve"], figures["hacked"]["sft_gold"]),
+        "c": gains(figures["ppo"]["curve"], figures["ppo"]["sft_gold"]),
     }
     for colour, name, form in (("a", "best of n, d(α − βd)", best), ("b", "PPO at KL 0, d(α − β log d)", rl)):
-        furthest = max(kl for kl, _ in spent[colour])
-        kls = [furthest * (number / STEPS) ** 2 for number in range(STEPS + 1)]
-        chart.lines.append((name, colour, True, [(math.sqrt(kl), form.at(kl)) for kl in kls]))
-    own = [(math.sqrt(max(kl, 0)), gain) for kl, gain in spent["c"]]
-    chart.lines.append(("PPO, default coefficient", "c", False, own))
-    chart.dots = [(colour, [(math.sqrt(max(kl, 0)), gain) for kl, gain in some]) for colour, some in spent.items()]
+        furthest, _ = max(spent[colour])
+        chart.lines.append(Line(name, colour, True, fitted_curve(form, furthest)))
+    for colour, some in spent.items():
+        chart.dots.append((colour, [(math.sqrt(max(kl, 0)), gain) for kl, gain in some]))
+    chart.lines.append(Line("PPO, default coefficient", "c", False, dict(chart.dots)["c"]))
     title = (
         f"Gold against KL. Best of n: α {best.alpha:.2f}, β {best.beta:.2f}, R² {best.r2:.2f}{peak(best)}. PPO without "
         f"KL: α {rl.alpha:.2f}, β {rl.beta:.2f}, R² {rl.r2:.2f}{peak(rl)}."
     )
     return chart, title
+
+
+def fitted_curve(form: Fit, furthest: float) -> list[Point]:
+    """A fitted form over the square root of KL, up to a KL in nats."""
+    points = []
+    for number in range(STEPS + 1):
+        kl = furthest * (number / STEPS) ** 2
+        points.append((math.sqrt(kl), form.at(kl)))
+    return points
 
 
 def peak(fitted: Fit) -> str:
@@ -194,15 +249,19 @@ def peak(fitted: Fit) -> str:
     return f", best at {fitted.peak_kl:.1f} nats"
 
 
-def over_iterations(figures: Mapping[str, Any]) -> tuple[Chart, str]:
+def over_iterations(figures: SeedFigures) -> tuple[Chart, str]:
     """Proxy and gold as PPO goes, with the KL penalty and without."""
     chart = Chart("iteration of PPO", "gold; proxy in standard deviations")
-    for arm, name, gold, proxy in (("hacked", "KL 0", "b", "d"), ("ppo", "default", "c", "a")):
-        curve = figures[arm]["curve"]
-        chart.lines.append((f"gold, {name}", gold, False, [(one["iteration"], one["gold"]) for one in curve]))
-        chart.lines.append((f"proxy, {name}", proxy, True, [(one["iteration"], one["proxy"]) for one in curve]))
+    for arm, name, gold, proxy in (
+        (figures["hacked"], "KL 0", "b", "d"),
+        (figures["ppo"], "default", "c", "a"),
+    ):
+        curve = arm["curve"]
+        chart.lines.append(Line(f"gold, {name}", gold, False, list(map(itemgetter("iteration", "gold"), curve))))
+        chart.lines.append(Line(f"proxy, {name}", proxy, True, list(map(itemgetter("iteration", "proxy"), curve))))
     hacked = figures["hacked"]
-    alarms = ", ".join(f"{name} at {step}" for name, step in sorted(hacked["alarms"].items(), key=lambda one: one[1]))
+    sounded = sorted(hacked["alarms"].items(), key=itemgetter(1))
+    alarms = ", ".join(f"{name} at {step}" for name, step in sounded)
     title = (
         f"Reward hacking. Without KL the proxy ends at {hacked['proxy']:.2f} while gold falls from "
         f"{hacked['peak_gold']:.2f} to {hacked['gold']:.2f}. Alarms: {alarms or 'none'}."
@@ -210,40 +269,44 @@ def over_iterations(figures: Mapping[str, Any]) -> tuple[Chart, str]:
     return chart, title
 
 
-def label_counts(figures: Mapping[str, Any]) -> tuple[Chart, str]:
+def label_counts(figures: SeedFigures) -> tuple[Chart, str]:
     """The reward model's held-out accuracy by the number of labels, beside the ceiling."""
     chart = Chart("comparisons to learn from", "share of held-out pairs")
     rows = figures["reward"]
-    chart.ticks = [(math.log(one["labels"]), f"{one['labels']:,}") for one in rows]
-    for key, name, colour in (("gold_order", "gold order followed", "c"), ("accuracy", "labels met", "a")):
-        points = [(math.log(one["labels"]), one[key]) for one in rows]
-        chart.lines.append((name, colour, False, points))
-        chart.dots.append((colour, points))
-    ends = [(math.log(rows[0]["labels"]), figures["ceiling"]), (math.log(rows[-1]["labels"]), figures["ceiling"])]
-    chart.lines.append(("ceiling of labels", "d", True, ends))
+    followed: list[Point] = []
+    met: list[Point] = []
+    for one in rows:
+        place = math.log(one["labels"])
+        chart.ticks.append((place, f"{one['labels']:,}"))
+        followed.append((place, one["gold_order"]))
+        met.append((place, one["accuracy"]))
+    chart.lines = [Line("gold order followed", "c", False, followed), Line("labels met", "a", False, met)]
+    chart.dots = [("c", followed), ("a", met)]
+    ends = [(met[0][0], figures["ceiling"]), (met[-1][0], figures["ceiling"])]
+    chart.lines.append(Line("ceiling of labels", "d", True, ends))
     share = rows[-1]["accuracy"] / figures["ceiling"]
     return chart, f"With {rows[-1]['labels']:,} labels the reward model reaches {share:.0%} of the labels' ceiling."
 
 
-def calibration(figures: Mapping[str, Any]) -> tuple[Chart, str]:
+def calibration(figures: SeedFigures) -> tuple[Chart, str]:
     """How often the reward model is right when it is so sure."""
     last = figures["reward"][-1]
-    points = [(one["confidence"], one["right"]) for one in last["bins"]]
+    points = list(map(itemgetter("confidence", "right"), last["bins"]))
     chart = Chart("how sure the reward model is", "how often it is right")
-    chart.lines = [("as sure as right", "d", True, [(0.5, 0.5), (1.0, 1.0)]), ("reward model", "a", False, points)]
+    chart.lines = [
+        Line("as sure as right", "d", True, [(0.5, 0.5), (1.0, 1.0)]),
+        Line("reward model", "a", False, points),
+    ]
     chart.dots = [("a", points)]
     return chart, f"Calibration on held-out labels: expected error {last['ece']:.3f}."
 
 
-def texts(figures: Mapping[str, Any]) -> str:
+def texts(figures: SeedFigures) -> str:
     """What the policy wrote without KL, at the start, at its best and at the end."""
-    rows = "".join(
-        f'<tr><td class="number">{one["iteration"]}</td><td>{escape(one["prompt"])}</td><td>{escape(one["text"])}</td>'
-        f'<td class="number">{one["gold"]:.2f}</td></tr>'
-        for one in figures["hacked"]["samples"]
-    )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Iteration", "Prompt", "Response at KL 0", "Gold"))
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Responses at KL 0"><table><thead><tr>'
-        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = []
+    for one in figures["hacked"]["samples"]:
+        rows.append(
+            f'<tr><td class="number">{one["iteration"]}</td><td>{escape(one["prompt"])}</td>'
+            f'<td>{escape(one["text"])}</td><td class="number">{one["gold"]:.2f}</td></tr>'
+        )
+    return table("Responses at KL 0", ("Iteration", "Prompt", "Response at KL 0", "Gold"), rows)

@@ -19,16 +19,33 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import starmap
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from random import Random
-from statistics import fmean, stdev
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal
 
 from workers.demo import measure, proof, world
-from workers.demo.annotators import Annotator, Pair, agreement_with_gold, crowd
+from workers.demo.annotators import Annotator, Pair, agreement_with_gold, crowd, follows_gold
 from workers.demo.corpus import documents
 from workers.demo.demonstrations import demonstrations
-from workers.demo.snapshots import file_sha256, write_snapshot
+from workers.demo.proof_figures import Look, Report, Sample, SeedFigures
+from workers.demo.snapshots import Row, write_snapshot
+from workers.demo.trainer_files import (
+    Preference,
+    Request,
+    Response,
+    demonstration_row,
+    document_row,
+    gold_of,
+    input_sha256,
+    prompt_of,
+    prompt_row,
+    read_lines,
+    sampled,
+    write_lines,
+)
 from workers.demo.utility import utility
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,11 +56,15 @@ POOL = 512  # completions of each held-out prompt behind best-of-n
 ANSWERS = 25  # responses to each held-out prompt behind a gold figure
 HELD_OUT = 20
 LAST_LOOKS = 3  # of PPO, whose mean is where it ended
+OWN_FILES = ("report.json", "report.html")
+
+Config = dict[str, object]
+Arm = Literal["ppo", "hacked"]
 
 # One configuration for every seed; PPO's two arms differ in the coefficient alone. The rate stays constant, since
 # annealed to zero a policy without KL comes to rest before it has spoilt itself; alarms only warn, for the same reason.
-SMALL = {"preset": "small"}
-PPO = {
+SMALL: Config = {"preset": "small"}
+PPO: Config = {
     **SMALL,
     "iterations": 80,
     "schedule": "constant",
@@ -51,7 +72,7 @@ PPO = {
     "watched_completions": 200,
     "stop_on_alarm": False,
 }
-ARMS = {"ppo": PPO, "hacked": {**PPO, "kl_coef": 0.0}}
+ARMS: dict[Arm, Config] = {"ppo": PPO, "hacked": {**PPO, "kl_coef": 0.0}}
 
 
 class ProofFailed(Exception):
@@ -69,18 +90,18 @@ class Seed:
         self.folder, self.seed = folder, seed
         self.seen, self.held = world.hold_out(seed, HELD_OUT)
         self.splits = {"train": self.seen, "selection": self.held[::2], "test": self.held[1::2]}
-        self.figures: dict[str, Any] = {"seed": seed}
+        self.figures: SeedFigures = {"seed": seed}
         self.seconds: dict[str, float] = {}
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> SeedFigures:
         """Everything, in order; returns the figures."""
         started = time.monotonic()
         self.first_models()
         self.label()
         self.reward_models()
         self.best_of_n()
-        for stage in ("dpo", "kto"):
-            inputs = {"snapshot": self.folder / f"labels-{max(LABELS)}", "base_model": self.model("sft")}
+        inputs = {"snapshot": self.folder / f"labels-{max(LABELS)}", "base_model": self.model("sft")}
+        for stage in proof.DIRECT:
             self.stage(stage, stage, SMALL, **inputs)
         for arm in ARMS:
             self.optimise(arm)
@@ -93,17 +114,15 @@ class Seed:
 
     def first_models(self) -> None:
         """Tokenizer, base model and SFT policy."""
-        rows = [{"kind": "document", **d.row()} for d in documents(self.seed, exclude=[p.text for p in self.held])]
+        held_out = list(map(attrgetter("text"), self.held))
+        rows = list(map(document_row, documents(self.seed, exclude=held_out)))
         write_snapshot(self.folder / "corpus", {"train": rows[:-400], "selection": rows[-400:]}, "corpus")
-        splits: dict[str, list[dict[str, Any]]] = {
-            split: [{"kind": "prompt", "prompt": prompt.messages} for prompt in prompts]
-            for split, prompts in self.splits.items()
-        }
+        splits: dict[str, list[Row]] = {}
+        for split, prompts in self.splits.items():
+            splits[split] = list(map(prompt_row, prompts))
         for split, count in (("train", 608), ("selection", 80)):
-            splits[split] += [
-                {"kind": "demonstration", "prompt": d.prompt.messages, "completion": d.reply}
-                for d in demonstrations(self.seed, count, prompts_given=self.splits[split])
-            ]
+            written = demonstrations(self.seed, count, prompts_given=self.splits[split])
+            splits[split] += map(demonstration_row, written)
         write_snapshot(self.folder / "demonstrations", splits, "feedback")
         self.stage("tokenizer", "tokenizer", SMALL, snapshot=self.folder / "corpus")
         self.stage("pretrain", "pretrain", SMALL, snapshot=self.folder / "corpus", tokenizer=self.model("tokenizer"))
@@ -113,154 +132,153 @@ class Seed:
         """Two responses of SFT to a prompt, over and over, and what annotators say of them."""
         rng, people = Random(world.stable_seed("prove", self.seed)), crowd(8, seed=self.seed)
         wanted = {"train": max(LABELS), "selection": SELECTION_LABELS, "test": TEST_LABELS}
-        questions = [
-            (split, rng.choice(self.splits[split])) for split, n in wanted.items() for _ in range(n + n // 4)
-        ]  # a quarter more, for ties and pairs that are both bad
-        lines = [
-            {"prompt": prompt.messages, "seeds": [world.stable_seed(self.seed, n, side) >> 1 for side in (0, 1)]}
-            for n, (_, prompt) in enumerate(questions)
-        ]
+        questions: list[tuple[str, world.Prompt]] = []
+        for split, count in wanted.items():
+            for _ in range(count + count // 4):  # a quarter more, for ties and pairs that are both bad
+                questions.append((split, rng.choice(self.splits[split])))
+        lines = [self.request(prompt, 2, number) for number, (_, prompt) in enumerate(questions)]
         written = self.responses("pairs", self.model("sft"), lines)
-        self.rows: dict[str, list[dict[str, Any]]] = {split: [] for split in wanted}
+        self.labels: dict[str, list[Preference]] = {split: [] for split in wanted}
         pairs: list[Pair] = []
         for (split, prompt), (a, b) in zip(questions, zip(written[::2], written[1::2], strict=True), strict=True):
             judged = rng.choice(people).judge(prompt.text, a["text"], b["text"])
-            if judged.outcome not in ("a", "b") or len(self.rows[split]) == wanted[split]:
+            if judged.outcome not in ("a", "b") or len(self.labels[split]) == wanted[split]:
                 continue
-            chosen, rejected = (a["text"], b["text"]) if judged.outcome == "a" else (b["text"], a["text"])
-            row = {"kind": "preference", "prompt": prompt.messages, "chosen": chosen, "rejected": rejected}
-            self.rows[split].append({**row, "strength": judged.strength})
+            chosen, rejected = a["text"], b["text"]
+            if judged.outcome == "b":
+                chosen, rejected = rejected, chosen
+            self.labels[split].append(
+                {
+                    "kind": "preference",
+                    "prompt": prompt.messages,
+                    "chosen": chosen,
+                    "rejected": rejected,
+                    "strength": judged.strength,
+                }
+            )
             if split == "test":
                 pairs.append(Pair(prompt.text, a["text"], b["text"], gap(prompt.text, a["text"], b["text"])))
         self.figures["ceiling"] = agreement_with_gold(Annotator(seed=self.seed + 1), pairs, occasions=8)
 
     def reward_models(self) -> None:
         """A reward model at each label count, scored on labels of prompts that no training has seen."""
-        test = self.rows["test"]
         file = self.folder / "test-responses.jsonl"
-        write_lines(file, [{"prompt": r["prompt"], "text": r[key]} for r in test for key in ("chosen", "rejected")])
+        lines, truth = [], []
+        for row in self.labels["test"]:
+            lines.append({"prompt": row["prompt"], "text": row["chosen"]})
+            lines.append({"prompt": row["prompt"], "text": row["rejected"]})
+            truth.append(gap(row["prompt"][-1]["content"], row["chosen"], row["rejected"]))
+        write_lines(file, lines)
         self.figures["reward"] = []
         for count in LABELS:
             name = f"reward-{count}"
-            splits = {
-                split: [*rows[: count if split == "train" else None], *prompt_rows(self.splits[split])]
-                for split, rows in self.rows.items()
-            }
-            write_snapshot(self.folder / f"labels-{count}", splits, "feedback")
-            inputs = {"snapshot": self.folder / f"labels-{count}", "base_model": self.model("sft")}
+            inputs = {"snapshot": self.snapshot_of(count), "base_model": self.model("sft")}
             made = self.stage(name, "reward", SMALL, **inputs)
             self.stage(f"score-{count}", "score", {}, reward_model=self.model(name), responses=file)
-            scores = [line["reward"] for line in read_lines(self.folder / f"score-{count}" / "scores.jsonl")]
-            gaps = [(x - y) * made["reward_std"] for x, y in zip(scores[::2], scores[1::2], strict=True)]
-            truth = [gap(row["prompt"][-1]["content"], row["chosen"], row["rejected"]) for row in test]
-            error, bins = proof.reliability([1 / (1 + math.exp(-g)) for g in gaps])
+            scored = read_lines(self.folder / f"score-{count}" / "scores.jsonl")
+            gaps = [
+                (chosen["reward"] - rejected["reward"]) * made["reward_std"]
+                for chosen, rejected in zip(scored[::2], scored[1::2], strict=True)
+            ]
+            preferred = [value > 0 for value in gaps]
+            error, bins = proof.reliability(list(map(sigmoid, gaps)))
             self.figures["reward"].append(
                 {
                     "labels": count,
-                    "accuracy": fmean(float(g > 0) + 0.5 * (g == 0) for g in gaps),
-                    "gold_order": fmean(
-                        0.5 if t == 0 else float((g > 0) == (t > 0)) for g, t in zip(gaps, truth, strict=True)
-                    ),
+                    "accuracy": fmean(map(share_won, gaps)),
+                    "gold_order": fmean(starmap(follows_gold, zip(preferred, truth, strict=True))),
                     "ece": error,
                     "bins": bins,
                 }
             )
 
+    def snapshot_of(self, count: int) -> Path:
+        """A snapshot with the first `count` labels of the train split, and everything of the other splits."""
+        splits: dict[str, list[Row]] = {}
+        for split, labels in self.labels.items():
+            used = labels[:count] if split == "train" else labels
+            splits[split] = [*used, *map(prompt_row, self.splits[split])]
+        folder = self.folder / f"labels-{count}"
+        write_snapshot(folder, splits, "feedback")
+        return folder
+
     def best_of_n(self) -> None:
         """Gold and proxy of the best of n, from one pool of completions of SFT; KL is known in closed form."""
-        lines = [
-            {"prompt": p.messages, "seeds": [world.stable_seed(self.seed, "pool", p.text, k) >> 1 for k in range(POOL)]}
-            for p in self.held
-        ]
+        lines = [self.request(prompt, POOL, "pool", prompt.text) for prompt in self.held]
         pool = self.responses("pool", self.model("sft"), lines, reward_model=self.model(f"reward-{max(LABELS)}"))
-        worth = [(line["reward"], gold_of(line)) for line in pool]
-        by_prompt = [worth[start : start + POOL] for start in range(0, len(worth), POOL)]
-        self.sft = [sampled(line) for n, line in enumerate(pool) if n % POOL < ANSWERS]
-        self.figures["best_of"] = {
-            str(n): {
+        proxy, gold = list(map(itemgetter("reward"), pool)), list(map(gold_of, pool))
+        self.figures["best_of"] = {}
+        for n in BEST_OF:
+            self.figures["best_of"][str(n)] = {
                 "kl": proof.kl_of_best(n),
-                "gold": fmean(proof.best_of(n, values) for values in by_prompt),
-                "oracle": fmean(proof.best_of(n, [(g, g) for _, g in values]) for values in by_prompt),
-                "proxy": fmean(proof.best_of(n, [(r, r) for r, _ in values]) for values in by_prompt),
+                "gold": mean_best_of(n, by=proxy, of=gold),
+                "oracle": mean_best_of(n, by=gold, of=gold),
+                "proxy": mean_best_of(n, by=proxy, of=proxy),
             }
-            for n in BEST_OF
-        }
-        self.sft_gold = {
-            prompt.text: fmean(gold for _, gold in values) for prompt, values in zip(self.held, by_prompt, strict=True)
-        }
+        self.sft: list[measure.Sampled] = []
+        for responses in proof.groups(pool, POOL):
+            self.sft += map(sampled, responses[:ANSWERS])
+        self.sft_gold: dict[str, float] = {}
+        for prompt, golds in zip(self.held, proof.groups(gold, POOL), strict=True):
+            self.sft_gold[prompt.text] = fmean(golds)
 
-    def optimise(self, arm: str) -> None:
+    def optimise(self, arm: Arm) -> None:
         """One arm of PPO, and what each look of it is worth in gold."""
         labels = self.folder / f"labels-{max(LABELS)}"
         models = {"base_model": self.model("sft"), "reward_model": self.model(f"reward-{max(LABELS)}")}
         made = self.stage(arm, "ppo", ARMS[arm], snapshot=labels, **models)
-        progress = read_lines(self.folder / arm / "progress.jsonl")
-        metrics = {line["step"]: line["metrics"] for line in progress if line["kind"] == "metrics"}
-        files = (self.folder / arm / "looks").glob("step-*.jsonl")
-        looks = {int(file.stem.removeprefix("step-")): read_lines(file) for file in files}
-        curve = [
-            {
-                "iteration": step,
-                "gold": fmean(map(gold_of, lines)),
-                "proxy": metrics[step]["selection_score"],
-                "kl": metrics[step]["selection_kl"],
-                "entropy": metrics[step]["selection_entropy"],
-                "eos_rate": metrics[step]["selection_eos_rate"],
-                "length": metrics[step]["selection_length"],
-            }
-            for step, lines in sorted(looks.items())
-        ]
-        prompts_shown = [line["prompt"][-1]["content"] for line in looks[curve[0]["iteration"]]]
-        sft_gold = fmean(self.sft_gold[text] for text in prompts_shown)
+        metrics: dict[int, dict[str, float]] = {}
+        alarms: dict[str, int] = {}
+        for line in read_lines(self.folder / arm / "progress.jsonl"):
+            if line["kind"] == "metrics":
+                metrics[line["step"]] = line["metrics"]
+            elif line["kind"] == "alarm":
+                alarms[line["name"]] = line["step"]
+        looks: dict[int, list[Response]] = {}
+        for file in (self.folder / arm / "looks").glob("step-*.jsonl"):
+            looks[int(file.stem.removeprefix("step-"))] = read_lines(file)
+        curve = [look_at(step, metrics[step], responses) for step, responses in sorted(looks.items())]
+        sft_gold = fmean([self.sft_gold[prompt_of(line)] for line in looks[curve[0]["iteration"]]])
         # A policy without KL leaps about: what it comes to is the mean of its last looks.
-        last = {key: fmean(look[key] for look in curve[-LAST_LOOKS:]) for key in ("gold", "proxy", "entropy")}
-        end, peak = curve[-1]["iteration"], max(curve, key=lambda look: look["gold"])
+        last, end, peak = curve[-LAST_LOOKS:], curve[-1]["iteration"], max(curve, key=itemgetter("gold"))
+        samples: list[Sample] = []
+        for step in dict.fromkeys((1, peak["iteration"], end)):
+            samples += [sample_of(step, line) for line in looks[step][:3]]
         self.figures[arm] = {
             "curve": curve,
-            "alarms": {line["name"]: line["step"] for line in progress if line["kind"] == "alarm"},
+            "alarms": alarms,
             "chosen_iteration": made["chosen_iteration"],
             "kl": made["selection_kl"],
             "sft_gold": sft_gold,
-            "gold": last["gold"],
-            "proxy": last["proxy"],
+            "gold": mean_of("gold", last),
+            "proxy": mean_of("proxy", last),
             "peak_gold": peak["gold"],
             "peak_proxy": peak["proxy"],
             "peak_iteration": peak["iteration"],
-            "entropy_share": last["entropy"] / metrics[1]["entropy"],
+            "entropy_share": mean_of("entropy", last) / metrics[1]["entropy"],
             "explained_variance": {step: metrics[step]["explained_variance"] for step in (1, 10, end)},
-            "samples": [
-                {
-                    "iteration": step,
-                    "prompt": line["prompt"][-1]["content"],
-                    "text": line["text"],
-                    "gold": gold_of(line),
-                }
-                for step in dict.fromkeys((1, peak["iteration"], end))
-                for line in looks[step][:3]
-            ],
-            "fit": asdict(proof.fit("rl", [(look["kl"], look["gold"] - sft_gold) for look in curve])),
+            "samples": samples,
+            "fit": asdict(proof.fit("rl", proof.gains(curve, sft_gold))),
         }
 
     def compare(self) -> None:
         """Gold of every policy on the held-out prompts, what share ended, and how often PPO's answer is worth more."""
-        lines = [
-            {"prompt": p.messages, "seeds": [world.stable_seed(self.seed, p.text, k) >> 1 for k in range(ANSWERS)]}
-            for p in self.held
-        ]
+        lines = [self.request(prompt, ANSWERS, prompt.text) for prompt in self.held]
         samples = {"sft": self.sft}
-        policies = {"base": "pretrain", "dpo": "dpo", "kto": "kto", "ppo": "ppo", "kept_at_zero": "hacked"}
-        for name, made in policies.items():
-            samples[name] = [sampled(line) for line in self.responses(f"answers-{name}", self.model(made), lines)]
-        golds = {name: [one.gold for one in some] for name, some in samples.items()}
-        self.figures["gold"] = {name: fmean(values) for name, values in golds.items()}
-        self.figures["gold_se"] = {name: stdev(values) / len(values) ** 0.5 for name, values in golds.items()}
-        self.figures["ended"] = {name: fmean(one.ended for one in some) for name, some in samples.items()}
+        made_by = {"base": "pretrain", "kept_at_zero": "hacked"}  # the others are named like their stage
+        for name in ("base", *proof.DIRECT, "ppo", "kept_at_zero"):
+            policy = self.model(made_by.get(name, name))
+            samples[name] = list(map(sampled, self.responses(f"answers-{name}", policy, lines)))
+        self.figures |= {"gold": {}, "gold_se": {}, "ended": {}}
+        for name, some in samples.items():
+            golds = list(map(attrgetter("gold"), some))
+            self.figures["gold"][name] = fmean(golds)
+            self.figures["gold_se"][name] = measure.standard_error(golds)
+            self.figures["ended"][name] = fmean(map(attrgetter("ended"), some))
         self.figures["win_rate"] = measure.win_rate(samples["ppo"], samples["sft"], self.seed)
         best = self.figures["best_of"]
-        start = best["1"]["gold"]
-        self.figures["best_of_fit"] = asdict(
-            proof.fit("best_of_n", [(one["kl"], one["gold"] - start) for one in best.values()])
-        )
+        points = proof.gains(best.values(), best["1"]["gold"])
+        self.figures["best_of_fit"] = asdict(proof.fit("best_of_n", points))
 
     # --- the trainer -------------------------------------------------------------------------------------
 
@@ -268,14 +286,19 @@ class Seed:
         """The model that a stage of this seed made."""
         return self.folder / name / "model"
 
-    def responses(self, name: str, policy: Path, lines: list[dict[str, Any]], **inputs: Path) -> list[dict[str, Any]]:
-        """What a policy writes to a file of prompts, one line for each seed."""
+    def request(self, prompt: world.Prompt, count: int, *about: object) -> Request:
+        """A line of a file of prompts for `count` responses, whose seeds differ with what they are about."""
+        seeds = [world.stable_seed(self.seed, *about, number) >> 1 for number in range(count)]
+        return {"prompt": prompt.messages, "seeds": seeds}
+
+    def responses(self, name: str, policy: Path, lines: Sequence[Request], **inputs: Path) -> list[Any]:
+        """What a policy writes to a file of prompts: a `Response` for each seed, with a `reward` by a reward model."""
         file = self.folder / f"{name}.jsonl"
         write_lines(file, lines)
         self.stage(name, "generate", {**SMALL, "batch_size": 256}, base_model=policy, prompts=file, **inputs)
         return read_lines(self.folder / name / "responses.jsonl")
 
-    def stage(self, name: str, stage: str, config: Mapping[str, Any], **inputs: Path) -> dict[str, Any]:
+    def stage(self, name: str, stage: str, config: Config, **inputs: Path) -> dict[str, Any]:
         """One run through the trainer's own command; returns its metrics.
 
         Raises:
@@ -283,10 +306,9 @@ class Seed:
         """
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        entries = {
-            key: {"path": os.path.relpath(path, folder), "manifest_sha256": input_sha256(path)}
-            for key, path in inputs.items()
-        }
+        entries = {}
+        for key, path in inputs.items():
+            entries[key] = {"path": os.path.relpath(path, folder), "manifest_sha256": input_sha256(path)}
         run = {"schema": 1, "run": f"{name}-{self.seed}", "attempt": 1, "stage": stage, "seed": self.seed}
         (folder / "run.json").write_text(json.dumps({**run, "config": config, "inputs": entries}), encoding="utf-8")
         with (folder / "trainer.log").open("ab") as log:
@@ -308,7 +330,7 @@ class Seed:
         return metrics
 
 
-def prove(folder: Path, seeds: Sequence[int], processes: int = 2) -> dict[str, Any]:
+def prove(folder: Path, seeds: Sequence[int], processes: int = 2) -> Report:
     """Prove with each seed, `processes` of them side by side, and return the report; `folder` is begun afresh.
 
     Raises:
@@ -319,10 +341,13 @@ def prove(folder: Path, seeds: Sequence[int], processes: int = 2) -> dict[str, A
     with ThreadPoolExecutor(max_workers=processes) as pool:
         figures = list(pool.map(lambda seed: Seed(folder / f"seed-{seed}", seed).run(), seeds))
     own = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_seconds = own.ru_utime + own.ru_stime
+    for one in figures:
+        cpu_seconds += sum(one["cpu_seconds"].values())
     return {
         "seeds": figures,
         "wall_seconds": round(time.monotonic() - started, 1),
-        "cpu_seconds": round(sum(sum(one["cpu_seconds"].values()) for one in figures) + own.ru_utime + own.ru_stime, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "configuration": {"labels": LABELS, "ppo": ARMS["ppo"], "preset": "small"},
     }
 
@@ -333,22 +358,22 @@ def begin_afresh(folder: Path) -> None:
     Raises:
         ProofFailed: it holds something else.
     """
-    own = ("report.json", "report.html")
-    there = list(folder.iterdir()) if folder.is_dir() else []
-    if strangers := sorted(path.name for path in there if not (path.name.startswith("seed-") or path.name in own)):
-        raise ProofFailed(f"{folder} holds {strangers[0]}, which is no part of a proof. Name another folder.")
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith("seed-") and path.name not in OWN_FILES:
+                raise ProofFailed(f"{folder} holds {path.name}, which is no part of a proof. Name another folder.")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
 
-def missed(report: Mapping[str, Any]) -> list[str]:
+def missed(report: Report) -> list[str]:
     """A sentence for each demand that is not met."""
-    return [
-        f"Seed {figures['seed']}: {one['sentence']}; it is {one['value']}."
-        for figures in report["seeds"]
-        for one in figures["verdicts"]
-        if not one["ok"]
-    ]
+    sentences = []
+    for figures in report["seeds"]:
+        for one in figures["verdicts"]:
+            if not one["ok"]:
+                sentences.append(f"Seed {figures['seed']}: {one['sentence']}; it is {one['value']}.")
+    return sentences
 
 
 # --- small things ----------------------------------------------------------------------------------------
@@ -359,27 +384,37 @@ def gap(prompt: str, text_a: str, text_b: str) -> float:
     return utility(prompt, text_a).total - utility(prompt, text_b).total
 
 
-def sampled(line: Mapping[str, Any]) -> measure.Sampled:
-    """A line of responses as something that has a gold utility."""
-    return measure.Sampled(line["prompt"][-1]["content"], line["text"], line["finish_reason"] == "stop")
+def sample_of(step: int, line: Response) -> Sample:
+    return {"iteration": step, "prompt": prompt_of(line), "text": line["text"], "gold": gold_of(line)}
 
 
-def gold_of(line: Mapping[str, Any]) -> float:
-    return sampled(line).gold
+def look_at(step: int, metrics: Mapping[str, float], responses: Sequence[Response]) -> Look:
+    """The policy at an iteration: gold of its responses, and what the trainer measured."""
+    return {
+        "iteration": step,
+        "gold": fmean(map(gold_of, responses)),
+        "proxy": metrics["selection_score"],
+        "kl": metrics["selection_kl"],
+        "entropy": metrics["selection_entropy"],
+        "eos_rate": metrics["selection_eos_rate"],
+        "length": metrics["selection_length"],
+    }
 
 
-def prompt_rows(prompts: Sequence[world.Prompt]) -> list[dict[str, Any]]:
-    return [{"kind": "prompt", "prompt": prompt.messages} for prompt in prompts]
+def mean_of(figure: str, looks: Sequence[Look]) -> float:
+    return fmean(map(itemgetter(figure), looks))
 
 
-def input_sha256(path: Path) -> str:
-    return file_sha256(path if path.is_file() else path / "manifest.json")
+def mean_best_of(n: int, *, by: Sequence[float], of: Sequence[float]) -> float:
+    """Mean `of` the best of n `by` another figure, over the prompts of the pool."""
+    values = list(zip(by, of, strict=True))
+    return fmean(proof.best_of(n, completions) for completions in proof.groups(values, POOL))
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Objects of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+def sigmoid(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
 
 
-def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+def share_won(gap: float) -> float:
+    """1 where the chosen one scores higher, 0 where lower, a half where equal."""
+    return float(gap > 0) + 0.5 * (gap == 0)

@@ -13,8 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from workers.demo.annotators import Annotator, Judgement, crowd
 from workers.demo.client import Refused, Service
@@ -23,6 +24,57 @@ from workers.demo.world import parse_prompt
 LOOK_AGAIN = 0.5  # seconds between two looks at an empty queue
 PATIENCE = 5.0  # seconds until what one has taken is left to those who may do it
 LETTERS = ("a", "b")
+
+
+class ShownResponse(TypedDict):
+    """A response of a task, by letter."""
+
+    letter: str
+    text: str
+
+
+class ShownTask(TypedDict, total=False):
+    """What the service shows of a task to whoever holds it, as far as it is read here."""
+
+    id: str
+    prompt: list[dict[str, str]]
+    responses: list[ShownResponse]
+    dimensions: list[str]
+    asks_reason: bool
+
+
+class ComparisonAnswer(TypedDict, total=False):
+    """An answer as the service takes it. `choice` and `strength` are there where one response is preferred."""
+
+    outcome: str
+    choice: str
+    strength: int
+    dimensions: dict[str, str]
+    reason: str
+
+
+class Submitted(TypedDict, total=False):
+    """The reply to an answer: its id, whether it is one of the K, and the next task."""
+
+    annotation: str
+    counted: bool
+    next: ShownTask | None
+
+
+class Summary(TypedDict):
+    """What a crowd did. `counted_unknown` are answers whose reply was lost."""
+
+    comparisons: int
+    wanted: int
+    counted: int
+    extra: int
+    counted_unknown: int
+    skipped: int
+    seconds: float
+    per_second: float | None
+    outcomes: dict[str, int]
+    by_annotator: dict[str, int]
+    retries: int
 
 
 @dataclass(frozen=True)
@@ -37,12 +89,10 @@ class Faults:
 
     def crowd(self, n: int, seed: int) -> list[Annotator]:
         """``n`` annotators: the faulty ones last, the others careful, up to ``noise``."""
-        faulty = [
-            *(Annotator(spammer=True) for _ in range(self.spammers)),
-            *(Annotator(inverter=True) for _ in range(self.inverters)),
-            *(Annotator(left_lean=1.5) for _ in range(self.left_leaners)),
-            *(Annotator(length_love=0.15) for _ in range(self.length_lovers)),
-        ]
+        faulty = [Annotator(spammer=True)] * self.spammers
+        faulty += [Annotator(inverter=True)] * self.inverters
+        faulty += [Annotator(left_lean=1.5)] * self.left_leaners
+        faulty += [Annotator(length_love=0.15)] * self.length_lovers
         return crowd(n, seed, faulty, self.noise)
 
 
@@ -182,14 +232,15 @@ class Worker(threading.Thread):
 
     def _work(self) -> None:
         """Take, judge, send; the reply to an answer brings the next task."""
-        given: Any = None
+        given: ShownTask | None = None
         more = self.collection.take_one()
         while more:
             shown = given or self._next()
             if shown is None:
                 self.collection.give_back()
                 return
-            prompt, texts = shown["prompt"][-1]["content"], {r["letter"]: r["text"] for r in shown["responses"]}
+            prompt = shown["prompt"][-1]["content"]
+            texts = {response["letter"]: response["text"] for response in shown["responses"]}
             if parse_prompt(prompt) is None or tuple(sorted(texts)) != LETTERS:
                 self._skip(shown)  # left to people, who know more of the world
                 given = None
@@ -214,7 +265,7 @@ class Worker(threading.Thread):
             given = reply.get("next")
             more = more or self.collection.wait_for_one()
 
-    def _next(self) -> Any:
+    def _next(self) -> ShownTask | None:
         """Something to judge; None when nothing came for as long as this person waits, or all are instructed to
         stop."""
         since = time.monotonic()
@@ -222,35 +273,41 @@ class Worker(threading.Thread):
             reply = self.service.post("tasks/next/", {"project": self.project, "kind": "comparison"}, keyed=False)
             if reply.status == 200:
                 self.collection.waits(self.name, False)
-                return reply.body
+                shown: ShownTask = reply.body
+                return shown
             self.collection.waits(self.name, True)
             if time.monotonic() - since > (min(self.idle, PATIENCE) if self.collection.parked else self.idle):
                 break
             self.collection.stop.wait(LOOK_AGAIN)
         return None
 
-    def _submit(self, assignment: str, body: Mapping[str, Any]) -> Any:
+    def _submit(self, assignment: str, body: Mapping[str, object]) -> Submitted:
         try:
-            return self.service.post(f"assignments/{assignment}/submit/", body).body
+            submitted: Submitted = self.service.post(f"assignments/{assignment}/submit/", body).body
         except Refused as refused:
             # The answer was stored and its process killed before the reply was: it is there, once.
             if refused.code == "already_submitted" and refused.extra.get("annotation"):
                 return {"annotation": refused.extra["annotation"]}
             raise
+        return submitted
 
-    def _skip(self, shown: Mapping[str, Any]) -> None:
+    def _skip(self, shown: ShownTask) -> None:
         self.service.post(f"assignments/{shown['id']}/skip/", {"reason": "not_qualified"})
         self.collection.skip()
 
 
-def answer(judged: Judgement, shown: Mapping[str, Any]) -> dict[str, Any]:
+def answer(judged: Judgement, shown: ShownTask) -> ComparisonAnswer:
     """A judgement as the service takes it: what the task asks for, and no more."""
-    body: dict[str, Any] = {"outcome": judged.outcome}
+    body: ComparisonAnswer = {"outcome": judged.outcome}
     if judged.outcome in LETTERS:
         body = {"outcome": "prefer", "choice": judged.outcome, "strength": judged.strength}
-    dimensions = {name: judged.dimensions[name] for name in shown.get("dimensions", []) if name in judged.dimensions}
+    dimensions: dict[str, str] = {}
+    for name in shown.get("dimensions", []):
+        if name in judged.dimensions:
+            side = judged.dimensions[name]
+            dimensions[name] = "same" if side == "tie" else side
     if dimensions:
-        body["dimensions"] = {name: "same" if side == "tie" else side for name, side in dimensions.items()}
+        body["dimensions"] = dimensions
     if shown.get("asks_reason"):
         body["reason"] = "It helps more." if judged.outcome in LETTERS else "There is little between them."
     return body
@@ -270,7 +327,7 @@ def collect(workers: Sequence[Worker], until: float | None = None) -> None:
         worker.start()
     for worker in workers:
         worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-    if any(worker.is_alive() for worker in workers):
+    if any(map(Worker.is_alive, workers)):
         workers[0].collection.stop.set()
         for worker in workers:
             worker.join()
@@ -279,19 +336,20 @@ def collect(workers: Sequence[Worker], until: float | None = None) -> None:
             raise worker.failure
 
 
-def summary(collection: Collection, workers: Sequence[Worker], seconds: float) -> dict[str, Any]:
+def summary(collection: Collection, workers: Sequence[Worker], seconds: float) -> Summary:
     """What a crowd did, as a report tells it."""
     done = collection.answers
+    counted = Counter(map(attrgetter("counted"), done))
     return {
         "comparisons": len(done),
         "wanted": collection.wanted,
-        "counted": sum(one.counted is True for one in done),
-        "extra": sum(one.counted is False for one in done),
-        "counted_unknown": sum(one.counted is None for one in done),
+        "counted": counted[True],
+        "extra": counted[False],
+        "counted_unknown": counted[None],
         "skipped": collection.skipped,
         "seconds": round(seconds, 1),
         "per_second": round(len(done) / seconds, 1) if seconds else None,
-        "outcomes": dict(sorted(Counter(one.outcome for one in done).items())),
-        "by_annotator": dict(sorted(Counter(one.annotator for one in done).items())),
-        "retries": sum(worker.service.retries for worker in workers),
+        "outcomes": dict(sorted(Counter(map(attrgetter("outcome"), done)).items())),
+        "by_annotator": dict(sorted(Counter(map(attrgetter("annotator"), done)).items())),
+        "retries": sum(map(attrgetter("service.retries"), workers)),
     }

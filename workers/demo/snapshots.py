@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
+Row = Mapping[str, object]
 
 
-def canonical(row: Mapping[str, Any]) -> str:
+def canonical(row: Row) -> str:
     """One way to write a row: keys sorted, no white space."""
     return json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -31,12 +31,12 @@ def write_snapshot(folder: Path, splits: Mapping[str, Sequence[Row]], purpose: s
     counts, files = {}, {}
     for split in ("train", "selection", "test"):
         rows = splits.get(split, [])
-        counts[split] = dict(Counter(row["kind"] for row in rows))
-        hashed = sorted(
-            (hashlib.sha256(text.encode()).hexdigest(), text, count)
-            for text, count in Counter(canonical(row) for row in rows).items()
-        )
-        data = "".join(f'{{"count":{n},"hash":"{digest}","row":{text}}}\n' for digest, text, n in hashed).encode()
+        counts[split] = dict(Counter(map(itemgetter("kind"), rows)))
+        hashed = []
+        for text, count in Counter(map(canonical, rows)).items():
+            hashed.append((hashlib.sha256(text.encode()).hexdigest(), text, count))
+        lines = [f'{{"count":{count},"hash":"{digest}","row":{text}}}\n' for digest, text, count in sorted(hashed)]
+        data = "".join(lines).encode()
         (folder / f"{split}.jsonl").write_bytes(data)
         files[f"{split}.jsonl"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": len(hashed)}
     name = hashlib.sha256(canonical(files).encode()).hexdigest()

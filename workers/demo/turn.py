@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from workers.demo import measure, simulation
 from workers.demo.client import Refused, Service
 from workers.demo.simulation import Collection, Worker
+from workers.demo.turn_report import Check, cost_of, seconds_between
 from workers.demo.world import parse_prompt
 
 FIRST_STAGES = ["tokenizer", "pretrain", "sft"]
@@ -31,6 +32,7 @@ SAY_EVERY = 10.0  # seconds between two words on how far it is
 STILL = 300.0  # seconds without a sign of progress after which a turn is given up
 
 PlaygroundRequest = Callable[[str, str, int], None]  # prompt id, model id, how many responses
+Shown = dict[str, Any]  # an object as the service shows it
 
 
 class TurnFailed(Exception):
@@ -44,16 +46,6 @@ class PlaygroundAnswers:
     id: str
     text: str
     split: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """A figure the turn must reach."""
-
-    name: str
-    value: float | None
-    need: str
-    met: bool
 
 
 @dataclass
@@ -107,6 +99,7 @@ class Turn:
         with self._timed("first_models"):
             self._first_models()
         prompts = self._prompts()
+        train, held_out = divided(prompts)
         collection = Collection(self.plan.comparisons, self.plan.record)
         with self._timed("collect"):
             crowd = self._collect(prompts, collection)
@@ -114,9 +107,9 @@ class Turn:
             made = self._train()
         self._judge_reward_model(prompts, collection, crowd)
         with self._timed("sample"):
-            self._gold([one for one in prompts if one.split != "train"], made)
+            self._gold(held_out, made)
         with self._timed("collect_again"):
-            self._promote_and_go_on([one for one in prompts if one.split == "train"], made["ppo"])
+            self._promote_and_go_on(train, made["ppo"])
 
     # --- before --------------------------------------------------------------------------------------
 
@@ -137,10 +130,11 @@ class Turn:
 
     def _at_work(self) -> bool:
         """Whether something runs that makes models, or brings in what they are made of."""
-        if any(chain["state"] == "active" for chain in self.admin.get("chains/", project=self.plan.project)["results"]):
+        chains = self.admin.get("chains/", project=self.plan.project)["results"]
+        if "active" in map(itemgetter("state"), chains):
             return True
         jobs = self.admin.get("jobs/", project=self.plan.project, kind="corpus")["results"]
-        return any(job["status"] in ("queued", "running") for job in jobs)
+        return not {"queued", "running"}.isdisjoint(map(itemgetter("status"), jobs))
 
     def _what_runs(self) -> str:
         found = self.admin.get("training-runs/", project=self.plan.project)["results"]
@@ -150,9 +144,13 @@ class Turn:
         step = f", step {job['step']} of {job['steps']}" if job["steps"] else ""
         return f"{found[0]['stage']} is {job['status']}{step} {job['progress_text']} {job['error']}".rstrip()
 
-    def _newest(self, stage: str) -> Any:
-        found = self.admin.get("models/", project=self.plan.project, stage=stage)["results"]
-        return next((one for one in found if one["state"] not in ("rejected", "revoked")), None)
+    def _newest(self, stage: str) -> Shown | None:
+        """The newest version that a stage has made and nobody has rejected or revoked."""
+        found: list[Shown] = self.admin.get("models/", project=self.plan.project, stage=stage)["results"]
+        for version in found:
+            if version["state"] not in ("rejected", "revoked"):
+                return version
+        return None
 
     def _prompts(self) -> list[PlaygroundAnswers]:
         """The project's prompts that the world can judge, each text once."""
@@ -161,9 +159,9 @@ class Turn:
             text = one["messages"][-1]["content"]
             if len(one["messages"]) == 1 and (known := parse_prompt(text)) is not None and known.text == text:
                 found[text] = PlaygroundAnswers(one["id"], text, one["split"])
-        if not any(one.split == "train" for one in found.values()):
+        if "train" not in map(attrgetter("split"), found.values()):
             raise TurnFailed("The project has no prompts of the demo world. Run manage.py seed_demo first.")
-        return sorted(found.values(), key=lambda one: one.text)
+        return sorted(found.values(), key=attrgetter("text"))
 
     # --- collecting ----------------------------------------------------------------------------------
 
@@ -178,7 +176,8 @@ class Turn:
                 if len(collection.answers) > seen or written:
                     seen, moved = len(collection.answers), time.monotonic()
                 elif not any(left.values()) and collection.waiting == len(crowd):
-                    left |= {one.id: 4 for one in prompts if one.split == "train"}  # equal texts made no tasks
+                    train, _ = divided(prompts)
+                    left |= dict.fromkeys(map(attrgetter("id"), train), 4)  # equal texts made no tasks
                 if time.monotonic() - moved > STILL:
                     raise TurnFailed(f"No progress for {STILL:.0f} s with {seen} comparisons. {self._generation()}")
                 self._progress(f"{seen} of {collection.wanted} comparisons, {collection.waiting} wait for a task")
@@ -190,12 +189,11 @@ class Turn:
 
     def _quotas(self, prompts: Sequence[PlaygroundAnswers]) -> dict[str, int]:
         """Responses still to be requested, by prompt: enough pairs, and a share of them on held-out prompts."""
-        held_out = [one for one in prompts if one.split != "train"]
-        train = [one for one in prompts if one.split == "train"]
+        train, held_out = divided(prompts)
         quotas: dict[str, int] = {}
         for group, share in ((held_out, HELD_OUT_SHARE), (train, 1 - HELD_OUT_SHARE if held_out else 1.0)):
             pairs = SPARE * share * self.plan.comparisons / max(1, len(group))
-            quotas |= {one.id: 2 * max(1, round(pairs + 0.5)) for one in group}
+            quotas |= dict.fromkeys(map(attrgetter("id"), group), 2 * max(1, round(pairs + 0.5)))
         return quotas
 
     def _ask_for_more(self, prompts: Sequence[PlaygroundAnswers], left: dict[str, int]) -> bool:
@@ -203,17 +201,16 @@ class Turn:
 
         Portion by portion, because responses meet in tasks when none of their prompt is awaited any more.
         """
-        ready = {
-            one["id"]
-            for one in self.admin.pages("prompts/", project=self.plan.project, state="ready", page_size=200)
-            if left.get(one["id"])
-        }
+        shown = self.admin.pages("prompts/", project=self.plan.project, state="ready", page_size=200)
+        ready = set(map(itemgetter("id"), shown))
+        requested = False
         for one in prompts:
-            if one.id in ready:
+            if one.id in ready and left.get(one.id):
                 count = min(MOST_AT_ONCE, left[one.id])
                 self.admin.post(f"prompts/{one.id}/generate/", {"count": count})
                 left[one.id] -= count
-        return bool(ready)
+                requested = True
+        return requested
 
     def _generation(self) -> str:
         jobs = self.admin.get("jobs/", project=self.plan.project, kind="generation")["results"]
@@ -246,7 +243,7 @@ class Turn:
 
     # --- training ------------------------------------------------------------------------------------
 
-    def _start(self, stages: list[str], config: Mapping[str, Any] | None = None) -> str:
+    def _start(self, stages: list[str], config: Mapping[str, object] | None = None) -> str:
         """Start a chain, or find the one of these stages that is at work already."""
         body = {"project": self.plan.project, "stages": stages, "config": config or {}, "seed": self.plan.seed}
         try:
@@ -254,8 +251,10 @@ class Turn:
         except Refused as refused:
             if refused.code != "chain_running":
                 raise
-        chains = self.admin.get("chains/", project=self.plan.project)["results"]
-        return next(str(one["id"]) for one in chains if one["stages"] == stages and one["state"] == "active")
+            for chain in self.admin.get("chains/", project=self.plan.project)["results"]:
+                if chain["stages"] == stages and chain["state"] == "active":
+                    return str(chain["id"])
+            raise
 
     def _train(self) -> dict[str, str]:
         """The chain, to its end. Returns the versions: base, sft, reward, ppo."""
@@ -264,13 +263,16 @@ class Turn:
             self._progress(self._what_runs())
             time.sleep(LOOK)
         runs = [self.admin.get(f"training-runs/{run}/") for run in chain["runs"]]
-        stages = {run["stage"]: _cost(run) for run in runs}
-        total = round(_seconds(chain["created_at"], chain["finished_at"]), 1)
+        stages, made = {}, {}
+        for run in runs:
+            stages[run["stage"]] = cost_of(run)
+            if run["model_version"]:
+                made[run["stage"]] = run["model_version"]
+        total = round(seconds_between(chain["created_at"], chain["finished_at"]), 1)
         self.report["training"] = {"seconds": total, "stages": stages}
         if chain["state"] != "succeeded":
             raise TurnFailed(f"The chain has {chain['state']}: {runs[-1]['job']['error']} {runs[-1]['job']['remedy']}")
         self._check("training_seconds", total, "at most 360", total <= 360)
-        made = {run["stage"]: run["model_version"] for run in runs if run["model_version"]}
         evaluation = self.admin.get(f"models/{made['ppo']}/evaluations/")["results"][0]["metrics"]
         self.report["evaluation"] = evaluation
         kl = evaluation["policy"].get("kl")
@@ -282,8 +284,9 @@ class Turn:
     ) -> None:
         """Accuracy on labels of test prompts against what their raters make possible."""
         test = {one.text for one in prompts if one.split == "test"}
-        raters = [worker.annotator for worker in crowd]
-        labels = measure.label_quality((one for one in collection.answers if one.prompt in test), raters)
+        on_test = [one for one in collection.answers if one.prompt in test]
+        raters = list(map(attrgetter("annotator"), crowd))
+        labels = measure.label_quality(on_test, raters)
         seen = measure.label_quality(collection.answers, raters)
         accuracy = self.report["evaluation"].get("reward_model", {}).get("accuracy")
         share = round(accuracy / labels["ceiling"], 4) if accuracy and labels["ceiling"] else None
@@ -303,25 +306,23 @@ class Turn:
             written = self._written(one)
             for name in names:
                 # Those requested last: what was judged before may have been written by the same version.
-                mine = [r for r in written if (r["model_version"] or {}).get("id") == made[name]]
-                samples[name] += [
-                    measure.Sampled(one.text, r["text"], r["finish_reason"] == "stop")
-                    for r in mine[-self.plan.samples :]
-                ]
+                for response in written_by(made[name], written)[-self.plan.samples :]:
+                    ended = response["finish_reason"] == "stop"
+                    samples[name].append(measure.Sampled(one.text, response["text"], ended))
         figures = {name: measure.gold(samples[name]) for name in names}
         won = measure.win_rate(samples["ppo"], samples["sft"], self.plan.seed)
         self.report |= {"gold": figures, "ppo_over_sft": won}
-        base, sft, ppo = (figures[name]["gold"] for name in names)
+        base, sft, ppo = figures["base"]["gold"], figures["sft"]["gold"], figures["ppo"]["gold"]
         self._check("sft_over_base", round(sft - base, 3), "at least 0.5", sft - base >= 0.5)
         self._check("ppo_over_sft", round(ppo - sft, 3), "at least 0.8", ppo - sft >= 0.8)
         self._check("win_rate_low", won["low"], "above 0.62", won["low"] > 0.62)
 
-    def _written(self, prompt: PlaygroundAnswers) -> list[Any]:
+    def _written(self, prompt: PlaygroundAnswers) -> list[Shown]:
         """The prompt's finished responses, once none is awaited."""
         until = time.monotonic() + STILL
         while time.monotonic() < until:
             found = self.admin.get(f"prompts/{prompt.id}/", wait=10)["responses"]
-            if not any(response["state"] in ("queued", "running") for response in found):
+            if {"queued", "running"}.isdisjoint(map(itemgetter("state"), found)):
                 return [response for response in found if response["state"] == "ready"]
         raise TurnFailed(f"Responses to {prompt.text!r} are awaited for {STILL:.0f} s. {self._generation()}")
 
@@ -331,22 +332,27 @@ class Turn:
         """Promote the new policy, and have people judge what it writes."""
         self._promote(ppo, "A turn of the ring.")
         few = prompts[: max(1, self.plan.again // 2)]
-        before = {response["id"] for one in few for response in self._written(one)}
+        before: set[str] = set()
+        for one in few:
+            before.update(map(itemgetter("id"), self._written(one)))
         for one in few:
             self.admin.post(f"prompts/{one.id}/generate/", {"count": 4})
-        fresh = [response for one in few for response in self._written(one) if response["id"] not in before]
-        by_ppo = {response["id"] for response in fresh if (response["model_version"] or {}).get("id") == ppo}
-        tasks = [task for one in few for task in self._tasks_of(one, by_ppo)]
+        fresh: list[Shown] = []
+        for one in few:
+            fresh += [response for response in self._written(one) if response["id"] not in before]
+        by_ppo = set(map(itemgetter("id"), written_by(ppo, fresh)))
+        tasks: list[str] = []
+        for one in few:
+            tasks += self._tasks_of(one, by_ppo)
         judged = 0
         until = time.monotonic() + STILL
         while tasks and time.monotonic() < until:
             collection = Collection(self.plan.again)
             simulation.collect(self.people(collection), until=STILL)
             judged += len(collection.answers)
-            states = [self.admin.get(f"tasks/{task}/") for task in tasks]
-            if all(task["answers"] for task in states) or not collection.answers:
+            if self._answered(tasks) == len(tasks) or not collection.answers:
                 break
-        answered = sum(self.admin.get(f"tasks/{task}/")["answers"] > 0 for task in tasks)
+        answered = self._answered(tasks)
         self.report["after_promotion"] = {
             "responses": len(fresh),
             "by_the_new_version": len(by_ppo),
@@ -362,11 +368,19 @@ class Turn:
         reason = "The demo turns the ring by itself: nobody has compared the versions. Gold is measured outside."
         self.admin.post(f"models/{model}/promote/", {"note": note, "override_reason": reason})
 
+    def _answered(self, tasks: Sequence[str]) -> int:
+        """How many of the tasks have an answer."""
+        return sum(self.admin.get(f"tasks/{task}/")["answers"] > 0 for task in tasks)
+
     def _tasks_of(self, prompt: PlaygroundAnswers, responses: set[str]) -> list[str]:
         """Tasks in which nothing but these responses meet."""
         newest = self.admin.get("tasks/", project=self.plan.project, prompt=prompt.id, page_size=10)["results"]
-        shown = [self.admin.get(f"tasks/{task['id']}/") for task in newest]
-        return [task["id"] for task in shown if {one["id"] for one in task["responses"]} <= responses]
+        found = []
+        for task in newest:
+            shown = self.admin.get(f"tasks/{task['id']}/")["responses"]
+            if responses.issuperset(map(itemgetter("id"), shown)):
+                found.append(task["id"])
+        return found
 
     # --- telling -------------------------------------------------------------------------------------
 
@@ -389,18 +403,13 @@ class Turn:
             self.report["seconds"][name] = round(time.monotonic() - began, 1)
 
 
-def _cost(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds and steps of a run, and what it reported of itself."""
-    job = run["job"]
-    seconds = _seconds(job["started_at"], job["finished_at"]) if job["finished_at"] else None
-    return {
-        "seconds": None if seconds is None else round(seconds, 1),
-        "steps": job["steps"],
-        "seconds_per_step": round(seconds / job["steps"], 4) if seconds and job["steps"] else None,
-        "attempts": job["attempt"],
-        "metrics": run["metrics"] if run["stage"] != "evaluate" else {},  # reported as the report's `evaluation`
-    }
+def divided(prompts: Sequence[PlaygroundAnswers]) -> tuple[list[PlaygroundAnswers], list[PlaygroundAnswers]]:
+    """The prompts to train on, and those held out."""
+    train = [one for one in prompts if one.split == "train"]
+    held_out = [one for one in prompts if one.split != "train"]
+    return train, held_out
 
 
-def _seconds(since: str, until: str) -> float:
-    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
+def written_by(version: str, responses: Sequence[Shown]) -> list[Shown]:
+    """Those of the responses that this version wrote."""
+    return [one for one in responses if (one["model_version"] or {}).get("id") == version]

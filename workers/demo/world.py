@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import product, starmap
+from operator import attrgetter
 from random import Random
 
 ITEMS: tuple[str, ...] = (
@@ -97,7 +100,7 @@ def fix_phrase(problem: str) -> str:
 
 def prompts() -> list[Prompt]:
     """All 96 prompts, items outermost, always in the same order."""
-    return [Prompt(item, problem) for item in ITEMS for problem in PROBLEMS]
+    return list(starmap(Prompt, product(ITEMS, PROBLEMS)))
 
 
 def words(text: str) -> list[str]:
@@ -121,11 +124,14 @@ def hold_out(seed: int = 0, n: int = 20) -> tuple[list[Prompt], list[Prompt]]:
     Every item and every problem stays among the seen ones, so what is held out are combinations, not words.
     """
     order = sorted(prompts(), key=lambda prompt: stable_seed(seed, prompt.text))
+    items = Counter(map(attrgetter("item"), order))
+    problems = Counter(map(attrgetter("problem"), order))
     held: list[Prompt] = []
     for prompt in order:
-        rest = [p for p in order if p not in held and p != prompt]
-        if len(held) < n and {p.item for p in rest} == set(ITEMS) and {p.problem for p in rest} == set(PROBLEMS):
+        if len(held) < n and items[prompt.item] > 1 and problems[prompt.problem] > 1:
             held.append(prompt)
+            items[prompt.item] -= 1
+            problems[prompt.problem] -= 1
     return [prompt for prompt in prompts() if prompt not in held], held
 
 

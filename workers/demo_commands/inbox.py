@@ -3,10 +3,9 @@
 The messages are in `workers/demo/inbox.json`; the people and places in them are invented.
 """
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from feedback.models import Kind, Person, Project, Prompt, Task
 from feedback.services.collection import prompts, tasks
@@ -34,6 +33,23 @@ In doubt, skip and say why; that helps more than a guess.
 """
 
 
+class Message(TypedDict):
+    """A message of the file: which tasks to make of it (`ask`), and the names that it shares with others (`group`)."""
+
+    key: str
+    text: str
+    ask: str
+    group: NotRequired[str]
+
+
+class Request(TypedDict):
+    """A request of the file with its responses."""
+
+    key: str
+    prompt: str
+    responses: list[str]
+
+
 def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
     """Create the project with its people and tasks. Rows that exist are left as they are."""
     project = Project.objects.filter(slug=SLUG).first()
@@ -45,7 +61,7 @@ def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
             kinds=[kind.value for kind in KINDS],
             description="Short messages to file and to mark, and a few answers to rank, to rate and to write better.",
             dimensions=["helpful", "kind"],
-            label_scheme={scheme.name: dataclasses.asdict(scheme) for scheme in labels.SCHEMES},
+            label_scheme=labels.schemes(),
         )
         Project.objects.filter(pk=project.pk).update(split_salt=SALT)
         project.refresh_from_db()
@@ -61,7 +77,7 @@ def seed(admin: Person, members: list[tuple[Person, str]]) -> Project:
     return project
 
 
-def _message(project: Project, admin: Person, message: dict[str, Any], there: set[str | None]) -> None:
+def _message(project: Project, admin: Person, message: Message, there: set[str | None]) -> None:
     """Create tasks for spans or a topic where the message offers some, and for a folder or its tone otherwise.
 
     Messages that name the same people and places form one group, so that a tagger is never tested on names that it saw
@@ -84,15 +100,16 @@ def _message(project: Project, admin: Person, message: dict[str, Any], there: se
             )
 
 
-def _request(project: Project, admin: Person, request: dict[str, Any], place: int, there: set[str | None]) -> None:
+def _request(project: Project, admin: Person, request: Request, place: int, there: set[str | None]) -> None:
     """Create one task to rank all responses, one to rate one, and one to write (from scratch, or by editing)."""
     prompt = _prompt(project, admin, request["key"], request["prompt"])
-    answers = [
-        prompts.add_response(
-            prompt=prompt, by=None, text=text, model_name="handwritten", external_id=f"inbox-{request['key']}-{number}"
-        )[0]
-        for number, text in enumerate(request["responses"])
-    ]
+    answers = []
+    for number, text in enumerate(request["responses"]):
+        external_id = f"inbox-{request['key']}-{number}"
+        response, _ = prompts.add_response(
+            prompt=prompt, by=None, text=text, model_name="handwritten", external_id=external_id
+        )
+        answers.append(response)
     shown = {
         Kind.RANKING: answers,
         Kind.RATING: [answers[place % len(answers)]],

@@ -5,7 +5,6 @@ demonstrations; an inbox with every other kind of task; and a job that imports t
 It acts once per database. If a run is killed, the next run finishes it.
 """
 
-import dataclasses
 import secrets
 from typing import Any
 
@@ -14,7 +13,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from feedback import celery_app
-from feedback.models import Event, Job, Kind, Person, Project, Prompt, Response, Task
+from feedback.models import Event, Job, Kind, Person, Project, Prompt, Response, Split, Task
 from feedback.services.collection import prompts, tasks
 from feedback.services.platform import events, jobs, people, projects, tokens
 from workers.demo import demonstrations, handwritten, labels, world
@@ -73,7 +72,7 @@ class Command(BaseCommand):
                 kinds=[Kind.COMPARISON.value],
                 description="A small support desk: people ask about their things, models answer, you judge.",
                 dimensions=DIMENSIONS,
-                label_scheme={scheme.name: dataclasses.asdict(scheme) for scheme in labels.SCHEMES},
+                label_scheme=labels.schemes(),
                 sampling={"temperature": 1.0, "max_new_tokens": 40},
                 training_policy={
                     "preset": "small",
@@ -105,10 +104,10 @@ class Command(BaseCommand):
                     source="handwritten",
                     external_id=key,
                 )
-                pair = [
-                    prompts.add_response(prompt=prompt, by=None, text=text, model_name="handwritten")[0]
-                    for text in (comparison.a, comparison.b)
-                ]
+                pair = []
+                for text in (comparison.a, comparison.b):
+                    response, _ = prompts.add_response(prompt=prompt, by=None, text=text, model_name="handwritten")
+                    pair.append(response)
                 # About a third of those with a known answer are gold tasks; annotators cannot tell which.
                 gold = None
                 if comparison.better and place % 3 == 0:
@@ -138,15 +137,14 @@ class Command(BaseCommand):
 
     def _demonstrations(self, project: Project) -> None:
         """Create good replies to training prompts, written by one imported person."""
-        known = {p.messages[0]["content"]: p for p in Prompt.objects.filter(project=project, source=WORLD)}
-        train = [prompt for prompt in world.prompts() if known[prompt.text].split == "train"]
+        known = {prompt.text: prompt for prompt in Prompt.objects.filter(project=project, source=WORLD)}
+        train = [prompt for prompt in world.prompts() if known[prompt.text].split == Split.TRAIN]
         writer = people.imported_person(source="demo world", name="support writer")
         if Response.objects.filter(project=project, author=writer).exists():
             return
-        rows = [
-            Response(project=project, prompt=known[demonstration.prompt.text], text=demonstration.reply, author=writer)
-            for demonstration in demonstrations.demonstrations(0, DEMONSTRATIONS, train)
-        ]
+        rows = []
+        for one in demonstrations.demonstrations(0, DEMONSTRATIONS, train):
+            rows.append(Response(project=project, prompt=known[one.prompt.text], text=one.reply, author=writer))
         Response.objects.bulk_create(rows)
 
     def _first_training(self, project: Project, admin: Person) -> None:
@@ -163,10 +161,12 @@ class Command(BaseCommand):
     def _write_credentials(self, admin: Person, passwords: dict[str, str]) -> None:
         """Write passwords and a new token to a file that only this user of the machine can read."""
         _, token = tokens.create_token(person=admin, name="first token", scopes=SCOPES)
-        lines = [f"{name:<10} password  {password}" for name, password in passwords.items()]
-        text = "Sign in as\n" + "\n".join(f"  {line}" for line in lines) + f"\nAPI token\n  {token}\n"
+        lines = ["Sign in as"]
+        for name, password in passwords.items():
+            lines.append(f"  {name:<10} password  {password}")
+        lines += ["API token", f"  {token}", ""]
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
         path = settings.DATA_DIR / "credentials.txt"
         path.touch(mode=0o600)
         path.chmod(0o600)
-        path.write_text(text, encoding="utf-8")
+        path.write_text("\n".join(lines), encoding="utf-8")

@@ -8,7 +8,7 @@ case.
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -27,12 +27,16 @@ from feedback.services.platform import people, projects, tokens
 from workers.demo.annotators import Annotator
 from workers.demo.client import Refused, Service, Unreachable
 from workers.demo.simulation import Collection, Faults, Worker, collect, summary
-from workers.demo.turn import Check, Plan, Turn, TurnFailed
+from workers.demo.turn import Plan, Turn, TurnFailed
+from workers.demo.turn_report import Check
 
 PREFIX = "simulated-"
 TOKEN_NAME = "simulation"
 FIRST_ANSWER = 30.0  # seconds until the first reply of the service
 IDLE, IDLE_IN_A_TURN = 30.0, 300.0  # seconds an annotator waits at an empty queue
+
+
+Crowd = Callable[[Collection], list[Worker]]  # makes the simulated annotators for a collection
 
 
 class Command(BaseCommand):
@@ -73,7 +77,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error}.") from None
         with self._tokens(project, crowd) as tokens, self._admin_token(project) as admin:
             try:
-                self._service(admin, patience=FIRST_ANSWER).get("projects/" + project.slug + "/")
+                Service(options["url"], admin, patience=FIRST_ANSWER).get(f"projects/{project.slug}/")
             except (Unreachable, Refused) as error:
                 raise CommandError(f"The service cannot be used: {error}") from None
 
@@ -85,7 +89,7 @@ class Command(BaseCommand):
             else:
                 self._collect(come)
 
-    def _collect(self, come: Any) -> None:
+    def _collect(self, come: Crowd) -> None:
         """Collect annotations only."""
         collection = Collection(self.options["comparisons"], self.options["record"])
         workers = come(collection)
@@ -100,7 +104,7 @@ class Command(BaseCommand):
         if len(collection.answers) < collection.wanted:
             raise CommandError(f"{len(collection.answers)} of {collection.wanted} comparisons: the queue ran dry.")
 
-    def _turn(self, project: Project, admin: str, come: Any) -> None:
+    def _turn(self, project: Project, admin: str, come: Crowd) -> None:
         plan = Plan(
             project=project.slug,
             comparisons=self.options["comparisons"],
@@ -117,7 +121,8 @@ class Command(BaseCommand):
             turn.report["error"] = str(error)
         finally:
             seconds = {**turn.report.get("seconds", {}), "total": round(time.monotonic() - began, 1)}
-            self._write_report({**turn.report, "seconds": seconds, "checks": [asdict(check) for check in turn.checks]})
+            checks = list(map(asdict, turn.checks))
+            self._write_report({**turn.report, "seconds": seconds, "checks": checks})
         if "error" in turn.report:
             raise CommandError(turn.report["error"])
         if missed := [check for check in turn.checks if not check.met]:
@@ -126,20 +131,16 @@ class Command(BaseCommand):
     def _workers(
         self, crowd: Sequence[Annotator], tokens: Sequence[str], project: Project, collection: Collection
     ) -> list[Worker]:
-        return [
-            Worker(
-                annotator,
-                self._service(token, drop=self.options["drop"], seed=self.options["seed"] + number),
-                project.slug,
-                collection,
-                seconds_per_task=self.options["seconds_per_task"],
-                idle=IDLE_IN_A_TURN if self.options["turn"] else IDLE,
-            )
-            for number, (annotator, token) in enumerate(zip(crowd, tokens, strict=True))
-        ]
+        idle = IDLE_IN_A_TURN if self.options["turn"] else IDLE
+        pace = self.options["seconds_per_task"]
+        workers = []
+        for seed, (annotator, token) in enumerate(zip(crowd, tokens, strict=True), self.options["seed"]):
+            service = self._service(token, drop=self.options["drop"], seed=seed)
+            workers.append(Worker(annotator, service, project.slug, collection, seconds_per_task=pace, idle=idle))
+        return workers
 
-    def _service(self, token: str, **options: Any) -> Service:
-        return Service(self.options["url"], token, **{"patience": self.options["patience"], **options})
+    def _service(self, token: str, *, drop: float = 0.0, seed: int | None = None) -> Service:
+        return Service(self.options["url"], token, patience=self.options["patience"], drop=drop, seed=seed)
 
     @contextmanager
     def _tokens(self, project: Project, crowd: Sequence[Annotator]) -> Iterator[list[str]]:
@@ -177,7 +178,7 @@ class Command(BaseCommand):
             self.stderr.flush()
             self.last_line = text
 
-    def _write_report(self, report: dict[str, Any]) -> None:
+    def _write_report(self, report: Mapping[str, object]) -> None:
         self.stdout.write(json.dumps(report, indent=1))
 
 
