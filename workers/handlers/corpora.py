@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -119,20 +120,13 @@ def demo(job: Job) -> dict[str, int]:
     for start in range(0, len(documents), CHUNK):
         if jobs.beat(job, step=start, steps=len(documents), text="writing documents").lost:
             return {"documents": written}
+        rows = []
+        for document in documents[start : start + CHUNK]:
+            text_hash, characters = sha256(document.text), len(document.text)
+            rows.append(Document(corpus=corpus, text_hash=text_hash, characters=characters, **document.row()))
         with transaction.atomic():
-            Document.objects.bulk_create(
-                [
-                    Document(
-                        corpus=corpus,
-                        text_hash=sha256(document.text),
-                        characters=len(document.text),
-                        **document.row(),
-                    )
-                    for document in documents[start : start + CHUNK]
-                ],
-                ignore_conflicts=True,
-            )
-        written += len(documents[start : start + CHUNK])
+            Document.objects.bulk_create(rows, ignore_conflicts=True)
+        written += len(rows)
     services.request_report(corpus=corpus, by=job.requested_by)
     stages = job.payload.get("then")
     if stages:
@@ -144,4 +138,4 @@ def demo(job: Job) -> dict[str, int]:
 
 def _evaluation_texts(project: Project) -> set[str]:
     held_out = Prompt.objects.filter(project=project).exclude(split=Split.TRAIN)
-    return {prompt.text for prompt in held_out.iterator(chunk_size=CHUNK)}
+    return set(map(attrgetter("text"), held_out.iterator(chunk_size=CHUNK)))

@@ -14,8 +14,10 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from django.conf import settings
 
@@ -32,9 +34,24 @@ IMPORTING = threading.Lock()  # its modules load when they are first requested, 
 LONGEST_TRIAL, LOOK_EVERY = 900.0, 0.2  # seconds by the clock, beside the kernel's own bounds
 
 
+class Fault(TypedDict):
+    """Why a model cannot be used, and what to do."""
+
+    sentence: str
+    remedy: str
+
+
+class Trial(TypedDict, total=False):
+    """What came of a trial; see `trainer.preflight.adopt`. `failed` stands alone."""
+
+    failed: Fault
+    added: list[str]
+    faults: list[dict[str, str]]
+
+
 def carry_out(work: Work) -> Outcome:
     """Copy, check and describe a model. Its row is written in the transaction that ends the job."""
-    payload = work.job.payload
+    payload: dict[str, str] = work.job.payload
     relative = f"models/given-{work.job.public_id}"
     place = settings.DATA_DIR / relative
     if not place.is_dir():
@@ -52,7 +69,7 @@ def carry_out(work: Work) -> Outcome:
     manifest, sha256 = verified(place)
     metrics = {
         "source": payload["hub"] or payload["folder"],
-        "bytes": sum(one["bytes"] for one in manifest["files"].values()),
+        "bytes": sum(map(itemgetter("bytes"), manifest["files"].values())),
         "added": manifest["config"]["added"],
         "checked": manifest["config"]["checked"],
     }
@@ -75,7 +92,7 @@ def from_folder(named: str) -> Path:
     """The folder, if it lies in the import folder. A link that leads outside is refused."""
     roots = [settings.DATA_DIR / "models", *settings.MODEL_FOLDERS]
     folder = (roots[0] / named).resolve()
-    if not any(folder.is_relative_to(root.resolve()) and folder != root.resolve() for root in roots):
+    if set(map(Path.resolve, roots)).isdisjoint(folder.parents):
         raise JobFailed(
             Job.ErrorKind.CONFIG,
             f"{named} is outside the folders for model imports.",
@@ -86,7 +103,7 @@ def from_folder(named: str) -> Path:
     return folder
 
 
-def from_hub(work: Work, payload: dict[str, Any], part: Path) -> Path:
+def from_hub(work: Work, payload: dict[str, str], part: Path) -> Path:
     """Download into `part`."""
     with IMPORTING:
         from huggingface_hub import snapshot_download
@@ -118,11 +135,12 @@ def copy(work: Work, source: Path, part: Path) -> None:
                 with work.long_step(HOURS):
                     shutil.copyfile(file, part / file.name)
     if not any(part.iterdir()):
-        held = "only pickled weights" if any(any(source.glob(one)) for one in PICKLES) else "no model"
+        pickles = chain.from_iterable(map(source.glob, PICKLES))
+        held = "only pickled weights" if any(pickles) else "no model"
         raise JobFailed(Job.ErrorKind.DATA, f"The folder contains {held}.", "Save it as safetensors (save_pretrained).")
 
 
-def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
+def tried(work: Work, folder: Path, kind: str) -> Trial:
     """Let the trainer prepare the copy and try it, in a process with a limit on time and memory: an external
     model brings programs of its own, its chat template for one.
 
@@ -150,8 +168,10 @@ def tried(work: Work, folder: Path, kind: str) -> dict[str, Any]:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_EVERY)
                 break
-        outcome: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if process.returncode == 0 else {}
-        if process.returncode not in (0, None):
+        outcome: Trial = {}
+        if process.returncode == 0:
+            outcome = json.loads(answer.read_text(encoding="utf-8"))
+        elif process.returncode is not None:
             logging.getLogger(__name__).warning("trying a model ended with %s: %s", process.returncode, _end_of(log))
     finally:
         with suppress(ProcessLookupError):
@@ -174,12 +194,12 @@ def _end_of(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
-def described(folder: Path, payload: dict[str, Any], outcome: dict[str, Any]) -> None:
+def described(folder: Path, payload: dict[str, str], outcome: Trial) -> None:
     """Write the manifest: its source, the added files, and the results of the trial."""
     from trainer.run.checkpoints import MANIFEST, write_manifest
 
     (folder / MANIFEST).unlink(missing_ok=True)
-    source = {name: payload[name] for name in ("folder", "hub", "revision") if payload[name]}
+    source: dict[str, object] = {name: payload[name] for name in ("folder", "hub", "revision") if payload[name]}
     source |= {"added": outcome["added"], "checked": outcome["faults"]}
     write_manifest(folder, kind=payload["kind"], run={"stage": GIVEN}, config=source, inputs={})
 

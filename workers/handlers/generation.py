@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
@@ -92,7 +92,7 @@ def carry_out(work: Work) -> Outcome:
                         tokens=outcome.tokens,
                         prompt_tokens=outcome.prompt_tokens or None,
                     )
-            pen.end([response.public_id for response in responses])
+            pen.end(_public_ids(responses))
     if unusable is not None and not written:
         raise unusable
     return Outcome({"written": written, "failed": failed})
@@ -115,14 +115,14 @@ class Telling:
 
     def __init__(self, work: Work, responses: Sequence[Response]) -> None:
         self.work = work
-        self.ids = [response.public_id for response in responses]
+        self.ids = _public_ids(responses)
         self.pieces: dict[UUID, str] = defaultdict(str)
         self.looked_up = time.monotonic()
         # Nobody reads what the guard has not seen, or what may not be chosen: then the whole text comes at the end.
         chosen = responses[0].sampling.get("best_of", 1) > 1
         self.aloud = not chosen and not guard_models.of(responses[0].project).guard
         live = bool(work.job.payload.get(generation.LIVE))
-        self.may_be_left = live and all(chat_completions.may_be_left(response) for response in responses)
+        self.may_be_left = live and all(map(chat_completions.may_be_left, responses))
         pen.begin(self.ids)
 
     def text(self, index: int, piece: str) -> None:
@@ -148,8 +148,14 @@ class Telling:
         return late and pen.is_read(self.ids) is False
 
 
-def _made_alike(response: Response) -> tuple[Any, ...]:
-    return (response.model_version_id, *(str(response.sampling.get(key)) for key in (*SAMPLING_KEYS, *CHOICE)))
+def _public_ids(responses: Sequence[Response]) -> list[UUID]:
+    return [response.public_id for response in responses]
+
+
+def _made_alike(response: Response) -> tuple[int | None, tuple[str, ...]]:
+    """What responses must have in common to be written in one batch."""
+    chosen = tuple(map(str, map(response.sampling.get, (*SAMPLING_KEYS, *CHOICE))))
+    return response.model_version_id, chosen
 
 
 def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failure]":
@@ -199,13 +205,18 @@ def _tried(
 def _generate(work: Work, generator: "Generator | RemoteGenerator", responses: Sequence[Response]) -> "list[Generated]":
     from trainer.errors import DataUnusable, TrainerError
 
-    sampling = {key: value for key in SAMPLING_KEYS if (value := responses[0].sampling.get(key)) is not None}
-    drawn = [(response, number) for response in responses for number in range(response.sampling.get("best_of", 1))]
+    wanted = responses[0].sampling
+    sampling = {key: wanted[key] for key in SAMPLING_KEYS if wanted.get(key) is not None}
+    prompts, seeds = [], []
+    for response in responses:
+        for number in range(response.sampling.get("best_of", 1)):
+            prompts.append(response.prompt.messages)
+            seeds.append(_seed(response, number))
     for attempt in range(REMOTE_TRIES):
         try:
             made = generator.generate(
-                [response.prompt.messages for response, _ in drawn],
-                seeds=[_seed(response, number) for response, number in drawn],
+                prompts,
+                seeds=seeds,
                 batch_size=BATCH,
                 reader=Telling(work, responses),
                 **sampling,
@@ -245,16 +256,19 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
         raise ModelUnusable(Job.ErrorKind.DATA, f"{judge}, which selects the best sample, was revoked.", "Ask again.")
     work.say(f"choosing by {judge}")
     n = len(made) // len(responses)
-    prompts = [tuple(response.prompt.messages) for response in responses for _ in range(n)]
+    prompts = []
+    for response in responses:
+        prompts.extend([tuple(response.prompt.messages)] * n)
     try:
         scores = _judge(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
     except TrainerError as error:
         raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
-    ended = [one.finish_reason == "stop" for one in made]
-    return [
-        made[start + best_place(ended[start : start + n], scores[start : start + n])]
-        for start in range(0, len(made), n)
-    ]
+    best = []
+    for start in range(0, len(made), n):
+        drawn = made[start : start + n]
+        ended = [one.finish_reason == "stop" for one in drawn]
+        best.append(drawn[best_place(ended, scores[start : start + n])])
+    return best
 
 
 def _local(work: Work, version: ModelVersion | None) -> "Generator":

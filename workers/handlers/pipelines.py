@@ -3,12 +3,7 @@
 The trainer looks at each stage again when it begins, with the models that the ones before it have made by then.
 """
 
-import shutil
-
-from django.conf import settings
-
-from feedback.models import Chain, DatasetSnapshot, TrainingRun
-from feedback.services.data import snapshots
+from feedback.models import Chain, TrainingRun
 from feedback.services.training import preflight
 from workers.handlers import preflight as preflight_workers
 from workers.handlers import training
@@ -28,20 +23,10 @@ def look_ahead(work: Work, chain: Chain) -> None:
     Raises:
         JobFailed: something blocks it that was not to be ignored; the sentences say what, by stage.
     """
-    plan = preflight.planned_of(chain)
-    for snapshot in {planned.snapshot for planned in plan if planned.snapshot is not None}:
-        if snapshot.state == DatasetSnapshot.State.DRAFT:
-            work.say(f"freezing snapshot {snapshot.number}")
-            snapshots.freeze(snapshot)
-    work.say("checking " + ", ".join(planned.stage for planned in plan))
-    root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
-    try:
-        looked = preflight_workers.look(work, plan, root, chain.seed)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    found = preflight.blocking(looked, chain.ignore_findings)
+    findings = preflight_workers.findings(work, preflight.planned_of(chain), chain.seed)
+    found = preflight.blocking(findings, chain.ignore_findings)
     if found:
         first = found[0][1]
-        sentences = " ".join(f"{stage}: {finding['sentence']}" for stage, finding in found)
-        raise JobFailed(first["kind"], f"Nothing was trained. {sentences}", first["remedy"])
+        sentences = [f"{stage}: {finding['sentence']}" for stage, finding in found]
+        raise JobFailed(first["kind"], f"Nothing was trained. {' '.join(sentences)}", first["remedy"])
     Chain.objects.filter(pk=chain.pk).update(looked_at=True)

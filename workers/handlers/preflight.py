@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,24 @@ LOOK_SECONDS = 0.1
 
 def carry_out(work: Work) -> Outcome:
     """Freeze the data that the pipeline run would train on, then check each of its stages."""
-    plan = preflight.planned(work.job)
-    for snapshot in {planned.snapshot for planned in plan if planned.snapshot is not None}:
-        if snapshot.state == DatasetSnapshot.State.DRAFT:
+    found = findings(work, preflight.planned(work.job), work.job.payload["seed"])
+    return Outcome({"ok": not preflight.blocking(found, work.job.payload.get("ignore", [])), "stages": found})
+
+
+def findings(work: Work, plan: Sequence[StagePlan], seed: int) -> list[dict[str, Any]]:
+    """The trainer's findings about each stage of a plan, whose data is frozen for it."""
+    for planned in plan:
+        snapshot = planned.snapshot
+        if snapshot is not None and snapshot.state == DatasetSnapshot.State.DRAFT:
             work.say(f"freezing snapshot {snapshot.number}")
             with work.long_step(FREEZING):
                 snapshots.freeze(snapshot)
-    work.say("checking " + ", ".join(planned.stage for planned in plan))
+    work.say("checking " + ", ".join(map(attrgetter("stage"), plan)))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:
-        found = look(work, plan, root, work.job.payload["seed"])
+        return look(work, plan, root, seed)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    return Outcome({"ok": not preflight.blocking(found, work.job.payload.get("ignore", [])), "stages": found})
 
 
 def look(work: Work, plan: Sequence[StagePlan], root: Path, seed: int) -> list[dict[str, Any]]:
@@ -90,10 +96,8 @@ def inputs_of(planned: StagePlan) -> dict[str, dict[str, str]]:
     named = {"tokenizer" if as_tokenizer else "base_model": base, "reward_model": models.reward, "guard": models.guard}
     inputs = {}
     if planned.snapshot is not None and "snapshot" in known:
-        path = snapshots.folder_of(planned.snapshot)
-        inputs["snapshot"] = {"path": str(path), "manifest_sha256": planned.snapshot.manifest_sha256}
+        inputs["snapshot"] = training.snapshot_input(planned.snapshot)
     for name, version in named.items():
         if version is not None and name in known:
-            path = settings.DATA_DIR / version.path
-            inputs[name] = {"path": str(path), "manifest_sha256": version.manifest_sha256}
+            inputs[name] = training.model_input(version)
     return inputs

@@ -73,18 +73,17 @@ class Follower:
         if not part and not self._log_grew():
             return True
         size, tail = self._log_tail()
+        points, samples, alarms = [], [], []
+        for entry in part:
+            if entry["kind"] == "metrics":
+                minima, maxima = entry.get("min", {}), entry.get("max", {})
+                points.append(pipelines.Point(entry["step"], entry["t"], entry["metrics"], minima, maxima))
+            elif entry["kind"] == "samples":
+                samples.append((entry["step"], entry["samples"]))
+            elif entry["kind"] == "alarm":
+                alarms.append((entry["step"], entry["name"], entry["text"]))
         try:
-            pipelines.record_points(
-                self.run,
-                points=[
-                    pipelines.Point(e["step"], e["t"], e["metrics"], e.get("min", {}), e.get("max", {}))
-                    for e in part
-                    if e["kind"] == "metrics"
-                ],
-                samples=[(e["step"], e["samples"]) for e in part if e["kind"] == "samples"],
-                alarms=[(e["step"], e["name"], e["text"]) for e in part if e["kind"] == "alarm"],
-                log_tail=tail,
-            )
+            pipelines.record_points(self.run, points=points, samples=samples, alarms=alarms, log_tail=tail)
         except DatabaseError as error:
             log.warning("the progress of run %s waits: %s", self.run.pk, error)
             self.last_write = time.monotonic()

@@ -4,9 +4,10 @@ Safe to repeat: nothing is claimed. Waiting rows are read, scored, and moved by 
 once only compute twice. If a batch fails, the rows scored before stay scored and the rest waits for the next job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from django.conf import settings
 
@@ -19,6 +20,8 @@ from workers.job_context import JobFailed, Outcome, Work
 if TYPE_CHECKING:
     from trainer.recipes.classify import Classifier
     from trainer.recipes.tag import Tagger
+
+Model = TypeVar("Model")
 
 BATCH = 32
 WAITS = "Until then, new texts wait. Approve or select another version, or remove the setting."
@@ -34,7 +37,8 @@ def carry_out(work: Work) -> Outcome:
         done["prompts"] += _prompts(work, project, prompts)
     while responses := list(screening.waiting_responses(project)[:BATCH]):
         work.check()
-        guard, version, scores = _guarded(work, project, [response.text for response in responses])
+        texts = [response.text for response in responses]
+        guard, version, scores = _guarded(work, project, texts)
         for response, score in zip(responses, scores, strict=True):
             done["responses"] += screening.settle_response(response, guard=guard, version=version, scores=score)
     while tasks := list(screening.tasks_to_mark(project)[:BATCH]):
@@ -51,7 +55,9 @@ def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
     if marker is not None:
         tagger = _tagger(work, _model(project, ModelVersion.Kind.TAGGER, marker.model))
         for personal, spans in zip(found, tagger.spans(texts), strict=True):
-            personal += [cast(Span, span) for span in spans if span["label"] in marker.personal]
+            for span in spans:
+                if span["label"] in marker.personal:
+                    personal.append(cast(Span, span))
     settled = 0
     for prompt, score, personal in zip(prompts, scores, found, strict=True):
         prompt.project = project
@@ -74,9 +80,9 @@ def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
     marker = guard_models.of(project).marker
     assert marker is not None
     version = _model(project, ModelVersion.Kind.TAGGER, marker.model)
-    about = [task.responses.first() for task in tasks]
     texts = []
-    for task, response in zip(tasks, about, strict=True):
+    for task in tasks:
+        response = task.responses.first()
         texts.append(task.prompt.text if response is None else response.text)
     marked = 0
     for task, spans in zip(tasks, _tagger(work, version).spans(texts), strict=True):
@@ -93,33 +99,31 @@ def _model(project: Project, kind: str, wanted: str) -> ModelVersion:
 
 
 def _classifier(work: Work, version: ModelVersion) -> "Classifier":
-    loaded: Classifier = _load(work, version)
-    return loaded
+    from trainer.recipes.classify import Classifier
+
+    return _load(work, version, Classifier)
 
 
 def _tagger(work: Work, version: ModelVersion) -> "Tagger":
-    loaded: Tagger = _load(work, version)
-    return loaded
+    from trainer.recipes.tag import Tagger
+
+    return _load(work, version, Tagger)
 
 
-def _load(work: Work, version: ModelVersion) -> Any:
+def _load(work: Work, version: ModelVersion, make: Callable[[Path], Model]) -> Model:
     from trainer.errors import TrainerError
 
     work.say(f"scoring with {version}")
     try:
-        return _loaded(version.kind, version.path, version.manifest_sha256)
+        return _loaded(make, version.path, version.manifest_sha256)
     except TrainerError as error:
         raise JobFailed(Job.ErrorKind.DATA, error.message, WAITS) from error
 
 
 @lru_cache(maxsize=4)
-def _loaded(kind: str, path: str, manifest_sha256: str) -> Any:
-    from trainer.recipes.classify import Classifier
-    from trainer.recipes.tag import Tagger
+def _loaded(make: Callable[[Path], Model], path: str, manifest_sha256: str) -> Model:
     from trainer.run.checkpoints import open_model
 
     folder = settings.DATA_DIR / path
     open_model(folder, manifest_sha256)
-    if kind == ModelVersion.Kind.CLASSIFIER:
-        return Classifier(folder)
-    return Tagger(folder)
+    return make(folder)

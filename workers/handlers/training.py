@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from django.conf import settings
 
-from feedback.models import DatasetSnapshot, Job, ModelVersion, Stage, TrainingRun
-from feedback.rules.training.stages import ALIGNMENT
+from feedback.models import DatasetSnapshot, Job, ModelVersion, TrainingRun
+from feedback.rules.training import stages
 from feedback.services.data import snapshots, tokenizers
 from feedback.services.evaluation import evaluations
 from feedback.services.registry import model_versions
@@ -47,6 +47,32 @@ ENDED_IT = (
 )
 NO_ROOM = 2**20  # bytes
 MAKE_ROOM = "Free disk space, then retry; the run resumes from its last checkpoint."
+
+
+class Failure(TypedDict):
+    """Why a trainer failed, as `trainer.errors.TrainerError` writes it."""
+
+    kind: str
+    message: str
+    remedy: NotRequired[str]
+    step: NotRequired[int | None]
+
+
+class MadeModel(TypedDict):
+    """The folder of a model within that of its run, and the hash of its manifest."""
+
+    path: str
+    manifest_sha256: str
+
+
+class TrainerResult(TypedDict, total=False):
+    """A trainer's result.json: metrics and perhaps a model if it is `ok`, else an error."""
+
+    attempt: int
+    ok: bool
+    metrics: dict[str, Any]
+    model: MadeModel | None
+    error: Failure
 
 
 def carry_out(work: Work) -> Outcome:
@@ -103,24 +129,30 @@ def inputs_of(run: TrainingRun) -> dict[str, dict[str, str]]:
         "guard": run.guard,
         "incumbent": run.incumbent,
         # KL is reported relative to the policy that alignment started from.
-        "reference": base.parent if base is not None and base.stage in ALIGNMENT else None,
+        "reference": base.parent if base is not None and base.stage in stages.ALIGNMENT else None,
     }
     known = STAGES[run.stage].inputs
     inputs = {}
     if "pretrained" in known:
         candidates["pretrained"], texts = evaluations.beginning(run)
         if texts is not None:
-            inputs["texts"] = {"path": str(snapshots.folder_of(texts)), "manifest_sha256": texts.manifest_sha256}
+            inputs["texts"] = snapshot_input(texts)
     if run.snapshot is not None:
-        path = snapshots.folder_of(run.snapshot)
-        inputs["snapshot"] = {"path": str(path), "manifest_sha256": run.snapshot.manifest_sha256}
+        inputs["snapshot"] = snapshot_input(run.snapshot)
     for name, version in candidates.items():
         if version is not None and name in known:
             if version.state == ModelVersion.State.REVOKED:
                 raise JobFailed(Job.ErrorKind.DATA, f"{version} was revoked.", "Start a new pipeline run without it.")
-            path = settings.DATA_DIR / version.path
-            inputs[name] = {"path": str(path), "manifest_sha256": version.manifest_sha256}
+            inputs[name] = model_input(version)
     return inputs
+
+
+def snapshot_input(snapshot: DatasetSnapshot) -> dict[str, str]:
+    return {"path": str(snapshots.folder_of(snapshot)), "manifest_sha256": snapshot.manifest_sha256}
+
+
+def model_input(version: ModelVersion) -> dict[str, str]:
+    return {"path": str(settings.DATA_DIR / version.path), "manifest_sha256": version.manifest_sha256}
 
 
 def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
@@ -165,7 +197,7 @@ def run_to_its_end(work: Work, follower: Follower, folder: Path) -> None:
 def killed_for_memory() -> int:
     """How many processes the kernel has ended on this machine for lack of memory; 0 where it does not say."""
     try:
-        counters = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+        counters = dict(map(str.split, Path("/proc/vmstat").read_text(encoding="ascii").splitlines()))
     except (OSError, ValueError):
         return 0
     return int(counters.get("oom_kill", 0))
@@ -242,14 +274,14 @@ def end_gently(child: "subprocess.Popen[bytes]") -> None:
         child.kill()
 
 
-def read_result(folder: Path, attempt: int) -> dict[str, Any]:
+def read_result(folder: Path, attempt: int) -> TrainerResult:
     """result.json of this attempt.
 
     Raises:
         JobFailed: there is none, or it is another attempt's.
     """
     try:
-        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result: TrainerResult = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         if shutil.disk_usage(folder).free < NO_ROOM:
             sentence, remedy = "The disk is so full that the trainer could not even write what happened.", MAKE_ROOM
@@ -266,9 +298,9 @@ def read_result(folder: Path, attempt: int) -> dict[str, Any]:
     return result
 
 
-def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
+def outcome(run: TrainingRun, folder: Path, result: TrainerResult) -> Outcome:
     """What to write once the job is known to be ours still. Reading and hashing come first, outside the transaction."""
-    metrics: dict[str, Any] = result["metrics"]
+    metrics = result["metrics"]
     made = result.get("model")
     manifest: dict[str, Any] = {}
     if made is not None:
@@ -276,10 +308,11 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
             manifest = open_model(folder / made["path"], made["manifest_sha256"])
         except TrainerError as error:
             raise JobFailed(Job.ErrorKind.INTERNAL, error.message, "Retry the run.") from error
-    samples = read_samples(folder / "responses.jsonl") if run.stage == Stage.EVALUATE else []
-    if run.stage == Stage.EVALUATE and (folder / "responses.jsonl").is_file():
-        prompts = (line["prompt"] for line in lines_of(folder / "responses.jsonl") if line["model"] == "candidate")
-        metrics["contaminated_prompts"] = evaluations.contaminated(run, prompts)
+    evaluates = stages.STAGES[run.stage].evaluates
+    samples: list[dict[str, object]] = []
+    if evaluates and (folder / "responses.jsonl").is_file():
+        samples = read_samples(folder / "responses.jsonl")
+        metrics["contaminated_prompts"] = evaluations.contaminated(run, candidate_prompts(folder / "responses.jsonl"))
     if run.snapshot is not None and (folder / "pairs.jsonl").is_file():
         lineage = snapshots.folder_of(run.snapshot) / "lineage.jsonl"
         if figures := evaluations.by_annotator(run, lines_of(folder / "pairs.jsonl"), lines_of(lineage)):
@@ -297,17 +330,22 @@ def outcome(run: TrainingRun, folder: Path, result: dict[str, Any]) -> Outcome:
                 manifest_sha256=made["manifest_sha256"],
                 metrics=metrics,
             )
-        elif run.stage == Stage.EVALUATE and run.base_model is not None:
+        elif evaluates and run.base_model is not None:
             services.record_evaluation(run, metrics=metrics, samples=samples)
 
     return Outcome({"metrics": metrics}, record)
 
 
-def read_samples(path: Path) -> list[dict[str, Any]]:
+def candidate_prompts(path: Path) -> Iterator[list[dict[str, str]]]:
+    """The prompts that a candidate responded to."""
+    for line in lines_of(path):
+        if line["model"] == "candidate":
+            yield line["prompt"]
+
+
+def read_samples(path: Path) -> list[dict[str, object]]:
     """The first responses of candidate and incumbent to the same prompts, side by side for people to look at."""
-    if not path.is_file():
-        return []
-    by_prompt: dict[str, dict[str, Any]] = {}
+    by_prompt: dict[str, dict[str, object]] = {}
     for row in lines_of(path):
         key = json.dumps(row["prompt"], sort_keys=True)
         if key not in by_prompt and len(by_prompt) >= EVALUATION_SAMPLES:

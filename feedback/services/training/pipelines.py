@@ -4,7 +4,7 @@ A chain makes its next run when one has succeeded, in one transaction with a che
 that is reported twice moves it on once. The database refuses a second active chain of the same stages in a project.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
@@ -220,7 +220,7 @@ def record_result(run: TrainingRun, metrics: JsonObject) -> None:
     run.metrics = metrics
 
 
-def record_evaluation(run: TrainingRun, *, metrics: JsonObject, samples: list[JsonObject]) -> Evaluation:
+def record_evaluation(run: TrainingRun, *, metrics: JsonObject, samples: Sequence[Mapping[str, object]]) -> Evaluation:
     """What an evaluate run measured, kept with the version it measured."""
     assert run.base_model_id is not None
     evaluation, _ = Evaluation.objects.get_or_create(
