@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("several folders are only looked at, with --preflight")
     die_with_parent(options.parent)
     if options.preflight:
-        return max([preflight_only(one) for one in (folder, *options.more)])
+        return max(map(preflight_only, (folder, *options.more)))
     if options.launch:
         return launching.launch(folder, options.launch, options.processes)
     if int(os.environ.get("RANK", "0")) > 0:
@@ -207,7 +207,7 @@ def finish(folder: Path, run: RunRequest, attempt: int, result: StageResult) -> 
     if result.model is not None:
         config = dataclasses.asdict(result.config)
         hashes = {name: entry.get("manifest_sha256") for name, entry in (run.get("inputs") or {}).items()}
-        faults = [dataclasses.asdict(fault) for fault in result.faults]
+        faults = list(map(dataclasses.asdict, result.faults))
         name = write_manifest(result.model, kind=result.kind, run=run, config=config, inputs=hashes, faults=faults)
         rename_into_place(result.model, folder / "model")
         model = {"path": "model", "manifest_sha256": name}

@@ -69,7 +69,9 @@ def _values(entries: dict[str, dict[str, object]]) -> dict[str, object]:
 
 def describe_rows() -> dict[str, Any]:
     """{"roles": [role], "kinds": {kind: {field: "text" | "list" | "integer" | "boolean"}}}, as the reader checks."""
-    kinds = {kind: {name: NAMES[expected] for name, expected in fields.items()} for kind, fields in FIELDS.items()}
+    kinds: dict[str, dict[str, str]] = {}
+    for kind, fields in FIELDS.items():
+        kinds[kind] = {name: NAMES[expected] for name, expected in fields.items()}
     return {"roles": list(ROLES), "kinds": kinds}
 
 
@@ -81,11 +83,12 @@ def _setting(field: Any, hint: Any) -> dict[str, Any]:
         described["default"] = field.default
     if type(None) in kinds:
         described["null"] = True
-    return described | {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in field.metadata.items()
-        if value is not None
-    }
+    for key, value in field.metadata.items():
+        if isinstance(value, tuple):
+            described[key] = list(value)
+        elif value is not None:
+            described[key] = value
+    return described
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class TrainingStage:
         small_head: its output is a few scores a text or a token, not logits over the vocabulary.
         reports: figures that every run of it reports, so that their plots exist before the first one.
         missing: what to say, and what to do, when there is nothing to start from.
+        leads_to_reward: a reward model is made of its model's family, by this stage or by one after it.
     """
 
     label: str
@@ -87,6 +88,7 @@ class TrainingStage:
     small_head: bool = False
     reports: tuple[str, ...] = ()
     missing: str = ""
+    leads_to_reward: bool = False
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -106,6 +108,26 @@ class TrainingStage:
     def encodes(self) -> bool:
         """Whether its model reads texts in both directions."""
         return self.makes in (ENCODER, CLASSIFIER, TAGGER)
+
+    @property
+    def reads_documents(self) -> bool:
+        """Whether it reads texts from left to right, as language, and learns of each all but its first token."""
+        return self.reads_texts and not self.encodes
+
+    @property
+    def answers_by_token(self) -> bool:
+        """Whether it learns an answer for each token, so that a long text is read in windows and never cut."""
+        return self.makes in (ENCODER, TAGGER)
+
+    @property
+    def imitates(self) -> bool:
+        """Whether it learns to write what its rows hold; of a row that is too long it learns the beginning."""
+        return "demonstration" in self.rows
+
+    @property
+    def compares(self) -> bool:
+        """Whether it learns which of two responses is preferred."""
+        return "preference" in self.rows
 
     @property
     def learns_completions(self) -> bool:
@@ -151,6 +173,7 @@ STAGES: dict[str, TrainingStage] = {
         learning_rate=(2.5e-4, 0.35),  # Brown et al. 2020, table 2.1: 6e-4 at 125 M, 2e-4 at 1.3 B
         reports=("loss", "selection_bits_per_byte"),
         missing="Pretraining needs a tokenizer. Run the tokenizer stage first or in the same pipeline run.",
+        leads_to_reward=True,
     ),
     "mlm": TrainingStage(
         label="Masked pretraining",
@@ -220,6 +243,7 @@ STAGES: dict[str, TrainingStage] = {
         learning_rate=(2e-5, 0.5),  # Touvron et al. 2023, section 3.1: 2e-5; ours: 2e-3 at 0.16 M
         reports=("loss", "selection_loss"),
         missing="SFT needs a base model. Run tokenizer and pretraining first, or name one.",
+        leads_to_reward=True,
     ),
     "reward": TrainingStage(
         label="The reward model",
@@ -236,6 +260,7 @@ STAGES: dict[str, TrainingStage] = {
         small_head=True,
         reports=("loss", "selection_loss", "selection_accuracy"),
         missing=_NEEDS_SFT.format("The reward model"),
+        leads_to_reward=True,
     ),
     "dpo": TrainingStage(
         label="DPO",

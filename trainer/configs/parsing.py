@@ -52,9 +52,10 @@ def filled(name: str, config_type: type, values: dict[str, Any]) -> Any:
         raise ConfigInvalid(
             f"Unknown config key for {name}: {', '.join(unknown)}.", remedy=f"Known keys: {', '.join(sorted(fields))}."
         )
-    return config_type(
-        **{key: check(f"{name}.{key}", value, hints[key], fields[key].metadata) for key, value in values.items()}
-    )
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        checked[key] = check(f"{name}.{key}", value, hints[key], fields[key].metadata)
+    return config_type(**checked)
 
 
 def preset_values(stage: str, preset: object) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def check(name: str, value: Any, expected: Any, bounds: typing.Mapping[str, Any]
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigInvalid(f"`{name}` must be {kind.__name__}, not {value!r}.")
-    low, high, above, choices = (bounds.get(key) for key in ("low", "high", "above", "choices"))
+    low, high, above, choices = map(bounds.get, ("low", "high", "above", "choices"))
     if choices is not None and value not in choices:
         raise ConfigInvalid(f"`{name}` is {value!r}; it must be one of {', '.join(choices)}.")
     if isinstance(value, float) and not math.isfinite(value):

@@ -8,9 +8,9 @@ token that ends a turn. They are encoded apart, so that a boundary never merges,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from trainer.data.snapshot import ROLES, Demonstration, Document, Preference
+from trainer.data.snapshot import ROLES, Demonstration, Document, Preference, Unpaired
 from trainer.modeling.chat_format import ChatFormat, chat_format
 from trainer.modeling.chat_templates import TemplateRefused
 
@@ -21,6 +21,30 @@ Columns = dict[str, list[Any]]
 
 STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
 
+Answered = TypeVar("Answered", Demonstration, Unpaired)
+
+
+class EncodedAnswer(NamedTuple, Generic[Answered]):
+    """A row with one response, and the token ids of its prompt and of the completion."""
+
+    row: Answered
+    prompt: list[int]
+    completion: list[int]
+
+
+class EncodedPair(NamedTuple):
+    """A preference, and the token ids of its prompt and of both completions."""
+
+    row: Preference
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer one of its two sequences."""
+        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
 
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[dict[str, str]]]) -> list[list[int]]:
     """Token ids of each prompt, ending where the assistant's answer begins; not padded.
@@ -30,7 +54,7 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequenc
     """
     if not prompts:
         return []
-    return chat_format(tokenizer).heads([list(prompt) for prompt in prompts])
+    return chat_format(tokenizer).heads(list(map(list, prompts)))
 
 
 def encode_completions(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str]) -> list[list[int]]:
@@ -38,6 +62,11 @@ def encode_completions(tokenizer: PreTrainedTokenizerBase, completions: Sequence
     if not completions:
         return []
     return chat_format(tokenizer).completions(completions)
+
+
+def joined(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Prompt and completion of each row as one row."""
+    return [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
@@ -48,15 +77,34 @@ def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Doc
     not take is read as it is.
     """
     written = chat_format(tokenizer)
-    rows = [_conversation(written, document_turns(document)) for document in documents]
-    plain = [place for place, row in enumerate(rows) if not row]
-    for place, row in zip(plain, written.documents([documents[place].text for place in plain]), strict=True):
+    rows: list[list[int]] = []
+    plain: dict[int, str] = {}  # texts that are read as they are, by their place
+    for place, document in enumerate(documents):
+        rows.append(_conversation(written, document_turns(document)))
+        if not rows[place]:
+            plain[place] = document.text
+    for place, row in zip(plain, written.documents(list(plain.values())), strict=True):
         rows[place] = row
     end = int(tokenizer.eos_token_id)
     for row in rows:
         if row[-1:] != [end]:
             row.append(end)
     return rows
+
+
+def encode_answers(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Answered]) -> list[EncodedAnswer[Answered]]:
+    """Rows with one response each as token ids, in their order."""
+    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
+    completions = encode_completions(tokenizer, [row.completion for row in rows])
+    return list(map(EncodedAnswer, rows, prompts, completions))
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Preference]) -> list[EncodedPair]:
+    """Preferences as token ids, in their order."""
+    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
+    chosen = encode_completions(tokenizer, [row.chosen for row in rows])
+    rejected = encode_completions(tokenizer, [row.rejected for row in rows])
+    return list(map(EncodedPair, rows, prompts, chosen, rejected))
 
 
 def _conversation(written: ChatFormat, turns: list[dict[str, str]] | None) -> list[int]:
@@ -98,10 +146,8 @@ def sft_columns(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration
 
     A row occurs `count` times. Rows whose prompt leaves no room for a single completion token are left out.
     """
-    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-    completions = encode_completions(tokenizer, [row.completion for row in rows])
     columns: Columns = {"input_ids": [], "completion_mask": []}
-    for row, prompt, completion in zip(rows, prompts, completions, strict=True):
+    for row, prompt, completion in encode_answers(tokenizer, rows):
         ids = (prompt + completion)[:max_length]
         mask = ([0] * len(prompt) + [1] * len(completion))[:max_length]
         if any(mask):
@@ -117,20 +163,20 @@ def preference_columns(
 
     A row occurs `count` times. Pairs longer than max_length are left out: a cut answer is not what was judged.
     """
-    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-    chosen = encode_completions(tokenizer, [row.chosen for row in rows])
-    rejected = encode_completions(tokenizer, [row.rejected for row in rows])
     columns: Columns = {"chosen_ids": [], "rejected_ids": [], "margin": [], "row": []}
-    for number, (row, prompt, yes, no) in enumerate(zip(rows, prompts, chosen, rejected, strict=True)):
-        if len(prompt) + max(len(yes), len(no)) > max_length:
+    weights: list[float] = []
+    for number, pair in enumerate(encode_pairs(tokenizer, rows)):
+        row = pair.row
+        if pair.length > max_length:
             continue
         margin = STRENGTH_MARGINS[min(max(row.strength, 0), 3)] * margin_scale
         for _ in range(row.count):
-            columns["chosen_ids"].append(prompt + yes)
-            columns["rejected_ids"].append(prompt + no)
+            columns["chosen_ids"].append(pair.prompt + pair.chosen)
+            columns["rejected_ids"].append(pair.prompt + pair.rejected)
             columns["margin"].append(margin)
             columns["row"].append(number)
-    with_weights(columns, [rows[number].weight for number in columns["row"]])
+            weights.append(row.weight)
+    with_weights(columns, weights)
     return columns
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,16 @@ Messages = tuple[dict[str, str], ...]
 def turns_of(prompt: Messages) -> tuple[tuple[str, str], ...]:
     """A prompt as (role, content) of each message: a key to count and compare prompts by."""
     return tuple((message["role"], message["content"]) for message in prompt)
+
+
+def each_once(prompts: Iterable[Messages]) -> list[Messages]:
+    """Prompts without repetitions, by first appearance."""
+    return list({turns_of(prompt): prompt for prompt in prompts}.values())
+
+
+def occurrences(rows: Iterable[AnyRow]) -> int:
+    """How many rows these are, each as often as it occurs."""
+    return sum(row.count for row in rows)
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "classification": {"text": str, "labels": list, "scheme": str, "classes": list, "many": bool},
     "spans": {"text": str, "spans": list, "scheme": str, "classes": list},
 }
+PromptRow = TypeVar("PromptRow", Preference, Demonstration, Prompt, Unpaired)
 TextRow = TypeVar("TextRow", Document, Classification, Spans)
 Row = TypeVar("Row", Preference, Demonstration, Prompt, Unpaired, Document, Classification, Spans)
 
@@ -170,6 +181,15 @@ class Snapshot:
                     if row.hash in self.weights:
                         row = replace(row, weight=self.weights[row.hash])  # type: ignore[call-arg]
                     yield row
+
+    def prompts(self, split: str, row_type: type[PromptRow]) -> Iterator[Messages]:
+        """Prompts of the rows of one split and kind, in file order, one for each row."""
+        for row in self.rows(split, row_type):
+            yield row.prompt
+
+    def distinct_texts(self, split: str) -> list[str]:
+        """Texts of one split to learn language from, one for each row."""
+        return [text for text, _ in self.texts(split)]
 
     def texts(self, split: str) -> Iterator[tuple[str, int]]:
         """Texts of one split to learn language from, with how often each occurs: documents, and what labels are on."""

@@ -89,10 +89,15 @@ def checkpoint_step(path: Path) -> int:
     return int(path.name.removeprefix(STEP))
 
 
+def files_in(folder: Path) -> dict[str, Path]:
+    """Every file in a folder and in those below it, by its path from there, in order."""
+    return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def keep_checkpoint(part: Path, folder: Path, step: int, keep: int = 2) -> Path:
     """Describe a checkpoint in its manifest, rename it to `step-N` and drop all but the newest `keep`."""
     target = folder / f"{STEP}{step}"
-    files = {str(path.relative_to(part)): file_sha256(path) for path in sorted(part.rglob("*")) if path.is_file()}
+    files = {name: file_sha256(path) for name, path in files_in(part).items()}
     write_json(part / MANIFEST, {"schema": CHECKPOINT_SCHEMA, "step": step, "files": files})
     rename_into_place(part, target)
     for path in all_checkpoints(folder)[:-keep]:
@@ -144,11 +149,13 @@ def write_manifest(
         inputs: input name -> hash it was verified against, or None for a folder from elsewhere.
         faults: why the model is not to be served, each a `name` and a `text`; the key is left out where there is none.
     """
-    files = {
-        str(path.relative_to(folder)): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+    files: dict[str, dict[str, str | int]] = {}
+    for name, path in files_in(folder).items():
+        if path.name != MANIFEST:
+            files[name] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+    noted: dict[str, list[dict[str, str]]] = {}
+    if faults:
+        noted["faults"] = list(map(dict, faults))
     write_json(
         folder / MANIFEST,
         {
@@ -162,7 +169,7 @@ def write_manifest(
             "files": files,
             "versions": versions(),
             "code": code_sha256(),
-            **({"faults": [dict(fault) for fault in faults]} if faults else {}),
+            **noted,
         },
     )
     return file_sha256(folder / MANIFEST)

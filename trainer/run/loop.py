@@ -10,7 +10,7 @@ import math
 import random
 import shutil
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -58,12 +58,22 @@ def common_arguments(context: RunContext) -> JsonObject:
         "logging_strategy": "no",
         "eval_strategy": "no",
         "logging_nan_inf_filter": False,
-        "report_to": [name.strip() for name in context.config.report_to.split(",") if name.strip()] or "none",
+        "report_to": reporters(context.config.report_to) or "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": False,
     }
+
+
+def reporters(named: str) -> list[str]:
+    """Where figures go beside the run folder, from a list with commas."""
+    return list(filter(None, map(str.strip, named.split(","))))
+
+
+def plan_rows(rows: Iterable[int], batch_size: int, epochs: float, *seed: object) -> list[list[int]]:
+    """As `plan_batches`, of rows that each stand alone."""
+    return plan_batches([[row] for row in rows], batch_size, epochs, *seed)
 
 
 def plan_batches(groups: Sequence[Sequence[int]], batch_size: int, epochs: float, *seed: object) -> list[list[int]]:
@@ -75,7 +85,10 @@ def plan_batches(groups: Sequence[Sequence[int]], batch_size: int, epochs: float
         epochs: passes; a fraction ends within a pass.
         seed: parts of a stable seed.
     """
-    pieces = [list(g[i : i + batch_size]) for g in groups for i in range(0, len(g), batch_size)]
+    pieces: list[list[int]] = []
+    for group in groups:
+        for start in range(0, len(group), batch_size):
+            pieces.append(list(group[start : start + batch_size]))
     batches: list[list[int]] = []
     for epoch in range(math.ceil(epochs)):
         random.Random(stable_seed(*seed, "order", epoch)).shuffle(pieces)
@@ -138,8 +151,12 @@ class Hook(TrainerCallback):
     ) -> None:
         # The trainer's log travels with the checkpoint, so what was measured before a kill is known after it.
         history: list[Metrics] = state.log_history
-        self.measured = [(entry["step"], entry["measured"]) for entry in history if "measured" in entry]
-        self.buckets.steps = next((entry["bucket"] for entry in history if "bucket" in entry), [])
+        self.measured, self.buckets.steps = [], []
+        for entry in history:
+            if "measured" in entry:
+                self.measured.append((entry["step"], entry["measured"]))
+            if "bucket" in entry:
+                self.buckets.steps = entry["bucket"]
         self.checkpoint_due.due()
 
     def on_step_end(
@@ -330,7 +347,7 @@ def agreed(*wishes: bool, device: torch.device) -> tuple[bool, ...]:
         return wishes
     votes = torch.tensor([float(wish) for wish in wishes], device=device)
     torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-    return tuple(bool(vote) for vote in votes.tolist())
+    return tuple(map(bool, votes.tolist()))
 
 
 def run_training(trainer: RunFolderTrainer, context: RunContext, hook: Hook) -> int:

@@ -14,7 +14,7 @@ import gc
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +111,11 @@ def free_memory() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def rows_at(values: Sequence[T], places: Iterable[int]) -> list[T]:
+    """The values at these places, in the order of the places: the rows of a batch by their numbers."""
+    return [values[place] for place in places]
 
 
 def cut(rows: list[T], count: int) -> list[list[T]]:

@@ -111,15 +111,20 @@ class Buckets:
         """The point of the steps gathered so far, means and bounds; None of no steps."""
         if not self.steps:
             return None
-        keys = dict.fromkeys(key for figures in self.steps for key in figures)
-        series = {key: [figures[key] for figures in self.steps if key in figures] for key in keys}
-        means = {key: math.fsum(values) / len(values) for key, values in series.items()}
+        series: dict[str, list[float]] = {}
+        for figures in self.steps:
+            for key, value in figures.items():
+                series.setdefault(key, []).append(value)
+        means: dict[str, float] = {}
+        least: dict[str, float] = {}
+        greatest: dict[str, float] = {}
+        for key, values in series.items():
+            means[key] = math.fsum(values) / len(values)
+            least[key] = min(values)
+            greatest[key] = max(values)
         bounds = None
         if len(self.steps) > 1:
-            bounds = (
-                {key: min(values) for key, values in series.items()},
-                {key: max(values) for key, values in series.items()},
-            )
+            bounds = (least, greatest)
         self.steps = []
         return means, bounds
 
@@ -145,11 +150,10 @@ class Board:
         """Figures after `step`; what is no number is left out."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [
-            Summary.Value(tag=name, simple_value=value)
-            for name, value in figures.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        ]
+        values: list[Summary.Value] = []
+        for name, value in figures.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values.append(Summary.Value(tag=name, simple_value=value))
         self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=Summary(value=values)))
         self.writer.flush()
 

@@ -88,10 +88,11 @@ def read_run(folder: Path) -> RunRequest:
 def plan_sha256(run: RunRequest) -> str:
     """Fingerprint of what is requested, the same for every attempt at it: checkpoints of another plan are not
     resumed."""
-    inputs = {
-        name: entry.get("manifest_sha256") or entry.get("path") if isinstance(entry, dict) else entry
-        for name, entry in (run.get("inputs") or {}).items()
-    }
+    inputs: dict[str, object] = {}
+    for name, entry in (run.get("inputs") or {}).items():
+        inputs[name] = entry
+        if isinstance(entry, dict):
+            inputs[name] = entry.get("manifest_sha256") or entry.get("path")
     plan = [run["stage"], run.get("seed", 0), run.get("config") or {}, inputs]
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 

@@ -80,8 +80,12 @@ class RunFolderTrainer(TrainerBase):
         parts = cut(rows, min(self.pieces, len(batch) // processes))
         if len(parts) * processes == 1:
             return self.data_collator(rows)
-        shares = [len(part) * processes / len(batch) for part in parts]
-        return Pieces([self.data_collator(part) for part in parts], shares)
+        collated: list[Batch] = []
+        shares: list[float] = []
+        for part in parts:
+            collated.append(self.data_collator(part))
+            shares.append(len(part) * processes / len(batch))
+        return Pieces(collated, shares)
 
     def _get_num_items_in_batch(
         self, batch_samples: list[Batch | Pieces], device: torch.device

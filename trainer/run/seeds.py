@@ -12,7 +12,7 @@ def stable_seed(*parts: object) -> int:
     Python's own `hash()` of a string differs between processes, which is why it is not used. Parts are joined by a
     unit separator after `str()`, so ("a", "b") and ("ab",) differ.
     """
-    text = "\x1f".join(str(part) for part in parts)
+    text = "\x1f".join(map(str, parts))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
