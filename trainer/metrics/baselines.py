@@ -23,16 +23,23 @@ def tfidf_regression(
 
     start = time.process_time()
     vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    inputs, features = vectors.fit_transform([row.text for row in train]), vectors.transform([row.text for row in held])
-    expected = [set(row.labels) for row in held]
-    given: list[set[str]] = [set() for _ in held]
+    inputs = vectors.fit_transform([row.text for row in train])
+    held_texts: list[str] = []
+    expected: list[set[str]] = []
+    given: list[set[str]] = []
+    for row in held:
+        held_texts.append(row.text)
+        expected.append(set(row.labels))
+        given.append(set())
+    features = vectors.transform(held_texts)
     if many:
         for name in classes:
             truth = [name in row.labels for row in train]
             if any(truth) and not all(truth):
                 predicted = LogisticRegression(C=10, max_iter=1000).fit(inputs, truth).predict(features)
                 for labels, yes in zip(given, predicted, strict=True):
-                    labels.update({name} if yes else ())
+                    if yes:
+                        labels.add(name)
             elif all(truth):
                 for labels in given:
                     labels.add(name)

@@ -11,6 +11,7 @@ from torch import nn
 
 from trainer.data.snapshot import Span
 from trainer.json_types import Metrics
+from trainer.run.microbatching import rows_at
 
 BINS = 10
 PULL = 5.0  # nats: a text tells about a quarter of one on the logarithm of the temperature, squared
@@ -49,8 +50,8 @@ class LabelCounts:
 
     def macro_f1(self, classes: Sequence[str]) -> float:
         """Mean F1 of the classes that were given or expected anywhere."""
-        seen = [name for name in classes if self.given[name] or self.expected[name]]
-        return sum(self.of_label(name)["f1"] for name in seen) / max(len(seen), 1)
+        seen = [self.of_label(name)["f1"] for name in classes if self.given[name] or self.expected[name]]
+        return sum(seen) / max(len(seen), 1)
 
 
 def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], classes: Sequence[str]) -> Metrics:
@@ -81,12 +82,15 @@ def class_figures(given: Sequence[set[str]], expected: Sequence[set[str]], class
 
 def confusion(given: Sequence[set[str]], expected: Sequence[set[str]]) -> dict[str, dict[str, int]]:
     """Expected class -> given class -> texts. Empty where a text has no label or several: then no class is its own."""
-    if any(len(labels) != 1 for labels in (*given, *expected)):
-        return {}
-    pairs = Counter((*truth, *ours) for truth, ours in zip(expected, given, strict=True))
+    pairs: Counter[tuple[str, str]] = Counter()
+    for truth, ours in zip(expected, given, strict=True):
+        if len(truth) != 1 or len(ours) != 1:
+            return {}
+        [true_class], [given_class] = truth, ours
+        pairs[true_class, given_class] += 1
     table: dict[str, dict[str, int]] = {}
-    for (truth, ours), count in sorted(pairs.items()):
-        table.setdefault(truth, {})[ours] = count
+    for (true_class, given_class), count in sorted(pairs.items()):
+        table.setdefault(true_class, {})[given_class] = count
     return table
 
 
@@ -200,7 +204,10 @@ def decided(chances: torch.Tensor, classes: Sequence[str], many: bool) -> list[s
 
 def labels_where(is_label: torch.Tensor, classes: Sequence[str]) -> list[set[str]]:
     """The classes of each text at which `is_label`, (N, C), is true."""
-    return [{classes[n] for n in row.nonzero().flatten().tolist()} for row in is_label]
+    found: list[set[str]] = []
+    for row in is_label:
+        found.append(set(rows_at(classes, row.nonzero().flatten().tolist())))
+    return found
 
 
 def confidences(chances: torch.Tensor, truth: torch.Tensor, many: bool) -> tuple[torch.Tensor, torch.Tensor]:

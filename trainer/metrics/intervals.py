@@ -68,7 +68,7 @@ def of_mean(groups: Sequence[Sequence[float]]) -> Interval:
     """
     if len(groups) < FEWEST:
         return UNKNOWN
-    means = [fmean(group) for group in groups]
+    means = list(map(fmean, groups))
     width = student(len(means) - 1) * stdev(means) / math.sqrt(len(means))
     return fmean(means) - width, fmean(means) + width
 

@@ -11,10 +11,13 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import add
 
 from trainer.data.snapshot import Span, Spans
+from trainer.data.span_tags import OUTSIDE, may_follow, numbered, tag_pieces, tags_of
 from trainer.json_types import Metrics
 from trainer.metrics.classification import span_figures
+from trainer.run.microbatching import rows_at
 from trainer.run.seeds import stable_seed
 
 WORDS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
@@ -28,25 +31,26 @@ def perceptron_spans(
 ) -> Metrics:
     """Train on rows and score on held-out ones. Returns name, cpu_seconds and the figures of `span_figures`."""
     start = time.process_time()
-    tags = ["O", *(f"{mark}-{name}" for name in classes for mark in "BI")]
-    model = Perceptron(tags)
+    model = Perceptron(tags_of(classes))
     model.fit([(words(row.text), row.spans) for row in train], epochs, seed)
-    given = []
+    given: list[list[Span]] = []
+    expected: list[Sequence[Span]] = []
     for row in held:
         cut = words(row.text)
         given.append(spans_of(cut, model.tag(features(cut))))
+        expected.append(row.spans)
     return {
         "name": "structured perceptron",
         "cpu_seconds": time.process_time() - start,
-        **span_figures(given, [row.spans for row in held], classes),
+        **span_figures(given, expected, classes),
     }
 
 
 def allowed(before: str, tag: str) -> float:
     """0 where `tag` may follow `before`, else a weight that outweighs all others: I follows B or I of its label."""
-    if tag.startswith("I-") and before[1:] != tag[1:]:
-        return -1e9
-    return 0.0
+    if may_follow(before, tag):
+        return 0.0
+    return -1e9
 
 
 class Perceptron:
@@ -60,13 +64,21 @@ class Perceptron:
         self.tags = list(tags)
         count = len(tags)
         self.weights: dict[str, list[float]] = defaultdict(lambda: [0.0] * count)
-        self.follows = [[allowed(before, tag) for tag in tags] for before in tags]
-        self.first = [allowed("O", tag) for tag in tags]
+        self.follows = list(map(self.allowed_after, self.tags))
+        self.first = self.allowed_after(OUTSIDE)
+
+    def allowed_after(self, before: str) -> list[float]:
+        """For each tag whether it may follow `before`, see `allowed`."""
+        return [allowed(before, tag) for tag in self.tags]
 
     def fit(self, rows: Sequence[tuple[list[Word], Sequence[Span]]], epochs: int, seed: int) -> None:
         """Learn, and leave the average of the weights over all visits."""
-        number = {tag: n for n, tag in enumerate(self.tags)}
-        ready = [(features(cut), [number[tag] for tag in tags_of(cut, spans)]) for cut, spans in rows if cut]
+        number = numbered(self.tags)
+        ready: list[tuple[list[list[str]], list[int]]] = []
+        for cut, spans in rows:
+            if cut:
+                tags = tag_pieces([word[:2] for word in cut], spans)
+                ready.append((features(cut), [number[tag] for tag in tags]))
         count = len(self.tags)
         summed: dict[str, list[float]] = defaultdict(lambda: [0.0] * count)
         summed_follows = [[0.0] * count for _ in self.tags]
@@ -93,21 +105,19 @@ class Perceptron:
                         summed_follows[before[1]][wrong] -= visit
                     before = (right, wrong)
         for name, row in self.weights.items():
-            self.weights[name] = [w - s / visit for w, s in zip(row, summed[name], strict=True)]
-        self.follows = [
-            [w - s / visit for w, s in zip(row, sums, strict=True)]
-            for row, sums in zip(self.follows, summed_follows, strict=True)
-        ]
+            self.weights[name] = averaged(row, summed[name], visit)
+        for before_tag, row in enumerate(self.follows):
+            self.follows[before_tag] = averaged(row, summed_follows[before_tag], visit)
 
     def tag(self, seen: Sequence[Sequence[str]]) -> list[str]:
         """The best sequence of tags for the features of each word."""
-        return [self.tags[n] for n in self.best(seen)]
+        return rows_at(self.tags, self.best(seen))
 
     def best(self, seen: Sequence[Sequence[str]]) -> list[int]:
         if not seen:
             return []
         count = range(len(self.tags))
-        total = [a + b for a, b in zip(self.score(seen[0]), self.first, strict=True)]
+        total = list(map(add, self.score(seen[0]), self.first))
         back: list[list[int]] = []
         for names in seen[1:]:
             came, value = [], []
@@ -126,7 +136,14 @@ class Perceptron:
 
     def score(self, names: Sequence[str]) -> list[float]:
         rows = [self.weights[name] for name in names if name in self.weights]
-        return [sum(column) for column in zip(*rows, strict=True)] if rows else [0.0] * len(self.tags)
+        if not rows:
+            return [0.0] * len(self.tags)
+        return list(map(sum, zip(*rows, strict=True)))
+
+
+def averaged(weights: Sequence[float], summed: Sequence[float], visits: int) -> list[float]:
+    """Weights averaged over all visits; `summed` are their changes, each times the visit at which it was made."""
+    return [weight - total / visits for weight, total in zip(weights, summed, strict=True)]
 
 
 def words(text: str) -> list[Word]:
@@ -136,24 +153,25 @@ def words(text: str) -> list[Word]:
 
 def features(cut: Sequence[Word]) -> list[list[str]]:
     """Names of what is seen at each word."""
-    plain = ["<", "<", *(word.lower() for _, _, word in cut), ">", ">"]
-    seen = []
+    lowered = [word.lower() for _, _, word in cut]
+    plain = ["<", "<", *lowered, ">", ">"]
+    seen: list[list[str]] = []
     for place, (_, _, word) in enumerate(cut):
-        low = word.lower()
+        low = lowered[place]
         around = plain[place : place + 5]
-        seen.append(
-            [
-                "bias",
-                *(f"{n}={near}" for n, near in enumerate(around)),
-                f"12={around[1]} {around[2]}",
-                f"23={around[2]} {around[3]}",
-                f"01={around[0]} {around[1]}",
-                f"s={low[-3:]}",
-                f"p={low[:3]}",
-                f"shape={shape(word)}",
-                f"start={place == 0} {shape(word)}",
-            ]
-        )
+        names = ["bias"]
+        for number, near in enumerate(around):
+            names.append(f"{number}={near}")
+        names += [
+            f"12={around[1]} {around[2]}",
+            f"23={around[2]} {around[3]}",
+            f"01={around[0]} {around[1]}",
+            f"s={low[-3:]}",
+            f"p={low[:3]}",
+            f"shape={shape(word)}",
+            f"start={place == 0} {shape(word)}",
+        ]
+        seen.append(names)
     return seen
 
 
@@ -164,16 +182,6 @@ def shape(word: str) -> str:
     if not word.isalpha():
         return word
     return "XX" if word.isupper() and len(word) > 1 else "Xx" if word[0].isupper() else "x"
-
-
-def tags_of(cut: Sequence[Word], spans: Sequence[Span]) -> list[str]:
-    """B, I and O of words; a word that overlaps a span is inside it."""
-    tags, begun = [], set()
-    for start, end, _ in cut:
-        span = next((span for span in spans if start < span.end and end > span.start), None)
-        tags.append("O" if span is None else f"{'I' if span in begun else 'B'}-{span.label}")
-        begun.add(span)
-    return tags
 
 
 def spans_of(cut: Sequence[Word], tags: Sequence[str]) -> list[Span]:

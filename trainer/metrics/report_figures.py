@@ -67,7 +67,7 @@ def length_controlled(wins: Sequence[Sequence[float]], longer: Sequence[Sequence
     all_longer = numpy.array([*chain.from_iterable(longer)], dtype=float)
     scale = float(all_longer.std()) or 1.0
     x = numpy.tanh(all_longer / scale)
-    prompt = numpy.repeat(numpy.arange(len(wins)), [len(group) for group in wins])
+    prompt = numpy.repeat(numpy.arange(len(wins)), list(map(len, wins)))
     at, by_length = _fit(verdicts, x, numpy.ones(len(verdicts)))
     value = float(_sigmoid(at))
 

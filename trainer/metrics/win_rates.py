@@ -34,9 +34,8 @@ class Answers:
 
 def win_rates(candidate: Answers, incumbent: Answers) -> Metrics:
     """How often the reward model prefers the candidate to the incumbent, and the same at equal lengths."""
-    sizes = [[float(len(one.ids)) for one in answers.drawn] for answers in (candidate, incumbent)]
     longer = []
-    for own, rivals in both(candidate, incumbent, sizes):
+    for own, rivals in both(candidate, incumbent, [sizes_of(candidate), sizes_of(incumbent)]):
         longer.append([a - b for a, b in product(own, rivals)])
     controlled = length_controlled(verdicts_of(candidate, incumbent), longer)
     return {
@@ -65,8 +64,14 @@ def verdicts_of(candidate: Answers, rival: Answers) -> list[list[float]]:
 
 def both(candidate: Answers, incumbent: Answers, values: Sequence[Sequence[float]]) -> list[tuple[list[float], ...]]:
     """For each prompt the values of the candidate's completions and those of the incumbent's."""
-    groups = [by_prompt(one.prompt, of) for one, of in zip((candidate, incumbent), values, strict=True)]
+    of_candidate, of_incumbent = values
+    groups = by_prompt(candidate.prompt, of_candidate), by_prompt(incumbent.prompt, of_incumbent)
     return list(zip(*groups, strict=True))
+
+
+def sizes_of(answers: Answers) -> list[float]:
+    """Tokens of each completion."""
+    return [float(len(one.ids)) for one in answers.drawn]
 
 
 def by_prompt(prompt: Sequence[int], values: Sequence[float]) -> list[list[float]]:
