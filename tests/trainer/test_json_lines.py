@@ -6,8 +6,8 @@ import pytest
 
 from feedback.formats.json_lines import LINE_ENDS
 from feedback.formats.json_lines import json_line as of_the_service
-from trainer.recipes.generate import LINE_ENDS as OF_THE_TRAINER
-from trainer.recipes.generate import json_line as of_the_trainer
+from trainer.data.json_lines import LINE_ENDS as OF_THE_TRAINER
+from trainer.data.json_lines import json_line as of_the_trainer
 
 ENDS = [chr(code) for code in range(0x3000) if len(f"a{chr(code)}b".splitlines()) > 1]
 

@@ -65,7 +65,7 @@ def test_trl_computes_the_same_loss(
     with torch.no_grad():
         for weight in policy.parameters():
             weight += 0.05 * torch.randn_like(weight)
-    ours = HeldOutPreferences(reference, columns, stage, settings, tokenizer.pad_token_id).figures(policy)
+    ours = HeldOutPreferences(reference, columns, settings, tokenizer.pad_token_id).figures(policy)
     trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
     batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     with torch.no_grad():

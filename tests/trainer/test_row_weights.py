@@ -168,7 +168,7 @@ def test_the_trainer_and_the_held_out_figures_agree(
             tensor += 0.05 * torch.randn_like(tensor)
 
     def losses(given: dict[str, list[Any]]) -> tuple[Any, float, float]:
-        ours = HeldOutPreferences(reference, given, stage, settings, tokenizer.pad_token_id).figures(policy)
+        ours = HeldOutPreferences(reference, given, settings, tokenizer.pad_token_id).figures(policy)
         trainer = make_trainer(context, policy, reference, tokenizer, given, Hook(context))
         rows = [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
         with torch.no_grad():
@@ -197,9 +197,7 @@ def test_label_smoothing_reaches_the_loss(base_folder: Path, feedback: Path, tok
     with torch.no_grad():
         for tensor in policy.parameters():
             tensor += 0.05 * torch.randn_like(tensor)
-    ours = HeldOutPreferences(reference, columns, "dpo", settings, tokenizer.pad_token_id).figures(policy)[
-        "selection_loss"
-    ]
+    ours = HeldOutPreferences(reference, columns, settings, tokenizer.pad_token_id).figures(policy)["selection_loss"]
     trainer = make_trainer(context, policy, reference, tokenizer, columns, Hook(context))
     batch = trainer.data_collator([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     with torch.no_grad():

@@ -11,19 +11,16 @@ completion is the answer and the token with which the template ends the turn.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
-from trainer.json_types import JsonObject
 from trainer.modeling.chat_templates import TemplateRefused, is_ours, outcomes, render
+from trainer.modeling.plain_text import Encoders, alternatives
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 Messages = Sequence[dict[str, str]]
@@ -73,18 +70,23 @@ class ChatFormat:
         self.held = ref(tokenizer)  # formats are kept by their tokenizer, which they must not keep alive
         self.skeletons: dict[tuple[str, ...], Skeleton | TemplateRefused] = {}
         self.ours = is_ours(tokenizer)
-        added = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
-        special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        self.control = {text: number for text, number in added.items() if text in special}
-        self.marks = _alternatives(self.control)
+        self.control: dict[str, int] = {}
+        ordinary: dict[str, int] = {}  # added tokens that are not declared special
+        for number, token in tokenizer.added_tokens_decoder.items():
+            if token.special:
+                self.control[str(token)] = number
+            else:
+                ordinary[str(token)] = number
+        self.marks = alternatives(self.control)
         written = str(tokenizer.get_chat_template())
         skeleton = self.skeleton(PROBE)
-        ordinary = [text for text in added if text not in special and text.strip()]
         emitted = written
         if isinstance(skeleton, Skeleton):
             emitted += "".join(skeleton.pieces)
-        self.control |= {text: added[text] for text in ordinary if text in emitted}
-        self.marks = _alternatives(self.control)
+        for text, number in ordinary.items():
+            if text.strip() and text in emitted:
+                self.control[text] = number
+        self.marks = alternatives(self.control)
         self.encoders = Encoders(tokenizer, self.control)
         self.leading = leading_ids(tokenizer)
         self.turn_end = int(tokenizer.eos_token_id)
@@ -95,8 +97,8 @@ class ChatFormat:
             if mark := self.marks.search(tail):
                 self.closing, self.turn_end = tail[: mark.start()], self.control[mark.group()]
         known = set(self.control.values())
-        ends = [self.turn_end, int(tokenizer.eos_token_id), *(end for end in declared_ends if end in known)]
-        self.ends = list(dict.fromkeys(ends))
+        known_ends = [end for end in declared_ends if end in known]
+        self.ends = list(dict.fromkeys([self.turn_end, int(tokenizer.eos_token_id), *known_ends]))
         self.after_mark = self._head_ends_with_a_mark(skeleton)
 
     @property
@@ -116,7 +118,7 @@ class ChatFormat:
         chats = [[*prompt, {"role": "assistant", "content": ANSWER}] for prompt in prompts]
         items = []
         for chat, parts in zip(chats, self.written(chats), strict=True):
-            skeleton = self.skeleton(tuple(message["role"] for message in chat))
+            skeleton = self.skeleton(roles_of(chat))
             assert isinstance(skeleton, Skeleton)
             before = 2 * skeleton.order.index(len(chat) - 1)  # pieces and messages take turns
             items.append(self.items([*parts[:before], (parts[before][0].rstrip(" "), False)]))
@@ -128,21 +130,22 @@ class ChatFormat:
         Raises:
             TemplateRefused: see `heads`.
         """
-        return self.ids([self.items(parts) for parts in self.written(chats)])
+        return self.ids(list(map(self.items, self.written(chats))))
 
     def written(self, chats: Sequence[Messages]) -> list[list[Part]]:
         """Each chat in parts, in order."""
-        skeletons = []
+        skeletons: list[Skeleton] = []
+        texts: list[list[str]] = []
         for row, chat in enumerate(chats):
-            skeleton = self.skeleton(tuple(message["role"] for message in chat))
+            skeleton = self.skeleton(roles_of(chat))
             if isinstance(skeleton, TemplateRefused):
                 raise TemplateRefused(skeleton.reason, row)
             skeletons.append(skeleton)
-        texts = [[message["content"] for message in chat] for chat in chats]
+            texts.append(contents_of(chat))
         if not self.ours:
-            for row, whole in enumerate(render(self.tokenizer, [list(chat) for chat in chats])):
+            for row, whole in enumerate(render(self.tokenizer, list(map(list, chats)))):
                 texts[row] = self.as_written(chats[row], skeletons[row], whole, row)
-        return [skeleton.parts(of) for skeleton, of in zip(skeletons, texts, strict=True)]
+        return list(map(Skeleton.parts, skeletons, texts))
 
     def skeleton(self, roles: tuple[str, ...]) -> Skeleton | TemplateRefused:
         """What the template writes around conversations of these roles, or why it does not take them."""
@@ -154,7 +157,7 @@ class ChatFormat:
 
     def _skeleton(self, roles: tuple[str, ...]) -> Skeleton | TemplateRefused:
         stand_ins = _stand_ins(len(roles))
-        chat = [{"role": role, "content": text} for role, text in zip(roles, stand_ins, strict=True)]
+        chat = _chat_of(roles, stand_ins)
         [whole] = outcomes(self.tokenizer, [chat])
         if isinstance(whole, TemplateRefused):
             return whole
@@ -175,15 +178,15 @@ class ChatFormat:
         Raises:
             TemplateRefused: what the template writes around a message depends on what the message says.
         """
-        texts = [message["content"] for message in chat]
-        trimmed = [text.strip() for text in texts]
+        texts = contents_of(chat)
+        trimmed = list(map(str.strip, texts))
         for candidate in (texts, trimmed):
             if skeleton.filled(candidate) == whole:
                 return candidate
         stand_ins = _stand_ins(len(chat))
         alone = []
         for here, message in enumerate(chat):
-            stood_in = [{"role": other["role"], "content": text} for other, text in zip(chat, stand_ins, strict=True)]
+            stood_in = _chat_of(roles_of(chat), stand_ins)
             stood_in[here] = dict(message)
             alone.append(stood_in)
         found = []
@@ -228,8 +231,16 @@ class ChatFormat:
 
     def ids(self, rows: Sequence[Sequence[Item]]) -> list[list[int]]:
         """Rows of items as token ids, with what the tokenizer puts in front of a text."""
-        first = [row[0] for row in rows if row and isinstance(row[0], str)]
-        later = [item for row in rows for item in row[1:] if isinstance(item, str)]
+        first: list[str] = []
+        later: list[str] = []
+        for row in rows:
+            for place, item in enumerate(row):
+                if not isinstance(item, str):
+                    continue
+                if place == 0:
+                    first.append(item)
+                else:
+                    later.append(item)
         at_start = iter(self.encoders.encode("start", first))
         after_mark = iter(self.encoders.encode("after", later))
         made = []
@@ -275,63 +286,16 @@ class ChatFormat:
         return bool(items) and isinstance(items[-1], int)
 
 
-class Encoders:
-    """A tokenizer that reads marks as plain text, at the start of a text, after a mark, and within a text.
+def roles_of(chat: Messages) -> tuple[str, ...]:
+    return tuple(message["role"] for message in chat)
 
-    They differ where a tokenizer puts a blank in front: at the start of every text, or also after every control token.
-    """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, control: dict[str, int]) -> None:
-        self.numbers = frozenset(control.values())
-        self.marks = _alternatives(control)
-        described = json.loads(tokenizer.backend_tokenizer.to_str())
-        described["padding"] = described["truncation"] = None
-        for token in described["added_tokens"]:
-            token["special"] = token["special"] or token["content"] in control
-        self.made: dict[str, Tokenizer] = {"start": _plain_tokenizer(described)}
+def contents_of(chat: Messages) -> list[str]:
+    return [message["content"] for message in chat]
 
-    def encode(self, how: str, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text; none is a control token's.
 
-        Args:
-            how: "start" of a sequence, "after" a control token, or "within" a text.
-        """
-        if not texts:
-            return []
-        rows: list[list[int]] = []
-        for text, encoded in zip(texts, self._of(how).encode_batch(list(texts), add_special_tokens=False), strict=True):
-            row = list(encoded.ids)
-            if self.numbers.intersection(row):
-                row = self._apart(how, text)
-            rows.append(row)
-        return rows
-
-    def _apart(self, how: str, text: str) -> list[int]:
-        """For vocabularies that hold a mark as an ordinary word: it is broken after its first character."""
-        cuts = [0, *(mark.start() + 1 for mark in self.marks.finditer(text)), len(text)]
-        pieces = [text[start:end] for start, end in pairwise(cuts) if end > start]
-        ids: list[int] = []
-        for place, piece in enumerate(pieces):
-            where = "within" if place else how
-            found = self._plain_ids(where, piece)
-            if self.numbers.intersection(found):
-                found = []
-                for letter in piece:
-                    found += self._plain_ids("within", letter)
-            ids += [one for one in found if one not in self.numbers]
-        return ids
-
-    def _plain_ids(self, how: str, text: str) -> list[int]:
-        return list(self._of(how).encode(text, add_special_tokens=False).ids)
-
-    def _of(self, how: str) -> Tokenizer:
-        if how not in self.made:
-            start = json.loads(self.made["start"].to_str())
-            changed = _without_blanks(start, how)
-            self.made[how] = self.made["start"]
-            if changed != start:
-                self.made[how] = _plain_tokenizer(changed)
-        return self.made[how]
+def _chat_of(roles: Sequence[str], texts: Sequence[str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
 
 
 def _stand_ins(count: int) -> list[str]:
@@ -347,44 +311,6 @@ def _append_text(items: list[Item], text: str) -> None:
         items[-1] += text
     else:
         items.append(text)
-
-
-def _plain_tokenizer(described: JsonObject) -> Tokenizer:
-    """A tokenizer from its JSON, to which special tokens are text as any other."""
-    from tokenizers import Tokenizer
-
-    made = Tokenizer.from_str(json.dumps(described))
-    made.encode_special_tokens = True
-    return made
-
-
-def _without_blanks(whole: JsonObject, how: str) -> JsonObject:
-    """A tokenizer's JSON that puts no blank in front where it would not, in the middle of a longer text."""
-
-    def changed(part: object) -> object:
-        if isinstance(part, list):
-            return [one for one in map(changed, part) if one is not None]
-        if not isinstance(part, dict):
-            return part
-        part = dict(part)
-        for name in ("normalizers", "pretokenizers"):
-            if name in part:
-                part[name] = changed(part[name])
-        if part.get("type") == "Metaspace" and (how == "within" or part.get("prepend_scheme") == "first"):
-            part["prepend_scheme"] = "never"
-        if how == "within" and part.get("type") == "ByteLevel":
-            part["add_prefix_space"] = False
-        if how == "within" and part.get("type") == "Prepend":
-            return None
-        return part
-
-    return whole | {name: changed(whole[name]) for name in ("normalizer", "pre_tokenizer")}
-
-
-def _alternatives(control: dict[str, int]) -> re.Pattern[str]:
-    """Finds marks in a template's text as tokenizers do: the first, and of several that begin there the longest."""
-    longest_first = sorted(filter(None, control), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

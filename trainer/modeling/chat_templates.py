@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PAD, END, MASK = "<|pad|>", "<|end|>", "<|mask|>"
+ROLE_MARKS = ["<|system|>", "<|user|>", "<|assistant|>"]  # each opens a turn
 
 # The end token belongs to the assistant's turn, so that stopping is learnt; the other turns end where a mark begins.
 CHAT_TEMPLATE = (
@@ -109,10 +110,13 @@ def outcomes(
     """As `render`, but what is refused stands where its text would."""
     made: list[str | TemplateRefused] = []
     for start in range(0, len(chats), CHATS_AT_ONCE):
+        copies: list[list[dict[str, str]]] = []
+        for chat in chats[start : start + CHATS_AT_ONCE]:
+            copies.append(list(map(dict, chat)))
         request: RenderRequest = {
             "template": tokenizer.get_chat_template(),
             "variables": {name: _text(value) for name, value in tokenizer.special_tokens_map.items()},
-            "chats": [[dict(message) for message in chat] for chat in chats[start : start + CHATS_AT_ONCE]],
+            "chats": copies,
             "add_generation_prompt": add_generation_prompt,
             "seconds": SECONDS,
         }
@@ -122,7 +126,9 @@ def outcomes(
 
 
 def _text(value: object) -> str | list[str]:
-    return [str(one) for one in value] if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return list(map(str, value))
+    return str(value)
 
 
 def _here(request: RenderRequest) -> list[dict[str, str]]:

@@ -74,7 +74,8 @@ def plan_visits(lengths: Sequence[int], batch_size: int, epochs: float, *seed: o
         kept = len(batches)
         if epochs < epoch + 1:
             kept = max(1, round(len(batches) * (epochs - epoch)))
-        planned += [[epoch * rows + row for row in batch] for batch in batches[:kept]]
+        for batch in batches[:kept]:
+            planned.append([epoch * rows + row for row in batch])
     return planned
 
 
@@ -82,8 +83,12 @@ def collate(pad_id: int) -> Callable[[list[Item]], dict[str, torch.Tensor]]:
     """Items {"ids", "labels"} as one padded batch. Labels are a list a token, one class, or a vector of 0. and 1."""
 
     def together(items: list[Item]) -> dict[str, torch.Tensor]:
-        ids, is_token = pad_right([item["ids"] for item in items], pad_id)
-        labels = [item["labels"] for item in items]
+        rows: list[list[int]] = []
+        labels: list[Any] = []
+        for item in items:
+            rows.append(item["ids"])
+            labels.append(item["labels"])
+        ids, is_token = pad_right(rows, pad_id)
         per_token = isinstance(labels[0], list) and isinstance(labels[0][0], int)
         batch = {"input_ids": ids, "attention_mask": is_token}
         if per_token:

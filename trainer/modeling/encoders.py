@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from trainer.errors import ConfigInvalid, ModelCorrupt
 from trainer.modeling.loading import from_folder, prepare
 from trainer.modeling.passes import measuring, pad_right
 from trainer.modeling.sampling import context_length
-from trainer.run.microbatching import in_batches
+from trainer.run.microbatching import in_batches, rows_at
 
 if TYPE_CHECKING:
     from transformers import ModernBertConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -47,6 +47,20 @@ class Encoded:
     def cut(self, start: int, end: int) -> Encoded:
         """Tokens start to end."""
         return Encoded(self.ids[start:end], self.offsets[start:end], self.is_special[start:end])
+
+    def ordinary_places(self) -> list[int]:
+        """Places of the tokens that are not special."""
+        return [place for place, special in enumerate(self.is_special) if not special]
+
+
+def labels_counted(labels: Iterable[Sequence[int]]) -> int:
+    """How many labels of these rows count, which is all that are not IGNORED."""
+    return sum(len(row) - row.count(IGNORED) for row in labels)
+
+
+def token_ids(rows: Sequence[Encoded]) -> list[list[int]]:
+    """Token ids of each text."""
+    return [row.ids for row in rows]
 
 
 def load_encoder_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -215,7 +229,7 @@ def mask_tokens(
     length = len(encoded.ids)
     chance = torch.rand(length, 2, generator=generator)
     others = ordinary[torch.randint(len(ordinary), (length,), generator=generator)].tolist()
-    places = [place for place in range(length) if not encoded.is_special[place]]
+    places = encoded.ordinary_places()
     picked = [place for place in places if chance[place, 0] < share]
     if not picked and places:
         picked = [min(places, key=lambda place: float(chance[place, 0]))]
@@ -242,8 +256,8 @@ def drop_tokens(encoded: Encoded, mask_id: int, share: float, generator: torch.G
 
 def ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
     """Ids of all tokens that are not special, shape (V',)."""
-    special = set(tokenizer.all_special_ids)
-    return torch.tensor([token for token in range(len(tokenizer)) if token not in special])
+    ordinary = set(range(len(tokenizer))).difference(tokenizer.all_special_ids)
+    return torch.tensor(sorted(ordinary))
 
 
 def logits_of(
@@ -256,7 +270,7 @@ def logits_of(
     out: list[torch.Tensor] = [torch.empty(0)] * len(rows)
 
     def apply(numbers: list[int]) -> None:
-        ids, is_token = pad_right([rows[n] for n in numbers], pad_id)
+        ids, is_token = pad_right(rows_at(rows, numbers), pad_id)
         logits = model(input_ids=ids.to(model.device), attention_mask=is_token.to(model.device)).logits.float().cpu()
         for place, number in enumerate(numbers):
             out[number] = logits[place]
@@ -264,5 +278,5 @@ def logits_of(
                 out[number] = logits[place, : len(rows[number])]
 
     with measuring(model):
-        in_batches([len(row) for row in rows], apply, batch_size)
+        in_batches(list(map(len, rows)), apply, batch_size)
     return out

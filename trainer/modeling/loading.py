@@ -46,7 +46,9 @@ def declared_ends(path: Path) -> list[int]:
             declared = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
         except (OSError, ValueError, AttributeError):
             continue
-        ends += [end for end in (declared if isinstance(declared, list) else [declared]) if isinstance(end, int)]
+        if not isinstance(declared, list):
+            declared = [declared]
+        ends += [end for end in declared if isinstance(end, int)]
     return ends
 
 
@@ -164,7 +166,10 @@ def switch_dropout_off(model: PreTrainedModel) -> None:
         for name, value in list(vars(module).items()):
             if _is_dropout(name, value):
                 setattr(module, name, 0.0)
-    for config in {id(one): one for one in (model.config, model.config.get_text_config())}.values():
+    configs = [model.config]
+    if model.config.get_text_config() is not model.config:
+        configs.append(model.config.get_text_config())
+    for config in configs:
         for name, value in list(vars(config).items()):
             if _is_dropout(name, value):
                 setattr(config, name, 0.0)
@@ -198,10 +203,12 @@ def whole_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
 
         with deepspeed.zero.GatheredParameters(list(model.parameters())):
             return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    return {
-        name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach().cpu()
-        for name, value in model.state_dict().items()
-    }
+    weights: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        if hasattr(value, "full_tensor"):
+            value = value.full_tensor()
+        weights[name] = value.detach().cpu()
+    return weights
 
 
 def parameters(model: PreTrainedModel) -> int:

@@ -68,8 +68,11 @@ def all_layers(model: PreTrainedModel, fresh: list[str]) -> list[str] | str:
     if not fused:
         return "all-linear"
     head = model.get_output_embeddings()
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return [name for name, module in layers if module is not head and name not in fresh]
+    layers: list[str] = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module is not head and name not in fresh:
+            layers.append(name)
+    return layers
 
 
 def adapt_encoder(model: PreTrainedModel, lora: LoRA | None, base: object) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from trainer.modeling.sampling import context_length, draw, end_ids
+from trainer.modeling.sampling import context_length, draw, end_flags, end_ids
 from trainer.ppo import arithmetic
-from trainer.run.microbatching import CACHED, in_batches
+from trainer.run.microbatching import CACHED, in_batches, rows_at
 from trainer.run.seeds import stable_seed
 
 if TYPE_CHECKING:
@@ -38,7 +38,15 @@ def pad(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
 
 def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     """Rows of ids as (ids, is_token), both (B, T), padded on the right."""
-    return pad(rows, pad_id), pad([[1] * len(row) for row in rows], 0)
+    ids = pad(rows, pad_id)
+    lengths = torch.tensor(list(map(len, rows)))
+    is_token = torch.arange(ids.size(1)) < lengths.unsqueeze(1)
+    return ids, is_token.long()
+
+
+def counted_from(ids: Sequence[int], first: int) -> Masked:
+    """A row of which the tokens from number `first` on count."""
+    return ids, [0] * first + [1] * (len(ids) - first)
 
 
 @contextmanager
@@ -107,12 +115,18 @@ def summed_nats(model: PreTrainedModel, rows: Sequence[Masked], pad_id: int) -> 
     A row beyond the model's context is cut there. The first token of a row is never predicted. Padding changes nothing.
     """
     limit = context_length(model)
-    cut = [(list(ids[:limit]), list(mask[:limit])) for ids, mask in rows]
-    nats, tokens = torch.zeros(len(cut)), torch.tensor([float(sum(mask[1:])) for _, mask in cut])
+    cut_ids: list[list[int]] = []
+    cut_masks: list[list[int]] = []
+    counted: list[float] = []
+    for row_ids, mask in rows:
+        cut_ids.append(list(row_ids[:limit]))
+        cut_masks.append(list(mask[:limit]))
+        counted.append(float(sum(cut_masks[-1][1:])))
+    nats, tokens = torch.zeros(len(rows)), torch.tensor(counted)
 
     def apply(numbers: list[int]) -> None:
-        ids, is_token = pad_right([cut[number][0] for number in numbers], pad_id)
-        counts = pad([cut[number][1] for number in numbers], 0)
+        ids, is_token = pad_right(rows_at(cut_ids, numbers), pad_id)
+        counts = pad(rows_at(cut_masks, numbers), 0)
         ids, is_token, counts = ids.to(model.device), is_token.to(model.device), counts.to(model.device)
         places = torch.nonzero(counts[:, 1:].any(dim=0)).squeeze(1)  # the position before each token that counts
         total = torch.zeros(len(numbers), device=model.device)
@@ -125,7 +139,7 @@ def summed_nats(model: PreTrainedModel, rows: Sequence[Masked], pad_id: int) -> 
         nats[numbers] = total.cpu()
 
     with measuring(model):
-        in_batches([len(ids) for ids, _ in cut], apply)
+        in_batches(list(map(len, cut_ids)), apply)
     return nats, tokens
 
 
@@ -156,14 +170,20 @@ def continuations(
     if seed is None:
         temperature = 0.0
     written: list[list[int]] = [[] for _ in rows]
-    fitting = [number for number, row in enumerate(rows) if len(row) < limit]
+    fitting: list[int] = []
+    lengths: list[int] = []
+    for number, row in enumerate(rows):
+        if len(row) < limit:
+            fitting.append(number)
+            lengths.append(min(len(row) + max_new_tokens, limit))
 
     def apply(places: list[int]) -> None:
-        numbers = [fitting[place] for place in places]
+        numbers = rows_at(fitting, places)
+        seeds = [stable_seed(seed or 0, "row", number) for number in numbers]
         drawn = draw(
             model,
-            [rows[number] for number in numbers],
-            [stable_seed(seed or 0, "row", number) for number in numbers],
+            rows_at(rows, numbers),
+            seeds,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             batch_size=len(numbers),
@@ -172,15 +192,14 @@ def continuations(
             written[number] = one.ids
 
     with measuring(model):
-        in_batches([min(len(rows[number]) + max_new_tokens, limit) for number in fitting], apply, weight=CACHED)
+        in_batches(lengths, apply, weight=CACHED)
     return written
 
 
 def share_that_ends(model: PreTrainedModel, rows: Sequence[Sequence[int]], max_new_tokens: int) -> float:
     """Share of prompts whose greedy answer ends by itself within max_new_tokens; 0 without prompts."""
-    ends = set(end_ids(model))
     written = continuations(model, rows, max_new_tokens)
-    return sum(bool(row) and row[-1] in ends for row in written) / max(len(written), 1)
+    return sum(end_flags(written, end_ids(model))) / max(len(written), 1)
 
 
 def masked_logits(model: PreTrainedModel, is_asked: Tensor, **inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

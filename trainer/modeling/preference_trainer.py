@@ -15,11 +15,12 @@ from trl import KTOTrainer as TRLKTOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
+from trainer.configs.preference import DPOConfig
 from trainer.data.columns import Columns
 from trainer.json_types import JsonObject
 from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.run.context import RunContext
-from trainer.run.loop import Hook, common_arguments, plan_batches
+from trainer.run.loop import Hook, common_arguments, plan_rows
 from trainer.run.run_trainer import RunFolderTrainer
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ class KTOCollator:
         """Rows with their neighbour's completion; called on a whole batch before it is cut into pieces."""
         answers = [row["completion_ids"] for row in rows]
         others = answers[-1:] + answers[:-1]
-        return [{**row, "KL_completion_ids": other} for row, other in zip(rows, others, strict=True)]
+        matched: list[JsonObject] = []
+        for row, other in zip(rows, others, strict=True):
+            matched.append({**row, "KL_completion_ids": other})
+        return matched
 
     def __call__(self, rows: list[JsonObject]) -> dict[str, Tensor]:
         if "KL_completion_ids" not in rows[0]:
@@ -164,7 +168,9 @@ def make_trainer(
     }
     trainer: RunFolderTrainer
     weigh = "weight" in columns
-    if context.stage == "dpo":
+    rows = range(len(columns["prompt_ids"]))
+    batches = plan_rows(rows, config.batch_size, config.epochs, context.seed, context.stage)
+    if isinstance(config, DPOConfig):
         kind: type[RunFolderTrainer] = WeightedDPOTrainer if weigh or config.label_smoothing else DPOTrainer
         if weigh:
             shared["data_collator"] = WeightCollator(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
@@ -176,9 +182,7 @@ def make_trainer(
         if weigh:
             kind, shared["data_collator"] = WeightedKTOTrainer, WeightCollator(collate)
         trainer = kind(args=TRLKTOConfig(**settings, **sides), **shared)
-    count = len(columns["prompt_ids"])
-    batches = plan_batches([[n] for n in range(count)], config.batch_size, config.epochs, context.seed, context.stage)
-    if context.stage == "kto":  # a batch of one has no neighbour to take a mismatched completion from
+        # A batch of one has no neighbour to take a mismatched completion from.
         batches = [batch for batch in batches if len(batch) > 1]
     trainer.batches = batches
     return trainer

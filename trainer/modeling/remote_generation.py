@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from trainer.errors import TrainerError
@@ -66,10 +66,9 @@ class RemoteGenerator:
             settings["stop"] = list(stop)
         if reader is not None:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
-        bodies = [
-            {**settings, "messages": [dict(m) for m in prompt], "seed": seed}
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
+        bodies: list[JsonObject] = []
+        for prompt, seed in zip(prompts, seeds, strict=True):
+            bodies.append({**settings, "messages": list(map(dict, prompt)), "seed": seed})
         one_at_a_time = threading.Lock()
 
         def hear(index: int, piece: str) -> None:
@@ -78,7 +77,9 @@ class RemoteGenerator:
                     reader.text(index, piece)
 
         with ThreadPoolExecutor(max_workers=min(self.connections, batch_size)) as pool:
-            pending = [pool.submit(self.complete, body, partial(hear, index)) for index, body in enumerate(bodies)]
+            pending: list[Future[Generated]] = []
+            for index, body in enumerate(bodies):
+                pending.append(pool.submit(self.complete, body, partial(hear, index)))
             try:
                 while reader is not None and wait(pending, LOOK_EVERY).not_done:
                     with one_at_a_time:
@@ -141,5 +142,6 @@ def _from_events(reply: Iterable[bytes], heard: Callable[[str], None]) -> Genera
 
 def _generated(text: str, usage: dict[str, int] | None, finish: str | None) -> Generated:
     usage = usage or {}
-    tokens, prompt_tokens = (int(usage.get(name) or 0) for name in ("completion_tokens", "prompt_tokens"))
+    tokens = int(usage.get("completion_tokens") or 0)
+    prompt_tokens = int(usage.get("prompt_tokens") or 0)
     return Generated(text, tokens, "length" if finish == "length" else "stop", prompt_tokens)

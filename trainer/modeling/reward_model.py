@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.data.columns import Columns, encode_completions, encode_prompts
+from trainer.data.columns import Columns, encode_completions, encode_prompts, joined
 from trainer.data.snapshot import Messages
 from trainer.errors import ModelCorrupt
 from trainer.json_types import Metrics
@@ -18,7 +18,7 @@ from trainer.modeling.heads import combined, spread
 from trainer.modeling.loading import load_classifier, load_tokenizer
 from trainer.modeling.passes import measuring, pad_right
 from trainer.modeling.sampling import context_length
-from trainer.run.microbatching import in_batches
+from trainer.run.microbatching import in_batches, rows_at
 
 CALIBRATION_BINS = 10
 SMALLEST_STD = 1e-6
@@ -85,11 +85,11 @@ class RewardModel(nn.Module):
         cut = [list(row[-limit:]) for row in rows]  # the reward is read at the end
 
         def apply(numbers: list[int]) -> None:
-            ids, is_token = pad_right([cut[n] for n in numbers], self.tokenizer.pad_token_id)
+            ids, is_token = pad_right(rows_at(cut, numbers), self.tokenizer.pad_token_id)
             rewards[numbers] = self.raw(ids.to(device), is_token.to(device)).cpu()
 
         with measuring(self.model):
-            in_batches([len(row) for row in cut], apply, batch_size)
+            in_batches(list(map(len, cut)), apply, batch_size)
         return rewards if raw else (rewards - self.mean) / self.std
 
     def score_ids(self, rows: Sequence[Sequence[int]], batch_size: int | None = None, raw: bool = False) -> Tensor:
@@ -130,8 +130,7 @@ def finished_rows(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], completions: Sequence[str]
 ) -> list[list[int]]:
     """Prompt, completion and end token of each as ids, as they are trained on."""
-    encoded = zip(encode_prompts(tokenizer, prompts), encode_completions(tokenizer, completions), strict=True)
-    return [prompt + completion for prompt, completion in encoded]
+    return joined(encode_prompts(tokenizer, prompts), encode_completions(tokenizer, completions))
 
 
 def load_reward(path: Path) -> RewardModel:
@@ -169,7 +168,7 @@ def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequenc
     gap, weight = reward_gap(reward, columns), weight_of(columns)
     right = (gap > 0).float() + 0.5 * (gap == 0).float()
     by_strength: dict[str, float] = {}
-    of = torch.tensor([strengths[number] for number in columns["row"]])
+    of = torch.tensor(rows_at(strengths, columns["row"]))
     for strength in sorted(set(of.tolist())):
         among = of == strength
         by_strength[str(strength)] = mean_by_weight(right[among], selected(weight, among))

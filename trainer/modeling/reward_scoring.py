@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import torch
 from torch import Tensor
 
-from trainer.data.columns import decode_completion
+from trainer.data.columns import decode_completion, joined
 from trainer.errors import ConfigInvalid
 from trainer.modeling.chat_format import ends_of
 from trainer.modeling.heads import spread
 from trainer.modeling.reward_model import RewardModel, load_reward
+from trainer.modeling.sampling import end_flags
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -157,11 +158,10 @@ def judge(
             beyond = [max(0, len(ids) - terms.length.target) for ids in completions]
             parts["length"] = -terms.length.weight * torch.tensor(beyond, dtype=torch.float32)
         if terms.format is not None:
-            pattern, ends = re.compile(terms.format.pattern), ends_of(tokenizer)
-            fits = [
-                bool(ids) and ids[-1] in ends and bool(text.strip()) and pattern.search(text) is not None
-                for ids, text in zip(completions, texts, strict=True)
-            ]
+            pattern = re.compile(terms.format.pattern)
+            fits: list[bool] = []
+            for text, ended in zip(texts, end_flags(completions, ends_of(tokenizer)), strict=True):
+                fits.append(ended and bool(text.strip()) and pattern.search(text) is not None)
             parts["format"] = terms.format.weight * torch.tensor(fits, dtype=torch.float32)
         return Scores(parts, heads)
 
@@ -176,8 +176,3 @@ def reward_figures(reward: RewardModel, heads: Tensor) -> list[RewardFigures]:
         for figures, row, apart in zip(per_response, heads.tolist(), spread(heads).tolist(), strict=True):
             figures |= {"reward_heads": [round(value, 6) for value in row], "reward_spread": round(apart, 6)}
     return per_response
-
-
-def joined(prompts: Rows, completions: Rows) -> list[list[int]]:
-    """Prompt and completion of each row as one row."""
-    return [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]

@@ -14,6 +14,7 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from trainer.data.columns import Columns
 from trainer.json_types import JsonObject
+from trainer.metrics.naming import only
 from trainer.modeling.heads import heads_loss, pair_counts, spread, step_counts
 from trainer.modeling.reward_model import RewardModel, preference_figures, weighted
 from trainer.run.context import RunContext
@@ -125,7 +126,7 @@ def make_trainer(
 
     def measure(model: object) -> dict[str, float]:
         figures = preference_figures(reward, selection, [0] * (max(selection["row"]) + 1))
-        return {name: figures[name] for name in ("selection_loss", "selection_accuracy", "selection_ece")}
+        return only(figures, ("selection_loss", "selection_accuracy", "selection_ece"))
 
     hook = Hook(
         context,

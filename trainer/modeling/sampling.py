@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from trainer.errors import DataUnusable, PromptTooLong
+from trainer.run.microbatching import rows_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,6 +43,21 @@ class Drawn:
     finish_reason: FinishReason
 
 
+def ids_of(drawn: Sequence[Drawn]) -> list[list[int]]:
+    """Token ids of completions."""
+    return [one.ids for one in drawn]
+
+
+def stop_flags(drawn: Sequence[Drawn]) -> list[bool]:
+    """Whether each completion ended by itself."""
+    return [one.finish_reason == "stop" for one in drawn]
+
+
+def end_flags(rows: Sequence[Sequence[int]], ends: Sequence[int]) -> list[bool]:
+    """Whether each row of token ids ends with one of `ends`; a row without tokens does not."""
+    return [bool(ids) and ids[-1] in ends for ids in rows]
+
+
 def length_buckets(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """Indices in batches of at most `size`, sorted by length (longest first) so that little padding is needed."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
@@ -51,8 +67,8 @@ def length_buckets(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 
 def end_ids(model: PreTrainedModel) -> list[int]:
     """Ids that end a completion, as the model's configs declare them."""
-    configs = [getattr(model, "generation_config", None), model.config]
-    for declared in (getattr(config, "eos_token_id", None) for config in configs):
+    for config in (getattr(model, "generation_config", None), model.config):
+        declared = getattr(config, "eos_token_id", None)
         if declared is not None:
             return [declared] if isinstance(declared, int) else list(dict.fromkeys(declared))
     return []
@@ -66,9 +82,16 @@ def context_length(model: PreTrainedModel) -> int | None:
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit is None:
         return None
-    tables = (module for name, module in model.named_modules() if name.endswith("position_embeddings"))
-    padding = next((table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None), None)
-    return int(limit) - (0 if padding is None else int(padding) + 1)
+    return int(limit) - unused_positions(model)
+
+
+def unused_positions(model: PreTrainedModel) -> int:
+    """Rows of a model's table of positions up to the padding's, to which no token comes; mostly 0."""
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            return int(padding) + 1
+    return 0
 
 
 def room_for(model: PreTrainedModel, prompt_lengths: Sequence[int], max_new_tokens: int) -> list[int]:
@@ -123,13 +146,13 @@ def draw(
         raise ValueError(f"{len(prompt_ids)} prompts, but {len(seeds)} seeds")
     if not prompt_ids:
         return []
-    lengths = [len(ids) for ids in prompt_ids]
+    lengths = list(map(len, prompt_ids))
     if min(lengths) == 0:
         raise DataUnusable("A prompt has no tokens.")
     rooms = room_for(model, lengths, max_new_tokens)
     drawn: list[Drawn | None] = [None] * len(prompt_ids)
     for rows in length_buckets(lengths, batch_size):
-        batch = Batch(model, [prompt_ids[i] for i in rows], [seeds[i] for i in rows], [rooms[i] for i in rows])
+        batch = Batch(model, rows_at(prompt_ids, rows), rows_at(seeds, rows), rows_at(rooms, rows))
         heard_by = None if listener is None else (listener, rows)
         for row, completion in zip(rows, batch.run(temperature, top_p, top_k, heard_by), strict=True):
             drawn[row] = completion
@@ -146,14 +169,16 @@ class Batch:
         self.device = model.device
         self.ends = torch.tensor(end_ids(model), dtype=torch.long, device=self.device)
         # Philox streams are read from the front, so a longer limit only adds numbers behind the ones used before.
-        uniforms = numpy.stack([numpy.random.Generator(numpy.random.Philox(seed)).random(max(rooms)) for seed in seeds])
+        uniforms = numpy.empty((len(seeds), max(rooms)))
+        for row, seed in enumerate(seeds):
+            uniforms[row] = numpy.random.Generator(numpy.random.Philox(seed)).random(max(rooms))
         self.uniforms = torch.from_numpy(uniforms).to(self.device)  # (rows, T)
 
     def run(
         self, temperature: float, top_p: float, top_k: int, heard_by: tuple[Listener, list[int]] | None = None
     ) -> list[Drawn]:
         """`heard_by` is who listens, and by which index each row is known there."""
-        width = max(len(ids) for ids in self.prompts)
+        width = max(map(len, self.prompts))
         pad = self.model.config.get_text_config().pad_token_id or 0
         ids = torch.full((len(self.prompts), width), pad, dtype=torch.long)
         is_real = torch.zeros(len(self.prompts), width, dtype=torch.long)
@@ -200,7 +225,7 @@ class Batch:
                 cache.batch_select_indices(keep)
                 ids, positions, is_real = ids[keep], positions[keep], is_real[keep]
                 rows, ended = rows[keep], ended[keep]
-        return [Drawn(ids, reason) for ids, reason in zip(completions, reasons, strict=True)]
+        return list(map(Drawn, completions, reasons))
 
 
 def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float = 1.0, top_k: int = 0) -> Tensor:

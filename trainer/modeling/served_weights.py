@@ -48,7 +48,7 @@ def merged(policy: PreTrainedModel, weights: dict[str, Tensor]) -> dict[str, Ten
         layer, _, rest = name.partition(".base_layer.")
         if rest and layer in layers and rest == "weight":
             for adapter, scaling in layers[layer].scaling.items():
-                low, high = (weights[f"{layer}.lora_{side}.{adapter}.weight"] for side in "AB")
+                low, high = weights[f"{layer}.lora_A.{adapter}.weight"], weights[f"{layer}.lora_B.{adapter}.weight"]
                 change = (high.float() @ low.float()) * scaling
                 change = change.T if layers[layer].fan_in_fan_out else change
                 weight = weight + change.to(weight.dtype)

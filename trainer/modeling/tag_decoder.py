@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from trainer.data.span_tags import may_follow
 from trainer.modeling.encoders import IGNORED
 
 SPEED = 10.0  # transitions are few and start at zero: they learn at so many times the rate of the encoder
@@ -35,8 +36,12 @@ class TagDecoder(nn.Module):
         self.tags = list(tags)
         start = torch.zeros(len(tags), len(tags)) if follows is None else torch.tensor(follows)
         self.weight = nn.Parameter(start / SPEED)
-        broken = [[tag.startswith("I-") and before[1:] != tag[1:] for tag in tags] for before in tags]
-        self.register_buffer("forbidden", torch.tensor(broken) * NEVER, persistent=False)
+        forbidden = torch.zeros(len(tags), len(tags))
+        for row, before in enumerate(tags):
+            for column, tag in enumerate(tags):
+                if not may_follow(before, tag):
+                    forbidden[row, column] = NEVER
+        self.register_buffer("forbidden", forbidden, persistent=False)
         self.register_buffer("inside", torch.tensor([tag.startswith("I-") for tag in tags]), persistent=False)
 
     def follows(self) -> Tensor:

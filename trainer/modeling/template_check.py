@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trainer.modeling.chat_format import ANSWER, ChatFormat, Skeleton, chat_format
 from trainer.modeling.chat_templates import TemplateRefused, is_ours, outcomes
+from trainer.run.microbatching import rows_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -151,7 +152,7 @@ def refused_rows(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[
     rest = list(range(len(prompts)))
     while rest:
         try:
-            written.heads([prompts[place] for place in rest])
+            written.heads(rows_at(prompts, rest))
             break
         except TemplateRefused as error:
             refused[rest[error.row]] = error.reason

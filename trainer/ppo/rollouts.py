@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from trainer.data.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot, turns_of
+from trainer.data.snapshot import Demonstration, Messages, Preference, Prompt, Snapshot, each_once
 from trainer.errors import ConfigInvalid
 from trainer.json_types import JsonObject
 from trainer.ppo import arithmetic
@@ -123,14 +124,14 @@ def lay_out(
         prompt_ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
         completion_ids[row, : len(completion)] = torch.tensor(list(completion))
     prompt_ids, completion_ids = prompt_ids.to(device), completion_ids.to(device)
-    sampled = torch.tensor([len(completion) for completion in completions], device=device)
+    sampled = torch.tensor(list(map(len, completions)), device=device)
     is_answer = arithmetic.answer_mask(completion_ids, eos_ids, sampled)
     completion_ids = torch.where(is_answer, completion_ids, torch.full_like(completion_ids, pad_id))
     has_eos = (torch.isin(completion_ids, torch.tensor(eos_ids, device=device)) & is_answer).any(dim=1)
     zeros = [torch.zeros(rows, length, device=device) for _ in range(6)]
     return Rollout(
         prompt_ids=prompt_ids,
-        prompt_lengths=torch.tensor([len(prompt) for prompt in prompts], device=device),
+        prompt_lengths=torch.tensor(list(map(len, prompts)), device=device),
         completion_ids=completion_ids,
         is_answer=is_answer,
         log_probs=zeros[0],
@@ -148,11 +149,10 @@ def lay_out(
 def distinct_prompts(snapshot: Snapshot, split: str) -> list[Messages]:
     """Prompts of one split, each once, in file order; those of preferences and demonstrations count when it has no
     rows that are prompts alone."""
-    rows: list[Messages] = [row.prompt for row in snapshot.rows(split, Prompt)]
-    if not rows:
-        rows += [row.prompt for row in snapshot.rows(split, Preference)]
-        rows += [row.prompt for row in snapshot.rows(split, Demonstration)]
-    return list({turns_of(prompt): prompt for prompt in rows}.values())
+    found = each_once(snapshot.prompts(split, Prompt))
+    if found:
+        return found
+    return each_once(chain(snapshot.prompts(split, Preference), snapshot.prompts(split, Demonstration)))
 
 
 def generation_arguments(generation: str) -> JsonObject:
@@ -187,8 +187,13 @@ def fitting_pairs(
     prompts: Sequence[Messages], ids: Sequence[list[int]], room: int
 ) -> tuple[list[Messages], list[list[int]]]:
     """Prompts of at most `room` tokens, as messages and as token ids, in the same places."""
-    kept = [place for place, row in enumerate(ids) if len(row) <= room]
-    return [prompts[place] for place in kept], [ids[place] for place in kept]
+    kept_prompts: list[Messages] = []
+    kept_ids: list[list[int]] = []
+    for prompt, row in zip(prompts, ids, strict=True):
+        if len(row) <= room:
+            kept_prompts.append(prompt)
+            kept_ids.append(row)
+    return kept_prompts, kept_ids
 
 
 def repetition(rows: Sequence[Sequence[int]], n: int = 4) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ from trainer.ppo import arithmetic
 from trainer.ppo.critics import Critic, ValueHead, add_critic
 from trainer.ppo.rollouts import Rollout, lay_out
 from trainer.ppo.trl_arguments import accelerate_processes, trl_arguments, usable_rate
-from trainer.run.microbatching import CACHED, in_batches
+from trainer.run.microbatching import CACHED, in_batches, rows_at
 from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import stable_seed
 
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 
     from trainer.configs.online import PPOConfig
     from trainer.modeling.reward_scoring import Judge
+
+
+def as_numbers(figures: Mapping[str, Tensor]) -> dict[str, float]:
+    """Figures of one value each as plain numbers."""
+    return {name: float(value) for name, value in figures.items()}
 
 
 def unused_reward(prompts: list[object], **_: object) -> list[float | None]:
@@ -110,7 +115,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         if config.rollout_batch % (config.minibatches * accelerate_processes()):
             raise ConfigInvalid("`ppo.rollout_batch` must be a multiple of `ppo.minibatches` x the processes.")
         self.ppo = config
-        self.prompts = [list(ids) for ids in prompts]
+        self.prompts = list(map(list, prompts))
         self.tokenizer = tokenizer
         self.run_seed = seed
         self.judge = judge
@@ -247,7 +252,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
             len(self.prompts), first, share, lambda shuffle: stable_seed(self.run_seed, "prompts", shuffle)
         )
         seeds = [stable_seed(self.run_seed, "rollout", place) for place in range(first, first + share)]
-        rollout = self.collect([self.prompts[index] for index in order], seeds)
+        rollout = self.collect(rows_at(self.prompts, order), seeds)
         log_ratios = rollout.log_probs - rollout.ref_log_probs
         kl_coef = self.kl_coef()
         rewards = arithmetic.token_rewards(rollout.scores, log_ratios, rollout.is_answer, kl_coef)
@@ -317,15 +322,15 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
     def sample(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
         """Completions at the policy's temperature, all tokens allowed: the log-probs are of that distribution."""
         if self.use_vllm:
-            ids: list[list[int]] = self._generate_single_turn([list(p) for p in prompts], None, {})
+            ids: list[list[int]] = self._generate_single_turn(list(map(list, prompts)), None, {})
             return ids
         completions: list[list[int]] = [[] for _ in prompts]
 
         def write(batch: list[int]) -> None:
             drawn = draw(
                 self.policy,
-                [prompts[row] for row in batch],
-                [seeds[row] for row in batch],
+                rows_at(prompts, batch),
+                rows_at(seeds, batch),
                 max_new_tokens=self.ppo.max_new_tokens,
                 temperature=self.ppo.temperature,
                 batch_size=len(batch),
@@ -369,7 +374,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         }
         for name, part in rollout.apart.items():
             figures[f"reward_{name}"] = arithmetic.masked_mean(part, every, self.total)
-        return {name: float(value) for name, value in figures.items()}
+        return as_numbers(figures)
 
     def iteration_metrics(self) -> dict[str, float]:
         """Figures of the iteration that has just ended: its rollout, its updates, its time."""
@@ -388,7 +393,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
         }
         return {
             **self.rollout_metrics,
-            **{name: float(value) for name, value in updates.items()},
+            **as_numbers(updates),
             "learning_rate": float(self.create_optimizer().param_groups[0]["lr"]),
             "sampling_seconds": self.sampling_seconds,
             "seconds": time.perf_counter() - self.iteration_started,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import TYPE_CHECKING
 
 from trainer.run.seeds import stable_seed
@@ -40,13 +39,21 @@ def draw_best(
         prompt_ids, seeds: one each for a response that is wanted.
         n: completions behind each, >= 1.
     """
-    rows = [ids for ids in prompt_ids for _ in range(n)]
-    drawn = draw(rows, [candidate_seed(*place) for place in product(seeds, range(n))])
-    scores = judge(rows, [one.ids for one in drawn]).total.tolist()
+    from trainer.modeling.sampling import ids_of, stop_flags
+
+    rows: list[Sequence[int]] = []
+    candidate_seeds: list[int] = []
+    for ids, seed in zip(prompt_ids, seeds, strict=True):
+        for number in range(n):
+            rows.append(ids)
+            candidate_seeds.append(candidate_seed(seed, number))
+    drawn = draw(rows, candidate_seeds)
+    ended = stop_flags(drawn)
+    scores = judge(rows, ids_of(drawn)).total.tolist()
     best = []
     for start in range(0, len(rows), n):
-        ended = [one.finish_reason == "stop" for one in drawn[start : start + n]]
-        best.append(drawn[start + best_place(ended, scores[start : start + n])])
+        end = start + n
+        best.append(drawn[start + best_place(ended[start:end], scores[start:end])])
     return best
 
 

@@ -30,6 +30,7 @@ from trainer.metrics.classification import (
     mean_loss,
     probabilities,
 )
+from trainer.metrics.naming import only, with_prefix
 from trainer.modeling.encoders import (
     Encoded,
     drop_tokens,
@@ -37,6 +38,7 @@ from trainer.modeling.encoders import (
     load_encoder_tokenizer,
     logits_of,
     room,
+    token_ids,
 )
 from trainer.recipes.label_training import (
     LabelledTexts,
@@ -85,7 +87,7 @@ class Classifier:
         """Class -> calibrated probability for each text; they sum to 1 unless `many`. Texts are read to max_length."""
         if not texts:
             return []
-        rows = [row.ids for row in cut_texts(self.tokenizer, texts, self.max_length)]
+        rows = token_ids(cut_texts(self.tokenizer, texts, self.max_length))
         logits = torch.stack(logits_of(self.model, rows, self.tokenizer.pad_token_id, self.batch_size))
         chances = probabilities(logits, self.many, self.temperature)
         return [dict(zip(self.classes, row, strict=True)) for row in chances.tolist()]
@@ -154,7 +156,7 @@ class ClassificationTask:
     def as_label_task(self) -> LabelTask:
         from trainer.modeling.encoder_trainer import label_loss
 
-        lengths = [len(row.ids) for row in self.train]
+        lengths = list(map(len, token_ids(self.train)))
         return LabelTask(lengths, self.visit, label_loss, self.measure, self.sample)
 
     def encoded(self, rows: Sequence[Classification]) -> list[Encoded]:
@@ -162,7 +164,7 @@ class ClassificationTask:
 
     def logits(self, model: PreTrainedModel, rows: Sequence[Encoded]) -> torch.Tensor:
         """(N, C)."""
-        return torch.stack(logits_of(model, [row.ids for row in rows], self.tokenizer.pad_token_id))
+        return torch.stack(logits_of(model, token_ids(rows), self.tokenizer.pad_token_id))
 
     def visit(self, number: int, generator: torch.Generator) -> Item:
         mask_id: int = self.tokenizer.mask_token_id
@@ -174,7 +176,7 @@ class ClassificationTask:
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
         figures = judged(self.logits(model, self.selection), self.truth, self.classes, self.many)
-        return {f"selection_{name}": figures[name] for name in ("loss", "accuracy", "macro_f1", "ece")}
+        return with_prefix("selection", only(figures, ("loss", "accuracy", "macro_f1", "ece")))
 
     def fitted_temperature(self, model: PreTrainedModel) -> float:
         return calibrated(self.logits(model, self.selection), self.truth, self.many)
@@ -204,7 +206,10 @@ def cut_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: 
 
 def truth_of(rows: Sequence[Classification], classes: Sequence[str]) -> torch.Tensor:
     """0. and 1., shape (N, C)."""
-    return torch.tensor([[float(name in row.labels) for name in classes] for row in rows])
+    truth: list[list[float]] = []
+    for row in rows:
+        truth.append([float(name in row.labels) for name in classes])
+    return torch.tensor(truth)
 
 
 def balance(rows: Sequence[Classification], classes: Sequence[str]) -> Counter[str]:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
-from trainer.data.columns import decode_completion, encode_completions, encode_prompts, preference_columns
-from trainer.data.snapshot import Messages, Preference, open_snapshot
+from trainer.data.columns import decode_completion, encode_completions, encode_prompts, joined, preference_columns
+from trainer.data.json_lines import write_lines
+from trainer.data.snapshot import Messages, Preference, occurrences, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
 from trainer.json_types import Metrics
 from trainer.metrics import intervals
@@ -34,15 +35,15 @@ from trainer.modeling.loading import load_tokenizer
 from trainer.modeling.passes import answer_figures
 from trainer.modeling.reward_model import RewardModel, calibration_error, reward_gap
 from trainer.modeling.reward_scoring import load_judge, scorer
-from trainer.modeling.sampling import Drawn, FinishReason, end_ids
+from trainer.modeling.sampling import Drawn, FinishReason, end_ids, ids_of, stop_flags
 from trainer.modeling.template_check import refused_rows
 from trainer.ppo import arithmetic
-from trainer.ppo.rollouts import context_room, distinct_prompts, fitting, lay_out, repetition
+from trainer.ppo.rollouts import context_room, distinct_prompts, fitting, fitting_pairs, lay_out, repetition
 from trainer.recipes.best_of_n import kl_of_best
 from trainer.recipes.evaluate_texts import HeldOutTexts
-from trainer.recipes.generate import Generator, drawing, write_lines
+from trainer.recipes.generate import Generator, drawing
 from trainer.run.context import RunContext, StageResult
-from trainer.run.microbatching import in_batches
+from trainer.run.microbatching import in_batches, rows_at
 from trainer.run.seeds import stable_seed
 
 if TYPE_CHECKING:
@@ -122,12 +123,17 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     gap = reward_gap(reward, columns)
     right = (gap > 0).float() + 0.5 * (gap == 0).float()
     prompts, strengths = defaultdict[str, list[float]](list), defaultdict[int, list[float]](list)
+    differences: list[int] = []
     for position, number in enumerate(columns["row"]):
+        differences.append(len(columns["chosen_ids"][position]) - len(columns["rejected_ids"][position]))
         prompts[str(rows[number].prompt)].append(float(right[position]))
         strengths[rows[number].strength].append(float(right[position]))
-    longer = torch.tensor(
-        [len(yes) - len(no) for yes, no in zip(columns["chosen_ids"], columns["rejected_ids"], strict=True)]
-    )
+    accuracy_by_strength: dict[str, float] = {}
+    pairs_by_strength: dict[str, int] = {}
+    for strength, values in sorted(strengths.items()):
+        accuracy_by_strength[str(strength)] = sum(values) / len(values)
+        pairs_by_strength[str(strength)] = len(values)
+    longer = torch.tensor(differences)
     unequal = longer != 0
     low, high = intervals.of_share(list(prompts.values()))
     if context.report.path is not None:
@@ -136,8 +142,8 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
         "accuracy": float(right.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
-        "accuracy_by_strength": {str(s): sum(v) / len(v) for s, v in sorted(strengths.items())},
-        "pairs_by_strength": {str(s): len(v) for s, v in sorted(strengths.items())},
+        "accuracy_by_strength": accuracy_by_strength,
+        "pairs_by_strength": pairs_by_strength,
         "loss": float(-torch.nn.functional.logsigmoid(gap).mean()),
         "calibration_error": calibration_error(torch.sigmoid(gap)),
         "reliability": reliability(torch.sigmoid(gap).tolist()),
@@ -145,18 +151,19 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
         "people_prefer_longer": share(longer[unequal] > 0),
         "pairs": len(gap),
         "prompts": len(prompts),
-        "left_out": sum(row.count for row in rows) - len(gap),
+        "left_out": occurrences(rows) - len(gap),
     }
 
 
 def pair_lines(rows: Sequence[Preference], measured: Sequence[int], right: Sequence[float]) -> list[PairRow]:
     """Lines of pairs.jsonl: each measured row once, `prompt` a number that its pairs share, `right` 1, ½ or 0."""
     prompts: dict[str, int] = {}
-    found = dict(zip(measured, right, strict=True))
-    return [
-        {"hash": rows[number].hash, "prompt": prompts.setdefault(str(rows[number].prompt), len(prompts)), "right": one}
-        for number, one in found.items()
-    ]
+    lines: list[PairRow] = []
+    for number, one in dict(zip(measured, right, strict=True)).items():
+        row = rows[number]
+        prompt = prompts.setdefault(str(row.prompt), len(prompts))
+        lines.append({"hash": row.hash, "prompt": prompt, "right": one})
+    return lines
 
 
 def share(is_so: torch.Tensor) -> float | None:
@@ -254,21 +261,22 @@ def answerable(
     room = context_room(generator.model, config.max_new_tokens)
     chosen_prompts = list(prompts[: config.max_prompts])
     refused = refused_rows(generator.tokenizer, chosen_prompts)
-    chosen_prompts = [messages for place, messages in enumerate(chosen_prompts) if place not in refused]
-    pairs = zip(chosen_prompts, encode_prompts(generator.tokenizer, chosen_prompts), strict=True)
-    kept = [(messages, ids) for messages, ids in pairs if fitting([ids], room)[0]]
+    taken = [messages for place, messages in enumerate(chosen_prompts) if place not in refused]
+    kept, kept_ids = fitting_pairs(taken, encode_prompts(generator.tokenizer, taken), room)
     if not kept:
         raise DataUnusable(f"The {config.split} split has no usable prompts.")
-    return [messages for messages, _ in kept], [ids for _, ids in kept]
+    return kept, kept_ids
 
 
 def answer(context: RunContext, generator: Generator, ids: list[list[int]], reward: RewardModel | None) -> Answers:
     """`responses` completions to each prompt, each the best of `best_of`; the same seeds whichever model answers."""
     config = context.config
-    places = list(product(range(len(ids)), range(config.responses)))
-    prompt = [number for number, _ in places]
-    seeds = [stable_seed(context.seed, "evaluate", *place) for place in places]
-    rows = [ids[number] for number in prompt]
+    prompt: list[int] = []
+    seeds: list[int] = []
+    for number, response in product(range(len(ids)), range(config.responses)):
+        prompt.append(number)
+        seeds.append(stable_seed(context.seed, "evaluate", number, response))
+    rows = rows_at(ids, prompt)
     drawn = drawing(context, generator)(rows, seeds)
     return Answers(rows, drawn, seeds, prompt, rewards_of(reward, rows, drawn))
 
@@ -277,7 +285,7 @@ def rewards_of(reward: RewardModel | None, rows: list[list[int]], drawn: Sequenc
     """Reward of each completion of `rows`, in the reward model's unit; None without one."""
     if reward is None:
         return None
-    rewards: list[float] = scorer(reward)(rows, [one.ids for one in drawn]).tolist()
+    rewards: list[float] = scorer(reward)(rows, ids_of(drawn)).tolist()
     return rewards
 
 
@@ -309,7 +317,7 @@ def answer_in_other_tokens(
         if one.finish_reason == "length" and len(whole) > 1:
             whole = whole[:-1]  # it was cut, so it has no end token
         drawn.append(Drawn(whole, one.finish_reason))
-    rows = [ids[number] for number in made.prompt]
+    rows = rows_at(ids, made.prompt)
     return Answers(rows, drawn, made.seeds, made.prompt, rewards_of(reward, rows, drawn))
 
 
@@ -326,14 +334,15 @@ def policy_figures(context: RunContext, model: PreTrainedModel | None, answers: 
         repetition: share of 4-grams that stood earlier in the same completion.
         distinct: share of different completions among all. lengths: how many are how long.
     """
-    tokens = [one.ids for one in answers.drawn]
+    tokens = ids_of(answers.drawn)
+    sizes = list(map(len, tokens))
     figures: Metrics = {
-        "eos_rate": sum(one.finish_reason == "stop" for one in answers.drawn) / len(tokens),
-        "length": sum(map(len, tokens)) / len(tokens),
+        "eos_rate": sum(stop_flags(answers.drawn)) / len(tokens),
+        "length": sum(sizes) / len(tokens),
         "repetition": repetition(tokens),
-        "distinct": len({tuple(ids) for ids in tokens}) / len(tokens),
+        "distinct": len(set(map(tuple, tokens))) / len(tokens),
         "completions": len(tokens),
-        "lengths": lengths([len(ids) for ids in tokens]),
+        "lengths": lengths(sizes),
     }
     if model is not None:
         figures["entropy"] = token_figures(context, model, None, answers, pad_id)[0]
@@ -356,7 +365,7 @@ def token_figures(
 ) -> tuple[float, float]:
     """(mean entropy per token, mean Σ log-ratio per completion; 0 without a reference), both at temperature."""
     temperature = context.config.temperature or 1.0
-    completions = [one.ids for one in answers.drawn]
+    completions = ids_of(answers.drawn)
     unscored = torch.zeros(len(completions), device=model.device)
     rollout = lay_out(
         answers.prompt_ids, completions, unscored, pad_id=pad_id, eos_ids=end_ids(model), missing_eos_score=0.0
@@ -372,8 +381,8 @@ def token_figures(
             ref_log_probs, _ = answer_figures(reference, length, temperature, **inputs)
             rollout.log_probs[rows, :length] = (log_probs - ref_log_probs) * is_answer
 
-    lengths = [len(prompt) + len(ids) for prompt, ids in zip(answers.prompt_ids, completions, strict=True)]
-    in_batches(lengths, apply, context.config.batch_size)
+    whole_lengths = list(map(len, joined(answers.prompt_ids, completions)))
+    in_batches(whole_lengths, apply, context.config.batch_size)
     log_ratio = float(rollout.log_probs.sum())
     return float(arithmetic.masked_mean(rollout.entropy, rollout.is_answer)), log_ratio / len(completions)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.data.columns import encode_completions, encode_documents, encode_prompts
+from trainer.data.columns import encode_answers, encode_documents
 from trainer.data.snapshot import Demonstration, Document, Snapshot, open_snapshot
 from trainer.json_types import Metrics
 from trainer.recipes.pretrain import Part, nats_of, predicted_bytes, read_windows
@@ -59,11 +59,9 @@ def of_demonstrations(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration], context: int
 ) -> Metrics | None:
     """Figures of what people wrote, each given its prompt; None where none fits."""
-    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-    answers = encode_completions(tokenizer, [row.completion for row in rows])
     parts: list[Part] = []
     size = 0
-    for row, prompt, answer in zip(rows, prompts, answers, strict=True):
+    for row, prompt, answer in encode_answers(tokenizer, rows):
         if len(prompt) + len(answer) <= context:
             parts.append((prompt + answer, len(prompt)))
             size += len(row.completion.encode())
@@ -75,13 +73,15 @@ def of_documents(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
 ) -> Metrics | None:
     """Figures of documents, all of each but its first token; None where there is none of two tokens."""
-    rows = [row for row in encode_documents(tokenizer, documents) if len(row) > 1]
-    size = sum(predicted_bytes(tokenizer, row) for row in rows)
+    texts = size = 0
     parts: list[Part] = []
-    for row in rows:
-        parts += read_windows(row, context)
+    for row in encode_documents(tokenizer, documents):
+        if len(row) > 1:
+            texts += 1
+            size += predicted_bytes(tokenizer, row)
+            parts += read_windows(row, context)
     found = surprise(model, tokenizer, parts, size)
-    return found and {"texts": len(rows), **found}
+    return found and {"texts": texts, **found}
 
 
 @torch.no_grad()

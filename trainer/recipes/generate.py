@@ -13,18 +13,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 import torch
 
-from trainer.data.columns import decode_completion, encode_prompts
+from trainer.data.columns import decode_completion, encode_prompts, joined
+from trainer.data.json_lines import write_lines
 from trainer.data.snapshot import Messages, parse_messages
 from trainer.errors import DataUnusable, SnapshotCorrupt, StopRequested
 from trainer.json_types import Metrics
 from trainer.modeling.loading import load_policy, load_tokenizer
-from trainer.modeling.reward_scoring import RewardFigures, joined, load_judge, load_terms, reward_figures
-from trainer.modeling.sampling import Drawn, FinishReason, Listener, draw, room_for
+from trainer.modeling.reward_scoring import RewardFigures, load_judge, load_terms, reward_figures
+from trainer.modeling.sampling import Drawn, FinishReason, Listener, draw, ids_of, room_for
 from trainer.recipes.best_of_n import draw_best, kl_of_best
 from trainer.run.checkpoints import open_model
 from trainer.run.context import RunContext, StageResult
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from trainer.configs.stages import GenerateConfig
 
 Prompts = Sequence[Sequence[Mapping[str, str]]]
-LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\u0085\u2028\u2029"}  # JSON itself allows them in strings
 SEND_SECONDS = 0.05  # seconds between two pieces of a text: decoding every token of a large batch would slow it
 
 
@@ -111,14 +112,14 @@ class Generator:
         Raises:
             DataUnusable: a prompt fills the model's context.
         """
-        ids = encode_prompts(self.tokenizer, [as_messages(prompt) for prompt in prompts])
-        lengths = [len(one) for one in ids]
+        ids = encode_prompts(self.tokenizer, list(map(as_messages, prompts)))
+        lengths = list(map(len, ids))
         streamer = None
         if stop or reader:
             streamer = TextStreamer(self, lengths, stop, reader)
         drawn = self.draw(ids, seeds, max_new_tokens, temperature, top_p, top_k, batch_size, streamer)
         if streamer is not None:
-            return [streamer.whole(index, completion) for index, completion in enumerate(drawn)]
+            return list(starmap(streamer.whole, enumerate(drawn)))
         return list(map(self.decoded, drawn, lengths))
 
     def draw(
@@ -287,50 +288,66 @@ def run(context: RunContext) -> StageResult:
         raise DataUnusable(f"No prompt of {name} can be answered. Line {first['line']}: {first['reason']}")
 
     chunk = 8 * config.batch_size
-    parts = [requests[start : start + chunk] for start in range(0, len(requests), chunk)]
+    starts = range(0, len(requests), chunk)
     context.report.state("generating")
     done: list[ResponseRow] = []
-    for number, part in enumerate(parts):
+    for number, start in enumerate(starts):
+        part = requests[start : start + chunk]
         kept = context.checkpoints / f"responses-{number}.jsonl"
         if kept.is_file():
-            done += [json.loads(line) for line in kept.read_bytes().splitlines()]
+            done += map(json.loads, kept.read_bytes().splitlines())
             continue
         if context.should_stop():
             raise StopRequested
-        ids = encoded[number * chunk : number * chunk + len(part)]
+        ids = encoded[start : start + chunk]
         drawn = draw_all(ids, [one.seed for one in part])
         figures: Sequence[RewardFigures | None] = [None] * len(part)
         if reward is not None:
-            scored = reward.head_rewards(joined(ids, [completion.ids for completion in drawn]), 256)
+            scored = reward.head_rewards(joined(ids, ids_of(drawn)), 256)
             figures = reward_figures(reward, scored)
         rows = []
         for request, completion, its_figures in zip(part, drawn, figures, strict=True):
             rows.append(response_row(request, generator.decoded(completion), config, its_figures))
         write_lines(kept, rows)
         done += rows
-        context.report.metrics(number + 1, len(parts), {"responses": len(done)})
+        context.report.metrics(number + 1, len(starts), {"responses": len(done)})
     if context.report.path is not None:
         write_lines(context.folder / "responses.jsonl", done)
         if refused:
             write_lines(context.folder / "refused.jsonl", refused)
     for path in context.checkpoints.glob("responses-*.jsonl"):
         path.unlink()
-    tokens = [row["tokens"] for row in done]
-    metrics: Metrics = {
-        "responses": len(done),
-        "tokens": sum(tokens),
-        "length": sum(tokens) / len(done),
-        "eos_rate": sum(row["finish_reason"] == "stop" for row in done) / len(done),
-    }
+    metrics = response_figures(done)
     if refused:
         metrics["refused"] = len(refused)
-    if "reward" in done[0]:
-        metrics["reward"] = sum(row["reward"] for row in done) / len(done)
-    if "reward_spread" in done[0]:
-        metrics["reward_spread"] = sum(row["reward_spread"] for row in done) / len(done)
     if config.best_of > 1:
         metrics["best_of_kl"] = kl_of_best(config.best_of)
     return StageResult(metrics=metrics)
+
+
+def response_figures(done: Sequence[ResponseRow]) -> Metrics:
+    """Figures of all responses, one at least: how many, their tokens, the share that ended, and mean rewards."""
+    tokens = ended = 0
+    rewards: list[float] = []
+    spreads: list[float] = []
+    for row in done:
+        tokens += row["tokens"]
+        ended += row["finish_reason"] == "stop"
+        if "reward" in row:
+            rewards.append(row["reward"])
+        if "reward_spread" in row:
+            spreads.append(row["reward_spread"])
+    metrics: Metrics = {
+        "responses": len(done),
+        "tokens": tokens,
+        "length": tokens / len(done),
+        "eos_rate": ended / len(done),
+    }
+    if rewards:
+        metrics["reward"] = sum(rewards) / len(rewards)
+    if spreads:
+        metrics["reward_spread"] = sum(spreads) / len(spreads)
+    return metrics
 
 
 def answerable(
@@ -348,8 +365,13 @@ def answerable(
             encoded[line] = ids
         except DataUnusable as error:
             refused.append({"id": one.id, "line": line, "prompt": list(one.prompt), "reason": error.message})
-    answerable_prompts = [one for one in wanted if one.line in encoded]
-    return answerable_prompts, [encoded[one.line] for one in answerable_prompts], refused
+    requests: list[GenerationRequest] = []
+    prompt_ids: list[list[int]] = []
+    for one in wanted:
+        if one.line in encoded:
+            requests.append(one)
+            prompt_ids.append(encoded[one.line])
+    return requests, prompt_ids, refused
 
 
 def drawing(context: RunContext, generator: Generator) -> Callable[[list[list[int]], list[int]], list[Drawn]]:
@@ -411,26 +433,13 @@ def read_prompts(path: Path, responses: int, seed: int) -> Iterator[GenerationRe
                 record = json.loads(line)
                 messages = parse_messages(list(record["prompt"]), where)
                 name = record.get("id", number)
-                seeds = [int(value) for value in record.get("seeds") or ()]
+                seeds = list(map(int, record.get("seeds") or ()))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise SnapshotCorrupt(f"{where} is not a prompt: {error!r}.") from error
             found = True
-            for value in seeds or [stable_seed(seed, "generate", name, k) for k in range(responses)]:
+            if not seeds:
+                seeds = [stable_seed(seed, "generate", name, k) for k in range(responses)]
+            for value in seeds:
                 yield GenerationRequest(name, messages, value, number)
     if not found:
         raise DataUnusable(f"{path.name} holds no prompt.")
-
-
-def json_line(row: Mapping[str, object]) -> str:
-    """One line of JSON Lines. What other readers take for the end of a line is escaped."""
-    line = json.dumps(row, ensure_ascii=False, sort_keys=True)
-    return line.translate(LINE_ENDS) + "\n"
-
-
-def write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """JSON Lines, written under a temporary name and renamed, so that a file with its final name is complete."""
-    part = path.with_name(f".{path.name}.partial")
-    with part.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json_line(row))
-    part.replace(path)

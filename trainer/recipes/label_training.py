@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from trainer.data.snapshot import Classification, Spans, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, ModelCorrupt
 from trainer.json_types import JsonObject, Metrics
+from trainer.metrics.naming import with_prefix
 from trainer.modeling.encoders import load_encoder_tokenizer, make_encoder
 from trainer.modeling.loading import from_folder, parameters, prepare
 from trainer.modeling.lora import adapt_encoder
@@ -106,13 +107,18 @@ def read_labelled_texts(context: RunContext, row_type: type[Labelled]) -> Labell
     snapshot = open_snapshot(context.inputs["snapshot"])
     train: list[Labelled] = one_scheme(list(snapshot.rows("train", row_type)), context.config.scheme)
     scheme = train[0].scheme
-    selection: list[Labelled] = [row for row in snapshot.rows("selection", row_type) if row.scheme == scheme]
-    test: list[Labelled] = [row for row in snapshot.rows("test", row_type) if row.scheme == scheme]
+    selection: list[Labelled] = of_scheme(snapshot.rows("selection", row_type), scheme)
+    test: list[Labelled] = of_scheme(snapshot.rows("test", row_type), scheme)
     classes = all_classes([*train, *selection, *test])
     repeated: list[Labelled] = []
     for row in train:
         repeated += [row] * row.count
     return LabelledTexts(repeated, selection, test, scheme, classes)
+
+
+def of_scheme(rows: Iterable[Labelled], scheme: str) -> list[Labelled]:
+    """Rows of one label scheme."""
+    return [row for row in rows if row.scheme == scheme]
 
 
 def all_classes(rows: Sequence[Classification | Spans]) -> list[str]:
@@ -135,7 +141,9 @@ def one_scheme(rows: Sequence[Labelled], wanted: str) -> list[Labelled]:
         raise ConfigInvalid(
             f"The snapshot has several label schemes: {', '.join(found)}.", remedy="Name one: `scheme`."
         )
-    kept = [row for row in rows if not wanted or row.scheme == wanted]
+    kept = list(rows)
+    if wanted:
+        kept = of_scheme(rows, wanted)
     if not kept:
         scheme = f" of the scheme {wanted!r}" if wanted else ""
         raise DataUnusable(f"The snapshot has no labeled texts{scheme} to train on.", remedy="Label or import some.")
@@ -230,6 +238,6 @@ def finalize_labeller(
 
 
 def _named_figures(split: str, rows: list[Labelled], figures_of: Callable[[list[Labelled]], Metrics]) -> Metrics:
-    figures = {f"{split}_{name}": value for name, value in figures_of(rows).items()}
+    figures = with_prefix(split, figures_of(rows))
     figures[f"{split}_texts"] = len(rows)
     return figures

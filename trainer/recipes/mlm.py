@@ -21,18 +21,20 @@ from trainer.modeling.encoders import (
     IGNORED,
     Encoded,
     encode_texts,
+    labels_counted,
     load_encoder_tokenizer,
     logits_of,
     make_encoder,
     mask_tokens,
     ordinary_tokens,
     room,
+    token_ids,
     windows,
 )
 from trainer.modeling.loading import parameters
 from trainer.modeling.passes import masked_logits, measuring, pad, pad_right
 from trainer.run.context import RunContext, StageResult
-from trainer.run.microbatching import in_batches
+from trainer.run.microbatching import in_batches, rows_at
 from trainer.run.progress import Sample
 from trainer.run.seeds import seed_everything, stable_seed
 
@@ -91,7 +93,8 @@ def run(context: RunContext) -> StageResult:
     )
     wanted = config.steps * config.accumulate
     epochs = math.ceil(wanted / math.ceil(len(rows) / config.batch_size))
-    batches = plan_visits([len(row.ids) for row in rows], config.batch_size, epochs, context.seed, "mlm")[:wanted]
+    lengths = list(map(len, token_ids(rows)))
+    batches = plan_visits(lengths, config.batch_size, epochs, context.seed, "mlm")[:wanted]
     visits = Visits(len(rows), visit, context.seed, "mlm")
     trainer = make_trainer(context, model, tokenizer, visits, batches, hook)
     context.report.state("training")
@@ -102,7 +105,7 @@ def run(context: RunContext) -> StageResult:
         "steps": steps,
         "parameters": parameters(model),
         "train_documents": len(train),
-        "train_tokens": sum(len(row.ids) for row in rows),
+        "train_tokens": sum(lengths),
         "epochs": wanted * config.batch_size / len(rows),
     }
     finalizer.save()
@@ -119,10 +122,10 @@ def texts(snapshot: Snapshot) -> tuple[list[str], list[str]]:
     train: list[str] = []
     for text, count in snapshot.texts("train"):
         train += [text] * count
-    heldout = [text for text, _ in snapshot.texts("selection")]
+    heldout = snapshot.distinct_texts("selection")
     if not heldout:
         heldout = train[::HELD_OUT_EVERY]
-        train = [text for number, text in enumerate(train) if number % HELD_OUT_EVERY]
+        del train[::HELD_OUT_EVERY]
     if not train or not heldout:
         raise DataUnusable("The snapshot has no texts to train on.", remedy="Freeze a corpus snapshot.")
     return train, heldout
@@ -132,7 +135,9 @@ def in_windows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length:
     """Texts in windows of at most `length` tokens, without those of special tokens only."""
     rows: list[Encoded] = []
     for text in encode_texts(tokenizer, texts):
-        rows += [window for _, window in windows(text, length, overlap=0) if not all(window.is_special)]
+        for _, window in windows(text, length, overlap=0):
+            if not all(window.is_special):
+                rows.append(window)
     return rows
 
 
@@ -149,11 +154,16 @@ def masked_figures(model: PreTrainedModel, questions: Sequence[Masked], pad_id: 
     Returns:
         selection_masked_loss: nats a picked token. selection_masked_accuracy: share guessed right.
     """
+    question_ids: list[list[int]] = []
+    question_labels: list[list[int]] = []
+    for masked_ids, expected in questions:
+        question_ids.append(masked_ids)
+        question_labels.append(expected)
     nats, right = torch.zeros(len(questions)), torch.zeros(len(questions))
 
     def apply(numbers: list[int]) -> None:
-        ids, is_token = pad_right([questions[n][0] for n in numbers], pad_id)
-        labels = pad([questions[n][1] for n in numbers], IGNORED)
+        ids, is_token = pad_right(rows_at(question_ids, numbers), pad_id)
+        labels = pad(rows_at(question_labels, numbers), IGNORED)
         ids, labels, is_token = ids.to(model.device), labels.to(model.device), is_token.to(model.device)
         is_asked = labels != IGNORED
         rows = torch.tensor(numbers)[torch.nonzero(is_asked)[:, 0].cpu()]  # the question of each picked token
@@ -165,8 +175,8 @@ def masked_figures(model: PreTrainedModel, questions: Sequence[Masked], pad_id: 
             right.index_add_(0, rows[some.cpu()], (logits.argmax(-1) == truth).float().cpu())
 
     with measuring(model):
-        in_batches([len(ids) for ids, _ in questions], apply)
-    masked = max(1, sum(len(labels) - labels.count(IGNORED) for _, labels in questions))
+        in_batches(list(map(len, question_ids)), apply)
+    masked = max(1, labels_counted(question_labels))
     return {
         "selection_masked_loss": float(nats.sum()) / masked,
         "selection_masked_accuracy": float(right.sum()) / masked,
@@ -175,13 +185,17 @@ def masked_figures(model: PreTrainedModel, questions: Sequence[Masked], pad_id: 
 
 def fillings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Encoded]) -> Callable[[PreTrainedModel], list[Sample]]:
     """A sampler: openings of held-out texts with every seventh token masked, and what the model puts there in [ ]."""
-    shown = [row.cut(0, SHOWN_TOKENS) for row in rows]
-    gaps = [gaps_of(row) for row in shown]
+    shown: list[Encoded] = []
+    gaps: list[set[int]] = []
     questions: list[list[int]] = []
-    for row, gap in zip(shown, gaps, strict=True):
+    for whole in rows:
+        row = whole.cut(0, SHOWN_TOKENS)
+        gap = gaps_of(row)
         ids = list(row.ids)
         for place in gap:
             ids[place] = tokenizer.mask_token_id
+        shown.append(row)
+        gaps.append(gap)
         questions.append(ids)
 
     def sample(model: PreTrainedModel) -> list[Sample]:
@@ -189,14 +203,14 @@ def fillings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Encoded]) -> Cal
         found = logits_of(model, questions, tokenizer.pad_token_id)
         for row, gap, ids, logits in zip(shown, gaps, questions, found, strict=True):
             guesses = logits.argmax(-1).tolist()
-            ordinary = [place for place, special in enumerate(row.is_special) if not special]
+            ordinary = row.ordinary_places()
             text = ""
             for place in ordinary:
                 if place in gap:
                     text += f"[{tokenizer.decode([guesses[place]])}]"
                 else:
                     text += str(tokenizer.decode([row.ids[place]]))
-            prompt = str(tokenizer.decode([ids[place] for place in ordinary]))
+            prompt = str(tokenizer.decode(rows_at(ids, ordinary)))
             samples.append({"prompt": prompt, "text": text})
         return samples
 
@@ -206,5 +220,5 @@ def fillings(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Encoded]) -> Cal
 def gaps_of(row: Encoded) -> set[int]:
     """Places of a text that are masked to show what the model puts there: every seventh, or the first there is."""
     every = round(1 / SAMPLE_SHARE)
-    ordinary = [place for place, special in enumerate(row.is_special) if not special]
+    ordinary = row.ordinary_places()
     return {place for place in ordinary if place % every == every // 2} or set(ordinary[:1])

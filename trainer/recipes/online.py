@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from trainer.configs.online import GRPOConfig
 from trainer.data.columns import encode_prompts
 from trainer.data.snapshot import Messages, open_snapshot
 from trainer.errors import DataUnusable, NothingToLearn
 from trainer.json_types import JsonObject
+from trainer.metrics.naming import with_prefix
 from trainer.modeling.chat_format import ends_of
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt, frozen_reference
 from trainer.modeling.passes import continuations, share_that_ends
 from trainer.modeling.reward_scoring import Judge, Scores, load_terms
+from trainer.modeling.sampling import end_flags
 from trainer.modeling.served_weights import serve_as_saved
 from trainer.ppo.alarms import FLAT_IN_A_ROW, Alarm, is_flat, of_first_rollout
 from trainer.ppo.arithmetic import score_with_eos_rule
@@ -33,7 +36,7 @@ from trainer.run.finalizing import RunFinalizer
 from trainer.run.loop import (
     Hook,
     common_arguments,
-    plan_batches,
+    plan_rows,
     prompt_sampler,
     restore_best,
     run_training,
@@ -89,7 +92,7 @@ def run(context: RunContext) -> StageResult:
             "selection_kl": kl,
             "selection_cost": config.beta * kl - reward,
             "selection_length": sum(map(len, written)) / len(written),
-            **{f"selection_{name}": value for name, value in means(judged).items()},
+            **with_prefix("selection", means(judged)),
         }
 
     hook = Hook(
@@ -126,7 +129,7 @@ def penalised(
     judged: Scores, completions: Sequence[Sequence[int]], ends: Sequence[int], config: OnlineTraining
 ) -> torch.Tensor:
     """Scores, but of a completion that does not end by itself -missing_eos_penalty. Shape (B,)."""
-    has_eos = torch.tensor([bool(completion) and completion[-1] in ends for completion in completions])
+    has_eos = torch.tensor(end_flags(completions, ends))
     return score_with_eos_rule(judged.total, has_eos, -config.missing_eos_penalty)
 
 
@@ -157,13 +160,12 @@ class Rollouts:
         """
         config = self.context.config
         apart = rewards.view(-1, config.num_generations).std(dim=1, correction=0)
-        flat = torch.tensor([is_flat(float(one), float(rewards.mean())) for one in apart]).float()
+        mean = float(rewards.mean())
+        flat = torch.tensor([is_flat(deviation, mean) for deviation in apart.tolist()]).float()
         found = []
         if step == 0:
-            deviation = float(apart.max())
-            found = of_first_rollout(
-                float(ends.float().mean()), deviation, float(rewards.mean()), config.max_new_tokens
-            )
+            eos_rate, most_apart = float(ends.float().mean()), float(apart.max())
+            found = of_first_rollout(eos_rate, most_apart, mean, config.max_new_tokens)
         self.flat += 1
         if not bool(flat.all()):
             self.flat = 0
@@ -195,7 +197,7 @@ def reward_function(
         judged = judge(encode_prompts(tokenizer, prompts), completion_ids)
         ends = ends_of(tokenizer)
         scored = penalised(judged, completion_ids, ends, config)
-        ended = torch.tensor([bool(ids) and ids[-1] in ends for ids in completion_ids])
+        ended = torch.tensor(end_flags(completion_ids, ends))
         seen = rollouts.check(scored, ended, int(trainer_state.global_step))
         for name, value in (means(judged) | seen).items():
             log_metric(name, value)
@@ -218,9 +220,9 @@ def make_trainer(
 
     config = context.config
     trainer_type, config_type = online_types(context.stage)
-    rows = [list(messages) for messages in prompts]
+    rows = list(map(list, prompts))
     more: JsonObject = {}
-    if context.stage == "grpo":
+    if isinstance(config, GRPOConfig):
         more = {"loss_type": config.loss_type, "scale_rewards": config.scale_rewards, "epsilon_high": config.clip_high}
     tokenizer.padding_side = "left"
     trainer = trainer_type(
@@ -261,12 +263,13 @@ def plan_rollouts(prompts: int, config: OnlineTraining, *seed: object) -> list[l
     each = config.batch_size * config.accumulate // config.num_generations
     passes = math.ceil(config.steps * each / prompts)
     order: list[int] = []
-    for batch in plan_batches([[n] for n in range(prompts)], 1, passes, *seed):
+    for batch in plan_rows(range(prompts), 1, passes, *seed):
         order += batch
     planned: list[list[int]] = []
     for step in range(config.steps):
-        prompts_of_step = order[step * each : (step + 1) * each]
-        rollout = [row for row in prompts_of_step for _ in range(config.num_generations)]
+        rollout: list[int] = []
+        for row in order[step * each : (step + 1) * each]:
+            rollout += [row] * config.num_generations
         planned += [rollout] * config.accumulate
     return planned
 

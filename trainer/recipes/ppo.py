@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from trainer.data.columns import decode_completion, encode_prompts
+from trainer.data.json_lines import write_lines
 from trainer.data.snapshot import Messages, open_snapshot
 from trainer.errors import DataUnusable, NothingToLearn, OutOfMemory, RunDiverged, StopRequested
 from trainer.json_types import Metrics
+from trainer.metrics.naming import with_prefix
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt, frozen_reference
 from trainer.modeling.reward_scoring import load_judge, load_terms
@@ -26,11 +28,11 @@ from trainer.ppo.alarms import Alarm, alarms
 from trainer.ppo.critics import make_critic, remove_critic
 from trainer.ppo.rollouts import Rollout, context_room, distinct_prompts, fitting, fitting_pairs, repetition
 from trainer.ppo.trainer import PPOTrainer
-from trainer.recipes.generate import write_lines
 from trainer.run.checkpoints import checkpoint_step, newest_checkpoint
 from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
 from trainer.run.loop import agreed, keep_best, load_best, release
+from trainer.run.microbatching import rows_at
 from trainer.run.progress import Sample, Ticker
 from trainer.run.seeds import seed_everything, stable_seed
 
@@ -173,7 +175,8 @@ class PPOMonitor:
         improved = self.is_best(figures)
         if improved:
             keep_best(self.context, trainer.policy, iteration, CRITIC)
-        reported = {name: value for name, value in figures.items() if name != "iteration"}
+        reported = dict(figures)
+        reported.pop("iteration", None)
         self.context.report.metrics(iteration, config.iterations, reported)
         trainer.wants_stop = self.sound_alarms(iteration) and config.stop_on_alarm
         due, stop = agreed(
@@ -221,7 +224,7 @@ class PPOMonitor:
         count = self.config.watched_completions
         rows = [n % len(self.prompt_ids) for n in range(count)]
         seeds = [stable_seed(self.context.seed, "watch", n) for n in range(count)]
-        return rows, self.trainer.collect([self.prompt_ids[row] for row in rows], seeds)
+        return rows, self.trainer.collect(rows_at(self.prompt_ids, rows), seeds)
 
     def selection_figures(self) -> Figures:
         """What a look would show now, without leaving anything behind."""
@@ -230,15 +233,19 @@ class PPOMonitor:
     def figures_of(self, rollout: Rollout) -> Figures:
         """Figures of answers to the selection prompts."""
         names = ("score", "kl", "reward", "entropy", "eos_rate", "length")
-        figures = self.trainer.describe(rollout)
-        kept = [name for name in figures if name in names or name.startswith("reward_")]
-        completions = [rollout.completion(n) for n in range(len(rollout.scores))]
-        return {f"selection_{name}": figures[name] for name in kept} | {"selection_repetition": repetition(completions)}
+        figures: Figures = {}
+        for name, value in self.trainer.describe(rollout).items():
+            if name in names or name.startswith("reward_"):
+                figures[name] = value
+        figures["repetition"] = repetition(list(map(rollout.completion, range(len(rollout.scores)))))
+        return with_prefix("selection", figures)
 
     def seen(self, iteration: int) -> Figures:
         """What the look after an iteration showed; empty where there was none."""
-        entry = next((one for one in self.history if one["iteration"] == iteration), {})
-        return selection_figures_of(entry)
+        for entry in self.history:
+            if entry["iteration"] == iteration:
+                return selection_figures_of(entry)
+        return {}
 
     def is_best(self, figures: Figures) -> bool:
         """Whether this iteration's weights are the ones to hand back if nothing better comes."""
@@ -269,10 +276,10 @@ class PPOMonitor:
             NothingToLearn: the first rollout shows that there is nothing to learn from.
         """
         if self.sounded is None:  # of a run that went on: what sounded before it was left
-            past = [self.history[:count] for count in range(1, len(self.history))]
             self.sounded = set()
-            for history in past:
-                self.sounded |= {alarm.name for alarm in self.alarms(history)}
+            for count in range(1, len(self.history)):
+                for alarm in self.alarms(self.history[:count]):
+                    self.sounded.add(alarm.name)
         now = self.alarms(self.history)
         for alarm in now:
             if alarm.name not in self.sounded:

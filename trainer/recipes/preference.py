@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from trainer.configs.preference import DPOConfig, KTOConfig
-from trainer.data.columns import Columns, encode_completions, encode_prompts, with_weights
+from trainer.data.columns import Columns, encode_answers, encode_pairs, encode_prompts, with_weights
 from trainer.data.snapshot import Messages, Preference, Snapshot, Unpaired, open_snapshot
 from trainer.errors import DataUnusable
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
-from trainer.modeling.passes import share_that_ends, summed_nats
+from trainer.modeling.passes import Masked, counted_from, share_that_ends, summed_nats
 from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.reward_model import weight_of, weighted
 from trainer.recipes.sft import shown_prompts
@@ -28,6 +28,7 @@ from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
 from trainer.run.loop import Hook, prompt_sampler, restore_best, run_training, verify_best
 from trainer.run.seeds import seed_everything
+from trainer.stages import STAGES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,17 +51,19 @@ def run(context: RunContext) -> StageResult:
 
     context.report.state("reading the preferences")
     snapshot = open_snapshot(context.inputs["snapshot"])
-    read = pair_columns if stage == "dpo" else single_columns
+    if STAGES[stage].compares:
+        read, liked = pair_columns, "chosen_ids"
+    else:
+        read, liked = single_columns, "completion_ids"
     columns, left_out = read(tokenizer, snapshot, "train", config.max_length)
     check_columns(stage, columns, left_out)
     selection, _ = read(tokenizer, snapshot, "selection", config.max_length)
     held = None
     if selection["prompt_ids"]:
-        held = HeldOutPreferences(reference, selection, stage, config, tokenizer.pad_token_id)
+        held = HeldOutPreferences(reference, selection, config, tokenizer.pad_token_id)
     prompts: list[Messages] = shown_prompts(snapshot)
     prompt_ids = encode_prompts(tokenizer, prompts)
-    liked = columns["chosen_ids"] if stage == "dpo" else columns["completion_ids"]
-    longest = max(map(len, liked))
+    longest = max(map(len, columns[liked]))
 
     hook = Hook(
         context,
@@ -84,7 +87,7 @@ def run(context: RunContext) -> StageResult:
         "train_rows": len(columns["prompt_ids"]),
         "left_out": left_out,
     }
-    if stage == "kto":
+    if "label" in columns:
         good = sum(columns["label"])
         finalizer.metrics["class_balance"] = {"good": good, "bad": len(columns["label"]) - good}
     finalizer.save()
@@ -101,20 +104,18 @@ def pair_columns(
 
     `weight` is there if rows weigh unlike.
     """
-    rows = list(snapshot.rows(split, Preference))
-    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-    chosen = encode_completions(tokenizer, [row.chosen for row in rows])
-    rejected = encode_completions(tokenizer, [row.rejected for row in rows])
     columns: Columns = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
     weights: list[float] = []
     left_out = 0
-    for row, prompt, yes, no in zip(rows, prompts, chosen, rejected, strict=True):
-        if len(prompt) + max(len(yes), len(no)) > max_length:
-            left_out += row.count
+    for pair in encode_pairs(tokenizer, list(snapshot.rows(split, Preference))):
+        count = pair.row.count
+        if pair.length > max_length:
+            left_out += count
             continue
-        for name, ids in (("prompt_ids", prompt), ("chosen_ids", yes), ("rejected_ids", no)):
-            columns[name] += [ids] * row.count
-        weights += [row.weight] * row.count
+        columns["prompt_ids"] += [pair.prompt] * count
+        columns["chosen_ids"] += [pair.chosen] * count
+        columns["rejected_ids"] += [pair.rejected] * count
+        weights += [pair.row.weight] * count
     with_weights(columns, weights)
     return columns, left_out
 
@@ -129,17 +130,16 @@ def single_columns(
         for pair in pairs:
             rows.append(Unpaired(pair.prompt, pair.chosen, True, pair.hash, pair.count, pair.weight))
             rows.append(Unpaired(pair.prompt, pair.rejected, False, pair.hash, pair.count, pair.weight))
-    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-    completions = encode_completions(tokenizer, [row.completion for row in rows])
     columns: Columns = {"prompt_ids": [], "completion_ids": [], "label": []}
     weights: list[float] = []
     left_out = 0
-    for row, prompt, completion in zip(rows, prompts, completions, strict=True):
+    for row, prompt, completion in encode_answers(tokenizer, rows):
         if len(prompt) + len(completion) > max_length:
             left_out += row.count
             continue
-        for name, value in (("prompt_ids", prompt), ("completion_ids", completion), ("label", row.label)):
-            columns[name] += [value] * row.count
+        columns["prompt_ids"] += [prompt] * row.count
+        columns["completion_ids"] += [completion] * row.count
+        columns["label"] += [row.label] * row.count
         weights += [row.weight] * row.count
     with_weights(columns, weights)
     return columns, left_out
@@ -155,17 +155,19 @@ def check_columns(stage: str, columns: Columns, left_out: int) -> None:
         if left_out:
             raise DataUnusable("No row fits into max_length.", remedy="Raise max_length.")
         raise DataUnusable("The snapshot has no preferences to train on.", remedy="Collect or import comparisons.")
-    if stage == "dpo" and columns["chosen_ids"] == columns["rejected_ids"]:
-        raise DataUnusable(
-            "In every pair chosen and rejected are the same text, so there is nothing to tell apart.",
-            remedy="Check how the preferences were collected or imported.",
-        )
-    if stage == "kto" and len(set(columns["label"])) < 2:
+    if STAGES[stage].compares:
+        if columns["chosen_ids"] == columns["rejected_ids"]:
+            raise DataUnusable(
+                "In every pair chosen and rejected are the same text, so there is nothing to tell apart.",
+                remedy="Check how the preferences were collected or imported.",
+            )
+        return
+    if len(set(columns["label"])) < 2:
         raise DataUnusable(
             "Every response has the same verdict, so there is nothing to tell apart.",
             remedy="Collect good and bad responses.",
         )
-    if stage == "kto" and len(columns["prompt_ids"]) < 3:
+    if len(columns["prompt_ids"]) < 3:
         raise DataUnusable("KTO needs three responses at least.", remedy="Collect more.")
 
 
@@ -173,18 +175,22 @@ class HeldOutPreferences:
     """The selection split, with the log-probs of the frozen reference taken once.
 
     Args:
-        reference: the frozen base model. columns: of the selection split, not empty. stage: "dpo" or "kto".
+        reference: the frozen base model. columns: of the selection split, not empty. config: of DPO or KTO.
     """
 
     def __init__(
-        self, reference: PreTrainedModel, columns: Columns, stage: str, config: DPOConfig | KTOConfig, pad_id: int
+        self, reference: PreTrainedModel, columns: Columns, config: DPOConfig | KTOConfig, pad_id: int
     ) -> None:
-        self.columns, self.stage, self.config, self.pad_id = columns, stage, config, pad_id
-        names = ("chosen_ids", "rejected_ids") if stage == "dpo" else ("completion_ids", "other_ids")
-        answers = columns.get("completion_ids", [])
-        texts = columns | {"other_ids": answers[-1:] + answers[:-1]}  # each prompt with its neighbour's completion
-        self.rows = [list(zip(columns["prompt_ids"], texts[name], strict=True)) for name in names]
-        self.reference = [completion_logps(reference, rows, pad_id) for rows in self.rows]
+        self.columns, self.config, self.pad_id = columns, config, pad_id
+        if isinstance(config, DPOConfig):
+            answers, others = columns["chosen_ids"], columns["rejected_ids"]
+        else:
+            answers = columns["completion_ids"]
+            others = answers[-1:] + answers[:-1]  # each prompt with its neighbour's completion
+        self.answers = list(zip(columns["prompt_ids"], answers, strict=True))
+        self.others = list(zip(columns["prompt_ids"], others, strict=True))
+        self.answers_reference = completion_logps(reference, self.answers, pad_id)
+        self.others_reference = completion_logps(reference, self.others, pad_id)
 
     def figures(self, model: PreTrainedModel) -> dict[str, float]:
         """selection_loss, and selection_accuracy: pairs distinguished by log pi / pi_ref, or verdicts by its side of
@@ -192,10 +198,8 @@ class HeldOutPreferences:
 
         selection_log_ratio: mean log pi / pi_ref of chosen (or good) completions, nats.
         """
-        first, second = (
-            completion_logps(model, rows, self.pad_id) - reference
-            for rows, reference in zip(self.rows, self.reference, strict=True)
-        )
+        first = completion_logps(model, self.answers, self.pad_id) - self.answers_reference
+        second = completion_logps(model, self.others, self.pad_id) - self.others_reference
         weight = weight_of(self.columns)
         if isinstance(self.config, DPOConfig):
             right = (first > second).float() + 0.5 * (first == second).float()
@@ -217,6 +221,8 @@ class HeldOutPreferences:
 
 def completion_logps(model: PreTrainedModel, rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tensor:
     """Summed log-probs of each completion, its end token included, after its prompt. Nats, on the CPU, (B,)."""
-    masked = [(prompt + answer, [0] * len(prompt) + [1] * len(answer)) for prompt, answer in rows]
+    masked: list[Masked] = []
+    for prompt, answer in rows:
+        masked.append(counted_from(prompt + answer, len(prompt)))
     nats, _ = summed_nats(model, masked, pad_id)
     return -nats

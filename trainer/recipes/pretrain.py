@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, starmap
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,10 +23,10 @@ from trainer.data.packing import keeps_apart
 from trainer.data.snapshot import Document, Snapshot, open_snapshot
 from trainer.errors import DataUnusable
 from trainer.modeling.loading import build_model, load_policy, load_tokenizer, parameters, prepare
-from trainer.modeling.passes import continuations, summed_nats
+from trainer.modeling.passes import continuations, counted_from, summed_nats
 from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
-from trainer.run.loop import Hook, common_arguments, plan_batches, run_training, verify_best
+from trainer.run.loop import Hook, common_arguments, plan_rows, run_training, verify_best
 from trainer.run.progress import Sample
 from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import seed_everything, stable_seed
@@ -81,9 +81,8 @@ class Blocks:
         return len(self.blocks)
 
     def __getitem__(self, number: int) -> dict[str, list[int]]:
-        return fill(
-            [self.rows[row][start:end] for row, start, end in self.blocks[number]], self.size, self.pad_id
-        ).columns()
+        pieces = [self.rows[row][start:end] for row, start, end in self.blocks[number]]
+        return fill(pieces, self.size, self.pad_id).columns()
 
 
 class PretrainTrainer(RunFolderTrainer, Trainer):
@@ -175,7 +174,7 @@ def documents(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
     heldout = list(snapshot.rows("selection", Document))
     if not heldout:
         heldout = train[::HELD_OUT_EVERY]
-        train = [row for number, row in enumerate(train) if number % HELD_OUT_EVERY]
+        del train[::HELD_OUT_EVERY]
     if not train or not heldout:
         raise DataUnusable("The snapshot has no documents to train on.", remedy="Freeze a corpus snapshot.")
     return train, heldout
@@ -204,7 +203,7 @@ def plan_passes(
         if number:
             phase = random.Random(stable_seed(seed, "pretrain", "phase", number)).randrange(block_size)
         plan = plan_blocks(lengths, block_size, phase, alone=alone)
-        order = plan_batches([[first + n] for n in range(len(plan))], batch_size, 1, seed, "pretrain", number)
+        order = plan_rows(range(first, first + len(plan)), batch_size, 1, seed, "pretrain", number)
         plans.append(plan)
         batches += order
         first += len(plan)
@@ -251,7 +250,10 @@ def fill(pieces: Sequence[list[int]], block_size: int, pad_id: int) -> Block:
 
 def stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     """Blocks are of one length, so a batch is a stack: each value (B, T)."""
-    return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+    batch: dict[str, torch.Tensor] = {}
+    for name in rows[0]:
+        batch[name] = torch.tensor([row[name] for row in rows])
+    return batch
 
 
 def bits_per_byte(
@@ -264,10 +266,11 @@ def bits_per_byte(
     half window apart, from at least `context` / 2 tokens.
     """
     parts: list[Part] = []
+    bytes_ = 0
     for row in rows:
         parts += read_windows(row, context)
+        bytes_ += predicted_bytes(tokenizer, row)
     nats = nats_of(model, tokenizer.pad_token_id, parts)
-    bytes_ = sum(predicted_bytes(tokenizer, row) for row in rows)
     return nats / math.log(2) / max(bytes_, 1)
 
 
@@ -290,7 +293,7 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> int:
 
 def nats_of(model: PreTrainedModel, pad_id: int, parts: Sequence[Part]) -> float:
     """Cross-entropy, nats in all, of each part's tokens from its first that counts."""
-    rows = [(ids, [0] * first + [1] * (len(ids) - first)) for ids, first in parts]
+    rows = list(starmap(counted_from, parts))
     return float(summed_nats(model, rows, pad_id)[0].double().sum())
 
 

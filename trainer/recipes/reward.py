@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 from torch import nn
 
-from trainer.data.columns import Columns, encode_prompts, preference_columns
-from trainer.data.snapshot import Preference, Snapshot, open_snapshot, turns_of
+from trainer.data.columns import Columns, encode_prompts, joined, preference_columns
+from trainer.data.snapshot import Preference, Snapshot, occurrences, open_snapshot, turns_of
 from trainer.errors import DataUnusable
 from trainer.json_types import Metrics
 from trainer.modeling.loading import load_classifier, load_policy, load_tokenizer, parameters
@@ -63,7 +64,7 @@ def run(context: RunContext) -> StageResult:
         "best_step": best or steps,
         "parameters": parameters(model),
         "train_pairs": len(columns["row"]),
-        "left_out": sum(row.count for row in rows) - len(columns["row"]),
+        "left_out": occurrences(rows) - len(columns["row"]),
         "reward_mean": reward.mean,
         "reward_std": reward.std,
         "normalised_on": on,
@@ -117,7 +118,7 @@ def check_columns(rows: Sequence[Preference], columns: Columns, max_length: int)
         raise DataUnusable("The snapshot has no preferences to train on.", remedy="Collect or import comparisons.")
     if not columns["row"]:
         raise DataUnusable(f"No pair fits into {max_length} tokens.", remedy="Raise max_length.")
-    if all(yes == no for yes, no in zip(columns["chosen_ids"], columns["rejected_ids"], strict=True)):
+    if columns["chosen_ids"] == columns["rejected_ids"]:
         raise DataUnusable(
             "In every pair chosen and rejected are the same text, so there is nothing to tell apart.",
             remedy="Check how the preferences were collected or imported.",
@@ -163,12 +164,12 @@ def usual_completions(
     samples, named = training_completions(columns)
     if not config.normalise_samples:
         return samples, named
-    prompts = encode_prompts(reward.tokenizer, [row.prompt for row in snapshot.rows("train", Preference)])
-    prompts = [list(row) for row in dict.fromkeys(map(tuple, prompts))]
-    prompts = [prompts[n % len(prompts)] for n in range(config.normalise_samples)]
+    encoded = encode_prompts(reward.tokenizer, list(snapshot.prompts("train", Preference)))
+    distinct = list(map(list, dict.fromkeys(map(tuple, encoded))))
+    prompts = list(islice(cycle(distinct), config.normalise_samples))
     longest = max(map(len, samples)) - min(map(len, prompts))
     policy = load_policy(base, reward.tokenizer)
     nn.Module.to(policy, reward.model.device)
     seed = stable_seed(context.seed, "reward", "normalise") % 2**32
     written = continuations(policy, prompts, max(longest, 1), seed)
-    return [prompt + row for prompt, row in zip(prompts, written, strict=True)], "samples of the base policy"
+    return joined(prompts, written), "samples of the base policy"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
+from trainer.data.json_lines import write_lines
 from trainer.data.snapshot import Messages, parse_messages
 from trainer.errors import DataUnusable, SnapshotCorrupt
 from trainer.modeling.heads import spread
 from trainer.modeling.reward_model import finished_rows, load_reward
 from trainer.modeling.reward_scoring import reward_figures
-from trainer.recipes.generate import write_lines
 from trainer.run.context import RunContext, StageResult
 
 
@@ -29,7 +29,9 @@ def run(context: RunContext) -> StageResult:
     reward = load_reward(context.inputs["reward_model"]).to("cuda" if torch.cuda.is_available() else "cpu")
     context.report.state("scoring")
     heads = reward.head_rewards(finished_rows(reward.tokenizer, prompts, texts), context.config.batch_size)
-    lines = [{"id": name, **figures} for name, figures in zip(names, reward_figures(reward, heads), strict=True)]
+    lines = []
+    for name, figures in zip(names, reward_figures(reward, heads), strict=True):
+        lines.append({"id": name, **figures})
     if context.report.path is not None:
         write_lines(context.folder / "scores.jsonl", lines)
     metrics = {"responses": len(lines), "reward": float(reward.combined(heads).mean())}

@@ -7,6 +7,7 @@ split rather than by the reward model, which does not exist yet when this runs f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from datasets import Dataset
@@ -14,7 +15,7 @@ from trl import SFTConfig as TRLSFTConfig
 from trl import SFTTrainer as TRLSFTTrainer
 
 from trainer.data.columns import Columns, encode_prompts, sft_columns
-from trainer.data.snapshot import Demonstration, Messages, Prompt, Snapshot, open_snapshot, turns_of
+from trainer.data.snapshot import Demonstration, Messages, Prompt, Snapshot, each_once, occurrences, open_snapshot
 from trainer.errors import DataUnusable
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
@@ -24,7 +25,7 @@ from trainer.run.finalizing import RunFinalizer
 from trainer.run.loop import (
     Hook,
     common_arguments,
-    plan_batches,
+    plan_rows,
     prompt_sampler,
     restore_best,
     run_training,
@@ -60,7 +61,7 @@ def run(context: RunContext) -> StageResult:
     selection = sft_columns(tokenizer, list(snapshot.rows("selection", Demonstration)), config.max_length)
     prompts = shown_prompts(snapshot)
     prompt_ids = encode_prompts(tokenizer, prompts)
-    longest = max(sum(mask) for mask in columns["completion_mask"])
+    longest = max(map(sum, columns["completion_mask"]))
 
     def measure(model: PreTrainedModel) -> dict[str, float]:
         return {"selection_loss": completion_loss(model, tokenizer.pad_token_id, selection)}
@@ -95,7 +96,7 @@ def run(context: RunContext) -> StageResult:
         train_dataset=Dataset.from_dict(columns),
         callbacks=[hook],
     )
-    trainer.batches = plan_batches([[n] for n in range(count)], config.batch_size, config.epochs, context.seed, "sft")
+    trainer.batches = plan_rows(range(count), config.batch_size, config.epochs, context.seed, "sft")
     context.report.state("training")
     steps = run_training(trainer, context, hook)
 
@@ -107,7 +108,7 @@ def run(context: RunContext) -> StageResult:
         "steps": steps,
         "parameters": parameters(model),
         "train_demonstrations": count,
-        "left_out": sum(row.count for row in rows) - count,
+        "left_out": occurrences(rows) - count,
     }
     finalizer.save()
     verify_best(finalizer, hook, best)
@@ -134,10 +135,9 @@ def check_columns(rows: Sequence[Demonstration], columns: Columns, max_length: i
 def shown_prompts(snapshot: Snapshot) -> list[Messages]:
     """Prompts to answer as training goes: of the selection split if it has any, in file order, each once."""
     for split in ("selection", "train"):
-        rows: list[Prompt | Demonstration] = [*snapshot.rows(split, Prompt), *snapshot.rows(split, Demonstration)]
-        found = {turns_of(row.prompt): row.prompt for row in rows}
+        found = each_once(chain(snapshot.prompts(split, Prompt), snapshot.prompts(split, Demonstration)))
         if found:
-            return list(found.values())
+            return found
     return []
 
 

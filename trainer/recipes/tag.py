@@ -24,14 +24,17 @@ import torch
 from torch import nn
 
 from trainer.data.snapshot import Span, Spans
+from trainer.data.span_tags import OUTSIDE, numbered, tag_pieces, tags_of
 from trainer.errors import DataUnusable
 from trainer.json_types import Metrics
-from trainer.metrics.classification import span_figures
+from trainer.metrics.classification import labels_of, span_figures
+from trainer.metrics.naming import only, with_prefix
 from trainer.modeling.encoders import (
     IGNORED,
     Encoded,
     drop_tokens,
     encode_texts,
+    labels_counted,
     load_encoder_tokenizer,
     logits_of,
     room,
@@ -49,6 +52,7 @@ from trainer.recipes.label_training import (
     train_labeller,
 )
 from trainer.run.context import RunContext, StageResult
+from trainer.run.microbatching import rows_at
 from trainer.run.progress import Sample
 
 if TYPE_CHECKING:
@@ -56,8 +60,6 @@ if TYPE_CHECKING:
     from transformers.modeling_outputs import TokenClassifierOutput
 
     from trainer.modeling.encoder_trainer import Item
-
-OUTSIDE = "O"
 
 Aligned = tuple[Encoded, list[int]]  # a text's tokens and the tag of each
 
@@ -116,14 +118,14 @@ class Tagger:
         """
         encoded = encode_texts(self.tokenizer, texts)
         found = token_logits(self.model, encoded, self.max_length, self.tokenizer.pad_token_id, self.batch_size)
-        return [self._spans_of(*one) for one in zip(texts, encoded, found, strict=True)]
+        return list(map(self._spans_of, texts, encoded, found))
 
     def _spans_of(self, text: str, row: Encoded, logits: torch.Tensor) -> list[TaggedSpan]:
         places = tagged_places(row)
         chosen = self.decoder.decode(logits, places)
         probability = self.decoder.marginals(logits, places)[range(len(chosen)), chosen].tolist()
         found: list[TaggedSpan] = []
-        for span, first, last in read_spans(row, [self.tags[n] for n in chosen]):
+        for span, first, last in read_spans(row, rows_at(self.tags, chosen)):
             score = fmean(probability[place] for place in places if first <= place < last)
             words = text[span.start : span.end]
             found.append({"start": span.start, "end": span.end, "label": span.label, "text": words, "score": score})
@@ -141,14 +143,15 @@ def run(context: RunContext) -> StageResult:
     tags = tags_of(classes)
     model = new_labeller(context, "TokenClassification", tags, tokenizer)
     decoder = model.chain = TagDecoder(tags)  # a part of the model, so that checkpoints hold it
-    if not any(row.spans for row in texts.train):
+    class_balance = balance(texts.train)
+    if not class_balance:
         raise DataUnusable("No text to train on has a span.", remedy="Mark or import some.")
     task = TaggingTask(context, tokenizer, texts, decoder, room(model, context.config.max_length))
     recoverable = recoverable_spans(task.train, texts.train, tags)
     context.report.metrics(0, 0, {"classes": len(classes), "spans_that_tokens_can_say": recoverable})
     trained = train_labeller(context, model, tokenizer, texts, task.as_label_task())
 
-    trained.finalizer.metrics |= {"class_balance": balance(texts.train), "spans_that_tokens_can_say": recoverable}
+    trained.finalizer.metrics |= {"class_balance": class_balance, "spans_that_tokens_can_say": recoverable}
     model.config.touchstone = {
         "classes": classes,
         "tags": tags,
@@ -226,18 +229,25 @@ class TaggingTask:
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
         figures = self.judged(model, self.texts.selection, self.selection)
-        return {f"selection_{name}": figures[name] for name in ("loss", "f1", "precision", "recall")}
+        return with_prefix("selection", only(figures, ("loss", "f1", "precision", "recall")))
 
     def figures_of(self, model: PreTrainedModel, rows: list[Spans]) -> Metrics:
         return self.judged(model, rows, self.aligned(rows))
 
     def judged(self, model: PreTrainedModel, rows: Sequence[Spans], aligned: Sequence[Aligned]) -> Metrics:
         """Loss and the figures of `span_figures`."""
-        encoded = [tokens for tokens, _ in aligned]
+        encoded: list[Encoded] = []
+        labels: list[list[int]] = []
+        for tokens, tags in aligned:
+            encoded.append(tokens)
+            labels.append(tags)
         logits = self.logits(model, encoded)
-        given = [spans_of(*one, self.decoder) for one in zip(encoded, logits, strict=True)]
-        loss = token_loss(logits, [labels for _, labels in aligned], self.decoder)
-        return {"loss": loss, **span_figures(given, [row.spans for row in rows], self.texts.classes)}
+        given: list[list[Span]] = []
+        for tokens, found in zip(encoded, logits, strict=True):
+            given.append(spans_of(tokens, found, self.decoder))
+        expected = [row.spans for row in rows]
+        loss = token_loss(logits, labels, self.decoder)
+        return {"loss": loss, **span_figures(given, expected, self.texts.classes)}
 
     def sample(self, model: PreTrainedModel) -> list[Sample]:
         rows = (self.texts.selection or self.texts.train)[: self.config.samples]
@@ -247,11 +257,6 @@ class TaggingTask:
             found = spans_of(tokens, logits, self.decoder)
             samples.append({"prompt": row.text, "text": marked(row.text, found)})
         return samples
-
-
-def tags_of(classes: Sequence[str]) -> list[str]:
-    """O, then B and I of each class."""
-    return [OUTSIDE, *(f"{mark}-{name}" for name in classes for mark in "BI")]
 
 
 def align(tokenizer: PreTrainedTokenizerBase, row: Spans, tags: Sequence[str]) -> tuple[Encoded, list[int]]:
@@ -264,7 +269,7 @@ def balance(rows: Sequence[Spans]) -> dict[str, int]:
     """How many spans have each label that occurs."""
     counts: Counter[str] = Counter()
     for row in rows:
-        counts.update(span.label for span in row.spans)
+        counts.update(labels_of(row.spans))
     return dict(counts)
 
 
@@ -307,24 +312,15 @@ def swap_spans(row: Spans, surfaces: Mapping[str, Sequence[str]], share: float, 
 
 def tag_tokens(encoded: Encoded, spans: Sequence[Span], tags: Sequence[str]) -> list[int]:
     """Tags of tokens, numbers into `tags`. Of spans that overlap one another the first, then the longest, counts."""
-    number = {name: n for n, name in enumerate(tags)}
     kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if not kept or kept[-1].end <= span.start:
             kept.append(span)
-    labels = []
-    begun: set[Span] = set()
-    for (start, end), special in zip(encoded.offsets, encoded.is_special, strict=True):
-        if special or start == end:
-            labels.append(IGNORED)
-            continue
-        around = next((span for span in kept if start < span.end and end > span.start), None)
-        if around is None:
-            labels.append(number[OUTSIDE])
-        else:
-            mark = "I" if around in begun else "B"
-            labels.append(number[f"{mark}-{around.label}"])
-            begun.add(around)
+    number = numbered(tags)
+    labels = [IGNORED] * len(encoded.ids)
+    places = tagged_places(encoded)
+    for place, tag in zip(places, tag_pieces(rows_at(encoded.offsets, places), kept), strict=True):
+        labels[place] = number[tag]
     return labels
 
 
@@ -352,8 +348,12 @@ def read_spans(encoded: Encoded, chosen: Sequence[str]) -> list[FoundSpan]:
 
 def spans_of(encoded: Encoded, logits: torch.Tensor, decoder: TagDecoder) -> list[Span]:
     """Spans that logits (T, C) say."""
-    chosen = [decoder.tags[n] for n in decoder.decode(logits, tagged_places(encoded))]
-    return [span for span, _, _ in read_spans(encoded, chosen)]
+    return plain_spans(encoded, rows_at(decoder.tags, decoder.decode(logits, tagged_places(encoded))))
+
+
+def plain_spans(encoded: Encoded, chosen: Sequence[str]) -> list[Span]:
+    """`read_spans` without the numbers of tokens."""
+    return [found.span for found in read_spans(encoded, chosen)]
 
 
 def token_logits(
@@ -361,13 +361,18 @@ def token_logits(
 ) -> list[torch.Tensor]:
     """Logits (T, C) of each whole text; where windows overlap, those from the window with more context around."""
     labels = int(model.config.num_labels or 0)
-    cut: list[tuple[int, int, Encoded]] = []  # number of the text, first token, window
+    cut: list[tuple[int, int]] = []  # number of the text and first token of each window
+    ids: list[list[int]] = []
+    whole: list[torch.Tensor] = []
+    margin: list[torch.Tensor] = []
     for number, row in enumerate(encoded):
-        cut += [(number, start, window) for start, window in windows(row, length)]
-    found = logits_of(model, [window.ids for _, _, window in cut], pad_id, batch_size)
-    whole = [torch.zeros(len(row.ids), labels) for row in encoded]
-    margin = [torch.full((len(row.ids),), -1) for row in encoded]
-    for (number, start, _), logits in zip(cut, found, strict=True):
+        for start, window in windows(row, length):
+            cut.append((number, start))
+            ids.append(window.ids)
+        whole.append(torch.zeros(len(row.ids), labels))
+        margin.append(torch.full((len(row.ids),), -1))
+    found = logits_of(model, ids, pad_id, batch_size)
+    for (number, start), logits in zip(cut, found, strict=True):
         inside = torch.arange(len(logits))
         room_around = torch.minimum(inside, len(logits) - 1 - inside)  # to the nearer edge of the window
         if start == 0:
@@ -391,11 +396,10 @@ def token_loss(
     with torch.no_grad():
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            logits = nn.utils.rnn.pad_sequence([found[number] for number in numbers], batch_first=True)
-            tags = pad([labels[number] for number in numbers], IGNORED)
+            logits = nn.utils.rnn.pad_sequence(rows_at(found, numbers), batch_first=True)
+            tags = pad(rows_at(labels, numbers), IGNORED)
             nats += float(decoder.nats(logits.to(device), tags.to(device)))
-    tagged = sum(len(row) - row.count(IGNORED) for row in labels)
-    return nats / max(1, tagged)
+    return nats / max(1, labels_counted(labels))
 
 
 def recoverable_spans(aligned: Sequence[Aligned], rows: Sequence[Spans], tags: Sequence[str]) -> float:
@@ -404,8 +408,9 @@ def recoverable_spans(aligned: Sequence[Aligned], rows: Sequence[Spans], tags: S
     right = total = 0
     for (encoded, labels), row in zip(aligned, rows, strict=True):
         chosen = [names[label] for label in labels]
-        right += len({span for span, _, _ in read_spans(encoded, chosen)} & set(row.spans))
-        total += len(set(row.spans))
+        expected = set(row.spans)
+        right += len(expected.intersection(plain_spans(encoded, chosen)))
+        total += len(expected)
     return right / max(total, 1)
 
 

@@ -12,10 +12,10 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainer.data.snapshot import ROLES, Snapshot, open_snapshot
+from trainer.data.snapshot import Snapshot, open_snapshot
 from trainer.errors import DataUnusable
 from trainer.json_types import JsonObject
-from trainer.modeling.chat_templates import CHAT_TEMPLATE, END, MASK, PAD
+from trainer.modeling.chat_templates import CHAT_TEMPLATE, END, MASK, PAD, ROLE_MARKS
 from trainer.run.context import RunContext, StageResult
 
 if TYPE_CHECKING:
@@ -36,12 +36,13 @@ def run(context: RunContext) -> StageResult:
     context.report.state("counting merges")
     tokenizer = train_tokenizer(texts(context, snapshot), config.vocab_size, config.min_frequency, config.algorithm)
     context.report.state("measuring the tokenizer")
-    heldout = [text for text, _ in snapshot.texts("selection")] or [text for text, _ in snapshot.texts("train")]
+    heldout = snapshot.distinct_texts("selection") or snapshot.distinct_texts("train")
     metrics = measure(tokenizer, heldout)
     context.report.metrics(1, 1, metrics)
-    samples: list[Sample] = [
-        {"prompt": text[:80], "text": " | ".join(pieces(tokenizer, text[:80]))} for text in heldout[:SHOWN]
-    ]
+    samples: list[Sample] = []
+    for text in heldout[:SHOWN]:
+        opening = text[:80]
+        samples.append({"prompt": opening, "text": " | ".join(pieces(tokenizer, opening))})
     if (changed := first_changed(tokenizer, heldout)) is not None:
         samples.append({"prompt": "does not come back as it was", "text": changed})
     context.report.samples(1, samples)
@@ -81,7 +82,7 @@ def train_tokenizer(
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    special = [PAD, END, MASK, *(f"<|{role}|>" for role in ROLES)]
+    special = [PAD, END, MASK, *ROLE_MARKS]
     shared: JsonObject = {
         "vocab_size": vocab_size,
         "special_tokens": special,
@@ -156,10 +157,13 @@ def measure(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> dict[st
     """Size, compression (bytes per token, higher is better) and whether every document comes back as it was."""
     encoded = tokenizer(documents, add_special_tokens=False)["input_ids"]
     tokens = sum(map(len, encoded))
-    same = sum(tokenizer.decode(ids) == text for ids, text in zip(encoded, documents, strict=True))
+    same = size = 0
+    for ids, text in zip(encoded, documents, strict=True):
+        same += tokenizer.decode(ids) == text
+        size += len(text.encode())
     return {
         "vocab_size": len(tokenizer),
-        "bytes_per_token": sum(len(text.encode()) for text in documents) / max(tokens, 1),
+        "bytes_per_token": size / max(tokens, 1),
         "tokens_used": len(set().union(*encoded)),
         "round_trip": same / max(len(documents), 1),
         "heldout_documents": len(documents),
