@@ -61,7 +61,7 @@ def check_config(folder: Path, kind: str) -> None:
         raise Refused("It has no weights in safetensors; pickled ones are never loaded.", "Convert it first.")
     try:
         config: JsonObject = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        named = [str(name) for name in config.get("architectures") or []]
+        named = list(map(str, config.get("architectures") or []))
     except (OSError, ValueError, AttributeError, TypeError):
         raise Refused("It has no readable config.json.", "Save it with save_pretrained.") from None
     if kind in OURS and "touchstone" not in config:
@@ -82,7 +82,10 @@ def architectures(model_type: str, kind: str) -> set[str]:
     if model_type not in masked or model_type not in tables.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
         return set()
     trunks = tables.MODEL_MAPPING_NAMES, tables.MODEL_FOR_PRETRAINING_MAPPING_NAMES
-    return _names(masked[model_type]).union(*(_names(table.get(model_type)) for table in trunks))
+    names = _names(masked[model_type])
+    for table in trunks:
+        names |= _names(table.get(model_type))
+    return names
 
 
 def _names(named: Sequence[str] | None) -> set[str]:
@@ -108,15 +111,15 @@ def check(folder: Path, kind: str) -> list[dict[str, str]]:
         from trainer.modeling.loading import load_tokenizer
         from trainer.modeling.template_check import template_faults
 
-        return [asdict(fault) for fault in template_faults(load_tokenizer(folder))]
+        return list(map(asdict, template_faults(load_tokenizer(folder))))
     from trainer.modeling.encoders import load_encoder_tokenizer
     from trainer.modeling.loading import load_tokenizer as load_policy_tokenizer
     from trainer.preflight import model_check
 
     if kind == "policy":
-        return [asdict(fault) for fault in model_check.check_policy(folder)]
+        return list(map(asdict, model_check.check_policy(folder)))
     if kind == "encoder":
-        return [asdict(fault) for fault in model_check.check_encoder(folder)]
+        return list(map(asdict, model_check.check_encoder(folder)))
     (load_policy_tokenizer if kind == "reward" else load_encoder_tokenizer)(folder)
     return []
 

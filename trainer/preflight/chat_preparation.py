@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from trainer.data.snapshot import ROLES
 from trainer.modeling.chat_format import leading_ids
-from trainer.modeling.chat_templates import END, PAD, our_template
+from trainer.modeling.chat_templates import END, PAD, ROLE_MARKS, our_template
 from trainer.modeling.loading import from_folder
 
 if TYPE_CHECKING:
@@ -44,11 +43,10 @@ def make_ready(folder: Path, *, weights: bool = True) -> list[str]:
         tokenizer.add_special_tokens({"pad_token": PAD})
         added.append(f"pad token {PAD}")
     if not tokenizer.chat_template:
-        marks = [f"<|{role}|>" for role in ROLES]
-        tokenizer.add_tokens(marks, special_tokens=True)
+        tokenizer.add_tokens(ROLE_MARKS, special_tokens=True)
         begins = leading_ids(tokenizer) == [tokenizer.bos_token_id]
         tokenizer.chat_template = our_template(tokenizer.eos_token, begins=begins)
-        added.append(f"chat template with {', '.join(marks)}")
+        added.append(f"chat template with {', '.join(ROLE_MARKS)}")
     if added:
         tokenizer.save_pretrained(str(folder))
         if weights:

@@ -21,7 +21,7 @@ START_SECONDS = 6.0
 def check_cost(found: Preflight, config: object, paths: Mapping[str, Path], lessons: Sequence[Lesson]) -> None:
     """Memory against what this machine has, and time by the speed it shows now."""
     stage = found.stage
-    if stage == "tokenizer":
+    if not STAGES[stage].trains:
         return
     length = found.learned["longest"] + int(getattr(config, "max_new_tokens", 0))
     if isinstance(config, PretrainConfig):
@@ -59,13 +59,15 @@ def rounds_of(
     Two a token forward and four backward (Kaplan et al. 2020, section 2.1); `critic` is how much of a second model of
     the same size PPO trains beside the policy.
     """
-    kept = [lesson for lesson in lessons if not lesson.nothing]
-    rows = sum(lesson.line.row.count for lesson in kept)
-    tokens = sum(len(ids) * lesson.line.row.count for lesson in kept for _, ids, _ in lesson.sequences)
+    rows = tokens = 0
+    for lesson in lessons:
+        if not lesson.nothing:
+            rows += lesson.count
+            tokens += lesson.tokens
     row = STAGES[stage]
     if row.reads_texts:
         return config.steps, 6.0 * config.steps * config.accumulate * at_once
-    if stage == "ppo":
+    if isinstance(config, PPOConfig):
         length = tokens / max(rows, 1) + config.max_new_tokens
         passes = 10.0 + 12 * (1 + critic) * config.ppo_epochs
         steps = config.iterations * config.ppo_epochs * config.minibatches

@@ -258,8 +258,9 @@ def free_host_memory() -> int:
         least.append(limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
     group = Path("/sys/fs/cgroup")
     try:
-        allowed, taken = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        least.append(int(allowed) - int(taken))
+        allowed = int((group / "memory.max").read_text())
+        taken = int((group / "memory.current").read_text())
+        least.append(allowed - taken)
     except (OSError, ValueError):
         pass  # no limit
     return max(0, min(least, default=0))

@@ -20,7 +20,7 @@ from trainer.data.packing import close, keeps_apart, some_rows, vocabulary_of
 from trainer.modeling.encoders import load_encoder_tokenizer, room
 from trainer.modeling.loading import from_folder, load_tokenizer, prepare
 from trainer.modeling.reward_model import RewardModel
-from trainer.modeling.sampling import draw
+from trainer.modeling.sampling import Drawn, draw, ids_of
 from trainer.modeling.template_check import Fault, template_faults
 from trainer.ppo.rollouts import answer_log_probs
 from trainer.preflight.memory_estimate import parameters_of
@@ -127,7 +127,8 @@ def enough_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> F
 def same_twice(model: PreTrainedModel, rows: list[list[int]]) -> Fault | None:
     """No chance in training mode: what was sampled must be as likely when it is learnt from."""
     with training(model):
-        first, second = (outputs_of(model, rows[:1]) for _ in range(2))
+        first = outputs_of(model, rows[:1])
+        second = outputs_of(model, rows[:1])
     if not bool(torch.isfinite(first).all()):
         return Fault(
             "not_a_number", "block", "Its weights produce NaN or infinite values.", "Download or convert it again."
@@ -182,11 +183,13 @@ def sampled_as_recomputed(model: PreTrainedModel, rows: list[list[int]]) -> Faul
             )
         seeds = list(range(len(rows)))
         drawn = draw(model, rows, seeds, max_new_tokens=3)
-        alone = [draw(model, [row], [seed], max_new_tokens=3)[0] for row, seed in zip(rows, seeds, strict=True)]
+        alone: list[Drawn] = []
+        for row, seed in zip(rows, seeds, strict=True):
+            alone += draw(model, [row], [seed], max_new_tokens=3)
         sentence = (
             "The log-probabilities of its samples change when recomputed, so it cannot be trained on its samples."
         )
-        if [one.ids for one in drawn] != [one.ids for one in alone]:
+        if ids_of(drawn) != ids_of(alone):
             return Fault("sampling", "block", sentence, OTHER)
         row, answer = rows[0], drawn[0].ids
         inputs = {"input_ids": torch.tensor([row + answer]), "attention_mask": torch.ones(1, len(row + answer))}
@@ -246,9 +249,10 @@ def rewards(
     torch.manual_seed(0)
     reward = RewardModel(prepare(auto.from_config(config, dtype=torch.float32), tokenizer).eval(), tokenizer)
     with torch.no_grad():
-        together = [reward(*padded(rows, left)) for left in (False, True)]
+        right_padded = reward(*padded(rows, False))
+        left_padded = reward(*padded(rows, True))
         alone = torch.cat([reward(*padded([row], False)) for row in rows])
-    if close(together[0], alone) and close(together[1], alone):
+    if close(right_padded, alone) and close(left_padded, alone):
         return None
     sentence = "A reward model made of it gives a text another reward for its padding."
     return Fault("reward_padding", "block", sentence, "Start from a model of another family.")
@@ -270,12 +274,15 @@ def training(model: PreTrainedModel) -> Iterator[None]:
 def padded(rows: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
     """Rows as (ids, is_token), both (B, T), padded with token 0 on one side."""
     width = max(map(len, rows))
-
-    def put(row: list[int], filler: int) -> list[int]:
-        rest = [filler] * (width - len(row))
-        return [*rest, *row] if left else [*row, *rest]
-
-    return torch.tensor([put(row, 0) for row in rows]), torch.tensor([put([1] * len(row), 0) for row in rows])
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    is_token = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        start = 0
+        if left:
+            start = width - len(row)
+        ids[number, start : start + len(row)] = torch.tensor(row)
+        is_token[number, start : start + len(row)] = 1
+    return ids, is_token
 
 
 @torch.no_grad()

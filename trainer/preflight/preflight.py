@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.configs import learning_rates, parsing
-from trainer.data.snapshot import SPLITS, Preference, Snapshot, open_snapshot
+from trainer.data.snapshot import SPLITS, Messages, Preference, Snapshot, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, TrainerError
 from trainer.json_types import RunRequest
 from trainer.modeling.template_check import refused_rows, template_faults
@@ -23,8 +23,9 @@ from trainer.preflight.cost import check_cost
 from trainer.preflight.memory_estimate import shape_of
 from trainer.preflight.report import Example, Kind, Preflight, Severity, ShownSequence
 from trainer.preflight.rows import Lesson, Line
+from trainer.run.microbatching import rows_at
 from trainer.run.run_folder import open_inputs
-from trainer.stages import POLICY, STAGES
+from trainer.stages import POLICY, STAGES, TAGGER, TOKENIZER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,28 +82,30 @@ def check(found: Preflight, config: object, paths: Mapping[str, Path], seed: int
         found.notes.append("This stage trains nothing, so there is nothing to check.")
         return
     snapshot = open_snapshot(paths["snapshot"])
-    splits = {split: reading.read_lines(snapshot, split) for split in SPLITS}
+    splits: dict[str, list[Line]] = {}
     found.snapshot = {"hash": snapshot.hash, "rows": snapshot.manifest.get("counts", {})}
-    for split, read in splits.items():
+    for split in SPLITS:
+        read = reading.read_lines(snapshot, split)
+        splits[split] = read.lines
         if read.broken:
             sentence = f"{len(read.broken)} lines of {split}.jsonl cannot be read; the first: {read.broken[0]}"
             found.block("schema", sentence, "Freeze the snapshot again from rows that have what their kind needs.")
         if not read.whole:
             found.notes.append(f"Only the first {reading.MOST_LINES:,} lines of {split}.jsonl were checked.")
-    lines = reading.trained_on(stage, splits["train"].lines)
+    lines = reading.trained_on(stage, splits["train"])
     if not lines:
         found.block("no_rows", f"The snapshot has no rows that {stage} learns from.", "Collect or import some.")
         return
-    check_splits(found, {split: read.lines for split, read in splits.items()}, stage)
+    check_splits(found, splits, stage)
     check_rows(found, lines)
     tokenizer = load_any_tokenizer(stage, paths)
-    if tokenizer is None and stage != "tokenizer":
+    if tokenizer is None and row.makes != TOKENIZER:
         found.notes.append(
             "An earlier stage produces its base model; tokens and cost are checked when this stage starts."
         )
         return
     if tokenizer is not None and (row.learns_completions or row.samples):
-        lines = check_template(found, tokenizer, lines, reading.trained_on(stage, splits["selection"].lines))
+        lines = check_template(found, tokenizer, lines, reading.trained_on(stage, splits["selection"]))
         if not lines:
             return
     context = context_of(config, paths)
@@ -111,7 +114,7 @@ def check(found: Preflight, config: object, paths: Mapping[str, Path], seed: int
     if tokenizer is not None:
         found.examples = examples(first_batch(stage, lessons, config, seed), tokenizer)
     checks.check_learning_rate(found, config, paths)
-    checks.check_answer_length(found, config, tokenizer, splits["train"].lines)
+    checks.check_answer_length(found, config, tokenizer, splits["train"])
     checks.check_reward_head(found, paths)
     if "reward_model" in paths:
         check_reward_model(found, config, paths["reward_model"], snapshot)
@@ -140,7 +143,8 @@ def check_template(
             if split != "train":
                 remedy += f" Lines of {split}.jsonl are named."
             found.block("chat_template", sentence, remedy, numbers)
-        taken += [line for place, line in enumerate(rows) if place not in refused and split == "train"]
+        if split == "train":
+            taken = [line for place, line in enumerate(rows) if place not in refused]
     return taken
 
 
@@ -200,9 +204,14 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
 def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
     """Doubles, contradictions, balance."""
     stage = found.stage
-    doubled = [line.number for line in lines if line.row.count > 1]
-    many = sum(line.row.count - 1 for line in lines)
-    if doubled and many > 0.2 * sum(line.row.count for line in lines):
+    doubled: list[int] = []
+    occurring = 0
+    for line in lines:
+        occurring += line.row.count
+        if line.row.count > 1:
+            doubled.append(line.number)
+    many = occurring - len(lines)
+    if doubled and many > 0.2 * occurring:
         sentence = f"{many} of the rows are exact duplicates and count once per occurrence."
         found.warn(
             "duplicates",
@@ -216,7 +225,7 @@ def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
     found.balance = reading.balance(stage, lines)
     classes = {name: count for name, count in found.balance.items() if not name.startswith("strength ")}
     there = [name for name, count in classes.items() if count]
-    needed = 1 if stage == "tag" else 2
+    needed = 1 if STAGES[stage].makes == TAGGER else 2
     if classes and len(there) < needed:
         only = "".join(there) or "none"
         sentence = f"All rows are of one class ({only}), so there is nothing to learn."
@@ -237,23 +246,33 @@ def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
 
 def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> None:
     """Rows that would train on nothing, silently, and what is cut."""
-    empty = [lesson for lesson in lessons if lesson.nothing]
-    rows = sum(lesson.line.row.count for lesson in lessons)
-    useless = sum(lesson.line.row.count for lesson in empty)
-    learnt = sum(lesson.learnt for lesson in lessons if not lesson.nothing)
-    found.learned = {"rows": rows, "nothing": useless, "tokens": learnt, "longest": max(x.longest for x in lessons)}
+    rows = useless = learnt = longest = 0
+    empty: list[int] = []  # lines
+    cut: list[int] = []
+    reasons: set[str] = set()
+    for lesson in lessons:
+        rows += lesson.count
+        longest = max(longest, lesson.longest)
+        if lesson.nothing:
+            useless += lesson.count
+            empty.append(lesson.line.number)
+            reasons.add(lesson.nothing)
+            continue
+        learnt += lesson.learnt
+        if lesson.cut:
+            cut.append(lesson.line.number)
+    found.learned = {"rows": rows, "nothing": useless, "tokens": learnt, "longest": longest}
     if empty:
-        why = ", ".join(sorted({lesson.nothing for lesson in empty}))
+        why = ", ".join(sorted(reasons))
         sentence = f"{useless} of {rows} rows have no training tokens: {why}."
         remedy = "Raise max_length, or correct the rows." if hasattr(config, "max_length") else "Correct the rows."
         severity: Severity = "block" if useless == rows else "warn"
-        found.add("learns_nothing", severity, "data", sentence, remedy, [lesson.line.number for lesson in empty])
-    cut = [lesson for lesson in lessons if lesson.cut and not lesson.nothing]
+        found.add("learns_nothing", severity, "data", sentence, remedy, empty)
     if len(cut) > CUT_SHARE * len(lessons):
         sentence = f"{len(cut)} of {len(lessons)} rows are cut at max_length ({config.max_length} tokens)"
-        if found.stage == "sft":
+        if STAGES[found.stage].imitates:
             sentence += ", so their end is not learned"
-        found.warn("cut", f"{sentence}.", "Raise max_length.", [lesson.line.number for lesson in cut])
+        found.warn("cut", f"{sentence}.", "Raise max_length.", cut)
 
 
 def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -> list[Lesson]:
@@ -261,12 +280,13 @@ def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -
     kept = [lesson for lesson in lessons if not lesson.nothing] or list(lessons)
     row = STAGES[stage]
     if row.learns_completions and row.makes == POLICY:
-        from trainer.run.loop import plan_batches
+        from trainer.run.loop import plan_rows
 
-        places = [lesson for lesson in kept for _ in range(lesson.line.row.count)]
+        visits: list[Lesson] = []
+        for lesson in kept:
+            visits += [lesson] * lesson.count
         epoch = min(1.0, float(config.epochs))
-        batch = plan_batches([[n] for n in range(len(places))], config.batch_size, epoch, seed, stage)[0]
-        kept = [places[number] for number in batch]
+        kept = rows_at(visits, plan_rows(range(len(visits)), config.batch_size, epoch, seed, stage)[0])
     return kept[:SHOWN_ROWS]
 
 
@@ -302,11 +322,15 @@ def check_reward_model(found: Preflight, config: object, path: Path, snapshot: S
         )
         return
     reward = load_reward(path)
-    prompts = [row.prompt for row in pairs]
+    prompts: list[Messages] = []
+    chosen: list[str] = []
+    rejected: list[str] = []
+    for row in pairs:
+        prompts.append(row.prompt)
+        chosen.append(row.chosen)
+        rejected.append(row.rejected)
     with torch.no_grad():
-        gap = reward.score(prompts, [row.chosen for row in pairs]) - reward.score(
-            prompts, [row.rejected for row in pairs]
-        )
+        gap = reward.score(prompts, chosen) - reward.score(prompts, rejected)
     accuracy = float(((gap > 0).float() + 0.5 * (gap == 0).float()).mean())
     found.notes.append(f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs.")
     if accuracy < floor:

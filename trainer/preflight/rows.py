@@ -23,7 +23,7 @@ from trainer.data.snapshot import (
 )
 from trainer.data.text_folding import folded
 from trainer.errors import SnapshotCorrupt
-from trainer.stages import STAGES
+from trainer.stages import STAGES, TrainingStage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,14 +67,28 @@ class Lesson:
     note: str = ""
 
     @property
+    def count(self) -> int:
+        """How often the row occurs."""
+        return int(self.line.row.count)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        return [len(ids) for _, ids, _ in self.sequences]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences, as often as the row occurs."""
+        return sum(self.lengths) * self.count
+
+    @property
     def learnt(self) -> int:
         """Tokens that are learnt, as often as the row occurs."""
-        tokens = sum(sum(mask) for _, _, mask in self.sequences)
-        return tokens * int(self.line.row.count)
+        return sum(sum(mask) for _, _, mask in self.sequences) * self.count
 
     @property
     def longest(self) -> int:
-        return max((len(ids) for _, ids, _ in self.sequences), default=0)
+        return max(self.lengths, default=0)
 
 
 def read_lines(snapshot: Snapshot, split: str) -> Lines:
@@ -115,21 +129,21 @@ def lessons(
     """What each row teaches, in tokens; `context` is the longest sequence the model is made for."""
     if not lines:
         return []
-    if stage in ("tokenizer", "pretrain"):
+    row = STAGES[stage]
+    if row.reads_documents:
         return _documents(tokenizer, lines)
     assert tokenizer is not None  # every other stage begins from one
-    if STAGES[stage].samples:
+    if row.samples:
         return _prompts(tokenizer, lines, context - config.max_new_tokens)
-    if STAGES[stage].learns_completions:
-        return _answers(stage, tokenizer, config.max_length, lines)
-    return _encoded_texts(stage, tokenizer, config.max_length, lines)
+    if row.learns_completions:
+        return _answers(row, tokenizer, config.max_length, lines)
+    return _encoded_texts(row, tokenizer, config.max_length, lines)
 
 
 def _documents(tokenizer: PreTrainedTokenizerBase | None, lines: Sequence[Line]) -> list[Lesson]:
-    rows = [line.row for line in lines]
-    encoded = [[0, 0] for _ in rows]  # without a tokenizer: something is learnt of each text
+    encoded = [[0, 0]] * len(lines)  # without a tokenizer: something is learnt of each text
     if tokenizer is not None:
-        encoded = encode_documents(tokenizer, [as_document(row) for row in rows])
+        encoded = encode_documents(tokenizer, [as_document(line.row) for line in lines])
     found = []
     for line, ids in zip(lines, encoded, strict=True):
         mask = [False] + [True] * (len(ids) - 1)
@@ -154,42 +168,46 @@ def _prompts(tokenizer: PreTrainedTokenizerBase, lines: Sequence[Line], room: in
 
 
 def _encoded_texts(
-    stage: str, tokenizer: PreTrainedTokenizerBase, max_length: int, lines: Sequence[Line]
+    stage: TrainingStage, tokenizer: PreTrainedTokenizerBase, max_length: int, lines: Sequence[Line]
 ) -> list[Lesson]:
     from trainer.modeling.encoders import encode_texts
 
     found = []
     for line, one in zip(lines, encode_texts(tokenizer, [line.row.text for line in lines]), strict=True):
-        ids = one.ids[:max_length] if stage == "classify" else one.ids
-        special = [bool(flag) for flag in one.is_special][: len(ids)]
-        mask = [stage in ("mlm", "tag") and not flag for flag in special]
+        if stage.answers_by_token:
+            ids = one.ids
+            mask = [not flag for flag in one.is_special]
+        else:
+            ids = one.ids[:max_length]
+            mask = [False] * len(ids)
         note = "some tokens are masked"
-        if stage != "mlm" and isinstance(line.row, Classification):
+        if not stage.reads_texts and isinstance(line.row, Classification):
             note = _labels(line.row)
-        elif stage != "mlm" and isinstance(line.row, Spans):
+        elif not stage.reads_texts and isinstance(line.row, Spans):
             note = _spans(line.row)
         cut = len(one.ids) - len(ids)
         found.append(Lesson(line, [("text", ids, mask)], _empty_text(line), cut, note))
     return found
 
 
-def _answers(stage: str, tokenizer: PreTrainedTokenizerBase, max_length: int, lines: Sequence[Line]) -> list[Lesson]:
-    rows = [line.row for line in lines]
-    prompts = encode_prompts(tokenizer, [row.prompt for row in rows])
-    names = [_texts_of(row) for row in rows]
-    flat = encode_completions(tokenizer, [text for texts in names for _, text in texts])
-    found, at = [], 0
-    for line, prompt, texts in zip(lines, prompts, names, strict=True):
+def _answers(
+    stage: TrainingStage, tokenizer: PreTrainedTokenizerBase, max_length: int, lines: Sequence[Line]
+) -> list[Lesson]:
+    texts: list[str] = []
+    for line in lines:
+        texts += _texts_of(line.row).values()
+    answers = iter(encode_completions(tokenizer, texts))
+    found: list[Lesson] = []
+    for line, prompt in zip(lines, encode_prompts(tokenizer, [line.row.prompt for line in lines]), strict=True):
         lesson = Lesson(line)
-        for name, _ in texts:
-            answer = flat[at]
-            at += 1
+        for name in _texts_of(line.row):
+            answer = next(answers)
             ids, mask = prompt + answer, [False] * len(prompt) + [True] * len(answer)
             lesson.cut = max(lesson.cut, len(ids) - max_length)
             lesson.sequences.append((name, ids[:max_length], mask[:max_length]))
-        if stage == "sft" and not any(lesson.sequences[0][2]):
+        if stage.imitates and not any(lesson.sequences[0][2]):
             lesson.nothing = "the prompt alone fills max_length"
-        elif stage != "sft" and lesson.cut:
+        elif not stage.imitates and lesson.cut:
             lesson.nothing = "longer than max_length"
         elif isinstance(line.row, Preference) and line.row.chosen == line.row.rejected:
             lesson.nothing = "chosen and rejected are the same text"
@@ -201,10 +219,11 @@ def _answers(stage: str, tokenizer: PreTrainedTokenizerBase, max_length: int, li
     return found
 
 
-def _texts_of(row: Preference | Demonstration | Unpaired) -> list[tuple[str, str]]:
+def _texts_of(row: Preference | Demonstration | Unpaired) -> dict[str, str]:
+    """The responses of a row by what they are."""
     if isinstance(row, Preference):
-        return [("chosen", row.chosen), ("rejected", row.rejected)]
-    return [("answer", row.completion)]
+        return {"chosen": row.chosen, "rejected": row.rejected}
+    return {"answer": row.completion}
 
 
 def _empty_text(line: Line) -> str:
@@ -261,20 +280,23 @@ def contradictions(lines: Sequence[Line]) -> int:
 def leaks(train: Sequence[Line], held: Sequence[Line]) -> tuple[list[int], list[int]]:
     """Line numbers of held-out rows whose prompt is trained on: word for word, and nearly so."""
     known = {prompt_text(line.row) for line in train}
-    exact = [line.number for line in held if prompt_text(line.row) in known]
     postings: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    shingles = [_shingles(text) for text in sorted(known)]
+    shingles = list(map(_shingles, sorted(known)))
     for number, some in enumerate(shingles):
         for shingle in some:
             if len(postings[shingle]) < MOST_POSTINGS:
                 postings[shingle].append(number)
-    near = []
+    exact: list[int] = []
+    near: list[int] = []
     for line in held:
         text = prompt_text(line.row)
         if text in known:
+            exact.append(line.number)
             continue
         mine = _shingles(text)
-        shared = Counter(number for shingle in mine for number in postings.get(shingle, ()))
+        shared: Counter[int] = Counter()
+        for shingle in mine:
+            shared.update(postings.get(shingle, ()))
         if any(count / len(mine | shingles[number]) >= NEAR for number, count in shared.most_common(5)):
             near.append(line.number)
     return exact, near

@@ -12,6 +12,7 @@ from trainer.data.columns import encode_completions
 from trainer.data.snapshot import Demonstration, Preference
 from trainer.preflight.report import Preflight
 from trainer.preflight.rows import Line
+from trainer.stages import REWARD, STAGES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,14 +51,14 @@ def check_answer_length(
     """Answers as long as people's must fit into max_new_tokens, or all that is sampled is cut and gets one reward."""
     if not isinstance(config, PPOConfig | OnlineTraining) or tokenizer is None:
         return
-    rows = [line.row for line in lines]
-    texts = [row.completion for row in rows if isinstance(row, Demonstration)]
+    texts = [line.row.completion for line in lines if isinstance(line.row, Demonstration)]
     of = "demonstrations"
     if not texts:
-        texts, of = [row.chosen for row in rows if isinstance(row, Preference)], "chosen responses"
+        texts = [line.row.chosen for line in lines if isinstance(line.row, Preference)]
+        of = "chosen responses"
     if not texts:
         return
-    lengths = sorted(len(ids) for ids in encode_completions(tokenizer, texts[:MOST_ANSWERS]))
+    lengths = sorted(map(len, encode_completions(tokenizer, texts[:MOST_ANSWERS])))
     half, most = lengths[int(HALF * (len(lengths) - 1))], lengths[int(MOST * (len(lengths) - 1))]
     remedy = f"Set max_new_tokens to {most} or more."
     if half > config.max_new_tokens:
@@ -72,7 +73,7 @@ def check_answer_length(
 
 def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
     """A reward model is made from the policy's family: better known before the policy is trained."""
-    if found.stage not in ("sft", "reward", "pretrain") or "base_model" not in paths:
+    if not STAGES[found.stage].leads_to_reward or "base_model" not in paths:
         return
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -84,7 +85,7 @@ def check_reward_head(found: Preflight, paths: Mapping[str, Path]) -> None:
         "classification head."
     )
     remedy = "Choose a base model of another family, or train the policy by DPO or KTO, which need no reward model."
-    if found.stage == "reward":
+    if STAGES[found.stage].makes == REWARD:
         found.block("reward_head", sentence, remedy, kind="config")
     else:
         found.warn("reward_head", sentence, remedy, kind="config")
