@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
+from trainer.data.plain_text import Encoders, alternatives
 from trainer.modeling.chat_templates import TemplateRefused, is_ours, outcomes, render
-from trainer.modeling.plain_text import Encoders, alternatives
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
