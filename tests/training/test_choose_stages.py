@@ -66,6 +66,22 @@ def test_the_guard_is_a_term_of_the_reward(project, ada, signed_in):
     assert (run.config["terms"], run.guard) == ({"guard": {"label": "safe", "weight": 0.5}}, classifier)
 
 
+def test_settings_that_are_no_object_are_refused_with_the_fields_beside_them(project, ada, signed_in):
+    make_pair(project, ada, prompt=make_prompt_in(project, "train").text)
+    for stage in ("sft", "reward"):
+        make_model(project, ada, stage=stage)
+    classifier = make_model(project, ada, stage="classify")
+    ModelVersion.objects.filter(pk=classifier.pk).update(state="approved", metrics={"class_balance": {"safe": 3}})
+    client, before = signed_in(ada), Chain.objects.count()
+    reply = start(client, stages=["ppo"], config='{"ppo": 3}', ppo__kl_coef="0.2")
+    assert (reply.status_code, "It must be an object of settings." in told(reply)) == (422, True)
+    reply = start(client, stages=["ppo"], config='{"ppo": []}', guard_label="safe")
+    assert (reply.status_code, "It must be an object of settings." in told(reply)) == (422, True)
+    reply = start(client, stages=["ppo"], config='{"ppo": {"terms": 3}}', guard_label="safe")
+    assert (reply.status_code, "ppo.terms: It must be an object." in told(reply)) == (422, True)
+    assert Chain.objects.count() == before
+
+
 def test_a_wrong_setting_is_told_at_its_place(project, ada, signed_in):
     make_model(project, ada, stage="pretrain")
     client = signed_in(ada)

@@ -33,17 +33,17 @@ class InvalidScheme(ValueError):
         super().__init__(f"{field}: {sentence}")
 
 
+def names_of_kind(schemes: Mapping[str, Mapping[str, object]], *kinds: str) -> list[str]:
+    """Names of the schemes for tasks of these kinds, in the order of the project."""
+    return [name for name, scheme in schemes.items() if scheme.get("kind") in kinds]
+
+
 def scheme_of(schemes: Mapping[str, LabelScheme], ask: Mapping[str, str]) -> LabelScheme:
     """The scheme that a task asks about, with its name; empty where it asks about none."""
     name = ask.get("scheme", "")
     if name not in schemes:
         return {}
     return {**schemes[name], "name": name}
-
-
-def names_of_kind(schemes: Mapping[str, LabelScheme], kind: str) -> list[str]:
-    """Names of the schemes that tasks of a kind can ask about, sorted."""
-    return sorted(name for name, scheme in schemes.items() if scheme.get("kind") == kind)
 
 
 def check_all(schemes: object) -> None:

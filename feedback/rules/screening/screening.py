@@ -10,6 +10,7 @@ from typing import NotRequired, TypedDict
 
 from feedback.rules.collection.kinds.question import LabelScheme
 from feedback.rules.collection.kinds.registry import MARKING
+from feedback.rules.collection.label_schemes import names_of_kind
 from feedback.rules.json_types import is_list_of
 from feedback.rules.training.policies import InvalidPolicy
 
@@ -150,7 +151,7 @@ def check(setting: object, schemes: Mapping[str, LabelScheme]) -> None:
         _need(away in WHEN_AWAY, "guard.when_away", f"Choose from {', '.join(WHEN_AWAY)}.")
     if marker := setting.get("marker"):
         scheme = schemes.get(str(marker.get("scheme")), LabelScheme())
-        fitting = [name for name, one in schemes.items() if one.get("kind") in MARKING]
+        fitting = names_of_kind(schemes, *MARKING)
         _need(scheme.get("kind") in MARKING, "marker.scheme", f"A scheme of spans: {', '.join(fitting) or 'none yet'}.")
         _names(marker.get("personal", []), "marker.personal", least=0)
         labels = set(map(itemgetter("name"), scheme["labels"]))

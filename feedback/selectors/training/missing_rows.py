@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from feedback.errors import DomainError, Invalid, NothingToTrainOn, SnapshotTooSmall
 from feedback.models import Annotation, Corpus, DatasetSnapshot, Document, PreferencePair, Project, Prompt, Split, Thumb
 from feedback.rules.collection.kinds.registry import KINDS
+from feedback.rules.collection.label_schemes import names_of_kind
 from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
 from feedback.selectors.data import training_queries
@@ -55,7 +56,7 @@ def snapshot_problems(snapshot: DatasetSnapshot, stages: Iterable[str]) -> Itera
     for stage in stages:
         rule = STAGES[stage]
         kinds = (*rule.rows, *rule.rows_otherwise)
-        if not rule.checks_rows_before or any(counts.get(kind) for kind in kinds):
+        if not rule.checks_rows_before or any(map(counts.get, kinds)):
             continue
         yield SnapshotTooSmall(
             f"Snapshot {snapshot.number} has no {' or '.join(kinds)} rows to train on, which {stage} needs. "
@@ -92,7 +93,7 @@ def row_problems(project: Project, stages: Iterable[str], config: PipelineConfig
 def _label_problems(project: Project, stage: str, kind: str, config: PipelineConfig) -> Iterator[DomainError]:
     field = f"config.{stage}.scheme"
     wanted = settings_of(project, stage, config).get("scheme", "")
-    fitting = sorted(name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind)
+    fitting = sorted(names_of_kind(project.label_scheme, kind))
     if wanted and wanted not in fitting:
         known = ", ".join(fitting) or "none"
         yield Invalid(f"The project has no label scheme {wanted!r} of kind {kind}; it has {known}.", field=field)

@@ -1,14 +1,14 @@
 """A preflight as its page shows it: each stage with its findings, what is learnt of its first rows, and its cost."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
 
 from feedback.models import Job
 from feedback.rules.collection.preferences import STRENGTHS
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform.health import span
-from feedback.selectors.training.stages import STAGES
+from feedback.selectors.training.stages import TITLES
 
-TITLES = {card.stage.value: card.title for card in STAGES}
 PARTS = {
     "weights": "weights",
     "gradients": "gradients",
@@ -36,12 +36,12 @@ class Looked:
 
     stage: str
     title: str
-    blocks: list[dict[str, Any]]
-    warns: list[dict[str, Any]]
+    blocks: list[JsonObject]
+    warns: list[JsonObject]
     hash: str = ""
     rows: list[tuple[str, str, int]] = field(default_factory=list)
-    learned: dict[str, Any] = field(default_factory=dict)
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    learned: JsonObject = field(default_factory=dict)
+    examples: list[JsonObject] = field(default_factory=list)
     balance: list[tuple[str, int]] = field(default_factory=list)
     memory: list[tuple[str, int]] = field(default_factory=list)
     total: int = 0
@@ -53,39 +53,49 @@ class Looked:
 
     @property
     def share(self) -> float | None:
-        return min(1.0, self.total / self.free) if self.free else None
+        if not self.free:
+            return None
+        return min(1.0, self.total / self.free)
 
 
 def stages(job: Job) -> list[Looked]:
     """What a preflight found out, by stage; nothing until it has ended."""
-    return [_looked(found) for found in job.result.get("stages", [])]
+    return list(map(_looked, job.result.get("stages", [])))
 
 
-def _looked(found: dict[str, Any]) -> Looked:
-    by = {severity: [one for one in found["findings"] if one["severity"] == severity] for severity in ("block", "warn")}
+def _looked(found: JsonObject) -> Looked:
+    findings: dict[str, list[JsonObject]] = {"block": [], "warn": []}
+    for finding in found["findings"]:
+        if finding["severity"] in findings:
+            findings[finding["severity"]].append(finding)
     memory, seconds = found["memory"], found["seconds"]
-    rows = [
-        (split, kind, count)
-        for split, kinds in found["snapshot"].get("rows", {}).items()
-        for kind, count in kinds.items()
-    ]
+    rows = []
+    for split, kinds in found["snapshot"].get("rows", {}).items():
+        for kind, count in kinds.items():
+            rows.append((split, kind, count))
+    parts = []
+    for part, name in PARTS.items():
+        if memory.get(part):
+            parts.append((name, memory[part]))
+    stage: str = found["stage"]
+    takes = ""
+    if seconds:
+        takes = f"{span(seconds['low'])} to {span(seconds['high'])}"
     return Looked(
-        stage=found["stage"],
-        title=TITLES.get(found["stage"], found["stage"]),
-        blocks=by["block"],
-        warns=by["warn"],
+        stage=stage,
+        title=TITLES.get(stage, stage),
+        blocks=findings["block"],
+        warns=findings["warn"],
         hash=found["snapshot"].get("hash", ""),
         rows=rows,
         learned=found["learned"],
         examples=[one | {"told": STRENGTH_NAMES.get(one["told"], one["told"])} for one in found["examples"]],
         balance=[(STRENGTH_NAMES.get(name, name), count) for name, count in found["balance"].items()],
-        memory=sorted(
-            ((name, memory[part]) for part, name in PARTS.items() if memory.get(part)), key=lambda one: one[1]
-        ),
+        memory=sorted(parts, key=itemgetter(1)),
         total=memory.get("total", 0),
         free=memory.get("free", 0),
         where=memory.get("where", ""),
-        takes=f"{span(seconds['low'])} to {span(seconds['high'])}" if seconds else "",
+        takes=takes,
         steps=int(seconds.get("steps", 0)),
         notes=found["notes"],
     )

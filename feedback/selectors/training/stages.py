@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feedback.models import Stage
+from feedback.rules.training.stages import ORDER
 
 BASE, LABELS, TEACHING, ALIGNING, JUDGING = "base", "labels", "teaching", "aligning", "judging"
 GROUPS = {
@@ -47,7 +48,7 @@ _ROLLOUTS = (
     ("beta", "KL coefficient", "Weight of the KL penalty to the SFT policy."),
 )
 
-STAGES: tuple[StageCard, ...] = (
+_CARDS = (
     StageCard(
         Stage.TOKENIZER,
         BASE,
@@ -197,7 +198,10 @@ STAGES: tuple[StageCard, ...] = (
         ),
     ),
 )
+_CARD_OF = {card.stage.value: card for card in _CARDS}
+STAGES = tuple(_CARD_OF[name] for name in ORDER)  # every stage of a pipeline has a card
 NAMES = {card.stage.value: card.name for card in STAGES}
+TITLES = {card.stage.value: card.title for card in STAGES}
 
 
 def names_of(stages: Iterable[str]) -> str:

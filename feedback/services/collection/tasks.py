@@ -229,7 +229,7 @@ def _check_scheme(project: Project, kind: str, ask: JsonObject) -> None:
         if ask:
             raise Invalid(f"A {kind} task has no label scheme.", field="ask")
         return
-    fitting = label_schemes.names_of_kind(project.label_scheme, kind)
+    fitting = sorted(label_schemes.names_of_kind(project.label_scheme, kind))
     if ask.get("scheme") not in fitting:
         choices = ", ".join(fitting) or "none yet; add one to the project"
         raise Invalid(f"Name a label scheme of the project for {kind}: {choices}.", field="ask.scheme")

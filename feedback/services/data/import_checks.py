@@ -355,7 +355,7 @@ def _check_scheme(project: Project, item: Item) -> None:
         if item.ask:
             raise InvalidRow("ask", f"A {item.kind} has no label scheme.")
         return
-    fitting = label_schemes.names_of_kind(project.label_scheme, item.kind)
+    fitting = sorted(label_schemes.names_of_kind(project.label_scheme, item.kind))
     if set(item.ask) != {"scheme"} or item.ask["scheme"] not in fitting:
         choices = ", ".join(fitting) or "none yet; add one to the project"
         raise InvalidRow("ask.scheme", f"Name a label scheme of the project for {item.kind}: {choices}.")

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 from feedback.errors import DomainError
 from feedback.models import ModelVersion, Project
 from feedback.rules.collection.kinds.registry import MARKING
+from feedback.rules.collection.label_schemes import names_of_kind
 from feedback.rules.json_types import JsonObject
 from feedback.rules.screening import screening as rules
 from feedback.selectors.platform import access, health
@@ -83,8 +84,8 @@ class GuardForm(PageForm):
             for version in screening_selectors.versions(project, kind):
                 choices.append((str(version.public_id), f"{version} ({version.state})"))
             self._set_choices(name, choices)
-        schemes = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") in MARKING]
-        self._set_choices("scheme", [(name, name) for name in schemes] or [("", "no span scheme yet")])
+        schemes = names_of_kind(project.label_scheme, *MARKING)
+        self._set_choices("scheme", list(zip(schemes, schemes, strict=True)) or [("", "no span scheme yet")])
 
     def _set_choices(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]

@@ -3,7 +3,7 @@
 from django import forms
 
 from feedback.rules.json_types import JsonObject
-from feedback.selectors.training.stages import STAGES
+from feedback.selectors.training.stages import TITLES
 from feedback.web.forms import PageForm
 
 
@@ -21,7 +21,7 @@ class ScheduleForm(PageForm):
     unit = forms.TypedChoiceField(coerce=int, choices=UNITS, required=False, initial=3600)
     after_pairs = forms.IntegerField(label="New pairs", min_value=1, max_value=10_000_000, required=False, initial=500)
     stages = forms.MultipleChoiceField(
-        choices=[(card.stage.value, card.title) for card in STAGES],
+        choices=list(TITLES.items()),
         widget=forms.CheckboxSelectMultiple,
         initial=["sft", "reward", "ppo", "evaluate"],
     )
@@ -42,11 +42,13 @@ class ScheduleForm(PageForm):
 
     def arguments(self) -> JsonObject:
         values = self.cleaned_data
-        by_time = values["rule"] == "time"
+        every_seconds, after_pairs = None, values["after_pairs"]
+        if values["rule"] == "time":
+            every_seconds, after_pairs = values["every"] * (values["unit"] or 3600), None
         return {
             "name": values["name"],
             "stages": values["stages"],
             "promote": values["promote"],
-            "every_seconds": values["every"] * (values["unit"] or 3600) if by_time else None,
-            "after_pairs": None if by_time else values["after_pairs"],
+            "every_seconds": every_seconds,
+            "after_pairs": after_pairs,
         }

@@ -1,7 +1,10 @@
 """The form of the Train page: stages on the ring, what they start with, and a few settings of each."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from django import forms
@@ -9,12 +12,14 @@ from django.forms import BoundField
 
 from feedback.errors import DomainError
 from feedback.models import Corpus, DatasetSnapshot, ModelVersion, Project
+from feedback.rules.collection.label_schemes import names_of_kind
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
 from feedback.rules.training.stages import LABELLED
 from feedback.rules.training.stages import STAGES as RULES
 from feedback.selectors.screening import guard_models
 from feedback.selectors.training import runs
-from feedback.selectors.training.stages import ALIGNING, GROUPS, STAGES, StageCard
+from feedback.selectors.training.stages import ALIGNING, GROUPS, STAGES, TITLES, StageCard
 from feedback.web.forms import JSONObject, PageForm
 from feedback.web.platform.project_forms import PRESETS
 
@@ -41,20 +46,20 @@ class Group:
 
     @property
     def none_ticked(self) -> bool:
-        return not any(one.ticked for one in self.stages)
+        return not any(map(attrgetter("ticked"), self.stages))
 
 
 class StagesField(forms.MultipleChoiceField):
     """Ticked stages. Of the ways of alignment one is chosen by radio, and "none of them" comes as an empty value."""
 
-    def to_python(self, value: Any) -> list[str]:
-        return [name for name in super().to_python(value) if name]
+    def to_python(self, value: object) -> list[str]:
+        return list(filter(None, super().to_python(value)))
 
 
 class StagesForm(PageForm):
     """Stages on the ring, and what they start with."""
 
-    stages = StagesField(choices=[(card.stage.value, card.title) for card in STAGES])
+    stages = StagesField(choices=list(TITLES.items()))
     preset = forms.ChoiceField(
         required=False, help_text="Base values of all settings, such as model size and number of steps."
     )
@@ -109,10 +114,8 @@ class StagesForm(PageForm):
         corpora = Corpus.objects.filter(project=project).order_by("-id")[:50]
         named = [(str(corpus.public_id), f"corpus {corpus.name}") for corpus in corpora]
         self.choices("texts", [("", "newest corpus, if any"), *named, (LABELLED, "labeled texts")])
-        guard = guard_models.term_model(project)
-        self.choices(
-            "guard_label", [("", "none"), *((name, name) for name in guard_models.classes_of(guard or NOTHING))]
-        )
+        classes = guard_models.classes_of(guard_models.term_model(project) or NOTHING)
+        self.choices("guard_label", [("", "none"), *zip(classes, classes, strict=True)])
         for card in STAGES:
             for key, label, meaning in card.settings:
                 self.fields[f"{card.stage.value}__{key}"] = _setting(project, card, key, label, meaning)
@@ -125,42 +128,47 @@ class StagesForm(PageForm):
     def groups(self) -> Iterator[Group]:
         ticked = self["stages"].value() or []
         for name, (title, short) in GROUPS.items():
-            offered = []
-            for card in STAGES:
-                if card.group == name:
-                    fields = [self[f"{card.stage.value}__{key}"] for key, _, _ in card.settings]
-                    changed = any(field.value() not in (None, "") or field.errors for field in fields)
-                    offered.append(Offered(card, card.stage.value in ticked, fields, changed))
+            offered = [self._offered(card, ticked) for card in STAGES if card.group == name]
             yield Group(title, short, offered, name == ALIGNING)
 
-    def clean(self) -> dict[str, Any]:
+    def _offered(self, card: StageCard, ticked: Collection[str]) -> Offered:
+        fields = []
+        changed = False
+        for key, _, _ in card.settings:
+            field = self[f"{card.stage.value}__{key}"]
+            fields.append(field)
+            changed = changed or field.value() not in (None, "") or bool(field.errors)
+        return Offered(card, card.stage.value in ticked, fields, changed)
+
+    def clean(self) -> JsonObject:
         """Settings from fields and from JSON become one `config`."""
         values = super().clean() or {}
-        config = {
-            stage: dict(values) if isinstance(values, dict) else values
-            for stage, values in (values.get("config") or {}).items()
-        }
+        config = deepcopy(values.get("config") or {})
         if values.get("preset"):
             config["preset"] = values["preset"]
         for card in STAGES:
             for key, _, _ in card.settings:
                 value = values.get(f"{card.stage.value}__{key}")
                 if value not in (None, ""):
-                    config.setdefault(card.stage.value, {})[key] = value
+                    _settings_of(config, card.stage.value)[key] = value
         if label := values.get("guard_label"):
             term = {"label": label, "weight": values.get("guard_weight") or 1.0}
             sampling = [stage for stage in values.get("stages", []) if RULES[stage].needs_reward_model]
             if not sampling:
                 self.add_error("guard_label", "Select PPO, RLOO or GRPO; other stages do not use this reward.")
             for stage in sampling:
-                settings_of_stage = config.setdefault(stage, {})
-                settings_of_stage["terms"] = settings_of_stage.get("terms", {}) | {"guard": term}
+                terms = _settings_of(config, stage).setdefault("terms", {})
+                if isinstance(terms, dict):
+                    terms["guard"] = term
+                else:
+                    self.add_error("config", f"{stage}.terms: It must be an object.")
         return values | {"config": config}
 
     def add_refusal(self, error: DomainError) -> None:
         """What the service refused, beside the setting that it names."""
         field = (error.field or "").removeprefix("config.").replace(".", "__")
-        field = "texts" if field == "corpus" else field
+        if field == "corpus":
+            field = "texts"
         if field in self.fields:
             self.add_error(field, error.sentence)
         elif (error.field or "").startswith("config"):
@@ -169,8 +177,16 @@ class StagesForm(PageForm):
             self.add_error(None, error.sentence)
 
 
+def _settings_of(config: JsonObject, stage: str) -> JsonObject:
+    """The settings of a stage in `config`, to add to. Where they are no object, the plan refuses them."""
+    settings = config.setdefault(stage, {})
+    if isinstance(settings, dict):
+        return settings
+    return {}
+
+
 def _models(project: Project) -> list[Choice]:
-    takes = {kind for rule in RULES.values() for kind in rule.takes}
+    takes = set(chain.from_iterable(map(attrgetter("takes"), RULES.values())))
     rows = ModelVersion.objects.filter(project=project, kind__in=takes, tainted_at=None)
     rows = rows.exclude(state=ModelVersion.State.REVOKED).order_by("-id")[:50]
     return [(str(row.public_id), f"{row}, {runs.made_in(row)}") for row in rows]
@@ -187,22 +203,34 @@ def _setting(project: Project, card: StageCard, key: str, label: str, meaning: s
     """A field for a setting, empty for the preset's value, which its help tells."""
     described = stage_settings.of_stage(card.stage.value)[key]
     if key == "scheme":
-        kind = "spans" if card.stage == "tag" else "classification"
-        names = [name for name, scheme in project.label_scheme.items() if scheme.get("kind") == kind]
-        choices = [("", "the only one"), *((name, name) for name in names)]
+        names = names_of_kind(project.label_scheme, *RULES[card.stage.value].rows)
+        choices = [("", "the only one"), *zip(names, names, strict=True)]
         return forms.ChoiceField(label=label, required=False, choices=choices, help_text=meaning)
-    presets = stage_settings.presets()
-    values = {name: presets[name].get(card.stage.value, {}).get(key, described["default"]) for name, _ in PRESETS}
-    usual = ", ".join(f"{name} {'by size' if value is None else f'{value:g}'}" for name, value in values.items())
-    number = forms.IntegerField if described["type"] == "integer" else forms.FloatField
-    field: forms.Field = number(
+    number: type[forms.IntegerField] = forms.FloatField
+    if described["type"] == "integer":
+        number = forms.IntegerField
+    field = number(
         label=label,
         required=False,
         min_value=described.get("low"),
         max_value=described.get("high"),
-        help_text=f"{meaning} Presets: {usual}.",
+        help_text=f"{meaning} Presets: {_in_presets(card, key)}.",
     )
     field.widget.attrs["placeholder"] = "preset default"
     if described["type"] == "number":
         field.widget.attrs["step"] = "any"
     return field
+
+
+def _in_presets(card: StageCard, key: str) -> str:
+    """The value of a setting in each preset, such as "small 3, pretrained 2"."""
+    presets = stage_settings.presets()
+    usual = stage_settings.of_stage(card.stage.value)[key]["default"]
+    words = []
+    for name, _ in PRESETS:
+        value = presets[name].get(card.stage.value, {}).get(key, usual)
+        if value is None:
+            words.append(f"{name} by size")
+        else:
+            words.append(f"{name} {value:g}")
+    return ", ".join(words)
