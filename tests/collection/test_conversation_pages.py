@@ -63,6 +63,24 @@ def test_a_talk_by_plain_forms(talking: Project, rosas: Client) -> None:
     assert "This conversation has ended" in ended and "2 turns" in ended and "<textarea" not in ended
 
 
+@pytest.mark.parametrize("answers", [(), ("Which lamp is it?", "All of them?"), (None, None)])
+def test_a_talk_that_ends_before_a_choice_keeps_its_page(
+    talking: Project, rosas: Client, answers: tuple[str | None, ...]
+) -> None:
+    page = begin(rosas)
+    if answers:
+        write(*answers)
+    end = f"/talk/{page.split('/')[-2]}/end/"
+    assert rosas.post(end).status_code == 302
+    reply = rosas.get(page)
+    ended = reply.content.decode()
+    assert reply.status_code == 200, "its annotator can read it again"
+    assert "This conversation has ended" in ended and "My lamp is broken." in ended
+    assert "talk-task" not in ended and "Regenerate" not in ended and "<textarea" not in ended, (
+        "there is nothing left to choose or write"
+    )
+
+
 def test_model_text_is_only_text(talking: Project, rosas: Client) -> None:
     page = begin(rosas, HOSTILE)
     write(HOSTILE, "Harmless.")

@@ -1,13 +1,16 @@
 """Conversations as their person sees them: blind, each turn with two responses by letter."""
 
-from typing import Any
+from datetime import datetime
+from operator import attrgetter
+from typing import TypedDict
+from uuid import UUID
 
 from django.db.models import QuerySet
 
 from feedback.models import Assignment, Conversation, Person, Project, Prompt, Response
 from feedback.rules.collection.kinds.conversation import goes_on_with
 from feedback.rules.collection.pairing import shown_order
-from feedback.rules.collection.payloads import LETTERS, unresolve
+from feedback.rules.collection.payloads import LETTERS, Answer, unresolve
 
 ANSWERS = 2
 WRITING, READY, ANSWERED, FAILED, BLOCKED = "writing", "ready", "answered", "failed", "blocked"
@@ -22,43 +25,82 @@ def of_person(project: Project, person: Person) -> QuerySet[Conversation]:
 def openings(project: Project) -> list[str]:
     """Opening messages that admins offer: the newest prompts of the source `opening`."""
     found = Prompt.objects.filter(project=project, source=OPENING).exclude(state=Prompt.State.BLOCKED)
-    return list(dict.fromkeys(prompt.text for prompt in found.order_by("-pk")[: 4 * MOST_OPENINGS]))[:MOST_OPENINGS]
+    newest = found.order_by("-pk")[: 4 * MOST_OPENINGS]
+    texts = dict.fromkeys(map(attrgetter("text"), newest))
+    return list(texts)[:MOST_OPENINGS]
 
 
-def conversation_data(conversation: Conversation) -> dict[str, Any]:
+class TurnResponse(TypedDict):
+    letter: str
+    state: str
+    text: str
+
+
+class TurnData(TypedDict):
+    """A turn. `state`: writing, ready (to be judged), answered, failed or blocked; `sentence` gives the reason."""
+
+    turn: int
+    message: str
+    state: str
+    sentence: str
+    assignment: UUID | None
+    responses: list[TurnResponse]
+    answer: Answer | None
+    goes_on: str | None
+
+
+class ConversationData(TypedDict):
+    id: UUID
+    project: str
+    state: str
+    created_at: datetime
+    ended_at: datetime | None
+    turns: list[TurnData]
+
+
+def conversation_data(conversation: Conversation) -> ConversationData:
     turns = conversation.turns.select_related("conversation__person").order_by("turn")
+    state = "open"
+    if conversation.ended_at:
+        state = "ended"
     return {
         "id": conversation.public_id,
         "project": conversation.project.slug,
-        "state": "ended" if conversation.ended_at else "open",
+        "state": state,
         "created_at": conversation.created_at,
         "ended_at": conversation.ended_at,
-        "turns": [turn_data(turn) for turn in turns],
+        "turns": list(map(turn_data, turns)),
     }
 
 
-def turn_data(turn: Prompt) -> dict[str, Any]:
-    """A turn. `state`: writing, ready (to be judged), answered, failed or blocked; `sentence` gives the reason."""
+def turn_data(turn: Prompt) -> TurnData:
     assignment = assignment_of(turn)
     answer = _answer(assignment)
     answers = _in_order_shown(assignment) if assignment else answers_of(turn)
     state, sentence = _state(turn, assignment, answers, answer)
+    responses: list[TurnResponse] = []
+    for letter, row in zip(LETTERS, answers, strict=False):
+        responses.append({"letter": letter, "state": row.state, "text": row.text})
+    assert turn.conversation is not None
+    open_assignment = goes_on = None
+    if assignment is not None and turn.conversation.ended_at is None:
+        open_assignment = assignment.public_id
+    if answer:
+        goes_on = continuation(turn)
     return {
         "turn": turn.turn,
         "message": turn.text,
         "state": state,
         "sentence": sentence,
-        "assignment": assignment.public_id if assignment and turn.conversation.ended_at is None else None,  # type: ignore[union-attr]
-        "responses": [
-            {"letter": LETTERS[place], "state": row.state, "text": row.text} for place, row in enumerate(answers)
-        ],
+        "assignment": open_assignment,
+        "responses": responses,
         "answer": answer,
-        "goes_on": continuation(turn) if answer else None,
+        "goes_on": goes_on,
     }
 
 
 def _state(
-    turn: Prompt, assignment: Assignment | None, answers: list[Response], answer: dict[str, Any] | None
+    turn: Prompt, assignment: Assignment | None, answers: list[Response], answer: Answer | None
 ) -> tuple[str, str]:
     if answer is not None:
         return ANSWERED, ""
@@ -73,7 +115,9 @@ def _state(
         return WRITING, ""
     if gone is not None and gone.state == Response.State.BLOCKED:
         return BLOCKED, "The guard model blocked a response. Regenerate it."
-    return FAILED, (gone.error if gone else "") or "The responses could not be generated."
+    if gone is not None and gone.error:
+        return FAILED, gone.error
+    return FAILED, "The responses could not be generated."
 
 
 def _in_order_shown(assignment: Assignment) -> list[Response]:
@@ -81,9 +125,11 @@ def _in_order_shown(assignment: Assignment) -> list[Response]:
     return [rows[key] for key in assignment.order]
 
 
-def _answer(assignment: Assignment | None) -> dict[str, Any] | None:
-    current = assignment.current if assignment else None
-    if assignment is None or current is None or current.withdrawn:
+def _answer(assignment: Assignment | None) -> Answer | None:
+    if assignment is None:
+        return None
+    current = assignment.current
+    if current is None or current.withdrawn:
         return None
     return unresolve(assignment.task.kind, current.payload, current.shown)
 
@@ -113,7 +159,9 @@ def assignment_of(turn: Prompt) -> Assignment | None:
 def continuation(turn: Prompt) -> str | None:
     """The response with which the conversation continues; None if there is none yet, or both were bad."""
     assignment = assignment_of(turn)
-    current = assignment.current if assignment else None
+    if assignment is None:
+        return None
+    current = assignment.current
     if current is None or current.withdrawn:
         return None
     if current.payload.get("rewrite"):

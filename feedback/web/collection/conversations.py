@@ -181,7 +181,7 @@ def _talk_context(request: HttpRequest, conversation: Conversation) -> Context:
     task: JsonObject = {"id": "", "asks_reason": False}
     if present is not None:
         task["id"] = f"{conversation.public_id}-{present['turn']}"
-        if present["state"] == conversation_selectors.READY:
+        if present["state"] == conversation_selectors.READY and present["assignment"] is not None:  # has not ended
             task = desk.payload(access.get_assignment(viewer(request), present["assignment"]))
     return {
         "project": project,
