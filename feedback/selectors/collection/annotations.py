@@ -49,17 +49,21 @@ def annotation_rows(annotations: Sequence[Annotation]) -> list[AnnotationRow]:
 
 def in_words(annotation: Annotation, order: list[str]) -> AnnotationRow:
     payload = annotation.task.project.names.read(annotation.payload or {})
-    letter_of = {key: LETTERS[place].upper() for place, key in enumerate(order[: len(LETTERS)])}
+    words = "withdrawn"
+    if not annotation.withdrawn:
+        words = describe(annotation.kind, payload, order)
+    letter_of = {"same": "same"} | dict(zip(order, LETTERS.upper(), strict=False))
+    dimensions = []
+    for name, chosen in (payload.get("dimensions") or {}).items():
+        dimensions.append((name, letter_of.get(str(chosen), "?")))
+    is_current = annotation.assignment.current_id == annotation.pk
     return AnnotationRow(
         annotation=annotation,
-        words="withdrawn" if annotation.withdrawn else describe(annotation.kind, payload, order),
-        dimensions=[
-            (name, "same" if chosen == "same" else letter_of.get(str(chosen), "?"))
-            for name, chosen in (payload.get("dimensions") or {}).items()
-        ],
+        words=words,
+        dimensions=dimensions,
         reason=str(payload.get("reason") or ""),
-        current=annotation.assignment.current_id == annotation.pk,
-        counted=annotation.assignment.counted and annotation.assignment.current_id == annotation.pk,
+        current=is_current,
+        counted=annotation.assignment.counted and is_current,
     )
 
 
@@ -72,7 +76,8 @@ def revisions(annotation: Annotation) -> list[AnnotationRow]:
 def shown_responses(annotation: Annotation) -> list[tuple[str, Response | None]]:
     """Responses by the letter under which this annotator saw them."""
     found = {str(row.public_id): row for row in Response.objects.filter(public_id__in=annotation.shown)}
-    return [(LETTERS[place].upper(), found.get(key)) for place, key in enumerate(annotation.shown[: len(LETTERS)])]
+    responses = map(found.get, annotation.shown)
+    return list(zip(LETTERS.upper(), responses, strict=False))
 
 
 def in_order_of(annotation: Annotation, others: Sequence[Annotation]) -> list[AnnotationRow]:

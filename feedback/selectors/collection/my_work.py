@@ -3,9 +3,9 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Count, F, Max, Q
 from django.db.models.query import QuerySet
 from django.utils import timezone
 
@@ -38,6 +38,15 @@ class OwnFigures:
     checks: int = 0  # checks answered last week (Monday to Sunday, UTC): a total only, so that none can be guessed
     checks_right: int = 0
     set_aside: bool = False  # an admin is to look at their annotations before they are used
+
+
+class Counts(NamedTuple):
+    """Counts of a person's first annotations in a project, and the time of the last."""
+
+    total: int = 0
+    today: int = 0
+    this_week: int = 0
+    last_at: datetime | None = None
 
 
 def tokens(person: Person) -> QuerySet[ApiToken]:
@@ -77,35 +86,40 @@ def figures(person: Person) -> list[OwnFigures]:
     now = timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     standing = Annotation.objects.filter(annotator=person, withdrawn=False, revision=1)
-    counts: dict[int, dict[str, Any]] = {
-        row["project"]: dict(row)
-        for row in standing.values("project").annotate(
-            total=Count("id"),
-            today=Count("id", filter=Q(created_at__gte=midnight)),
-            this_week=Count("id", filter=Q(created_at__gte=now - timedelta(days=7))),
-            seconds=Sum("seconds"),
-            last_at=Max("created_at"),
-        )
-    }
+    rows = standing.values("project").annotate(
+        total=Count("id"),
+        today=Count("id", filter=Q(created_at__gte=midnight)),
+        this_week=Count("id", filter=Q(created_at__gte=now - timedelta(days=7))),
+        last_at=Max("created_at"),
+    )
+    counts: dict[int, Counts] = {}
+    for key, *counted in rows.values_list("project", "total", "today", "this_week", "last_at"):
+        counts[key] = Counts(*counted)
     projects = projects_for(Viewer(person)).filter(Q(memberships__person=person) | Q(pk__in=counts)).distinct()
-    return [_figures(person, project, counts.get(project.pk, {})) for project in projects.order_by("name")]
+    return [_figures(person, project, counts.get(project.pk, Counts())) for project in projects.order_by("name")]
 
 
-def _figures(person: Person, project: Project, counts: dict[str, Any]) -> OwnFigures:
+def _figures(person: Person, project: Project, counts: Counts) -> OwnFigures:
     recent = sorted(
         Annotation.objects.filter(annotator=person, project=project, seconds__gt=0)
         .order_by("-id")
         .values_list("seconds", flat=True)[:50]
     )
-    checks = _checks_last_week(person, project) if counts else []
+    median: float | None = None
+    if recent:
+        median = recent[len(recent) // 2]
+    checks: list[bool] = []
+    trained: list[tuple[ModelVersion, int]] = []
+    if counts.total:
+        checks, trained = _checks_last_week(person, project), _trained(person, project)
     return OwnFigures(
         project=project,
-        total=counts.get("total", 0),
-        today=counts.get("today", 0),
-        this_week=counts.get("this_week", 0),
-        seconds_median=recent[len(recent) // 2] if recent else None,
-        last_at=counts.get("last_at"),
-        trained=_trained(person, project) if counts else [],
+        total=counts.total,
+        today=counts.today,
+        this_week=counts.this_week,
+        seconds_median=median,
+        last_at=counts.last_at,
+        trained=trained,
         checks=len(checks),
         checks_right=sum(checks),
         set_aside=exclusions.of_person(project, person) is not None,
@@ -126,9 +140,12 @@ def _checks_last_week(person: Person, project: Project) -> list[bool]:
         task__training_round=False,
         assignment__current__isnull=False,
     )
-    found = rows.values_list("assignment__current__payload", "task__gold")
-    judged = (project.names.right(payload, gold or {}) for payload, gold in found)
-    return [right for right in judged if right is not None]
+    judged = []
+    for payload, gold in rows.values_list("assignment__current__payload", "task__gold"):
+        right = project.names.right(payload, gold or {})
+        if right is not None:
+            judged.append(right)
+    return judged
 
 
 def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[ModelVersion, int]]:
@@ -140,8 +157,8 @@ def _trained(person: Person, project: Project, limit: int = 5) -> list[tuple[Mod
         .order_by("-snapshot")[:20]
     )
     versions = ModelVersion.objects.filter(project=project, run__snapshot__in=by_snapshot).select_related("run")
-    return [
-        (version, by_snapshot[version.run.snapshot_id])
-        for version in versions.order_by("-id")[:limit]
-        if version.run is not None and version.run.snapshot_id is not None
-    ]
+    trained = []
+    for version in versions.order_by("-id")[:limit]:
+        if version.run is not None and version.run.snapshot_id is not None:
+            trained.append((version, by_snapshot[version.run.snapshot_id]))
+    return trained

@@ -1,16 +1,14 @@
 """Prompts with figures for each, and the responses of one."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Count, QuerySet
 
 from feedback.models import Job, Project, Prompt, Response, Task
 
 RECENT = 2_000
-WANTED = (Response.State.QUEUED, Response.State.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,12 @@ def prompts_of(project: Project) -> QuerySet[Prompt]:
     return Prompt.objects.filter(project=project)
 
 
-def narrowed(prompts: QuerySet[Prompt], chosen: dict[str, Any]) -> QuerySet[Prompt] | None:
+def narrowed(prompts: QuerySet[Prompt], chosen: Mapping[str, str]) -> QuerySet[Prompt] | None:
     """Prompts with the chosen state, split, source, group and text; None when nothing is chosen."""
-    equal = {name: chosen[name] for name in ("state", "split", "source", "group") if chosen.get(name)}
+    equal = {}
+    for name in ("state", "split", "source", "group"):
+        if chosen.get(name):
+            equal[name] = chosen[name]
     if chosen.get("q"):
         # The column is JSON text: a quotation mark or a letter beyond ASCII is escaped in it.
         equal["messages__icontains"] = chosen["q"]
@@ -39,7 +40,7 @@ def narrowed(prompts: QuerySet[Prompt], chosen: dict[str, Any]) -> QuerySet[Prom
 
 def with_figures(prompts: Sequence[Prompt]) -> list[PromptRow]:
     """Add figures to a page of prompts, with two queries."""
-    states: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    states: dict[int, Counter[str]] = defaultdict(Counter)
     counted = Response.objects.filter(prompt__in=prompts).values("prompt_id", "state").annotate(n=Count("pk"))
     for row in counted:
         states[row["prompt_id"]][row["state"]] += row["n"]
@@ -49,22 +50,19 @@ def with_figures(prompts: Sequence[Prompt]) -> list[PromptRow]:
         .annotate(n=Count("pk"))
         .values_list("prompt_id", "n")
     )
-    return [
-        PromptRow(
-            prompt=prompt,
-            ready=states[prompt.pk][Response.State.READY],
-            awaited=sum(states[prompt.pk][state] for state in WANTED),
-            failed=states[prompt.pk][Response.State.FAILED],
-            tasks=tasks.get(prompt.pk, 0),
-        )
-        for prompt in prompts
-    ]
+    rows = []
+    for prompt in prompts:
+        by_state = states[prompt.pk]
+        ready, failed = by_state[Response.State.READY], by_state[Response.State.FAILED]
+        awaited = by_state[Response.State.QUEUED] + by_state[Response.State.RUNNING]
+        rows.append(PromptRow(prompt, ready, awaited, failed, tasks.get(prompt.pk, 0)))
+    return rows
 
 
 def recent_sources(project: Project) -> list[str]:
     """Sources among the newest prompts: suggestions for the filter, not all there are."""
     newest = prompts_of(project).order_by("-pk").values_list("source", flat=True)[:RECENT]
-    return sorted({source for source in newest if source})[:40]
+    return sorted(set(filter(None, newest)))[:40]
 
 
 def responses_to(prompt: Prompt) -> list[Response]:

@@ -34,7 +34,7 @@ def tasks_of(project: Project, state: str = "") -> QuerySet[Task]:
 
 
 def with_progress(tasks: Sequence[Task]) -> list[TaskRow]:
-    found: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    found: dict[int, Counter[str]] = defaultdict(Counter)
     live = Assignment.objects.filter(task__in=tasks, state__in=Assignment.LIVE)
     for row in live.values("task_id", "state", "counted").annotate(n=Count("pk")):
         if row["state"] == Assignment.State.HELD:
@@ -44,14 +44,24 @@ def with_progress(tasks: Sequence[Task]) -> list[TaskRow]:
         else:
             kind = "extra"
         found[row["task_id"]][kind] += row["n"]
-    return [TaskRow(task, found[task.pk]["counted"], found[task.pk]["held"], found[task.pk]["extra"]) for task in tasks]
+    rows = []
+    for task in tasks:
+        counts = found[task.pk]
+        rows.append(TaskRow(task, counts["counted"], counts["held"], counts["extra"]))
+    return rows
 
 
 def assignments_of(task: Task) -> list[tuple[Assignment, AnnotationRow | None]]:
     """The assignments of a task with their annotations."""
     rows = task.assignments.select_related("annotator", "current__assignment", "current__task").order_by("pk")
     order = response_order(task)
-    return [(row, in_words(row.current, order) if row.current else None) for row in rows]
+    found: list[tuple[Assignment, AnnotationRow | None]] = []
+    for row in rows:
+        if row.current is None:
+            found.append((row, None))
+        else:
+            found.append((row, in_words(row.current, order)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -68,24 +78,25 @@ def together(task: Task) -> Together:
     """Of the answers that count and of the extras, in the letters of the task's own order."""
     rows = task.assignments.filter(state=Assignment.State.SUBMITTED, current__isnull=False).select_related("current")
     names = task.project.names
-    payloads = [names.read(row.current.payload) for row in rows if row.current and row.current.payload]
+    payloads = []
+    for row in rows:
+        if row.current is not None and row.current.payload:
+            payloads.append(names.read(row.current.payload))
     order = response_order(task)
     counts = Counter(describe(task.kind, payload, order) for payload in payloads)
-    agreed = consensus.majority(task.kind, payloads) if len(payloads) > 1 else None
-    return Together(
-        answers=len(payloads),
-        counts=counts.most_common(),
-        consensus=describe(task.kind, agreed, order) if agreed else "",
-        apart=consensus.disagree(task.kind, payloads),
-    )
+    agreed = ""
+    if len(payloads) > 1 and (majority := consensus.majority(task.kind, payloads)):
+        agreed = describe(task.kind, majority, order)
+    return Together(len(payloads), counts.most_common(), agreed, apart=consensus.disagree(task.kind, payloads))
 
 
 def response_order(task: Task) -> list[str]:
     """Public ids of the task's responses in its own order; a reader's letters follow it, not what an annotator saw."""
-    return [str(key) for key in task.placed.order_by("position").values_list("response__public_id", flat=True)]
+    return list(map(str, task.placed.order_by("position").values_list("response__public_id", flat=True)))
 
 
 def right_answer(task: Task, order: list[str]) -> str:
     """What is known to be right, in words. How much better is no part of it."""
-    gold = task.project.names.read(task.gold or {})
-    return describe(task.kind, {name: value for name, value in gold.items() if name != "strength"}, order)
+    gold = dict(task.project.names.read(task.gold or {}))
+    gold.pop("strength", None)
+    return describe(task.kind, gold, order)

@@ -1,7 +1,7 @@
 """Reads of corpora, for pages, imports and snapshots."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -18,12 +18,14 @@ HASHES = 500  # in one query: SQLite takes no more than some thousand parameters
 def evaluation(project: Project) -> Evaluation:
     """All user messages of the project's selection and test prompts."""
     held_out = Prompt.objects.filter(project=project, split__in=(Split.SELECTION, Split.TEST))
-    return Evaluation(
-        message["content"]
-        for messages in held_out.values_list("messages", flat=True).iterator(chunk_size=CHUNK)
-        for message in messages
-        if message["role"] == "user"
-    )
+    return Evaluation(_user_messages(held_out))
+
+
+def _user_messages(prompts: QuerySet[Prompt]) -> Iterator[str]:
+    for messages in prompts.values_list("messages", flat=True).iterator(chunk_size=CHUNK):
+        for message in messages:
+            if message["role"] == "user":
+                yield message["content"]
 
 
 def signatures(corpus: Corpus) -> Iterator[tuple[UUID, bytes]]:
@@ -36,8 +38,10 @@ def signatures(corpus: Corpus) -> Iterator[tuple[UUID, bytes]]:
 def by_hash(corpus: Corpus, hashes: Sequence[str]) -> dict[str, tuple[UUID, bool]]:
     """Existing texts among these: hash -> public id, and whether the document was removed."""
     rows = Document.objects.filter(corpus=corpus, text_hash__in=hashes)
-    found = rows.values_list("text_hash", "public_id", "removed_at")
-    return {text_hash: (public_id, removed_at is not None) for text_hash, public_id, removed_at in found}
+    found = {}
+    for text_hash, public_id, removed_at in rows.values_list("text_hash", "public_id", "removed_at"):
+        found[text_hash] = (public_id, removed_at is not None)
+    return found
 
 
 def texts(corpus: Corpus) -> Iterator[tuple[str, str, str, str]]:
@@ -71,7 +75,18 @@ def left_out(uploads: Sequence[Job]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
+class DocumentRow(TypedDict):
+    """A document as the file of a download holds it, and as an upload takes it."""
+
+    id: str
+    name: str
+    text: str
+    source: str
+    kind: str
+    licence: str
+
+
+def rows(corpus: Corpus) -> Iterator[DocumentRow]:
     """Standing documents as a download holds them, by key: no cursor is open while a slow client reads."""
     last = 0
     while found := list(Document.objects.standing().filter(corpus=corpus, pk__gt=last).order_by("pk")[:100]):
@@ -79,8 +94,7 @@ def rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
         last = found[-1].pk
 
 
-def as_row(document: Document) -> dict[str, Any]:
-    """A document as the file of a download holds it, and as an upload takes it."""
+def as_row(document: Document) -> DocumentRow:
     return {
         "id": str(document.public_id),
         "name": document.name,

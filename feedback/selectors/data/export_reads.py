@@ -5,9 +5,9 @@ would cost more time than the database.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db import connection
 
@@ -68,6 +68,7 @@ BESIDE: dict[str, str] = {
         WHERE project_id = %s AND lifted_at IS NULL""",
 }
 WITHDRAWN = "withdrawn"
+Columns: TypeAlias = tuple[Any, ...]  # of a row, in the order of the statement
 
 
 class PromptRow(NamedTuple):
@@ -147,9 +148,10 @@ class People:
         self.names: dict[int, Who | None] = {}
 
     def meet(self, keys: Iterable[int | None]) -> None:
-        new = {key: None for key in keys if key is not None and key not in self.names}
-        for key, username, external, source, status in among(PEOPLE, "id", new):
-            self.names[key] = None if status == WITHDRAWN else Who(username or external, source)
+        for key, username, external, source, status in among(PEOPLE, "id", _new(keys, self.names)):
+            self.names[key] = None
+            if status != WITHDRAWN:
+                self.names[key] = Who(username or external, source)
 
     def __getitem__(self, key: int) -> Who | None:
         return self.names[key]
@@ -162,24 +164,32 @@ class Versions:
         self.names: dict[int, str] = {}
 
     def meet(self, keys: Iterable[int | None]) -> None:
-        new = {key: None for key in keys if key is not None and key not in self.names}
-        for key, kind, number in among(VERSIONS, "id", new):
+        for key, kind, number in among(VERSIONS, "id", _new(keys, self.names)):
             self.names[key] = f"{kind} v{number}"
+
+
+def _new(keys: Iterable[int | None], known: Container[int]) -> list[int]:
+    """The keys that are not known yet, each once."""
+    return [key for key in dict.fromkeys(keys) if key is not None and key not in known]
 
 
 def beside(project: int) -> dict[str, int]:
     """Counts of what no row of an export holds, by description; those of zero are left out."""
-    counts = {why: int(fetch(statement, project)[0][0]) for why, statement in BESIDE.items()}
-    return {why: count for why, count in counts.items() if count}
+    counts = {}
+    for why, statement in BESIDE.items():
+        [[count]] = fetch(statement, project)
+        if count:
+            counts[why] = int(count)
+    return counts
 
 
-def fetch(statement: str, *given: int | str) -> list[Any]:
+def fetch(statement: str, *given: int | str) -> list[Columns]:
     with connection.cursor() as cursor:
         cursor.execute(statement, given)
         return cursor.fetchall()
 
 
-def among(statement: str, column: str, keys: Collection[int]) -> list[Any]:
+def among(statement: str, column: str, keys: Collection[int]) -> list[Columns]:
     """Rows of these keys. The keys are one parameter, however many they are.
 
     PostgreSQL also gets their range: with the keys alone its planner would read the whole table.

@@ -4,9 +4,10 @@ Whatever has no place in an item comes out as `LeftOut`, so that a row of the pr
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
+from operator import attrgetter, itemgetter
 
 from feedback.formats.annotations.items import (
     LETTERS,
@@ -68,16 +69,22 @@ def items(project: Project, kinds: list[str] | None = None) -> Iterator[Item | L
     """
     reading, after = _Reading(project), 0
     while found := reads.fetch(reads.PROMPTS, project.pk, after, CHUNK):
-        rows = [reads.PromptRow(*row) for row in found]
+        rows = list(map(PromptRow._make, found))
         after = rows[-1].key
         for one in reading.chunk(rows):
             if not kinds:
                 yield one
             elif isinstance(one, Item):
-                yield from (part for part in parts(one) if isinstance(part, Item) and part.kind in kinds)
+                yield from _parts_of(one, kinds)
     if not kinds:
         for why, count in reads.beside(project.pk).items():
-            yield from (LeftOut(why) for _ in range(count))
+            yield from repeat(LeftOut(why), count)
+
+
+def _parts_of(item: Item, kinds: Sequence[str]) -> Iterator[Item]:
+    for part in parts(item):
+        if isinstance(part, Item) and part.kind in kinds:
+            yield part
 
 
 class _Reading:
@@ -86,7 +93,7 @@ class _Reading:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.people, self.versions = reads.People(), reads.Versions()
-        self.edited = {family for (family,) in reads.fetch(reads.EDITED, project.pk)}
+        self.edited = set(chain.from_iterable(reads.fetch(reads.EDITED, project.pk)))  # rows of one column
         self.left: list[LeftOut] = []
 
     def chunk(self, rows: list[PromptRow]) -> Iterator[Item | LeftOut]:
@@ -127,11 +134,14 @@ class _Reading:
 
     def _responses(self, prompts: dict[int, Item]) -> dict[int, list[Written]]:
         found: dict[int, list[Written]] = {key: [] for key in prompts}
+        authors, versions = set(), set()
         for prompt, *columns in among(reads.RESPONSES, "prompt_id", prompts):
-            found[prompt].append(Written(*columns))
-        written = list(chain.from_iterable(found.values()))
-        self.people.meet(response.author for response in written)
-        self.versions.meet(response.version for response in written)
+            response = Written(*columns)
+            found[prompt].append(response)
+            authors.add(response.author)
+            versions.add(response.version)
+        self.people.meet(authors)
+        self.versions.meet(versions)
         return found
 
     def _tasks(self, prompts: dict[int, Item]) -> dict[int, list[TaskRead]]:
@@ -156,8 +166,8 @@ class _Reading:
 
     def _thumbs(self, prompts: dict[int, Item]) -> dict[int, list[tuple[int, Opinion]]]:
         """Thumbs by prompt: of each client the last on a response, which is the one that counts."""
-        rows = [reads.ThumbRow(*row) for row in among(reads.THUMBS, "response.prompt_id", prompts)]
-        self.people.meet(row.person for row in rows)
+        rows = list(map(ThumbRow._make, among(reads.THUMBS, "response.prompt_id", prompts)))
+        self.people.meet(map(attrgetter("person"), rows))
         last: dict[tuple[int, int, int | None], ThumbRow] = {}
         for row in rows:
             client = (row.response, row.person, row.token)
@@ -183,32 +193,34 @@ class _Reading:
     ) -> None:
         """Fill `item`: flat where its one task shows all its responses, else with tasks that name theirs by place."""
         by_annotation: dict[int, tuple[int, int]] = {}
-        used = {response for response, _ in thumbs}
+        used = set(map(itemgetter(0), thumbs))
         for place, task_read in enumerate(tasks):
             used.update(task_read.responses)
             if task_read.item.kind in WRITING:
                 for number, key in enumerate(task_read.annotations):
                     by_annotation[key] = (place, number)
-        kept = [one for one in written if self._is_kept(one, one.key in used, by_annotation)]
-        place_of = {one.key: place for place, one in enumerate(kept)}
-        item.responses = [self._candidate(one, item.source, by_annotation) for one in kept]
+        place_of: dict[int, int] = {}  # by key, in the order of the item
+        for one in written:
+            if self._is_kept(one, one.key in used, by_annotation):
+                place_of[one.key] = len(place_of)
+                item.responses.append(self._candidate(one, item.source, by_annotation))
         for response, thumb in thumbs:
             thumb.response = place_of[response]
             item.thumbs.append(thumb)
-        is_flat = len(tasks) == 1 and tasks[0].responses == [one.key for one in kept]
-        if is_flat and not any(one.answer_of for one in item.responses):
+        is_flat = len(tasks) == 1 and tasks[0].responses == list(place_of)
+        if is_flat and not any(map(attrgetter("answer_of"), item.responses)):
             _merge(item, tasks[0].item)
         else:
-            item.tasks = [task_read.item for task_read in tasks]
             for task_read in tasks:
-                task_read.item.placed = [place_of[key] for key in task_read.responses]
+                task_read.item.placed = [place_of[response] for response in task_read.responses]
+                item.tasks.append(task_read.item)
 
     def _answers(self, tasks: dict[int, TaskRead], names: dict[int, str]) -> None:
         """Current answers, gold and verdicts of tasks by key, in letters of each task's own order."""
-        rows = [reads.AnswerRow(*row) for row in among(reads.ANSWERS, "held.task_id", tasks)]
-        decided = [reads.VerdictRow(*row) for row in among(reads.VERDICTS, "task_id", tasks)]
-        self.people.meet(chain.from_iterable((row.annotator, row.holder) for row in rows))
-        self.people.meet(verdict.reviewer for verdict in decided)
+        rows = list(map(reads.AnswerRow._make, among(reads.ANSWERS, "held.task_id", tasks)))
+        decided = list(map(reads.VerdictRow._make, among(reads.VERDICTS, "task_id", tasks)))
+        self.people.meet(chain.from_iterable(map(attrgetter("annotator", "holder"), rows)))
+        self.people.meet(map(attrgetter("reviewer"), decided))
         placed: dict[int, list[str]] = {}
         for key, task_read in tasks.items():
             placed[key] = [names[response] for response in task_read.responses]
@@ -240,7 +252,7 @@ class _Reading:
             item = task_read.item
             if item.gold is not None:
                 item.gold = _gold(item.kind, self.project.names.read(item.gold), placed[key])
-            if item.wanted is None and task_read.wanted != sum(annotation.counted for annotation in item.answers):
+            if item.wanted is None and task_read.wanted != sum(map(attrgetter("counted"), item.answers)):
                 item.wanted = task_read.wanted
 
     def _in_letters(self, kind: str, payload: str, order: list[str]) -> Answer:

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from feedback.models import FROZEN_SPLITS, DatasetSnapshot, Job, Project, SnapshotAnnotation, Split, TrainingRun
 from feedback.rules.data.training_contract import REASONS
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.training.runs import as_text
 
 MOST_COMPARED = 200_000  # rows of one split; larger ones are compared by their annotations
@@ -42,10 +42,14 @@ class Table:
 
 
 def table(snapshot: DatasetSnapshot) -> Table:
-    counts = snapshot.counts
-    kinds = sorted({kind for split in counts.values() for kind in split})
-    rows = [(split, [counts.get(split, {}).get(kind, 0) for kind in kinds]) for split in map(str, FROZEN_SPLITS)]
-    return Table(kinds, rows, sum(sum(numbers) for _, numbers in rows))
+    kinds = sorted(set(chain.from_iterable(snapshot.counts.values())))
+    rows, total = [], 0
+    for split in map(str, FROZEN_SPLITS):
+        of_split = snapshot.counts.get(split, {})
+        numbers = [of_split.get(kind, 0) for kind in kinds]
+        rows.append((split, numbers))
+        total += sum(numbers)
+    return Table(kinds, rows, total)
 
 
 LEFT_OUT = {
@@ -63,9 +67,12 @@ def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
     """Counts of rows that the snapshot leaves out, by reason in words."""
     counts = dict(snapshot.manifest.get("left_out", {}))
     counts.pop("unfit", None)
-    rows = [(LEFT_OUT.get(name, name.replace("_", " ")), count) for name, count in counts.items()]
-    unfit = snapshot.manifest.get("unfit", {})
-    return rows + [(f"rows that cannot be trained on: {REASONS.get(name, name)}", n) for name, n in unfit.items()]
+    rows = []
+    for name, count in counts.items():
+        rows.append((LEFT_OUT.get(name, name.replace("_", " ")), count))
+    for name, count in snapshot.manifest.get("unfit", {}).items():
+        rows.append((f"rows that cannot be trained on: {REASONS.get(name, name)}", count))
+    return rows
 
 
 def weighed(snapshot: DatasetSnapshot) -> int:
@@ -99,10 +106,12 @@ def first_rows(snapshot: DatasetSnapshot, most: int = 4) -> list[FirstRow] | Non
         return None
 
 
-def _decoded(line: dict[str, Any]) -> FirstRow:
+def _decoded(line: JsonObject) -> FirstRow:
     row = line["row"]
-    text_fields = [("chosen", "chosen"), ("rejected", "rejected"), ("completion", "completion"), ("text", "text")]
-    parts = [(label, str(row[name])[:2000]) for name, label in text_fields if name in row]
+    parts = []
+    for name in ("chosen", "rejected", "completion", "text"):
+        if name in row:
+            parts.append((name, str(row[name])[:2000]))
     if "strength" in row:
         parts.append(("strength", str(row["strength"])))
     if "label" in row:
@@ -110,7 +119,7 @@ def _decoded(line: dict[str, Any]) -> FirstRow:
     return FirstRow(row.get("kind", ""), line["hash"], line["count"], as_text(row.get("prompt", "")), parts)
 
 
-def _lines(snapshot: DatasetSnapshot, split: str) -> Iterator[dict[str, Any]]:
+def _lines(snapshot: DatasetSnapshot, split: str) -> Iterator[JsonObject]:
     path = Path(settings.DATA_DIR) / snapshot.path / f"{split}.jsonl"
     with path.open(encoding="utf-8") as file:
         for line in file:
@@ -125,7 +134,7 @@ class Difference:
     annotations_only_one: int
     annotations_both: int
     annotations_only_other: int
-    policy: list[tuple[str, Any, Any]]
+    policy: list[tuple[str, object, object]]
     counts: list[tuple[str, str, int, int]]
     added: list[FirstRow]
     gone: list[FirstRow]
@@ -143,11 +152,11 @@ def difference(one: DatasetSnapshot, other: DatasetSnapshot) -> Difference:
             splits.append((split, None, None, None))
     both = SnapshotAnnotation.objects.filter(snapshot=one, annotation__snapshots__snapshot=other).count()
     mine, theirs = one.members.count(), other.members.count()
-    counts = [
-        (split, kind, one.counts.get(split, {}).get(kind, 0), other.counts.get(split, {}).get(kind, 0))
-        for split in map(str, FROZEN_SPLITS)
-        for kind in sorted({*one.counts.get(split, {}), *other.counts.get(split, {})})
-    ]
+    counts = []
+    for split in map(str, FROZEN_SPLITS):
+        ours, others = one.counts.get(split, {}), other.counts.get(split, {})
+        for kind in sorted({*ours, *others}):
+            counts.append((split, kind, ours.get(kind, 0), others.get(kind, 0)))
     names = sorted({*one.policy, *other.policy})
     return Difference(
         splits=splits,
@@ -197,4 +206,4 @@ def pick(project: Project, numbers: list[str]) -> list[DatasetSnapshot]:
     wanted = [int(number) for number in numbers if number.isdigit() and len(number) < 10]
     rows = snapshots_of(project).filter(Q(state=DatasetSnapshot.State.FROZEN), number__in=wanted)
     found = {row.number: row for row in rows}
-    return [found[number] for number in wanted if number in found]
+    return list(filter(None, map(found.get, wanted)))

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby, permutations
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import TypeAlias
 from uuid import UUID
 
 from feedback.models import (
@@ -30,6 +31,7 @@ from feedback.rules.collection.payloads import Payload, preferences_in
 from feedback.rules.collection.preferences import STRONG, Preference
 from feedback.rules.data.content_hash import canonical
 from feedback.rules.data.row_weights import ONE, of_answer, of_ranked
+from feedback.rules.json_types import JsonObject
 from feedback.selectors.data import corpora
 from feedback.selectors.data.training_queries import (
     HELD,
@@ -52,14 +54,17 @@ JUDGED = ("preference", "unpaired")  # kinds of rows that say what is better
 SELECTION_SHARE = 20  # one document in twenty is held out of pretraining, to measure bits per byte on
 
 
+Source: TypeAlias = tuple[int, str]  # key and public id of an annotation
+
+
 @dataclass(frozen=True)
 class TrainingRow:
-    """One row with where it goes, where it came from (annotation key and public id; empty when from none), and what
-    it weighs in the loss beside a comparison."""
+    """One row with where it goes, which annotations it came from (empty when from none), and what it weighs in the loss
+    beside a comparison."""
 
     split: str
-    row: dict[str, Any]
-    annotations: tuple[tuple[int, str], ...] = ()
+    row: JsonObject
+    annotations: tuple[Source, ...] = ()
     weight: Fraction = ONE
 
 
@@ -69,11 +74,13 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     Counted in `left_out` instead: what held-out annotators preferred, rated or found bad on training prompts, pairs and
     demonstrations on prompts that the guard blocked or has not seen yet, and texts that were only to be labeled.
     """
-    left_out = Counter() if left_out is None else left_out
-    written = written_responses(project, policy)
+    if left_out is None:
+        left_out = Counter()
+    pairs, written = all_pairs(project, policy), written_responses(project, policy)
     for reason, state in (("held_prompts", Prompt.State.BLOCKED), ("unscreened_prompts", Prompt.State.RECEIVED)):
         left_out[reason] += thumbs_given(project).filter(response__prompt__state=state).count()
-        left_out[reason] += sum(r.filter(prompt__state=state).count() for r in (all_pairs(project, policy), written))
+        left_out[reason] += pairs.filter(prompt__state=state).count()
+        left_out[reason] += written.filter(prompt__state=state).count()
     left_out["excluded_annotators"] += count_excluded(project, policy)
     left_out["texts_to_label"] += asked_of_models(project, policy, only_labelled=True).count()
     left_out -= Counter()  # what is 0 is not reported
@@ -81,7 +88,8 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
     found = _Accepted()
     for row in _feedback_rows(project, policy):
-        if row.split == Split.TRAIN and row.row["kind"] in JUDGED and any(pk in theirs for pk, _ in row.annotations):
+        is_judgment = row.split == Split.TRAIN and row.row["kind"] in JUDGED
+        if is_judgment and not theirs.isdisjoint(map(itemgetter(0), row.annotations)):
             left_out["held_out_annotators"] += 1
         else:
             if policy.accepted:
@@ -100,7 +108,7 @@ class _Accepted:
     def look_at(self, row: TrainingRow) -> None:
         if row.row["kind"] not in SINGLE_RESPONSE:
             return
-        key = canonical({name: row.row[name] for name in ("prompt", "completion")})
+        key = canonical({"prompt": row.row["prompt"], "completion": row.row["completion"]})
         if row.row.get("label"):
             self.good.setdefault(key, row)
         else:
@@ -118,7 +126,10 @@ class _Accepted:
 
 
 def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
-    yield from (_each(project, policy) if policy.pairs == "each" else _consensus(project, policy))
+    if policy.pairs == "each":
+        yield from _each(project, policy)
+    else:
+        yield from _consensus(project, policy)
     yield from _demonstrations(project, policy)
     yield from _prompts(project, policy)
     yield from _thumbs(project)
@@ -156,7 +167,10 @@ def corpus_rows(corpus: Corpus, hold_out: str, left_out: Counter[str]) -> Iterat
         }
         if hold_out != Corpus.HoldOut.LAST_TENTH:
             held_out = int(document.text_hash[:8], 16) % SELECTION_SHARE == 0
-            yield TrainingRow("selection" if held_out else "train", row)
+            if held_out:
+                yield TrainingRow("selection", row)
+            else:
+                yield TrainingRow("train", row)
             continue
         cut = min(max(border - before, 0), len(document.text))
         before += len(document.text)
@@ -183,21 +197,23 @@ def _consensus(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     for pair in standing_pairs(project, policy).select_related("prompt", "chosen", "rejected", "annotation"):
         if pair.annotation.task_id not in verdicts:
             by_task[pair.annotation.task_id, frozenset((pair.chosen_id, pair.rejected_id))].append(pair)
-    abstaining: dict[int, int] = defaultdict(int)
     current = current_annotations(project, policy, *PAIRWISE).exclude(payload__outcome="prefer")
-    for task_id in current.values_list("task_id", flat=True):
-        abstaining[task_id] += 1
+    abstaining = Counter(current.values_list("task_id", flat=True))
     for (task_id, _), pairs in by_task.items():
-        texts = {str(pair.chosen_id): pair.chosen.text for pair in pairs}
-        texts |= {str(pair.rejected_id): pair.rejected.text for pair in pairs}
-        preferences = [Preference(str(pair.chosen_id), str(pair.rejected_id), pair.strength) for pair in pairs]
+        texts: dict[str, str] = {}
+        preferences, sources = [], []
+        for pair in pairs:
+            chosen, rejected = str(pair.chosen_id), str(pair.rejected_id)
+            texts |= {chosen: pair.chosen.text, rejected: pair.rejected.text}
+            preferences.append(Preference(chosen, rejected, pair.strength))
+            sources.append(_source(pair.annotation))
         one = consensus(preferences, abstaining[task_id])
         if one is not None:
             prompt = pairs[0].prompt
             yield TrainingRow(
                 prompt.split,
                 _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength),
-                tuple(_source(pair.annotation) for pair in pairs),
+                tuple(sources),
                 of_answer(pairs[0].annotation.kind, pairs[0].annotation.payload),
             )
     for verdict in standing_verdicts(project, policy).select_related("task__prompt").order_by("pk"):
@@ -209,7 +225,7 @@ def _decided(verdict: Verdict, policy: Policy) -> Iterator[TrainingRow]:
     prompt = verdict.task.prompt
     texts = {str(one.public_id): one.text for one in Response.objects.filter(public_id__in=verdict.shown)}
     current = Annotation.objects.filter(pk__in=verdict.task.assignments.values("current")).order_by("pk")
-    sources = tuple(_source(annotation) for annotation in without_excluded(current, verdict.project, policy))
+    sources = tuple(map(_source, without_excluded(current, verdict.project, policy)))
     for one in preferences_in(verdict.task.kind, verdict.payload):
         row = _preference(prompt, texts[one.chosen], texts[one.rejected], one.strength)
         yield TrainingRow(prompt.split, row, sources, of_answer(verdict.task.kind, verdict.payload))
@@ -220,8 +236,10 @@ def _demonstrations(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     written = written_responses(project, policy).exclude(prompt__state__in=HELD)
     for response in written.select_related("prompt", "annotation").order_by("pk").iterator(chunk_size=CHUNK):
         row = {"kind": "demonstration", "prompt": response.prompt.messages, "completion": response.text}
-        source = (_source(response.annotation),) if response.annotation else ()
-        yield TrainingRow(response.prompt.split, row, source)
+        sources: tuple[Source, ...] = ()
+        if response.annotation is not None:
+            sources = (_source(response.annotation),)
+        yield TrainingRow(response.prompt.split, row, sources)
 
 
 def _prompts(project: Project, policy: Policy) -> Iterator[TrainingRow]:
@@ -254,10 +272,8 @@ def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     """Clearly good and bad responses as unpaired examples, and pairs of what one annotator rated apart."""
     by_annotator: dict[tuple[int, int], list[tuple[Annotation, float]]] = defaultdict(list)
     rated = current_annotations(project, policy, rating.KIND.name).select_related("task__prompt")
-    responses = {
-        str(row.public_id): row
-        for row in Response.objects.filter(tasks__annotations__in=rated).select_related("prompt").distinct()
-    }
+    shown = Response.objects.filter(tasks__annotations__in=rated).select_related("prompt").distinct()
+    responses = {str(response.public_id): response for response in shown}
     for annotation in rated:
         response = responses[annotation.payload["response"]]
         value = rating.score(annotation.payload)
@@ -282,43 +298,53 @@ def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingR
     labeled = Response.objects.filter(placed__task__project=project, placed__task__kind=kind)
     texts = dict(labeled.values_list("public_id", "text"))
     decided = standing_verdicts(project, policy).filter(task__kind=kind)
-    verdicts = {one.task_id: project.names.read(one.payload) for one in decided}
+    verdicts: dict[int, Payload] = {one.task_id: project.names.read(one.payload) for one in decided}
     annotations = current_annotations(project, policy, kind).select_related("task__prompt").order_by("task_id", "pk")
-    for _, of_task in groupby(annotations.iterator(chunk_size=CHUNK), key=lambda annotation: annotation.task_id):
-        answers = [annotation for annotation in of_task if annotation.payload]
-        scheme = project.label_scheme.get(answers[0].task.ask.get("scheme", "")) if answers else None
+    for _, of_task in groupby(annotations.iterator(chunk_size=CHUNK), key=attrgetter("task_id")):
+        answers = list(filter(attrgetter("payload"), of_task))
+        if not answers:
+            continue
+        task = answers[0].task
+        scheme = project.label_scheme.get(task.ask.get("scheme", ""))
         if scheme is None:
             continue
-        task, on = answers[0].task, answers[0].payload["on"]
-        text = task.prompt.text if on == PROMPT else texts[UUID(on)]
+        on = answers[0].payload["on"]
+        text = task.prompt.text
+        if on != PROMPT:
+            text = texts[UUID(on)]
+        payloads: list[Payload] = [project.names.read(answer.payload) for answer in answers]
+        sources = tuple(map(_source, answers))
+        settled: list[tuple[Payload, tuple[Source, ...]]] = []
         if policy.pairs == "each":
-            settled: list[Any] = [(project.names.read(answer.payload), (_source(answer),)) for answer in answers]
-        else:
-            most = verdicts.get(task.pk) or majority(kind, [project.names.read(answer.payload) for answer in answers])
-            settled = [(most, tuple(_source(answer) for answer in answers))] if most else []
-        for payload, sources in settled:
+            for payload, source in zip(payloads, sources, strict=True):
+                settled.append((payload, (source,)))
+        elif most := verdicts.get(task.pk) or majority(kind, payloads):
+            settled.append((most, sources))
+        for payload, of_payload in settled:
             row = _label_row(kind, text, payload, scheme | {"name": task.ask["scheme"]})
             if row is not None:
-                yield TrainingRow(task.prompt.split, row, sources)
+                yield TrainingRow(task.prompt.split, row, of_payload)
 
 
-def _label_row(kind: str, text: str, payload: Payload, scheme: LabelScheme) -> dict[str, Any] | None:
+def _label_row(kind: str, text: str, payload: Payload, scheme: LabelScheme) -> JsonObject | None:
     """A trainer row, or None where the scheme no longer allows the answer. Labels that the scheme lost since stand
     behind its own."""
     label_text = KINDS[kind].label_text
-    labeled = label_text(payload, text, scheme) if label_text is not None else None
+    if label_text is None:
+        return None
+    labeled = label_text(payload, text, scheme)
     if labeled is None:
         return None
-    names = [label["name"] for label in scheme["labels"]]
+    names = map(itemgetter("name"), scheme["labels"])
     classes = list(dict.fromkeys([*names, *labeled.used]))
     return {"kind": kind, "text": text, "scheme": scheme["name"], "classes": classes, **labeled.fields}
 
 
-def _source(annotation: Annotation) -> tuple[int, str]:
+def _source(annotation: Annotation) -> Source:
     return annotation.pk, str(annotation.public_id)
 
 
-def _preference(prompt: Prompt, chosen: str, rejected: str, strength: int) -> dict[str, Any]:
+def _preference(prompt: Prompt, chosen: str, rejected: str, strength: int) -> JsonObject:
     return {
         "kind": "preference",
         "prompt": prompt.messages,
@@ -328,5 +354,5 @@ def _preference(prompt: Prompt, chosen: str, rejected: str, strength: int) -> di
     }
 
 
-def _unpaired(response: Response, label: bool) -> dict[str, Any]:
+def _unpaired(response: Response, label: bool) -> JsonObject:
     return {"kind": "unpaired", "prompt": response.prompt.messages, "completion": response.text, "label": label}

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import chain
+from operator import itemgetter
+from typing import NamedTuple
 
 from feedback.models import Evaluation, ModelVersion, Person
 from feedback.rules.collection.preferences import STRENGTHS
 from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
+from feedback.rules.json_types import JsonObject
 from feedback.rules.quality.agreement import Agreement
 from feedback.rules.training import run_figures
 
@@ -47,7 +50,7 @@ class PolicyRow(NamedTuple):
     label: str
     unit: str
     is_share: bool
-    values: list[Any]
+    values: list[object]
 
 
 class Lengths(NamedTuple):
@@ -122,15 +125,18 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
     """`people`: how the project's annotators agree on comparisons, if that is known."""
     metrics = evaluation.metrics
     judge = metrics.get("reward_model") or {}
-    same = None if people is None else people.raw
-    compared = [metrics.get(name) or {} for name in ("policy", "incumbent", "reference")]
-    if not compared[-1]:
-        compared.pop()
+    same = measured_by = None
+    if people is not None:
+        same = people.raw
+    if evaluation.run is not None:
+        measured_by = evaluation.run.reward_model
+    compared = [metrics.get("policy") or {}, metrics.get("incumbent") or {}]
+    if metrics.get("reference"):
+        compared.append(metrics["reference"])
     names = {
         "opponent": str(evaluation.incumbent or "the serving model"),
         "reference": str(evaluation.candidate.parent or "the reference model"),
     }
-    measured_by = None if evaluation.run is None else evaluation.run.reward_model
     trained = evaluation.candidate.run
     return Report(
         accuracy=_rate("Accuracy", judge.get("accuracy"), judge, "accuracy", judge.get("pairs")),
@@ -143,23 +149,15 @@ def report(evaluation: Evaluation, people: Agreement | None) -> Report:
         pleased=measured_by is not None and trained is not None and trained.reward_model_id == measured_by.pk,
         opponent=names["opponent"],
         reference=names["reference"],
-        opinions=[
-            _opinion(label.format_map(names), found)
-            for name, label in OPINIONS
-            if isinstance(found := metrics.get(name), dict) and "value" in found
-        ],
+        opinions=_opinions(metrics, names),
         policies=_policy_rows(compared),
-        lengths=[
-            Lengths(label, found["lengths"])
-            for label, found in zip(("Candidate", names["opponent"]), compared[:2], strict=True)
-            if found.get("lengths")
-        ],
+        lengths=_lengths(compared, names["opponent"]),
         annotators=_by_annotator(judge.get("by_annotator") or {}),
         texts=_readings(metrics.get("held_out_texts") or {}, names),
     )
 
 
-def _by_strength(judge: Mapping[str, Any]) -> list[Rate]:
+def _by_strength(judge: JsonObject) -> list[Rate]:
     """Accuracy by strength of preference."""
     pairs = judge.get("pairs_by_strength") or {}
     rates = []
@@ -169,17 +167,26 @@ def _by_strength(judge: Mapping[str, Any]) -> list[Rate]:
     return rates
 
 
-def _policy_rows(compared: Sequence[Mapping[str, Any]]) -> list[PolicyRow]:
+def _policy_rows(compared: Sequence[JsonObject]) -> list[PolicyRow]:
+    reported = set(chain.from_iterable(compared))
     rows = []
     for name in OF_POLICY:
-        values = [metrics.get(name) for metrics in compared]
-        if any(name in metrics for metrics in compared):
+        if name in reported:
             about = run_figures.evaluated(name, compared[0])
+            values: list[object] = [metrics.get(name) for metrics in compared]
             rows.append(PolicyRow(about.label, about.unit, about.share, values))
     return rows
 
 
-def _readings(texts: Mapping[str, Any], names: Mapping[str, str]) -> list[Read]:
+def _lengths(compared: Sequence[JsonObject], opponent: str) -> list[Lengths]:
+    rows = []
+    for label, metrics in (("Candidate", compared[0]), (opponent, compared[1])):
+        if metrics.get("lengths"):
+            rows.append(Lengths(label, metrics["lengths"]))
+    return rows
+
+
+def _readings(texts: JsonObject, names: Mapping[str, str]) -> list[Read]:
     """Perplexity of each model on each sort of held-out text."""
     found = []
     for sort, label in SORTS.items():
@@ -191,42 +198,47 @@ def _readings(texts: Mapping[str, Any], names: Mapping[str, str]) -> list[Read]:
             if name in figures:
                 one = figures[name]
                 rows.append(Reading(reader.format_map(names), one["perplexity"], one["bits_per_byte"]))
-        found.append(Read(label, max(one["texts"] for one in figures.values()), rows))
+        found.append(Read(label, max(map(itemgetter("texts"), figures.values())), rows))
     return found
 
 
-def _opinion(label: str, found: dict[str, Any]) -> Rate:
+def _opinions(metrics: JsonObject, names: Mapping[str, str]) -> list[Rate]:
+    rates = []
+    for name, label in OPINIONS:
+        found = metrics.get(name)
+        if isinstance(found, dict) and "value" in found:
+            rates.append(_opinion(label.format_map(names), found))
+    return rates
+
+
+def _opinion(label: str, found: JsonObject) -> Rate:
     prompts = found.get("prompts") or 0
     if prompts < FEWEST:  # an interval from so few would claim what nobody knows
         return Rate(label, found["value"], None, None, prompts, not_enough(prompts))
     return Rate(label, found["value"], found.get("low"), found.get("high"), prompts)
 
 
-def _by_annotator(figures: dict[str, Any]) -> ByAnnotator | None:
+def _by_annotator(figures: JsonObject) -> ByAnnotator | None:
     if not figures:
         return None
     each = sorted(figures["annotators"], key=lambda one: (not one["held_out"], -one["pairs"]))
     drawn = each[:MOST_ANNOTATORS]
-    listed = Person.objects.filter(public_id__in=[one["annotator"] for one in drawn])
+    listed = Person.objects.filter(public_id__in=list(map(itemgetter("annotator"), drawn)))
     people = {str(person.public_id): person for person in listed}
     rates = []
     for one in drawn:
         person = people.get(one["annotator"])
         rates.append(AnnotatorRate(person, one["held_out"], _of_people(str(person or "Erased annotator"), one)))
-    groups = (("held_out", "Held-out annotators"), ("others", "Annotators in the training data"))
-    return ByAnnotator(
-        groups=[
-            _of_people(f"{label} ({found['annotators']})", found)
-            for name, label in groups
-            if (found := figures.get(name))
-        ],
-        people=rates,
-        held_out=sum(one["held_out"] for one in each),
-        more=len(each) - len(drawn),
-    )
+    groups = []
+    for name, label in (("held_out", "Held-out annotators"), ("others", "Annotators in the training data")):
+        found = figures.get(name)
+        if found:
+            groups.append(_of_people(f"{label} ({found['annotators']})", found))
+    held_out = sum(map(itemgetter("held_out"), each))
+    return ByAnnotator(groups, rates, held_out, more=len(each) - len(drawn))
 
 
-def _of_people(label: str, one: dict[str, Any]) -> Rate:
+def _of_people(label: str, one: JsonObject) -> Rate:
     untold = ""
     if one["low"] is None:
         untold = not_enough(one.get("prompts", 0))
@@ -244,7 +256,7 @@ def ceiling(same: float | None) -> float | None:
     return (1 + math.sqrt(2 * same - 1)) / 2
 
 
-def _rate(label: str, value: Any, metrics: dict[str, Any], name: str, n: int | None) -> Rate | None:
+def _rate(label: str, value: float | None, metrics: JsonObject, name: str, n: int | None) -> Rate | None:
     if value is None:
         return None
     groups = metrics.get("prompts", n or 0)

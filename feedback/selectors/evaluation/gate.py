@@ -1,11 +1,12 @@
 """The gate of a policy: its figures, and the findings against serving it."""
 
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 from feedback.models import Deployment, Evaluation, ModelVersion, Project
 from feedback.rules.evaluation import gate
 from feedback.rules.evaluation.gate import Case, Evaluated, Finding
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
 from feedback.rules.training.stages import ALIGNMENT
 
@@ -37,7 +38,7 @@ class Gate:
     @property
     def final(self) -> list[Finding]:
         """Findings that no reason overrides."""
-        return [one for one in self.findings if one.final]
+        return list(filter(attrgetter("final"), self.findings))
 
     @property
     def first(self) -> bool:
@@ -85,7 +86,7 @@ def of(version: ModelVersion) -> Gate:
 def of_reward_model(version: ModelVersion) -> list[Finding]:
     """Findings against relying on a reward model, from the newest evaluation that measured it."""
     newest = Evaluation.objects.filter(run__reward_model=version).order_by("-pk").first()
-    metrics: dict[str, Any] = {}
+    metrics: JsonObject = {}
     if newest is not None:
         metrics = newest.metrics.get("reward_model") or {}
     return gate.of_reward_model(str(version), metrics)
@@ -100,7 +101,9 @@ def _evaluation(version: ModelVersion, serves: ModelVersion | None) -> Evaluatio
 
 def _measured(evaluation: Evaluation, serves: ModelVersion | None) -> Evaluated:
     opponent, run = evaluation.incumbent, evaluation.run
-    judge = None if run is None else run.reward_model
+    judge = None
+    if run is not None:
+        judge = run.reward_model
     return Evaluated(
         opponent=str(opponent or ""),
         serves=opponent is not None and serves is not None and opponent.pk == serves.pk,

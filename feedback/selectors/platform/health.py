@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ class WorkerNow:
     alive: bool
     job: Job | None
 
+    @classmethod
+    def of(cls, row: WorkerProcess, limit: datetime) -> "WorkerNow":
+        """`limit`: a worker is alive if it was seen since."""
+        job = row.job
+        if job is not None and job.status != Job.Status.RUNNING:
+            job = None
+        return cls(row.name, row.queue, row.host, row.pid, row.started_at, row.seen_at, row.seen_at >= limit, job)
+
 
 @dataclass(frozen=True)
 class QueueNow:
@@ -55,7 +64,7 @@ class QueueNow:
 
     @property
     def alive(self) -> list[WorkerNow]:
-        return [worker for worker in self.workers if worker.alive]
+        return list(filter(attrgetter("alive"), self.workers))
 
     @property
     def idle(self) -> list[WorkerNow]:
@@ -81,19 +90,8 @@ def workers(now: datetime | None = None) -> list[WorkerNow]:
     now = now or timezone.now()
     heard = WorkerProcess.objects.filter(seen_at__gte=now - timedelta(hours=1))
     limit = now - timedelta(seconds=settings.SILENT_SECONDS)
-    return [
-        WorkerNow(
-            name=row.name,
-            queue=row.queue,
-            host=row.host,
-            pid=row.pid,
-            since=row.started_at,
-            seen_at=row.seen_at,
-            alive=row.seen_at >= limit,
-            job=row.job if row.job is not None and row.job.status == Job.Status.RUNNING else None,
-        )
-        for row in heard.select_related("job__project", "job__run").order_by("queue", "name")
-    ]
+    rows = heard.select_related("job__project", "job__run").order_by("queue", "name")
+    return [WorkerNow.of(row, limit) for row in rows]
 
 
 def queues(now: datetime | None = None) -> list[QueueNow]:
@@ -132,28 +130,35 @@ def life(job: Job, now: datetime | None = None, there: QueueNow | None = None) -
     if job.status == Job.Status.RUNNING:
         return _running(job, now)
     since = job.finished_at or job.created_at
-    took = f" It took {span((since - job.started_at).total_seconds())}." if job.started_at else ""
+    took = ""
+    if job.started_at:
+        took = f" It took {span((since - job.started_at).total_seconds())}."
     if job.kind == Job.Kind.IMPORT and job.status == Job.Status.SUCCEEDED:
         outcome = outcome_of(job.result)
-        state = job.status if outcome.state == COMPLETE else outcome.state
+        state: str = job.status
+        if outcome.state != COMPLETE:
+            state = outcome.state
         return Life(state, f"{outcome.sentence}{took}", True, since, share=1.0)
     sentence = {
         Job.Status.SUCCEEDED: f"Succeeded.{took}",
         Job.Status.FAILED: "Failed. See the error below.",
         Job.Status.CANCELLED: "Cancelled. It can be resumed.",
     }[Job.Status(job.status)]
-    share = 1.0 if job.status == Job.Status.SUCCEEDED else _share(job)
+    share = _share(job)
+    if job.status == Job.Status.SUCCEEDED:
+        share = 1.0
     return Life(job.status, sentence, True, since, share=share)
 
 
 def _waiting(job: Job, now: datetime, there: QueueNow) -> Life:
     since = job.queued_at or job.created_at
     waited = span((now - since).total_seconds())
-    again = f" Queued again after attempt {job.attempt}." if job.attempt else ""
+    again = seen = ""
+    if job.attempt:
+        again = f" Queued again after attempt {job.attempt}."
     if not there.alive:
-        seen = (
-            f" The last worker was seen {span((now - there.last_seen).total_seconds())} ago." if there.last_seen else ""
-        )
+        if there.last_seen:
+            seen = f" The last worker was seen {span((now - there.last_seen).total_seconds())} ago."
         return Life(
             job.status,
             f"Waiting for {waited}: no worker serves the queue “{there.name}”.{seen} Start one; the "
@@ -174,7 +179,9 @@ def _waiting(job: Job, now: datetime, there: QueueNow) -> Life:
 
 def _running(job: Job, now: datetime) -> Life:
     since = job.started_at or job.created_at
-    where = f", step {job.step:,} of {job.steps:,}" if job.steps else ""
+    where = busy = ""
+    if job.steps:
+        where = f", step {job.step:,} of {job.steps:,}"
     if job.heartbeat_at is None:
         return Life("running", "Running; just started.", False, since, share=_share(job))
     age = max(0.0, (now - job.heartbeat_at).total_seconds())
@@ -198,7 +205,8 @@ def _running(job: Job, now: datetime) -> Life:
             heartbeat_age=age,
             cancelling=True,
         )
-    busy = f": {job.progress_text}" if job.progress_text else ""
+    if job.progress_text:
+        busy = f": {job.progress_text}"
     sentence = f"Running{where}{busy}. Last heartbeat {span(age)} ago."
     return Life("running", sentence, False, since, share=_share(job), heartbeat_age=age)
 
@@ -272,8 +280,10 @@ def broker_says() -> str | None:
         return None
     finally:
         client.close()
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    return f"{name} {info.get('valkey_version') or info.get('redis_version')}"
+    version = info.get("valkey_version") or info.get("redis_version")
+    if "valkey_version" in info:
+        return f"Valkey {version}"
+    return f"Redis {version}"
 
 
 def _versions() -> list[tuple[str, str]]:
@@ -289,12 +299,12 @@ def _versions() -> list[tuple[str, str]]:
             found.append((label, metadata.version(package)))
         except metadata.PackageNotFoundError:
             found.append((label, "not installed"))
+    database, statement = "PostgreSQL", "show server_version"
+    if connection.vendor == "sqlite":
+        database, statement = "SQLite", "select sqlite_version()"
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("select sqlite_version()")
-        else:
-            cursor.execute("show server_version")
-        found.append(("SQLite" if connection.vendor == "sqlite" else "PostgreSQL", str(cursor.fetchone()[0])))
+        cursor.execute(statement)
+        found.append((database, str(cursor.fetchone()[0])))
     return found
 
 
@@ -313,8 +323,14 @@ def active_jobs(projects: set[int], most: int = 30) -> list[tuple[Job, Life]]:
     """Jobs queued or running for these projects, those at work first, each with the truth about it."""
     rows = Job.objects.filter(status__in=Job.ACTIVE, project__in=projects).select_related("project", "run")
     there = {queue_row.name: queue_row for queue_row in queues()}
-    found = sorted(rows.order_by("pk")[:most], key=lambda job: (job.status == Job.Status.QUEUED, job.pk))
-    return [(job, life(job, there=there.get(job.queue))) for job in found]
+    at_work, queued = [], []
+    for job in rows.order_by("pk")[:most]:
+        found = (job, life(job, there=there.get(job.queue)))
+        if job.status == Job.Status.QUEUED:
+            queued.append(found)
+        else:
+            at_work.append(found)
+    return at_work + queued
 
 
 def failed_lately(projects: set[int], now: datetime, most: int = 10) -> list[Job]:

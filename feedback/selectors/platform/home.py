@@ -4,9 +4,10 @@ Counts over large tables are capped, so that the page costs the same with a mill
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from django.conf import settings
 from django.db.models import Count, Exists, Max, Model, OuterRef, Q, QuerySet
@@ -35,10 +36,13 @@ from feedback.models import (
     WorkerProcess,
 )
 from feedback.models.prompts import NOT_READY, TO_COME
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training.stages import ALIGNMENT, GIVEN
 from feedback.selectors.evaluation import gate
 from feedback.selectors.training.stages import NAMES
 
+OfStage = TypeVar("OfStage", TrainingRun, ModelVersion)
+Rows: TypeAlias = QuerySet[Any]  # of any model
 COUNT_TO = 10_000  # past this a count is shown as "10,000+"
 CONCERNS_COUNTED = 1000
 IDLE, WORKING, STUCK, DONE = "idle", "working", "stuck", "done"
@@ -72,10 +76,10 @@ def pipeline(project: Project) -> Pipeline:
     serving = Deployment.objects.filter(project=project, until=None).select_related("model_version").first()
     runs = _newest_of_stages(TrainingRun.objects.filter(project=project).select_related("job"))
     versions = _newest_of_stages(ModelVersion.objects.filter(project=project))
-    stages = ("tokenizer", "pretrain", "sft", "reward", "ppo", "mlm", "classify", "tag")
-    stations = [
-        _corpus(project),
-        *(_stage(stage, runs, versions, missing) for stage in stages),
+    stations = [_corpus(project)]
+    for stage in ("tokenizer", "pretrain", "sft", "reward", "ppo", "mlm", "classify", "tag"):
+        stations.append(_stage(stage, runs, versions, missing))
+    stations += [
         _prompts(project),
         _responses(project, missing),
         _tasks(project),
@@ -84,11 +88,10 @@ def pipeline(project: Project) -> Pipeline:
         _gate(project),
         _serving(serving),
     ]
-    return Pipeline(
-        stations={station.key: station for station in stations},
-        serving=None if serving is None else serving.model_version,
-        missing_workers=missing,
-    )
+    serving_version = None
+    if serving is not None:
+        serving_version = serving.model_version
+    return Pipeline({station.key: station for station in stations}, serving_version, missing)
 
 
 def workers() -> QuerySet[WorkerProcess]:
@@ -120,21 +123,14 @@ class Need:
 
 def needs_a_person(project: Project) -> list[Need]:
     """Failed runs with their remedies, flags, candidates to decide on, schedules in trouble, missing workers."""
-    needs = [
-        Need(
-            "workers",
-            f"No worker serves the queue “{name}”.",
-            f"Start one: “make run” starts all workers, “celery -A workers.celery worker -Q {name}” this one.",
-        )
-        for name in missing_queues()
-    ]
+    needs = list(map(_missing_worker, missing_queues()))
     recent = timezone.now() - timedelta(days=7)
     failed = TrainingRun.objects.filter(project=project, job__status=Job.Status.FAILED, job__finished_at__gte=recent)
     for run in failed.select_related("job").order_by("-id")[:5]:
         if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
             sentence = f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}"
             needs.append(Need("failed_run", sentence, run.job.remedy, run))
-    needs += [_decision(version) for version in _undecided(project)[:3]]
+    needs.extend(map(_decision, _undecided(project)[:3]))
     if waiting := _waiting_for_review(project):
         needs.append(Need("review", f"Reviews pending: {waiting}.", "Open the review queue."))
     for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
@@ -142,6 +138,12 @@ def needs_a_person(project: Project) -> list[Need]:
             Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Open the schedule.", schedule)
         )
     return needs
+
+
+def _missing_worker(queue: str) -> Need:
+    sentence = f"No worker serves the queue “{queue}”."
+    remedy = f"Start one: “make run” starts all workers, “celery -A workers.celery worker -Q {queue}” this one."
+    return Need("workers", sentence, remedy)
 
 
 def _undecided(project: Project) -> QuerySet[ModelVersion]:
@@ -195,15 +197,21 @@ def _corpus(project: Project) -> Station:
     return Station("corpus", documents, "documents", DONE, at=corpus.created_at, last=corpus.name)
 
 
-def _newest_of_stages(rows: QuerySet[Any]) -> dict[str, Any]:
+def _newest_of_stages(rows: QuerySet[OfStage]) -> dict[str, OfStage]:
     """The newest row of each training station. The station `ppo` stands for all alignment stages."""
     newest = rows.order_by().values("stage").annotate(newest=Max("pk")).values("newest")
-    return {
-        Stage.PPO if row.stage in ALIGNMENT else row.stage: row for row in rows.filter(pk__in=newest).order_by("pk")
-    }
+    found = {}
+    for row in rows.filter(pk__in=newest).order_by("pk"):
+        station = row.stage
+        if station in ALIGNMENT:
+            station = Stage.PPO
+        found[station] = row
+    return found
 
 
-def _stage(stage: str, runs: dict[str, Any], versions: dict[str, Any], missing: list[str]) -> Station:
+def _stage(
+    stage: str, runs: Mapping[str, TrainingRun], versions: Mapping[str, ModelVersion], missing: list[str]
+) -> Station:
     """A training stage: its running job, or the newest version it made."""
     run, version = runs.get(stage), versions.get(stage)
     if run is None:
@@ -252,7 +260,7 @@ HEADLINES = {
 }
 
 
-def _headline(stage: str, metrics: dict[str, Any]) -> tuple[str, str]:
+def _headline(stage: str, metrics: JsonObject) -> tuple[str, str]:
     name, shape, caption = HEADLINES[stage]
     value = metrics.get(name, metrics.get(f"test_{name}", metrics.get(f"selection_{name}")))
     if not isinstance(value, int | float):
@@ -367,12 +375,12 @@ def _serving(deployment: Deployment | None) -> Station:
     return Station("serving", str(version), caption, DONE, at=deployment.since, row=version)
 
 
-def _count(rows: QuerySet[Any]) -> str:
+def _count(rows: Rows) -> str:
     """Rows, counted up to COUNT_TO."""
     return _figure(rows.order_by()[: COUNT_TO + 1].count())
 
 
-def _count_since(time: datetime, rows: QuerySet[Any]) -> str:
+def _count_since(time: datetime, rows: Rows) -> str:
     """Rows created after `time`, counted among the newest COUNT_TO: no index holds the time of creation."""
     newest = rows.order_by("-id")[: COUNT_TO + 1]
     return _figure(newest.aggregate(n=Count("pk", filter=Q(created_at__gt=time)))["n"])

@@ -1,7 +1,7 @@
 """Members of projects, and the guidelines that they have read."""
 
 from dataclasses import dataclass
-from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -25,11 +25,13 @@ class ProjectSeat:
 def seats(viewer: Viewer, projects: QuerySet[Project]) -> list[ProjectSeat]:
     """The viewer's role in each of these projects; a site admin is admin everywhere."""
     roles = dict(Membership.objects.filter(person=viewer.person).values_list("project", "role"))
-    fallback = ADMIN if viewer.person.is_site_admin else ""
-    return [
-        ProjectSeat(project, str(fallback or roles.get(project.pk, "")))
-        for project in projects.order_by("name").distinct()
-    ]
+    found = []
+    for project in projects.order_by("name").distinct():
+        role = roles.get(project.pk, "")
+        if viewer.person.is_site_admin:
+            role = ADMIN
+        found.append(ProjectSeat(project, str(role)))
+    return found
 
 
 def members(project: Project) -> list[Membership]:
@@ -38,7 +40,7 @@ def members(project: Project) -> list[Membership]:
     return sorted(rows, key=lambda row: (-Membership.RANK[Membership.Role(row.role)], str(row.person).lower()))
 
 
-def membership(project: Project, person_id: Any) -> Membership | None:
+def membership(project: Project, person_id: UUID) -> Membership | None:
     return Membership.objects.select_related("person").filter(project=project, person__public_id=person_id).first()
 
 
@@ -60,13 +62,15 @@ def readers(project: Project, newest: GuidelineVersion | None) -> dict[str, list
     return found
 
 
-def who_annotated(project: Project, person_id: Any) -> Person:
+def who_annotated(project: Project, person_id: UUID | str | None) -> Person:
     """A person with an annotation in this project, member or not.
 
     Raises:
         NotFound: nobody like that.
     """
-    found = Person.objects.filter(public_id=person_id).first() if person_id else None
+    if not person_id:
+        raise NotFound
+    found = Person.objects.filter(public_id=person_id).first()
     if found is None or not Annotation.objects.filter(project=project, annotator=found).exists():
         raise NotFound
     return found

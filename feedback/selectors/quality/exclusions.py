@@ -74,7 +74,7 @@ def sentence(row: Exclusion) -> str:
 
 def excluded(project: Project) -> list[Excluded]:
     """Current exclusions, newest first."""
-    return [look(row) for row in active(project).select_related("person", "project").order_by("-pk")]
+    return list(map(look, active(project).select_related("person", "project").order_by("-pk")))
 
 
 def look(row: Exclusion) -> Excluded:
@@ -112,14 +112,16 @@ class Careless:
 def careless(project: Project) -> list[Careless]:
     """Who is flagged for pace or gold, and not excluded yet, in a fixed order."""
     evidence = _evidence(project)
-    totals = {who: Counted(sum(one.checks), len(one.checks)) for who, one in evidence.items()}
-    right, total = sum(one.hits for one in totals.values()), sum(one.n for one in totals.values())
+    right = total = 0
+    for one in evidence.values():
+        right += sum(one.checks)
+        total += len(one.checks)
     out = set(active(project).values_list("person", flat=True))
     found = []
     for who, one in sorted(evidence.items()):
         if who in out:
             continue
-        others = Counted(right - totals[who].hits, total - totals[who].n)
+        others = Counted(right - sum(one.checks), total - len(one.checks))
         if (at := careless_at(one.paces)) is not None:
             found.append(Careless(who, Exclusion.Reason.PACE, sum(one.paces[:at]), at, one.round))
         elif (at := wrong_at(one.checks, others)) is not None:
@@ -151,10 +153,17 @@ def _paces(project: Project) -> Iterable[tuple[int, datetime, bool]]:
     last = 0
     while rows := list(timed.filter(pk__gt=last).values_list("pk", *columns)[:CHUNK]):
         last = rows[-1][0]
-        characters = judgments.characters_of(key for row in rows for key in row[5])
-        prompts = judgments.prompt_lengths(row[6] for row in rows if not row[5])
+        responses: set[int] = set()
+        prompts: set[int] = set()
+        for *_, order, prompt in rows:
+            responses.update(order)
+            if not order:
+                prompts.add(prompt)
+        of_response, of_prompt = judgments.characters_of(responses), judgments.prompt_lengths(prompts)
         for _, who, at, kind, seconds, order, prompt in rows:
-            read = sum(characters.get(key, 0) for key in order) if order else prompts[prompt]
+            read = of_prompt.get(prompt, 0)
+            if order:
+                read = sum(of_response.get(key, 0) for key in order)
             yield who, at, judgments.is_too_fast(kind, seconds, read)
 
 

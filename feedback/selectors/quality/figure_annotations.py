@@ -76,9 +76,15 @@ class AnnotationQuery:
 
     @property
     def query(self) -> str:
-        people = {"annotator": self.annotator, "other": self.other}
-        parameters = {name: str(one.public_id) for name, one in people.items() if one}
-        parameters |= {name: value for name, value in (("kind", self.kind), ("check", self.check)) if value}
+        parameters = {}
+        if self.annotator:
+            parameters["annotator"] = str(self.annotator.public_id)
+        if self.other:
+            parameters["other"] = str(self.other.public_id)
+        if self.kind:
+            parameters["kind"] = self.kind
+        if self.check:
+            parameters["check"] = self.check
         if self.week:
             parameters["week"] = self.week.isoformat()
         return urlencode(parameters)

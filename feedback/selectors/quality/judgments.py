@@ -1,12 +1,13 @@
 """Annotations in the form that the rules of agreement, reliability and bias take."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, combinations
-from typing import Any, NamedTuple
+from itertools import chain, combinations, starmap
+from operator import attrgetter, eq
+from typing import NamedTuple
 
 from django.db.models.functions import Length
 
@@ -14,6 +15,7 @@ from feedback.models import Person, Prompt, Response
 from feedback.rules.collection.kinds.registry import KINDS, PAIRWISE
 from feedback.rules.collection.label_renames import Names
 from feedback.rules.collection.payloads import Payload
+from feedback.rules.json_types import JsonObject
 from feedback.rules.quality import bias, reliability
 from feedback.rules.quality.agreement import (
     Agreement,
@@ -39,12 +41,12 @@ class AnswerRow(NamedTuple):
     task: int
     annotator: int
     kind: str
-    payload: dict[str, Any]
+    payload: JsonObject
     shown: list[str]  # public ids of responses, in the order shown; empty if that is not known
     order: list[int]  # keys of responses, in the order of the assignment
     seconds: float
     at: datetime
-    gold: dict[str, Any] | None
+    gold: JsonObject | None
     training_round: bool
     timed: bool
     prompt: int
@@ -70,7 +72,7 @@ class Texts:
     def of(cls, rows: Sequence[AnswerRow]) -> "Texts":
         """The texts that these rows are about."""
         return cls(
-            responses_of(chain.from_iterable(row.order for row in rows)),
+            responses_of(chain.from_iterable(map(attrgetter("order"), rows))),
             prompt_lengths(row.prompt for row in rows if not row.order),
         )
 
@@ -111,7 +113,7 @@ class Answer:
         label or dimension that the project no longer has.
         """
         payload, order, responses = names.read(row.payload), row.order, texts.responses
-        known = [responses[key] for key in order if key in responses]
+        known = list(filter(None, map(responses.get, order)))
         swapped = len(order) == 2 and order[0] > order[1]
         value = KINDS[row.kind].category(payload)
         first: bool | None = None
@@ -125,7 +127,9 @@ class Answer:
             gold = names.read(row.gold)
         if len(order) == 2 and len(known) == 2:
             shown = (known[0], known[1])
-        read = texts.prompts[row.prompt] if not order else sum(response.characters for response in known)
+        read = sum(map(attrgetter("characters"), known))
+        if not order:
+            read = texts.prompts[row.prompt]
         return cls(
             task=row.task,
             annotator=row.annotator,
@@ -225,8 +229,11 @@ def by_task(answers: Iterable[Answer]) -> dict[int, list[Answer]]:
 
 
 def comparison_agreement(answers: Iterable[Answer]) -> Agreement:
-    tasks = by_task(answer for answer in answers if answer.kind in PAIRWISE)
-    return agreement([[answer.value for answer in rows] for rows in tasks.values()])
+    values: dict[int, list[str]] = defaultdict(list)  # by task
+    for answer in answers:
+        if answer.kind in PAIRWISE:
+            values[answer.task].append(answer.value)
+    return agreement(list(values.values()))
 
 
 def by_kind(answers: Sequence[Answer]) -> list[KindAgreement]:
@@ -248,13 +255,13 @@ def by_pair(answers: Iterable[Answer], people: Mapping[int, Person], fewest: int
     """Pairs of annotators with at least `fewest` comparisons in common, least agreement first."""
     met: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
     for rows in by_task(answer for answer in answers if answer.kind in PAIRWISE).values():
-        values = sorted((row.annotator, row.value) for row in rows)
+        values = sorted(map(attrgetter("annotator", "value"), rows))
         for (one, mine), (other, theirs) in combinations(values, 2):
             met[one, other].append((mine, theirs))
     found = []
     for (one, other), pairs in met.items():
         if len(pairs) >= fewest and one != other:
-            same = Counted(sum(a == b for a, b in pairs), len(pairs))
+            same = Counted(sum(starmap(eq, pairs)), len(pairs))
             found.append(
                 PairAgreement(
                     people[one], people[other], len(pairs), same.share or 0.0, same.interval(), cohen_kappa(pairs)
@@ -274,9 +281,10 @@ def agreement_with_others(answers: Iterable[Answer]) -> dict[int, Counted]:
         if answer.kind in PAIRWISE:
             tasks[answer.task].append(answer)
     for rows in tasks.values():
+        values = Counter(map(attrgetter("value"), rows))
         for row in rows:
             met[row.annotator] += len(rows) - 1
-            same[row.annotator] += sum(other.value == row.value for other in rows) - 1
+            same[row.annotator] += values[row.value] - 1
     return {key: Counted(same[key], met[key]) for key in everybody}
 
 
@@ -303,16 +311,17 @@ def seen(answers: Sequence[Answer]) -> dict[int, Seen]:
             )
         )
     leaning = bias.leanings(choices)  # type: ignore[arg-type]
-    return {
-        key: Seen(
-            reliability=consensus.annotators.get(key),
-            leanings=leaning.get(key),
-            decided=len(choices.get(key, ())),
-            paces=[row.too_fast for row in rows if row.timed],
-            checks=[is_right(row.payload, row.gold) for row in rows if row.gold],
-        )
-        for key, rows in by_annotator(answers).items()
-    }
+    found = {}
+    for key, rows in by_annotator(answers).items():
+        paces, checks = [], []
+        for row in rows:
+            if row.timed:
+                paces.append(row.too_fast)
+            if row.gold:
+                checks.append(is_right(row.payload, row.gold))
+        decisions = len(choices.get(key, ()))
+        found[key] = Seen(consensus.annotators.get(key), leaning.get(key), decisions, paces, checks)
+    return found
 
 
 def _in_order_shown(log_odds: float, swapped: bool) -> float:
@@ -329,8 +338,8 @@ def _advantages(decided: Sequence[Answer]) -> Callable[[int, object], float]:
     for row in decided:
         if row.shown is None or row.shown[0].source == row.shown[1].source:
             continue
-        for characters, wins in zip(row.shown, (row.first, not row.first), strict=True):
-            for key in (characters.source, (row.annotator, characters.source)):
+        for response, wins in zip(row.shown, (row.first, not row.first), strict=True):
+            for key in (response.source, (row.annotator, response.source)):
                 met[key] += 1
                 won[key] += bool(wins)
     kept: dict[tuple[int, object], float] = {}

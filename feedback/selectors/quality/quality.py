@@ -3,10 +3,11 @@
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from statistics import median
 
 from django.utils import timezone
@@ -65,6 +66,18 @@ class Finding:
     n: int
     usual: float
 
+    @classmethod
+    def of(cls, found: rules.Finding, person: Person) -> "Finding":
+        return cls(
+            person=person,
+            check=found.check,
+            sentence=in_a_sentence(found, str(person)),
+            share=found.share,
+            interval=(found.low, found.high),
+            n=found.n,
+            usual=found.usual,
+        )
+
 
 @dataclass(frozen=True)
 class TooFew:
@@ -87,7 +100,7 @@ class Look:
     @property
     def most(self) -> TooFew | None:
         """Who comes nearest among those with too few."""
-        return max(self.too_few, key=lambda one: one.n, default=None)
+        return max(self.too_few, key=attrgetter("n"), default=None)
 
 
 CHECK_NAMES = {
@@ -123,13 +136,13 @@ class Quality:
     @property
     def tested(self) -> list[Look]:
         """Checks that have enough annotations of at least one annotator."""
-        return [look for look in self.looks if look.enough]
+        return list(filter(attrgetter("enough"), self.looks))
 
     @property
     def nearest(self) -> TooFew | None:
         """Where every check has too few annotations: how far the furthest of them is."""
-        short = [look.most for look in self.looks if look.most is not None]
-        return max(short, key=lambda one: one.n, default=None)
+        short = filter(None, map(attrgetter("most"), self.looks))
+        return max(short, key=attrgetter("n"), default=None)
 
 
 # --- computed once for many looks -----------------------------------------------------------------
@@ -182,33 +195,20 @@ def _stamp(project: Project) -> tuple[int, int]:
 
 def _compute(project: Project) -> Quality:
     answers = _answers(project)
-    people = Person.objects.in_bulk({answer.annotator for answer in answers})
+    people = Person.objects.in_bulk(set(map(attrgetter("annotator"), answers)))
     seen = judgments.seen(answers)
-    habits = sorted(
-        (_habits(people[key], rows, seen[key]) for key, rows in judgments.by_annotator(answers).items()),
-        key=lambda one: (-one.answers, one.person.pk),
-    )
     agreeing = judgments.agreement_with_others(answers)
-    habits = [_with_agreement(annotator, agreeing[annotator.person.pk]) for annotator in habits]
-    names = {one.person.pk: str(one.person) for one in habits}
+    habits = []
+    for key, rows in judgments.by_annotator(answers).items():
+        habits.append(_habits(people[key], rows, seen[key], agreeing[key]))
+    habits.sort(key=lambda one: (-one.answers, one.person.pk))
     return Quality(
         agreement=judgments.comparison_agreement(answers),
         kinds=judgments.by_kind(answers),
         weeks=_weeks(answers),
         pairs=judgments.by_pair(answers, people),
         annotators=habits,
-        findings=[
-            Finding(
-                person=people[one.annotator],
-                check=one.check,
-                sentence=in_a_sentence(one, names[one.annotator]),
-                share=one.share,
-                interval=(one.low, one.high),
-                n=one.n,
-                usual=one.usual,
-            )
-            for one in rules.findings(seen)
-        ],
+        findings=[Finding.of(one, people[one.annotator]) for one in rules.findings(seen)],
         looks=_looks(seen, people),
         looked_at=len(answers),
         truncated=len(answers) >= NEWEST,
@@ -216,34 +216,30 @@ def _compute(project: Project) -> Quality:
     )
 
 
-def _with_agreement(habits: Habits, agreement: Counted) -> Habits:
-    return replace(habits, agreement=agreement.share, agreement_interval=agreement.interval())
-
-
 def _answers(project: Project) -> list[Answer]:
     """The newest standing answers, oldest first, with what is needed of their responses."""
     standing = Assignment.objects.filter(
         state=Assignment.State.SUBMITTED, project=project, current__isnull=False
     ).order_by("-current_id")
-    rows = [AnswerRow(*row) for row in standing.values_list(*judgments.COLUMNS)[:NEWEST]]
+    rows = list(map(AnswerRow._make, standing.values_list(*judgments.COLUMNS)[:NEWEST]))
     texts = judgments.Texts.of(rows)
     return [Answer.of(row, texts, project.names) for row in reversed(rows)]
 
 
-def _habits(person: Person, rows: list[Answer], seen: rules.Seen) -> Habits:
-    sided = [row.first for row in rows if row.first is not None]
-    outcomes = [row.payload.get("outcome") for row in rows]
-    first = Counted(sum(sided), len(sided))
+def _habits(person: Person, rows: list[Answer], seen: rules.Seen, agreement: Counted) -> Habits:
+    sides = Counter(map(attrgetter("first"), rows))
+    first = Counted(sides[True], sides[True] + sides[False])
+    outcomes = Counter(row.payload.get("outcome") for row in rows)
     return Habits(
         person=person,
         answers=len(rows),
-        median_seconds=median(row.seconds for row in rows),
+        median_seconds=median(map(attrgetter("seconds"), rows)),
         first_share=first.share,
         first_interval=first.interval(),
-        agreement=None,
-        agreement_interval=(0.0, 1.0),
-        ties=outcomes.count("tie"),
-        both_bad=outcomes.count("both_bad"),
+        agreement=agreement.share,
+        agreement_interval=agreement.interval(),
+        ties=outcomes["tie"],
+        both_bad=outcomes["both_bad"],
         gold_right=seen.gold.hits,
         gold_asked=seen.gold.n,
         too_fast=seen.too_fast,
@@ -256,15 +252,11 @@ def _looks(seen: Mapping[int, rules.Seen], people: Mapping[int, Person]) -> list
     by_check: dict[str, list[rules.Look]] = defaultdict(list)
     for look in rules.looks(seen):
         by_check[look.check].append(look)
-    return [
-        Look(
-            check=check,
-            name=CHECK_NAMES[check],
-            enough=sum(one.enough for one in found),
-            too_few=[TooFew(people[one.annotator], one.n, one.needed) for one in found if not one.enough],
-        )
-        for check, found in by_check.items()
-    ]
+    looks = []
+    for check, found in by_check.items():
+        too_few = [TooFew(people[one.annotator], one.n, one.needed) for one in found if not one.enough]
+        looks.append(Look(check, CHECK_NAMES[check], len(found) - len(too_few), too_few))
+    return looks
 
 
 def _weeks(answers: list[Answer]) -> list[Week]:
@@ -282,8 +274,7 @@ def _weeks(answers: list[Answer]) -> list[Week]:
 
 def in_a_sentence(found: rules.Finding, name: str) -> str:
     """A finding as a person would tell it."""
-    share, low, high = (f"{100 * value:.0f}" for value in (found.share, found.low, found.high))
-    figures = f"{share} % [{low}, {high}] of {found.n}"
+    figures = _figures(found.share, found.low, found.high, found.n)
     usual = f"{100 * found.usual:.0f} %"
     match found.check:
         case "inverted":
@@ -294,16 +285,18 @@ def in_a_sentence(found: rules.Finding, name: str) -> str:
         case "agreement":
             return f"{name} agrees with the consensus of others in {figures} annotations; {usual} is typical here."
         case "side":
-            side = "first" if found.share > found.usual else "second"
-            lean = found.share if side == "first" else 1 - found.share
-            ends = (found.low, found.high) if side == "first" else (1 - found.high, 1 - found.low)
+            side = "first"
+            if found.share <= found.usual:
+                side = "second"
+                figures = _figures(1 - found.share, 1 - found.high, 1 - found.low, found.n)
             return (
-                f"{name} picks the response shown {side} in {100 * lean:.0f} % [{100 * ends[0]:.0f}, "
-                f"{100 * ends[1]:.0f}] of {found.n} annotations at equal quality, more than chance "
+                f"{name} picks the response shown {side} in {figures} annotations at equal quality, more than chance "
                 "explains."
             )
         case "length":
-            way = "longer" if found.share > found.usual else "shorter"
+            way = "shorter"
+            if found.share > found.usual:
+                way = "longer"
             return (
                 f"{name} prefers {way} responses: at equal quality, the clearly longer one is chosen "
                 f"in {figures} annotations; {usual} is typical here."
@@ -317,3 +310,8 @@ def in_a_sentence(found: rules.Finding, name: str) -> str:
             return f"{name} submitted {figures} annotations faster than reading speed."
         case _:
             return f"{name} was correct on {figures} gold tasks; a careful annotator here reaches {usual} or more."
+
+
+def _figures(share: float, low: float, high: float, n: int) -> str:
+    """A share with its interval, both in percent, and what it is a share of."""
+    return f"{100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {n}"

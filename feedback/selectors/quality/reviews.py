@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from feedback.models import Assignment, Concern, Flag, Person, Project, Review, Task
 from feedback.rules.collection.queue_policy import TAKEN_BACK
-from feedback.selectors.collection import annotations
+from feedback.selectors.collection import annotations, tasks
 
 COUNTED = 1000
 WORDS = {
@@ -87,24 +87,24 @@ def look(concern: Concern) -> Look:
     if concern.reason == Concern.Reason.SKIPPED:
         rows = task.assignments.filter(state=Assignment.State.SKIPPED).exclude(skip_reason=TAKEN_BACK)
         for held in rows.select_related("annotator").order_by("pk"):
-            note = f": {held.skip_note}" if held.skip_note else ""
-            details.append(f"{held.annotator}, {held.skip_reason.replace('_', ' ')}{note}")
+            detail = f"{held.annotator}, {held.skip_reason.replace('_', ' ')}"
+            if held.skip_note:
+                detail += f": {held.skip_note}"
+            details.append(detail)
     elif concern.reason == Concern.Reason.FLAGGED:
         flags = Flag.objects.filter(assignment=concern.assignment).select_related("person").order_by("pk")
         details += [f"{flag.person}: {flag.reason}" for flag in flags]
-    names = [str(placed.response.public_id) for placed in task.placed.select_related("response").order_by("position")]
-    standing = [
-        held.current
-        for held in task.assignments.filter(state=Assignment.State.SUBMITTED)
-        .select_related("current__annotator", "current__assignment")
-        .order_by("pk")
-        if held.current is not None
-    ]
+    order = tasks.response_order(task)
+    submitted = task.assignments.filter(state=Assignment.State.SUBMITTED)
+    answers = []
+    for held in submitted.select_related("current__annotator", "current__assignment").order_by("pk"):
+        if held.current is not None:
+            answers.append(annotations.in_words(held.current, order))
     return Look(
         concern=concern,
         why=WORDS[Concern.Reason(concern.reason)],
         details=details,
-        answers=[annotations.in_words(one, names) for one in standing],
+        answers=answers,
         assignment=concern.assignment,
     )
 

@@ -1,5 +1,6 @@
 """Lineage: from an annotation to every model version it trained, and back."""
 
+from operator import attrgetter
 from typing import TypedDict
 
 from django.db.models import Count
@@ -62,14 +63,14 @@ def of_model(version: ModelVersion) -> ModelLineage:
 
 def annotators(snapshot: DatasetSnapshot) -> list[AnnotatorShare]:
     """The annotators of a snapshot with their numbers of annotations, most first."""
-    rows = (
+    counts = dict(
         SnapshotAnnotation.objects.filter(snapshot=snapshot)
-        .values("annotation__annotator")
+        .values_list("annotation__annotator")
         .annotate(annotations=Count("pk"))
         .order_by("-annotations")
     )
-    people = Person.objects.in_bulk([row["annotation__annotator"] for row in rows])
-    return [AnnotatorShare(person=people[row["annotation__annotator"]], annotations=row["annotations"]) for row in rows]
+    people = Person.objects.in_bulk(counts)
+    return [AnnotatorShare(person=people[key], annotations=count) for key, count in counts.items()]
 
 
 def of_annotation(annotation: Annotation) -> AnnotationLineage:
@@ -89,11 +90,9 @@ def trained_on(snapshots: list[DatasetSnapshot]) -> list[ModelVersion]:
     found: dict[int, ModelVersion] = {}
     fresh = list(ModelVersion.objects.filter(run__snapshot__in=snapshots))
     while fresh:
-        found |= {version.pk: version for version in fresh}
-        fresh = [
-            version
-            for version in ModelVersion.objects.filter(parent__in=fresh)
-            | ModelVersion.objects.filter(run__reward_model__in=fresh)
-            if version.pk not in found
-        ]
-    return sorted(found.values(), key=lambda version: version.pk)
+        for version in fresh:
+            found[version.pk] = version
+        descended = ModelVersion.objects.filter(parent__in=fresh)
+        descended |= ModelVersion.objects.filter(run__reward_model__in=fresh)
+        fresh = [version for version in descended if version.pk not in found]
+    return sorted(found.values(), key=attrgetter("pk"))

@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import islice
+from operator import attrgetter
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 
 from feedback.models import Deployment, Evaluation, Job, ModelVersion, Project, Response
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training import run_figures
 from feedback.selectors.training.runs import as_text
 
@@ -46,12 +49,15 @@ def family(project: Project, serving: ModelVersion | None) -> tuple[list[Branch]
     """
     rows = versions_of(project).exclude(kind=ModelVersion.Kind.TOKENIZER).order_by("-pk")
     newest = list(rows[: TREE + 1])
-    drawn = sorted(newest[:TREE], key=lambda version: version.pk)
-    branches = {version.pk: Branch(version, serving is not None and version.pk == serving.pk) for version in drawn}
+    drawn = sorted(newest[:TREE], key=attrgetter("pk"))
+    branches = {version.pk: Branch(version, version == serving) for version in drawn}
     roots: list[Branch] = []
-    for version in drawn:
-        parent = branches.get(version.parent_id) if version.parent_id else None
-        (parent.children if parent else roots).append(branches[version.pk])
+    for branch in branches.values():
+        parent = branches.get(branch.version.parent_id or 0)
+        if parent is None:
+            roots.append(branch)
+        else:
+            parent.children.append(branch)
     return roots, len(newest) > TREE
 
 
@@ -63,7 +69,7 @@ class Measured:
     """A figure of a report card, with its interval where there is one."""
 
     label: str
-    value: Any
+    value: object
     unit: str = ""
     low: float | None = None
     high: float | None = None
@@ -75,7 +81,7 @@ class Measured:
         return isinstance(self.value, int | float) and not isinstance(self.value, bool)
 
 
-def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
+def report_card(metrics: JsonObject) -> list[tuple[str, list[Measured]]]:
     """Metrics in groups: those at the top, and each nested group under its own name.
 
     `x_low` and `x_high`, or {"value"|"rate"|"mean", "low", "high"}, become the interval of `x`.
@@ -86,7 +92,7 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
             continue  # drawn beside each other: see `beside_baseline` and `by_class`
         if isinstance(value, dict):
             title = GROUPS.get(name) or name.replace("_", " ").capitalize()
-            middle = next((value[key] for key in ("value", "rate", "mean", "win_rate") if key in value), None)
+            middle = _middle(value)
             if "low" in value and middle is not None:
                 groups[""].append(_measured(run_figures.figure(name), middle, value.get("low"), value.get("high")))
             else:
@@ -95,6 +101,14 @@ def report_card(metrics: dict[str, Any]) -> list[tuple[str, list[Measured]]]:
             low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
             groups[""].append(_measured(run_figures.figure(name), value, low, high))
     return [(title, groups[title]) for title in sorted(groups, key=bool) if groups[title]]
+
+
+def _middle(interval: JsonObject) -> object:
+    """The estimate that an interval is of; None where there is none."""
+    for key in ("value", "rate", "mean", "win_rate"):
+        if key in interval:
+            return interval[key]
+    return None
 
 
 def asked_for(project: Project, most: int = 5) -> list[Job]:
@@ -129,17 +143,24 @@ def beside_baseline(version: ModelVersion) -> Beside | None:
     """The figures of a classifier or tagger with the baseline's, on test if there is one, else on selection."""
     wanted = {ModelVersion.Kind.CLASSIFIER: "macro_f1", ModelVersion.Kind.TAGGER: "f1"}.get(version.kind)  # type: ignore[call-overload]
     metrics, baseline = version.metrics, version.metrics.get(BASELINE) or {}
-    split = next((one for one in ("test", "selection") if f"{one}_{wanted}" in metrics), None)
+    split = _judged_on(metrics, wanted)
     if wanted is None or split is None:
         return None
-    others = ("accuracy", "micro_f1", "precision", "recall", "exact_texts")
-    rows = [
-        (run_figures.figure(f"{split}_{name}", version.stage).label, metrics[f"{split}_{name}"], baseline[name])
-        for name in others
-        if f"{split}_{name}" in metrics and name in baseline
-    ]
+    rows = []
+    for name in ("accuracy", "micro_f1", "precision", "recall", "exact_texts"):
+        figure = f"{split}_{name}"
+        if figure in metrics and name in baseline:
+            rows.append((run_figures.figure(figure, version.stage).label, metrics[figure], baseline[name]))
     label = {"macro_f1": "macro F1", "f1": "span F1"}[wanted]
     return Beside(label, split, metrics[f"{split}_{wanted}"], baseline.get(wanted), baseline.get("name", ""), rows)
+
+
+def _judged_on(metrics: JsonObject, figure: str | None) -> str | None:
+    """The split that a figure is taken from: test if it was measured there, else selection; None if on neither."""
+    for split in ("test", "selection"):
+        if f"{split}_{figure}" in metrics:
+            return split
+    return None
 
 
 @dataclass(frozen=True)
@@ -189,7 +210,7 @@ class ByClass:
 
 def by_class(version: ModelVersion) -> ByClass | None:
     metrics = version.metrics
-    split = next((one for one in ("test", "selection") if f"{one}_per_class" in metrics), None)
+    split = _judged_on(metrics, "per_class")
     if split is None:
         return None
     figures_of = metrics[f"{split}_per_class"]
@@ -223,25 +244,27 @@ def _cells(given: dict[str, int], names: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def _group(metrics: dict[str, Any]) -> list[Measured]:
+def _group(metrics: JsonObject) -> list[Measured]:
     found = []
     for name, value in metrics.items():
         if name.endswith(("_low", "_high")) or value is None or name in DRAWN:
             continue
         if isinstance(value, dict):
-            parts = ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items())
-            found.append(_measured(run_figures.evaluated(name, metrics), parts))
+            parts = [f"{key}: {_short(inner)}" for key, inner in value.items()]
+            found.append(_measured(run_figures.evaluated(name, metrics), ", ".join(parts)))
         else:
             low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
             found.append(_measured(run_figures.evaluated(name, metrics), value, low, high))
     return found
 
 
-def _measured(about: run_figures.Figure, value: Any, low: Any = None, high: Any = None) -> Measured:
+def _measured(
+    about: run_figures.Figure, value: object, low: float | None = None, high: float | None = None
+) -> Measured:
     return Measured(about.label, value, about.unit, low, high, about.share, about.meaning)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return str(value)
@@ -272,9 +295,14 @@ def side_by_side(evaluation: Evaluation) -> list[SideBySide]:
             texts[sample["model"]].append(str(sample.get("text", "")))
         for name in ("candidate", "incumbent"):
             value = sample.get(name)
-            if value is not None:
-                texts[name] += [str(one) for one in value] if isinstance(value, list) else [str(value)]
-    return [SideBySide(prompt, t["candidate"][:2], t["incumbent"][:2]) for prompt, t in list(found.items())[:SAMPLES]]
+            if isinstance(value, list):
+                texts[name].extend(map(str, value))
+            elif value is not None:
+                texts[name].append(str(value))
+    rows = []
+    for prompt, texts in islice(found.items(), SAMPLES):
+        rows.append(SideBySide(prompt, texts["candidate"][:2], texts["incumbent"][:2]))
+    return rows
 
 
 def deployments_of(project: Project, most: int = 20) -> list[Deployment]:
@@ -285,11 +313,10 @@ def deployments_of(project: Project, most: int = 20) -> list[Deployment]:
 def rolls_back_to(history: Sequence[Deployment]) -> ModelVersion | None:
     """What a roll back would serve: the last version that served, was not rolled back from, and is still fit."""
     unfit = (ModelVersion.State.REJECTED, ModelVersion.State.REVOKED)
-    present = history[0].model_version_id if history else None
     spent = {deployment.model_version_id for deployment in history if deployment.rolled_back}
     for deployment in history:
-        version = deployment.model_version
-        if version.pk == present or version.pk in spent or version.tainted_at or version.state in unfit:
+        version, serving = deployment.model_version, history[0].model_version
+        if version == serving or version.pk in spent or version.tainted_at or version.state in unfit:
             continue
         return version
     return None

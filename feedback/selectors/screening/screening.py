@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Response
+from feedback.rules.json_types import JsonObject
 from feedback.rules.screening import screening
 from feedback.selectors.screening import guard_models
 
@@ -29,7 +30,7 @@ def status(project: Project) -> Status:
         return Status(0, "", "")
     prompts = Prompt.objects.filter(project=project, state=Prompt.State.RECEIVED)
     responses = Response.objects.filter(project=project, state=Response.State.SCREENING)
-    waiting = sum(len(rows.values_list("pk")[:COUNTED]) for rows in (prompts, responses))
+    waiting = len(prompts.values_list("pk")[:COUNTED]) + len(responses.values_list("pk")[:COUNTED])
     last = Job.objects.filter(project=project, kind=Job.Kind.SCORE, status__in=Job.FINAL).order_by("-id").first()
     if gone := guard_models.missing(project):
         return Status(min(waiting, COUNTED), gone, "")
@@ -61,9 +62,12 @@ def blocked(project: Project, most: int = 20) -> list[Blocked]:
     """The prompts and responses that were blocked last, newest first."""
     prompts = Prompt.objects.filter(project=project, state=Prompt.State.BLOCKED).order_by("-id")[:most]
     responses = Response.objects.filter(project=project, state=Response.State.BLOCKED).select_related("prompt")
-    found = [_blocked(prompt, prompt, "prompt") for prompt in prompts]
-    found += [_blocked(row, row.prompt, "response") for row in responses.order_by("-id")[:most]]
-    return sorted(found, key=lambda row: row.at, reverse=True)[:most]
+    found = []
+    for prompt in prompts:
+        found.append(_blocked(prompt, prompt, "prompt"))
+    for response in responses.order_by("-id")[:most]:
+        found.append(_blocked(response, response.prompt, "response"))
+    return sorted(found, key=attrgetter("at"), reverse=True)[:most]
 
 
 def _blocked(row: Prompt | Response, prompt: Prompt, kind: str) -> Blocked:
@@ -71,7 +75,7 @@ def _blocked(row: Prompt | Response, prompt: Prompt, kind: str) -> Blocked:
     return Blocked(prompt, kind, row.text, by, row.screening.get("scores", {}).get(by), row.created_at)
 
 
-def shown(row: Prompt | Response) -> dict[str, Any] | None:
+def shown(row: Prompt | Response) -> JsonObject | None:
     """The result of screening a row, for its page; None if nothing screened it.
 
     Keys as in `Screened`, but `scores` is a list of classes with their probabilities, likeliest first.

@@ -1,10 +1,12 @@
 """What a run page shows: curves, samples over steps, its place in the chain; and what training would start from."""
 
+import itertools
 import math
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import NotRequired, TypedDict, TypeGuard
 
 from django.db.models import QuerySet
 
@@ -22,6 +24,7 @@ from feedback.models import (
     Stage,
     TrainingRun,
 )
+from feedback.rules.json_types import JsonObject
 from feedback.rules.training import plots, run_figures
 from feedback.rules.training.plots import Plot
 from feedback.selectors.training.stages import NAMES
@@ -53,7 +56,7 @@ class Stock:
     @property
     def readers(self) -> list[ModelVersion]:
         """The newest encoder, classifier and tagger, those of them that there are."""
-        return [version for version in (self.encoder, self.classifier, self.tagger) if version is not None]
+        return list(filter(None, (self.encoder, self.classifier, self.tagger)))
 
 
 def stock(project: Project, serving: ModelVersion | None) -> Stock:
@@ -112,25 +115,47 @@ def plots_of(runs: Sequence[TrainingRun]) -> list[Plot]:
         # Every step reports the same figures and measurements come now and then: a few steps tell nearly all names.
         for place in {0, 1, count // 2, count - 1} & set(range(count)):
             metrics = points.values_list("metrics", flat=True)[place]
-            names |= {name for name, value in metrics.items() if _is_number(value)}
+            names.update(_number_names(metrics))
     return plots.plots(reported)
 
 
-def curve(runs: Sequence[TrainingRun], plot: Plot) -> dict[str, Any]:
+class Line(TypedDict):
+    """One line of a plot as chart.js takes it: a value for each x, None where nothing is known of that step."""
+
+    name: str
+    values: list[float | None]
+    axis: str
+    unit: str
+    sparse: bool
+    low: NotRequired[list[float | None]]
+    high: NotRequired[list[float | None]]
+
+
+class Curve(TypedDict):
+    x: list[int]
+    x_name: str
+    series: list[Line]
+
+
+def curve(runs: Sequence[TrainingRun], plot: Plot) -> Curve:
     """A plot as chart.js takes it, at most about `MOST_POINTS` steps a run.
 
     A figure that is no number at a step (NaN, infinity) is a gap there; one that is measured now and then is bridged.
     Where a point stands for several steps, its least and greatest values are drawn as a band around it.
     """
     several = len(runs) > 1
-    series = []
+    drawn: list[Series] = []
+    steps: set[int] = set()
     for run in runs:
         points = _thinned(list(RunPoint.objects.filter(run=run).order_by("step")))
         for axis, names in (("left", plot.names), ("right", plot.right)):
-            series += [_series(run, points, name, axis, several) for name in names]
-    drawn = [one for one in series if one.values]
-    x = sorted({step for one in drawn for step in one.values})
-    return {"x": x, "x_name": "step", "series": [one.at(x) for one in drawn]}
+            for name in names:
+                series = _series(run, points, name, axis, several)
+                if series.values:
+                    drawn.append(series)
+                    steps.update(series.values)
+    x = sorted(steps)
+    return {"x": x, "x_name": "step", "series": [series.at(x) for series in drawn]}
 
 
 @dataclass(frozen=True)
@@ -145,43 +170,54 @@ class Series:
     low: dict[int, float]
     high: dict[int, float]
 
-    def at(self, x: list[int]) -> dict[str, Any]:
-        """As chart.js takes it; null where nothing is known of a step."""
-        line = {
+    def at(self, x: list[int]) -> Line:
+        line: Line = {
             "name": self.name,
-            "values": [self.values.get(step) for step in x],
+            "values": list(map(self.values.get, x)),
             "axis": self.axis,
             "unit": self.unit,
             "sparse": self.sparse,
         }
         if self.low:
-            line["low"] = [self.low.get(step) for step in x]
-            line["high"] = [self.high.get(step) for step in x]
+            line["low"] = list(map(self.low.get, x))
+            line["high"] = list(map(self.high.get, x))
         return line
 
 
 def _series(run: TrainingRun, points: Sequence[RunPoint], name: str, axis: str, several: bool) -> Series:
     about = run_figures.figure(name, run.stage)
-    reported = sum(name in point.metrics for point in points)
-    bounded = [point for point in points if _is_number(point.minima.get(name)) and _is_number(point.maxima.get(name))]
-    return Series(
-        name=f"run {run.number}, {_inside(about.label)}" if several else about.label,
-        axis=axis,
-        unit=about.unit,
-        sparse=several or reported < len(points),
-        values={point.step: float(point.metrics[name]) for point in points if _is_number(point.metrics.get(name))},
-        low={point.step: float(point.minima[name]) for point in bounded},
-        high={point.step: float(point.maxima[name]) for point in bounded},
-    )
+    label = about.label
+    if several:
+        label = f"run {run.number}, {_inside(label)}"
+    series = Series(label, axis, about.unit, sparse=several or _is_sparse(name, points), values={}, low={}, high={})
+    for point in points:
+        value, low, high = point.metrics.get(name), point.minima.get(name), point.maxima.get(name)
+        if _is_number(value):
+            series.values[point.step] = float(value)
+        if _is_number(low) and _is_number(high):
+            series.low[point.step] = float(low)
+            series.high[point.step] = float(high)
+    return series
+
+
+def _is_sparse(name: str, points: Sequence[RunPoint]) -> bool:
+    """Whether a figure is measured only now and then."""
+    return not all(name in point.metrics for point in points)
 
 
 def _inside(label: str) -> str:
     """A label within a sentence: its first letter small, unless it is an abbreviation's."""
-    return label if label[:2].isupper() else label[:1].lower() + label[1:]
+    if label[:2].isupper():
+        return label
+    return label[:1].lower() + label[1:]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number_names(metrics: JsonObject) -> list[str]:
+    return [name for name, value in metrics.items() if _is_number(value)]
 
 
 def _thinned(points: list[RunPoint]) -> list[RunPoint]:
@@ -189,13 +225,13 @@ def _thinned(points: list[RunPoint]) -> list[RunPoint]:
     if len(points) <= MOST_POINTS:
         return points
     stride = -(-len(points) // MOST_POINTS)
-    common = min(len(point.metrics) for point in points)
+    common = min(map(len, map(attrgetter("metrics"), points)))
     last = points[-1]
-    return [
-        point
-        for place, point in enumerate(points)
-        if place % stride == 0 or len(point.metrics) > common or point is last
-    ]
+    kept = []
+    for place, point in enumerate(points):
+        if place % stride == 0 or len(point.metrics) > common or point is last:
+            kept.append(point)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -212,23 +248,27 @@ def samples(run: TrainingRun, columns: int = 4) -> tuple[list[int], list[Shown]]
     if not steps:
         return [], []
     count = min(columns, len(steps))
-    places = {round(i * (len(steps) - 1) / max(1, count - 1)) for i in range(count)}
-    chosen = [steps[place] for place in sorted(places)]
-    texts: dict[int, dict[str, str]] = {}
-    prompts: dict[str, None] = {}
+    chosen = [steps[round(place * (len(steps) - 1) / max(1, count - 1))] for place in range(count)]
+    answers: dict[str, dict[int, str]] = {}  # by prompt and step
     for row in RunSamples.objects.filter(run=run, step__in=chosen).order_by("step"):
         for sample in row.samples:
             prompt = as_text(sample.get("prompt", ""))
-            prompts.setdefault(prompt)
-            texts.setdefault(row.step, {})[prompt] = str(sample.get("text", ""))
-    return chosen, [Shown(prompt, [(step, texts.get(step, {}).get(prompt)) for step in chosen]) for prompt in prompts]
+            answers.setdefault(prompt, {})[row.step] = str(sample.get("text", ""))
+    shown = []
+    for prompt, by_step in answers.items():
+        shown.append(Shown(prompt, list(zip(chosen, map(by_step.get, chosen), strict=True))))
+    return chosen, shown
 
 
-def as_text(prompt: Any) -> str:
+def as_text(prompt: object) -> str:
     """A prompt as one text, whether it came as text or as messages."""
-    if isinstance(prompt, list):
-        return "\n".join(str(message.get("content", "")) for message in prompt if isinstance(message, dict))
-    return str(prompt)
+    if not isinstance(prompt, list):
+        return str(prompt)
+    contents = []
+    for message in prompt:
+        if isinstance(message, dict):
+            contents.append(str(message.get("content", "")))
+    return "\n".join(contents)
 
 
 def chosen(project: Project, public_ids: Iterable[str], most: int = 6) -> list[TrainingRun]:
@@ -254,15 +294,20 @@ class Place:
 def places(chain: Chain, made: Sequence[TrainingRun]) -> list[Place]:
     """Every stage of the chain in order; those without a run wait, or will not come any more."""
     by_position = {run.position: run for run in made}
-    later = "waiting" if chain.state == Chain.State.ACTIVE else "not run"
+    later = "not run"
+    if chain.state == Chain.State.ACTIVE:
+        later = "waiting"
     found = []
     for position, stage in enumerate(chain.stages):
         run = by_position.get(position)
-        found.append(Place(stage, run, run.job.status if run else later))
+        if run is None:
+            found.append(Place(stage, None, later))
+        else:
+            found.append(Place(stage, run, run.job.status))
     return found
 
 
-def final_figures(run: TrainingRun) -> list[tuple[str, Any, str]]:
+def final_figures(run: TrainingRun) -> list[tuple[str, float | str, str]]:
     """(label, value, unit) of the figures at the run's end that are plain numbers or words."""
     found = []
     for name, value in run.metrics.items():
@@ -280,21 +325,32 @@ def made_by(run: TrainingRun) -> ModelVersion | None:
     return ModelVersion.objects.filter(run=run).first()
 
 
-def settings_that_differ(runs: Sequence[TrainingRun]) -> list[tuple[str, list[Any]]]:
+def settings_that_differ(runs: Sequence[TrainingRun]) -> list[tuple[str, list[object]]]:
     """Settings with more than one value among these runs, and what each has."""
-    rows: list[tuple[str, list[Any]]] = [
-        ("stage", [run.stage for run in runs]),
-        ("seed", [run.seed for run in runs]),
-        ("snapshot", [run.snapshot.number if run.snapshot else None for run in runs]),
+    rows: list[tuple[str, list[object]]] = [
+        ("stage", list(map(attrgetter("stage"), runs))),
+        ("seed", list(map(attrgetter("seed"), runs))),
+        ("snapshot", list(map(_snapshot_number, runs))),
     ]
-    names = sorted({name for run in runs for name in run.config})
-    rows += [(name, [run.config.get(name) for run in runs]) for name in names]
-    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]
+    configs: list[JsonObject] = list(map(attrgetter("config"), runs))
+    for name in sorted(set(itertools.chain.from_iterable(configs))):
+        rows.append((name, [config.get(name) for config in configs]))
+    differing = []
+    for name, values in rows:
+        if any(value != values[0] for value in values):
+            differing.append((name, values))
+    return differing
 
 
-def figures_side_by_side(runs: Sequence[TrainingRun]) -> list[tuple[str, list[Any], str]]:
+def _snapshot_number(run: TrainingRun) -> int | None:
+    if run.snapshot is None:
+        return None
+    return run.snapshot.number
+
+
+def figures_side_by_side(runs: Sequence[TrainingRun]) -> list[tuple[str, list[object], str]]:
     """Final figures that are numbers, a column for each run."""
-    names = [name for run in runs for name, value in run.metrics.items() if _is_number(value)]
+    names = itertools.chain.from_iterable(_number_names(run.metrics) for run in runs)
     rows = []
     for name in dict.fromkeys(names):
         about = run_figures.figure(name)

@@ -1,6 +1,7 @@
 """The label schemes of a project, for classification and span tasks."""
 
 import re
+from operator import itemgetter
 
 from django.contrib import messages
 from django.db import transaction
@@ -24,7 +25,9 @@ from feedback.web.pages import person, project_page
 
 @project_page(ADMIN)
 def labels(request: HttpRequest, project: Project) -> HttpResponse:
-    shown = [label_schemes.complete(scheme | {"name": name}) for name, scheme in sorted(project.label_scheme.items())]
+    shown = []
+    for name, scheme in sorted(project.label_scheme.items()):
+        shown.append(label_schemes.complete(scheme | {"name": name}))
     context = {"project": project, "schemes": shown, "unfit": setting_changes.unfit_gold(project)}
     return render(request, "feedback/collection/projects/labels.html", context)
 
@@ -61,7 +64,7 @@ def _edit(
 ) -> HttpResponse:
     rows = LabelRows(
         request.POST or None,
-        initial=[LabelForm.values_of(label) for label in before],
+        initial=list(map(LabelForm.values_of, before)),
         form_kwargs={"label_suffix": ""},
         prefix="label",
     )
@@ -95,7 +98,7 @@ def _earlier_names(project: Project, scheme: str, label: str) -> list[str]:
 
 
 def _rename(request: HttpRequest, project: Project, scheme: str, rows: list[LabelForm]) -> None:
-    names = [label["name"] for label in project.label_scheme.get(scheme, {}).get("labels", [])]
+    names = list(map(itemgetter("name"), project.label_scheme.get(scheme, {}).get("labels", [])))
     for old, new in named_rows.renamed(rows, names):
         label_scheme_services.rename_label(by=person(request), project=project, scheme=scheme, old=old, new=new)
 

@@ -28,18 +28,25 @@ from feedback.web.platform.admin_common import same_project
 def data(request: HttpRequest, project: Project) -> HttpResponse:
     """Snapshots, newest first, and the form that freezes another one."""
     page = page_of(snapshots.snapshots_of(project), request.GET.get("after"))
-    drafts = [row for row in page.rows if row.state == DatasetSnapshot.State.DRAFT]
+    rows, frozen = [], []
+    waiting = False
+    for row in page.rows:
+        rows.append((row, snapshots.table(row).total))
+        if row.state == DatasetSnapshot.State.FROZEN:
+            frozen.append(row)
+        elif row.state == DatasetSnapshot.State.DRAFT:
+            waiting = True
     queue = None
-    if drafts:
+    if waiting:
         queue = health.queue_now("default")
     context = {
         "project": project,
         "page": page,
-        "rows": [(row, snapshots.table(row).total) for row in page.rows],
-        "waiting": bool(drafts),
+        "rows": rows,
+        "waiting": waiting,
         "there": queue,
         "stock": runs.stock(project, model_versions.serving(project)),
-        "frozen": [row for row in page.rows if row.state == DatasetSnapshot.State.FROZEN],
+        "frozen": frozen,
         "corpora": list(Corpus.objects.filter(project=project).order_by("name")[:20]),
     }
     return page_or_partial(request, "data/snapshots", context)

@@ -68,9 +68,11 @@ def tokens(request: HttpRequest, project: Project) -> HttpResponse:
 
 def _chosen(request: HttpRequest, name: str, versions: list[ModelVersion], usual: int | None) -> ModelVersion | None:
     key = request.POST.get(name, request.GET.get(name))
-    found = next((version for version in versions if str(version.public_id) == key), None)
-    if found or not versions or usual is None:
-        return found
+    for version in versions:
+        if str(version.public_id) == key:
+            return version
+    if not versions or usual is None:
+        return None
     return versions[usual]
 
 

@@ -1,5 +1,7 @@
 """Helpers that several admin pages share."""
 
+from collections import Counter
+from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
 
@@ -42,8 +44,8 @@ def prompt_context(project: Project, prompt: Prompt) -> Context:
     of the job that writes the responses.
     """
     responses = prompts.responses_to(prompt)
-    awaited = sum(response.state in prompts.WANTED for response in responses)
-    screening = any(response.state == Response.State.SCREENING for response in responses)
+    states = Counter(map(attrgetter("state"), responses))
+    awaited = states[Response.State.QUEUED] + states[Response.State.RUNNING]
     job_state = None
     if awaited and (job := prompts.generation_job(project)) is not None:
         job_state = health.life(job)
@@ -52,6 +54,6 @@ def prompt_context(project: Project, prompt: Prompt) -> Context:
         "prompt": prompt,
         "responses": responses,
         "awaited": awaited,
-        "read": prompt.state == Prompt.State.RECEIVED or screening,
+        "read": prompt.state == Prompt.State.RECEIVED or Response.State.SCREENING in states,
         "life": job_state,
     }

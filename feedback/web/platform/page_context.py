@@ -44,11 +44,16 @@ class Shell:
             slug = self._request.resolver_match.kwargs.get("slug")
         if slug is None and len(self.seats) == 1:
             return self.seats[0]
-        return next((seat for seat in self.seats if seat.project.slug == slug), None)
+        for seat in self.seats:
+            if seat.project.slug == slug:
+                return seat
+        return None
 
     @property
     def project(self) -> Project | None:
-        return self.seat.project if self.seat else None
+        if self.seat is None:
+            return None
+        return self.seat.project
 
     @property
     def is_admin(self) -> bool:

@@ -1,5 +1,6 @@
 """The registry: model versions with lineage and metrics, promotion, rollback, and the playground."""
 
+from collections.abc import Iterable
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -194,9 +195,8 @@ def playground(request: HttpRequest, project: Project) -> HttpResponse:
     if not left and serving is not None:
         left = str(serving.public_id)
     right = request.GET.get("right", "")
-    others = [str(version.public_id) for version in policies if str(version.public_id) != left]
-    if not right and others:
-        right = others[0]
+    if not right:
+        right = _first_but(left, policies)
     context = {
         "project": project,
         "form": form,
@@ -207,6 +207,14 @@ def playground(request: HttpRequest, project: Project) -> HttpResponse:
         "there": health.queue_now("generate"),
     }
     return render(request, "feedback/registry/playground.html", context, status=form_status(form))
+
+
+def _first_but(left: str, policies: Iterable[ModelVersion]) -> str:
+    """The id of the first policy that is not `left`; empty where there is none."""
+    for version in policies:
+        if str(version.public_id) != left:
+            return str(version.public_id)
+    return ""
 
 
 def _request_two(request: HttpRequest, project: Project, form: PlaygroundForm) -> Prompt:

@@ -20,7 +20,7 @@ from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
 from feedback.web.training.stages import StagesForm
 
-FIRST_TURN = ("tokenizer", "pretrain", *(stage.value for stage in runs.CHAIN))
+FIRST_TURN = ("tokenizer", "pretrain", *map(str, runs.CHAIN))
 
 
 @project_page(ADMIN)
@@ -28,7 +28,7 @@ def train(request: HttpRequest, project: Project) -> HttpResponse:
     """What there is to train on, the stages as steps, and the runs so far."""
     if request.method == "POST":
         return start(request, project)
-    form = StagesForm(project=project, initial={"stages": [stage.value for stage in runs.CHAIN]})
+    form = StagesForm(project=project, initial={"stages": list(map(str, runs.CHAIN))})
     return train_page(request, project, form)
 
 
@@ -57,7 +57,9 @@ def plan_of(request: HttpRequest, project: Project, form: StagesForm) -> Pipelin
         return None
     for problem in plan.problems:
         form.add_refusal(problem)
-    return None if plan.problems else plan
+    if plan.problems:
+        return None
+    return plan
 
 
 def pipeline_request(request: HttpRequest, project: Project, form: StagesForm) -> PipelineRequest:
@@ -84,7 +86,12 @@ def pipeline_request(request: HttpRequest, project: Project, form: StagesForm) -
 def train_page(request: HttpRequest, project: Project, form: StagesForm, status: int = 200) -> HttpResponse:
     there = health.queue_now("train")
     page = page_of(runs.runs_of(project), request.GET.get("after"), size=20)
-    rows = [(run, health.life(run.job, there=there)) for run in page.rows]
+    rows = []
+    active = False
+    for run in page.rows:
+        life = health.life(run.job, there=there)
+        rows.append((run, life))
+        active = active or not life.final
     context = {
         "project": project,
         "form": form,
@@ -93,6 +100,6 @@ def train_page(request: HttpRequest, project: Project, form: StagesForm, status:
         "first_turn": FIRST_TURN,
         "page": page,
         "rows": rows,
-        "active": any(not life.final for _, life in rows),
+        "active": active,
     }
     return page_or_partial(request, "training/train", context, status=status)

@@ -1,6 +1,6 @@
 """Look before you train: what a chain would meet and cost, and the button that starts exactly that."""
 
-from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -38,7 +38,7 @@ def ask(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @project_page(ADMIN)
-def look(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+def look(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
     """What was found; polls until the job has ended."""
     job = _job(request, project, job_id)
     context = {
@@ -55,7 +55,7 @@ def look(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def start(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
+def start(request: HttpRequest, project: Project, job_id: UUID) -> HttpResponse:
     """Start the chain as it was looked at."""
     job = _job(request, project, job_id)
     try:
@@ -68,7 +68,7 @@ def start(request: HttpRequest, project: Project, job_id: Any) -> HttpResponse:
     return redirect("run", project.slug, chain.runs.get(position=0).public_id)
 
 
-def _job(request: HttpRequest, project: Project, job_id: Any) -> Job:
+def _job(request: HttpRequest, project: Project, job_id: UUID) -> Job:
     job = access.get_job(viewer(request), job_id)
     same_project(job, project)
     if job.kind != Job.Kind.PREFLIGHT:

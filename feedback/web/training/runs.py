@@ -1,6 +1,7 @@
 """Training runs: one with its curves and samples, and several side by side."""
 
-from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -8,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from feedback.errors import NotFound
-from feedback.models import Chain, Job, Project
+from feedback.models import Chain, Job, Project, TrainingRun
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.selectors.training import runs
@@ -30,7 +31,7 @@ REMEDIES = {
 
 
 @project_page(ADMIN)
-def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
+def run(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse:
     """One run. Its head and its tail poll until the whole chain is final; its curves fetch themselves."""
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
@@ -60,28 +61,31 @@ def run(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
         "evaluation": runs.evaluation_of(found),
         "model": runs.made_by(found),
     }
-    part = "training/tail" if wants_fragment(request) and request.GET.get("part") == "tail" else "training/run"
+    part = "training/run"
+    if wants_fragment(request) and request.GET.get("part") == "tail":
+        part = "training/tail"
     return page_or_partial(request, part, context)
 
 
 @project_page(ADMIN)
-def points(request: HttpRequest, project: Project, run_id: Any, plot: str) -> JsonResponse:
+def points(request: HttpRequest, project: Project, run_id: UUID, plot: str) -> JsonResponse:
     """One plot's figures as chart.js takes them."""
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     return _plot([found], plot)
 
 
-def _plot(drawn: list[Any], key: str) -> JsonResponse:
-    plot = next((plot for plot in runs.plots_of(drawn) if plot.key == key), None)
-    if plot is None:
-        raise NotFound
-    return JsonResponse(runs.curve(drawn, plot) | {"final": all(run.job.is_final for run in drawn)})
+def _plot(drawn: list[TrainingRun], key: str) -> JsonResponse:
+    for plot in runs.plots_of(drawn):
+        if plot.key == key:
+            is_final = all(run.job.is_final for run in drawn)
+            return JsonResponse({**runs.curve(drawn, plot), "final": is_final})
+    raise NotFound
 
 
 @require_POST
 @project_page(ADMIN)
-def cancel(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
+def cancel(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse:
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     pipeline_services.cancel_run(by=person(request), run=found)
@@ -91,7 +95,7 @@ def cancel(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def retry(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
+def retry(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse:
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     pipeline_services.retry_run(by=person(request), run=found)
@@ -101,7 +105,7 @@ def retry(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def start_again(request: HttpRequest, project: Project, run_id: Any) -> HttpResponse:
+def start_again(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse:
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     chain = pipeline_services.start_again(by=person(request), run=found)
@@ -118,7 +122,7 @@ def compare(request: HttpRequest, project: Project) -> HttpResponse:
         "project": project,
         "runs": drawn,
         "plots": runs.plots_of(drawn),
-        "query": "&".join(f"run={run.public_id}" for run in drawn),
+        "query": urlencode([("run", run.public_id) for run in drawn]),
         "settings": runs.settings_that_differ(drawn),
         "figures": runs.figures_side_by_side(drawn),
     }
