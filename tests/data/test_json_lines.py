@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ENDS = [chr(code) for code in range(0x3000) if len(f"a{chr(code)}b".splitlines()) > 1]
 BYTES = {
     "trainer/recipes/generate.py",
-    "workers/demo/prove.py",
+    "workers/demo/trainer_files.py",
     "workers/handlers/progress_tailer.py",
 }  # whose lines end at \n, \r\n, \r alone
 

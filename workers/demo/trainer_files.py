@@ -73,7 +73,7 @@ def input_sha256(path: Path) -> str:
 
 def read_lines(path: Path) -> list[Any]:
     """Objects of a JSON Lines file."""
-    return list(map(json.loads, path.read_bytes().splitlines()))
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def write_lines(path: Path, rows: Iterable[object]) -> None:
