@@ -21,9 +21,12 @@ run: $(VENV)/service.stamp  ## the service on embedded defaults: http://localhos
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) manage.py up
 
 # Parts of `make test`, longest first: a lane that is done with one takes the next. A database is made for each anew.
-PARTS := browser postgresql application training
+# Three lanes on two cores, because tests with a browser or many processes wait for these half of their time.
+PARTS := browser processes postgresql application training
+LANES := 3
 MANY_PROCESSES := tests/runtime tests/collection/test_crowd_over_http.py tests/platform/test_attacks.py
-test-browser: TESTS = pytest tests/browser $(MANY_PROCESSES) tests/test_*.py
+test-browser: TESTS = pytest tests/browser
+test-processes: TESTS = pytest $(MANY_PROCESSES) tests/test_*.py
 test-postgresql: TESTS = tests.on_postgres -m 'database and not one_database'
 test-application: TESTS = pytest --ignore=tests/browser --ignore=tests/trainer $(MANY_PROCESSES:%=--ignore=%) --ignore-glob='tests/test_*.py'
 test-training: TESTS = pytest tests/trainer
@@ -39,8 +42,8 @@ test: $(VENV)/tests.stamp node_modules/.stamp
 	$(QUIET_MATH) $(RUN) -m pytest tests/$(ROOM) tests/test_architecture.py --durations=10
 	$(QUIET_MATH) $(RUN) -m tests.on_postgres -m 'database and not one_database' tests/$(ROOM) --durations=10 || [ $$? = 5 ]
 else
-test: $(VENV)/tests.stamp node_modules/.stamp browser  ## lint and all tests, in two lanes at once; ROOM=quality: those of one room
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(PART_TARGETS) lint
+test: $(VENV)/tests.stamp node_modules/.stamp browser  ## lint and all tests, in three lanes at once; ROOM=quality: those of one room
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(LANES) $(PART_TARGETS) lint
 endif
 
 $(PART_TARGETS) $(FAST_TARGETS): $(VENV)/tests.stamp

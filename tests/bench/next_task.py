@@ -141,7 +141,7 @@ def told(vendor: str, size: int, wanted: int, cost: dict[str, Any]) -> list[str]
 
 
 def crowd_columns() -> list[str]:
-    return ["annotators", "submits/s", "p50 ms", "p95 ms", "CPU ms each", "errors", "lost", "twice"]
+    return ["annotators", "submits/s", "p50 ms", "p95 ms", "longest ms", "CPU ms each", "errors", "lost", "twice"]
 
 
 def throng(port: int, server: Any, project: Any, secrets: list[str], annotators: int, seconds: float) -> list[str]:
@@ -158,7 +158,8 @@ def throng(port: int, server: Any, project: Any, secrets: list[str], annotators:
     counted = Assignment.objects.filter(project=project, counted=True).values("task").annotate(n=Count("pk"))
     return [
         str(annotators), f"{tally.per_second:.0f}", f"{ground.percentile(tally.took, 0.5) * 1000:.0f}",
-        f"{ground.percentile(tally.took, 0.95) * 1000:.0f}", f"{cpu * 1000 / number:.1f}", str(len(tally.errors)),
+        f"{ground.percentile(tally.took, 0.95) * 1000:.0f}", f"{max(tally.took, default=0.0) * 1000:.0f}",
+        f"{cpu * 1000 / number:.1f}", str(len(tally.errors)),
         str(len(tally.acknowledged) - kept), str(counted.filter(n__gt=1).count()),
     ]  # fmt: skip
 
