@@ -206,7 +206,7 @@ if TRAINER_LAUNCH not in launches.LAUNCHES:
 # ended and the job counts as lost. What is known to take long in one step says so (`Work.long_step`).
 JOB_STUCK_SECONDS = env_int("JOB_STUCK_SECONDS", 300, low=5)
 CANCEL_SECONDS = 10  # from the moment a job is ordered to stop to the end of the process that it does not leave
-CANCEL_GRACE_SECONDS = 4  # from SIGTERM to SIGKILL for a cancelled trainer: with a beat before it, gone within 10
+CANCEL_GRACE_SECONDS = 4  # from SIGTERM to SIGKILL for a canceled trainer: with a beat before it, gone within 10
 
 # --- queue of tasks (seconds) ------------------------------------------------------------------
 LEASE_SECONDS = env_int("LEASE_SECONDS", 600, low=1)

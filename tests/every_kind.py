@@ -36,8 +36,8 @@ def one_of_each_kind(project: Project, ben: Person) -> None:
     }
     for kind, answer in answers.items():
         answered(project, ben, make_kind(project, kind), answer)
-    labelled = make_kind(project, "classification", scheme="topic", text="My bill is wrong.")
-    answered(project, ben, labelled, {"labels": ["billing", "account"]})
+    labeled = make_kind(project, "classification", scheme="topic", text="My bill is wrong.")
+    answered(project, ben, labeled, {"labels": ["billing", "account"]})
     spans = {"spans": [{"start": 0, "end": 6, "label": "name"}]}
     answered(project, ben, make_kind(project, "spans", scheme="names"), spans)
     for outcome in ("tie", "both_bad"):

@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 
 from feedback import celery_app, urls
 from feedback.errors import DomainError
-from feedback.formats.catalogue import FORMATS
+from feedback.formats.catalog import FORMATS
 from feedback.models import (
     Assignment,
     DatasetSnapshot,

@@ -24,7 +24,7 @@ STATES: dict[str, tuple[str, str, str]] = {
     "partial": ("warn", "bang", "partial"),
     "nothing": ("warn", "bang", "nothing imported"),
     "failed": ("bad", "cross", "failed"),
-    "cancelled": ("calm", "stop", "cancelled"),
+    "cancelled": ("calm", "stop", "canceled"),
     "active": ("busy", "play", "active"),
     "draft": ("wait", "clock", "in progress"),
     "frozen": ("good", "lock", "frozen"),

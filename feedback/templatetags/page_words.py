@@ -3,7 +3,7 @@
 from django import template
 from django.utils.safestring import SafeString
 
-from feedback.formats.catalogue import FORMATS
+from feedback.formats.catalog import FORMATS
 from feedback.models import Job
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.preferences import STRENGTHS

@@ -169,7 +169,7 @@ def test_twenty_span_tasks_by_keyboard_alone(desk: Any, said: list[tuple[str, st
         assert TEXT[21:27] == "Saltby"
 
 
-def test_marks_are_told_without_colour_moved_and_taken_away(desk: Any) -> None:
+def test_marks_are_told_without_color_moved_and_taken_away(desk: Any) -> None:
     page = desk("spans", scheme="names")
     for key in ("ArrowRight", "n", "ArrowRight", "p"):
         page.keyboard.press(key)

@@ -91,8 +91,8 @@ def test_responses_rated_apart_become_examples_and_a_pair(
 
 def test_labels_and_spans_are_kept_by_name_and_offset(project: Project, prompt: Prompt, ben: Person) -> None:
     make(project, prompt, "classification", 0, ask={"scheme": "topic"})
-    labelled = annotations.submit(assignment=take(project, ben), answer={"labels": ["billing"]})
-    assert labelled.payload["labels"] == ["billing"] and labelled.payload["scheme"] == "topic"
+    labeled = annotations.submit(assignment=take(project, ben), answer={"labels": ["billing"]})
+    assert labeled.payload["labels"] == ["billing"] and labeled.payload["scheme"] == "topic"
     make(project, prompt, "spans", 1, ask={"scheme": "names"})
     marked = annotations.submit(
         assignment=take(project, ben), answer={"spans": [{"start": 0, "end": 6, "label": "person"}]}

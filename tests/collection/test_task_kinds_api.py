@@ -26,7 +26,7 @@ KINDS: list[tuple[str, int, dict[str, Any] | None, dict[str, Any]]] = [
 
 
 @pytest.fixture
-def labelled(project: Project) -> Project:
+def labeled(project: Project) -> Project:
     project.label_scheme = SCHEMES
     project.dimensions = ["truthful"]
     project.save()
@@ -35,7 +35,7 @@ def labelled(project: Project) -> Project:
 
 @pytest.mark.parametrize(("kind", "count", "ask", "answer"), KINDS, ids=[f"{one[0]}-{one[1]}" for one in KINDS])
 def test_each_kind_is_made_taken_and_answered(
-    labelled: Project,
+    labeled: Project,
     ada: Person,
     ben: Person,
     client_for: ClientFor,
@@ -46,9 +46,9 @@ def test_each_kind_is_made_taken_and_answered(
     ask: dict[str, Any] | None,
     answer: dict[str, Any],
 ) -> None:
-    prompt = make_prompt(labelled, TEXT)
+    prompt = make_prompt(labeled, TEXT)
     responses = [make_response(prompt, f"Answer {number}.") for number in range(count)]
-    body: dict[str, Any] = {"project": labelled.slug, "kind": kind, "prompt": str(prompt.public_id)}
+    body: dict[str, Any] = {"project": labeled.slug, "kind": kind, "prompt": str(prompt.public_id)}
     body |= {"responses": [str(one.public_id) for one in responses]} if responses else {}
     made = client_for(ada).post("/api/v1/tasks/", body | ({"ask": ask} if ask else {}))
     assert made.status_code == 201, made.content
@@ -81,11 +81,11 @@ WRONG: list[tuple[str, int, Any, str, str]] = [
 
 @pytest.mark.parametrize(("kind", "count", "ask", "field", "words"), WRONG)
 def test_what_does_not_fit_is_told_by_field(
-    labelled: Project, ada: Person, client_for: ClientFor, kind: str, count: int, ask: Any, field: str, words: str
+    labeled: Project, ada: Person, client_for: ClientFor, kind: str, count: int, ask: Any, field: str, words: str
 ) -> None:
-    prompt = make_prompt(labelled)
+    prompt = make_prompt(labeled)
     keys = [str(make_response(prompt).public_id) for _ in range(count)]
-    body = {"project": labelled.slug, "kind": kind, "prompt": str(prompt.public_id), "responses": keys}
+    body = {"project": labeled.slug, "kind": kind, "prompt": str(prompt.public_id), "responses": keys}
     reply = client_for(ada).post("/api/v1/tasks/", body | ({"ask": ask} if ask else {}))
     assert reply.status_code == 400, reply.content
     error = reply.json()["errors"][0]

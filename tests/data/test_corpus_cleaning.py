@@ -4,15 +4,15 @@ import pytest
 
 from feedback.rules.data.contamination import Evaluation
 from feedback.rules.data.diversity import Diversity
-from feedback.rules.data.near_duplicates import Neighbours, signature, similarity
-from feedback.rules.data.text_quality import Thresholds, fault, normalised, repeated_share, thresholds
+from feedback.rules.data.near_duplicates import Neighbors, signature, similarity
+from feedback.rules.data.text_quality import Thresholds, fault, normalized, repeated_share, thresholds
 
 STORY = " ".join(f"On day {n} the ferry left the harbour with {n * 7} people and a cargo of salt." for n in range(12))
 
 
 def test_a_text_is_brought_to_one_form() -> None:
-    assert normalised("\ufeffcafe\u0301\r\nnext\rlast\u2028end\x00\x07\ttab") == "café\nnext\nlast\nend\ttab"
-    assert normalised(" edges stay \n") == " edges stay \n"
+    assert normalized("\ufeffcafe\u0301\r\nnext\rlast\u2028end\x00\x07\ttab") == "café\nnext\nlast\nend\ttab"
+    assert normalized(" edges stay \n") == " edges stay \n"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_zero_switches_a_threshold_off_and_nonsense_is_refused() -> None:
 def test_near_duplicates_are_found_and_the_rest_is_not() -> None:
     changed = STORY.replace("On day 7 the", "On day seven a")
     other = STORY.replace("ferry", "train").replace("salt", "coal").replace("people", "sheep")
-    seen = Neighbours()
+    seen = Neighbors()
     seen.add(1, signature(STORY))
     seen.add(2, signature(other))
     near = seen.nearest(signature(changed))
@@ -66,7 +66,7 @@ def test_near_duplicates_are_found_and_the_rest_is_not() -> None:
 
 
 def test_the_earliest_of_equals_is_named() -> None:
-    seen = Neighbours()
+    seen = Neighbors()
     for key in (5, 3, 4):
         seen.add(key, signature(STORY))
     assert seen.nearest(signature(STORY)) == (3, 1.0)

@@ -76,7 +76,7 @@ def test_where_all_is_unfit_the_sentence_says_why(project: Project, ada: Person)
     assert draft.state == "failed"
 
 
-def test_texts_to_be_labelled_are_no_prompts_of_a_policy(project: Project, ada: Person) -> None:
+def test_texts_to_be_labeled_are_no_prompts_of_a_policy(project: Project, ada: Person) -> None:
     labels = [{"name": "good", "label": "Good"}, {"name": "bad", "label": "Bad"}]
     project.label_scheme = {"mood": {"kind": "classification", "labels": labels, "many": False}}
     project.save()
@@ -105,7 +105,7 @@ def test_prompts_of_a_page_are_asked_for_even_before_they_have_answers(project: 
     assert sum(kinds.get("prompt", 0) for kinds in make_snapshot(project, ada).counts.values()) == 1
 
 
-def test_ppo_does_not_start_on_texts_that_are_only_to_be_labelled(project: Project, ada: Person) -> None:
+def test_ppo_does_not_start_on_texts_that_are_only_to_be_labeled(project: Project, ada: Person) -> None:
     labels = [{"name": "good", "label": "Good"}, {"name": "bad", "label": "Bad"}]
     project.label_scheme = {"mood": {"kind": "classification", "labels": labels, "many": False}}
     project.save()

@@ -10,7 +10,7 @@ import pytest
 from feedback.formats import reading
 from feedback.formats.annotations import touchstone_csv
 from feedback.formats.annotations.items import Defaults, InvalidRow, Item, LeftOut, Note
-from feedback.formats.catalogue import FORMATS
+from feedback.formats.catalog import FORMATS
 
 USER = {"role": "user", "content": "Why?"}
 YES, NO = {"role": "assistant", "content": "Yes"}, {"role": "assistant", "content": "No"}

@@ -15,7 +15,7 @@ from feedback.db import bulk_writer
 from feedback.errors import Invalid
 from feedback.formats import reading
 from feedback.formats.annotations.items import Item, LeftOut
-from feedback.formats.catalogue import FORMATS
+from feedback.formats.catalog import FORMATS
 from feedback.models import (
     Annotation,
     Assignment,

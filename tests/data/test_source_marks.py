@@ -71,7 +71,7 @@ class TestLabelStudio:
         row = {"data": {"prompt": "Capital?"} | data, "annotations": [pairwise("left", to_name=to_name)]}
         assert words in refused("label-studio", row).sentence
 
-    def test_cancelled_drafts_and_earlier_annotations_do_not_count(self) -> None:
+    def test_canceled_drafts_and_earlier_annotations_do_not_count(self) -> None:
         row = {
             "data": {"prompt": "?", "answer1": "one", "answer2": "two"},
             "annotations": [

@@ -39,7 +39,7 @@ PLACES: list[tuple[Any, Any, Any]] = [
 SPANS: list[Any] = [[{"start": start, "end": end, "label": label}] for start, end, label in PLACES]
 
 
-def neighbours() -> list[dict[str, Any]]:
+def neighbors() -> list[dict[str, Any]]:
     """Every good row, and every one with one field gone or something else in its place."""
     rows: list[dict[str, Any]] = [{"kind": "poem"}, {}, {"kind": None}]
     for kind, good in GOOD.items():
@@ -64,7 +64,7 @@ def test_the_table_of_fields_is_the_trainers_own() -> None:
 
 
 def test_both_sides_agree_on_every_row() -> None:
-    rows = neighbours()
+    rows = neighbors()
     disagreed = [row for row in rows if (not fault(row)) != is_read(row)]
     assert disagreed == []
     assert sum(map(is_read, rows)) >= len(GOOD)

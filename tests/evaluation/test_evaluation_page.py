@@ -88,7 +88,7 @@ def test_perplexity_stands_beside_that_of_the_incumbent_and_of_the_beginning(
     assert "Pretrained model" in page and page.count("Held out texts") == 0
 
 
-def test_whose_judgement_it_knows(evaluation: Evaluation, ada: Person, ben: Person, signed_in: Any) -> None:
+def test_whose_judgment_it_knows(evaluation: Evaluation, ada: Person, ben: Person, signed_in: Any) -> None:
     figure = {"pairs": 30, "accuracy": 0.8, "low": 0.63, "high": 0.9}
     told: dict[str, Any] = {"annotators": [{"annotator": str(ben.public_id), "held_out": False, **figure}]}
     told |= {"held_out": None, "others": {"annotators": 1, **figure}}

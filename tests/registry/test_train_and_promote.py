@@ -118,7 +118,7 @@ def test_a_failed_run_shows_its_remedy_and_is_retried(furnished: Furnished, clie
     assert client.post(f"{address}retry/").status_code == 409
 
 
-def test_a_queued_run_is_cancelled_at_once_and_a_running_one_is_told(
+def test_a_queued_run_is_canceled_at_once_and_a_running_one_is_told(
     furnished: Furnished, project: Project, client: Client
 ) -> None:
     client.post("/p/desk/train/", {"stages": ["reward"]})

@@ -77,7 +77,7 @@ class TestBase:
         assert (run.stage, read_by(run).purpose) == ("tokenizer", "feedback")
         assert run.chain.corpus_snapshot == run.chain.snapshot
 
-    def test_labelled_texts_are_read_when_asked_for(self, project, ada, hana, corpus):
+    def test_labeled_texts_are_read_when_asked_for(self, project, ada, hana, corpus):
         projects.set_scheme(by=hana, project=project, name="topic", scheme=TOPIC)
         label(project, ada)
         assert read_by(start(project, ada, "tokenizer", texts="labelled")).purpose == "feedback"

@@ -134,7 +134,7 @@ class TestWatching:
 
 class TestCancelAndRetry:
     @pytest.mark.parametrize("door", ["training-runs", "jobs", "chains"])
-    def test_a_queued_run_is_cancelled_at_once_with_its_chain(self, project, ada, client_for, door):
+    def test_a_queued_run_is_canceled_at_once_with_its_chain(self, project, ada, client_for, door):
         run = make_run(project, ada)
         row = {"training-runs": run, "jobs": run.job, "chains": run.chain}[door]
         reply = client_for(ada).post(f"/api/v1/{door}/{row.public_id}/cancel/")

@@ -249,7 +249,7 @@ class TestAnnotators:
     def test_the_label_ceiling_is_where_it_is_promised(self):
         assert mean(label_ceiling(seed=seed) for seed in range(3)) == pytest.approx(0.83, abs=0.01)
 
-    def test_a_judgement_depends_on_what_is_judged_and_not_on_what_came_before(self, pairs):
+    def test_a_judgment_depends_on_what_is_judged_and_not_on_what_came_before(self, pairs):
         annotator = Annotator(seed=7)
         forwards = [annotator.judge(p.prompt, p.text_a, p.text_b) for p in pairs[:200]]
         backwards = [annotator.judge(p.prompt, p.text_a, p.text_b) for p in reversed(pairs[:200])]
@@ -266,7 +266,7 @@ class TestAnnotators:
         agreement = mean(x == y for x, y in zip(first, outcomes(other, 0), strict=True))
         assert 0.68 < agreement < 0.82
 
-    def test_stronger_judgements_are_right_more_often(self, pairs):
+    def test_stronger_judgments_are_right_more_often(self, pairs):
         right: dict[int, list[bool]] = {strength: [] for strength in range(4)}
         for pair in pairs:
             judged = Annotator().judge(pair.prompt, pair.text_a, pair.text_b)
@@ -279,7 +279,7 @@ class TestAnnotators:
 
     def test_ties_and_both_bad_happen_now_and_then_without_a_strength(self, pairs):
         judged = [Annotator().judge(p.prompt, p.text_a, p.text_b) for p in pairs]
-        counts = Counter(judgement.outcome for judgement in judged)
+        counts = Counter(judgment.outcome for judgment in judged)
         assert 0.01 < counts["tie"] / len(pairs) < 0.04
         assert 0.002 < counts["both_bad"] / len(pairs) < 0.02
         assert {j.strength for j in judged if j.outcome in ("tie", "both_bad")} == {0}
@@ -402,7 +402,7 @@ class TestForPeople:
             assert scheme.label(label.name) is label
             assert (label.mark is not None) == (scheme.kind == "spans")
 
-    def test_spans_can_be_told_apart_without_colour(self):
+    def test_spans_can_be_told_apart_without_color(self):
         marks = {label.name: label.mark for label in labels.SPANS.labels if label.mark is not None}
         assert {name: mark.colour for name, mark in marks.items()} == {
             "name": "blue",

@@ -180,7 +180,7 @@ def test_a_server_that_is_away_is_tried_again_and_then_told(
     assert prompt.responses.get().state == State.FAILED
 
 
-def test_a_cancelled_job_takes_what_waited_with_it(
+def test_a_canceled_job_takes_what_waited_with_it(
     echo: Echo, serving: ModelVersion, project: Project, ada: Person
 ) -> None:
     prompt = factories.make_prompt(project, responses_wanted=2)
@@ -224,7 +224,7 @@ def test_a_live_job_that_fails_takes_nothing_with_it(
     job = Job.objects.filter(kind=Job.Kind.GENERATION).latest("pk")
     jobs.request_cancel(by=ada, job=job)
     housekeeping.sweep()
-    assert {response.error for response in live.responses.all()} == {"It was cancelled."}
+    assert {response.error for response in live.responses.all()} == {"It was canceled."}
     assert {response.state for response in waits.responses.all()} == {State.QUEUED}
 
 

@@ -83,7 +83,7 @@ def test_one_that_lets_no_thread_run_is_ended_by_the_interpreters_own_timer(job:
     assert job.status == Job.Status.RUNNING  # nothing could be written; it is silent, and the sweep counts the loss
 
 
-def test_a_cancelled_job_that_does_not_leave_is_ended_long_before_it_would_count_as_hung(job: Job) -> None:
+def test_a_canceled_job_that_does_not_leave_is_ended_long_before_it_would_count_as_hung(job: Job) -> None:
     with worker(job, SLEEP, stuck=600) as process:
         wait_for(lambda: Job.objects.get(pk=job.pk).progress_text == "at it")
         jobs.request_cancel(by=None, job=Job.objects.get(pk=job.pk))

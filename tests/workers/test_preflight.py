@@ -149,7 +149,7 @@ def test_over_rest(project: Project, ada: Person, rosa: Person, ready: ModelVers
     told = client.get(f"/api/v1/jobs/{reply.json()['id']}/").json()
     assert told["kind"] == "preflight" and told["result"]["ok"] is True
     tokens = told["result"]["stages"][0]["examples"][0]["sequences"][0]["tokens"]
-    assert any(learnt for _, learnt in tokens) and not tokens[0][1]
+    assert any(learned for _, learned in tokens) and not tokens[0][1]
     started = client.post(f"/api/v1/training-runs/preflight/{reply.json()['id']}/start/")
     assert started.status_code == 201 and started.json()["stages"] == ["reward"]
 

@@ -319,7 +319,7 @@ def two_stages(run: TrainingRun, **columns: Any) -> Chain:
 
 
 @pytest.mark.parametrize("when", ["before it ends", "after its end"])
-def test_what_was_cancelled_as_it_ended_is_followed_by_nothing(run_with: Any, ada: Person, when: str) -> None:
+def test_what_was_canceled_as_it_ended_is_followed_by_nothing(run_with: Any, ada: Person, when: str) -> None:
     run = run_with()
     chain = two_stages(run)
     job = jobs.claim(run.job_id, "worker")

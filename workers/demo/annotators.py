@@ -1,8 +1,8 @@
 """Annotators who are not there: they judge by the gold utility, seen through noise, and some of them badly.
 
 A careful annotator perceives the difference in utility with logistic noise, so that
-P(a beats b) = sigmoid(1.5 x difference), and answers one judgement in twenty by a coin. Side, strength and tie all
-follow from the one perceived difference, so strong judgements are right more often than weak ones, as people's are.
+P(a beats b) = sigmoid(1.5 x difference), and answers one judgment in twenty by a coin. Side, strength and tie all
+follow from the one perceived difference, so strong judgments are right more often than weak ones, as people's are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Outcome = Literal["a", "b", "tie", "both_bad"]
 Side = Literal["a", "b", "tie"]
 
 STEEPNESS = 1.5  # log-odds per unit of utility
-COIN_SHARE = 0.05  # of a careful annotator's judgements
+COIN_SHARE = 0.05  # of a careful annotator's judgments
 TIE_BELOW = 0.06  # a perceived difference smaller than this is called a tie
 BOTH_BAD_BELOW = -0.75  # both replies worth less than this ...
 BOTH_BAD_SHARE = 0.5  # ... and this often, the annotator says so
@@ -29,7 +29,7 @@ DIMENSIONS = ("helpful", "truthful", "harmless")
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What an annotator says of two responses.
 
     ``strength`` is 0 (negligible) to 3 (strong), and 0 for a tie or both bad. ``dimensions`` answers, for each of
@@ -49,13 +49,13 @@ class Annotator:
     Attributes:
         name: who it is; two annotators of one seed and different names err differently.
         seed: of all their chance.
-        noise: share of decided judgements whose side is flipped, 0 to 1.
-        coin_share: share of judgements answered by a coin, 0 to 1.
+        noise: share of decided judgments whose side is flipped, 0 to 1.
+        coin_share: share of judgments answered by a coin, 0 to 1.
         spammer: answers everything by a coin, quickly, with any strength.
         inverter: answers the opposite of what they think.
         left_lean: utility added to whatever is shown as a.
         length_love: utility added per word that a response is longer than the other.
-        seconds: median time per judgement.
+        seconds: median time per judgment.
     """
 
     name: str = "annotator"
@@ -68,7 +68,7 @@ class Annotator:
     length_love: float = 0.0
     seconds: float = 12.0
 
-    def judge(self, prompt: str, text_a: str, text_b: str, *, occasion: int = 0) -> Judgement:
+    def judge(self, prompt: str, text_a: str, text_b: str, *, occasion: int = 0) -> Judgment:
         """Compare two responses by their texts alone.
 
         The answer depends only on the annotator, the texts, their order and ``occasion``, not on what was judged
@@ -80,14 +80,14 @@ class Annotator:
         seconds = self._time_taken(rng, text_a, text_b)
         dimensions = {name: self._lean(rng, getattr(of_a, name) - getattr(of_b, name)) for name in DIMENSIONS}
         if self.spammer:
-            return Judgement(rng.choice(("a", "b")), rng.randrange(4), dimensions, seconds)
+            return Judgment(rng.choice(("a", "b")), rng.randrange(4), dimensions, seconds)
 
         both_bad = max(of_a.total, of_b.total) < BOTH_BAD_BELOW
         if both_bad and rng.random() < BOTH_BAD_SHARE:
-            return Judgement("both_bad", 0, dimensions, seconds)
+            return Judgment("both_bad", 0, dimensions, seconds)
         perceived = self._difference(of_a, of_b, text_a, text_b) + _logistic(rng) / STEEPNESS
         if text_a == text_b or abs(perceived) < TIE_BELOW:
-            return Judgement("tie", 0, dimensions, seconds)
+            return Judgment("tie", 0, dimensions, seconds)
         if self.inverter:
             perceived = -perceived
         if rng.random() < self.noise:
@@ -95,7 +95,7 @@ class Annotator:
         if rng.random() < self.coin_share:
             perceived = rng.choice((-1, 1)) * abs(perceived)
         strength = sum(abs(perceived) >= step for step in STRENGTH_STEPS)
-        return Judgement("a" if perceived > 0 else "b", strength, dimensions, seconds)
+        return Judgment("a" if perceived > 0 else "b", strength, dimensions, seconds)
 
     def _difference(self, of_a: Utility, of_b: Utility, text_a: str, text_b: str) -> float:
         """How much better this annotator finds a, before chance: the gold difference bent by their leanings."""
@@ -181,7 +181,7 @@ def follows_gold(prefers_first: bool, difference: float) -> float:
 
 
 def agreement_with_gold(annotator: Annotator, pairs: Iterable[Pair], occasions: int = 1) -> float:
-    """Share of decided judgements on the side of the higher gold utility; pairs of equal utility count a half.
+    """Share of decided judgments on the side of the higher gold utility; pairs of equal utility count a half.
 
     Raises:
         ValueError: nothing was decided.

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Mark:
-    """How a span label looks. Colour never stands alone: the line under the words and the badge after them say it too.
+    """How a span label looks. Color never stands alone: the line under the words and the badge after them say it too.
 
     ``colour`` is a name that the style sheet gives a light and a dark shade; ``underline`` is a value of CSS's
     text-decoration-style; ``badge`` is one letter.

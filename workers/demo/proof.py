@@ -120,7 +120,7 @@ def groups(values: Sequence[Value], size: int) -> Iterator[Sequence[Value]]:
 def reliability(chances: Sequence[float]) -> tuple[float, list[Bin]]:
     """Expected calibration error of P(the chosen one wins), and its bins.
 
-    Each pair is read from its favoured side: confidence max(p, 1 - p), right when p > 1/2; ten bins of equal width.
+    Each pair is read from its favored side: confidence max(p, 1 - p), right when p > 1/2; ten bins of equal width.
 
     Returns:
         The error, and for each bin that holds a pair its mean `confidence`, share `right` and number of `pairs`.

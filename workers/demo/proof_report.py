@@ -50,7 +50,7 @@ Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """A line of a chart; its colour is one of a to d."""
+    """A line of a chart; its color is one of a to d."""
 
     name: str
     colour: str
@@ -71,7 +71,7 @@ class Chart:
 
     Attributes:
         across, up: what the axes show, with units.
-        dots: (colour, points). ticks: places on the x-axis and what stands there; none is a round scale.
+        dots: (color, points). ticks: places on the x-axis and what stands there; none is a round scale.
     """
 
     across: str

@@ -2,7 +2,7 @@
 
 For each seed: tokenizer, pretraining, SFT; labels by simulated annotators on what SFT writes; reward models at several
 label counts; best-of-n; DPO and KTO on the same labels; PPO with the default KL coefficient and with none. The gold
-utility is read here and nowhere else: what is trained sees labels only. Over-optimisation must show without KL, and be
+utility is read here and nowhere else: what is trained sees labels only. Over-optimization must show without KL, and be
 determined by the trainer's alarms.
 """
 

@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TypedDict
 
-from workers.demo.annotators import Annotator, Judgement, crowd
+from workers.demo.annotators import Annotator, Judgment, crowd
 from workers.demo.client import Refused, Service
 from workers.demo.world import parse_prompt
 
@@ -296,8 +296,8 @@ class Worker(threading.Thread):
         self.collection.skip()
 
 
-def answer(judged: Judgement, shown: ShownTask) -> ComparisonAnswer:
-    """A judgement as the service takes it: what the task asks for, and no more."""
+def answer(judged: Judgment, shown: ShownTask) -> ComparisonAnswer:
+    """A judgment as the service takes it: what the task asks for, and no more."""
     body: ComparisonAnswer = {"outcome": judged.outcome}
     if judged.outcome in LETTERS:
         body = {"outcome": "prefer", "choice": judged.outcome, "strength": judged.strength}

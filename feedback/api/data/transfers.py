@@ -8,7 +8,7 @@ from rest_framework import serializers
 from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.errors import NotFound
-from feedback.formats.catalogue import FORMATS
+from feedback.formats.catalog import FORMATS
 from feedback.models import Job
 from feedback.selectors.platform import access, health
 

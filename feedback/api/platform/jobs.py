@@ -109,7 +109,7 @@ class RetryJob(ServiceView):
     scopes = {"POST": "train"}
 
     @extend_schema(
-        summary="Retry a failed or cancelled job",
+        summary="Retry a failed or canceled job",
         description="Training resumes from its last checkpoint.",
         request=None,
         responses={202: JobSerializer},

@@ -58,7 +58,7 @@ class StartSerializer(Serializer):
     )
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     texts = serializers.ChoiceField(
-        choices=[(stages.CORPUS, "a corpus"), (stages.LABELLED, "the texts under labels and spans")],
+        choices=[(stages.CORPUS, "a corpus"), (stages.LABELED, "the texts under labels and spans")],
         required=False,
         help_text="What tokenizer and pretraining read; else a corpus if there is one.",
     )

@@ -22,7 +22,7 @@ class Preflights(ServiceView):
         summary="Run a preflight check",
         description="The body is that of `POST chains/`. The snapshot is frozen, and a worker looks at every stage; the"
         " job's `result` then has `ok` and, by stage, `findings` (severity block or warn, sentence, remedy, lines), the"
-        " first rows token by token with whether each is learnt, memory and time. Start it with"
+        " first rows token by token with whether each is learned, memory and time. Start it with"
         " `training-runs/preflight/{id}/start/`.",
         request=NewChainSerializer,
         responses={201: JobSerializer},

@@ -1,4 +1,4 @@
-"""Training runs, one stage each: started, cancelled, resumed, and what they report."""
+"""Training runs, one stage each: started, canceled, resumed, and what they report."""
 
 from uuid import UUID
 
@@ -165,7 +165,7 @@ class RetryRun(ServiceView):
 
     @extend_schema(
         summary="Resume a run from its last checkpoint",
-        description="Resumes a failed or cancelled run and the later stages of its pipeline run. 409 if it failed "
+        description="Resumes a failed or canceled run and the later stages of its pipeline run. 409 if it failed "
         "because of its frozen rows: see `start-again/`.",
         request=None,
         responses={202: RunSerializer},
@@ -185,7 +185,7 @@ class StartAgain(ServiceView):
 
     @extend_schema(
         summary="Restart on a new snapshot",
-        description="Starts a new pipeline run from this failed or cancelled stage on, with the same settings, on "
+        description="Starts a new pipeline run from this failed or canceled stage on, with the same settings, on "
         "a new snapshot. Use it after a failure caused by rows, because a frozen snapshot never "
         "changes.",
         request=None,

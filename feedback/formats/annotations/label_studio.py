@@ -1,7 +1,7 @@
 """Label Studio: task files, and exports of its Pairwise and Ranker controls.
 
 Its winner is a place (left, right), which becomes a letter at once; `label_studio_columns` says which text was where.
-A cancelled annotation, a draft and a prediction are no annotations; of two annotations of one person the newest
+A canceled annotation, a draft and a prediction are no annotations; of two annotations of one person the newest
 counts. What else a task or an annotation holds (ids, times) is kept and given back.
 """
 

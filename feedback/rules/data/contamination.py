@@ -8,7 +8,7 @@ words, which anybody might write, only if it is a line of its own.
 import re
 from collections.abc import Iterable
 
-from feedback.rules.data.splits import folded, normalised
+from feedback.rules.data.splits import folded, normalized
 
 GRAM = 13
 FEWEST = 5
@@ -31,7 +31,7 @@ class Evaluation:
             if not words:
                 continue
             if len(words) < FEWEST:
-                self.lines.add(normalised(prompt))
+                self.lines.add(normalized(prompt))
             size = min(GRAM, len(words))
             for start in range(len(words) - size + 1) if size >= FEWEST else ():
                 gram = words[start : start + size]
@@ -41,7 +41,7 @@ class Evaluation:
         """The words of a held-out prompt that `text` contains; empty if it contains none."""
         if self.lines:
             for line in text.split("\n"):
-                if (sentence := normalised(_ROLE.sub("", line))) in self.lines:
+                if (sentence := normalized(_ROLE.sub("", line))) in self.lines:
                     return sentence
         if self.by_opening:
             words = words_of(text)

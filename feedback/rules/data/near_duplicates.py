@@ -32,7 +32,7 @@ def similarity(one: bytes, other: bytes) -> float:
     return sum(map(eq, array("I", one), array("I", other))) / HASHES
 
 
-class Neighbours:
+class Neighbors:
     """Signatures seen so far, indexed by band. About 2.5 kB each."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", seen.casefold())
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Text without case, extra white space, edge punctuation and invisible characters, to compare prompts by."""
     return _bare(folded(text))
 
@@ -45,7 +45,7 @@ def first_user_message(messages: Sequence[Mapping[str, str]]) -> str:
 
 def family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:
     """Hash (64 hex digits) of the project's salt and the normalized first user message."""
-    return _hash(salt, normalised(first_user_message(messages)))
+    return _hash(salt, normalized(first_user_message(messages)))
 
 
 def earlier_family_of(salt: str, messages: Sequence[Mapping[str, str]]) -> str:

@@ -70,7 +70,7 @@ def thresholds(values: Mapping[str, object]) -> Thresholds:
     return Thresholds(**limits)
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """NFC, line ends as \\n, no control characters. White space at the ends stays: it may be the text's own."""
     return unicodedata.normalize("NFC", _CONTROL.sub("", _ENDS.sub("\n", text)))
 

@@ -20,10 +20,10 @@ def wilson(successes: float, n: float, z: float = 1.96) -> Interval:
     if n == 0:
         return 0.0, 1.0
     share = successes / n
-    centre = share + z * z / (2 * n)
+    center = share + z * z / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def student(freedom: int) -> float:

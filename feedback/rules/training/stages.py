@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from feedback.rules.training import stage_settings
 
-CORPUS, LABELLED = "corpus", "labelled"  # where texts come from
+CORPUS, LABELED = "corpus", "labelled"  # where texts come from
 GIVEN = "given"  # in place of a stage: a model from elsewhere that an admin registered
 
 

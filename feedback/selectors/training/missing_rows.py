@@ -9,7 +9,7 @@ from feedback.models import Annotation, Corpus, DatasetSnapshot, Document, Prefe
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.label_schemes import names_of_kind
 from feedback.rules.training.policies import PipelineConfig
-from feedback.rules.training.stages import CORPUS, LABELLED, ON_TEXTS, STAGES
+from feedback.rules.training.stages import CORPUS, LABELED, ON_TEXTS, STAGES
 from feedback.selectors.data import training_queries
 from feedback.selectors.training.stage_models import settings_of
 
@@ -22,14 +22,14 @@ def texts_from(project: Project, wanted: str, corpus: Corpus | None) -> str:
         return CORPUS
     if wanted:
         return wanted
-    return CORPUS if _holds_documents(project) else LABELLED
+    return CORPUS if _holds_documents(project) else LABELED
 
 
 def corpus_problems(stages: Iterable[str], corpus: Corpus | None, texts: str) -> Iterator[DomainError]:
     """A corpus that is named must be one that some stage reads."""
     if corpus is None:
         return
-    if texts == LABELLED:
+    if texts == LABELED:
         yield Invalid("Texts come from a corpus or from labeled texts; name one of the two.", field="corpus")
     elif not ON_TEXTS & set(stages):
         yield Invalid(f"None of these stages reads a corpus; {', '.join(sorted(ON_TEXTS))} do.", field="corpus")
@@ -43,7 +43,7 @@ def text_problems(project: Project, stages: Iterable[str], texts: str) -> Iterat
         return
     if texts == CORPUS and not _holds_documents(project):
         yield NothingToTrainOn("This project has no corpus. Add documents before training a tokenizer or a base model.")
-    if texts == LABELLED and not any(_labeled(project, kind).exists() for kind in LABELED_TEXTS):
+    if texts == LABELED and not any(_labeled(project, kind).exists() for kind in LABELED_TEXTS):
         yield NothingToTrainOn(
             "This project has no corpus and no labeled texts. Add documents before training a tokenizer or a base "
             "model, or label some texts."

@@ -14,7 +14,7 @@ from feedback.rules.training import policies, stages
 from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.preflight import BLOCKING
 from feedback.rules.training.stage_settings import StageSettings
-from feedback.rules.training.stages import LABELLED, ON_TEXTS, STAGES
+from feedback.rules.training.stages import LABELED, ON_TEXTS, STAGES
 from feedback.selectors.screening import guard_models
 from feedback.selectors.training import missing_rows, stage_models
 from feedback.selectors.training.stage_models import StageModels
@@ -141,7 +141,7 @@ def request_for_rest_of(chain: Chain, position: int) -> PipelineRequest:
     if texts is None or not ON_TEXTS & set(rest):
         return request
     if texts.corpus is None:
-        return replace(request, texts=LABELLED)
+        return replace(request, texts=LABELED)
     return replace(request, corpus=texts.corpus)
 
 

@@ -29,12 +29,12 @@ ABANDONED = "The generation job ended without this response."
 def abandon(job: Job) -> int:
     """A generation job ended without success: say so on what it had taken, and on what waited for it.
 
-    Otherwise a prompt would wait for ever, or the next sweep would queue again what a person has just cancelled.
+    Otherwise a prompt would wait for ever, or the next sweep would queue again what a person has just canceled.
     """
     waited = Q(state__in=generation.AWAITED, job=job)
     if job.status in (Job.Status.FAILED, Job.Status.CANCELLED) and not job.payload.get(generation.LIVE):
         waited |= Q(state=State.QUEUED, job=None, created_at__lte=job.finished_at or timezone.now())
-    reason = job.error or ("It was cancelled." if job.status == Job.Status.CANCELLED else ABANDONED)
+    reason = job.error or ("It was canceled." if job.status == Job.Status.CANCELLED else ABANDONED)
     abandoned = Response.objects.filter(waited, TO_COME, project=job.project).select_related("prompt")
     for response in abandoned:
         generation.fail_response(response, reason)

@@ -28,7 +28,7 @@ from feedback.rules.data import languages, near_duplicates, text_quality
 from feedback.rules.data.contamination import Evaluation
 from feedback.rules.data.content_hash import sha256
 from feedback.rules.data.diversity import Diversity
-from feedback.rules.data.near_duplicates import Neighbours
+from feedback.rules.data.near_duplicates import Neighbors
 from feedback.rules.screening import personal_data
 from feedback.selectors.data import corpora as corpus_selectors
 from feedback.services.platform import jobs
@@ -100,7 +100,7 @@ class _Upload:
         self.cleaning = job.payload["cleaning"]
         self.limits = text_quality.Thresholds(**self.cleaning["thresholds"])
         self.evaluation: Evaluation = corpus_selectors.evaluation(corpus.project)
-        self.neighbours, self.known = Neighbours(), []  # type: Neighbours, list[UUID]
+        self.neighbors, self.known = Neighbors(), []  # type: Neighbors, list[UUID]
         if self.cleaning["near_duplicates"]:
             for public_id, sketch in corpus_selectors.signatures(corpus):
                 self._met(public_id, sketch)
@@ -220,7 +220,7 @@ class _Upload:
         except UnreadableRow as error:
             found.reason, found.detail = UNREADABLE, error.sentence
             return found
-        text = text_quality.normalised(found.row.text)
+        text = text_quality.normalized(found.row.text)
         if self.cleaning["mask"]:
             text, what = personal_data.mask(text, self.cleaning["mask"])
             found.masked.update(map(attrgetter("kind"), what))
@@ -294,7 +294,7 @@ class _Upload:
                 one.reason, one.of = DUPLICATE, str(public_id)
                 one.detail = f"The same text as document {public_id}{', which was removed' if removed else ''}."
                 continue
-            if self.cleaning["near_duplicates"] and (near := self.neighbours.nearest(one.signature)):
+            if self.cleaning["near_duplicates"] and (near := self.neighbors.nearest(one.signature)):
                 one.reason, one.of = NEAR, str(self.known[near[0]])
                 one.detail = f"{near[1]:.0%} the same five-word sequences as document {one.of}."
                 continue
@@ -318,7 +318,7 @@ class _Upload:
         return good
 
     def _met(self, public_id: UUID, sketch: bytes) -> None:
-        self.neighbours.add(len(self.known), sketch)
+        self.neighbors.add(len(self.known), sketch)
         self.known.append(public_id)
 
     def _tell(self, refused: list[Found]) -> int:

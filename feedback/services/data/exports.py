@@ -18,7 +18,7 @@ from feedback.errors import Conflict, Invalid, NotFound
 from feedback.formats import parquet
 from feedback.formats.annotations.items import PROMPT, THUMB, LeftOut, Row
 from feedback.formats.annotations.touchstone_csv import COLUMNS
-from feedback.formats.catalogue import CSV, FORMATS
+from feedback.formats.catalog import CSV, FORMATS
 from feedback.formats.json_lines import json_line
 from feedback.models import Job, Person, Project
 from feedback.rules.collection.kinds.registry import KINDS

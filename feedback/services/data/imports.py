@@ -23,7 +23,7 @@ from feedback.errors import Invalid, NotFound
 from feedback.formats import reading, unpacking
 from feedback.formats.annotations.items import Defaults, InvalidRow, Item, LeftOut, Note
 from feedback.formats.annotations.touchstone_csv import COLUMNS
-from feedback.formats.catalogue import CSV, FORMATS, Format
+from feedback.formats.catalog import CSV, FORMATS, Format
 from feedback.formats.json_lines import json_line
 from feedback.formats.reading import Record
 from feedback.models import Job, Person, Project

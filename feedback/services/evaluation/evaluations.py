@@ -1,7 +1,7 @@
 """Figures of an evaluation that need the database: accuracy by annotator, and prompts that the policy met in training.
 
 Rows of a snapshot hold no names, so the trainer cannot compute accuracy by annotator; the annotations behind the rows
-can. An annotator is held out if the reward model was trained on none of their judgements of training prompts: a
+can. An annotator is held out if the reward model was trained on none of their judgments of training prompts: a
 snapshot held them out, or they came later.
 """
 
@@ -176,7 +176,7 @@ def _annotators(ids: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _taught(snapshot: DatasetSnapshot) -> QuerySet[Annotation]:
-    """Judgements of training prompts that a snapshot holds."""
+    """Judgments of training prompts that a snapshot holds."""
     rows = Annotation.objects.filter(snapshots__snapshot=snapshot, kind__in=JUDGING)
     return rows.filter(task__prompt__split=Split.TRAIN).order_by().distinct()
 
@@ -188,7 +188,7 @@ def _group(people: list[Outcomes]) -> GroupFigures | None:
 
 
 def _figures(people: list[Outcomes]) -> Figures:
-    """Accuracy over all judgements of these people; pairs of a prompt form one cluster, whoever judged them."""
+    """Accuracy over all judgments of these people; pairs of a prompt form one cluster, whoever judged them."""
     prompts: Outcomes = defaultdict(list)
     for one in people:
         for prompt, right in one.items():

@@ -25,7 +25,7 @@ UNHEARD_SECONDS = 15  # a queued job is knocked for again after this long
 
 @dataclass(frozen=True)
 class Signal:
-    """The reply to a heartbeat: continue, or stop because the job was cancelled or lost."""
+    """The reply to a heartbeat: continue, or stop because the job was canceled or lost."""
 
     cancel: bool = False
     lost: bool = False
@@ -55,7 +55,7 @@ def create(
 
 
 def claim(job_id: int, worker: str) -> Job | None:
-    """Make a queued job running, or None when it is not queued (delivered twice, cancelled, gone)."""
+    """Make a queued job running, or None when it is not queued (delivered twice, canceled, gone)."""
     now = timezone.now()
     claimed = Job.objects.filter(pk=job_id, status=Status.QUEUED).update(
         status=Status.RUNNING,
@@ -141,7 +141,7 @@ def request_cancel(*, by: Person | None, job: Job) -> Job:
 
 
 def retry(*, by: Person | None, job: Job) -> Job:
-    """Queue a failed or cancelled job again, in the same row. Training resumes from its last checkpoint."""
+    """Queue a failed or canceled job again, in the same row. Training resumes from its last checkpoint."""
     with transaction.atomic():
         moved = Job.objects.filter(pk=job.pk, status__in=[Status.FAILED, Status.CANCELLED]).update(
             status=Status.QUEUED,
@@ -155,7 +155,7 @@ def retry(*, by: Person | None, job: Job) -> Job:
             knocked_at=timezone.now(),
         )
         if not moved:
-            raise InvalidTransition("Only a failed or cancelled job can be retried.")
+            raise InvalidTransition("Only a failed or canceled job can be retried.")
         events.record("job.retried", job, actor=by)
         celery_app.enqueue(celery_app.RUN_JOB, job.pk, queue=job.queue)
     job.refresh_from_db()
@@ -188,7 +188,7 @@ def lose(job: Job, why: str) -> None:
 
 
 def _lose(job: Job, row: QuerySet[Job], why: str) -> str | None:
-    """Move a job whose worker is lost: cancelled if that was requested, failed if it happened too often, else queued.
+    """Move a job whose worker is lost: canceled if that was requested, failed if it happened too often, else queued.
 
     Returns what it became, or None when the row has moved meanwhile.
     """

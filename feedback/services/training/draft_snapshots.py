@@ -5,7 +5,7 @@ from dataclasses import replace
 from django.db.models import Exists, OuterRef
 
 from feedback.models import Corpus, DatasetSnapshot, Document, Person, Project
-from feedback.rules.training.stages import LABELLED, ON_TEXTS
+from feedback.rules.training.stages import LABELED, ON_TEXTS
 from feedback.selectors.training.plans import PipelineRequest
 from feedback.services.data import snapshots
 
@@ -20,7 +20,7 @@ def with_snapshots(request: PipelineRequest, by: Person | None) -> PipelineReque
     if request.corpus_snapshot is not None:
         return request
     stages, project = set(request.stages), request.project
-    reads_texts, labeled = bool(stages & ON_TEXTS), request.texts == LABELLED
+    reads_texts, labeled = bool(stages & ON_TEXTS), request.texts == LABELED
     rows = request.snapshot
     if rows is None and (stages - ON_TEXTS or (reads_texts and labeled)):
         rows = snapshots.request_snapshot(project=project, by=by, purpose=FEEDBACK, job=False)

@@ -127,7 +127,7 @@ def cancel_run(*, by: Person, run: TrainingRun) -> None:
 
 
 def retry_run(*, by: Person, run: TrainingRun) -> TrainingRun:
-    """A failed or cancelled run again, from its last checkpoint, and the rest of its chain after it.
+    """A failed or canceled run again, from its last checkpoint, and the rest of its chain after it.
 
     Raises:
         InvalidTransition: it did not fail, or later runs of its chain exist; or it failed by its rows, which are frozen
@@ -155,7 +155,7 @@ def failed_by_rows(run: TrainingRun) -> bool:
 
 
 def start_again(*, by: Person, run: TrainingRun) -> Chain:
-    """A new chain of the stages from a failed or cancelled run on, with its settings, on a snapshot frozen anew.
+    """A new chain of the stages from a failed or canceled run on, with its settings, on a snapshot frozen anew.
 
     What earlier stages of its chain have made is where it starts from, as the newest that fits.
 
@@ -165,7 +165,7 @@ def start_again(*, by: Person, run: TrainingRun) -> Chain:
     """
     run.job.refresh_from_db()
     if run.job.status not in (Job.Status.FAILED, Job.Status.CANCELLED):
-        raise InvalidTransition("Only a failed or cancelled run can be restarted.")
+        raise InvalidTransition("Only a failed or canceled run can be restarted.")
     chain = run.chain
     if chain.runs.filter(position__gt=run.position).exists():
         raise InvalidTransition("Later stages of this pipeline run already ran. Start a new pipeline run.")

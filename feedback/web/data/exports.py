@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from feedback.formats.catalogue import ALL
+from feedback.formats.catalog import ALL
 from feedback.models import Job, Project
 from feedback.selectors.platform.access import ADMIN
 from feedback.services.data import exports as export_services

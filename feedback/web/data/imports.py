@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from feedback.errors import Invalid
-from feedback.formats.catalogue import ALL
+from feedback.formats.catalog import ALL
 from feedback.models import Job, Project
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.platform import health

@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 
 from feedback.errors import DomainError
 from feedback.models import Project
-from feedback.rules.training.stages import LABELLED
+from feedback.rules.training.stages import LABELED
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
 from feedback.selectors.training import runs, stages
@@ -76,8 +76,8 @@ def pipeline_request(request: HttpRequest, project: Project, form: StagesForm) -
         pipeline = replace(pipeline, base_model=access.get_model(viewer(request), values["base_model"]))
     if values["snapshot"]:
         pipeline = replace(pipeline, snapshot=access.get_snapshot(viewer(request), values["snapshot"]))
-    if values["texts"] == LABELLED:
-        return replace(pipeline, texts=LABELLED)
+    if values["texts"] == LABELED:
+        return replace(pipeline, texts=LABELED)
     if values["texts"]:
         return replace(pipeline, corpus=access.get_corpus(viewer(request), values["texts"], ADMIN))
     return pipeline

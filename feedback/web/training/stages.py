@@ -15,7 +15,7 @@ from feedback.models import Corpus, DatasetSnapshot, ModelVersion, Project
 from feedback.rules.collection.label_schemes import names_of_kind
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
-from feedback.rules.training.stages import LABELLED
+from feedback.rules.training.stages import LABELED
 from feedback.rules.training.stages import STAGES as RULES
 from feedback.selectors.screening import guard_models
 from feedback.selectors.training import runs
@@ -113,7 +113,7 @@ class StagesForm(PageForm):
         self.choices("snapshot", [("", "freeze a new snapshot"), *_snapshots(project)])
         corpora = Corpus.objects.filter(project=project).order_by("-id")[:50]
         named = [(str(corpus.public_id), f"corpus {corpus.name}") for corpus in corpora]
-        self.choices("texts", [("", "newest corpus, if any"), *named, (LABELLED, "labeled texts")])
+        self.choices("texts", [("", "newest corpus, if any"), *named, (LABELED, "labeled texts")])
         classes = guard_models.classes_of(guard_models.term_model(project) or NOTHING)
         self.choices("guard_label", [("", "none"), *zip(classes, classes, strict=True)])
         for card in STAGES:

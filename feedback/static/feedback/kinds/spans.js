@@ -8,7 +8,7 @@ const states = new WeakMap(); // card → {text, words, spans: [{start, end, lab
 
 const place = (card) => card.querySelector("[data-marking]");
 const buttons = (card) => [...card.querySelectorAll("[data-label]")];
-const labelled = (card, name) => buttons(card).find((button) => button.dataset.label === name);
+const labeled = (card, name) => buttons(card).find((button) => button.dataset.label === name);
 const allowsMany = (card) => card.querySelector("[data-many]").dataset.many === "yes";
 
 export function start(card) {
@@ -42,7 +42,7 @@ export function fill(card, state) {
   const mine = states.get(card);
   mine.spans = (state.spans || [])
     .map(({ start, end, label }) => ({ start: units(mine.text, start), end: units(mine.text, end), label }))
-    .filter(({ start, end, label }) => start < end && labelled(card, label));
+    .filter(({ start, end, label }) => start < end && labeled(card, label));
   fillReason(card, state);
   draw(card);
 }
@@ -328,7 +328,7 @@ function draw(card) {
     let piece = document.createTextNode(text.slice(from, to));
     spans.forEach((span, index) => {
       if (span.start > from || span.end < to) return;
-      const look = labelled(card, span.label).dataset;
+      const look = labeled(card, span.label).dataset;
       const wrapped = document.createElement("mark");
       wrapped.className = `span-mark colour-${look.colour} line-${look.underline} depth-${Math.min(depths[index], 3)}`;
       if (span.end === to) wrapped.dataset.badge = look.badge;
@@ -356,7 +356,7 @@ function depthsOf(spans) {
 function list(card) {
   const { text, spans } = states.get(card);
   const items = spans.map((span, index) => {
-    const look = labelled(card, span.label).dataset;
+    const look = labeled(card, span.label).dataset;
     const words = text.slice(span.start, span.end);
     const item = document.createElement("li");
     const button = document.createElement("button");
