@@ -93,7 +93,7 @@ def test_polling_leaves_ticks_and_open_questions_alone(furnished: Furnished, ada
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_timeout(4_000)
     page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
-    expect(page.locator("#run-head")).to_contain_text("Cancelling")
+    expect(page.locator("#run-head")).to_contain_text("Canceling")
 
 
 def test_buttons_work_without_script(

@@ -131,7 +131,7 @@ def test_a_queued_run_is_canceled_at_once_and_a_running_one_is_told(
     furnished.running.job.refresh_from_db()
     assert furnished.running.job.status == Job.Status.RUNNING
     assert furnished.running.job.cancel_requested_at is not None
-    assert "Cancelling" in told(client.get(address))
+    assert "Canceling" in told(client.get(address))
     assert client.post(f"/p/desk/train/runs/{furnished.runs['ppo'].public_id}/cancel/").status_code == 409
 
 

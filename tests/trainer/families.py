@@ -194,17 +194,17 @@ def trained(pieces: str, special: Sequence[str]) -> Tokenizer:
             TEXTS * 3, trainers.BpeTrainer(vocab_size=400, special_tokens=list(special), initial_alphabet=alphabet)
         )
         return inner
-    learnt = Tokenizer(models.BPE(unk_token="<unk>"))
-    learnt.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    learned = Tokenizer(models.BPE(unk_token="<unk>"))
+    learned.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     letters = [chr(code) for code in range(33, 127)] + ["\u2581"]
     spelled = [f"<0x{byte:02X}>" for byte in range(256)]
-    learnt.train_from_iterator(
+    learned.train_from_iterator(
         TEXTS * 3,
         trainers.BpeTrainer(vocab_size=320, special_tokens=[*special, *spelled], initial_alphabet=letters),
     )
     import json
 
-    told = json.loads(learnt.to_str())["model"]
+    told = json.loads(learned.to_str())["model"]
     inner = Tokenizer(
         models.BPE(told["vocab"], [tuple(pair) for pair in told["merges"]], byte_fallback=True, unk_token="<unk>")
     )

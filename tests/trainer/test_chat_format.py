@@ -222,4 +222,4 @@ def test_training_rows_end_with_the_turn() -> None:
     tokenizer = ready("gemma2")
     columns = sft_columns(tokenizer, [Demonstration((USER,), "Blue.")], 128)
     [ids], [mask] = columns["input_ids"], columns["completion_mask"]
-    assert tokenizer.decode([t for t, learnt in zip(ids, mask, strict=True) if learnt]) == "Blue.<end_of_turn>"
+    assert tokenizer.decode([t for t, learned in zip(ids, mask, strict=True) if learned]) == "Blue.<end_of_turn>"

@@ -168,7 +168,7 @@ def test_broken_row_is_refused_by_file_and_line(change: dict[str, Any], says: st
     assert "train.jsonl line 1" in caught.value.message
 
 
-def test_what_cannot_be_learnt_is_refused(
+def test_what_cannot_be_learned_is_refused(
     make_run: MakeRun, run_here: RunHere, tokenizer_folder: Path, base_folder: Path, tmp_path: Path
 ) -> None:
     def attempt(name: str, train: list[dict[str, Any]], settings: dict[str, Any]) -> None:

@@ -251,8 +251,8 @@ def test_each_stage_goes_on_in_smaller_pieces(
         {"kind": "classification", "text": f"{word} sky", "labels": [word], "scheme": "s", "many": False}
         for word in "ab"
     ]
-    labelled = write_snapshot(tmp_path / "s", {"train": [row | {"classes": ["a", "b"]} for row in texts * 8]})
-    inputs = {"snapshot": labelled if stage == "classify" else corpus if from_scratch else feedback}
+    labeled = write_snapshot(tmp_path / "s", {"train": [row | {"classes": ["a", "b"]} for row in texts * 8]})
+    inputs = {"snapshot": labeled if stage == "classify" else corpus if from_scratch else feedback}
     inputs |= {"tokenizer": tokenizer_folder} if from_scratch else {"base_model": base_folder}
     inputs |= {"reward_model": reward_folder} if stage in ("rloo", "grpo", "ppo") else {}
     config = MICRO[stage] | (SHAPE if from_scratch else {})
@@ -318,7 +318,7 @@ def test_what_says_that_memory_ran_out() -> None:
 # --- killed and cancelled --------------------------------------------------------------------------------
 
 
-def test_cancelled_while_it_loads_it_leaves_without_training(
+def test_canceled_while_it_loads_it_leaves_without_training(
     make_run: MakeRun, feedback: Path, base_folder: Path
 ) -> None:
     folder = make_run("sft", {"snapshot": feedback, "base_model": base_folder}, SFT | {"epochs": 50})

@@ -173,7 +173,7 @@ def test_an_encoder_is_adapted_with_its_new_head_in_full(
     make_run: MakeRun, run_here: RunHere, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     from test_resume import CONFIGS as WHOLE
-    from test_resume import labelled
+    from test_resume import labeled
 
     from trainer.modeling.encoders import load_encoder_tokenizer, make_encoder
 
@@ -183,7 +183,7 @@ def test_an_encoder_is_adapted_with_its_new_head_in_full(
     base = tmp_path / "encoder"
     save_model(base, make_encoder("MaskedLM", None, shape, tokenizer), tokenizer)
     settings = WHOLE["classify"] | {"epochs": 8, "lora": {"r": 4}, "learning_rate": 0.02}
-    inputs = {"snapshot": labelled(tmp_path / "s"), "base_model": base}
+    inputs = {"snapshot": labeled(tmp_path / "s"), "base_model": base}
     folder = make_run("classify", inputs, settings)
     run_here(folder)
     one, other = weights(base), weights(folder / "model")

@@ -15,7 +15,7 @@ from micro import MakeRun, forked, progress, write_snapshot
 from trainer.configs import parsing
 from trainer.errors import ConfigInvalid, DataUnusable, NothingToLearn
 from trainer.modeling.reward_scoring import Scores
-from trainer.recipes.online import Rollouts, penalised, plan_rollouts, reward_function
+from trainer.recipes.online import Rollouts, penalized, plan_rollouts, reward_function
 
 RunHere = Callable[[Path], dict[str, Any]]
 MICRO = {
@@ -47,7 +47,7 @@ def test_it_runs_and_raises_the_reward(
 def test_a_completion_without_an_end_gets_the_penalty_whatever_the_model_says() -> None:
     judged = Scores({"model": torch.full((3,), 9.0)})
     settings: Any = SimpleNamespace(missing_eos_penalty=3.0)
-    assert penalised(judged, [[7, 1], [7, 8], []], [1], settings).tolist() == [9.0, -3.0, -3.0]
+    assert penalized(judged, [[7, 1], [7, 8], []], [1], settings).tolist() == [9.0, -3.0, -3.0]
 
 
 def test_the_reward_model_is_given_the_ids_that_were_sampled(tokenizer: Any) -> None:
@@ -97,7 +97,7 @@ def test_a_first_rollout_that_teaches_nothing_fails_the_run(rewards: list[float]
     rollouts.check(torch.tensor(rewards), torch.tensor(ends), 0)  # told only
 
 
-def test_rollouts_without_variance_end_a_run_that_has_learnt_something() -> None:
+def test_rollouts_without_variance_end_a_run_that_has_learned_something() -> None:
     rollouts, alarms, hook = watched(SimpleNamespace(num_generations=2, max_new_tokens=8, stop_on_alarm=True))
     ends, flat = torch.ones(4, dtype=torch.bool), torch.tensor([1.0, 1.0, 2.0, 2.0])
     apart = torch.tensor([1.0, 0.0, 2.0, 2.0])
@@ -158,7 +158,7 @@ def test_rollouts_hold_whole_groups_and_every_prompt_as_often() -> None:
     assert planned == plan_rollouts(3, settings, 0, "rloo")
 
 
-def test_what_cannot_be_learnt_is_refused(
+def test_what_cannot_be_learned_is_refused(
     make_run: MakeRun, run_here: RunHere, base_folder: Path, reward_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigInvalid, match=r"rloo\.num_generations"):

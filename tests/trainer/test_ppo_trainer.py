@@ -252,8 +252,8 @@ def test_09_the_top_critic_learns_in_its_layers_alone_from_states_read_once(make
     assert "head.weight" in names and not any("embed" in name for name in names)
     trainer.train()
     assert parameters_hash(whole) == before
-    learnt, first = critic.trunk.layers[0].state_dict(), whole.layers[-1].state_dict()
-    assert all(not torch.equal(learnt[name], first[name]) for name in first)
+    learned, first = critic.trunk.layers[0].state_dict(), whole.layers[-1].state_dict()
+    assert all(not torch.equal(learned[name], first[name]) for name in first)
 
     rollout = trainer.collect(PROMPTS, [1, 2, 3, 4])
     for rows in (torch.tensor([0, 3]), torch.tensor([2]), torch.arange(4)):
@@ -347,7 +347,7 @@ def test_19_gradients_do_not_depend_on_the_split_into_micro_batches(make: Make) 
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_17_the_optimiser_is_as_the_papers_set_it(make: Make) -> None:
+def test_17_the_optimizer_is_as_the_papers_set_it(make: Make) -> None:
     trainer = make(value_learning_rate=0.002)
     optimizer = trainer.create_optimizer()
     policy, critic = optimizer.param_groups

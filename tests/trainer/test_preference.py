@@ -87,7 +87,7 @@ def test_log_probs_count_the_completion_only_and_no_padding(base_folder: Path, t
     assert float(alone[0]) == pytest.approx(float(together[1]), rel=1e-5)
 
 
-def test_kto_pairs_each_prompt_with_a_neighbours_completion() -> None:
+def test_kto_pairs_each_prompt_with_a_neighbors_completion() -> None:
     rows = [{"prompt_ids": [n], "completion_ids": [10 + n, 9], "label": n % 2 == 0} for n in (1, 2, 3)]
     batch = KTOCollator(0)(rows)
     assert batch["input_ids"].tolist() == [[1, 11, 9], [2, 12, 9], [3, 13, 9]]
@@ -118,7 +118,7 @@ def test_single_responses_are_read_as_such(feedback: Path, tokenizer: Any, tmp_p
     assert of_pairs["label"].count(True) == of_pairs["label"].count(False) > 0
 
 
-def test_what_cannot_be_learnt_is_refused(
+def test_what_cannot_be_learned_is_refused(
     make_run: MakeRun, run_here: RunHere, base_folder: Path, tmp_path: Path
 ) -> None:
     def attempt(stage: str, name: str, rows: list[dict[str, Any]], **settings: Any) -> None:

@@ -50,7 +50,7 @@ def finding(told: dict[str, Any], name: str) -> dict[str, Any]:
     return one
 
 
-def test_a_good_run_is_shown_with_what_is_learnt_and_what_it_costs(
+def test_a_good_run_is_shown_with_what_is_learned_and_what_it_costs(
     make_run: MakeRun, clean: Path, base_folder: Path, tokenizer: Any
 ) -> None:
     folder = make_run("sft", {"snapshot": clean, "base_model": base_folder}, {"batch_size": 4, "max_length": 64})
@@ -60,11 +60,11 @@ def test_a_good_run_is_shown_with_what_is_learnt_and_what_it_costs(
     assert told["snapshot"]["rows"]["train"]["demonstration"] == 6
     shown = told["examples"][0]
     (sequence,) = shown["sequences"]
-    learnt = "".join(text for text, is_learnt in sequence["tokens"] if is_learnt)
-    unlearnt = "".join(text for text, is_learnt in sequence["tokens"] if not is_learnt)
+    learned = "".join(text for text, is_learned in sequence["tokens"] if is_learned)
+    unlearned = "".join(text for text, is_learned in sequence["tokens"] if not is_learned)
     row = json.loads((clean / "train.jsonl").read_text().splitlines()[shown["line"] - 1])["row"]
-    assert learnt == row["completion"] + "<|end|>"
-    assert unlearnt == f"<|user|>{row['prompt'][0]['content']}<|assistant|>"
+    assert learned == row["completion"] + "<|end|>"
+    assert unlearned == f"<|user|>{row['prompt'][0]['content']}<|assistant|>"
     assert told["memory"]["weights"] == 4 * parameters_of(base_folder) and told["memory"]["free"] > 0
     assert 0 < told["seconds"]["low"] < told["seconds"]["high"] and told["seconds"]["steps"] == 4
     assert not (folder / "model").exists() and not (folder / "checkpoints").exists()
@@ -113,7 +113,7 @@ def test_what_is_asked_in_two_splits_blocks_and_what_is_nearly_so_warns(
 
 
 @pytest.mark.parametrize(("repeated", "severity"), [(1, "warn"), (4, "block")])
-def test_labelled_texts_may_repeat_a_little(
+def test_labeled_texts_may_repeat_a_little(
     repeated: int, severity: str, make_run: MakeRun, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     """One reply may answer several prompts, in several splits."""

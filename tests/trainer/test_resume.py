@@ -96,7 +96,7 @@ def die_at_step(step: int) -> Callable[[], None]:
     return plant
 
 
-def labelled(folder: Path) -> Path:
+def labeled(folder: Path) -> Path:
     """Twelve texts, each of the class of its color."""
     rows = [
         {"kind": "classification", "text": answer(thing, colour, opening), "labels": [colour]}
@@ -172,7 +172,7 @@ def test_killed_run_of_the_other_stages_goes_on_exactly(
     inputs |= {"reward_model": reward_folder} if stage in ("rloo", "grpo") else {}
     inputs = {"snapshot": corpus, "tokenizer": tokenizer_folder} if stage == "mlm" else inputs
     inputs = {"snapshot": marked(tmp_path / "m"), "tokenizer": tokenizer_folder} if stage == "tag" else inputs
-    inputs = {"snapshot": labelled(tmp_path / "s"), "tokenizer": tokenizer_folder} if stage == "classify" else inputs
+    inputs = {"snapshot": labeled(tmp_path / "s"), "tokenizer": tokenizer_folder} if stage == "classify" else inputs
     config = (CONFIGS | FORKED)[stage] | {"checkpoint_steps": 4}
     unbroken, killed = make_run(stage, inputs, config, name="unbroken"), make_run(stage, inputs, config, name="killed")
     made = run_here(unbroken)

@@ -155,7 +155,7 @@ def test_05_rewards_are_centred_and_scaled_once_on_samples_of_the_base(trained: 
     assert torch.allclose(reward.score_ids(rows), (raw - metrics["reward_mean"]) / metrics["reward_std"])
 
 
-def test_05_normalised_rewards_have_mean_0_and_deviation_1(
+def test_05_normalized_rewards_have_mean_0_and_deviation_1(
     make_run: MakeRun, run_here: Callable[[Path], dict[str, Any]], feedback: Path, base_folder: Path, tokenizer: Any
 ) -> None:
     inputs = {"snapshot": feedback, "base_model": base_folder}

@@ -98,7 +98,7 @@ def test_a_token_reaches_over_the_signs_that_stand_on_its_last_character(
     assert lengthened(text, offsets) == expected
 
 
-def test_neighbours_of_one_label_stay_two_and_overlaps_leave_the_first(tokenizer: Any) -> None:
+def test_neighbors_of_one_label_stay_two_and_overlaps_leave_the_first(tokenizer: Any) -> None:
     [encoded] = encode_texts(tokenizer, ["7 8 9"])
     labels = tag_tokens(encoded, [Span(0, 1, "time"), Span(2, 3, "time"), Span(2, 5, "name")], TAGS)
     chosen = ["O" if label == IGNORED else TAGS[label] for label in labels]
@@ -127,7 +127,7 @@ def test_chain_weighs_whole_sequences() -> None:
     chain = TagDecoder(tags_of(["x"]), torch.randn(3, 3).tolist())
     follows = [
         [score - (1e4 if (before, after) == (0, 2) else 0) for after, score in enumerate(row)]
-        for before, row in enumerate(chain.learnt())
+        for before, row in enumerate(chain.learned())
     ]
     logits = torch.randn(3, 4, 3)
     labels = torch.tensor([[1, IGNORED, 2, 0], [0, 1, IGNORED, IGNORED], [IGNORED] * 4])

@@ -1,4 +1,4 @@
-"""Configs of the stages that train an encoder: masked language modelling, classification, marking of spans."""
+"""Configs of the stages that train an encoder: masked language modeling, classification, marking of spans."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EncoderTraining(Checkpointing):
     """What the three stages share.
 
     Attributes:
-        batch_size: texts in one step. accumulate: steps of backward to one of the optimiser.
+        batch_size: texts in one step. accumulate: steps of backward to one of the optimizer.
         max_length: tokens of a text read at once, at most context_length; >= 8.
         learning_rate: peak, > 0, null by size, reached after warmup_ratio of the steps, then linear to zero.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
@@ -49,10 +49,10 @@ class EncoderTraining(Checkpointing):
 
 @dataclass(frozen=True)
 class MLMConfig(EncoderTraining, EncoderShape):
-    """Masked language modelling, from scratch or continued.
+    """Masked language modeling, from scratch or continued.
 
     Attributes:
-        steps: optimiser steps, >= 1.
+        steps: optimizer steps, >= 1.
         mask_share: share of the tokens that are to be guessed, in (0, 0.9]; of them 80 % are masked, 10 % become
             another token, 10 % stay (Devlin et al. 2019, section 3.1).
         heldout_documents: texts, or windows of longer ones, of the selection split used for the held-out loss, >= 1.
@@ -69,7 +69,7 @@ class LabelTraining(EncoderTraining, Adapting):
     """What classification and marking of spans share.
 
     Attributes:
-        epochs: passes over the labelled texts, > 0.
+        epochs: passes over the labeled texts, > 0.
         token_dropout: share of the tokens replaced by the mask token in training, 0 to 0.9, drawn anew at each pass.
         choose_best: hand back the weights with the lowest loss on selection rather than the last ones.
         scheme: label scheme to learn; may be empty when the snapshot holds one only.
@@ -90,7 +90,7 @@ class ClassifyConfig(LabelTraining, EncoderShape):
 
 @dataclass(frozen=True)
 class TagConfig(LabelTraining, EncoderShape):
-    """Labels of spans of characters, learnt as B, I and O of tokens.
+    """Labels of spans of characters, learned as B, I and O of tokens.
 
     Attributes:
         span_swap: share of the marked spans replaced in training by others of the same label, 0 to 1, drawn anew at

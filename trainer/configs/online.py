@@ -77,7 +77,7 @@ class OnlineTraining(Adapting):
 
     Attributes:
         terms: what a completion's score is made of.
-        steps: rollouts, each one optimiser step, >= 1.
+        steps: rollouts, each one optimizer step, >= 1.
         batch_size: completions in one backward. accumulate: backwards to a step; their product is the rollout.
         num_generations: completions to each prompt, >= 2, divides the rollout; each is judged against the others.
         learning_rate: peak, > 0, null by size, linear to zero. max_grad_norm: gradient clipping, > 0.
@@ -139,13 +139,13 @@ class GRPOConfig(OnlineTraining):
 
 @dataclass(frozen=True)
 class PPOConfig(Adapting):
-    """Proximal policy optimisation against a score; defaults after `reference`, table of canonical settings.
+    """Proximal policy optimization against a score; defaults after `reference`, table of canonical settings.
 
     Attributes:
         terms: what a completion's score is made of.
         iterations: rollouts, each followed by its updates, >= 1.
         rollout_batch: completions in one rollout, >= 2.
-        ppo_epochs: passes over a rollout, >= 1. minibatches: optimiser steps in one pass, divides rollout_batch.
+        ppo_epochs: passes over a rollout, >= 1. minibatches: optimizer steps in one pass, divides rollout_batch.
         learning_rate: of the policy, > 0, null by size. value_learning_rate: of the critic; None is the same, but five
             times it for the critic `top` and twenty times it for `shared`.
         schedule: of both: "linear" to zero at the last iteration, or "constant".

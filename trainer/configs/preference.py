@@ -13,7 +13,7 @@ class PreferenceTraining(Adapting):
 
     Attributes:
         epochs: passes over the rows, > 0.
-        batch_size: rows in one step. accumulate: steps of backward to one of the optimiser.
+        batch_size: rows in one step. accumulate: steps of backward to one of the optimizer.
         learning_rate: peak, > 0, null by size; linear to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         beta: how strongly the policy is held near the base model, > 0.
@@ -39,10 +39,10 @@ class PreferenceTraining(Adapting):
 
 @dataclass(frozen=True)
 class DPOConfig(PreferenceTraining):
-    """Direct preference optimisation on pairs.
+    """Direct preference optimization on pairs.
 
     Attributes:
-        label_smoothing: share of the pairs supposed to be labelled the wrong way round, 0 to 0.49.
+        label_smoothing: share of the pairs supposed to be labeled the wrong way round, 0 to 0.49.
     """
 
     label_smoothing: float = setting(0.0, low=0, high=0.49)
@@ -50,7 +50,7 @@ class DPOConfig(PreferenceTraining):
 
 @dataclass(frozen=True)
 class KTOConfig(PreferenceTraining):
-    """Kahneman-Tversky optimisation on single responses that were good or bad.
+    """Kahneman-Tversky optimization on single responses that were good or bad.
 
     Attributes:
         batch_size: rows in one step, >= 2, since KL is estimated from a batch's mismatched completions.

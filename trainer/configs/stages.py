@@ -27,15 +27,15 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig(Checkpointing):
-    """Causal language modelling on packed blocks, from scratch or continued.
+    """Causal language modeling on packed blocks, from scratch or continued.
 
     Attributes:
         hidden_size, layers, heads, intermediate_size: the Llama-shaped model made from scratch; heads divides
             hidden_size into even parts. Unused with `base_model`.
         context_length: longest sequence the model is made for, tokens, 16 to 131,072.
         block_size: tokens in one packed block, at most context_length.
-        batch_size: blocks in one step. accumulate: steps of backward to one of the optimiser.
-        steps: optimiser steps, >= 1.
+        batch_size: blocks in one step. accumulate: steps of backward to one of the optimizer.
+        steps: optimizer steps, >= 1.
         learning_rate: peak, > 0, null by size, reached after warmup_ratio of the steps, then a cosine to a tenth of it.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         heldout_documents: documents of the selection split used for bits per byte, >= 1.
@@ -65,7 +65,7 @@ class SFTConfig(Adapting):
 
     Attributes:
         epochs: passes over the demonstrations, > 0.
-        batch_size: demonstrations in one step. accumulate: steps of backward to one of the optimiser.
+        batch_size: demonstrations in one step. accumulate: steps of backward to one of the optimizer.
         learning_rate: peak, > 0, null by size; linear to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         max_length: prompt and completion together, tokens; longer completions are cut, >= 8.
@@ -94,7 +94,7 @@ class RewardConfig(Adapting):
     Attributes:
         epochs: passes over the pairs, > 0.
         batch_size: pairs in one step; pairs that share a response of a prompt stay in one batch.
-        accumulate: steps of backward to one of the optimiser.
+        accumulate: steps of backward to one of the optimizer.
         learning_rate: peak, > 0, null by size; cosine to zero after warmup_ratio of the steps.
         weight_decay: >= 0. max_grad_norm: gradient clipping, > 0.
         margin_scale: log-odds requested beyond zero of a pair of strength 3; strengths 0 to 3 ask for 0, 1/3, 2/3, 1
@@ -103,7 +103,7 @@ class RewardConfig(Adapting):
         max_length: prompt and completion together, tokens; longer pairs are left out and counted, >= 8.
         evaluations: how often accuracy on the selection split is measured, >= 1.
         patience: stop after so many measurements without a better selection loss; 0 never stops early.
-        normalise_samples: completions sampled from the base model to centre and scale on; 0 uses the training
+        normalise_samples: completions sampled from the base model to center and scale on; 0 uses the training
             completions instead.
         heads: scalar heads on one trunk, each begun and fed differently; their spread is the uncertainty, >= 1.
         bootstrap: how the heads of several are fed differently: "pairs" (each pair counts for a head as often as a

@@ -55,9 +55,9 @@ def of_share(groups: Sequence[Sequence[float]]) -> Interval:
 def of_effective(share: float, n: float, groups: int) -> Interval:
     """Wilson's score interval of a share of `n` observations, with Student's t of `groups` for the normal point."""
     t = student(groups - 1)
-    centre, spread = share + t * t / (2 * n), t * math.sqrt(share * (1 - share) / n + t * t / (4 * n * n))
+    center, spread = share + t * t / (2 * n), t * math.sqrt(share * (1 - share) / n + t * t / (4 * n * n))
     scale = 1 + t * t / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def of_mean(groups: Sequence[Sequence[float]]) -> Interval:

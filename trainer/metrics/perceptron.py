@@ -1,6 +1,6 @@
 """An averaged structured perceptron over words: what a tagger has to beat, without a network or a library.
 
-Features of a word, its neighbours, its shape and its ends, and of the tag before; decoding by Viterbi; weights averaged
+Features of a word, its neighbors, its shape and its ends, and of the tag before; decoding by Viterbi; weights averaged
 over all updates. Source: Collins 2002, figure 2. Linear-chain, as a conditional random field is.
 """
 
@@ -54,7 +54,7 @@ def allowed(before: str, tag: str) -> float:
 
 
 class Perceptron:
-    """Weights of features and of neighbouring tags.
+    """Weights of features and of neighboring tags.
 
     Args:
         tags: names, O first.

@@ -19,7 +19,7 @@ Values = npt.NDArray[numpy.float64]
 
 
 def reliability(p_chosen: Sequence[float], bins: int = 10) -> list[dict[str, float]]:
-    """Stated against observed: each pair from its favoured side, in bins of confidence from 1/2 to 1.
+    """Stated against observed: each pair from its favored side, in bins of confidence from 1/2 to 1.
 
     Returns:
         predicted (mean confidence), observed (share in which people chose that side), pairs; of each bin that has any.

@@ -22,7 +22,7 @@ class Answers:
     Attributes:
         prompt_ids, drawn, seeds: one entry each for a completion.
         prompt: which prompt each belongs to, an index.
-        rewards: in the reward model's normalised unit, None without one.
+        rewards: in the reward model's normalized unit, None without one.
     """
 
     prompt_ids: list[list[int]]

@@ -347,5 +347,5 @@ def declare_ends(tokenizer: PreTrainedTokenizerBase, ends: Sequence[int]) -> Non
 
 
 def ends_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids that end a completion, the one that is learnt first."""
+    """Ids that end a completion, the one that is learned first."""
     return chat_format(tokenizer).ends

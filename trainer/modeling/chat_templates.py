@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PAD, END, MASK = "<|pad|>", "<|end|>", "<|mask|>"
 ROLE_MARKS = ["<|system|>", "<|user|>", "<|assistant|>"]  # each opens a turn
 
-# The end token belongs to the assistant's turn, so that stopping is learnt; the other turns end where a mark begins.
+# The end token belongs to the assistant's turn, so that stopping is learned; the other turns end where a mark begins.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'assistant' -%}"

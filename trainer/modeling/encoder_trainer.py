@@ -27,7 +27,7 @@ POOL_BATCHES = 16  # so many batches are drawn together and sorted by length, wh
 
 
 class Item(TypedDict):
-    """One text at one visit: its tokens, and what is learnt of it (see `collate`)."""
+    """One text at one visit: its tokens, and what is learned of it (see `collate`)."""
 
     ids: list[int]
     labels: Any  # a token's class each, one class, or a vector of 0. and 1.
@@ -105,13 +105,13 @@ def label_loss(
     labels: torch.Tensor,
     num_items_in_batch: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
-    """Mean loss over the labels of a whole optimiser step, however it is cut into micro-batches, nats.
+    """Mean loss over the labels of a whole optimizer step, however it is cut into micro-batches, nats.
 
     Args:
         outputs: with `logits`, (B, C) or (B, T, C).
         labels: classes, (B,) or (B, T) with IGNORED outside the loss: cross-entropy. Or 0. and 1., (B, C): binary
             cross-entropy of each class on its own.
-        num_items_in_batch: labels in the optimiser step, IGNORED ones not counted; None counts those at hand.
+        num_items_in_batch: labels in the optimizer step, IGNORED ones not counted; None counts those at hand.
     """
     assert outputs.logits is not None
     logits = outputs.logits.float()

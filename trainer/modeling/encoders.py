@@ -1,4 +1,4 @@
-"""Encoders, and texts as they read them. What is learnt on and what is served go through the same functions.
+"""Encoders, and texts as they read them. What is learned on and what is served go through the same functions.
 
 A text is its tokens and, where the tokenizer adds no marks of its own, the end token, so that no text is empty.
 Special tokens written in a text are read as plain characters: nothing of it is changed, and character offsets hold.
@@ -175,7 +175,7 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 def lengthened(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Offsets of tokens, each end moved over the signs behind it that no token covers and that stand on its character.
 
-    Normalisers drop accents written apart, variation selectors and joiners. What is left of `café` then ends before its
+    Normalizers drop accents written apart, variation selectors and joiners. What is left of `café` then ends before its
     accent, and a span that was marked with it could never come back.
     """
     starts = [*sorted({start for start, end in offsets if end > start}), len(text)]
@@ -201,7 +201,7 @@ def trim(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def windows(encoded: Encoded, length: int, overlap: float = 0.25) -> list[tuple[int, Encoded]]:
-    """A text in windows of at most `length` tokens, neighbours overlapping, each with the place of its first token."""
+    """A text in windows of at most `length` tokens, neighbors overlapping, each with the place of its first token."""
     if len(encoded.ids) <= length:
         return [(0, encoded)]
     stride = max(1, length - int(overlap * length))
@@ -212,7 +212,7 @@ def windows(encoded: Encoded, length: int, overlap: float = 0.25) -> list[tuple[
 def mask_tokens(
     encoded: Encoded, mask_id: int, ordinary: torch.Tensor, share: float, generator: torch.Generator
 ) -> tuple[list[int], list[int]]:
-    """Inputs and labels of masked language modelling.
+    """Inputs and labels of masked language modeling.
 
     Each token that is not special is picked with probability `share`, one at least; of those picked 80 % become the
     mask token, 10 % an ordinary token drawn evenly, 10 % stay. A label is the true token where picked, else IGNORED.

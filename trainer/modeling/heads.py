@@ -22,7 +22,7 @@ def combined(rewards: Tensor, how: str, spread_coef: float) -> Tensor:
     Returns:
         Shape (B,).
 
-    Source: Coste et al. 2024, section 3 (worst-case and uncertainty-weighted optimisation; there the variance).
+    Source: Coste et al. 2024, section 3 (worst-case and uncertainty-weighted optimization; there the variance).
     """
     if how == "min":
         return rewards.min(dim=1).values

@@ -89,7 +89,7 @@ def build_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> L
             tie_word_embeddings=True,
             attention_dropout=0.0,
             # 0.02 is GPT-2's at width 768. Left there at width 64, attention starts so flat that looking up a word of
-            # the prompt is learnt hundreds of steps later, or not at all.
+            # the prompt is learned hundreds of steps later, or not at all.
             initializer_range=0.02 * math.sqrt(768 / config.hidden_size),
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,

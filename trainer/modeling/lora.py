@@ -109,7 +109,7 @@ def merge(model: PreTrainedModel) -> None:
 
 @contextmanager
 def as_base(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model computes as before it was adapted. Not for a part of a forward that is to be learnt from."""
+    """Inside, the model computes as before it was adapted. Not for a part of a forward that is to be learned from."""
     layers = [layer for _, layer in adapters(model)]
     for layer in layers:
         layer.enable_adapters(False)

@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer and KTOTrainer on planned batches of rows that are tokenised already."""
+"""TRL's DPOTrainer and KTOTrainer on planned batches of rows that are tokenized already."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class WeightCollator:
 
 
 class KTOCollator:
-    """TRL's collator, after each prompt was also given the completion of its neighbour in the batch, for the KL term.
+    """TRL's collator, after each prompt was also given the completion of its neighbor in the batch, for the KL term.
 
     TRL makes these before training, which fixes the batches; here they follow from the batch, whatever it is.
     """
@@ -182,7 +182,7 @@ def make_trainer(
         if weigh:
             kind, shared["data_collator"] = WeightedKTOTrainer, WeightCollator(collate)
         trainer = kind(args=TRLKTOConfig(**settings, **sides), **shared)
-        # A batch of one has no neighbour to take a mismatched completion from.
+        # A batch of one has no neighbor to take a mismatched completion from.
         batches = [batch for batch in batches if len(batch) > 1]
     trainer.batches = batches
     return trainer

@@ -55,7 +55,7 @@ class RewardModel(nn.Module):
             attention_mask: 1 at real tokens, shape (B, T).
 
         Returns:
-            Normalised rewards, shape (B,).
+            Normalized rewards, shape (B,).
         """
         return self.combined((self.raw(input_ids, attention_mask) - self.mean) / self.std)
 
@@ -100,7 +100,7 @@ class RewardModel(nn.Module):
         """Rewards of finished completions as text, the end token appended as in training. Shape (B,)."""
         return self.score_ids(finished_rows(self.tokenizer, prompts, completions))
 
-    def centre_and_scale(self, samples: Sequence[Sequence[int]], combine: str, spread_coef: float) -> None:
+    def center_and_scale(self, samples: Sequence[Sequence[int]], combine: str, spread_coef: float) -> None:
         """Set the constants from completions of the SFT policy (rows of ids), and how the heads are combined."""
         raw = self.head_rewards(samples, raw=True)
         if len(self.offsets) > 1:
@@ -213,7 +213,7 @@ def selected(weight: Tensor | None, is_selected: Tensor) -> Tensor | None:
 def calibration_error(p_chosen: Tensor, weight: Tensor | None = None) -> float:
     """Expected calibration error of the probability that the preferred completion wins, shape (pairs,).
 
-    Each pair is read from its favoured side: confidence max(p, 1 - p), right when p > 1/2.
+    Each pair is read from its favored side: confidence max(p, 1 - p), right when p > 1/2.
     """
     confidence = torch.maximum(p_chosen, 1 - p_chosen)
     right = (p_chosen > 0.5).float()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RewardTrainer(RunFolderTrainer, TRLRewardTrainer):
-    """TRL's trainer on planned batches of pairs that are tokenised already."""
+    """TRL's trainer on planned batches of pairs that are tokenized already."""
 
 
 class WeightedRewardLoss(TRLRewardTrainer):
@@ -118,7 +118,7 @@ def make_trainer(
 
     Args:
         context: the run; its config is a RewardConfig.
-        reward: the model, not normalised yet.
+        reward: the model, not normalized yet.
         columns: of the train split. groups: positions in them that stay in one batch.
         selection: columns of the selection split; without rows the last weights are kept.
     """

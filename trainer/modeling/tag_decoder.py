@@ -1,8 +1,8 @@
-"""Which tag may follow which, learnt together with the tags themselves: a linear-chain conditional random field.
+"""Which tag may follow which, learned together with the tags themselves: a linear-chain conditional random field.
 
 The likelihood of a text's tags is that of the whole sequence among all sequences in which I follows B or I of its own
-label (Lafferty et al. 2001), so what is learnt is what `best` looks for. Positions that bear no tag (special tokens,
-white space) are passed over: their neighbours are neighbours.
+label (Lafferty et al. 2001), so what is learned is what `best` looks for. Positions that bear no tag (special tokens,
+white space) are passed over: their neighbors are neighbors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TagDecoder(nn.Module):
 
     Args:
         tags: names, O first, then B- and I- of each label; C of them.
-        follows: learnt scores, C x C, row before, column after; zeros if not given.
+        follows: learned scores, C x C, row before, column after; zeros if not given.
 
     Attributes:
         tags: their names.
@@ -49,7 +49,7 @@ class TagDecoder(nn.Module):
         scores: Tensor = SPEED * self.weight + self.forbidden  # type: ignore[operator]
         return scores
 
-    def learnt(self) -> list[list[float]]:
+    def learned(self) -> list[list[float]]:
         """What `follows` is to be given to make the same chain again."""
         kept: list[list[float]] = (SPEED * self.weight).detach().cpu().tolist()
         return kept

@@ -32,7 +32,7 @@ FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
 
 
 class Generation(Extension):
-    """`{% generation %}` marks what is learnt; for rendering it is as if it was not there."""
+    """`{% generation %}` marks what is learned; for rendering it is as if it was not there."""
 
     tags = {"generation"}
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Figures = Mapping[str, float]
 
-LOOKS_IN_A_ROW = 3  # a better score beside a worse floor, so often, is over-optimisation and no chance
+LOOKS_IN_A_ROW = 3  # a better score beside a worse floor, so often, is over-optimization and no chance
 # KL is judged by means of so many iterations: one completion that the reference finds next to impossible moves a whole
 # rollout's, and one bad update is often taken back by the next (seed 4 of the proof: 1.8, 9.9, 2.1 nats).
 KL_ITERATIONS = 5
@@ -27,7 +27,7 @@ class Alarm:
     Attributes:
         name: steady, for machines. text: a sentence saying what was seen.
         stops: whether going on makes it worse, rather than only slower or harder to judge.
-        fails: whether the run has learnt nothing and will not, so that it must not succeed.
+        fails: whether the run has learned nothing and will not, so that it must not succeed.
         remedy: what to do about a run that fails.
     """
 
@@ -39,7 +39,7 @@ class Alarm:
 
 
 ENDS_AT_LEAST = 0.5  # of the first rollout's completions; with fewer most of the reward is the penalty for no end
-FLAT_IN_A_ROW = 3  # rollouts of one reward after which a run that has learnt something ends
+FLAT_IN_A_ROW = 3  # rollouts of one reward after which a run that has learned something ends
 LONGER = "Raise max_new_tokens, or train the base model on demonstrations that end sooner."
 OTHER_REWARD = "Check the reward model's scores of different responses, and the terms of the reward."
 
@@ -50,7 +50,7 @@ def is_flat(deviation: float, mean: float) -> bool:
 
 
 def of_first_rollout(eos_rate: float, deviation: float, score: float, most: int) -> list[Alarm]:
-    """What shows at the first rollout already that nothing will be learnt.
+    """What shows at the first rollout already that nothing will be learned.
 
     Args:
         eos_rate: share of completions that ended by themselves. deviation, score: of their scores, and their mean.

@@ -39,7 +39,7 @@ class Unsplittable(ValueError):
 class Critic(nn.Module):
     """A value for every position: a reward model's trunk with its scalar head read at each token.
 
-    The head starts as the reward model's (the mean of several), centred and scaled with the same constants, so that
+    The head starts as the reward model's (the mean of several), centered and scaled with the same constants, so that
     before any training the value of a finished text is its reward times `weight`.
     """
 
@@ -69,7 +69,7 @@ class Critic(nn.Module):
 class TopCritic(Critic):
     """As `Critic`, but only the last layers of the trunk learn, on states that the frozen rest makes once a rollout.
 
-    So an optimiser step costs these layers, and gradients and moments are held for them alone. The reward model itself
+    So an optimizer step costs these layers, and gradients and moments are held for them alone. The reward model itself
     is not changed and may be the one that scores.
 
     Args:
@@ -121,7 +121,7 @@ class TopCritic(Critic):
 
     @torch.no_grad()
     def check_split(self) -> None:
-        """Some families scale what enters their layers, or count layers by number: better refused than learnt wrong."""
+        """Families may scale what enters their layers, or count layers by number: refused rather than learned wrong."""
         device = self.head.weight.device
         ids = torch.arange(1, 5, device=device).unsqueeze(0)
         inputs = {"attention_mask": torch.ones_like(ids), "position_ids": torch.arange(4, device=device).unsqueeze(0)}
@@ -135,7 +135,7 @@ class TopCritic(Critic):
 class ValueHead(nn.Module):
     """A value for every position read from the policy's own hidden states: one trunk and one pass for both.
 
-    The cheapest, but it knows nothing before the first rollout: the head starts at zero, the mean of the centred
+    The cheapest, but it knows nothing before the first rollout: the head starts at zero, the mean of the centered
     reward, and the policy's states have to learn what rewards depend on.
     """
 
@@ -217,7 +217,7 @@ def last_layers(trunk: PreTrainedModel, entry: int) -> PreTrainedModel:
 
 
 def add_critic(policy: PreTrainedModel, critic: Critic | ValueHead, temperature: float) -> None:
-    """Let one call of the policy's forward return log-probs and values: DDP synchronises what its forward touched.
+    """Let one call of the policy's forward return log-probs and values: DDP synchronizes what its forward touched.
 
     With `answer_length=C` the forward returns (log_probs, values, entropy or None), each (b, C); `states` is what the
     critic has read of these rows, if anything. Without, it is as it was, so generation and saving see an ordinary

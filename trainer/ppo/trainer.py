@@ -6,8 +6,8 @@ with the others of its prompt, subtracts KL per sequence, and loads no reference
 stands alone, KL is subtracted per token, and the frozen reference is always there. `beta` stays 0: TRL's own KL path
 is never entered, `kl_coef` is ours.
 
-One iteration is a rollout of `rollout_batch` completions and `ppo_epochs` x `minibatches` optimiser steps on it. Where
-a run stands is one number, the optimiser step: prompts, seeds and minibatches follow from it and the run's seed, so
+One iteration is a rollout of `rollout_batch` completions and `ppo_epochs` x `minibatches` optimizer steps on it. Where
+a run stands is one number, the optimizer step: prompts, seeds and minibatches follow from it and the run's seed, so
 that a run that goes on from a checkpoint does exactly what the unbroken one would have done.
 """
 
@@ -57,7 +57,7 @@ def unused_reward(prompts: list[object], **_: object) -> list[float | None]:
 
 
 class IterationCallback(TrainerCallback):
-    """Calls back after the last optimiser step of each iteration."""
+    """Calls back after the last optimizer step of each iteration."""
 
     def __init__(self, trainer: PPOTrainer, done: Callable[[int, dict[str, float]], None]) -> None:
         self.trainer, self.done = trainer, done

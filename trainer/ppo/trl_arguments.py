@@ -29,7 +29,7 @@ def accelerate_processes() -> int:
 
 
 def trl_arguments(config: PPOConfig, seed: int, checkpoints: Path) -> RLOOConfig:
-    """RLOO's arguments: batch shape, optimiser schedule and everything switched off that is not ours."""
+    """RLOO's arguments: batch shape, optimizer schedule and everything switched off that is not ours."""
     processes = accelerate_processes()
     minibatch = config.rollout_batch // (config.minibatches * processes)
     accumulate = next(n for n in range(1, minibatch + 1) if minibatch % n == 0 and minibatch // n <= config.micro_batch)

@@ -49,7 +49,7 @@ class Estimate:
     """Bytes by what they hold, with what was assumed of the rows.
 
     Attributes:
-        weights: of every model held, frozen ones too. gradients, optimiser: of what is trained.
+        weights: of every model held, frozen ones too. gradients, optimizer: of what is trained.
         activations: of `sequences` of `length` tokens at once. libraries: the code itself.
         states: what PPO's critic of a few layers holds of a rollout.
         passes: what measuring takes beyond what learning holds, which it has let go by then.

@@ -125,7 +125,7 @@ def enough_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> F
 
 
 def same_twice(model: PreTrainedModel, rows: list[list[int]]) -> Fault | None:
-    """No chance in training mode: what was sampled must be as likely when it is learnt from."""
+    """No chance in training mode: what was sampled must be as likely when it is learned from."""
     with training(model):
         first = outputs_of(model, rows[:1])
         second = outputs_of(model, rows[:1])

@@ -1,4 +1,4 @@
-"""What a run would meet, looked at before it starts: its rows, what of them is learnt, and what it will cost.
+"""What a run would meet, looked at before it starts: its rows, what of them is learned, and what it will cost.
 
 `python -m trainer RUN_FOLDER --preflight` writes preflight.json and trains nothing. Findings of severity "block" would
 waste the run or make its outcome worthless; a run that is instructed to (`"preflight": true` in run.json) fails by the
@@ -34,7 +34,7 @@ SHOWN_ROWS, SHOWN_TOKENS = 3, 300
 FEW_OF_A_CLASS = 8
 CUT_SHARE = 0.05
 LONGER_SHARE = 0.7
-REPEATED_SHARE = 0.05  # of held-out labelled texts that are trained on, too
+REPEATED_SHARE = 0.05  # of held-out labeled texts that are trained on, too
 ENOUGH_PAIRS = 20  # selection pairs below which a reward model's accuracy says nothing
 REFUSING = ("no_system_message", "one_question_only")  # determined by the rows that are refused, where there are any
 
@@ -184,7 +184,7 @@ def check_splits(found: Preflight, splits: Mapping[str, Sequence[Line]], stage: 
         if exact:
             sentence = f"{len(exact)} prompts of {split}.jsonl also occur in train.jsonl (contamination)."
             remedy = f"Freeze the snapshot again: a prompt belongs in one split. Lines of {split}.jsonl are named."
-            # Documents repeat one another in part; so may labelled texts, such as a reply given to several prompts.
+            # Documents repeat one another in part; so may labeled texts, such as a reply given to several prompts.
             numbers = {line.number for line in splits[split] if hasattr(line.row, "prompt")}
             worthless = bool(numbers & set(exact)) or len(exact) > REPEATED_SHARE * len(splits[split])
             severity: Severity = "block" if worthless and not reads_texts else "warn"
@@ -246,7 +246,7 @@ def check_rows(found: Preflight, lines: Sequence[Line]) -> None:
 
 def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> None:
     """Rows that would train on nothing, silently, and what is cut."""
-    rows = useless = learnt = longest = 0
+    rows = useless = learned = longest = 0
     empty: list[int] = []  # lines
     cut: list[int] = []
     reasons: set[str] = set()
@@ -258,10 +258,10 @@ def check_lessons(found: Preflight, lessons: Sequence[Lesson], config: Any) -> N
             empty.append(lesson.line.number)
             reasons.add(lesson.nothing)
             continue
-        learnt += lesson.learnt
+        learned += lesson.learned
         if lesson.cut:
             cut.append(lesson.line.number)
-    found.learned = {"rows": rows, "nothing": useless, "tokens": learnt, "longest": longest}
+    found.learned = {"rows": rows, "nothing": useless, "tokens": learned, "longest": longest}
     if empty:
         why = ", ".join(sorted(reasons))
         sentence = f"{useless} of {rows} rows have no training tokens: {why}."
@@ -291,7 +291,7 @@ def first_batch(stage: str, lessons: Sequence[Lesson], config: Any, seed: int) -
 
 
 def examples(batch: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Example]:
-    """Rows decoded, token by token, each with whether it is learnt."""
+    """Rows decoded, token by token, each with whether it is learned."""
     shown: list[Example] = []
     for lesson in batch:
         sequences: list[ShownSequence] = []

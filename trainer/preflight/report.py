@@ -1,4 +1,4 @@
-"""What preflight reports of a run: findings, what is learnt, examples, memory and time."""
+"""What preflight reports of a run: findings, what is learned, examples, memory and time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SnapshotFacts(TypedDict, total=False):
 
 
 class Learned(TypedDict, total=False):
-    """What the rows teach: how many they are, how many teach nothing, tokens learnt, tokens of the longest sequence."""
+    """What the rows teach: their number, how many teach nothing, tokens learned, tokens of the longest sequence."""
 
     rows: int
     nothing: int
@@ -29,7 +29,7 @@ class Learned(TypedDict, total=False):
 
 
 class ShownSequence(TypedDict):
-    """A sequence of a row, token by token, each with whether it is learnt; `more` tokens are not shown."""
+    """A sequence of a row, token by token, each with whether it is learned; `more` tokens are not shown."""
 
     name: str
     tokens: list[tuple[str, bool]]
@@ -37,7 +37,7 @@ class ShownSequence(TypedDict):
 
 
 class Example(TypedDict):
-    """A row of the first batch as the model reads it, by its line, with what is learnt beside tokens."""
+    """A row of the first batch as the model reads it, by its line, with what is learned beside tokens."""
 
     line: int
     sequences: list[ShownSequence]

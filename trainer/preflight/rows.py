@@ -55,9 +55,9 @@ class Lesson:
     """What one row teaches.
 
     Attributes:
-        line: its number. sequences: (name, token ids, whether each is learnt), as the recipe feeds them.
+        line: its number. sequences: (name, token ids, whether each is learned), as the recipe feeds them.
         nothing: why it teaches nothing, a few words; empty if it does. cut: tokens that do not fit.
-        note: what is learnt that is no token, such as a label.
+        note: what is learned that is no token, such as a label.
     """
 
     line: Line
@@ -82,8 +82,8 @@ class Lesson:
         return sum(self.lengths) * self.count
 
     @property
-    def learnt(self) -> int:
-        """Tokens that are learnt, as often as the row occurs."""
+    def learned(self) -> int:
+        """Tokens that are learned, as often as the row occurs."""
         return sum(sum(mask) for _, _, mask in self.sequences) * self.count
 
     @property
@@ -141,7 +141,7 @@ def lessons(
 
 
 def _documents(tokenizer: PreTrainedTokenizerBase | None, lines: Sequence[Line]) -> list[Lesson]:
-    encoded = [[0, 0]] * len(lines)  # without a tokenizer: something is learnt of each text
+    encoded = [[0, 0]] * len(lines)  # without a tokenizer: something is learned of each text
     if tokenizer is not None:
         encoded = encode_documents(tokenizer, [as_document(line.row) for line in lines])
     found = []
@@ -152,7 +152,7 @@ def _documents(tokenizer: PreTrainedTokenizerBase | None, lines: Sequence[Line])
 
 
 def as_document(row: Document | Classification | Spans) -> Document:
-    """A row as a document: what language is learnt from of a labelled text."""
+    """A row as a document: what language is learned from of a labeled text."""
     return row if isinstance(row, Document) else Document(row.text, "", "", "")
 
 
@@ -240,7 +240,7 @@ def _spans(row: Spans) -> str:
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], mask: Sequence[bool]) -> list[tuple[str, bool]]:
-    """Tokens as text, each with whether it is learnt; tokens that are parts of one character stand together."""
+    """Tokens as text, each with whether it is learned; tokens that are parts of one character stand together."""
     shown: list[tuple[str, bool]] = []
     held: list[int] = []
     for place, token in enumerate(ids):

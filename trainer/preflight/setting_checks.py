@@ -1,4 +1,4 @@
-"""What preflight asks of settings: whether the model's size bears them, and whether anything is learnt with them."""
+"""What preflight asks of settings: whether the model's size bears them, and whether anything is learned with them."""
 
 from __future__ import annotations
 

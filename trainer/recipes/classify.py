@@ -1,4 +1,4 @@
-"""Classes of texts, one each or several, learnt by an encoder that was pretrained or is made from scratch.
+"""Classes of texts, one each or several, learned by an encoder that was pretrained or is made from scratch.
 
 Cross-entropy over the classes, or binary cross-entropy of each where the scheme allows many; the head reads the mean
 over tokens (or the first token, if the base model does). Unlike Devlin et al. 2019, dropout is of input
@@ -41,12 +41,12 @@ from trainer.modeling.encoders import (
     token_ids,
 )
 from trainer.recipes.label_training import (
-    LabelledTexts,
+    LabeledTexts,
     LabelTask,
     finalize_labeller,
     load_labeller,
     new_labeller,
-    read_labelled_texts,
+    read_labeled_texts,
     train_labeller,
 )
 from trainer.run.context import RunContext, StageResult
@@ -99,7 +99,7 @@ def run(context: RunContext) -> StageResult:
 
     tokenizer = load_encoder_tokenizer(context.inputs.get("base_model") or context.inputs["tokenizer"])
     context.report.state("reading the labeled texts")
-    texts = read_labelled_texts(context, Classification)
+    texts = read_labeled_texts(context, Classification)
     check_rows(context, texts)
     classes, many = texts.classes, texts.train[0].many
     problem = "multi_label_classification" if many else "single_label_classification"
@@ -133,7 +133,7 @@ def run(context: RunContext) -> StageResult:
 
 
 class ClassificationTask:
-    """The texts of a run as tokens, and what is learnt and measured of them.
+    """The texts of a run as tokens, and what is learned and measured of them.
 
     Attributes:
         length: tokens that are read of a text. train, selection: the texts of these splits.
@@ -143,7 +143,7 @@ class ClassificationTask:
         self,
         context: RunContext,
         tokenizer: PreTrainedTokenizerBase,
-        texts: LabelledTexts[Classification],
+        texts: LabeledTexts[Classification],
         length: int,
     ) -> None:
         self.config, self.tokenizer, self.texts, self.length = context.config, tokenizer, texts, length
@@ -220,7 +220,7 @@ def balance(rows: Sequence[Classification], classes: Sequence[str]) -> Counter[s
     return counts
 
 
-def check_rows(context: RunContext, texts: LabelledTexts[Classification]) -> None:
+def check_rows(context: RunContext, texts: LabeledTexts[Classification]) -> None:
     """Refuse what would train on nothing, and say which classes are rare.
 
     Raises:

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from trainer.run.finalizing import RunFinalizer
     from trainer.run.loop import Hook
 
-Labelled = TypeVar("Labelled", Classification, Spans)
+Labeled = TypeVar("Labeled", Classification, Spans)
 
 
 @dataclass(frozen=True)
-class LabelledTexts(Generic[Labelled]):
+class LabeledTexts(Generic[Labeled]):
     """Texts under one label scheme.
 
     Attributes:
@@ -41,21 +41,21 @@ class LabelledTexts(Generic[Labelled]):
         scheme: its name. classes: its labels, in its order.
     """
 
-    train: list[Labelled]
-    selection: list[Labelled]
-    test: list[Labelled]
+    train: list[Labeled]
+    selection: list[Labeled]
+    test: list[Labeled]
     scheme: str
     classes: list[str]
 
     @property
-    def held_out(self) -> dict[str, list[Labelled]]:
+    def held_out(self) -> dict[str, list[Labeled]]:
         """Held-out texts by split."""
         return {"selection": self.selection, "test": self.test}
 
 
 @dataclass(frozen=True)
 class LabelTask:
-    """How one kind of label is learnt, measured and shown.
+    """How one kind of label is learned, measured and shown.
 
     Attributes:
         lengths: tokens of each piece to learn from. visit: a piece, by its number, as it is read at one visit.
@@ -98,25 +98,25 @@ def load_labeller(
     return tokenizer, model, stored
 
 
-def read_labelled_texts(context: RunContext, row_type: type[Labelled]) -> LabelledTexts[Labelled]:
+def read_labeled_texts(context: RunContext, row_type: type[Labeled]) -> LabeledTexts[Labeled]:
     """The snapshot's texts of the scheme that the config names, or of the only one there is.
 
     Raises:
         DataUnusable, ConfigInvalid: see `one_scheme`.
     """
     snapshot = open_snapshot(context.inputs["snapshot"])
-    train: list[Labelled] = one_scheme(list(snapshot.rows("train", row_type)), context.config.scheme)
+    train: list[Labeled] = one_scheme(list(snapshot.rows("train", row_type)), context.config.scheme)
     scheme = train[0].scheme
-    selection: list[Labelled] = of_scheme(snapshot.rows("selection", row_type), scheme)
-    test: list[Labelled] = of_scheme(snapshot.rows("test", row_type), scheme)
+    selection: list[Labeled] = of_scheme(snapshot.rows("selection", row_type), scheme)
+    test: list[Labeled] = of_scheme(snapshot.rows("test", row_type), scheme)
     classes = all_classes([*train, *selection, *test])
-    repeated: list[Labelled] = []
+    repeated: list[Labeled] = []
     for row in train:
         repeated += [row] * row.count
-    return LabelledTexts(repeated, selection, test, scheme, classes)
+    return LabeledTexts(repeated, selection, test, scheme, classes)
 
 
-def of_scheme(rows: Iterable[Labelled], scheme: str) -> list[Labelled]:
+def of_scheme(rows: Iterable[Labeled], scheme: str) -> list[Labeled]:
     """Rows of one label scheme."""
     return [row for row in rows if row.scheme == scheme]
 
@@ -129,7 +129,7 @@ def all_classes(rows: Sequence[Classification | Spans]) -> list[str]:
     return list(names)
 
 
-def one_scheme(rows: Sequence[Labelled], wanted: str) -> list[Labelled]:
+def one_scheme(rows: Sequence[Labeled], wanted: str) -> list[Labeled]:
     """Rows of the scheme requested, or of the only one there is.
 
     Raises:
@@ -175,7 +175,7 @@ def train_labeller(
     context: RunContext,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    texts: LabelledTexts[Labelled],
+    texts: LabeledTexts[Labeled],
     task: LabelTask,
 ) -> TrainedEncoder:
     """Train, or go on, and put the best weights back into the model."""
@@ -211,10 +211,10 @@ def train_labeller(
 
 def finalize_labeller(
     trained: TrainedEncoder,
-    texts: LabelledTexts[Labelled],
+    texts: LabeledTexts[Labeled],
     kind: ModelKind,
-    figures_of: Callable[[list[Labelled]], Metrics],
-    baseline: Callable[[list[Labelled]], Metrics],
+    figures_of: Callable[[list[Labeled]], Metrics],
+    baseline: Callable[[list[Labeled]], Metrics],
 ) -> StageResult:
     """Save the model, measure it on the held-out splits, and train the baseline to compare it with.
 
@@ -237,7 +237,7 @@ def finalize_labeller(
     return finalizer.result(kind)
 
 
-def _named_figures(split: str, rows: list[Labelled], figures_of: Callable[[list[Labelled]], Metrics]) -> Metrics:
+def _named_figures(split: str, rows: list[Labeled], figures_of: Callable[[list[Labeled]], Metrics]) -> Metrics:
     figures = with_prefix(split, figures_of(rows))
     figures[f"{split}_texts"] = len(rows)
     return figures

@@ -1,4 +1,4 @@
-"""Masked language modelling of an encoder, from scratch or continued: a share of the tokens is to be guessed.
+"""Masked language modeling of an encoder, from scratch or continued: a share of the tokens is to be guessed.
 
 As in Devlin et al. 2019, section 3.1, without next-sentence prediction; masks are drawn anew at each visit (Liu et al.
 2019). It learns from documents, and from the texts under classification and spans rows, whose labels it does not read,

@@ -85,7 +85,7 @@ def run(context: RunContext) -> StageResult:
         rows = list(zip(watched_ids, written, strict=True))
         pad_id = tokenizer.pad_token_id
         judged = judge(watched_ids, written)
-        reward = float(penalised(judged, written, ends_of(tokenizer), config).mean())
+        reward = float(penalized(judged, written, ends_of(tokenizer), config).mean())
         kl = float((completion_logps(model, rows, pad_id) - completion_logps(reference, rows, pad_id)).mean())
         return {
             "selection_score": reward,
@@ -125,7 +125,7 @@ def run(context: RunContext) -> StageResult:
     return finalizer.result()
 
 
-def penalised(
+def penalized(
     judged: Scores, completions: Sequence[Sequence[int]], ends: Sequence[int], config: OnlineTraining
 ) -> torch.Tensor:
     """Scores, but of a completion that does not end by itself -missing_eos_penalty. Shape (B,)."""
@@ -196,7 +196,7 @@ def reward_function(
     ) -> list[float]:
         judged = judge(encode_prompts(tokenizer, prompts), completion_ids)
         ends = ends_of(tokenizer)
-        scored = penalised(judged, completion_ids, ends, config)
+        scored = penalized(judged, completion_ids, ends, config)
         ended = torch.tensor(end_flags(completion_ids, ends))
         seen = rollouts.check(scored, ended, int(trainer_state.global_step))
         for name, value in (means(judged) | seen).items():

@@ -1,9 +1,9 @@
-"""Proximal policy optimisation of the SFT policy against a score, the reward model's above all, held near its start.
+"""Proximal policy optimization of the SFT policy against a score, the reward model's above all, held near its start.
 
 As in Ouyang et al. 2022, section 3.5, step 3: KL enters the reward, token by token; the critic starts as the reward
 model; one rollout, a few clipped epochs on it. Unlike them: no pretraining mix; the critic keeps its own learning rate
 and gradient clipping; and the weights handed back are those with the highest reward (score - kl_coef x KL) on the
-prompts of the selection split among those within `kl_budget`, since over-optimisation grows with the KL spent (Gao et
+prompts of the selection split among those within `kl_budget`, since over-optimization grows with the KL spent (Gao et
 al. 2023). Only prompts of the train split are trained on. `ppo_math` has the formulas, `ppo_trainer` the machinery,
 `ppo_alarms` what ends a run that goes wrong. Each look at the selection prompts leaves its answers in
 `looks/step-N.jsonl` for a better judge than the score.

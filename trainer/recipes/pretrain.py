@@ -1,4 +1,4 @@
-"""Causal language modelling from scratch, or continued: documents in packed blocks, next-token cross-entropy.
+"""Causal language modeling from scratch, or continued: documents in packed blocks, next-token cross-entropy.
 
 Whole documents, each closed by the end token, share blocks of equal length. Unlike GPT-2 and GPT-3, tokens do not
 attend across the boundary of two documents, and documents are not cut where a block ends; one longer than a block is

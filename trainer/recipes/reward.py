@@ -1,4 +1,4 @@
-"""A scalar model of preference: Bradley-Terry on pairs, with TRL's RewardTrainer, centred and scaled once at the end.
+"""A scalar model of preference: Bradley-Terry on pairs, with TRL's RewardTrainer, centered and scaled once at the end.
 
 P(chosen beats rejected) = sigmoid(r_chosen - r_rejected), as in Ouyang et al. 2022, equation 1. As there, pairs that
 share a response stay in one batch, since apart they make the model overfit; unlike there, several prompts share one.
@@ -31,7 +31,7 @@ from trainer.run.seeds import seed_everything, stable_seed
 
 
 def run(context: RunContext) -> StageResult:
-    """Train on the preferences of the train split, keep the weights with the lowest selection loss, normalise."""
+    """Train on the preferences of the train split, keep the weights with the lowest selection loss, normalize."""
     from trainer.modeling.reward_trainer import make_trainer
     from trainer.run.loop import restore_best, run_training, verify_best
 
@@ -57,7 +57,7 @@ def run(context: RunContext) -> StageResult:
     finalizer = RunFinalizer(context, model, tokenizer, steps)
     best = restore_best(finalizer, hook)
     context.report.state("centring and scaling")
-    on = normalise(finalizer, snapshot, reward, columns)
+    on = normalize(finalizer, snapshot, reward, columns)
     model.config.touchstone = {**reward.constants(), "normalised_on": on}
     finalizer.metrics |= {
         "steps": steps,
@@ -80,7 +80,7 @@ def run(context: RunContext) -> StageResult:
     return finalizer.result("reward")
 
 
-def normalise(finalizer: RunFinalizer, snapshot: Snapshot, reward: RewardModel, columns: Columns) -> str:
+def normalize(finalizer: RunFinalizer, snapshot: Snapshot, reward: RewardModel, columns: Columns) -> str:
     """Centre and scale on the base policy's completions; where these cannot be had, on those it was trained on.
 
     Returns:
@@ -88,16 +88,16 @@ def normalise(finalizer: RunFinalizer, snapshot: Snapshot, reward: RewardModel, 
     """
     config = finalizer.context.config
 
-    def normalise_on(samples: list[list[int]], named: str) -> Metrics:
-        reward.centre_and_scale(samples, config.combine, config.spread_coef)
+    def normalize_on(samples: list[list[int]], named: str) -> Metrics:
+        reward.center_and_scale(samples, config.combine, config.spread_coef)
         return {"normalised_on": named}
 
     finalizer.measure(
         "reward_of_the_base_policy",
-        lambda: normalise_on(*usual_completions(finalizer.context, snapshot, reward, columns)),
+        lambda: normalize_on(*usual_completions(finalizer.context, snapshot, reward, columns)),
     )
     if "normalised_on" not in finalizer.metrics:
-        finalizer.measure("reward_of_training_completions", lambda: normalise_on(*training_completions(columns)))
+        finalizer.measure("reward_of_training_completions", lambda: normalize_on(*training_completions(columns)))
     if "normalised_on" not in finalizer.metrics:
         finalizer.fault("not_normalised", "The reward could not be centred and scaled, so its unit means nothing.")
     return str(finalizer.metrics.get("normalised_on", "nothing"))
@@ -155,7 +155,7 @@ def shared_groups(rows: Sequence[Preference], columns: Columns) -> list[list[int
 def usual_completions(
     context: RunContext, snapshot: Snapshot, reward: RewardModel, columns: Columns
 ) -> tuple[list[list[int]], str]:
-    """Rows of ids that the reward is centred and scaled on, completions of the base policy, and a word for them.
+    """Rows of ids that the reward is centered and scaled on, completions of the base policy, and a word for them.
 
     Falls back to the training completions when `normalise_samples` is 0.
     """

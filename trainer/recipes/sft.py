@@ -41,7 +41,7 @@ CHECKED_PROMPTS = 32
 
 
 class SFTTrainer(RunFolderTrainer, TRLSFTTrainer):
-    """TRL's trainer on planned batches of rows that are tokenised already."""
+    """TRL's trainer on planned batches of rows that are tokenized already."""
 
 
 def run(context: RunContext) -> StageResult:

@@ -1,10 +1,10 @@
-"""Labels of character spans, learnt as B, I and O of tokens by an encoder, and read back as character spans.
+"""Labels of character spans, learned as B, I and O of tokens by an encoder, and read back as character spans.
 
 A token belongs to a span if its characters without white space overlap it, so that a token that reaches over the end of
-a span (an apostrophe, half a word) is learnt as inside. What is learnt is the likelihood of a text's whole sequence of
+a span (an apostrophe, half a word) counts as inside. What is learned is the likelihood of a text's whole sequence of
 tags, and decoding finds the best one in which I follows B or I of its own label: see `tag_decoder`. Long texts are
 read in overlapping windows, each token where it has most context on both sides. At each visit of a text some of its
-spans are replaced by others of the same label, so that the words around a span are learnt and not the span by heart
+spans are replaced by others of the same label, so that the words around a span are learned and not the span by heart
 (Dai and Adel 2020, "mention replacement").
 Scores are of entities: start, end and label exactly as marked, as in the CoNLL shared tasks (Tjong Kim Sang and De
 Meulder 2003). Beside the model stands a structured perceptron on the same rows.
@@ -43,12 +43,12 @@ from trainer.modeling.encoders import (
 from trainer.modeling.passes import pad
 from trainer.modeling.tag_decoder import TagDecoder
 from trainer.recipes.label_training import (
-    LabelledTexts,
+    LabeledTexts,
     LabelTask,
     finalize_labeller,
     load_labeller,
     new_labeller,
-    read_labelled_texts,
+    read_labeled_texts,
     train_labeller,
 )
 from trainer.run.context import RunContext, StageResult
@@ -65,7 +65,7 @@ Aligned = tuple[Encoded, list[int]]  # a text's tokens and the tag of each
 
 
 class Piece(NamedTuple):
-    """What is learnt at one visit: a window of a text, its tags, and the whole row."""
+    """What is learned at one visit: a window of a text, its tags, and the whole row."""
 
     row: Spans
     window: Encoded
@@ -138,7 +138,7 @@ def run(context: RunContext) -> StageResult:
 
     tokenizer = load_encoder_tokenizer(context.inputs.get("base_model") or context.inputs["tokenizer"])
     context.report.state("reading the marked texts")
-    texts = read_labelled_texts(context, Spans)
+    texts = read_labeled_texts(context, Spans)
     classes = texts.classes
     tags = tags_of(classes)
     model = new_labeller(context, "TokenClassification", tags, tokenizer)
@@ -155,11 +155,11 @@ def run(context: RunContext) -> StageResult:
     model.config.touchstone = {
         "classes": classes,
         "tags": tags,
-        "follows": decoder.learnt(),
+        "follows": decoder.learned(),
         "scheme": texts.scheme,
         "max_length": task.length,
     }
-    del model.chain  # what it learnt stands in the config, so that the weights are those of an ordinary encoder
+    del model.chain  # what it learned stands in the config, so that the weights are those of an ordinary encoder
     return finalize_labeller(
         trained,
         texts,
@@ -170,7 +170,7 @@ def run(context: RunContext) -> StageResult:
 
 
 class TaggingTask:
-    """The texts of a run as tokens with tags, and what is learnt and measured of them.
+    """The texts of a run as tokens with tags, and what is learned and measured of them.
 
     Attributes:
         length: tokens that are read at once. train: every text to train on. pieces: these texts in windows.
@@ -180,7 +180,7 @@ class TaggingTask:
         self,
         context: RunContext,
         tokenizer: PreTrainedTokenizerBase,
-        texts: LabelledTexts[Spans],
+        texts: LabeledTexts[Spans],
         decoder: TagDecoder,
         length: int,
     ) -> None:

@@ -52,7 +52,7 @@ def run(context: RunContext) -> StageResult:
 
 
 def texts(context: RunContext, snapshot: Snapshot) -> Iterator[str]:
-    """Documents (and labelled texts) of the train split, as often as they occur, cut to a length, with progress.
+    """Documents (and labeled texts) of the train split, as often as they occur, cut to a length, with progress.
 
     Raises:
         DataUnusable: there is none.

@@ -42,7 +42,7 @@ def rows_at_once(stage: str, config: object) -> int:
 
 
 def setting_of(stage: str) -> str:
-    """What the stage calls the rows of one backward (of one forward, where nothing is learnt)."""
+    """What the stage calls the rows of one backward (of one forward, where nothing is learned)."""
     return STAGES[stage].batch_setting
 
 
@@ -126,7 +126,7 @@ def cut(rows: list[T], count: int) -> list[list[T]]:
 
 
 class Budget:
-    """Tokens, padding included, that go through a model at once where nothing is learnt; fewer since memory ran out."""
+    """Tokens, padding included, through a model at once where nothing is learned; fewer after memory ran out."""
 
     usual = 8192
 

@@ -41,7 +41,7 @@ class Policy:
         extras: also answers that came too late to be one of the K.
         prompt_sources: only prompts from these sources become prompt rows (what PPO samples from); empty: all.
         held_out_annotators: share of those who compared, 0 to 0.5, at least one of them if it is more than 0, whose
-            judgements of training prompts stay out, so that a reward model can be tried on people it never met.
+            judgments of training prompts stay out, so that a reward model can be tried on people it never met.
         accepted: also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.
         include_excluded: also annotations of people who are excluded for their pace or their errors on gold tasks.
     """
@@ -110,7 +110,7 @@ def thumbs_given(project: Project) -> QuerySet[Thumb]:
     return Thumb.objects.filter(response__project=project).exclude(person__status=Person.Status.WITHDRAWN)
 
 
-def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = False) -> QuerySet[Prompt]:
+def asked_of_models(project: Project, policy: Policy, *, only_labeled: bool = False) -> QuerySet[Prompt]:
     """Prompts that somebody wanted answered; or those that are only texts under labels and spans.
 
     Such a text has tasks of these two kinds alone and no response, and none was requested.
@@ -125,11 +125,11 @@ def asked_of_models(project: Project, policy: Policy, *, only_labelled: bool = F
         & ~Exists(tasks.exclude(kind__in=WITH_SCHEME))
         & ~Exists(Response.objects.filter(prompt=OuterRef("pk")))
     )
-    return prompts.filter(text if only_labelled else ~text)
+    return prompts.filter(text if only_labeled else ~text)
 
 
 def held_out_annotators(project: Project, policy: Policy) -> list[int]:
-    """Keys of annotators whose judgements a snapshot holds out; never all of them.
+    """Keys of annotators whose judgments a snapshot holds out; never all of them.
 
     Those with the lowest hash of their public id: the same at every freeze, until others join or leave.
     """

@@ -82,7 +82,7 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
         left_out[reason] += pairs.filter(prompt__state=state).count()
         left_out[reason] += written.filter(prompt__state=state).count()
     left_out["excluded_annotators"] += count_excluded(project, policy)
-    left_out["texts_to_label"] += asked_of_models(project, policy, only_labelled=True).count()
+    left_out["texts_to_label"] += asked_of_models(project, policy, only_labeled=True).count()
     left_out -= Counter()  # what is 0 is not reported
     people = held_out_annotators(project, policy)
     theirs = set(Annotation.objects.filter(project=project, annotator__in=people).values_list("pk", flat=True))
@@ -136,7 +136,7 @@ def _feedback_rows(project: Project, policy: Policy) -> Iterator[TrainingRow]:
     yield from _both_bad(project, policy)
     yield from _ratings(project, policy)
     for kind in WITH_SCHEME:
-        yield from _labelled(project, policy, kind)
+        yield from _labeled(project, policy, kind)
 
 
 def corpus_rows(corpus: Corpus, hold_out: str, left_out: Counter[str]) -> Iterator[TrainingRow]:
@@ -289,7 +289,7 @@ def _ratings(project: Project, policy: Policy) -> Iterator[TrainingRow]:
                 yield TrainingRow(better.prompt.split, row, (_source(one), _source(other)), of_ranked(len(ratings)))
 
 
-def _labelled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingRow]:
+def _labeled(project: Project, policy: Policy, kind: str) -> Iterator[TrainingRow]:
     """Texts with people's answers of them: each answer, or what most answers to a task (or its reviewer) say.
 
     Left out: texts under a scheme that the project no longer has, and of a scheme that asks for one label now, answers

@@ -142,7 +142,7 @@ def life(job: Job, now: datetime | None = None, there: QueueNow | None = None) -
     sentence = {
         Job.Status.SUCCEEDED: f"Succeeded.{took}",
         Job.Status.FAILED: "Failed. See the error below.",
-        Job.Status.CANCELLED: "Cancelled. It can be resumed.",
+        Job.Status.CANCELLED: "Canceled. It can be resumed.",
     }[Job.Status(job.status)]
     share = _share(job)
     if job.status == Job.Status.SUCCEEDED:
@@ -198,7 +198,7 @@ def _running(job: Job, now: datetime) -> Life:
         since_cancel = span((now - job.cancel_requested_at).total_seconds())
         return Life(
             "running",
-            f"Cancelling, requested {since_cancel} ago: it saves a checkpoint and stops.",
+            f"Canceling, requested {since_cancel} ago: it saves a checkpoint and stops.",
             False,
             since,
             share=_share(job),

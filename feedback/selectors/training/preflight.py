@@ -1,4 +1,4 @@
-"""A preflight as its page shows it: each stage with its findings, what is learnt of its first rows, and its cost."""
+"""A preflight as its page shows it: each stage with its findings, what is learned of its first rows, and its cost."""
 
 from dataclasses import dataclass, field
 from operator import itemgetter

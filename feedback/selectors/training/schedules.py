@@ -10,7 +10,7 @@ COUNTED = 100_000
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """`new_pairs` counts towards `after_pairs`, no further than `COUNTED`; None for a schedule by time."""
+    """`new_pairs` counts toward `after_pairs`, no further than `COUNTED`; None for a schedule by time."""
 
     schedule: Schedule
     rule: str

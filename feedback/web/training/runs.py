@@ -89,7 +89,7 @@ def cancel(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     pipeline_services.cancel_run(by=person(request), run=found)
-    messages.success(request, "Cancelling. A running stage saves a checkpoint first; then the pipeline run ends.")
+    messages.success(request, "Canceling. A running stage saves a checkpoint first; then the pipeline run ends.")
     return redirect("run", project.slug, found.public_id)
 
 
