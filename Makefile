@@ -77,7 +77,7 @@ docs: $(VENV)/tests.stamp  ## the documentation as a site under site/; broken li
 bench: $(VENV)/tests.stamp  ## short measurements of the service, as a report; tests/bench/README.md has the long ones
 	$(QUIET_MATH) $(RUN) -m tests.bench
 
-prove: $(VENV)/service.stamp  ## that training works and over-optimisation shows: two seeds from nothing, with a report
+prove: $(VENV)/service.stamp  ## that training works and over-optimization shows: two seeds from nothing, with a report
 	$(QUIET_MATH) $(RUN) manage.py prove
 
 clean:  ## the environment and caches; never data/

@@ -91,7 +91,7 @@ def test_jobs_are_those_that_workers_carry_out() -> None:
     }
 
 
-def test_formats_are_those_of_the_catalogue() -> None:
+def test_formats_are_those_of_the_catalog() -> None:
     formats = FORMATS.values() if isinstance(FORMATS, dict) else FORMATS
     documented = [
         (names(row[:1])[0], row[1], row[2] == "yes", row[3] == "yes")

@@ -123,7 +123,7 @@ class KTOCollator:
         self.collate = DataCollatorForUnpairedPreference(pad_token_id=pad_id)
 
     def matched(self, rows: list[JsonObject]) -> list[JsonObject]:
-        """Rows with their neighbour's completion; called on a whole batch before it is cut into pieces."""
+        """Rows with their neighbor's completion; called on a whole batch before it is cut into pieces."""
         answers = [row["completion_ids"] for row in rows]
         others = answers[-1:] + answers[:-1]
         matched: list[JsonObject] = []

@@ -411,7 +411,7 @@ class PPOTrainer(RunFolderTrainer, RLOOTrainer):
 
     def diverged(self, what: str) -> RunDiverged:
         return RunDiverged(
-            f"{what} (optimiser step {self.state.global_step}).",
+            f"{what} (optimizer step {self.state.global_step}).",
             step=self.state.global_step // self.steps_per_iteration,
             remedy="Lower the learning rate, raise kl_coef, or check the reward model's scores.",
         )

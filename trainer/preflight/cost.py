@@ -54,7 +54,7 @@ def check_cost(found: Preflight, config: object, paths: Mapping[str, Path], less
 def rounds_of(
     stage: str, config: Any, lessons: Sequence[Lesson], at_once: int, critic: float = 0.0
 ) -> tuple[int, float]:
-    """Optimiser steps of a run, and its work: floating-point operations for each parameter.
+    """Optimizer steps of a run, and its work: floating-point operations for each parameter.
 
     Two a token forward and four backward (Kaplan et al. 2020, section 2.1); `critic` is how much of a second model of
     the same size PPO trains beside the policy.

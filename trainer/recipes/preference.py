@@ -186,7 +186,7 @@ class HeldOutPreferences:
             answers, others = columns["chosen_ids"], columns["rejected_ids"]
         else:
             answers = columns["completion_ids"]
-            others = answers[-1:] + answers[:-1]  # each prompt with its neighbour's completion
+            others = answers[-1:] + answers[:-1]  # each prompt with its neighbor's completion
         self.answers = list(zip(columns["prompt_ids"], answers, strict=True))
         self.others = list(zip(columns["prompt_ids"], others, strict=True))
         self.answers_reference = completion_logps(reference, self.answers, pad_id)

@@ -99,7 +99,7 @@ def normalize(finalizer: RunFinalizer, snapshot: Snapshot, reward: RewardModel, 
     if "normalised_on" not in finalizer.metrics:
         finalizer.measure("reward_of_training_completions", lambda: normalize_on(*training_completions(columns)))
     if "normalised_on" not in finalizer.metrics:
-        finalizer.fault("not_normalised", "The reward could not be centred and scaled, so its unit means nothing.")
+        finalizer.fault("not_normalised", "The reward could not be centered and scaled, so its unit means nothing.")
     return str(finalizer.metrics.get("normalised_on", "nothing"))
 
 

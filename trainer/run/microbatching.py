@@ -1,7 +1,7 @@
 """When memory runs out: the same batch in smaller pieces. How small is noted beside the checkpoints and kept.
 
 A run that ran out is begun again from its last checkpoint with every batch cut into twice as many pieces, each with a
-backward of its own: the batch, its order and the optimiser's steps stay as they were, so the outcome differs by
+backward of its own: the batch, its order and the optimizer's steps stay as they were, so the outcome differs by
 rounding only. When a piece is a single row and still does not fit, the run fails with what it would need.
 
 Passes that only measure or sample (`in_batches`) are not part of that: they take as many rows at once as a budget of

@@ -1,6 +1,6 @@
 """Mixed into transformers' and TRL's trainers: batches as planned, cut as memory and processes ask, kept whole on disk.
 
-However a batch is cut, into pieces that fit into memory and into shares of several processes, the optimiser's step is
+However a batch is cut, into pieces that fit into memory and into shares of several processes, the optimizer's step is
 that of the whole batch, up to rounding.
 """
 
