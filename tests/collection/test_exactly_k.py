@@ -5,6 +5,7 @@ Real threads on a real database: they take, skip, let expire, send late and send
 
 import random
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
@@ -118,6 +119,37 @@ def test_everybody_at_once(project: Project, crowd: list[Person], seed: int) -> 
     assert not Assignment.objects.filter(current=None, state="submitted").exists()
     seen_twice = Assignment.objects.values("task", "annotator").distinct().count() != Assignment.objects.count()
     assert not seen_twice
+
+
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+def test_a_newcomer_is_given_a_task_while_others_take_the_first_ones(project: Project, ben: Person) -> None:
+    """The others take the eight next tasks again and again, each time while the newcomer waits to claim one of them."""
+    for _ in range(170):
+        make_task(project)
+    arrived, began, rounds = threading.Event(), threading.Event(), [0]
+
+    def take_the_first_ones() -> None:
+        try:
+            while not arrived.is_set() and rounds[0] < 20:
+                with unit_of_work():
+                    first = Task.objects.with_free_slots().filter(project=project).order_by("queue_key")
+                    Task.objects.filter(pk__in=list(first.values_list("pk", flat=True)[:8])).update(free_slots=0)
+                    began.set()
+                    time.sleep(0.3 if rounds[0] == 0 else 0.05)  # the newcomer reads and waits meanwhile
+                rounds[0] += 1
+        finally:
+            connection.close()
+
+    others = threading.Thread(target=take_the_first_ones)
+    others.start()
+    assert began.wait(10)
+    given = assignment_queue.next_assignment(project=project, annotator=ben)
+    passed = rounds[0]
+    arrived.set()
+    others.join(timeout=60)
+    assert isinstance(given, Assignment)
+    assert passed <= 4
 
 
 @pytest.mark.database

@@ -39,15 +39,37 @@ def claim(eligibility: Eligibility, ahead: bool) -> Assignment | None:
     for wait in (False, True):
         met = False
         for source in CandidateSources(eligibility):
-            for candidates in source.windows:
-                met = True
-                if found := _claim_one_of(candidates, source, eligibility, wait=wait, ahead=ahead):
-                    return found
+            candidates = next(source.windows, None)
+            if candidates is None:
+                continue
+            met = True
+            found = _claim_one_of(candidates, source, eligibility, wait=wait, ahead=ahead)
+            found = found or _claim_from_rest(source, eligibility, wait=wait, ahead=ahead)
+            if found:
+                return found
         if not met:
             return None
         if in_unit_of_work():
             raise WouldWait
     return None
+
+
+def _claim_from_rest(
+    source: CandidateSource, eligibility: Eligibility, *, wait: bool, ahead: bool
+) -> Assignment | None:
+    """Claim one of the candidates after the first window, all of which others have taken.
+
+    Each window is read in the transaction that claims from it. SQLite's writers take turns, so what was read before the
+    turn would have been taken again when the turn comes: with 32 busy annotators a newcomer would wait for all of them
+    to pause.
+    """
+    while True:
+        with unit_of_work():
+            candidates = next(source.windows, None)
+            if candidates is None:
+                return None
+            if found := _claim_one_of(candidates, source, eligibility, wait=wait, ahead=ahead):
+                return found
 
 
 def _claim_one_of(
