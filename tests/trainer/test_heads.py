@@ -114,6 +114,24 @@ def test_generate_and_score_give_every_heads_reward(
     assert [line["id"] for line in scores] == [0, 1]
     assert [line["reward"] for line in scores] == pytest.approx(served, abs=1e-5)
     assert all(len(line["reward_heads"]) == 3 for line in scores)
+    assert not any("features" in line for line in scores)
+
+
+def test_features_are_what_the_heads_read(
+    make_run: MakeRun, run_here: RunHere, heads_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "responses.jsonl"
+    texts = ["The sky is blue.", "My sky is green today."]
+    file.write_text("".join(json.dumps({"prompt": ask("sky"), "text": text}) + "\n" for text in texts))
+    inputs = {"reward_model": heads_folder, "responses": file}
+    folder = make_run("score", inputs, {"features": True}, name="features")
+    assert run_here(folder)["metrics"]["responses"] == 2
+    told = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    reward = load_reward(heads_folder)
+    features = torch.tensor([line["features"] for line in told])
+    raw = features @ weights(heads_folder)["score.weight"].T - reward.offsets
+    heads = (raw - reward.mean) / reward.std
+    assert torch.allclose(heads, torch.tensor([line["reward_heads"] for line in told]), atol=1e-4)
 
 
 def test_ppo_watches_the_spread_and_tells_where_the_heads_disagree(

@@ -160,9 +160,11 @@ class ScoreConfig:
 
     Attributes:
         batch_size: sequences scored together, >= 1.
+        features: whether the trunk's output that the heads read is written beside the rewards.
     """
 
     batch_size: int = setting(64, low=1)
+    features: bool = setting(False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -65,6 +65,12 @@ class RewardModel(nn.Module):
 
     def raw(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Each head's reward before centring and scaling, log-odds, shape (B, H)."""
+        head: nn.Module = self.model.score  # type: ignore[assignment]
+        rewards: Tensor = head(self.last_hidden(input_ids, attention_mask)).float()
+        return rewards - self.offsets.to(rewards.device)
+
+    def last_hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the heads read: the trunk's normalized output at the last real token of each row, (B, hidden)."""
         position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
         trunk = getattr(self.model, self.model.base_model_prefix)
         hidden = trunk(
@@ -72,25 +78,40 @@ class RewardModel(nn.Module):
         ).last_hidden_state  # (B, T, hidden)
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         last = (places * attention_mask).argmax(1)  # (B,)
-        at_last = hidden[torch.arange(len(last), device=last.device), last]  # (B, hidden)
-        head: nn.Module = self.model.score  # type: ignore[assignment]
-        rewards: Tensor = head(at_last).float() - self.offsets.to(at_last.device)
-        return rewards
+        at_last: Tensor = hidden[torch.arange(len(last), device=last.device), last]
+        return at_last
 
     def head_rewards(self, rows: Sequence[Sequence[int]], batch_size: int | None = None, raw: bool = False) -> Tensor:
         """Rewards by each head of rows of ids, each ending with the end token if the completion ended. CPU, (B, H)."""
+        rewards = self._of_rows(self.raw, rows, batch_size, len(self.offsets))
+        return rewards if raw else (rewards - self.mean) / self.std
+
+    def features(self, rows: Sequence[Sequence[int]], batch_size: int | None = None) -> Tensor:
+        """`last_hidden` of rows of ids as in `head_rewards`. On the CPU, (B, hidden)."""
+        head: nn.Module = self.model.score  # type: ignore[assignment]
+        width = next(head.parameters()).shape[-1]
+        return self._of_rows(self.last_hidden, rows, batch_size, width)
+
+    def _of_rows(
+        self,
+        read: Callable[[Tensor, Tensor], Tensor],
+        rows: Sequence[Sequence[int]],
+        batch_size: int | None,
+        width: int,
+    ) -> Tensor:
+        """What `read` gives for rows of ids, in batches, (B, width)."""
         device = next(self.model.parameters()).device
-        rewards = torch.zeros(len(rows), len(self.offsets))
+        found = torch.zeros(len(rows), width)
         limit = context_length(self.model) or 2**31
         cut = [list(row[-limit:]) for row in rows]  # the reward is read at the end
 
         def apply(numbers: list[int]) -> None:
             ids, is_token = pad_right(rows_at(cut, numbers), self.tokenizer.pad_token_id)
-            rewards[numbers] = self.raw(ids.to(device), is_token.to(device)).cpu()
+            found[numbers] = read(ids.to(device), is_token.to(device)).float().cpu()
 
         with measuring(self.model):
             in_batches(list(map(len, cut)), apply, batch_size)
-        return rewards if raw else (rewards - self.mean) / self.std
+        return found
 
     def score_ids(self, rows: Sequence[Sequence[int]], batch_size: int | None = None, raw: bool = False) -> Tensor:
         """Rewards of rows of token ids, as `head_rewards`, the heads combined. On the CPU, (B,)."""

@@ -1,8 +1,9 @@
 """The stage `score`: rewards of responses that exist, whoever wrote them, by each head of the reward model.
 
 `responses` is a JSON Lines file, one response a line: `{"prompt": [messages], "text": "…", "id"?: any}`. `scores.jsonl`
-has one line for each, in its order: `{"id", "reward", "reward_heads"?, "reward_spread"?}`; the last two with several
-heads. Where the heads disagree about which of two responses is better, a comparison of the two teaches most.
+has one line for each, in its order: `{"id", "reward", "reward_heads"?, "reward_spread"?, "features"?}`. Heads and
+spread are there with several heads, features (what the heads read of the trunk, numbers) where the config asks for
+them. Where the heads disagree about which of two responses is better, a comparison of the two teaches most.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from trainer.data.json_lines import write_lines
 from trainer.data.snapshot import Messages, parse_messages
 from trainer.errors import DataUnusable, SnapshotCorrupt
+from trainer.json_types import JsonObject
 from trainer.modeling.heads import spread
 from trainer.modeling.reward_model import finished_rows, load_reward
 from trainer.modeling.reward_scoring import reward_figures
@@ -28,10 +30,14 @@ def run(context: RunContext) -> StageResult:
     context.report.state("loading the reward model")
     reward = load_reward(context.inputs["reward_model"]).to("cuda" if torch.cuda.is_available() else "cpu")
     context.report.state("scoring")
-    heads = reward.head_rewards(finished_rows(reward.tokenizer, prompts, texts), context.config.batch_size)
-    lines = []
+    rows = finished_rows(reward.tokenizer, prompts, texts)
+    heads = reward.head_rewards(rows, context.config.batch_size)
+    lines: list[JsonObject] = []
     for name, figures in zip(names, reward_figures(reward, heads), strict=True):
         lines.append({"id": name, **figures})
+    if context.config.features:
+        for line, features in zip(lines, reward.features(rows, context.config.batch_size).tolist(), strict=True):
+            line["features"] = features
     if context.report.path is not None:
         write_lines(context.folder / "scores.jsonl", lines)
     metrics = {"responses": len(lines), "reward": float(reward.combined(heads).mean())}
