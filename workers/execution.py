@@ -20,7 +20,18 @@ from feedback.services.collection import task_supply
 from feedback.services.platform import jobs
 from feedback.services.training import pipelines as pipeline_services
 from workers import heartbeat
-from workers.handlers import corpora, external_models, generation, pipelines, preflight, screening, snapshots, transfers
+from workers.handlers import (
+    active_selection,
+    corpora,
+    external_models,
+    generation,
+    pipelines,
+    preflight,
+    screening,
+    selection_replays,
+    snapshots,
+    transfers,
+)
 from workers.job_context import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work, stopping
 
 log = logging.getLogger(__name__)
@@ -35,6 +46,8 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.SCORE: screening.carry_out,
     Job.Kind.ADOPT: external_models.carry_out,
     Job.Kind.PREFLIGHT: preflight.carry_out,
+    Job.Kind.CHOICE: active_selection.carry_out,
+    Job.Kind.REPLAY: selection_replays.carry_out,
 }
 MAKE_ROOM = "Free disk space, then try again."
 

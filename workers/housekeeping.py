@@ -10,6 +10,7 @@ from django.utils import timezone
 from feedback.celery_app import SWEEP, TICK, app
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.services.collection import assignments, task_supply
+from feedback.services.evaluation import choices
 from feedback.services.platform import idempotency, jobs
 from feedback.services.quality import exclusions, reviews
 from feedback.services.screening import screening
@@ -43,7 +44,8 @@ def tick() -> None:
 
 
 def sweep() -> None:
-    """Handle silent jobs, lost messages, expired assignments, interrupted pipeline runs, and responses without a job.
+    """Handle silent jobs, lost messages, expired assignments, interrupted pipeline runs, responses without a job,
+    and batches of active selection.
 
     A part that fails does not keep the others from running.
     """
@@ -53,6 +55,7 @@ def sweep() -> None:
         advance_left_chains,
         task_supply.pick_up_orphans,
         task_supply.top_up,
+        choices.keep_supplied,
         screening.pick_up,
         forget_gone_workers,
         idempotency.forget_old,

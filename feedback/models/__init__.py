@@ -1,5 +1,6 @@
 """The nouns: tables, constraints, states. What changes them lives in services, what reads them in selectors."""
 
+from feedback.models.active_selection import Choice, ResponseScore, SelectionReplay
 from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
 from feedback.models.assignments import Arm, Assignment, QueueCursor
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "Arm",
     "Assignment",
     "Chain",
+    "Choice",
     "Concern",
     "Conversation",
     "Corpus",
@@ -50,11 +52,13 @@ __all__ = [
     "Prompt",
     "QueueCursor",
     "Response",
+    "ResponseScore",
     "Review",
     "RunAlarm",
     "RunPoint",
     "RunSamples",
     "Schedule",
+    "SelectionReplay",
     "SnapshotAnnotation",
     "Split",
     "Stage",

@@ -48,6 +48,11 @@ class Project(Row):
         blank=True,
         help_text="Guard model, pre-annotation tagger, and personal data: rules.screening.screening.",
     )
+    active_selection = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Whether and how pairs are chosen by the reward model: rules.evaluation.active_selection.",
+    )
     queue_epoch = models.PositiveIntegerField(
         default=0, help_text="Increases when all cursors must return to the start."
     )

@@ -65,6 +65,15 @@ class Task(Row):
     queue_key = models.BigIntegerField()
     arm = models.CharField(max_length=30, default="given", help_text="Why it was chosen.")
     propensity = models.FloatField(default=1.0, help_text="Probability with which that arm chose it.")
+    choice = models.ForeignKey(
+        "feedback.Choice",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="tasks",
+        db_index=False,
+        help_text="The batch of active selection that it belongs to.",
+    )
     gold = models.JSONField(null=True, blank=True, help_text="Right answer, if this is a gold task.")
     explanation = models.TextField(blank=True, help_text="Why it is right; shown in the qualification round.")
     suggestion = models.JSONField(
@@ -90,6 +99,7 @@ class Task(Row):
             models.Index(fields=["project", "-id"], name="task_newest_first"),
             models.Index(fields=["project", "state", "-id"], name="task_newest_of_state"),
             models.Index(fields=["prompt", "kind"], name="task_of_prompt"),
+            models.Index(fields=["choice"], condition=Q(choice__isnull=False), name="task_of_choice"),
             models.Index(
                 fields=["project", "id"],
                 condition=Q(kind="spans", state__in=["open", "waiting"], suggestion__isnull=True),

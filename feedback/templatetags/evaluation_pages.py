@@ -106,3 +106,9 @@ def length_histogram(lengths: list[tuple[str, list[dict[str, int]]]]) -> SafeStr
 def _below(names: Sequence[tuple[float, int, object]]) -> SafeString:
     """Figures below an axis, each centered at its place."""
     return format_html_join("", '<text class="plot-text" text-anchor="middle" x="{}" y="{}">{}</text>', names)
+
+
+@register.filter
+def points(share: float) -> str:
+    """A difference of shares as percentage points with its sign: 0.012 becomes "+1.2"."""
+    return f"{100 * share:+.1f}"

@@ -22,12 +22,15 @@ JOBS = {
     "preflight": "preflight check",
     "score": "screening",
     "adopt": "import model",
+    "choice": "select pairs",
+    "replay": "selection replay",
 }
 CLIENTS = {"web": "the desk", "api": "REST API", "import": "a file", "simulation": "a simulated annotator"}
 ARMS = {
     "given": "created by hand",
     "imported": "import",
     "random": "random pair of responses",
+    "active": "selected by the reward model",
     "conversation": "conversation",
     "gold": "gold task",
 }

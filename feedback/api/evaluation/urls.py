@@ -1,10 +1,13 @@
-"""Paths of the API of evaluation: evaluations and gates."""
+"""Paths of the API of evaluation: evaluations, gates and active selection."""
 
 from django.urls import URLPattern, path
 
-from feedback.api.evaluation import evaluations
+from feedback.api.evaluation import active_selection, evaluations
 
 urlpatterns: list[URLPattern] = [
     path("models/<uuid:id>/gate/", evaluations.ModelGate.as_view()),
     path("models/<uuid:id>/evaluations/", evaluations.Evaluations.as_view()),
+    path("projects/<slug:project>/active-selection/", active_selection.ActiveSelection.as_view()),
+    path("projects/<slug:project>/active-selection/replay/", active_selection.Replay.as_view()),
+    path("projects/<slug:project>/active-selection/choices/", active_selection.Choices.as_view()),
 ]

@@ -311,4 +311,21 @@ TERMS = _terms(
         "Every annotation records the version in force.",
         "The rules on the office wall.",
     ),
+    Term(
+        "active_selection",
+        "Active selection",
+        "The reward model selects pairs of responses whose comparison should teach it most.",
+        "Part of each batch stays random, so that accuracy can be measured without bias. It is off by default and can "
+        "be switched on only after a replay shows that it saves labels in this project. A drift alarm switches it off.",
+        "A student who asks about what they are unsure of.",
+    ),
+    Term(
+        "selection_replay",
+        "Selection replay",
+        "A trial of active selection on labels that already exist, against random labels.",
+        "Five reward models learn from the half of the labels that active selection would have picked, five from a "
+        "random half; all are measured on the same validation pairs. The replay passes if the 95 % interval of the "
+        "difference is above zero. It is repeated when the number of labels has grown by half.",
+        "A test drive on your own road.",
+    ),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from feedback.models import Chain, ModelVersion, Project, Stage
+from feedback.rules.evaluation import active_selection
 from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.stage_settings import StageSettings
 from feedback.rules.training.stages import GIVEN, STAGES, StageRule
@@ -46,7 +47,15 @@ def settings_of_run(project: Project, stage: str, config: PipelineConfig, base: 
     preset = named or project.training_policy.get("preset", DEFAULT_PRESET)
     if not named and preset == DEFAULT_PRESET and came_pretrained(base):
         preset = PRETRAINED_PRESET
-    return {"preset": preset, **settings_of(project, stage, config)}
+    return {"preset": preset, **_for_active_selection(project, stage), **settings_of(project, stage, config)}
+
+
+def _for_active_selection(project: Project, stage: str) -> StageSettings:
+    """Several heads for a reward model whose disagreement is to choose pairs."""
+    selection = active_selection.Settings.of(project.active_selection)
+    if stage == Stage.REWARD and selection.on and selection.acquisition == active_selection.VARIANCE:
+        return {"heads": active_selection.HEADS}
+    return {}
 
 
 def came_pretrained(version: ModelVersion | None) -> bool:

@@ -3,6 +3,7 @@ queue runs dry.
 
 A project's training_policy may say `{"keep_open_tasks": 40}`: while fewer tasks than that wait for somebody, the
 serving model is requested more responses, to the prompts it has answered least, of the sources that training draws on.
+Where active selection chooses, `services.evaluation.choices` does this instead.
 """
 
 from datetime import timedelta
@@ -15,6 +16,7 @@ from feedback import celery_app
 from feedback.errors import DomainError
 from feedback.models import Job, Kind, Project, Prompt, Response, Task
 from feedback.models.prompts import TO_COME
+from feedback.selectors.evaluation import active_selection
 from feedback.services.collection import generation
 from feedback.services.platform import jobs
 from feedback.services.registry import model_versions
@@ -71,7 +73,7 @@ def top_up() -> int:
 
 def _top_up(project: Project, wanted: int) -> int:
     version = model_versions.serving(project)
-    if version is None:
+    if version is None or active_selection.chooses(project):
         return 0
     open_tasks = Task.objects.with_free_slots().filter(project=project, annotations_wanted__isnull=False)
     there = open_tasks.values("pk")[:wanted].count()

@@ -1,8 +1,8 @@
-"""Paths of the pages of evaluation: evaluations and gates."""
+"""Paths of the pages of evaluation: evaluations, gates and active selection."""
 
 from django.urls import URLPattern, path
 
-from feedback.web.evaluation import evaluations
+from feedback.web.evaluation import active_selection, evaluations
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/models/evaluations/<uuid:evaluation_id>/", evaluations.evaluation, name="evaluation"),
@@ -11,4 +11,7 @@ urlpatterns: list[URLPattern] = [
         evaluations.evaluation_json,
         name="evaluation_json",
     ),
+    path("p/<slug:slug>/project/active-selection/", active_selection.active_selection, name="active_selection"),
+    path("p/<slug:slug>/project/active-selection/switch/", active_selection.switch, name="active_selection_switch"),
+    path("p/<slug:slug>/project/active-selection/replay/", active_selection.replay, name="active_selection_replay"),
 ]

@@ -7,6 +7,13 @@ from feedback.models import Chain, DatasetSnapshot, Event, ModelVersion, Person,
 from feedback.selectors.training.stages import NAMES
 
 SENTENCES: dict[str, str] = {
+    "active_selection.changed": "{who} changed active selection.",
+    "active_selection.on": "{who} switched active selection on.",
+    "active_selection.off": "{who} switched active selection off.",
+    "active_selection.set_back": "Active selection was switched off: {because}.",
+    "active_selection.replay_requested": "{who} ran a replay of active selection.",
+    "active_selection.replayed": "A replay of active selection ended.",
+    "active_selection.chose": "The reward model selected {tasks} tasks.",
     "annotation.revised": "{who} revised an annotation.",
     "annotation.withdrawn": "{who} withdrew an annotation.",
     "annotation.reviewed": "{who} reviewed an annotation: {decision}.",
