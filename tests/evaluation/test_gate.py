@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from feedback.rules.evaluation.gate import BLOCK, WARN, Case, Evaluated, blocking, findings, kl_budget
+from feedback.rules.evaluation.gate import blocking, findings
+from feedback.rules.evaluation.preconditions import (
+    BLOCK,
+    WARN,
+    Case,
+    Evaluated,
+    kl_budget,
+    report_only,
+)
 
 # As the demo's proof measures it: PPO beside SFT on 20 held-out prompts.
 SOUND: dict[str, Any] = {
@@ -161,9 +169,24 @@ def test_the_first_policy_is_exempt_from_all_but_the_final() -> None:
 
 
 def test_without_a_budget_of_its_own_kl_is_bounded_by_length() -> None:
-    assert [kl_budget(0.0, length) for length in (None, 4.0, 28.0, 500.0)] == [3.0, 3.0, 14.0, 20.0]
+    assert [kl_budget(0.0, length) for length in (None, 4.0, 27.0, 500.0)] == [3.0, 3.0, 9.0, 20.0]
     assert kl_budget(10.0, 4.0) == 10.0
-    assert "kl_budget" in names(case({"policy.kl": 8.1}, kl_budget=0.0)), "16 tokens: 8 nats"
+    assert "kl_budget" in names(case({"policy.kl": 5.4}, kl_budget=0.0)), "16 tokens: 5.3 nats"
+
+
+def test_the_budget_goes_by_the_length_of_what_kl_is_measured_from() -> None:
+    """PPO serves with short responses; the candidate drifted from SFT, whose responses are twice as long."""
+    drifted = {"policy.kl": 8.0, "policy.length": 16.0}
+    assert "kl_budget" in names(case(drifted, kl_budget=0.0))
+    assert names(case({**drifted, "reference": {"length": 30.0}}, kl_budget=0.0)) == ["no_human_judge"]
+    assert "kl_budget" in names(case({**drifted, "policy.kl": 10.1, "reference": {"length": 30.0}}, kl_budget=0.0))
+
+
+def test_preconditions_that_only_report_warn_all_the_same_and_the_final_ones_block() -> None:
+    found = findings(case({"policy.kl": 144.0, "policy.entropy": 0.05}, tainted=True))
+    reported = report_only(found)
+    assert [(one.name, one.sentence) for one in reported] == [(one.name, one.sentence) for one in found]
+    assert [one.name for one in blocking(reported)] == ["tainted"]
 
 
 def test_a_collapsed_policy_after_careless_answers_meets_at_least_five_findings() -> None:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from feedback.api.serializers import Serializer
 from feedback.api.views import ServiceView
 from feedback.models import Evaluation
-from feedback.rules.evaluation import gate
+from feedback.rules.evaluation.preconditions import BLOCK, WARN
 from feedback.selectors.evaluation import gate as gates
 from feedback.selectors.platform import access
 from feedback.services.registry import model_versions
@@ -21,7 +21,7 @@ class FindingSerializer(Serializer):
     """One reason against serving a policy."""
 
     name = serializers.CharField(help_text="Stable name, such as `no_human_judge`, `few_prompts`, `eos_rate`.")
-    level = serializers.ChoiceField(choices=[(gate.BLOCK, "needs a reason"), (gate.WARN, "is shown")])
+    level = serializers.ChoiceField(choices=[(BLOCK, "needs a reason"), (WARN, "is shown")])
     sentence = serializers.CharField()
     final = serializers.BooleanField(help_text="Whether no reason can override it.")
 

@@ -1,93 +1,14 @@
 """The gate: findings against promoting a policy, each with its own name.
 
 One pure function turns figures into findings. The model's page, REST, promotion and the request that a chain leaves for
-an admin all use it, so none of them can say something else. What is unknown speaks against a policy as much as what is
-bad: a figure that is missing blocks, and its finding says which one it is.
+an admin all use it, so none of them can say something else.
 
 The reward model that a policy was trained to please is no judge of it. A policy wins by that opinion even where it
-became worse, so no win rate is read here. Only people's blind votes can say that a policy is better; while there are
-none, the finding `no_human_judge` blocks, and an admin decides with a reason.
+became worse. Only people's blind votes can say that a policy is better; while there are none, the finding
+`no_human_judge` blocks, and an admin decides with a reason.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
-
-Level = Literal["block", "warn"]
-Figures = Mapping[str, Any]
-
-BLOCK: Level = "block"
-WARN: Level = "warn"
-LEAST_EOS_RATE = 0.9
-LEAST_ENTROPY, LOW_ENTROPY = 0.3, 0.5  # of the opponent's
-MORE_REPETITION = 0.05  # of 4-grams, above the opponent's
-LENGTH_CHANGE = 0.25  # of the opponent's length
-# Without a budget of the run's own: nats for each token of the opponent's mean response, within bounds. PPO's own
-# default of 10 is as much at 20 tokens; sound runs of DPO and KTO on the demo world reach 5.3 of it.
-KL_PER_TOKEN, LEAST_BUDGET, LARGEST_BUDGET = 0.5, 3.0, 20.0
-CHANCE = 0.5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A finding against serving a policy.
-
-    Attributes:
-        name: steady, for machines.
-        level: `block` needs a reason to be overridden; `warn` is shown.
-        sentence: what was found, and what to do about it, for people.
-        final: no reason overrides it.
-    """
-
-    name: str
-    level: Level
-    sentence: str
-    final: bool = False
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Figures of the newest evaluation of a candidate.
-
-    Attributes:
-        opponent: the version it was compared with; empty for none.
-        serves: whether that version serves now.
-        reward_model: whose held-out accuracy was measured; empty for none.
-        metrics: as the trainer's stage `evaluate` reports them.
-    """
-
-    opponent: str
-    serves: bool
-    reward_model: str
-    metrics: Figures
-
-
-@dataclass(frozen=True)
-class Case:
-    """A candidate policy with the figures that the gate uses.
-
-    Attributes:
-        candidate, serving: names of versions; `serving` is empty while nothing serves.
-        aligned: whether it was trained to please (DPO, KTO, RLOO, GRPO, PPO), away from a policy it began as.
-        optimized_for: the reward model that it was trained to please; empty for none.
-        kl_budget: nats per completion that its own run allowed itself; 0 for no budget.
-        not_promotable: why its own training says that it must not serve.
-        tainted: somebody whose annotations trained it was erased.
-        state: of the version; "rejected" and "revoked" must not serve.
-        evaluation: None if nobody has measured it.
-    """
-
-    candidate: str
-    serving: str
-    aligned: bool = False
-    optimized_for: str = ""
-    kl_budget: float = 0.0
-    not_promotable: tuple[str, ...] = ()
-    tainted: bool = False
-    state: str = "candidate"
-    evaluation: Evaluated | None = None
+from feedback.rules.evaluation.preconditions import BLOCK, Case, Finding, block, final_findings, preconditions
 
 
 def findings(case: Case) -> list[Finding]:
@@ -96,43 +17,15 @@ def findings(case: Case) -> list[Finding]:
     The first policy of a project is exempt from all but the final findings: there is nothing yet that it could make
     worse, and nothing to compare it with.
     """
-    found = _final(case)
+    found = final_findings(case)
     if not case.serving or case.candidate == case.serving:
         return found
-    found.append(_no_human_judge(case))
-    evaluation = case.evaluation
-    if evaluation is None:
-        return [*found, _not_evaluated(case)]
-    if not evaluation.serves:
-        found.append(_other_opponent(case, evaluation))
-    found += _of_prompts(evaluation.metrics)
-    found += _of_reward_model(case, evaluation)
-    found += _of_policy(case, evaluation)
-    return found
+    return [*found, _no_human_judge(case), *preconditions(case)]
 
 
 def blocking(found: list[Finding]) -> list[Finding]:
     """Findings that need a reason, or that no reason overrides."""
     return [one for one in found if one.level == BLOCK]
-
-
-def _block(name: str, sentence: str, *, final: bool = False) -> Finding:
-    return Finding(name, BLOCK, sentence[0].upper() + sentence[1:], final)
-
-
-def _warn(name: str, sentence: str) -> Finding:
-    return Finding(name, WARN, sentence[0].upper() + sentence[1:])
-
-
-def _final(case: Case) -> list[Finding]:
-    found = [_block("not_promotable", sentence, final=True) for sentence in case.not_promotable if sentence]
-    if case.tainted:
-        sentence = f"{case.candidate} was trained on rows that were erased later. Train it again without them."
-        found.append(_block("tainted", sentence, final=True))
-    if case.state in ("rejected", "revoked"):
-        sentence = f"{case.candidate} is {case.state}. Train another, or promote another version."
-        found.append(_block(case.state, sentence, final=True))
-    return found
 
 
 def _no_human_judge(case: Case) -> Finding:
@@ -142,165 +35,4 @@ def _no_human_judge(case: Case) -> Finding:
             f" The preference of {case.optimized_for} does not count, because {case.candidate} was "
             "optimized against it."
         )
-    return _block("no_human_judge", sentence)
-
-
-def _not_evaluated(case: Case) -> Finding:
-    return _block(
-        "not_evaluated",
-        f"It was not evaluated against {case.serving}. Run the evaluation stage.",
-    )
-
-
-def _other_opponent(case: Case, evaluation: Evaluated) -> Finding:
-    against = (
-        f"It was compared with {evaluation.opponent}" if evaluation.opponent else "It was not compared with any model"
-    )
-    return _block(
-        "other_opponent",
-        f"{against}, but {case.serving} serves now. Run the evaluation stage again.",
-    )
-
-
-def _of_prompts(metrics: Figures) -> list[Finding]:
-    found = []
-    prompts = metrics.get("prompts") or 0
-    if prompts < FEWEST:
-        sentence = f"It answered {prompts} held-out prompts: {not_enough(prompts)}. Add prompts, then evaluate again."
-        found.append(_block("few_prompts", sentence))
-    if metrics.get("split") == "selection":
-        sentence = "It was measured on the selection split, which chose its checkpoint; the result is too optimistic."
-        found.append(_warn("selection_split", sentence))
-    contaminated = metrics.get("contaminated_prompts", 0)
-    if contaminated is None:
-        found.append(_unknown("contamination", "whether held-out prompts occur in its training data"))
-    elif contaminated:
-        sentence = (
-            f"{contaminated} of the held-out prompts occur in its training texts (contamination). "
-            "Freeze the corpus again, which excludes those texts, and retrain; or evaluate on other "
-            "prompts."
-        )
-        found.append(_block("contamination", sentence))
-    return found
-
-
-def _of_reward_model(case: Case, evaluation: Evaluated) -> list[Finding]:
-    """Findings about the reward model of the candidate: it must be better than chance."""
-    name = case.optimized_for
-    if not name:
-        return []
-    measured = evaluation.metrics.get("reward_model") or {}
-    return of_reward_model(name, measured if evaluation.reward_model == name else {})
-
-
-def of_reward_model(name: str, measured: Figures) -> list[Finding]:
-    """Findings against relying on a reward model.
-
-    Args:
-        measured: on held-out comparisons: `accuracy`, `pairs`, `prompts`, `accuracy_low`; empty if nobody has.
-    """
-    if not measured.get("pairs"):
-        sentence = (
-            f"The accuracy of {name} on held-out comparisons is unknown. Annotate comparisons of test "
-            "prompts, then run the evaluation stage."
-        )
-        return [_block("reward_model_unmeasured", sentence)]
-    pairs, prompts = measured["pairs"], measured.get("prompts", FEWEST)
-    if min(pairs, prompts) < FEWEST:
-        sentence = (
-            f"{name} was measured on {pairs} held-out comparison{'s' * (pairs != 1)}: "
-            f"{not_enough(min(pairs, prompts))}. Annotate more comparisons of test prompts, then "
-            "evaluate again."
-        )
-        return [_block("reward_model_unmeasured", sentence)]
-    low = wilson(measured["accuracy"] * pairs, pairs)[0]
-    clustered = measured.get("accuracy_low")
-    low = low if clustered is None else min(low, clustered)
-    if low > CHANCE:
-        return []
-    sentence = (
-        f"{name} is not significantly better than chance: it is correct on "
-        f"{_percent(measured['accuracy'])} of {pairs} held-out comparisons; the lower 95 % bound is "
-        f"{_percent(low)}."
-    )
-    return [_block("reward_model_at_chance", sentence)]
-
-
-def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
-    """Findings about the candidate's texts, compared with those of its opponent."""
-    ours, theirs = evaluation.metrics.get("policy") or {}, evaluation.metrics.get("incumbent") or {}
-    opponent = evaluation.opponent or case.serving
-    found = _of_kl(case, ours, theirs)
-    if (eos_rate := _number(ours, "eos_rate")) is None:
-        found.append(_unknown("eos_rate", "its EOS rate"))
-    elif eos_rate < LEAST_EOS_RATE:
-        sentence = f"The EOS rate is {_percent(eos_rate)}; the minimum is {_percent(LEAST_EOS_RATE)}."
-        found.append(_block("eos_rate", sentence))
-    found += _of_entropy(ours, theirs, opponent)
-    repetition, usual = _number(ours, "repetition"), _number(theirs, "repetition")
-    if repetition is None or usual is None:
-        found.append(_unknown("repetition", f"its repetition compared with {opponent}"))
-    elif repetition > usual + MORE_REPETITION:
-        sentence = (
-            f"Repetition: {_percent(repetition)} of its 4-grams occurred earlier in the same response; "
-            f"{opponent}: {_percent(usual)}."
-        )
-        found.append(_block("repetition", sentence))
-    length, usual = _number(ours, "length"), _number(theirs, "length")
-    if length is not None and usual and abs(length - usual) > LENGTH_CHANGE * usual:
-        sentence = f"Its responses have {length:.0f} tokens on average; {opponent}: {usual:.0f}."
-        found.append(_warn("length", sentence))
-    return found
-
-
-def _of_kl(case: Case, ours: Figures, theirs: Figures) -> list[Finding]:
-    """Findings about the KL divergence, which only applies to policies trained with a reward model."""
-    if not case.aligned:
-        return []
-    kl = _number(ours, "kl")
-    if kl is None or ours.get("kl_to", "reference") != "reference":
-        return [_unknown("kl", "its KL from the reference model")]
-    budget = kl_budget(case.kl_budget, _number(theirs, "length"))
-    if kl <= budget:
-        return []
-    sentence = (
-        f"Its KL from the reference model is {kl:.1f} nats per response, over the budget of "
-        f"{budget:.1f}. The reward model is unreliable there."
-    )
-    return [_block("kl_budget", sentence)]
-
-
-def kl_budget(own: float, length: float | None) -> float:
-    """Nats per completion: the run's own budget, else by the opponent's mean length in tokens."""
-    if own > 0:
-        return own
-    return min(max(KL_PER_TOKEN * (length or 0.0), LEAST_BUDGET), LARGEST_BUDGET)
-
-
-def _of_entropy(ours: Figures, theirs: Figures, opponent: str) -> list[Finding]:
-    entropy, usual = _number(ours, "entropy"), _number(theirs, "entropy")
-    if entropy is None or not usual:
-        return [_unknown("entropy", f"its entropy compared with {opponent}")]
-    share = entropy / usual
-    if share >= LOW_ENTROPY:
-        return []
-    sentence = (
-        f"Its entropy is {_percent(share)} of {opponent} ({entropy:.2f} of {usual:.2f} nats per "
-        "token): its responses have little variety."
-    )
-    return [_block("entropy", sentence) if share < LEAST_ENTROPY else _warn("entropy", sentence)]
-
-
-def _unknown(name: str, what: str) -> Finding:
-    return _block(f"{name}_unknown", f"The evaluation did not measure {what}. Evaluate it again.")
-
-
-def _number(figures: Figures, name: str) -> float | None:
-    value = figures.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return None
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+    return block("no_human_judge", sentence)

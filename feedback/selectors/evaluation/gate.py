@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from feedback.models import Deployment, Evaluation, ModelVersion, Project
-from feedback.rules.evaluation import gate
-from feedback.rules.evaluation.gate import Case, Evaluated, Finding
+from feedback.rules.evaluation import gate, preconditions
+from feedback.rules.evaluation.preconditions import WARN, Case, Evaluated, Finding
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
 from feedback.rules.training.stages import ALIGNMENT
@@ -33,7 +33,7 @@ class Gate:
 
     @property
     def warnings(self) -> list[Finding]:
-        return [one for one in self.findings if one.level == gate.WARN]
+        return [one for one in self.findings if one.level == WARN]
 
     @property
     def final(self) -> list[Finding]:
@@ -89,7 +89,7 @@ def of_reward_model(version: ModelVersion) -> list[Finding]:
     metrics: JsonObject = {}
     if newest is not None:
         metrics = newest.metrics.get("reward_model") or {}
-    return gate.of_reward_model(str(version), metrics)
+    return preconditions.of_reward_model(str(version), metrics)
 
 
 def _evaluation(version: ModelVersion, serves: ModelVersion | None) -> Evaluation | None:

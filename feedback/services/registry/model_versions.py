@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from feedback.errors import Conflict, GateBlocks, Invalid, ModelNotPromotable, NothingToRollBackTo
 from feedback.models import Deployment, Evaluation, ModelVersion, Person, Project, TrainingRun
-from feedback.rules.evaluation.gate import Finding
+from feedback.rules.evaluation.preconditions import Finding
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.evaluation import gate
 from feedback.services.platform import events
