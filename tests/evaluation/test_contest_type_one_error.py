@@ -5,15 +5,14 @@ The wrong ways to count must fail the same test: votes as units, completion orde
 
 import math
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from feedback.rules.evaluation.contest_evidence import Design, replay
+from feedback.rules.evaluation.contest_evidence import Design, UnitResult, replay
 from feedback.rules.evaluation.contest_units import Unit, next_to_fold
 from tests.evaluation import contest_simulation as simulation
-from tests.evaluation.contest_simulation import Halves, follow, fractions, in_order_of, units_of
+from tests.evaluation.contest_simulation import Halves, follow, in_order_of, results, units_of
 
 RUNS, CAP = 2000, 2000
 ALLOWED = 0.05 + 3 * math.sqrt(0.05 * 0.95 / RUNS)
@@ -69,17 +68,23 @@ def test_the_pure_function_decides_each_run_alike(votes_per_unit: int) -> None:
     """What the arrays say of 2,000 runs holds of the function that the service uses."""
     rng = np.random.default_rng(3)
     halves = np.concatenate(
-        [
-            units_of(simulation.votes(rng, 6, 300 // votes_per_unit, votes_per_unit, rate))
-            for rate in (0.35, 0.5, 0.65)
-        ]
+        [units_of(simulation.votes(rng, 6, 300 // votes_per_unit, votes_per_unit, rate)) for rate in (0.35, 0.5, 0.65)]
     )
     rules = Design(votes_per_unit=votes_per_unit, cap=300)
     runs = follow(halves, rules)
     for row, outcome, units in zip(halves, runs.outcome, runs.units, strict=True):
-        one = replay(((0, x) for x in fractions(row, votes_per_unit)), rules)
+        one = replay(((0, unit) for unit in results(row, votes_per_unit)), rules)
         assert (one.decision.outcome, one.units) == (outcome, units)
     assert set(runs.outcome) == {"promote", "give_up", "cap"}
+
+
+def test_units_that_are_never_answered_do_not_promote() -> None:
+    """Nobody answers 3 % of units, only such as the candidate loses. Leaving them out would promote it."""
+    rng = np.random.default_rng(5)
+    halves = units_of(null_votes(1))
+    void = simulation.slow_losses(rng, halves, 1, 0.03)
+    assert follow(simulation.left_out(rng, halves, void), design(1)).share("promote") > WRONG
+    assert follow(halves, design(1), void).share("promote") <= ALLOWED
 
 
 def test_units_that_complete_out_of_order_are_folded_in_order_of_their_numbers() -> None:
@@ -88,20 +93,20 @@ def test_units_that_complete_out_of_order_are_folded_in_order_of_their_numbers()
     halves = units_of(simulation.votes(rng, 5, 400, 1, 0.6))
     moments = simulation.completed_at(rng, halves, 1)
     for row, ends in zip(halves, moments, strict=True):
-        xs = fractions(row, 1)
-        assert fold_as_they_complete(xs, ends.tolist()) == xs
-        assert [xs[one] for one in ends.argsort()] != xs
+        units = results(row, 1)
+        assert fold_as_they_complete(units, ends.tolist()) == units
+        assert [units[one] for one in ends.argsort()] != units
 
 
-def fold_as_they_complete(xs: list[Fraction], ends: list[float]) -> list[Fraction]:
-    units = [Unit(number, "open") for number in range(1, len(xs) + 1)]
-    folded: list[Fraction] = []
+def fold_as_they_complete(results: list[UnitResult], ends: list[float]) -> list[UnitResult]:
+    units = [Unit(number, "open") for number in range(1, len(results) + 1)]
+    folded: list[UnitResult] = []
     up_to = 0
-    for place in sorted(range(len(xs)), key=ends.__getitem__):
+    for place in sorted(range(len(results)), key=ends.__getitem__):
         at = BEGUN + timedelta(minutes=ends[place])
-        units[place] = Unit(place + 1, "complete", xs[place], BEGUN, at)
+        units[place] = Unit(place + 1, "complete", results[place], at)
         prefix = next_to_fold(units[up_to:], up_to)
-        folded += [one.x for one in prefix.units if one.x is not None]
+        folded += prefix.results
         up_to = prefix.up_to
     return folded
 
@@ -113,6 +118,6 @@ def test_the_pure_function_over_all_null_runs(votes_per_unit: int) -> None:
     halves = units_of(null_votes(votes_per_unit))
     promoted = 0
     for row in halves:
-        units = ((0, x) for x in fractions(row, votes_per_unit))
+        units = ((0, unit) for unit in results(row, votes_per_unit))
         promoted += replay(units, design(votes_per_unit)).decision.outcome == "promote"
     assert promoted / RUNS == follow(halves, design(votes_per_unit)).share("promote") <= ALLOWED

@@ -18,6 +18,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import NamedTuple
 
 from feedback.rules.evaluation.intervals import FEWEST, student
@@ -95,11 +96,7 @@ def fit(cells: Iterable[Cell | tuple[Hashable, int, int, float, int]], versions:
         ValueError: a cell names no version or one twice, or has more wins than votes.
     """
     by_prompt = _by_prompt(cells, versions)
-    duels: dict[tuple[int, int], Duel] = {}
-    for signature, times in by_prompt.items():
-        for first, second, wins, votes in signature:
-            seen = duels.get((first, second), Duel(0.0, 0))
-            duels[first, second] = Duel(seen.wins + times * wins, seen.votes + times * votes)
+    duels = _duels(by_prompt)
     values, bread = _maximize(duels, versions)
     prompts = sum(by_prompt.values())
     votes_of = [sum(duel.votes for pair, duel in duels.items() if one in pair) for one in range(versions)]
@@ -126,7 +123,7 @@ def chance_to_be_best(values: Sequence[float], covariance: Matrix, seed: int, dr
     first = [0] * len(values)
     for _ in range(draws):
         noise = [rng.gauss(0.0, 1.0) for _ in values]
-        drawn = [value + sum(map(_times, row, noise)) for value, row in zip(values, root, strict=True)]
+        drawn = [value + sum(map(mul, row, noise)) for value, row in zip(values, root, strict=True)]
         first[drawn.index(max(drawn))] += 1
     return [count / draws for count in first]
 
@@ -149,6 +146,16 @@ def _by_prompt(cells: Iterable[Cell | tuple[Hashable, int, int, float, int]], ve
     return Counter(tuple(sorted(rows)) for rows in prompts.values())
 
 
+def _duels(by_prompt: Mapping[Signature, int]) -> dict[tuple[int, int], Duel]:
+    sums: dict[tuple[int, int], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for signature, times in by_prompt.items():
+        for first, second, wins, votes in signature:
+            seen = sums[first, second]
+            seen[0] += times * wins
+            seen[1] += times * votes
+    return {pair: Duel(wins, int(votes)) for pair, (wins, votes) in sorted(sums.items())}
+
+
 def _maximize(duels: Mapping[tuple[int, int], Duel], versions: int) -> tuple[list[float], Matrix]:
     """The strengths with the largest penalized likelihood by Newton's method, and the negative Hessian there."""
     values = [0.0] * versions
@@ -164,7 +171,7 @@ def _maximize(duels: Mapping[tuple[int, int], Duel], versions: int) -> tuple[lis
             hessian[second][second] += weight
             hessian[first][second] -= weight
             hessian[second][first] -= weight
-        step = [sum(map(_times, row, slope)) for row in _inverse(hessian)]
+        step = [sum(map(mul, row, slope)) for row in _inverse(hessian)]
         largest = max(map(abs, step), default=0.0)
         # A full step can overshoot while a version has won everything; one of 2 log-odds at most cannot.
         scale = min(1.0, 2.0 / largest) if largest else 0.0
@@ -186,14 +193,17 @@ def _meat(by_prompt: Mapping[Signature, int], prompts: int, values: Sequence[flo
             scores[first] += residual
             scores[second] -= residual
         found = [(one, score) for one, score in enumerate(scores) if score]
-        for one, score in found:
+        for place, (one, score) in enumerate(found):
             row, weighted = meat[one], times * score
-            for other, another in found:
+            for other, another in found[place:]:
                 row[other] += weighted * another
     correction = prompts / (prompts - 1)
-    return [
-        [correction * meat[one][other] + RIDGE * (one == other) for other in range(versions)] for one in range(versions)
-    ]
+    for one in range(versions):
+        for other in range(one, versions):
+            meat[one][other] *= correction
+            meat[other][one] = meat[one][other]
+        meat[one][one] += RIDGE
+    return meat
 
 
 def _sandwich(outer: Matrix, inner: Matrix) -> Matrix:
@@ -228,7 +238,7 @@ def _connected(duels: Mapping[tuple[int, int], Duel], versions: int) -> bool:
 
 def _product(left: Matrix, right: Matrix) -> Matrix:
     columns = list(zip(*right, strict=True))
-    return [[sum(map(_times, row, column)) for column in columns] for row in left]
+    return [[sum(map(mul, row, column)) for column in columns] for row in left]
 
 
 def _inverse(matrix: Matrix) -> Matrix:
@@ -251,16 +261,12 @@ def _cholesky(matrix: Matrix) -> Matrix:
     root = [[0.0] * size for _ in range(size)]
     for row in range(size):
         for column in range(row + 1):
-            rest = matrix[row][column] - sum(map(_times, root[row][:column], root[column][:column]))
+            rest = matrix[row][column] - sum(map(mul, root[row][:column], root[column][:column]))
             if row == column:
                 root[row][row] = math.sqrt(max(0.0, rest))
             elif root[column][column] > 1e-9:
                 root[row][column] = rest / root[column][column]
     return root
-
-
-def _times(left: float, right: float) -> float:
-    return left * right
 
 
 def _sigmoid(x: float) -> float:

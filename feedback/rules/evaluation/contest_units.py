@@ -6,8 +6,9 @@ wins would always be ahead of the losses that are still being read, and an equal
 
 A unit is open until K votes count, then complete for good. A skip, a withdrawal or an expiry reopens a place only of an
 open unit. Further votes are no part of x, and a vote that is revised later does not touch it. An open unit that has
-kept later, complete ones waiting for a day is void: its number is passed over, its votes are lost to the contest, and
-the page counts it. The day starts when the first later unit has to wait, so a night without annotators voids nothing.
+kept later, complete ones waiting for a day is void, for good too: it is folded with the votes it has, and those that it
+lacks count against whatever the evidence is for (`contest_evidence`). The day starts when the first later unit has to
+wait, so a night without annotators voids nothing.
 
 All functions take the units of one candidate: each candidate's evidence waits for its own units only.
 """
@@ -17,6 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Literal
+
+from feedback.rules.evaluation.contest_evidence import UnitResult
 
 UnitState = Literal["open", "complete", "void"]
 
@@ -30,27 +33,26 @@ class Unit:
 
     Attributes:
         number: place in the order of first hand-outs, unique within the contest; gaps are allowed.
-        state: open until `x` is known; void units never have one.
-        x: mean of the K votes, in [0, 1]; None unless complete.
-        handed_out_at, completed_at: for voiding; the latter None unless complete.
+        state: open until `result` is known.
+        result: None while it is open.
+        completed_at: when a complete unit was complete, else None.
     """
 
     number: int
     state: UnitState
-    x: Fraction | None = None
-    handed_out_at: datetime | None = None
+    result: UnitResult | None = None
     completed_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        if (self.state == "complete") != (self.x is not None):
-            raise ValueError(f"Unit {self.number} is {self.state} with x = {self.x}.")
+        if (self.state == "open") != (self.result is None):
+            raise ValueError(f"Unit {self.number} is {self.state} with the result {self.result}.")
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """What is folded next. `units`: complete ones, in order. `up_to`: the last number that is done with."""
+    """What is folded next. `results`: in order. `up_to`: the number of the last of them, or that of before."""
 
-    units: tuple[Unit, ...]
+    results: tuple[UnitResult, ...]
     up_to: int
 
 
@@ -76,8 +78,14 @@ def with_votes(unit: Unit, votes: Sequence[Fraction], votes_per_unit: int, at: d
     """
     if unit.state != "open" or len(votes) < votes_per_unit:
         return unit
-    x = sum(votes[:votes_per_unit], LOSS) / votes_per_unit
-    return replace(unit, state="complete", x=x, completed_at=at)
+    return replace(unit, state="complete", result=_result(votes, votes_per_unit), completed_at=at)
+
+
+def voided(unit: Unit, votes: Sequence[Fraction], votes_per_unit: int) -> Unit:
+    """The unit with the votes so far, fewer than K, as its last; a unit that is not open stays as it is."""
+    if unit.state != "open":
+        return unit
+    return replace(unit, state="void", result=_result(votes, votes_per_unit))
 
 
 def reopens(unit: Unit) -> bool:
@@ -86,18 +94,14 @@ def reopens(unit: Unit) -> bool:
 
 
 def next_to_fold(units: Iterable[Unit], folded_up_to: int) -> Prefix:
-    """The completed prefix behind `folded_up_to`, the last number that was done with; 0 before the first.
-
-    Units with lower numbers are ignored, so a void unit that is answered late after all changes nothing.
-    """
+    """The complete or void units behind `folded_up_to` (0 before the first), up to the first that is open."""
     found, up_to = [], folded_up_to
     for unit in sorted(units, key=_number):
         if unit.number <= folded_up_to:
             continue
-        if unit.state == "open":
+        if unit.result is None:
             break
-        if unit.state == "complete":
-            found.append(unit)
+        found.append(unit.result)
         up_to = unit.number
     return Prefix(tuple(found), up_to)
 
@@ -112,6 +116,11 @@ def to_void(units: Iterable[Unit], now: datetime, patience: timedelta = PATIENCE
         elif unit.state == "open" and waiting_since is not None and now - waiting_since >= patience:
             found.append(unit)
     return found[::-1]
+
+
+def _result(votes: Sequence[Fraction], votes_per_unit: int) -> UnitResult:
+    counted = votes[:votes_per_unit]
+    return UnitResult(sum(counted, LOSS) / votes_per_unit, Fraction(votes_per_unit - len(counted), votes_per_unit))
 
 
 def _number(unit: Unit) -> int:

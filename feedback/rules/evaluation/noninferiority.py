@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from feedback.rules.evaluation.contest_evidence import GRID, Design, log_mirror, recompute
+from feedback.rules.evaluation.contest_evidence import GRID, Design, UnitResult, log_mirror, recompute
 
 MARGIN = Fraction(2, 100)  # of violations per prompt: 2 points
 FEWEST_PROMPTS = 1000
@@ -109,5 +109,5 @@ def assess(
     )
 
 
-def _x(one: Violations) -> Fraction:
-    return Fraction(1 - (one.candidate - one.incumbent), 2)
+def _x(one: Violations) -> UnitResult:
+    return UnitResult(Fraction(1 - (one.candidate - one.incumbent), 2))
