@@ -10,6 +10,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def times(runs: int) -> None:
     print(f"- 2,000 units folded, with the interval at each: {whole:.0f} ms, {whole / len(units):.3f} ms each")
     for prompts in (300, 1000, 100_000):
         cells = leaderboards.many_votes(random.Random(0), prompts=prompts, votes=100_000, versions=10)
-        spent = timed(lambda cells=cells: leaderboards.fit(cells, 10))
+        spent = timed(partial(leaderboards.fit, cells, 10))
         print(f"- 10 versions, 100,000 votes on {prompts:,} prompts ({len(cells):,} cells): {spent:.0f} ms")
     records = [Record(40 + 10 * one, 50) for one in range(5)]
     print(f"- one choice among five candidates: {timed(lambda: choose(records, random.Random(0))):.1f} ms")

@@ -75,7 +75,7 @@ def follow(rng: np.random.Generator, rates: list[float], choose: Chooser, runs: 
         hopeless = np.exp(logs[1, at, who]).mean(axis=1) >= design.futility_bar
         live[at[hopeless], who[hopeless]] = False
         winner[rows[at[passed]]] = who[passed]
-        over = ~live.any(axis=1)
+        over: Live = np.logical_not(live.any(axis=1))
         over[at[passed]] = True
         if over.any():
             ended[rows[over]] = vote

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -150,7 +151,7 @@ def test_what_is_no_mean_of_k_votes_is_refused(x: Fraction) -> None:
         {"null": 0.0},
     ],
 )
-def test_a_design_that_decides_nothing_is_refused(wrong: dict[str, float]) -> None:
+def test_a_design_that_decides_nothing_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         replace(RULES, **wrong)
 

@@ -288,14 +288,14 @@ def _place(x: Fraction, evidence: Evidence) -> int:
 
 
 @lru_cache(maxsize=8192)
-def _log_factors(mean: float, steps: int) -> tuple[tuple[float, ...], ...]:
-    """(16, steps + 1): the log of what each bet makes of a unit with x = h / steps."""
+def log_factors(mean: float, steps: int) -> tuple[tuple[float, ...], ...]:
+    """(16, steps + 1): the log of what each bet makes of a unit with x = h / steps, against the null `mean`."""
     bets = [min(bet, LARGEST_STAKE / mean) if mean else bet for bet in BETS]
     return tuple(tuple(math.log1p(bet * (h / steps - mean)) for h in range(steps + 1)) for bet in bets)
 
 
 def _log_e(counts: Sequence[int], mean: float) -> float:
-    logs = [sum(map(mul, counts, factors)) for factors in _log_factors(mean, len(counts) - 1)]
+    logs = [sum(map(mul, counts, factors)) for factors in log_factors(mean, len(counts) - 1)]
     top = max(logs)
     return top + math.log(sum(math.exp(one - top) for one in logs) / len(logs))
 
