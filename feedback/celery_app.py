@@ -11,9 +11,21 @@ from celery import Celery
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from feedback.queue_names import DEFAULT, GENERATE, QUEUES, RUN_JOB, SWEEP, TICK, TRAIN
+from feedback.queue_names import CONTEST, DEFAULT, GENERATE, QUEUES, RUN_JOB, SWEEP, TICK, TRAIN
 
-__all__ = ["DEFAULT", "GENERATE", "QUEUES", "RUN_JOB", "SWEEP", "TICK", "TRAIN", "app", "enqueue", "send_job"]
+__all__ = [
+    "CONTEST",
+    "DEFAULT",
+    "GENERATE",
+    "QUEUES",
+    "RUN_JOB",
+    "SWEEP",
+    "TICK",
+    "TRAIN",
+    "app",
+    "enqueue",
+    "send_job",
+]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedback.settings")
 

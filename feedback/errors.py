@@ -125,6 +125,18 @@ class GateBlocks(Conflict):
     sentence = "This policy has blocking findings. Give a reason to override them."
 
 
+class ContestBlocked(Conflict):
+    """Findings keep a candidate from being compared by people."""
+
+    code = "contest_blocked"
+    sentence = "Findings speak against this version, so people are not asked to compare it."
+
+
+class ContestRunning(Conflict):
+    code = "contest_running"
+    sentence = "Another comparison of this project is running or paused. Wait for its decision, or stop it."
+
+
 class NothingToRollBackTo(Conflict):
     code = "nothing_to_roll_back_to"
     sentence = "No earlier model version served this project."

@@ -7,10 +7,10 @@ from functools import partial
 
 from django.utils import timezone
 
-from feedback.celery_app import SWEEP, TICK, app
+from feedback.celery_app import CONTEST, SWEEP, TICK, app
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.services.collection import assignments, task_supply
-from feedback.services.evaluation import choices
+from feedback.services.evaluation import choices, contest_outcomes, contest_supply, contest_units
 from feedback.services.platform import idempotency, jobs
 from feedback.services.quality import exclusions, reviews
 from feedback.services.screening import screening
@@ -37,6 +37,17 @@ def tick_task() -> None:
     tick()
 
 
+@app.task(name=CONTEST)
+def contest_task(key: int) -> None:
+    look_after_contest(key)
+
+
+def look_after_contest(key: int) -> None:
+    """Announced when a contest needs units, or has ended. Housekeeping does the same where a message was lost."""
+    contest_outcomes.apply_one(key)
+    contest_supply.supply(key)
+
+
 def tick() -> None:
     """Start the pipeline runs that are due by their schedules."""
     for chain in schedules.start_due():
@@ -45,7 +56,7 @@ def tick() -> None:
 
 def sweep() -> None:
     """Handle silent jobs, lost messages, expired assignments, interrupted pipeline runs, responses without a job,
-    and batches of active selection.
+    batches of active selection, and contests.
 
     A part that fails does not keep the others from running.
     """
@@ -57,6 +68,9 @@ def sweep() -> None:
         task_supply.top_up,
         choices.keep_supplied,
         screening.pick_up,
+        contest_units.void_left,
+        contest_outcomes.apply_decisions,
+        contest_supply.supply_all,
         forget_gone_workers,
         idempotency.forget_old,
         doubt_unreliable,

@@ -3,6 +3,7 @@
 from feedback.models.active_selection import Choice, ResponseScore, SelectionReplay
 from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
 from feedback.models.assignments import Arm, Assignment, QueueCursor
+from feedback.models.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
 from feedback.models.evaluations import Evaluation
 from feedback.models.events import Event
@@ -28,6 +29,11 @@ __all__ = [
     "Chain",
     "Choice",
     "Concern",
+    "Contest",
+    "ContestCandidate",
+    "ContestPlan",
+    "ContestUnit",
+    "ContestVote",
     "Conversation",
     "Corpus",
     "DatasetSnapshot",

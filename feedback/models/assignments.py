@@ -14,6 +14,7 @@ class Arm(models.TextChoices):
     PRIORITY = "priority"  # higher priority
     GOLD = "gold"  # a gold task, mixed in
     TRAINING = "training"  # the qualification round
+    CONTEST = "contest"  # a unit of a contest
 
 
 class Assignment(Row):

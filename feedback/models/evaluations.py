@@ -19,3 +19,11 @@ class Evaluation(Row):
     metrics = models.JSONField(default=dict)
     samples = models.JSONField(default=list, blank=True, help_text="Responses side by side, for people to read.")
     decision = models.CharField(max_length=30, blank=True)
+    contest = models.ForeignKey(
+        "feedback.Contest",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="evaluations",
+        help_text="Where people decided.",
+    )

@@ -16,9 +16,10 @@ class Kind(models.TextChoices):
     CONVERSATION = "conversation"
 
 
-WAITING = Q(state="open", free_slots__gt=0, gold__isnull=True, training_round=False)
+WAITING = Q(state="open", free_slots__gt=0, gold__isnull=True, training_round=False, contest__isnull=True)
 CHECKS = Q(state="open", gold__isnull=False, training_round=False)
 TRAINING = Q(state="open", training_round=True)
+CONTEST = Q(state="open", free_slots__gt=0, contest__isnull=False)
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -26,7 +27,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(state=Task.State.OPEN)
 
     def with_free_slots(self) -> "TaskQuerySet":
-        """Tasks to be given out, except gold tasks and the qualification round: those have their own indexes."""
+        """Tasks to be given out, except gold tasks, the qualification round and contests: those have indexes too."""
         return self.filter(WAITING)
 
     def checks(self) -> "TaskQuerySet":
@@ -35,13 +36,16 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def of_training_round(self) -> "TaskQuerySet":
         return self.filter(TRAINING)
 
+    def of_contests(self) -> "TaskQuerySet":
+        return self.filter(CONTEST)
+
 
 class Task(Row):
     """What an annotator judges: a kind, a prompt, its responses.
 
     `queue_key` is the fixed order in which tasks are given out: priority first, then chance. The queue reads a partial
     index over it that holds only tasks with free slots, so its cost does not grow with what is done. Where kinds are
-    mixed by weight, each kind has the same by itself; gold tasks and the qualification round have theirs.
+    mixed by weight, each kind has the same by itself; gold tasks, the qualification round and contests have theirs.
     """
 
     class State(models.TextChoices):
@@ -82,6 +86,9 @@ class Task(Row):
         help_text="Spans of the pre-annotation tagger, with its version. The desk starts with them.",
     )
     training_round = models.BooleanField(default=False)
+    contest = models.ForeignKey(
+        "feedback.Contest", on_delete=models.CASCADE, null=True, blank=True, related_name="tasks", db_index=False
+    )
     external_id = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True)
     created_by = models.ForeignKey(
@@ -96,6 +103,7 @@ class Task(Row):
             models.Index(fields=["project", "kind", "queue_key"], condition=WAITING, name="task_queue_of_kind"),
             models.Index(fields=["project", "queue_key"], condition=CHECKS, name="task_checks"),
             models.Index(fields=["project", "queue_key"], condition=TRAINING, name="task_training_round"),
+            models.Index(fields=["contest", "queue_key"], condition=CONTEST, name="task_contest"),
             models.Index(fields=["project", "-id"], name="task_newest_first"),
             models.Index(fields=["project", "state", "-id"], name="task_newest_of_state"),
             models.Index(fields=["prompt", "kind"], name="task_of_prompt"),

@@ -31,6 +31,7 @@ ARMS = {
     "imported": "import",
     "random": "random pair of responses",
     "active": "selected by the reward model",
+    "arena": "comparison of models",
     "conversation": "conversation",
     "gold": "gold task",
 }

@@ -8,7 +8,8 @@ became worse. Only people's blind votes can say that a policy is better; while t
 `no_human_judge` blocks, and an admin decides with a reason.
 """
 
-from feedback.rules.evaluation.preconditions import BLOCK, Case, Finding, block, final_findings, preconditions
+from feedback.rules.evaluation import contest_verdict
+from feedback.rules.evaluation.preconditions import BLOCK, Case, Finding, final_findings, preconditions
 
 
 def findings(case: Case) -> list[Finding]:
@@ -20,19 +21,9 @@ def findings(case: Case) -> list[Finding]:
     found = final_findings(case)
     if not case.serving or case.candidate == case.serving:
         return found
-    return [*found, _no_human_judge(case), *preconditions(case)]
+    return [*found, *contest_verdict.findings(case), *preconditions(case)]
 
 
 def blocking(found: list[Finding]) -> list[Finding]:
     """Findings that need a reason, or that no reason overrides."""
     return [one for one in found if one.level == BLOCK]
-
-
-def _no_human_judge(case: Case) -> Finding:
-    sentence = f"No blind human comparison with {case.serving} exists."
-    if case.optimized_for:
-        sentence += (
-            f" The preference of {case.optimized_for} does not count, because {case.candidate} was "
-            "optimized against it."
-        )
-    return block("no_human_judge", sentence)

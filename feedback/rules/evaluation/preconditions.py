@@ -63,6 +63,25 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class People:
+    """What people's blind votes say about a candidate against the version that serves.
+
+    Attributes:
+        decision: promote, give_up or cap; open while it is not decided. Of several candidates only the winner has
+            promote; the others have not been shown to be better: cap.
+        win_rate, low, high: of the candidate, with the interval that is valid at every look; None where there is none.
+        votes: in the evidence. voters: how many people they are from.
+    """
+
+    decision: str
+    win_rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    votes: int = 0
+    voters: int = 0
+
+
+@dataclass(frozen=True)
 class Case:
     """A candidate policy with the figures that the gate uses.
 
@@ -75,6 +94,7 @@ class Case:
         tainted: somebody whose annotations trained it was erased.
         state: of the version; "rejected" and "revoked" must not serve.
         evaluation: None if nobody has measured it.
+        people: None if no contest with the version that serves was opened.
     """
 
     candidate: str
@@ -86,6 +106,7 @@ class Case:
     tainted: bool = False
     state: str = "candidate"
     evaluation: Evaluated | None = None
+    people: People | None = None
 
 
 def preconditions(case: Case) -> list[Finding]:

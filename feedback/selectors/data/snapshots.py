@@ -57,6 +57,7 @@ LEFT_OUT = {
     "unscreened_prompts": "pairs and demonstrations on unscreened prompts",
     "held_out_annotators": "training rows by held-out annotators",
     "excluded_annotators": "annotations of excluded annotators (see Quality)",
+    "contest_running": "annotations of a comparison of models that has not ended",
     "links_splits": "rows whose family and group belong to different splits",
     "evaluation": "documents that contain held-out prompts",
     "texts_to_label": "texts for labeling only, which are not prompts",

@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from feedback.models import (
     Annotation,
     Assignment,
+    Contest,
     Kind,
     Person,
     PreferencePair,
@@ -61,6 +62,7 @@ def all_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     pairs = without_excluded(pairs, project, policy, "annotation__annotator")
     # Checks and training rounds measure annotators; they do not teach models.
     pairs = pairs.exclude(annotation__task__gold__isnull=False).exclude(annotation__task__training_round=True)
+    pairs = pairs.exclude(annotation__task__in=tasks_of_live_contests(project))
     if not policy.unsettled:
         pairs = pairs.filter(annotation__task__state=Task.State.SETTLED)
     if not policy.extras:
@@ -75,13 +77,14 @@ def standing_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]
 def standing_verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
     """Verdicts of reviewers. They replace the consensus of the annotations of their tasks."""
     verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True).exclude(task__prompt__state__in=HELD)
+    verdicts = verdicts.exclude(task__in=tasks_of_live_contests(project))
     if policy.unsettled:
         return verdicts
     return verdicts.filter(task__state=Task.State.SETTLED)
 
 
 def current_annotations(project: Project, policy: Policy, *kinds: str) -> QuerySet[Annotation]:
-    """Current answers of some kinds, under the policy."""
+    """Current answers of some kinds, under the policy. Those of contests that have not ended stay out."""
     submitted = Q(assignment__state=Assignment.State.SUBMITTED)
     current = Annotation.objects.filter(
         submitted, project=project, kind__in=kinds, pk__in=current_keys(project)
@@ -92,7 +95,19 @@ def current_annotations(project: Project, policy: Policy, *kinds: str) -> QueryS
     if not policy.extras:
         current = current.filter(assignment__counted=True)
     current = current.filter(task__gold__isnull=True, task__training_round=False)
+    current = current.exclude(task__in=tasks_of_live_contests(project))
     return current.exclude(task__prompt__state__in=HELD).order_by("pk")
+
+
+def tasks_of_live_contests(project: Project) -> QuerySet[Task, Any]:
+    """Keys of the tasks of a contest that has not ended: what people said there may train only after its decision."""
+    return Task.objects.filter(contest__project=project, contest__state__in=Contest.LIVE).values("pk")
+
+
+def count_in_live_contests(project: Project) -> int:
+    """How many standing annotations a contest keeps out."""
+    live = tasks_of_live_contests(project)
+    return Assignment.objects.filter(task__in=live, current__isnull=False, state=Assignment.State.SUBMITTED).count()
 
 
 def current_keys(project: Project) -> QuerySet[Assignment, Any]:

@@ -39,6 +39,7 @@ from feedback.selectors.data.training_queries import (
     all_pairs,
     asked_of_models,
     count_excluded,
+    count_in_live_contests,
     current_annotations,
     held_out_annotators,
     standing_pairs,
@@ -82,6 +83,7 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
         left_out[reason] += pairs.filter(prompt__state=state).count()
         left_out[reason] += written.filter(prompt__state=state).count()
     left_out["excluded_annotators"] += count_excluded(project, policy)
+    left_out["contest_running"] += count_in_live_contests(project)
     left_out["texts_to_label"] += asked_of_models(project, policy, only_labeled=True).count()
     left_out -= Counter()  # what is 0 is not reported
     people = held_out_annotators(project, policy)

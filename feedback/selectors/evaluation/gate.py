@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from operator import attrgetter
 
-from feedback.models import Deployment, Evaluation, ModelVersion, Project
+from feedback.models import Contest, Deployment, Evaluation, ModelVersion, Project
 from feedback.rules.evaluation import gate, preconditions
 from feedback.rules.evaluation.preconditions import WARN, Case, Evaluated, Finding
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
 from feedback.rules.training.stages import ALIGNMENT
+from feedback.selectors.evaluation import contests
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Gate:
         serving: what serves now; None while nothing does.
         evaluation: what the findings go by: the newest that compared with what serves, else the newest.
         reward_model: what the candidate was trained to please.
+        preconditions: the findings that its own texts and training lead to, whatever people say.
+        contest: where people compare it with what serves, or did; None if nobody was asked.
     """
 
     candidate: ModelVersion
@@ -26,6 +29,8 @@ class Gate:
     evaluation: Evaluation | None
     reward_model: ModelVersion | None
     findings: list[Finding]
+    preconditions: list[Finding]
+    contest: Contest | None
 
     @property
     def blocking(self) -> list[Finding]:
@@ -60,8 +65,9 @@ def serving(project: Project) -> ModelVersion | None:
 
 
 def of(version: ModelVersion) -> Gate:
-    """The gate of a policy as it stands now. Five queries at most."""
+    """The gate of a policy as it stands now. Seven queries at most."""
     serves = serving(version.project)
+    contest = contests.between(version, serves)
     evaluation = _evaluation(version, serves)
     run, pleased, budget, measured = version.run, None, None, None
     if run is not None:
@@ -79,8 +85,11 @@ def of(version: ModelVersion) -> Gate:
         tainted=version.tainted_at is not None,
         state=version.state,
         evaluation=measured,
+        people=None if contest is None else contests.people(contest, version),
     )
-    return Gate(version, serves, evaluation, pleased, gate.findings(case))
+    found = gate.findings(case)
+    required = [one for one in preconditions.preconditions(case) if one in found]
+    return Gate(version, serves, evaluation, pleased, found, required, contest)
 
 
 def of_reward_model(version: ModelVersion) -> list[Finding]:

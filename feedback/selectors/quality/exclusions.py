@@ -47,6 +47,7 @@ def fills(exclusion: Exclusion) -> QuerySet[Assignment]:
         state=State.SUBMITTED,
         counted=True,
         task__annotations_wanted__isnull=False,
+        task__contest=None,  # a contest keeps the votes that it counted
         task__state__in=[Task.State.OPEN, Task.State.SETTLED],
     )
     return mine.exclude(Exists(decided))

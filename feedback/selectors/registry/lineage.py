@@ -42,23 +42,30 @@ class PersonLineage(TypedDict):
 
 def of_model(version: ModelVersion) -> ModelLineage:
     """The ancestors of a version, nearest first, each with its run and snapshot, down to the corpus."""
-    steps: list[Step] = []
-    seen: set[int] = set()
-    waiting: list[ModelVersion | None] = [version]
-    while waiting:
-        one = waiting.pop(0)
-        if one is None or one.pk in seen:
-            continue
-        seen.add(one.pk)
+    steps = []
+    for one in ancestors(version):
         step = Step(version=one, run=one.run, snapshot=None, annotators=[])
-        waiting.append(one.parent)
         if one.run is not None:
-            waiting.append(one.run.reward_model)
             step["snapshot"] = one.run.snapshot
             if one.run.snapshot is not None:
                 step["annotators"] = annotators(one.run.snapshot)
         steps.append(step)
     return {"version": version, "steps": steps, "children": list(version.children.order_by("pk"))}
+
+
+def ancestors(version: ModelVersion) -> list[ModelVersion]:
+    """The version, what it began as, and the reward models that it was trained to please; nearest first."""
+    found: dict[int, ModelVersion] = {}
+    waiting: list[ModelVersion | None] = [version]
+    while waiting:
+        one = waiting.pop(0)
+        if one is None or one.pk in found:
+            continue
+        found[one.pk] = one
+        waiting.append(one.parent)
+        if one.run is not None:
+            waiting.append(one.run.reward_model)
+    return list(found.values())
 
 
 def annotators(snapshot: DatasetSnapshot) -> list[AnnotatorShare]:

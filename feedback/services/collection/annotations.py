@@ -26,7 +26,16 @@ from feedback.rules.collection import label_schemes, payloads
 from feedback.rules.collection.preferences import CLEAR
 from feedback.rules.collection.queue_policy import TAKEN_BACK
 from feedback.services.collection import member_departure
-from feedback.services.collection.task_slots import close_pairs, lock, lowest_free_slot, settle, take_out, take_slot
+from feedback.services.collection.task_slots import (
+    close_pairs,
+    free_slot,
+    lock,
+    lowest_free_slot,
+    settle,
+    take_out,
+    take_slot,
+)
+from feedback.services.evaluation import contest_votes
 from feedback.services.platform import events
 from feedback.services.quality import concerns, qualification
 
@@ -80,7 +89,7 @@ def submit(
 
     If the slot is still this person's, or free while the task is open, the answer is one of the K; otherwise it is kept
     as an extra: for agreement and training, never for K. `assignment.counted` tells which. What somebody sends who was
-    taken out of the project meanwhile is always an extra.
+    taken out of the project meanwhile is always an extra, and so is in a contest what may not count as a vote.
 
     Args:
         answer: names responses by the letters shown.
@@ -102,13 +111,20 @@ def submit(
             held.slot = None
             if counted:
                 held.slot = lowest_free_slot(task)
+        place_goes_on = counted and task.contest_id is not None and not contest_votes.may_vote(held)
+        if place_goes_on:
+            counted, held.slot = False, None
         late = left or held.state == State.EXPIRED or held.held_until < timezone.now()
         annotation = append(task, held, answer, held.annotator, seconds, client, late=late)
         held.state, held.counted, held.current, held.ahead = State.SUBMITTED, counted, annotation, False
         held.sent_back = ""
         mark_submitted(assignment=held.pk, counted=counted, current=annotation.pk, slot=held.slot)
+        if place_goes_on:
+            free_slot(task)
         if counted:
             settle(task)
+            if task.contest_id is not None:
+                contest_votes.count(task, annotation)
         if held.has_draft:
             delete_draft(assignment=held.pk)
         if task.training_round:
@@ -135,9 +151,12 @@ def revise(
             raise Conflict("There is no annotation to revise. Submit one.", code_state=held.state)
         if task.training_round:
             raise Conflict(TOLD)
-        close_pairs(held.current)
+        before = held.current
+        close_pairs(before)
         annotation = append(task, held, answer, by, seconds, client, late=False)
         held.current = annotation
+        if task.contest_id is not None:
+            contest_votes.change(task, before, annotation)
         held.save(update_fields=["current"])
         events.record("annotation.revised", annotation, actor=by, revision=annotation.revision)
     assignment.refresh_from_db()

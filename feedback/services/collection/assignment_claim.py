@@ -18,12 +18,14 @@ from feedback.services.collection.assignment_eligibility import Eligibility
 from feedback.services.collection.assignment_queries import LOOK_AHEAD
 from feedback.services.collection.candidate_sources import CandidateSource, CandidateSources, Window
 from feedback.services.collection.task_slots import lowest_free_slot
+from feedback.services.evaluation import contest_votes
 
 State = Assignment.State
 
 
 class Overtaken(Exception):
-    """Another request of the same annotator was first. What was taken is given back; look anew."""
+    """Something else was first: another request of the same annotator, or the end of a contest. What was taken is given
+    back; look anew."""
 
 
 def claim(eligibility: Eligibility, ahead: bool) -> Assignment | None:
@@ -107,6 +109,9 @@ def _assign(
     """An assignment of the task whose slot was taken; the task's row is locked until the transaction ends."""
     project, annotator, now = eligibility.project, eligibility.annotator, eligibility.now
     task: Any = queries.select_task.first(task=taken, annotator=annotator.pk)
+    # Before the cursor: whoever counts a vote holds the contest, and may then wait for their cursor.
+    if task.contest_id is not None and not contest_votes.give_number(task):
+        raise Overtaken  # it has ended or was paused
     _move(cursor, source, task, eligibility)
     seconds = settings.LEASE_AHEAD_SECONDS if ahead else settings.LEASE_SECONDS
     texts = dict(queries.select_texts.all(task=taken))

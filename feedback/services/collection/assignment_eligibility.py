@@ -10,10 +10,15 @@ from django.db.models import Q
 
 from feedback.models import Annotation, Assignment, Kind, Membership, Person, Project, Task
 from feedback.rules.collection.queue_policy import QueuePolicy
+from feedback.selectors.evaluation import contests
+from feedback.selectors.quality import exclusions
 from feedback.services.collection import assignment_queries as queries
 
 AT_MOST_HELD = 4  # the one shown and three ahead: what can be answered while the network is away
 AT_MOST_IN_QUALIFICATION = 2  # fewer: each answer may be the one that ends the round
+MANY_VOTERS = 5  # from so many on, nobody gets more than a part of a contest
+MANY_VOTERS_PART = 4  # a quarter
+FEWEST_UNITS = 2  # that anybody may get
 ABOUT_THE_ANNOTATOR = ("daily_limit", "not_qualified", "training_failed", "training_empty", "not_a_member")
 
 
@@ -57,7 +62,7 @@ class Eligibility:
         self.project, self.annotator, self.kind, self.now = project, annotator, kind, now
         self.policy = QueuePolicy.of(project.queue_policy)
         # Read before what is held: whatever another tab is given in between shows in the cursor when that is moved.
-        self.member, self.cursors = queries.read_annotator(project, annotator)
+        self.member, self.cursors, self.contest = queries.read_annotator(project, annotator)
         self.held: list[Assignment] = queries.select_held.all(now=now, project=project.pk, annotator=annotator.pk)
 
     @property
@@ -78,6 +83,22 @@ class Eligibility:
     def qualified(self) -> dict[str, list[str]]:
         """What they may do, by `kinds` and `schemes`; a key that is not there allows all."""
         return self.member.qualified if self.member else {}
+
+    @cached_property
+    def may_vote(self) -> bool:
+        """They may be given a task of the contest that runs: blind, not excluded, and not too large a part of it."""
+        contest = self.contest
+        if contest is None or self.blind_to == queries.NOBODY or not self._asks_for(Kind.COMPARISON):
+            return False
+        if exclusions.active(self.project).filter(person=self.annotator).exists():
+            return False
+        if contests.active_annotators(self.project.pk) < MANY_VOTERS:
+            return True
+        most = contest.next_number * contest.votes_per_unit / MANY_VOTERS_PART  # with the one that is asked for
+        return contests.units_of(contest.key, self.annotator) + 1 <= max(FEWEST_UNITS, most)
+
+    def _asks_for(self, one: str) -> bool:
+        return self.kind in (None, one) and self.may_do(one)
 
     def may_do(self, kind: str) -> bool:
         return kind in self.qualified.get("kinds", [kind]) and self.policy.kind_weights.get(kind, 1) > 0

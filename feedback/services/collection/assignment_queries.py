@@ -1,6 +1,6 @@
 """The statements behind every task that is given out, compiled once (`feedback.db.compiled_queries`)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery, When
 
@@ -37,19 +37,39 @@ def stretch(tasks: QuerySet[Task], after: Any, upto: Any) -> QuerySet[Task, tupl
     return found.values_list("pk", "queue_key")[:LOOK_AHEAD]
 
 
-def read_annotator(project: Project, annotator: Person) -> tuple[Membership | None, dict[str, QueueCursor]]:
-    """The annotator's membership, as far as the queue reads it (None of a site admin without one); cursors by kind."""
+class RunningContest(NamedTuple):
+    """A contest of the project, as far as the queue reads it."""
+
+    key: int
+    share: float
+    votes_per_unit: int
+    next_number: int
+
+
+class Seen(NamedTuple):
+    """What the queue reads of an annotator: their membership (None of a site admin without one), their cursors by kind,
+    and the contest that runs in the project."""
+
+    member: Membership | None
+    cursors: dict[str, QueueCursor]
+    contest: RunningContest | None
+
+
+def read_annotator(project: Project, annotator: Person) -> Seen:
     rows = _select_annotator.all(project=project.pk, annotator=annotator.pk)
     member: Membership | None = None
     cursors: dict[str, QueueCursor] = {}
+    contest: RunningContest | None = None
     for row in rows:
-        seat, cursor_values = row[: len(SEAT)], row[len(SEAT) :]
+        seat, cursor_values, contest_values = row[: len(SEAT)], row[len(SEAT) : -len(CONTEST)], row[-len(CONTEST) :]
         if member is None and seat[0] is not None:
             member = Membership(**dict(zip(SEAT, seat, strict=True)))
         if cursor_values[0]:
             cursor = QueueCursor(**dict(zip(CURSOR, cursor_values, strict=True)))
             cursors[cursor.kind] = cursor
-    return member, cursors
+        if contest_values[0]:
+            contest = RunningContest(*contest_values)
+    return Seen(member, cursors, contest)
 
 
 def _find_unseen(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
@@ -59,6 +79,14 @@ def _find_unseen(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
 
 find_in_queue = CompiledSelect(lambda: _find_unseen(Task.objects.with_free_slots()))
 find_of_kind = CompiledSelect(lambda: _find_unseen(Task.objects.with_free_slots().filter(kind=Param("kind"))))
+select_of_contest = CompiledSelect(  # those begun before others, so that no unit keeps later ones waiting
+    lambda: (
+        unseen(Task.objects.of_contests(), Param("project"), Param("annotator"), Param("annotator"))
+        .filter(contest=Param("contest"), contest_unit__state__in=["ready", "open"])
+        .order_by(F("contest_unit__number").asc(nulls_last=True), "queue_key")
+        .values_list("pk", "queue_key", "contest_unit__number")[: 2 * LOOK_AHEAD]
+    )
+)
 find_in_qualification_round = CompiledSelect(lambda: _find_unseen(Task.objects.of_training_round()))
 
 
@@ -93,15 +121,21 @@ select_texts = CompiledSelect(
 )
 SEAT = ("role", "qualified", "daily_limit", "training")  # what the queue reads of a membership
 CURSOR = ("pk", "kind", "queue_key", "epoch", "check_last", "given")
-_select_annotator = CompiledSelect(  # one row for each cursor, or one without
+CONTEST = ("pk", "plan__share", "plan__votes_per_unit", "next_number")
+_select_annotator = CompiledSelect(  # one row for each cursor, or one without; at most one contest runs in a project
     lambda: (
         Project.objects.order_by()
         .annotate(
             seat=FilteredRelation("memberships", condition=Q(memberships__person=Param("annotator"))),
             cursor=FilteredRelation("queuecursor", condition=Q(queuecursor__annotator=Param("annotator"))),
+            contest=FilteredRelation("contests", condition=Q(contests__state="running")),
         )
         .filter(pk=Param("project"))
-        .values_list(*(f"seat__{name}" for name in SEAT), *(f"cursor__{name}" for name in CURSOR))
+        .values_list(
+            *(f"seat__{name}" for name in SEAT),
+            *(f"cursor__{name}" for name in CURSOR),
+            *(f"contest__{name}" for name in CONTEST),
+        )
     )
 )
 select_held = CompiledSelect(

@@ -69,7 +69,16 @@ class CandidateSources:
             if self.policy.gold_share == ONLY_GOLD:
                 return
             rest = 1.0
-        yield from self._queue(rest)
+        if self.eligibility.contest is None or not self.eligibility.may_vote:
+            yield from self._queue(rest)
+            return
+        share = self.eligibility.contest.share
+        if chance.random() < share:
+            yield CandidateSource(Arm.CONTEST, rest * share, self._of_contest(self.eligibility.contest.key))
+            yield from self._queue(rest)
+        else:
+            yield from self._queue(rest * (1 - share))
+            yield CandidateSource(Arm.CONTEST, rest, self._of_contest(self.eligibility.contest.key))
 
     def _queue(self, rest: float) -> Iterator[CandidateSource]:
         """The whole queue where no kind is preferred; else what is urgent, then one kind after another."""
@@ -84,6 +93,14 @@ class CandidateSources:
         for kind, share in drawn(self._weights(), chance):
             windows = _along(self._of_kind(kind), self._start(kind))
             yield CandidateSource(Arm.QUEUE, rest * share, windows, kind)
+
+    def _of_contest(self, contest: int) -> Iterator[Window]:
+        """Tasks of a contest: those whose units others wait for, then some that nobody was given yet."""
+        found = queries.select_of_contest.all(project=self.project.pk, annotator=self.annotator.pk, contest=contest)
+        for begun in (True, False):
+            window = [Candidate(key, place) for key, place, number in found if (number is not None) == begun]
+            for start in range(0, len(window), LOOK_AHEAD):
+                yield window[start : start + LOOK_AHEAD]
 
     def _weights(self) -> dict[str, float]:
         if self.kind is not None:

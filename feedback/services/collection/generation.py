@@ -20,6 +20,7 @@ from feedback.rules.platform.sentences import without_paths
 from feedback.selectors.screening import guard_models
 from feedback.selectors.training import stage_models
 from feedback.services.collection import conversation_turns, generation_quota, tasks
+from feedback.services.evaluation import contest_units
 from feedback.services.platform import jobs
 from feedback.services.registry import model_versions
 from feedback.services.screening import arrivals
@@ -190,6 +191,7 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
     if locked.responses.filter(state__in=[*AWAITED, State.SCREENING]).exists():
         return []
     Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.READY)
+    contest_units.meet(locked)
     project = locked.project
     if locked.conversation_id is not None:
         task = conversation_turns.make_task(locked)

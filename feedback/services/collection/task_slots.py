@@ -14,6 +14,7 @@ from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param
 from feedback.errors import NotHeld
 from feedback.models import Annotation, Assignment, Draft, Exclusion, GuidelineVersion, PreferencePair, Task
 from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in, reviews
+from feedback.services.evaluation import contest_votes
 from feedback.services.quality import concerns
 
 State = Assignment.State
@@ -81,7 +82,8 @@ def take_slot(task: Task) -> bool:
     """One statement takes one slot, or nothing. Tasks without K have room for everybody."""
     if task.annotations_wanted is None:
         return task.state == Task.State.OPEN
-    return bool(Task.objects.with_free_slots().filter(pk=task.pk).update(free_slots=F("free_slots") - 1))
+    free = Task.objects.open().filter(pk=task.pk, free_slots__gt=0)
+    return bool(free.update(free_slots=F("free_slots") - 1))
 
 
 def lowest_free_slot(task: Task) -> int | None:
@@ -101,8 +103,12 @@ def extras() -> QuerySet[Assignment]:
 
 
 def free_slot(task: Task) -> None:
-    """Give a slot back. An extra answer that is already there fills it."""
+    """Give a slot back. An extra answer that is already there fills it; not in a contest, where extras are no votes."""
     if task.annotations_wanted is None:
+        return
+    if task.contest_id is not None:
+        if contest_votes.wants_votes(task):
+            Task.objects.filter(pk=task.pk).update(free_slots=F("free_slots") + 1)
         return
     extra = extras().filter(task=task).order_by("pk").first()
     if extra is not None:
@@ -125,6 +131,8 @@ def take_out(task: Task, held: Assignment, to: str, skip_reason: str = "") -> No
     if held.current is None:
         raise NotHeld
     close_pairs(held.current)
+    if task.contest_id is not None:
+        contest_votes.remove(task, held.current)
     had_slot = held.slot is not None
     held.state, held.slot, held.counted, held.current, held.skip_reason = to, None, False, None, skip_reason
     held.save(update_fields=["state", "slot", "counted", "current", "skip_reason"])

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from feedback.errors import Conflict, ExternalIdConflict, Invalid, InvalidTransition
-from feedback.models import Assignment, Person, Project, Prompt, Response, Task, TaskResponse
+from feedback.models import Assignment, Contest, Person, Project, Prompt, Response, Task, TaskResponse
 from feedback.rules.collection import label_schemes
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.messages import last_turn_fault
@@ -42,6 +42,7 @@ def create_task(
     arm: str = "given",
     propensity: float = 1.0,
     external_id: str | None = None,
+    contest: Contest | None = None,
     follows: bool = False,
 ) -> tuple[Task, bool]:
     """A task from given prompt and responses.
@@ -53,6 +54,7 @@ def create_task(
             with a tolerance.
         explanation: why that is right.
         training_round: whether new annotators begin with it, and are reported.
+        contest: whose unit it is.
         follows: from responses that were requested while the project was open. It may have been closed since: what was
             written is not lost, and the task is given out once the project is open again.
 
@@ -101,6 +103,7 @@ def create_task(
                 gold=gold,
                 explanation=explanation,
                 training_round=training_round,
+                contest=contest,
                 ask=ask or {},
                 external_id=external_id,
                 body_hash=digest,
@@ -173,12 +176,18 @@ def change_task(*, by: Person, task: Task, annotations_wanted: int | None = None
             locked.priority, locked.queue_key = priority, queue_key(priority, locked.public_id)
             rewind_cursors(locked.project)
         if annotations_wanted is not None and annotations_wanted != locked.annotations_wanted:
+            _refuse_in_contest(locked)
             _change_wanted(locked, annotations_wanted)
         locked.save(update_fields=["priority", "queue_key", "annotations_wanted", "free_slots", "state"])
         task_slots.settle(locked)
         events.record("task.changed", locked, actor=by)
     task.refresh_from_db()
     return task
+
+
+def _refuse_in_contest(task: Task) -> None:
+    if task.contest_id is not None:
+        raise Conflict("The task is part of a comparison of models, whose plan says how many people judge it.")
 
 
 def _change_wanted(task: Task, wanted: int) -> None:

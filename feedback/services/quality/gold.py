@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from django.db import transaction
 
 from feedback.errors import Conflict, Invalid
-from feedback.models import Annotation, Assignment, Person, Project, Prompt, Response, Task, Verdict
+from feedback.models import Annotation, Assignment, Contest, Person, Project, Prompt, Response, Task, Verdict
 from feedback.rules.collection import consensus, label_schemes, payloads
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import Answer
@@ -70,6 +70,8 @@ def mark(
     """
     with transaction.atomic():
         locked = Task.objects.select_for_update().get(pk=task.pk)
+        if locked.contest is not None and locked.contest.state in Contest.LIVE:
+            raise Conflict("The task is part of a comparison of models. It can become a gold task once that has ended.")
         gold = _settled(locked) if answer is None else _given(locked, answer)
         locked.gold, locked.explanation, locked.training_round = gold, explanation.strip(), training_round
         locked.annotations_wanted, locked.free_slots = None, 1

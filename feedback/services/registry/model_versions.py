@@ -12,6 +12,7 @@ from feedback.models import Deployment, Evaluation, ModelVersion, Person, Projec
 from feedback.rules.evaluation.preconditions import Finding
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.evaluation import gate
+from feedback.services.evaluation import contest_endings
 from feedback.services.platform import events
 
 State = ModelVersion.State
@@ -173,6 +174,7 @@ def decide(*, by: Person | None, model_version: ModelVersion, state: str) -> Mod
         ModelVersion.objects.filter(pk=model_version.pk).update(state=state)
         if state != State.APPROVED:
             Evaluation.objects.filter(candidate=model_version, decision="").update(decision=state)
+            contest_endings.end_without_candidates(model_version, by=by)
         events.record(f"model.{state}", model_version, actor=by)
     model_version.refresh_from_db()
     return model_version
@@ -221,6 +223,7 @@ def _deploy(
     except IntegrityError:
         raise Conflict from None
     ModelVersion.objects.filter(pk=version.pk, state=State.CANDIDATE).update(state=State.APPROVED)
+    contest_endings.end_since_another_serves(project, by=by)
     overridden = ", ".join(map(itemgetter("name"), findings)) or None
     events.record("model.promoted", version, actor=by, deployment=deployment.public_id, overridden=overridden)
     return deployment

@@ -14,7 +14,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from feedback import celery_app
-from feedback.errors import ChainRunning, InvalidTransition
+from feedback.errors import ChainRunning, ContestBlocked, DomainError, InvalidTransition, ModelNotPromotable
 from feedback.models import (
     Chain,
     Evaluation,
@@ -33,6 +33,7 @@ from feedback.rules.training.stages import ON_TEXTS
 from feedback.selectors.evaluation import gate
 from feedback.selectors.training import plans, stage_models
 from feedback.selectors.training.plans import PipelinePlan
+from feedback.services.evaluation import contests
 from feedback.services.platform import events, jobs
 from feedback.services.training.draft_snapshots import with_snapshots
 
@@ -100,7 +101,7 @@ def advance_chain(chain: Chain) -> None:
         else:
             _end(chain, Chain.State.SUCCEEDED)
             if chain.promote:
-                _ask_an_admin(chain)
+                _propose(chain)
 
 
 def cancel_chain(*, by: Person, chain: Chain) -> None:
@@ -269,18 +270,24 @@ def _end(chain: Chain, state: str) -> None:
     events.record(f"chain.{state}", chain, actor=chain.requested_by, stages=chain.kind)
 
 
-def _ask_an_admin(chain: Chain) -> None:
-    """The policy that the chain made last waits for an admin: an event with the findings, and a line on the home page.
+def _propose(chain: Chain) -> None:
+    """Let people compare the policy that the chain made last with what serves: it is promoted if they prefer it.
 
-    Nothing that the service can compute says that a policy is better; people's blind votes would, and there are none.
+    Where that cannot begin, it waits for an admin: an event with what stands against it, and a line on the home page.
     """
     policies = ModelVersion.objects.filter(kind=ModelVersion.Kind.POLICY).select_related("project", "run__reward_model")
     version = policies.filter(run__chain=chain).order_by("-run__position").first()
     version = version or policies.filter(evaluations__run__chain=chain).first()  # it evaluated what was there
     if version is None or version.state != ModelVersion.State.CANDIDATE or (found := gate.of(version)).serves:
         return
-    against = ", ".join(map(attrgetter("name"), found.blocking))
-    events.record("model.waits_for_decision", version, actor=chain.requested_by, against=against)
+    rules = contests.Rules(promote=True)
+    try:
+        contests.open_contest(by=chain.requested_by, project=chain.project, candidates=[version], rules=rules)
+    except DomainError as error:
+        against = list(map(attrgetter("name"), found.blocking))
+        if not isinstance(error, ContestBlocked | ModelNotPromotable):
+            against.append(error.code)
+        events.record("model.waits_for_decision", version, actor=chain.requested_by, against=", ".join(against))
 
 
 def _last_of_each_step(points: Sequence[Point]) -> list[Point]:
