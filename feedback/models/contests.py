@@ -86,7 +86,7 @@ class Contest(Row):
     evidence = models.JSONField(default=list)
     folded = models.JSONField(default=list, help_text="By candidate, the last number that is done with.")
     next_number = models.PositiveIntegerField(default=1)
-    voided = models.PositiveIntegerField(default=0, help_text="Units that came to nothing.")
+    voided = models.PositiveIntegerField(default=0, help_text="Units closed with fewer votes than they wanted.")
     findings = models.JSONField(default=list, help_text="What spoke against the candidates when it was opened.")
     running_since = models.DateTimeField(help_text="When it was opened, or resumed last.")
     decided_at = models.DateTimeField(null=True, blank=True)
@@ -115,7 +115,7 @@ class ContestUnit(Row):
         READY = "ready"  # its task waits to be given out
         OPEN = "open"  # numbered, and not all votes are in
         COMPLETE = "complete"  # its value stands, whatever becomes of the answers
-        VOID = "void"  # it came to nothing; `why_void` says why
+        VOID = "void"  # closed with fewer votes than it wanted; `why_void` says why
 
     class Void(models.TextChoices):
         FAILED = "failed"  # a response could not be written

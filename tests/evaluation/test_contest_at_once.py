@@ -12,6 +12,7 @@ from feedback.db.unit_of_work import WouldWait, unit_of_work
 from feedback.errors import AlreadySubmitted
 from feedback.models import Assignment, Contest, ContestUnit, ContestVote, Person, Project
 from feedback.rules.evaluation import contest_evidence
+from feedback.rules.evaluation.contest_evidence import UnitResult
 from feedback.selectors.evaluation import contests as figures_of
 from feedback.services.collection import annotations, assignment_queue
 from feedback.services.evaluation import contest_supply
@@ -85,7 +86,7 @@ def test_everybody_votes_at_once(project: Project, ada: Person, votes_per_unit: 
     folded = [unit for unit in complete if unit.log_e_after is not None]
     evidence = contest_evidence.start(design)
     for unit in folded:
-        evidence = contest_evidence.fold(evidence, Fraction(unit.halves, 2 * votes_per_unit), design)
+        evidence = contest_evidence.fold(evidence, UnitResult(Fraction(unit.halves, 2 * votes_per_unit)), design)
         assert unit.log_e_after == contest_evidence.log_e(evidence, 0.5)
     assert evidence.stored() == contest.evidence[0] and len(folded) >= 15
 

@@ -8,6 +8,7 @@ import pytest
 from feedback.errors import GateBlocks
 from feedback.models import Contest, ContestUnit, ContestVote, Deployment, Event, Person, Project, Task
 from feedback.rules.evaluation import contest_evidence
+from feedback.rules.evaluation.contest_evidence import UnitResult
 from feedback.selectors.data import training_queries
 from feedback.selectors.evaluation import contests as figures_of
 from feedback.selectors.evaluation import gate
@@ -173,7 +174,7 @@ def test_the_service_decides_as_the_pure_rules_do(
         design = figures_of.design_of(contest.plan, 1)
         given = [xs[start : start + votes_per_unit] for start in range(0, len(xs), votes_per_unit)]
         replayed = contest_evidence.replay(
-            ((0, Fraction(int(2 * sum(group)), 2 * votes_per_unit)) for group in given), design
+            ((0, UnitResult(Fraction(int(2 * sum(group)), 2 * votes_per_unit))) for group in given), design
         )
         assert contest.decision == replayed.decision.outcome
         assert units.count() == replayed.units

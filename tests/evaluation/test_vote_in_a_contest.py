@@ -18,6 +18,7 @@ from feedback.models import (
     Task,
 )
 from feedback.rules.evaluation import contest_evidence
+from feedback.rules.evaluation.contest_evidence import UnitResult
 from feedback.selectors.evaluation import contests as figures_of
 from feedback.services.collection import annotations, assignment_queue, assignments
 from feedback.services.collection.assignment_queue import NoTask
@@ -132,7 +133,7 @@ def test_a_complete_unit_stays_whatever_becomes_of_its_vote(project: Project, be
     annotations.withdraw(assignment=held, by=ben)
     unit.refresh_from_db()
     assert (unit.x, unit.state, unit.votes) == (1.0, "complete", 1)
-    assert figures_of.figures(contest).revised_log_e == [0.0]
+    assert figures_of.figures(contest).revised_log_e == [now], "a vote taken back is as bad as one against"
     assert not Task.objects.filter(contest=contest, pk=held.task_id, free_slots__gt=0).exists(), "nobody is asked again"
 
 
@@ -157,10 +158,12 @@ def test_a_unit_that_keeps_others_waiting_for_a_day_is_void(
     unit = ContestUnit.objects.get(task=slow.task_id)
     assert (unit.state, unit.why_void) == ("void", "stale")
     contest.refresh_from_db()
-    assert (contest.voided, contest.folded, contest.evidence[0]["counts"]) == (1, [2], [0, 0, 1])
+    assert (contest.voided, contest.folded) == (1, [2])
+    stored = contest.evidence[0]
+    assert (stored["counts"], stored["generous"]) == ([1, 0, 1], [0, 0, 2]), "what it lacks counts against either side"
     annotations.submit(assignment=slow, answer=answer(slow, 0))
     contest.refresh_from_db()
-    assert contest.evidence[0]["counts"] == [0, 0, 1], "an answer that comes too late changes nothing"
+    assert contest.evidence[0] == stored, "an answer that comes too late changes nothing"
     assert contest_units.void_left() == 0
 
 
@@ -230,7 +233,9 @@ def test_the_stored_evidence_is_that_of_the_units(
     run(contest, [ben, chloe], [1, 0, 0.5, 1, 1, 0, 1, 0.5, 1])
     contest.refresh_from_db()
     design = figures_of.design_of(contest.plan, 1)
-    xs = [Fraction(unit.halves, 2) for unit in ContestUnit.objects.filter(state="complete").order_by("number")]
+    xs = [
+        UnitResult(Fraction(unit.halves, 2)) for unit in ContestUnit.objects.filter(state="complete").order_by("number")
+    ]
     assert contest_evidence.recompute(xs, design).stored() == contest.evidence[0]
     last = ContestUnit.objects.filter(log_e_after__isnull=False).order_by("-number").first()
     assert last is not None and last.log_e_after == contest_evidence.log_e(contest_evidence.recompute(xs, design), 0.5)

@@ -25,7 +25,7 @@ from feedback.models import (
     Project,
 )
 from feedback.rules.evaluation import contest_evidence, contest_forecast, contest_units
-from feedback.rules.evaluation.contest_evidence import Design, Evidence
+from feedback.rules.evaluation.contest_evidence import Design, UnitResult
 from feedback.rules.evaluation.length_control import win_rate_at_equal_length
 from feedback.rules.evaluation.preconditions import People
 
@@ -197,6 +197,22 @@ def design_of(plan: ContestPlan, candidates: int) -> Design:
     )
 
 
+def as_unit(row: ContestUnit, votes_per_unit: int) -> contest_units.Unit:
+    """A numbered unit as the rules read it."""
+    assert row.number is not None
+    states: dict[str, contest_units.UnitState] = {State.COMPLETE: "complete", State.VOID: "void"}
+    state = states.get(row.state, "open")
+    if state == "open":
+        return contest_units.Unit(row.number, state)
+    return contest_units.Unit(row.number, state, _result(row, votes_per_unit), row.completed_at)
+
+
+def _result(row: ContestUnit, votes_per_unit: int) -> UnitResult:
+    """What is folded of a unit that is no longer open. One whose texts are equal has no votes and lacks none."""
+    missing = votes_per_unit - row.votes if row.state == State.VOID else 0
+    return UnitResult(Fraction(row.halves, 2 * votes_per_unit), Fraction(missing, votes_per_unit))
+
+
 def voters(contest: Contest) -> int:
     """How many people's votes the evidence holds. Those who were erased count as one: they did vote."""
     counted = ContestVote.objects.filter(unit__contest=contest, unit__log_e_after__isnull=False)
@@ -249,6 +265,7 @@ def _candidate_figures(
     evidence = contest_evidence.restore(contest.evidence[candidate.position])
     mine = [unit for unit in units if unit.candidate_id == candidate.pk]
     folded = [unit for unit in mine if unit.log_e_after is not None]
+    complete = [unit for unit in folded if unit.state == State.COMPLETE]
     low, high = evidence.interval or (None, None)
     return CandidateFigures(
         version=candidate.model_version,
@@ -266,10 +283,10 @@ def _candidate_figures(
         standing=contest_evidence.standing(evidence, design),
         curve=[CurvePoint(unit.number or 0, unit.log_e_after or 0.0) for unit in folded],
         at_equal_length=win_rate_at_equal_length(
-            [unit.x or 0.0 for unit in folded], [_longer(unit) for unit in folded]
+            [unit.x or 0.0 for unit in complete], [_longer(unit) for unit in complete]
         ),
         by_annotator=_by_annotator(folded, cast),
-        by_source=_by_source(folded),
+        by_source=_by_source(complete),
         votes_left=contest_forecast.votes_left(evidence, design) if contest.state in Contest.LIVE else 0,
     )
 
@@ -329,18 +346,18 @@ def _revised_log_e(
     revisions: dict[int, int | None],
     votes: Sequence[ContestVote],
 ) -> float:
-    """Log E if revisions counted. A unit without one of its votes drops out."""
-    halves = {unit.pk: unit.halves for unit in folded if unit.candidate_id == candidate.pk}
+    """Log E if revisions counted. A vote that was taken back is one that its unit lacks."""
+    mine = [unit for unit in folded if unit.candidate_id == candidate.pk]
+    results = {unit.pk: _result(unit, design.votes_per_unit) for unit in mine}
     for vote in votes:
-        if vote.pk in revisions and vote.unit_id in halves:
+        if vote.pk in revisions and vote.unit_id in results:
+            x, missing = results[vote.unit_id]
             now = revisions[vote.pk]
+            x += Fraction((now or 0) - vote.halves, 2 * design.votes_per_unit)
             if now is None:
-                del halves[vote.unit_id]
-            else:
-                halves[vote.unit_id] += now - vote.halves
-    xs = (Fraction(one, 2 * design.votes_per_unit) for one in halves.values())
-    evidence: Evidence = contest_evidence.recompute(xs, design)
-    return contest_evidence.log_e(evidence, design.null)
+                missing += Fraction(1, design.votes_per_unit)
+            results[vote.unit_id] = UnitResult(x, missing)
+    return contest_evidence.log_e(contest_evidence.recompute(results.values(), design), design.null)
 
 
 def halves_of(annotation: Annotation, unit: ContestUnit) -> int:

@@ -7,6 +7,7 @@ from feedback.models import Contest, ContestUnit, Kind, Prompt, Response, Task
 from feedback.rules.collection.pairing import shown_order
 from feedback.rules.data import texts
 from feedback.rules.evaluation import contest_units
+from feedback.selectors.evaluation import contests
 from feedback.services.collection import tasks
 from feedback.services.evaluation import contest_votes
 
@@ -81,7 +82,7 @@ def _stale(contest: Contest) -> list[int]:
     for candidate in contest.plan.candidates.all():
         numbered = ContestUnit.objects.filter(contest=contest, candidate=candidate)
         rows = {row.number: row for row in numbered.filter(number__gt=contest.folded[candidate.position])}
-        units = [contest_votes.as_unit(row, per_unit) for row in rows.values()]
+        units = [contests.as_unit(row, per_unit) for row in rows.values()]
         found += [rows[unit.number].pk for unit in contest_units.to_void(units, timezone.now())]
     return found
 

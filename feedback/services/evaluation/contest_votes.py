@@ -5,8 +5,6 @@ for nobody but the cursor of their own annotator. What a decision leads to is do
 own (`contest_outcomes`).
 """
 
-from fractions import Fraction
-
 from django.db.models import F
 from django.utils import timezone
 
@@ -131,7 +129,10 @@ def complete(contest: Contest, unit: ContestUnit) -> None:
 
 
 def void(contest: Contest, unit: ContestUnit, why: str) -> None:
-    """A unit comes to nothing, and later ones no longer wait for it. Call while holding the contest's row."""
+    """Close a unit with the votes it has, for good. Call while holding the contest's row.
+
+    One that was handed out goes into the evidence, where the votes that it lacks count against whatever is claimed.
+    """
     unit.state, unit.why_void = State.VOID, why
     unit.save(update_fields=["state", "why_void"])
     contest.voided += 1
@@ -152,36 +153,21 @@ def fold(contest: Contest, position: int) -> None:
     design = contests.design_of(plan, len(candidates))
     evidences = [contest_evidence.restore(one) for one in contest.evidence]
     rows = ContestUnit.objects.filter(contest=contest, candidate=candidates[position])
-    waiting = {row.number: row for row in rows.filter(number__gt=contest.folded[position]).order_by("number")}
-    units = [as_unit(row, plan.votes_per_unit) for row in waiting.values()]
+    waiting = list(rows.filter(number__gt=contest.folded[position]).order_by("number"))
+    units = [contests.as_unit(row, plan.votes_per_unit) for row in waiting]
     prefix = contest_units.next_to_fold(units, contest.folded[position])
-    contest.folded[position] = prefix.up_to
-    for unit in prefix.units:
-        assert unit.x is not None
-        evidences[position] = contest_evidence.fold(evidences[position], unit.x, design)
+    for row, result in zip(waiting, prefix.results, strict=False):
+        evidences[position] = contest_evidence.fold(evidences[position], result, design)
         log_e = contest_evidence.log_e(evidences[position], plan.null_mean)
-        ContestUnit.objects.filter(pk=waiting[unit.number].pk).update(log_e_after=log_e)
+        ContestUnit.objects.filter(pk=row.pk).update(log_e_after=log_e)
+        contest.folded[position] = row.number
         decision = contest_evidence.decide(evidences, design)
         if decision.outcome != "open":
-            contest.folded[position] = unit.number
             winner = None if decision.candidate is None else candidates[decision.candidate]
             _decide(contest, decision.outcome, winner)
             break
     contest.evidence = [one.stored() for one in evidences]
     contest.save(update_fields=["evidence", "folded", "state", "decision", "winner", "decided_at"])
-
-
-def as_unit(row: ContestUnit, votes_per_unit: int) -> contest_units.Unit:
-    """A numbered unit as the rules read it."""
-    assert row.number is not None
-    states: dict[str, contest_units.UnitState] = {State.COMPLETE: "complete", State.VOID: "void"}
-    return contest_units.Unit(
-        number=row.number,
-        state=states.get(row.state, "open"),
-        x=Fraction(row.halves, 2 * votes_per_unit) if row.state == State.COMPLETE else None,
-        handed_out_at=row.numbered_at,
-        completed_at=row.completed_at,
-    )
 
 
 def _decide(contest: Contest, outcome: str, winner: ContestCandidate | None) -> None:

@@ -139,9 +139,7 @@ def resume(*, by: Person | None, contest: Contest) -> Contest:
         InvalidTransition: it is not paused.
     """
     now = timezone.now()
-    return _move(
-        contest, by, "contest.resumed", Contest.State.PAUSED, state=Contest.State.RUNNING, running_since=now
-    )
+    return _move(contest, by, "contest.resumed", Contest.State.PAUSED, state=Contest.State.RUNNING, running_since=now)
 
 
 def stop(*, by: Person | None, contest: Contest) -> Contest:
