@@ -158,26 +158,35 @@ def test_a_kill_between_decision_and_promotion_is_healed(
     assert not Task.objects.filter(contest=contest, state="open").exists()
 
 
-@pytest.mark.parametrize("votes_per_unit", [1, 3])
-def test_the_service_decides_as_the_pure_rules_do(
-    project: Project, ada: Person, ben: Person, chloe: Person, votes_per_unit: int
-) -> None:
-    """At a strict cap: the decision, the unit that decides and the evidence are the same."""
+def test_the_service_decides_as_the_pure_rules_do(project: Project, ada: Person, ben: Person, chloe: Person) -> None:
     voters = [ben, chloe, *crowd(project, ada, 1)]
-    rng = random.Random(votes_per_unit)
-    for rate in (0.9, 0.5, 0.1):
-        xs = [float(rng.random() < rate) for _ in range(24 * votes_per_unit)]
-        contest = begin(project, ada, votes_per_unit=votes_per_unit, cap=20 * votes_per_unit)
-        run(contest, voters, xs)
-        contest.refresh_from_db()
-        units = ContestUnit.objects.filter(contest=contest, state="complete").order_by("number")
-        design = figures_of.design_of(contest.plan, 1)
-        given = [xs[start : start + votes_per_unit] for start in range(0, len(xs), votes_per_unit)]
-        replayed = contest_evidence.replay(
-            ((0, UnitResult(Fraction(int(2 * sum(group)), 2 * votes_per_unit))) for group in given), design
-        )
-        assert contest.decision == replayed.decision.outcome
-        assert units.count() == replayed.units
-        assert contest.evidence == [one.stored() for one in replayed.evidences]
-        assert ContestVote.objects.filter(unit__contest=contest).count() == replayed.units * votes_per_unit
-        contest_outcomes.apply_one(contest.pk)
+    found = [as_the_rules_do(project, ada, voters, 1, rate) for rate in (0.9, 0.5, 0.1)]
+    found += [as_the_rules_do(project, ada, voters, 3, rate) for rate in (0.9, 0.5)]
+    assert found[0] == "promote" and "cap" in found
+
+
+@pytest.mark.long
+def test_forty_contests_decide_as_the_pure_rules_do(project: Project, ada: Person, ben: Person, chloe: Person) -> None:
+    voters = [ben, chloe, *crowd(project, ada, 1)]
+    found = []
+    for votes_per_unit in (1, 3):
+        found += [as_the_rules_do(project, ada, voters, votes_per_unit, 0.05 + 0.9 * n / 19) for n in range(20)]
+    assert len(found) == 40 and set(found) == {"promote", "give_up", "cap"}
+
+
+def as_the_rules_do(project: Project, ada: Person, voters: list[Person], votes_per_unit: int, rate: float) -> str:
+    """A contest on given votes: decision, the unit that decides and the evidence are those of the rules."""
+    rng = random.Random(f"{votes_per_unit} {rate}")
+    xs = [float(rng.random() < rate) for _ in range(24 * votes_per_unit)]
+    contest = begin(project, ada, votes_per_unit=votes_per_unit, cap=20 * votes_per_unit)
+    run(contest, voters, xs)
+    contest.refresh_from_db()
+    given = [xs[start : start + votes_per_unit] for start in range(0, len(xs), votes_per_unit)]
+    results = [UnitResult(Fraction(int(2 * sum(group)), 2 * votes_per_unit)) for group in given]
+    replayed = contest_evidence.replay([(0, one) for one in results], figures_of.design_of(contest.plan, 1))
+    complete = ContestUnit.objects.filter(contest=contest, state="complete").count()
+    assert (contest.decision, complete) == (replayed.decision.outcome, replayed.units)
+    assert contest.evidence == [one.stored() for one in replayed.evidences]
+    assert ContestVote.objects.filter(unit__contest=contest).count() == replayed.units * votes_per_unit
+    contest_outcomes.apply_one(contest.pk)
+    return contest.decision
