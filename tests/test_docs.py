@@ -15,6 +15,8 @@ from feedback.errors import DomainError
 from feedback.formats.catalog import FORMATS
 from feedback.models import (
     Assignment,
+    Contest,
+    ContestUnit,
     DatasetSnapshot,
     Job,
     Kind,
@@ -139,6 +141,8 @@ def test_states_are_those_of_the_tables() -> None:
         "Assignment": Assignment.State,
         "Job": Job.Status,
         "DatasetSnapshot": DatasetSnapshot.State,
+        "Contest": Contest.State,
+        "ContestUnit": ContestUnit.State,
         "ModelVersion": ModelVersion.State,
     }
     assert documented == {name: list(choices.values) for name, choices in states.items()}

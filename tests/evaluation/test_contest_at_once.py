@@ -75,8 +75,8 @@ def test_everybody_votes_at_once(project: Project, ada: Person, votes_per_unit: 
     assert [failure for voter in voters for failure in voter.failures] == []
 
     contest.refresh_from_db()
-    numbers = sorted(ContestUnit.objects.filter(number__isnull=False).values_list("number", flat=True))
-    assert numbers == list(range(1, contest.next_number))
+    numbered = ContestUnit.objects.filter(number__isnull=False).order_by("number")
+    assert list(numbered.values_list("number", flat=True)) == list(range(1, contest.next_number))
     complete = list(ContestUnit.objects.filter(state="complete").order_by("number"))
     assert all(unit.votes == votes_per_unit for unit in complete)
     assert ContestVote.objects.count() == sum(ContestUnit.objects.values_list("votes", flat=True))

@@ -2,6 +2,7 @@
 
 import random
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from feedback.rules.evaluation.contest_evidence import UnitResult
 from feedback.selectors.data import training_queries
 from feedback.selectors.evaluation import contests as figures_of
 from feedback.selectors.evaluation import gate
+from feedback.selectors.platform import home
 from feedback.services.evaluation import contest_outcomes
 from feedback.services.registry import model_versions
 from tests.evaluation.contest_story import begin, crowd, run, write
@@ -22,7 +24,7 @@ from workers import housekeeping
 pytestmark = pytest.mark.database
 
 
-def decided(project: Project, ada: Person, voters: list[Person], xs: list[float], **rules: object) -> Contest:
+def decided(project: Project, ada: Person, voters: list[Person], xs: list[float], **rules: Any) -> Contest:
     contest = begin(project, ada, **rules)
     write(contest)
     return run(contest, voters, xs)
@@ -38,6 +40,7 @@ def test_the_winner_serves_without_an_override(project: Project, ada: Person, be
     candidate = contest.plan.candidates.get().model_version
     evaluate(candidate, contest.plan.incumbent)
     assert names(contest) == ["no_human_judge"]
+    assert "gate" not in [one.kind for one in home.needs_a_person(project)], "people are asked, so no admin is"
     write(contest)
     run(contest, [ben, chloe, *crowd(project, ada, 1)], [1] * 30)
     assert names(contest) == []

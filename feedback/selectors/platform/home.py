@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, Model, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from feedback import celery_app
@@ -18,6 +18,8 @@ from feedback.models import (
     Annotation,
     Chain,
     Concern,
+    Contest,
+    ContestCandidate,
     Corpus,
     Deployment,
     Document,
@@ -147,7 +149,10 @@ def _missing_worker(queue: str) -> Need:
 
 
 def _undecided(project: Project) -> QuerySet[ModelVersion]:
-    """Candidate policies that wait for a decision: evaluated, or of a pipeline run with `promote`. Newest first."""
+    """Candidate policies that wait for a decision: evaluated, or of a pipeline run with `promote`. Newest first.
+
+    Not those that people are asked about, or decided against.
+    """
     later = ModelVersion.objects.filter(
         kind=ModelVersion.Kind.POLICY,
         run__chain=OuterRef("run__chain"),
@@ -159,6 +164,10 @@ def _undecided(project: Project) -> QuerySet[ModelVersion]:
     rows = ModelVersion.objects.filter(
         requested | evaluated, project=project, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.CANDIDATE
     )
+    asked = ContestCandidate.objects.filter(model_version=OuterRef("pk"))
+    lost = Q(plan__contest__state=Contest.State.DECIDED) & ~Q(plan__contest__winner=F("pk"))
+    lost |= Q(plan__contest__state=Contest.State.DECIDED, plan__contest__winner=None)
+    rows = rows.exclude(Exists(asked.filter(Q(plan__contest__state__in=Contest.LIVE) | lost)))
     return rows.select_related("project", "run__reward_model").order_by("-id")
 
 
