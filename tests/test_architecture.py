@@ -46,6 +46,7 @@ COMPILED_QUERIES = {
     "feedback/services/collection/candidate_sources.py",
     "feedback/services/collection/exhausted_candidates.py",
     "feedback/services/collection/task_slots.py",
+    "feedback/services/evaluation/contest_votes.py",
     "feedback/services/platform/idempotency.py",
     "feedback/services/platform/tokens.py",
 }

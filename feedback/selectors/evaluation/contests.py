@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from feedback.models import (
     Annotation,
-    Assignment,
     Contest,
     ContestCandidate,
     ContestPlan,
@@ -179,11 +179,6 @@ def active_annotators(project: int) -> int:
     return Membership.objects.filter(Exists(lately), project=project, role=Membership.Role.ANNOTATOR).count()
 
 
-def units_of(contest: int, annotator: Person) -> int:
-    """How many units of a contest an annotator holds or has answered."""
-    return Assignment.objects.filter(annotator=annotator, state__in=Assignment.LIVE, task__contest=contest).count()
-
-
 def design_of(plan: ContestPlan, candidates: int) -> Design:
     """The plan as the rules read it."""
     return Design(
@@ -335,7 +330,7 @@ def _revisions(complete: Sequence[ContestUnit], votes: Sequence[ContestVote]) ->
         vote = counted[annotation.pk]
         found[vote.pk] = None
         if current is not None and not current.withdrawn and current.blind:
-            found[vote.pk] = halves_of(current, by_key[vote.unit_id])
+            found[vote.pk] = halves_of(current, by_key[vote.unit_id].candidate_response.public_id)
     return found
 
 
@@ -360,10 +355,10 @@ def _revised_log_e(
     return contest_evidence.log_e(contest_evidence.recompute(results.values(), design), design.null)
 
 
-def halves_of(annotation: Annotation, unit: ContestUnit) -> int:
-    """What a comparison counts for the candidate of its unit: 2, 1 or 0 halves."""
+def halves_of(annotation: Annotation, response: UUID) -> int:
+    """What a comparison counts for the candidate whose response that is: 2, 1 or 0 halves."""
     payload = annotation.payload
-    for_candidate = payload.get("chosen") == str(unit.candidate_response.public_id)
+    for_candidate = payload.get("chosen") == str(response)
     return int(2 * contest_units.vote_value(str(payload["outcome"]), for_candidate=for_candidate))
 
 

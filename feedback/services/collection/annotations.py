@@ -111,7 +111,8 @@ def submit(
             held.slot = None
             if counted:
                 held.slot = lowest_free_slot(task)
-        place_goes_on = counted and task.contest_id is not None and not contest_votes.may_vote(held)
+        ballot = None if task.contest_id is None else contest_votes.ballot(task, held.annotator_id)
+        place_goes_on = counted and task.contest_id is not None and not contest_votes.may_vote(held, ballot)
         if place_goes_on:
             counted, held.slot = False, None
         late = left or held.state == State.EXPIRED or held.held_until < timezone.now()
@@ -123,8 +124,8 @@ def submit(
             free_slot(task)
         if counted:
             settle(task)
-            if task.contest_id is not None:
-                contest_votes.count(task, annotation)
+            if ballot is not None:
+                contest_votes.count(task, ballot, annotation)
         if held.has_draft:
             delete_draft(assignment=held.pk)
         if task.training_round:

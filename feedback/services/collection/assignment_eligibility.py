@@ -10,8 +10,7 @@ from django.db.models import Q
 
 from feedback.models import Annotation, Assignment, Kind, Membership, Person, Project, Task
 from feedback.rules.collection.queue_policy import QueuePolicy
-from feedback.selectors.evaluation import contests
-from feedback.selectors.quality import exclusions
+from feedback.selectors.evaluation.contests import ACTIVE
 from feedback.services.collection import assignment_queries as queries
 
 AT_MOST_HELD = 4  # the one shown and three ahead: what can be answered while the network is away
@@ -90,12 +89,14 @@ class Eligibility:
         contest = self.contest
         if contest is None or self.blind_to == queries.NOBODY or not self._asks_for(Kind.COMPARISON):
             return False
-        if exclusions.active(self.project).filter(person=self.annotator).exists():
-            return False
-        if contests.active_annotators(self.project.pk) < MANY_VOTERS:
-            return True
+        since = self.now - ACTIVE
+        ((excluded, at_work, units),) = queries.select_voter.all(
+            contest=contest.key, annotator=self.annotator.pk, since=since
+        )
+        if excluded or at_work < MANY_VOTERS:
+            return not excluded
         most = contest.next_number * contest.votes_per_unit / MANY_VOTERS_PART  # with the one that is asked for
-        return contests.units_of(contest.key, self.annotator) + 1 <= max(FEWEST_UNITS, most)
+        return bool(units + 1 <= max(FEWEST_UNITS, most))
 
     def _asks_for(self, one: str) -> bool:
         return self.kind in (None, one) and self.may_do(one)

@@ -2,10 +2,22 @@
 
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 
 from feedback.db.compiled_queries import CompiledSelect, CompiledUpdate, Param
-from feedback.models import Assignment, Membership, Person, Project, QueueCursor, Response, Task
+from feedback.models import (
+    Annotation,
+    Assignment,
+    Contest,
+    Exclusion,
+    Membership,
+    Person,
+    Project,
+    QueueCursor,
+    Response,
+    Task,
+)
 from feedback.selectors.collection.blindness import authors_readable, has_a_hand_in
 
 LOOK_AHEAD = 8  # candidates fetched at once: somebody may take the first one meanwhile
@@ -72,6 +84,12 @@ def read_annotator(project: Project, annotator: Person) -> Seen:
     return Seen(member, cursors, contest)
 
 
+def _number_of(rows: QuerySet[Any], group: str) -> Coalesce:
+    """How many there are, for each row of a query around it; they have `group` in common."""
+    counted = rows.order_by().values(group).annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted), 0)
+
+
 def _find_unseen(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
     tasks = unseen(tasks, Param("project"), Param("annotator"), Param("blind"))
     return stretch(tasks, Param("after"), Param("upto"))
@@ -79,6 +97,25 @@ def _find_unseen(tasks: QuerySet[Task]) -> QuerySet[Task, tuple[int, int]]:
 
 find_in_queue = CompiledSelect(lambda: _find_unseen(Task.objects.with_free_slots()))
 find_of_kind = CompiledSelect(lambda: _find_unseen(Task.objects.with_free_slots().filter(kind=Param("kind"))))
+_lately = Annotation.objects.filter(
+    revision=1, annotator=OuterRef("person"), project=OuterRef("project"), created_at__gte=Param("since")
+)
+_at_work = Membership.objects.filter(Exists(_lately), project=OuterRef("project"), role=Membership.Role.ANNOTATOR)
+_units = Assignment.objects.filter(
+    annotator=Param("annotator"), state__in=Assignment.LIVE, task__contest=OuterRef("pk")
+)
+_exclusions = Exclusion.objects.filter(project=OuterRef("project"), person=Param("annotator"), lifted_at__isnull=True)
+select_voter = CompiledSelect(  # whether they are excluded, how many annotators are at work, how many units they have
+    lambda: (
+        Contest.objects.filter(pk=Param("contest"))
+        .annotate(
+            excluded=Exists(_exclusions),
+            at_work=_number_of(_at_work, "project"),
+            given=_number_of(_units, "annotator"),
+        )
+        .values_list("excluded", "at_work", "given")
+    )
+)
 select_of_contest = CompiledSelect(  # those begun before others, so that no unit keeps later ones waiting
     lambda: (
         unseen(Task.objects.of_contests(), Param("project"), Param("annotator"), Param("annotator"))

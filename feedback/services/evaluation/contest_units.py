@@ -64,15 +64,26 @@ def _meet(unit: ContestUnit, prompt: Prompt) -> None:
         unit.task, unit.state = task, State.READY
         unit.save(update_fields=["task", "state"])
         return
-    contest = Contest.objects.select_for_update(of=("self",)).select_related("plan").get(pk=unit.contest_id)
-    if contest.state not in Contest.LIVE:
+    contest = contest_votes.lock(unit.contest_id)
+    if contest is None:
         return  # housekeeping voids it
     if lost is not None:
         contest_votes.void(contest, unit, lost)
         return
-    contest_votes.number(contest, unit, State.OPEN)
-    unit.halves = plan.votes_per_unit
-    contest_votes.complete(contest, unit)
+    contest_votes.number(contest, unit.pk)
+    half = contest_votes.Ballot(
+        unit=unit.pk,
+        state=State.OPEN,
+        number=unit.number,
+        votes=0,
+        halves=plan.votes_per_unit,
+        candidate=unit.candidate_id,
+        position=unit.candidate.position,
+        response=responses[0].public_id,
+        votes_per_unit=plan.votes_per_unit,
+        contest_state=contest.state,
+    )
+    contest_votes.complete(contest, half)
 
 
 def _stale(contest: Contest) -> list[int]:
@@ -92,9 +103,9 @@ def _void(key: int, why: str) -> bool:
         unit = ContestUnit.objects.select_related("candidate").get(pk=key)
         # The task before the contest, as a vote does that comes at this moment.
         task = Task.objects.select_for_update(of=("self",)).get(contest_unit=unit)
-        contest = Contest.objects.select_for_update(of=("self",)).select_related("plan").get(pk=unit.contest_id)
+        contest = contest_votes.lock(unit.contest_id)
         unit.refresh_from_db(fields=["state", "number"])
-        if contest.state not in Contest.LIVE or unit.state not in (State.READY, State.OPEN):
+        if contest is None or unit.state not in (State.READY, State.OPEN):
             return False
         Task.objects.filter(pk=task.pk).update(state=Task.State.WITHDRAWN)
         contest_votes.void(contest, unit, why)
