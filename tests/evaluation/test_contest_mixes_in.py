@@ -33,7 +33,7 @@ def test_it_takes_its_share(project: Project, ada: Person, ben: Person) -> None:
     for _ in range(40):
         make_task(project)
     project.refresh_from_db()
-    arms = Counter()
+    arms: Counter[tuple[str, float]] = Counter()
     for _ in range(36):
         held = take(project, ben)
         arms[held.arm, held.propensity] += 1
