@@ -18,6 +18,7 @@ from rest_framework.test import APIClient
 
 from feedback.db.compiled_queries import CompiledDelete, CompiledSelect, CompiledUpdate, Param, insert
 from feedback.models import ApiToken, Assignment, Draft, IdempotencyRecord, Person, Project, Task
+from tests.evaluation.contest_story import begin, write
 from tests.factories import PREFERS_A, make_task, take
 from tests.test_architecture import COMPILED_QUERIES
 
@@ -61,12 +62,14 @@ def make_person(name: str, admin: bool = False) -> Person:
     return Person.objects.create(username=uuid.uuid4().hex, display_name=name, is_site_admin=admin)
 
 
-def attributes(row: Any) -> Any:
-    """All that a row has: its columns, annotations, and the rows that it is related to."""
+def attributes(row: Any, of: models.Model | None = None) -> Any:
+    """All that a row has: its columns, annotations, and the rows that it is related to, but the one it was reached from
+    (`of`)."""
     if not isinstance(row, models.Model):
         return tuple(row)
     own = {name: value for name, value in vars(row).items() if name != "_state"}
-    return own | {name: attributes(value) for name, value in row._state.fields_cache.items() if value is not None}
+    related = {name: value for name, value in row._state.fields_cache.items() if value is not None and value is not of}
+    return own | {name: attributes(value, row) for name, value in related.items()}
 
 
 def columns(person: Person) -> dict[str, Any]:
@@ -204,9 +207,15 @@ def selects() -> dict[str, CompiledSelect]:
 
 
 @pytest.fixture
-def values(project: Project, ben: Person, chloe: Person, client_for: Callable[..., APIClient]) -> dict[str, Any]:
-    """A value for every parameter: Ben has drafted one task and holds it, another is free."""
+def values(
+    project: Project, ada: Person, ben: Person, chloe: Person, client_for: Callable[..., APIClient]
+) -> dict[str, Any]:
+    """A value for every parameter: Ben has drafted one task and holds it, another is free. A contest runs."""
     client_for(ben)
+    contest = begin(project, ada)
+    write(contest)
+    Project.objects.update(queue_policy={"gold_share": 0})
+    project.refresh_from_db()
     for person in (ben, chloe):
         make_task(project, annotations_wanted=2)
         held = take(project, person)
@@ -215,7 +224,8 @@ def values(project: Project, ben: Person, chloe: Person, client_for: Callable[..
     return {
         "project": project.pk, "annotator": ben.pk, "person": ben.pk, "blind": ben.pk, "after": -1, "upto": 2**63 - 1,
         "kind": "comparison", "task": held.task_id, "assignment": held.pk, "now": timezone.now(),
-        "digest": ApiToken.objects.get().digest, "key": held.public_id,
+        "digest": ApiToken.objects.get().digest, "key": held.public_id, "since": held.created_at,
+        "contest": contest.pk, "candidate": contest.plan.candidates.get().pk, "folded": 0,
     }  # fmt: skip
 
 

@@ -282,7 +282,7 @@ def _candidate_figures(
         ),
         by_annotator=_by_annotator(folded, cast),
         by_source=_by_source(complete),
-        votes_left=contest_forecast.votes_left(evidence, design) if contest.state in Contest.LIVE else 0,
+        votes_left=contest_forecast.expected_votes_left(evidence, design) if contest.state in Contest.LIVE else 0,
     )
 
 
