@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("feedback", "0025_help_texts"),
+        ("feedback", "0026_active_selection"),
     ]
 
     operations = [
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                     models.JSONField(default=list, help_text="By candidate, the last number that is done with."),
                 ),
                 ("next_number", models.PositiveIntegerField(default=1)),
-                ("voided", models.PositiveIntegerField(default=0, help_text="Units that came to nothing.")),
+                ("voided", models.PositiveIntegerField(default=0, help_text="Units closed with fewer votes than they wanted.")),
                 (
                     "findings",
                     models.JSONField(default=list, help_text="What spoke against the candidates when it was opened."),
