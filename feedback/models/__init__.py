@@ -1,11 +1,11 @@
 """The nouns: tables, constraints, states. What changes them lives in services, what reads them in selectors."""
 
-from feedback.models.active_selection import Choice, ResponseScore, SelectionReplay
 from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
 from feedback.models.assignments import Arm, Assignment, QueueCursor
-from feedback.models.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
-from feedback.models.evaluations import Evaluation
+from feedback.models.evaluation.active_selection import Choice, ResponseScore, SelectionReplay
+from feedback.models.evaluation.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
+from feedback.models.evaluation.evaluations import Evaluation
 from feedback.models.events import Event
 from feedback.models.exclusions import Exclusion
 from feedback.models.idempotency import IdempotencyRecord
