@@ -14,7 +14,8 @@ from trainer.run.checkpoints import MANIFEST, file_sha256
 
 SPLITS = ("train", "selection", "test")
 ROLES = ("system", "user", "assistant")
-WEIGHTS = "weights.jsonl"  # beside the splits where some row weighs otherwise than 1
+WEIGHTS = "weights.jsonl"  # beside the splits where some row weighs otherwise than 1, or is somebody's own
+MOST_ERROR = 98  # hundredths
 REMEDY = "Freeze the snapshot again; a frozen file is never edited."
 
 Messages = tuple[dict[str, str], ...]
@@ -39,7 +40,9 @@ def occurrences(rows: Iterable[AnyRow]) -> int:
 class Preference:
     """Chosen was preferred to rejected; strength 0 (negligibly) to 3 (significantly better).
 
-    `weight` is what it counts in the loss each time it occurs; 1 is a comparison's.
+    `weight` is what it counts in the loss each time it occurs; 1 is a comparison's. `error` is the probability, 0 to
+    .98, that it is the wrong way round beyond ordinary disagreement. `annotator` is the index in this snapshot, from 0,
+    of the one person who stated it; None where that is not told.
     """
 
     prompt: Messages
@@ -49,6 +52,8 @@ class Preference:
     hash: str = ""
     count: int = 1
     weight: float = 1.0
+    error: float = 0.0
+    annotator: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Unpaired:
-    """One response and whether it was good. `weight`: see `Preference`."""
+    """One response and whether it was good. `weight`, `error` and `annotator`: see `Preference`."""
 
     prompt: Messages
     completion: str
@@ -80,6 +85,8 @@ class Unpaired:
     hash: str = ""
     count: int = 1
     weight: float = 1.0
+    error: float = 0.0
+    annotator: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,12 +160,21 @@ Row = TypeVar("Row", Preference, Demonstration, Prompt, Unpaired, Document, Clas
 
 
 @dataclass(frozen=True)
+class RowWeight:
+    """A line of the sidecar: how a row counts in the loss. See `Preference`."""
+
+    weight: float = 1.0
+    error: float = 0.0
+    annotator: int | None = None
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A verified snapshot: its folder and manifest. Rows are read when requested."""
 
     path: Path
     manifest: JsonObject
-    weights: dict[str, float] = field(default_factory=dict)  # by row hash; 1 where there is none
+    weights: dict[str, RowWeight] = field(default_factory=dict)  # by row hash
 
     @property
     def hash(self) -> str:
@@ -178,8 +194,9 @@ class Snapshot:
             for number, line in enumerate(lines, start=1):
                 row = parse_row(line, f"{file.name} line {number}")
                 if isinstance(row, row_type):
-                    if row.hash in self.weights:
-                        row = replace(row, weight=self.weights[row.hash])  # type: ignore[call-arg]
+                    line_of_row = self.weights.get(row.hash)
+                    if line_of_row is not None and isinstance(row, Preference | Unpaired):
+                        row = replace(row, **vars(line_of_row))
                     yield row
 
     def prompts(self, split: str, row_type: type[PromptRow]) -> Iterator[Messages]:
@@ -235,25 +252,45 @@ def open_snapshot(path: Path, manifest_sha256: str | None = None) -> Snapshot:
     return Snapshot(path=path, manifest=manifest, weights=weights)
 
 
-def read_weights(path: Path) -> dict[str, float]:
-    """What rows weigh, by their hash, from the fractions in integers that the sidecar holds.
+def read_weights(path: Path) -> dict[str, RowWeight]:
+    """How rows count, by their hash, from the integers that the sidecar holds.
 
     Raises:
-        SnapshotCorrupt: a line is none, or a weight is not above 0.
+        SnapshotCorrupt: a line is none, a weight is not above 0, or an error or an annotator is out of range.
     """
-    weights: dict[str, float] = {}
+    weights: dict[str, RowWeight] = {}
     with (path / WEIGHTS).open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 given = json.loads(line)
-                numerator, denominator = given["weight"]
-                whole = type(numerator) is int and type(denominator) is int
-                if not (whole and numerator > 0 and denominator > 0 and isinstance(given["hash"], str)):
-                    raise ValueError("a weight is two integers above 0")
+                if not isinstance(given["hash"], str):
+                    raise ValueError("a hash is a text")
+                weights[given["hash"]] = parse_weight(given)
             except (ValueError, KeyError, TypeError) as error:
                 raise SnapshotCorrupt(f"{WEIGHTS} line {number} is no weight: {error}.", remedy=REMEDY) from error
-            weights[given["hash"]] = numerator / denominator
     return weights
+
+
+def parse_weight(given: JsonObject) -> RowWeight:
+    """The values of a line of the sidecar: `weight` [numerator, denominator], perhaps `error` and `annotator`.
+
+    Raises:
+        ValueError, KeyError, TypeError: a value is missing or out of range.
+    """
+    numerator, denominator = given["weight"]
+    if not (_is_whole(numerator, 1) and _is_whole(denominator, 1)):
+        raise ValueError("a weight is two integers above 0")
+    error = given.get("error", 0)
+    if not (_is_whole(error, 0) and error <= MOST_ERROR):
+        raise ValueError(f"an error is a whole number of hundredths from 0 to {MOST_ERROR}")
+    annotator = given.get("annotator")
+    if annotator is not None and not _is_whole(annotator, 0):
+        raise ValueError("an annotator is a whole number from 0")
+    return RowWeight(numerator / denominator, error / 100, annotator)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
 
 
 def check_file(folder: Path, name: str, entry: JsonObject) -> None:
