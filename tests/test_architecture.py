@@ -34,7 +34,7 @@ ROOMS = {"platform", "collection", "quality", "screening", "data", "training", "
 LAYERS = ("web", "api", "services", "selectors")
 # What else has a folder in tests/, since it is of no room.
 OTHER_TESTS = {"trainer", "workers", "browser", "bench", "db", "runtime"}
-TRAINER = {"recipes", "ppo", "modeling", "data", "metrics", "run", "configs", "preflight"}
+TRAINER = {"recipes", "ppo", "modeling", "losses", "data", "metrics", "run", "configs", "preflight"}
 WIDEST = 20  # modules of a folder
 
 # Compiled statements are for what every submit and every request needs; everything else uses the ORM.

@@ -23,9 +23,8 @@ from trainer.preflight import memory_estimate, preflight
 from trainer.run import launch as launching
 from trainer.run import microbatching
 from trainer.run.checkpoints import (
-    checkpoint_step,
     drop_checkpoints,
-    newest_checkpoint,
+    last_step,
     open_model,
     rename_into_place,
     write_json,
@@ -149,7 +148,7 @@ def run_stage(folder: Path, run: RunRequest, report: Reporter, stop: threading.E
     report.state("verifying the inputs")
     paths = open_inputs(folder, inputs)
     config = learning_rates.resolved(stage, config, paths)
-    if run.get("preflight") and report.path is not None and newest_checkpoint(checkpoints) is None:
+    if run.get("preflight") and report.path is not None and last_step(checkpoints) is None:
         report.state("checking rows")
         found = preflight.run_preflight(folder, run)
         write_json(folder / "preflight.json", found.as_json())
@@ -189,9 +188,9 @@ def run_stage(folder: Path, run: RunRequest, report: Reporter, stop: threading.E
                 "Memory ran out while learning from a single row at once.",
                 remedy=memory_estimate.too_large(stage, config, paths),
             )
-        newest = newest_checkpoint(checkpoints)
+        newest = last_step(checkpoints)
         report.alarm(
-            checkpoint_step(newest) if newest else 0,
+            newest or 0,
             f"out_of_memory_{smaller}",
             f"Memory ran out with {-(-rows // pieces)} rows at once. Going on with {smaller} at once "
             f"{'from the last checkpoint' if newest else 'from the start'}; "

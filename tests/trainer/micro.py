@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+ONCE: dict[str, int] = {"min_steps": 0, "restarts": 1}  # a reward model's training where it is not about these
 COLOURS = {"sky": "blue", "grass": "green", "coal": "black", "snow": "white"}
 
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from micro import COLOURS, MakeRun, ask, feedback_rows, forked, progress, write_snapshot
+from micro import COLOURS, ONCE, MakeRun, ask, feedback_rows, forked, progress, write_snapshot
 from tiny_models import write_policy
 
 RunHere = Callable[[Path], dict[str, Any]]
@@ -66,7 +66,7 @@ def test_preferences_on_a_mixture_of_experts_hand_back_what_was_chosen(
     stage: str, make_run: MakeRun, run_here: RunHere, contrary: Path, policies: dict[str, Path]
 ) -> None:
     config = {"epochs": 2, "batch_size": 4, "evaluations": 4, "learning_rate": 0.02, "max_length": 80}
-    config |= {"normalise_samples": 4} if stage == "reward" else {"samples": 0}
+    config |= {**ONCE, "normalise_samples": 4} if stage == "reward" else {"samples": 0}
     folder = make_run(stage, {"snapshot": contrary, "base_model": policies["mixtral"]}, config)
     metrics = run_here(folder)["metrics"]
     assert "not_measured" not in metrics

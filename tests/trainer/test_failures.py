@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, feedback_rows, forked, progress, weights, write_snapshot
+from micro import ONCE, MakeRun, feedback_rows, forked, progress, weights, write_snapshot
 from safetensors.torch import load_file, save_file
 
 from trainer.errors import OutOfMemory, RunDiverged, StartAgain
@@ -199,7 +199,7 @@ MICRO: dict[str, dict[str, Any]] = {
     "mlm": {"steps": 3, "batch_size": 8, "max_length": 32, "evaluations": 1, "samples": 0},
     "classify": {"epochs": 2, "batch_size": 8, "max_length": 32, "evaluations": 1, "samples": 0, "baseline": False},
     "sft": SFT,
-    "reward": {"epochs": 1, "batch_size": 8, "evaluations": 1, "normalise_samples": 0, "learning_rate": 0.01},
+    "reward": {**ONCE, "epochs": 1, "batch_size": 8, "evaluations": 1, "normalise_samples": 0, "learning_rate": 0.01},
     "dpo": {"batch_size": 8, "evaluations": 1, "samples": 0, "learning_rate": 0.01},
     "kto": {"batch_size": 8, "evaluations": 1, "samples": 0, "learning_rate": 0.01},
     "rloo": {

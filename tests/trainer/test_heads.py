@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, ask, weights
+from micro import ONCE, MakeRun, ask, weights
 
 from trainer.modeling.heads import combined, heads_loss, pair_counts, spread, step_counts
 from trainer.modeling.reward_model import load_reward
 
 RunHere = Callable[[Path], dict[str, Any]]
-MICRO = {"epochs": 40, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 32, "evaluations": 2}
+MICRO = {**ONCE, "epochs": 40, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 32, "evaluations": 2}
 
 
 @pytest.fixture(scope="module")

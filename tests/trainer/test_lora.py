@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from micro import MakeRun, forked, progress, weights
+from micro import ONCE, MakeRun, forked, progress, weights
 from test_ppo_run import sft_folder  # noqa: F401
 from transformers import Trainer
 
@@ -25,7 +25,7 @@ ADAPTED = {"lora": {"r": 4, "alpha": 8}, "learning_rate": 0.02}
 SLOWER = {"kto": {"learning_rate": 0.004}, "grpo": {"learning_rate": 0.005}}
 CONFIGS: dict[str, dict[str, Any]] = {
     "sft": {"epochs": 6, "batch_size": 4, "evaluations": 2, "samples": 0},
-    "reward": {"epochs": 8, "batch_size": 8, "evaluations": 2, "normalise_samples": 8},
+    "reward": {**ONCE, "epochs": 8, "batch_size": 8, "evaluations": 2, "normalise_samples": 8},
     "dpo": {"epochs": 2, "batch_size": 8, "evaluations": 2, "samples": 0},
     "kto": {"epochs": 2, "batch_size": 8, "evaluations": 2, "samples": 0},
     "rloo": {

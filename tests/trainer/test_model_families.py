@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from families import BY_NAME, FAMILIES, save_model
-from micro import COLOURS, MakeRun, answer, ask, corpus_rows, feedback_rows, weights, write_snapshot
+from micro import COLOURS, ONCE, MakeRun, answer, ask, corpus_rows, feedback_rows, weights, write_snapshot
 
 from trainer.data.columns import encode_completions, encode_prompts
 from trainer.data.packing import keeps_apart
@@ -63,7 +63,7 @@ def stages(
 
     small = {"epochs": 1, "max_length": 128, "learning_rate": 0.003}
     sft = carry_out("sft", small | {"epochs": 2, "batch_size": 4, "samples": 1})
-    reward = carry_out("reward", small | {"batch_size": 4, "normalise_samples": 8}, base_model=sft)
+    reward = carry_out("reward", small | {**ONCE, "batch_size": 4, "normalise_samples": 8}, base_model=sft)
     few = {"steps": 2, "batch_size": 4, "num_generations": 2, "max_new_tokens": 12, "stop_on_alarm": False}
     online = PPO if algorithm == "ppo" else few  # alarms rightly find that such models learn nothing
     carry_out(algorithm, online, base_model=sft, reward_model=reward)

@@ -15,8 +15,8 @@ from micro import MakeRun, ask, feedback_rows, progress, write_snapshot
 from trainer.configs import parsing
 from trainer.data.snapshot import open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable
+from trainer.losses.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.loading import load_policy
-from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.preference_trainer import KTOCollator, make_trainer
 from trainer.recipes.preference import HeldOutPreferences, completion_logps, pair_columns, single_columns
 from trainer.run.context import RunContext

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import ROOT, MakeRun, progress, weights
+from micro import ONCE, ROOT, MakeRun, progress, weights
 from test_ppo_run import sft_folder  # noqa: F401
 
 from trainer.errors import ConfigInvalid
@@ -24,7 +24,7 @@ from trainer.run.run_trainer import no_smaller
 
 RunHere = Callable[[Path], dict[str, Any]]
 SFT = {"epochs": 3, "batch_size": 6, "evaluations": 2, "samples": 1, "learning_rate": 0.01, "checkpoint_steps": 2}
-REWARD = {"epochs": 2, "batch_size": 7, "evaluations": 2, "normalise_samples": 8, "learning_rate": 0.01}
+REWARD = {**ONCE, "epochs": 2, "batch_size": 7, "evaluations": 2, "normalise_samples": 8, "learning_rate": 0.01}
 PPO = {"iterations": 3, "rollout_batch": 16, "minibatches": 1, "max_new_tokens": 12, "learning_rate": 0.01}
 PPO |= {"evaluate_every": 0, "kl_budget": 0, "samples": 0}
 LIVE = PPO | {"iterations": 10, "rollout_batch": 32, "minibatches": 2}

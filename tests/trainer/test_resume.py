@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import COLOURS, MakeRun, answer, at_step, forked, progress, weights, write_snapshot
+from micro import COLOURS, ONCE, MakeRun, answer, at_step, forked, progress, weights, write_snapshot
 
 from trainer.run.progress import Buckets
 
@@ -83,7 +83,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "baseline": False,
     },
     "sft": {"epochs": 4, "batch_size": 4, "evaluations": 4, "samples": 1, "learning_rate": 0.01},
-    "reward": {"epochs": 2, "batch_size": 8, "evaluations": 4, "normalise_samples": 8, "learning_rate": 0.01},
+    "reward": {**ONCE, "epochs": 2, "batch_size": 8, "evaluations": 4, "normalise_samples": 8, "learning_rate": 0.01},
 }
 
 

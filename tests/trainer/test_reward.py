@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, ask, progress, write_snapshot
+from micro import ONCE, MakeRun, ask, progress, write_snapshot
 from torch import nn
 
 from trainer.data.columns import encode_completions, encode_prompts, preference_columns
@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, feedback: Path, base_folde
 
     folder = tmp_path_factory.mktemp("reward")
     inputs = {"snapshot": str(feedback), "base_model": str(base_folder)}
-    config = {"epochs": 60, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 64}
+    config = {**ONCE, "epochs": 60, "batch_size": 16, "learning_rate": 0.02, "normalise_samples": 64}
     run: RunRequest = {"schema": 1, "stage": "reward", "seed": 0, "config": config}
     run["inputs"] = {name: {"path": path, "manifest_sha256": None} for name, path in inputs.items()}
     import threading
@@ -159,7 +159,7 @@ def test_05_normalized_rewards_have_mean_0_and_deviation_1(
     make_run: MakeRun, run_here: Callable[[Path], dict[str, Any]], feedback: Path, base_folder: Path, tokenizer: Any
 ) -> None:
     inputs = {"snapshot": feedback, "base_model": base_folder}
-    folder = make_run("reward", inputs, {"epochs": 1, "batch_size": 8, "normalise_samples": 0})
+    folder = make_run("reward", inputs, {**ONCE, "epochs": 1, "batch_size": 8, "normalise_samples": 0})
     assert run_here(folder)["metrics"]["normalised_on"] == "training completions"
     from trainer.data.snapshot import open_snapshot
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from micro import MakeRun, feedback_rows, write_snapshot
+from micro import ONCE, MakeRun, feedback_rows, write_snapshot
 from torch import Tensor, nn
 from transformers import Trainer
 
@@ -19,9 +19,9 @@ from trainer.configs import parsing
 from trainer.data.columns import preference_columns, with_weights
 from trainer.data.snapshot import Preference, Snapshot, open_snapshot
 from trainer.errors import SnapshotCorrupt
+from trainer.losses.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.heads import heads_loss
 from trainer.modeling.loading import load_classifier, load_policy
-from trainer.modeling.preference_losses import dpo_loss, kto_loss
 from trainer.modeling.preference_trainer import WeightedDPOTrainer, WeightedKTOTrainer, make_trainer
 from trainer.modeling.reward_model import RewardModel, calibration_error, preference_figures
 from trainer.recipes.preference import HeldOutPreferences, pair_columns, single_columns
@@ -220,6 +220,6 @@ def test_held_out_figures_of_a_reward_model_count_by_weight(base_folder: Path, t
 def test_a_run_on_weighted_rows_ends_well(
     stage: str, weighted: Snapshot, make_run: MakeRun, run_here: Any, base_folder: Path
 ) -> None:
-    values = {**MICRO, "epochs": 1} if stage != "reward" else {"batch_size": 8, "epochs": 1, "max_length": 64}
+    values = {**MICRO, "epochs": 1} if stage != "reward" else {**ONCE, "batch_size": 8, "epochs": 1, "max_length": 64}
     folder = make_run(stage, {"snapshot": weighted.path, "base_model": base_folder}, values)
     assert run_here(folder)["metrics"]["selection_loss"] > 0

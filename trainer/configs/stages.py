@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from trainer.configs.online import DEFAULT_TERMS, Terms
 from trainer.configs.setting import Adapting, Checkpointing, setting
 
+MOST_PASSES = 40.0  # over the pairs of a reward model, that `min_steps` asks for
+
 
 @dataclass(frozen=True)
 class TokenizerConfig:
@@ -93,6 +95,10 @@ class RewardConfig(Adapting):
 
     Attributes:
         epochs: passes over the pairs, > 0.
+        min_steps: with few pairs so many more passes that there are this many steps, 40 passes at most; 0 is off. It
+            has no part where no selection split chooses the weights.
+        restarts: trainings that differ in their seed, of which the one with the lowest selection loss is handed back;
+            one where there is no selection split.
         batch_size: pairs in one step; pairs that share a response of a prompt stay in one batch.
         accumulate: steps of backward to one of the optimizer.
         learning_rate: peak, > 0, null by size; cosine to zero after warmup_ratio of the steps.
@@ -113,6 +119,8 @@ class RewardConfig(Adapting):
     """
 
     epochs: float = setting(2.0, above=0, high=1000)
+    min_steps: int = setting(320, low=0)
+    restarts: int = setting(3, low=1, high=20)
     batch_size: int = setting(64, low=1)
     accumulate: int = setting(1, low=1)
     learning_rate: float | None = setting(1e-3, above=0, high=1)
@@ -129,6 +137,11 @@ class RewardConfig(Adapting):
     bootstrap: str = setting("pairs", choices=("pairs", "batches"))
     combine: str = setting("mean", choices=("mean", "min", "lower"))
     spread_coef: float = setting(1.0, low=0)
+
+    def passes(self, pairs: int) -> float:
+        """Passes over so many pairs: `epochs`, or as many as `min_steps` takes."""
+        floor = self.min_steps * self.batch_size * self.accumulate / max(pairs, 1)
+        return max(self.epochs, min(floor, MOST_PASSES))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Columns = dict[str, list[Any]]
 
 STRENGTH_MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
+NOBODY = -1  # in place of the index of an annotator: the row is nobody's own
 
 Answered = TypeVar("Answered", Demonstration, Unpaired)
 
@@ -159,12 +160,13 @@ def sft_columns(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Demonstration
 def preference_columns(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Preference], max_length: int, margin_scale: float = 0.0
 ) -> Columns:
-    """TRL's preference columns: `chosen_ids`, `rejected_ids`, `margin` (log-odds, by strength), `weight` if unlike.
+    """TRL's preference columns: `chosen_ids`, `rejected_ids`, `margin` (log-odds, by strength).
 
-    A row occurs `count` times. Pairs longer than max_length are left out: a cut answer is not what was judged.
+    `weight`, `error` and `annotator` are there as `with_votes` says. A row occurs `count` times. Pairs longer than
+    max_length are left out: a cut answer is not what was judged.
     """
     columns: Columns = {"chosen_ids": [], "rejected_ids": [], "margin": [], "row": []}
-    weights: list[float] = []
+    votes: list[Preference] = []
     for number, pair in enumerate(encode_pairs(tokenizer, rows)):
         row = pair.row
         if pair.length > max_length:
@@ -175,9 +177,24 @@ def preference_columns(
             columns["rejected_ids"].append(pair.prompt + pair.rejected)
             columns["margin"].append(margin)
             columns["row"].append(number)
-            weights.append(row.weight)
-    with_weights(columns, weights)
+            votes.append(row)
+    with_votes(columns, votes)
     return columns
+
+
+def with_votes(columns: Columns, votes: Sequence[Preference | Unpaired]) -> None:
+    """Add how the rows of the columns count: `weight` and `error` where they differ from plain votes', `annotator`.
+
+    Args:
+        votes: the row of each column.
+    """
+    with_weights(columns, [vote.weight for vote in votes])
+    errors = [vote.error for vote in votes]
+    if any(errors):
+        columns["error"] = errors
+    annotators = [NOBODY if vote.annotator is None else vote.annotator for vote in votes]
+    if set(annotators) - {NOBODY}:
+        columns["annotator"] = annotators
 
 
 def with_weights(columns: Columns, weights: Sequence[float]) -> None:

@@ -6,8 +6,9 @@ Notation used for tensor shapes: B rows (pairs, where it says so), H heads.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from trainer.losses.vote_errors import vote_loss
 from trainer.run.seeds import stable_seed
 
 
@@ -51,13 +52,27 @@ def step_counts(heads: int, *seed: object) -> Tensor:
     return 2.0 * torch.randint(2, (heads,), generator=generator)
 
 
-def heads_loss(chosen: Tensor, rejected: Tensor, counts: Tensor, margin: Tensor | None = None) -> Tensor:
+def heads_loss(
+    chosen: Tensor,
+    rejected: Tensor,
+    counts: Tensor,
+    margin: Tensor | None = None,
+    error: Tensor | None = None,
+    temperature: Tensor | None = None,
+) -> Tensor:
     """Mean over pairs and heads of count x -log sigmoid(r_chosen - r_rejected - margin), nats.
 
     Args:
         chosen, rejected: log-odds of each head, (B, H).
         counts: (B, H) or (H,), of mean 1, so that a batch may be cut in pieces of like size without changing the loss.
         margin: (B,), log-odds >= 0; None is none.
+        error: (B,), see `vote_errors`; None is none. temperature: (B,), see `temperatures`; None is 1.
     """
-    gap = chosen - rejected if margin is None else chosen - rejected - margin.unsqueeze(1)
-    return -(counts * nn.functional.logsigmoid(gap)).mean()
+    gap = chosen - rejected
+    if temperature is not None:
+        gap = temperature.unsqueeze(1) * gap
+    if margin is not None:
+        gap = gap - margin.unsqueeze(1)
+    if error is not None:
+        error = error.unsqueeze(1)
+    return (counts * vote_loss(gap, error)).mean()

@@ -18,13 +18,16 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from trainer.configs.preference import DPOConfig
 from trainer.data.columns import Columns
 from trainer.json_types import JsonObject
-from trainer.modeling.preference_losses import dpo_loss, kto_loss
+from trainer.losses.preference_losses import dpo_loss, kto_loss
 from trainer.run.context import RunContext
 from trainer.run.loop import Hook, common_arguments, plan_rows
 from trainer.run.run_trainer import RunFolderTrainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+VOTES = ("weight", "error")  # columns of how rows count
 
 
 class PreparedDataset:
@@ -43,7 +46,7 @@ class KTOTrainer(RunFolderTrainer, PreparedDataset, TRLKTOTrainer):
 
 
 class LogRatios:
-    """Mixed into a TRL trainer, left of it, where rows weigh unlike: TRL's losses take no weights."""
+    """Mixed into a TRL trainer, left of it, where rows are no plain votes: TRL's losses take no weights or errors."""
 
     def log_ratios(self: Any, model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """log pi / pi_ref of whole completions, nats, (B,), and the mixture-of-experts loss if the model has one."""
@@ -63,14 +66,14 @@ class LogRatios:
 
 
 class WeightedDPOTrainer(RunFolderTrainer, LogRatios, PreparedDataset, TRLDPOTrainer):
-    """`dpo_loss` in place of TRL's: with a weight for each pair, and with label smoothing, which TRL's
+    """`dpo_loss` in place of TRL's: with a weight and an error for each pair, and with label smoothing, which TRL's
     sigmoid loss takes and passes over."""
 
     def _compute_loss(self, model: PreTrainedModel, inputs: dict[str, Tensor], return_outputs: bool) -> Tensor:
         ratio, extra = self.log_ratios(model, inputs)
         chosen, rejected = ratio.chunk(2)  # (B,) each
         smoothing: float = self.args.label_smoothing  # type: ignore[attr-defined]
-        loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs.get("weight"))
+        loss = dpo_loss(chosen, rejected, self.beta, smoothing, inputs.get("weight"), inputs.get("error"))
         gap = (chosen - rejected).detach()
         figures = self._metrics["train"]
         figures["rewards/chosen"].append(self.beta * float(chosen.detach().mean()))
@@ -81,18 +84,18 @@ class WeightedDPOTrainer(RunFolderTrainer, LogRatios, PreparedDataset, TRLDPOTra
 
 
 class WeightedKTOTrainer(RunFolderTrainer, LogRatios, PreparedDataset, TRLKTOTrainer):
-    """`kto_loss` with a weight for each response, in place of TRL's."""
+    """`kto_loss` with a weight and an error for each response, in place of TRL's."""
 
     def _compute_loss(self, model: PreTrainedModel, inputs: dict[str, Tensor], return_outputs: bool) -> Tensor:
-        inputs, weight = dict(inputs), inputs["weight"]
-        del inputs["weight"]
+        inputs = dict(inputs)
+        weight, error = inputs.pop("weight", None), inputs.pop("error", None)
         with torch.no_grad():
             kl = (self._compute_kl_logps(model, inputs) - self._compute_kl_logps(self.ref_model, inputs)).mean()
         kl = self.accelerator.gather_for_metrics(kl).mean().clamp(min=0)
         ratio, extra = self.log_ratios(model, inputs)
         label = torch.as_tensor(inputs["label"], dtype=torch.bool, device=ratio.device)
         sides = (self.desirable_weight, self.undesirable_weight)
-        loss = kto_loss(ratio, label, kl, self.beta, *sides, weight)
+        loss = kto_loss(ratio, label, kl, self.beta, *sides, weight, error)
         self._metrics["train"]["kl"].append(float(kl))
         for name, side in (("chosen", label), ("rejected", ~label)):
             if side.any():
@@ -100,8 +103,8 @@ class WeightedKTOTrainer(RunFolderTrainer, LogRatios, PreparedDataset, TRLKTOTra
         return loss if extra is None else loss + extra
 
 
-class WeightCollator:
-    """A collator, with each row's weight, (B,), beside what it makes."""
+class VoteCollator:
+    """A collator, with each row's weight and error, (B,), beside what it makes, where rows have them."""
 
     def __init__(self, collate: Callable[[list[JsonObject]], dict[str, Tensor]]) -> None:
         self.collate = collate
@@ -109,8 +112,11 @@ class WeightCollator:
             self.matched = collate.matched
 
     def __call__(self, rows: list[JsonObject]) -> dict[str, Tensor]:
-        weights = torch.tensor([row["weight"] for row in rows])
-        return {**self.collate(rows), "weight": weights}
+        votes: dict[str, Tensor] = {}
+        for name in VOTES:
+            if name in rows[0]:
+                votes[name] = torch.tensor([row[name] for row in rows])
+        return {**self.collate(rows), **votes}
 
 
 class KTOCollator:
@@ -159,6 +165,7 @@ def make_trainer(
         "max_length": None,  # rows too long are left out, and counted, in preference.py
         "gradient_checkpointing": False,
     }
+    columns = {name: values for name, values in columns.items() if name != "annotator"}  # only the reward model's
     shared: JsonObject = {
         "model": model,
         "ref_model": reference,
@@ -167,20 +174,20 @@ def make_trainer(
         "callbacks": [hook],
     }
     trainer: RunFolderTrainer
-    weigh = "weight" in columns
+    weigh = any(name in columns for name in VOTES)
     rows = range(len(columns["prompt_ids"]))
     batches = plan_rows(rows, config.batch_size, config.epochs, context.seed, context.stage)
     if isinstance(config, DPOConfig):
         kind: type[RunFolderTrainer] = WeightedDPOTrainer if weigh or config.label_smoothing else DPOTrainer
         if weigh:
-            shared["data_collator"] = WeightCollator(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
+            shared["data_collator"] = VoteCollator(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id))
         trainer = kind(args=TRLDPOConfig(**settings, label_smoothing=config.label_smoothing), **shared)
     else:
         sides = {"desirable_weight": config.desirable_weight, "undesirable_weight": config.undesirable_weight}
         kind, collate = KTOTrainer, KTOCollator(tokenizer.pad_token_id)
         shared["data_collator"] = collate
         if weigh:
-            kind, shared["data_collator"] = WeightedKTOTrainer, WeightCollator(collate)
+            kind, shared["data_collator"] = WeightedKTOTrainer, VoteCollator(collate)
         trainer = kind(args=TRLKTOConfig(**settings, **sides), **shared)
         # A batch of one has no neighbor to take a mismatched completion from.
         batches = [batch for batch in batches if len(batch) > 1]

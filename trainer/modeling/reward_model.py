@@ -14,6 +14,8 @@ from trainer.data.columns import Columns, encode_completions, encode_prompts, jo
 from trainer.data.snapshot import Messages
 from trainer.errors import ModelCorrupt
 from trainer.json_types import Metrics
+from trainer.losses.temperatures import Temperatures
+from trainer.losses.vote_errors import accuracy_without_errors, vote_loss
 from trainer.modeling.heads import combined, spread
 from trainer.modeling.loading import load_classifier, load_tokenizer
 from trainer.modeling.passes import measuring, pad_right
@@ -176,27 +178,41 @@ def load_reward(path: Path) -> RewardModel:
     return reward.eval()
 
 
-def preference_figures(reward: RewardModel, columns: Columns, strengths: Sequence[int]) -> Metrics:
-    """How well held-out preferences are predicted; each counts by its weight.
+def preference_figures(
+    reward: RewardModel, columns: Columns, strengths: Sequence[int], temperatures: Temperatures | None = None
+) -> Metrics:
+    """How well held-out preferences are predicted; each counts by its weight, and by its error or its annotator.
+
+    Args:
+        temperatures: learned ones, applied where the columns have an `annotator`.
 
     Returns:
-        selection_accuracy: share of pairs whose chosen completion has the higher raw reward; a tie counts a half.
-        selection_loss: mean of -log sigmoid(r_chosen - r_rejected), nats.
-        selection_ece: expected calibration error of that probability, ten bins of equal width.
+        selection_accuracy: share of pairs whose chosen completion has the higher raw reward; a tie counts a half. Of
+            votes with errors, what it would be without; with temperatures b, by |b|, turned round where b < 0.
+        selection_loss: mean of `vote_loss`: -log sigmoid(r_chosen - r_rejected) without errors, nats.
+        selection_ece: expected calibration error of the probability that a vote comes out as it did, ten bins of equal
+            width.
         selection_pairs: how many.
         selection_accuracy_by_strength: strength -> accuracy.
     """
-    gap, weight = reward_gap(reward, columns), weight_of(columns)
+    gap, weight, error = reward_gap(reward, columns), weight_of(columns), error_of(columns)
+    informed = weight
+    if temperatures is not None and "annotator" in columns:
+        with torch.no_grad():
+            temperature = temperatures(torch.tensor(columns["annotator"])).cpu()
+        gap, informed = temperature * gap, weighted(temperature.abs(), weight)
+    loss = vote_loss(gap, error)
     right = (gap > 0).float() + 0.5 * (gap == 0).float()
     by_strength: dict[str, float] = {}
     of = torch.tensor(rows_at(strengths, columns["row"]))
     for strength in sorted(set(of.tolist())):
         among = of == strength
-        by_strength[str(strength)] = mean_by_weight(right[among], selected(weight, among))
+        some = selected(error, among), selected(informed, among)
+        by_strength[str(strength)] = accuracy_without_errors(right[among], *some)
     return {
-        "selection_accuracy": mean_by_weight(right, weight),
-        "selection_loss": mean_by_weight(-nn.functional.logsigmoid(gap), weight),
-        "selection_ece": calibration_error(torch.sigmoid(gap), weight),
+        "selection_accuracy": accuracy_without_errors(right, error, informed),
+        "selection_loss": mean_by_weight(loss, weight),
+        "selection_ece": calibration_error(torch.exp(-loss) if error is not None else torch.sigmoid(gap), weight),
         "selection_pairs": len(gap),
         "selection_accuracy_by_strength": by_strength,
     }
@@ -214,6 +230,11 @@ def weight_of(columns: Columns) -> Tensor | None:
     return torch.tensor(columns["weight"]) if "weight" in columns else None
 
 
+def error_of(columns: Columns) -> Tensor | None:
+    """How likely each of the columns is the wrong way round, shape (rows,); None where all are plain votes."""
+    return torch.tensor(columns["error"]) if "error" in columns else None
+
+
 def weighted(values: Tensor, weight: Tensor | None) -> Tensor:
     """Values times their weights; without any, as they are to the last bit."""
     return values if weight is None else values * weight.to(values)
@@ -226,9 +247,9 @@ def mean_by_weight(values: Tensor, weight: Tensor | None) -> float:
     return float((values * weight).sum() / weight.sum())
 
 
-def selected(weight: Tensor | None, is_selected: Tensor) -> Tensor | None:
-    """The weights of some rows, where there are weights."""
-    return None if weight is None else weight[is_selected]
+def selected(values: Tensor | None, is_selected: Tensor) -> Tensor | None:
+    """The weights or errors of some rows, where there are any."""
+    return None if values is None else values[is_selected]
 
 
 def calibration_error(p_chosen: Tensor, weight: Tensor | None = None) -> float:

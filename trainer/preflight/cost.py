@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.configs.online import PPOConfig
-from trainer.configs.stages import PretrainConfig
+from trainer.configs.stages import PretrainConfig, RewardConfig
 from trainer.preflight.memory_estimate import critic_share, estimate, free_memory, shape_of, size
 from trainer.preflight.report import Preflight
 from trainer.preflight.rows import Lesson
@@ -77,7 +77,10 @@ def rounds_of(
         length = tokens / max(rows, 1) + config.max_new_tokens
         return config.steps, config.steps * batch * length * 16.0
     passes = 6.0 + 2.0 * row.references  # a forward of each
-    return max(1, round(config.epochs * rows / batch)), config.epochs * tokens * passes
+    epochs = config.epochs
+    if isinstance(config, RewardConfig):
+        epochs = config.restarts * config.passes(rows)
+    return max(1, round(epochs * rows / batch)), epochs * tokens * passes
 
 
 def speed(seconds: float = 0.1) -> float:

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from trainer.configs.preference import DPOConfig, KTOConfig
-from trainer.data.columns import Columns, encode_answers, encode_pairs, encode_prompts, with_weights
+from trainer.data.columns import Columns, encode_answers, encode_pairs, encode_prompts, with_votes
 from trainer.data.snapshot import Messages, Preference, Snapshot, Unpaired, open_snapshot
 from trainer.errors import DataUnusable
+from trainer.losses.preference_losses import dpo_loss, kto_loss
+from trainer.losses.vote_errors import accuracy_without_errors
 from trainer.modeling.loading import load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
 from trainer.modeling.passes import Masked, counted_from, share_that_ends, summed_nats
-from trainer.modeling.preference_losses import dpo_loss, kto_loss
-from trainer.modeling.reward_model import weight_of, weighted
+from trainer.modeling.reward_model import error_of, weight_of
 from trainer.recipes.sft import shown_prompts
 from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
@@ -102,10 +103,10 @@ def pair_columns(
 ) -> tuple[Columns, int]:
     """TRL's columns `prompt_ids`, `chosen_ids`, `rejected_ids`, as often as a row occurs; how many were too long.
 
-    `weight` is there if rows weigh unlike.
+    `weight` and `error` are there as `with_votes` says.
     """
     columns: Columns = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
-    weights: list[float] = []
+    votes: list[Preference] = []
     left_out = 0
     for pair in encode_pairs(tokenizer, list(snapshot.rows(split, Preference))):
         count = pair.row.count
@@ -115,8 +116,8 @@ def pair_columns(
         columns["prompt_ids"] += [pair.prompt] * count
         columns["chosen_ids"] += [pair.chosen] * count
         columns["rejected_ids"] += [pair.rejected] * count
-        weights += [pair.row.weight] * count
-    with_weights(columns, weights)
+        votes += [pair.row] * count
+    with_votes(columns, votes)
     return columns, left_out
 
 
@@ -128,10 +129,11 @@ def single_columns(
     if not rows:
         pairs = list(snapshot.rows(split, Preference))
         for pair in pairs:
-            rows.append(Unpaired(pair.prompt, pair.chosen, True, pair.hash, pair.count, pair.weight))
-            rows.append(Unpaired(pair.prompt, pair.rejected, False, pair.hash, pair.count, pair.weight))
+            counted = (pair.hash, pair.count, pair.weight, pair.error, pair.annotator)
+            rows.append(Unpaired(pair.prompt, pair.chosen, True, *counted))
+            rows.append(Unpaired(pair.prompt, pair.rejected, False, *counted))
     columns: Columns = {"prompt_ids": [], "completion_ids": [], "label": []}
-    weights: list[float] = []
+    votes: list[Unpaired] = []
     left_out = 0
     for row, prompt, completion in encode_answers(tokenizer, rows):
         if len(prompt) + len(completion) > max_length:
@@ -140,8 +142,8 @@ def single_columns(
         columns["prompt_ids"] += [prompt] * row.count
         columns["completion_ids"] += [completion] * row.count
         columns["label"] += [row.label] * row.count
-        weights += [row.weight] * row.count
-    with_weights(columns, weights)
+        votes += [row] * row.count
+    with_votes(columns, votes)
     return columns, left_out
 
 
@@ -200,21 +202,21 @@ class HeldOutPreferences:
         """
         first = completion_logps(model, self.answers, self.pad_id) - self.answers_reference
         second = completion_logps(model, self.others, self.pad_id) - self.others_reference
-        weight = weight_of(self.columns)
+        weight, error = weight_of(self.columns), error_of(self.columns)
         if isinstance(self.config, DPOConfig):
             right = (first > second).float() + 0.5 * (first == second).float()
-            loss = dpo_loss(first, second, self.config.beta, self.config.label_smoothing, weight)
+            loss = dpo_loss(first, second, self.config.beta, self.config.label_smoothing, weight, error)
             liked = first
         else:
             label = torch.tensor(self.columns["label"])
             kl = second.mean().clamp(min=0)
             weights = (self.config.desirable_weight, self.config.undesirable_weight)
-            loss = kto_loss(first, label, kl, self.config.beta, *weights, weight)
+            loss = kto_loss(first, label, kl, self.config.beta, *weights, weight, error)
             right = ((first > kl) == label).float()
             liked = first[label] if label.any() else first
         return {
             "selection_loss": float(loss),
-            "selection_accuracy": float(weighted(right, weight).mean()),
+            "selection_accuracy": accuracy_without_errors(right, error, weight),
             "selection_log_ratio": float(liked.mean()),
         }
 

@@ -7,42 +7,54 @@ A margin by strength (Touvron et al. 2023, section 3.2.2) is off unless requeste
 The reward is read at the last real token of `prompt + completion + end token`, encoded in `columns` for training and
 for serving alike, and is given in standard deviations above the mean of the SFT policy's own completions. Several heads
 on one trunk (`heads`) are begun and fed differently; where they disagree, the reward is not to be trusted.
+
+Few pairs make one training a lottery. So it takes `min_steps` at least, and is done `restarts` times with other seeds.
+Votes of unreliable annotators count less, or as their opposites: by the errors beside the rows (`vote_errors`), or, as
+long as too few votes are shared to estimate these, by a temperature per annotator that is learned (`temperatures`).
 """
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from trainer.data.columns import Columns, encode_prompts, joined, preference_columns
+from trainer.data.columns import NOBODY, Columns, encode_prompts, joined, preference_columns
 from trainer.data.snapshot import Preference, Snapshot, occurrences, open_snapshot, turns_of
 from trainer.errors import DataUnusable
 from trainer.json_types import Metrics
+from trainer.losses.temperatures import NAME, Temperatures, detach
 from trainer.modeling.loading import load_classifier, load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
 from trainer.modeling.passes import continuations
 from trainer.modeling.reward_model import RewardModel, preference_figures
 from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
+from trainer.run.launch import wait_for_all
+from trainer.run.microbatching import free_memory
+from trainer.run.progress import CURVE_POINTS, Buckets
+from trainer.run.restarts import Ended, Restart, best_of, drop_others, ended, note_ended, restarts_of
 from trainer.run.seeds import seed_everything, stable_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from trainer.run.loop import Hook
+
+SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
 
 
 def run(context: RunContext) -> StageResult:
     """Train on the preferences of the train split, keep the weights with the lowest selection loss, normalize."""
-    from trainer.modeling.reward_trainer import make_trainer
-    from trainer.run.loop import restore_best, run_training, verify_best
+    from trainer.run.loop import load_best
 
     config = context.config
-    base = context.inputs["base_model"]
-    tokenizer = load_tokenizer(base)
-    seed_everything(context.seed, "reward")
-    context.report.state("loading the base model")
-    model = adapt(load_classifier(base, tokenizer, config.heads), config.lora, heads=("score",))
-    reward = RewardModel(model, tokenizer)
-
+    tokenizer = load_tokenizer(context.inputs["base_model"])
     context.report.state("reading the preferences")
     snapshot = open_snapshot(context.inputs["snapshot"])
     rows = list(snapshot.rows("train", Preference))
@@ -51,17 +63,23 @@ def run(context: RunContext) -> StageResult:
     selection_rows = list(snapshot.rows("selection", Preference))
     selection = preference_columns(tokenizer, selection_rows, config.max_length, 0.0)
 
-    trainer, hook = make_trainer(context, reward, columns, shared_groups(rows, columns), selection)
-    context.report.state("training")
-    steps = run_training(trainer, context, hook)
-    finalizer = RunFinalizer(context, model, tokenizer, steps)
-    best = restore_best(finalizer, hook)
+    training = Training(context, tokenizer, columns, shared_groups(rows, columns), selection, learned_from(snapshot))
+    reward, hook, results = training.run()
+    best = best_of(results, "selection_loss")
+    restart = training.restarts[best.number - 1]
+    model = reward.model
+    finalizer = RunFinalizer(context, model, tokenizer, restart.before + best.steps)
+    restored = finalizer.restore(lambda: load_best(restart.context, best.kept_step, model))
+    temperatures = detach(model)
     context.report.state("centring and scaling")
     on = normalize(finalizer, snapshot, reward, columns)
     model.config.touchstone = {**reward.constants(), "normalised_on": on}
+    last = results[-1]
+    steps = training.restarts[last.number - 1].before + last.steps
     finalizer.metrics |= {
+        **best.figures,
         "steps": steps,
-        "best_step": best or steps,
+        "best_step": restart.before + best.best_step if restored and best.best_step else steps,
         "parameters": parameters(model),
         "train_pairs": len(columns["row"]),
         "left_out": occurrences(rows) - len(columns["row"]),
@@ -69,15 +87,115 @@ def run(context: RunContext) -> StageResult:
         "reward_std": reward.std,
         "normalised_on": on,
     }
+    if len(results) > 1:
+        losses = {str(result.number): result.figures.get("selection_loss") for result in results}
+        finalizer.metrics |= {"restarts": len(results), "best_restart": best.number, "restart_losses": losses}
     if config.heads > 1:
         finalizer.metrics |= {"heads": config.heads, "reward_spread": reward.usual_spread}
+    if temperatures is not None:
+        finalizer.metrics["annotator_temperatures"] = temperatures.by_index()
+    if "error" in columns:
+        finalizer.metrics["doubted_pairs"] = sum(error > 0 for error in columns["error"])
     finalizer.save()
-    verify_best(finalizer, hook, best)
+    if hook.measure is not None:
+        measure = hook.measure
+        finalizer.verify_best(best.figures, lambda: measure(model))
     if selection["row"]:
         context.report.state("measuring on the selection split")
         strengths = [row.strength for row in selection_rows]
-        finalizer.measure("selection_figures", lambda: preference_figures(reward, selection, strengths))
+        finalizer.measure("selection_figures", lambda: preference_figures(reward, selection, strengths, temperatures))
     return finalizer.result("reward")
+
+
+def learned_from(snapshot: Snapshot) -> bool:
+    """Whether the snapshot asks for a temperature per annotator, and this run can learn them.
+
+    Sharded weights cannot be read apart from the model's forward, so such a run takes every vote as it is.
+    """
+    reliability = snapshot.manifest.get("reliability") or {}
+    is_sharded = any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in SHARDING)
+    return reliability.get("applied") == "temperature" and not is_sharded
+
+
+@dataclass
+class Training:
+    """What every restart of a run shares.
+
+    Attributes:
+        columns: of the train split. groups: positions in them that stay in one batch.
+        selection: columns of the selection split.
+        by_annotator: learn a temperature per annotator, if the columns name any.
+    """
+
+    context: RunContext
+    tokenizer: PreTrainedTokenizerBase
+    columns: Columns
+    groups: list[list[int]]
+    selection: Columns
+    by_annotator: bool
+
+    def __post_init__(self) -> None:
+        from trainer.modeling.reward_trainer import planned_batches
+
+        config = self.context.config
+        selects = bool(self.selection["row"])
+        of = config.restarts if selects else 1
+        shape = self.columns, self.groups, selects
+        steps: list[int] = []
+        for restart in restarts_of(self.context, [1] * of):  # their seeds, before their lengths are known
+            steps.append(-(-len(planned_batches(restart.context, *shape)) // config.accumulate))
+        self.restarts = restarts_of(self.context, steps)
+        self.batches = [planned_batches(restart.context, *shape) for restart in self.restarts]
+
+    def run(self) -> tuple[RewardModel, Hook, list[Ended]]:
+        """Train as often as asked for, going on where a killed run was.
+
+        Returns:
+            A model that the best weights can be put into, what measures it, and what each restart came to.
+        """
+        *others, last = self.restarts
+        results: list[Ended] = []
+        for restart in others:
+            result = ended(restart) or self.train(restart, None)[2]
+            results.append(result)
+            if restart.context.leads:
+                drop_others(self.restarts, best_of(results, "selection_loss"))
+            free_memory()
+        reward, hook, result = self.train(last, ended(last))
+        return reward, hook, [*results, result]
+
+    def train(self, restart: Restart, before: Ended | None) -> tuple[RewardModel, Hook, Ended]:
+        """One restart, unless it has ended `before`; then only its model is made."""
+        from trainer.modeling.reward_trainer import make_trainer
+        from trainer.run.loop import keep_best, run_training
+
+        context = restart.context
+        seed_everything(context.seed, "reward")
+        context.report.state("loading the base model")
+        config = context.config
+        model = adapt(
+            load_classifier(context.inputs["base_model"], self.tokenizer, config.heads), config.lora, ("score",)
+        )
+        if self.by_annotator and "annotator" in self.columns:
+            others = self.selection.get("annotator", [NOBODY])
+            model.add_module(NAME, Temperatures(self.columns["annotator"], others))
+        reward = RewardModel(model, self.tokenizer)
+        trainer, hook = make_trainer(context, reward, self.columns, self.batches[restart.number - 1], self.selection)
+        hook.buckets = Buckets(max(1, CURVE_POINTS // restart.of))
+        if before is not None:
+            return reward, hook, before
+        context.report.state("training")
+        steps = run_training(trainer, context, hook)
+        best = hook.best_step
+        result = Ended(restart.number, steps, best or 0, hook.figures_at(best))
+        if restart.of > 1:
+            if best is None:
+                keep_best(context, model, steps)
+            if context.leads:
+                note_ended(restart, result)
+            wait_for_all()
+            result = ended(restart) or result  # every process reads what one of them wrote
+        return reward, hook, result
 
 
 def normalize(finalizer: RunFinalizer, snapshot: Snapshot, reward: RewardModel, columns: Columns) -> str:

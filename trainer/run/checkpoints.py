@@ -17,6 +17,8 @@ from trainer.json_types import JsonObject, RunRequest
 
 MANIFEST = "manifest.json"
 STEP = "step-"
+RESTART = "restart-"  # folders of trainings that differ in their seed, each with checkpoints of its own
+ENDED = "ended.json"  # in such a folder, once its training has ended
 CHECKPOINT_SCHEMA = 2  # 1 had weights under the names of published files, which some families' modules do not have
 
 
@@ -65,6 +67,23 @@ def newest_checkpoint(folder: Path) -> Path | None:
     A name alone is no proof: a machine that loses its power may keep the name and lose what lay under it.
     """
     return next((path for path in reversed(all_checkpoints(folder)) if is_complete(path)), None)
+
+
+def last_step(folder: Path) -> int | None:
+    """Step of the checkpoint that a run would go on from, in whichever restart; None when it would begin anew.
+
+    0 says that a restart has ended and the next one has no checkpoint yet.
+    """
+    found = newest_checkpoint(folder)
+    restarts = sorted(folder.glob(f"{RESTART}*"), key=lambda path: int(path.name.removeprefix(RESTART)))
+    begun = False
+    for path in restarts:
+        newest = newest_checkpoint(path)
+        begun = begun or (path / ENDED).is_file()
+        found = newest or found
+    if found is None:
+        return 0 if begun else None
+    return checkpoint_step(found)
 
 
 def all_checkpoints(folder: Path) -> list[Path]:

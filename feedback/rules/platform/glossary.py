@@ -172,6 +172,23 @@ TERMS = _terms(
         "An apprentice who has watched the judge long enough to guess the verdict.",
     ),
     Term(
+        "restart",
+        "Restart",
+        "One of several trainings of a run that differ in their seed alone.",
+        "With few pairs a reward model depends on chance. It is therefore trained several times, and the "
+        "weights with the lowest validation loss are kept.",
+        "Taking the photograph three times and keeping the sharpest.",
+    ),
+    Term(
+        "vote_error",
+        "Error of an annotator",
+        "How likely an annotation is the wrong way round, beyond what careful people disagree.",
+        "At one half it teaches a reward model nothing; above, it counts as its opposite. It is estimated from "
+        "tasks that several people judged. Until there are enough of these, the reward model learns a "
+        "temperature for each annotator instead, which does the same.",
+        "A clock that is known to be an hour slow still tells the time.",
+    ),
+    Term(
         "ppo",
         "PPO",
         "Proximal policy optimization: reinforcement learning against the reward model.",

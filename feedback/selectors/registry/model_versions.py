@@ -61,7 +61,12 @@ def family(project: Project, serving: ModelVersion | None) -> tuple[list[Branch]
     return roots, len(newest) > TREE
 
 
-GROUPS = {"policy": "Candidate", "incumbent": "Serving model"}  # titles that differ from the name in the metrics
+GROUPS = {  # titles that differ from the name in the metrics
+    "policy": "Candidate",
+    "incumbent": "Serving model",
+    "restart_losses": "Validation loss by restart",
+    "annotator_temperatures": "Temperature by annotator",
+}
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ _CARDS = (
             _EPOCHS,
             _RATE,
             ("margin_scale", "Margin", "Scales the margin by the strength of the preference; 0 turns it off."),
+            ("restarts", "Restarts", "Trains with so many seeds and keeps the lowest validation loss."),
         ),
     ),
     StageCard(
