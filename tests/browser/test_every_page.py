@@ -33,6 +33,7 @@ from feedback.services.quality import concerns
 from feedback.services.training import preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
+from tests.evaluation.arena_story import compare
 from tests.factories import make_task, plan_for
 from tests.furnish import furnish
 from tests.kinds import make_kind
@@ -55,6 +56,8 @@ DRAWN = """() => [...document.querySelectorAll('[data-chart]')].every(
 @pytest.fixture
 def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str, list[Any]]:
     """For each name in a path what it may stand for, in a project where everything has happened."""
+    for _ in range(8):
+        compare(project, ben, "elsewhere-13b", "elsewhere-7b")
     furnished = furnish(project, ada, [ben, chloe], answers=6)
     brought = imports.request_import(
         project=project, by=ada, format="touchstone", name="rows.jsonl", chunks=iter([FILE])

@@ -1,10 +1,11 @@
-"""Paths of the API of evaluation: evaluations, gates and active selection."""
+"""Paths of the API of evaluation: evaluations, gates, the arena, active selection."""
 
 from django.urls import URLPattern, path
 
-from feedback.api.evaluation import active_selection, evaluations
+from feedback.api.evaluation import active_selection, arena, evaluations
 
 urlpatterns: list[URLPattern] = [
+    path("arena/", arena.Arena.as_view()),
     path("models/<uuid:id>/gate/", evaluations.ModelGate.as_view()),
     path("models/<uuid:id>/evaluations/", evaluations.Evaluations.as_view()),
     path("projects/<slug:project>/active-selection/", active_selection.ActiveSelection.as_view()),

@@ -315,6 +315,23 @@ TERMS = _terms(
         "The number of guesses until the next letter.",
     ),
     Term(
+        "leaderboard",
+        "Leaderboard",
+        "Models ordered by how often people prefer them in blind comparisons.",
+        "It fits one strength to each model (Bradley and Terry), so that models which never met can be ordered by way "
+        "of others. It shows where votes are missing; it never decides what serves. Only a contest, whose rules are "
+        "fixed before its first vote, may do that.",
+        "A league table: it tells the form of the teams, and awards no cup.",
+    ),
+    Term(
+        "arena_score",
+        "Score (leaderboard)",
+        "The chance that people prefer this model to one of average strength on the leaderboard.",
+        "50 % is average. The score changes when models join or leave, because the average does. The interval treats "
+        "all votes on one prompt as one observation, since they are alike.",
+        "How likely a team is to beat an average team of its league.",
+    ),
+    Term(
         "scope",
         "Scope",
         "The operations that an API token allows.",

@@ -1,10 +1,11 @@
-"""Paths of the pages of evaluation: evaluations, gates and active selection."""
+"""Paths of the pages of evaluation: evaluations, gates, the arena, active selection."""
 
 from django.urls import URLPattern, path
 
-from feedback.web.evaluation import active_selection, evaluations
+from feedback.web.evaluation import active_selection, arena, evaluations
 
 urlpatterns: list[URLPattern] = [
+    path("p/<slug:slug>/arena/", arena.arena, name="arena"),
     path("p/<slug:slug>/models/evaluations/<uuid:evaluation_id>/", evaluations.evaluation, name="evaluation"),
     path(
         "p/<slug:slug>/models/evaluations/<uuid:evaluation_id>.json",
