@@ -7,10 +7,10 @@ from uuid import uuid4
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
-from feedback.models import ApiToken, Concern, Document, Exclusion, Job, Person, Project
+from feedback.models import ApiToken, Campaign, Concern, Document, Exclusion, Job, Person, Project
 from feedback.services.collection import annotations, conversations
 from feedback.services.data import corpora, exports, imports
-from feedback.services.training import schedules
+from feedback.services.training import campaigns, schedules
 from tests.factories import (
     PREFERS_A,
     make_model,
@@ -56,6 +56,7 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "schedules": lambda: schedules.create_schedule(
             by=ada, project=project, name=str(uuid4()), stages=["sft"], every_seconds=600
         ),
+        "campaigns": lambda: running_campaign(project, ada),
         "tokens": lambda: ApiToken.objects.filter(person=ada).first(),
         "conversations": lambda: talk(project, ada),
         "feedback": lambda: make_response(make_prompt(project, by=ada)),
@@ -67,6 +68,17 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         )[0],
     }
     return made[room]() if room in made else None
+
+
+def running_campaign(project: Project, ada: Person) -> Campaign:
+    """The campaign that runs; the first call makes it."""
+    live = Campaign.objects.filter(project=project, state="running").first()
+    if live is not None:
+        return live
+    Campaign.objects.filter(project=project).update(state="ended")
+    return campaigns.create_campaign(
+        by=ada, project=project, name=str(uuid4()), stages=["sft", "evaluate"], after_labels=500, budget=9000
+    )
 
 
 def uploaded(project: Project, ada: Person) -> Job:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from feedback.models import (
     Annotation,
     Assignment,
+    Campaign,
     Chain,
     DatasetSnapshot,
     Evaluation,
@@ -35,7 +36,7 @@ from feedback.services.collection import annotations, assignment_queue, generati
 from feedback.services.data import snapshots
 from feedback.services.platform import jobs
 from feedback.services.registry import model_versions
-from feedback.services.training import pipelines, schedules
+from feedback.services.training import campaigns, pipelines, schedules
 from tests.factories import make_prompt, make_response, make_task, plan_for
 
 
@@ -52,6 +53,7 @@ class Furnished:
     sft: ModelVersion
     ppo: ModelVersion
     schedule: Schedule
+    campaign: Campaign
 
 
 def worker(queue: str, job: Job | None = None, seconds_ago: float = 1.0) -> WorkerProcess:
@@ -265,6 +267,9 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
         by=admin, project=project, name="After 50 pairs", stages=["sft", "reward", "ppo", "evaluate"], after_pairs=50
     )
     schedules.create_schedule(by=admin, project=project, name="Nightly", stages=["reward"], every_seconds=86400)
+    campaign = campaigns.create_campaign(
+        by=admin, project=project, name="To eight thousand", stages=["ppo", "evaluate"], after_labels=1000, budget=8000
+    )
     prompt = make_prompt(project, by=admin)
     make_response(prompt, "Restart it.", model_version=made["ppo"])
     make_response(prompt, "```\nping router\n```\nand <script>alert(1)</script> wait.", model_version=made["sft"])
@@ -276,4 +281,6 @@ def furnish(project: Project, admin: Person, annotators: list[Person], answers: 
     make_task(project)
     for run_row in (failed, running):
         run_row.refresh_from_db()
-    return Furnished(prompt, awaited, [first, second], runs, failed, running, made["sft"], made["ppo"], schedule)
+    return Furnished(
+        prompt, awaited, [first, second], runs, failed, running, made["sft"], made["ppo"], schedule, campaign
+    )

@@ -14,7 +14,7 @@ from feedback.services.evaluation import choices, contest_outcomes, contest_supp
 from feedback.services.platform import idempotency, jobs
 from feedback.services.quality import exclusions, reviews
 from feedback.services.screening import screening
-from feedback.services.training import pipelines, schedules
+from feedback.services.training import campaigns, pipelines, schedules
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,11 @@ def look_after_contest(key: int) -> None:
 
 
 def tick() -> None:
-    """Start the pipeline runs that are due by their schedules."""
+    """Start the pipeline runs that are due by their schedules, and take the next steps of campaigns."""
+    _each([start_scheduled, campaigns.advance_all])
+
+
+def start_scheduled() -> None:
     for chain in schedules.start_due():
         log.info("schedule %s started chain %s", chain.schedule_id, chain.public_id)
 

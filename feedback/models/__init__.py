@@ -2,6 +2,7 @@
 
 from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review, Verdict
 from feedback.models.assignments import Arm, Assignment, QueueCursor
+from feedback.models.campaigns import Campaign, CampaignRound
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
 from feedback.models.evaluation.active_selection import Choice, ResponseScore, SelectionReplay
 from feedback.models.evaluation.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
@@ -26,6 +27,8 @@ __all__ = [
     "ApiToken",
     "Arm",
     "Assignment",
+    "Campaign",
+    "CampaignRound",
     "Chain",
     "Choice",
     "Concern",

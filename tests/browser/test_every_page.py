@@ -98,6 +98,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "snapshot_id": [furnished.snapshots[0].public_id],
         "prompt_id": [furnished.prompt.public_id, furnished.awaited.public_id],
         "schedule_id": [furnished.schedule.public_id],
+        "campaign_id": [furnished.campaign.public_id],
         "person_id": [ben.public_id],
         "key": [hasty.public_id],
         "token_id": [furnished.prompt.public_id],

@@ -26,6 +26,7 @@ ADMIN_PAGES = [
     "train/compare/",
     "models/",
     "models/playground/",
+    "campaigns/",
     "schedules/",
     "health/",
 ]
@@ -39,6 +40,7 @@ POSTS = [
     "project/active-selection/replay/",
     "data/freeze/",
     "train/",
+    "campaigns/",
     "schedules/",
     "models/roll-back/",
     "models/playground/",
@@ -57,6 +59,7 @@ def rows_of(furnished: Furnished, project: Project) -> list[str]:
     assert task is not None
     runs = [*furnished.runs.values(), furnished.failed, furnished.running]
     return [
+        f"campaigns/{furnished.campaign.public_id}/",
         f"data/prompts/{furnished.prompt.public_id}/",
         f"data/prompts/{furnished.awaited.public_id}/",
         f"data/tasks/{task.public_id}/",
@@ -105,7 +108,7 @@ def test_quality_is_for_reviewers(
 @pytest.mark.parametrize("page", POSTS)
 def test_a_stranger_changes_nothing(page: str, project: Project, dan: Person, ben: Person, signed_in: SignedIn) -> None:
     def counts() -> list[int]:
-        rows = ("prompts", "snapshots", "chains", "schedules", "memberships", "deployments", "events")
+        rows = ("prompts", "snapshots", "chains", "campaigns", "schedules", "memberships", "deployments", "events")
         return [getattr(project, name).count() for name in rows]
 
     before = counts(), Person.objects.count()

@@ -13,7 +13,7 @@ from feedback.api.urls import v1
 from feedback.models import ApiToken, Concern, Document, Evaluation, Exclusion, Flag
 from feedback.services.collection import annotations, conversations
 from feedback.services.data import corpora, exports, imports
-from feedback.services.training import schedules
+from feedback.services.training import campaigns, schedules
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
 pytestmark = pytest.mark.database
@@ -34,6 +34,9 @@ def rows(project, ada, ben, client_for):
     Evaluation.objects.create(project=project, candidate=version, metrics={"secret": 1})
     run = make_run(project, ada)
     schedule = schedules.create_schedule(by=ada, project=project, name="secret", stages=["sft"], every_seconds=600)
+    campaign = campaigns.create_campaign(
+        by=ada, project=project, name="secret", stages=["sft", "evaluate"], after_labels=500, budget=9000
+    )
     client_for(ada)
     options = {"project": project, "by": ada, "format": "touchstone"}
     imported = imports.request_import(name="secret", chunks=[b"{}"], **options)
@@ -68,6 +71,7 @@ def rows(project, ada, ben, client_for):
         "chains": run.chain,
         "models": version,
         "schedules": schedule,
+        "campaigns": campaign,
         "conversations": turn.conversation,
         "exclusions": excluded,
         "tokens": ApiToken.objects.filter(person=ada).latest("pk"),

@@ -55,7 +55,7 @@ def test_each_door_asks_for_its_scope(project, ada, client_for):
         "annotate": [("post", "tasks/next/")],
         "submit": [("post", "prompts/"), ("post", "feedback/"), ("post", "tasks/")],
         "data": [("get", "preferences/?project=desk"), ("post", "preferences/"), ("post", "snapshots/")],
-        "train": [("post", "training-runs/"), ("post", "chains/"), ("post", "schedules/")],
+        "train": [("post", "training-runs/"), ("post", "chains/"), ("post", "campaigns/"), ("post", "schedules/")],
         "admin": [
             ("get", "events/?project=desk"),
             ("get", "tokens/"),

@@ -1,8 +1,8 @@
-"""Paths of the API of training: pipelines, runs, preflight checks, schedules."""
+"""Paths of the API of training: pipelines, runs, preflight checks, campaigns, schedules."""
 
 from django.urls import URLPattern, path
 
-from feedback.api.training import pipelines, preflight, runs, schedules, stages
+from feedback.api.training import campaigns, pipelines, preflight, runs, schedules, stages
 
 urlpatterns: list[URLPattern] = [
     path("stages/", stages.Stages.as_view()),
@@ -19,6 +19,11 @@ urlpatterns: list[URLPattern] = [
     path("chains/", pipelines.Chains.as_view()),
     path("chains/<uuid:id>/", pipelines.OneChain.as_view()),
     path("chains/<uuid:id>/cancel/", pipelines.CancelChain.as_view()),
+    path("campaigns/", campaigns.Campaigns.as_view()),
+    path("campaigns/<uuid:id>/", campaigns.OneCampaign.as_view()),
+    path("campaigns/<uuid:id>/pause/", campaigns.PauseCampaign.as_view()),
+    path("campaigns/<uuid:id>/resume/", campaigns.ResumeCampaign.as_view()),
+    path("campaigns/<uuid:id>/end/", campaigns.EndCampaign.as_view()),
     path("schedules/", schedules.Schedules.as_view()),
     path("schedules/<uuid:id>/", schedules.OneSchedule.as_view()),
 ]

@@ -294,6 +294,14 @@ TERMS = _terms(
         "A numbered release.",
     ),
     Term(
+        "campaign",
+        "Campaign",
+        "A plan that collects labels, trains on them and lets people compare the result, in rounds.",
+        "A round starts its pipeline run when its labels are in, and ends when people's votes have decided about the "
+        "new policy. The campaign ends when its budget of labels is used up.",
+        "A subscription that is renewed as long as there is money in the account.",
+    ),
+    Term(
         "schedule",
         "Schedule",
         "A rule that starts a pipeline run: at an interval, or after a number of new pairs.",

@@ -17,6 +17,7 @@ from feedback.models import (
     Annotation,
     ApiToken,
     Assignment,
+    Campaign,
     Chain,
     Concern,
     Conversation,
@@ -260,6 +261,10 @@ def get_model(viewer: Viewer, key: Key, role: str = ADMIN) -> ModelVersion:
 
 def get_schedule(viewer: Viewer, key: Key, role: str = ADMIN) -> Schedule:
     return _get(viewer, Schedule.objects.select_related("project"), key, role)
+
+
+def get_campaign(viewer: Viewer, key: Key, role: str = ADMIN) -> Campaign:
+    return _get(viewer, Campaign.objects.select_related("project", "created_by"), key, role)
 
 
 def get_corpus(viewer: Viewer, key: Key, role: str = ADMIN) -> Corpus:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from feedback import celery_app
 from feedback.models import (
     Annotation,
+    Campaign,
     Chain,
     Concern,
     Contest,
@@ -116,7 +117,7 @@ def events(project: Project, limit: int = 12) -> list[Event]:
 class Need:
     """Something that waits for a person: a sentence, what to do, and the row it is about."""
 
-    kind: str  # failed_run, review, gate, workers, schedule
+    kind: str  # failed_run, review, gate, workers, schedule, campaign
     sentence: str
     remedy: str
     row: Model | None = None
@@ -139,6 +140,9 @@ def needs_a_person(project: Project) -> list[Need]:
         needs.append(
             Need("schedule", f"{schedule.name} could not start: {schedule.trouble}", "Open the schedule.", schedule)
         )
+    for campaign in Campaign.objects.filter(project=project, state__in=Campaign.LIVE).exclude(trouble=""):
+        sentence = f"The campaign {campaign.name} cannot go on: {campaign.trouble}"
+        needs.append(Need("campaign", sentence, "Open the campaign.", campaign))
     return needs
 
 

@@ -76,7 +76,7 @@ def open_contest(
         ProjectClosed: the project takes nothing any more.
     """
     refuse_when_closed(project, "comparisons")
-    _check_rules(rules)
+    check_rules(rules)
     _check_candidates(project, candidates)
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # what serves stays so meanwhile
@@ -166,7 +166,11 @@ def _move(contest: Contest, by: Person | None, verb: str, before: str, **changes
     return contest
 
 
-def _check_rules(rules: Rules) -> None:
+def check_rules(rules: Rules) -> None:
+    """
+    Raises:
+        Invalid: a rule is out of bounds.
+    """
     bounds: list[tuple[str, Any, float, float]] = [
         ("votes_per_unit", rules.votes_per_unit, 1, 100),
         ("cap", rules.cap, rules.votes_per_unit, LARGEST_CAP),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedback.models import Chain, DatasetSnapshot, Event, ModelVersion, Person, Schedule
+from feedback.models import Campaign, Chain, DatasetSnapshot, Event, ModelVersion, Person, Schedule
 from feedback.selectors.training.stages import NAMES
 
 SENTENCES: dict[str, str] = {
@@ -19,6 +19,13 @@ SENTENCES: dict[str, str] = {
     "annotation.reviewed": "{who} reviewed an annotation: {decision}.",
     "assignment.flagged": "{who} flagged a task for review.",
     "concern.dismissed": "{who} dismissed a review.",
+    "campaign.budget_changed": "{who} changed the budget of the campaign {what} to {budget} labels.",
+    "campaign.created": "{who} created the campaign {what}.",
+    "campaign.ended": "The campaign {what} ended.",
+    "campaign.paused": "{who} paused the campaign {what}.",
+    "campaign.resumed": "{who} resumed the campaign {what}.",
+    "campaign.round_ended": "Round {number} of the campaign {what} ended: {outcome}.",
+    "campaign.round_started": "Round {number} of the campaign {what} began.",
     "chain.started": "{who} started training: {what}.",
     "chain.succeeded": "Training succeeded: {what}.",
     "chain.failed": "Training failed: {what}.",
@@ -90,7 +97,11 @@ SENTENCES: dict[str, str] = {
     "token.created": "{who} created an API token.",
     "token.revoked": "{who} revoked an API token.",
 }
-PAGES = {"ModelVersion": "model", "DatasetSnapshot": "snapshot"}  # name of the model -> name of its page
+PAGES = {
+    "ModelVersion": "model",
+    "DatasetSnapshot": "snapshot",
+    "Campaign": "campaign",
+}  # name of the model -> name of its page
 
 
 @dataclass(frozen=True)
@@ -129,19 +140,19 @@ def _names(events: list[Event]) -> dict[tuple[str, str], str]:
     for event in events:
         ids.setdefault(event.object_type, set()).add(event.object_id)
     found: dict[tuple[str, str], str] = {}
-    for model in (ModelVersion, Chain, DatasetSnapshot, Person, Schedule):
+    for model in (ModelVersion, Campaign, Chain, DatasetSnapshot, Person, Schedule):
         if wanted := ids.get(model.__name__):
             for row in model._default_manager.filter(public_id__in=wanted):
                 found[(model.__name__, str(row.public_id))] = _name_of(row)
     return found
 
 
-def _name_of(row: ModelVersion | Chain | DatasetSnapshot | Person | Schedule) -> str:
+def _name_of(row: ModelVersion | Campaign | Chain | DatasetSnapshot | Person | Schedule) -> str:
     if isinstance(row, Chain):
         return " → ".join(NAMES[stage] for stage in row.stages)
     if isinstance(row, DatasetSnapshot):
         return f"snapshot {row.number}"
-    if isinstance(row, Schedule):
+    if isinstance(row, Campaign | Schedule):
         return f"“{row.name}”"
     return str(row)
 

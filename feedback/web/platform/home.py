@@ -7,11 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 
-from feedback.models import ModelVersion, Project, TrainingRun
+from feedback.models import Campaign, ModelVersion, Project, TrainingRun
 from feedback.selectors.collection import desk, my_work
 from feedback.selectors.platform import access
 from feedback.selectors.platform import home as home_selectors
 from feedback.selectors.platform.access import ADMIN
+from feedback.selectors.training import campaigns
 from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.platform import events
@@ -93,6 +94,7 @@ def _pipeline(request: HttpRequest, project: Project) -> HttpResponse:
         "missing": pipeline.missing_workers,
         "happenings": events.as_sentences(home_selectors.events(project)),
         "needs": needs,
+        "loop": campaigns.loop_state(project),
     }
     return page_or_partial(request, "platform/home/pipeline", context)
 
@@ -101,6 +103,8 @@ def _page_of_need(project: Project, need: home_selectors.Need) -> str:
     """The page where the need is met."""
     if isinstance(need.row, ModelVersion):
         return _page("model", project, need.row.public_id)
+    if isinstance(need.row, Campaign):
+        return _page("campaign", project, need.row.public_id)
     return _page(PAGE_OF_NEED.get(need.kind, "train"), project)
 
 

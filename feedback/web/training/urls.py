@@ -1,8 +1,8 @@
-"""Paths of the pages of training: pipelines, runs, preflight checks, schedules."""
+"""Paths of the pages of training: pipelines, runs, preflight checks, campaigns, schedules."""
 
 from django.urls import URLPattern, path
 
-from feedback.web.training import pipelines, preflight, runs, schedules
+from feedback.web.training import campaigns, pipelines, preflight, runs, schedules
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/train/", pipelines.train, name="train"),
@@ -16,6 +16,11 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/train/runs/<uuid:run_id>/cancel/", runs.cancel, name="run_cancel"),
     path("p/<slug:slug>/train/runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
     path("p/<slug:slug>/train/runs/<uuid:run_id>/start-again/", runs.start_again, name="run_start_again"),
+    path("p/<slug:slug>/campaigns/", campaigns.campaigns, name="campaigns"),
+    path("p/<slug:slug>/campaigns/<uuid:campaign_id>/", campaigns.campaign, name="campaign"),
+    path("p/<slug:slug>/campaigns/<uuid:campaign_id>/switch/", campaigns.switch, name="campaign_switch"),
+    path("p/<slug:slug>/campaigns/<uuid:campaign_id>/budget/", campaigns.budget, name="campaign_budget"),
+    path("p/<slug:slug>/campaigns/<uuid:campaign_id>/end/", campaigns.end, name="campaign_end"),
     path("p/<slug:slug>/schedules/", schedules.schedules, name="schedules"),
     path("p/<slug:slug>/schedules/<uuid:schedule_id>/switch/", schedules.switch, name="schedule_switch"),
     path("p/<slug:slug>/schedules/<uuid:schedule_id>/delete/", schedules.delete, name="schedule_delete"),
