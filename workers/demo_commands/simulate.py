@@ -1,4 +1,5 @@
-"""manage.py simulate: simulated annotators judge over real HTTP; with --turn they run one round of the pipeline.
+"""manage.py simulate: simulated annotators judge over real HTTP; with --turn they run one round of the pipeline, with
+--rounds they judge while a campaign runs.
 
 The command creates people and tokens through the services; everything else goes over HTTP. It writes one JSON report to
 stdout and its progress to stderr. Exit code 1 means that a check failed, and names it; the report is written in any
@@ -26,6 +27,7 @@ from feedback.services.collection import generation
 from feedback.services.platform import people, projects, tokens
 from workers.demo.annotators import Annotator
 from workers.demo.client import Refused, Service, Unreachable
+from workers.demo.rounds import Rounds, RoundsFailed, RoundsPlan
 from workers.demo.simulation import Collection, Faults, Worker, collect, summary
 from workers.demo.turn import Plan, Turn, TurnFailed
 from workers.demo.turn_report import Check
@@ -62,8 +64,9 @@ class Command(BaseCommand):
         parser.add_argument("--record", type=Path, help="a file to append every acknowledged answer to")
         parser.add_argument("--token", help="an admin's token for --turn; one is made when it is left out")
         parser.add_argument("--turn", action="store_true", help="one round of the pipeline, with its figures")
+        parser.add_argument("--rounds", type=int, default=0, help="judge until so many rounds of a campaign have ended")
         parser.add_argument("--samples", type=int, default=25, help="responses to a prompt behind a gold figure")
-        parser.add_argument("--wait", type=float, default=1200.0, help="seconds the first model may take")
+        parser.add_argument("--wait", type=float, default=1200.0, help="seconds the first model, or a round, may take")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.options, self.last_line = options, ""
@@ -84,7 +87,9 @@ class Command(BaseCommand):
             def come(collection: Collection) -> list[Worker]:
                 return self._workers(crowd, tokens, project, collection)
 
-            if options["turn"]:
+            if options["rounds"]:
+                self._rounds(project, admin, come)
+            elif options["turn"]:
                 self._turn(project, admin, come)
             else:
                 self._collect(come)
@@ -103,6 +108,23 @@ class Command(BaseCommand):
             self._write_report(summary(collection, workers, time.monotonic() - began))
         if len(collection.answers) < collection.wanted:
             raise CommandError(f"{len(collection.answers)} of {collection.wanted} comparisons: the queue ran dry.")
+
+    def _rounds(self, project: Project, admin: str, come: Crowd) -> None:
+        """Judge while a campaign runs: the one that is running, or a new one of --comparisons labels a round."""
+        plan = RoundsPlan(
+            project=project.slug,
+            rounds=self.options["rounds"],
+            labels=self.options["comparisons"],
+            wait=self.options["wait"],
+        )
+        rounds = Rounds(plan, self._service(admin), come, self._write_progress)
+        try:
+            rounds.run()
+        except (RoundsFailed, Unreachable, Refused) as error:
+            rounds.report["error"] = str(error)
+            raise CommandError(str(error)) from None
+        finally:
+            self._write_report(rounds.report)
 
     def _turn(self, project: Project, admin: str, come: Crowd) -> None:
         plan = Plan(
@@ -132,6 +154,8 @@ class Command(BaseCommand):
         self, crowd: Sequence[Annotator], tokens: Sequence[str], project: Project, collection: Collection
     ) -> list[Worker]:
         idle = IDLE_IN_A_TURN if self.options["turn"] else IDLE
+        if self.options["rounds"]:
+            idle = self.options["wait"]  # while it trains, the queue may be empty
         pace = self.options["seconds_per_task"]
         workers = []
         for seed, (annotator, token) in enumerate(zip(crowd, tokens, strict=True), self.options["seed"]):
