@@ -7,6 +7,7 @@ untrained reward model of the demo world's size: CPU seconds, first with all res
 """
 
 import argparse
+import logging
 import os
 import random
 import tempfile
@@ -25,6 +26,7 @@ def choice(prompts: int, acquisitions: list[str]) -> None:
         import django
 
         django.setup()
+        logging.disable(logging.WARNING)  # there is no broker
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)

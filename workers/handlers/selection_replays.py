@@ -218,7 +218,7 @@ def _prepare(
         shutil.rmtree(snapshot, ignore_errors=True)
         write_snapshot(snapshot, {"train": labels, "selection": held_out, "test": []})
     config = stage_models.settings_of_run(project, "reward", {}, base)
-    config = {**config, "heads": 1, "normalise_samples": 0}
+    config = {**config, "heads": 1, "normalise_samples": 0, "restarts": 1}  # seeds are what is compared
     inputs = {"snapshot": {"path": str(snapshot), "manifest_sha256": None}, "base_model": model_input(base)}
     _write_run(work, run, "reward", seed, config, inputs)
 
