@@ -5,6 +5,7 @@ from feedback.models.assignments import Arm, Assignment, QueueCursor
 from feedback.models.campaigns import Campaign, CampaignRound
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
 from feedback.models.evaluation.active_selection import Choice, ResponseScore, SelectionReplay
+from feedback.models.evaluation.battles import Battle
 from feedback.models.evaluation.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
 from feedback.models.evaluation.evaluations import Evaluation
 from feedback.models.events import Event
@@ -27,6 +28,7 @@ __all__ = [
     "ApiToken",
     "Arm",
     "Assignment",
+    "Battle",
     "Campaign",
     "CampaignRound",
     "Chain",

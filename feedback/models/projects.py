@@ -32,6 +32,7 @@ class Project(Row):
     )
     asks_reason = models.BooleanField(default=False)
     number_sends = models.BooleanField(default=False, help_text="A number key submits at once.")
+    battles_train = models.BooleanField(default=False, help_text="Prompts and votes of battles may go into snapshots.")
     annotations_per_task = models.PositiveSmallIntegerField(default=1)
     responses_per_prompt = models.PositiveSmallIntegerField(default=2)
     split_salt = models.CharField(max_length=64, default=new_salt, editable=False)

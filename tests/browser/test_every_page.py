@@ -29,12 +29,13 @@ from feedback.models import (
 )
 from feedback.services.collection import conversations
 from feedback.services.data import corpora, exports, imports
+from feedback.services.evaluation import battles
 from feedback.services.quality import concerns
 from feedback.services.training import preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
 from tests.evaluation.arena_story import compare
-from tests.factories import make_task, plan_for
+from tests.factories import make_task, plan_for, write_answers
 from tests.furnish import furnish
 from tests.kinds import make_kind
 from workers.execution import run_job
@@ -77,6 +78,10 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     hasty = Exclusion.objects.create(
         project=project, person=chloe, reason="pace", hits=6, looked_at=7, since=timezone.now()
     )
+    fought = [battles.start(project=project, person=ben, text=f"Which lamp is best, number {n}?") for n in range(3)]
+    for battle in fought[1:]:
+        write_answers(battle.prompt, "The first one.", "The **second** one.")
+    battles.vote(battle=fought[2], person=ben, choice="2")
     looked = preflight.request_preflight(plan_for(project, stages=["sft"]), by=ada)
     asked = make_task(project)
     concerns.raise_concern("flagged", asked)
@@ -92,6 +97,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "corpus_id": [corpus.public_id],
         "document_id": [Document.objects.latest("pk").public_id],
         "concern_id": [Concern.objects.latest("pk").public_id],
+        "battle_id": [one.public_id for one in fought],
         "response_id": [Response.objects.latest("pk").public_id],
         "run_id": [run.public_id for run in runs],
         "model_id": [furnished.ppo.public_id],

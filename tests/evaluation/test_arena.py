@@ -81,12 +81,14 @@ def test_a_revision_replaces_its_vote(project: Project, ben: Person, two: Any) -
     assert top.rank == other.rank == 1 and top.against[1] == Share(0.5, 1)
 
 
-def test_a_running_contest_shows_no_tally(project: Project, ada: Person, ben: Person) -> None:
+def test_a_running_contest_shows_no_tally(project: Project, ada: Person, ben: Person, client_for: ClientFor) -> None:
     contest = begin(project, ada)
     write(contest)
     vote(project, ben, 1)
     found = arena.arena(project)
     assert (found.votes, found.waiting, found.board.standings) == (0, 1, ())
+    for person, shown in ((ada, 1), (ben, None)):  # whoever sees the number rise knows which task was a contest's
+        assert client_for(person, "read").get("/api/v1/arena/?project=desk").json()["waiting"] == shown
     contests.stop(by=ada, contest=contest)
     found = arena.arena(project)
     assert (found.votes, found.waiting) == (1, 0) and found.board.standings[0].against[1] == Share(1, 1)

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from feedback.api.fields import PersonBriefSerializer
 from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, ServiceView
-from feedback.rules.evaluation.arena_board import Share
+from feedback.rules.evaluation.arena_board import Board, Share
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.evaluation import arena
 from feedback.selectors.platform import access
@@ -61,13 +61,16 @@ class ArenaSerializer(Serializer):
     """What people prefer. It decides nothing: only a contest or an admin changes what serves."""
 
     standings = StandingSerializer(many=True)
+    battles = StandingSerializer(many=True, help_text="From battles, whose votes count apart.")
     sources = SourceSerializer(many=True)
     annotators = AnnotatorSerializer(many=True)
     votes = serializers.IntegerField()
     prompts = serializers.IntegerField()
     connected = serializers.BooleanField(help_text="Whether every model was compared with all, if by way of others.")
     left_out = serializers.IntegerField(help_text="Annotations not counted: not blind, or by excluded annotators.")
-    waiting = serializers.IntegerField(help_text="Votes of a running contest; they count once it has ended.")
+    waiting = serializers.IntegerField(
+        allow_null=True, help_text="Votes of a running contest, which count once it has ended; null for annotators."
+    )
     at = serializers.DateTimeField(help_text="When it was computed: up to a minute ago with many votes.")
 
 
@@ -89,8 +92,32 @@ class Arena(ServiceView):
 
 def _body(found: arena.Arena, *, named: bool) -> JsonObject:
     """The leaderboard as the API shows it; with the names of annotators, or without."""
-    standings = []
-    for one in found.board.standings:
+    sources = [{"source": one.group, "votes": one.votes, "shares": _shares(one.shares)} for one in found.sources]
+    annotators = [
+        {"person": one.group if named else None, "votes": one.votes, "shares": _shares(one.shares)}
+        for one in found.annotators
+    ]
+    return {
+        "standings": _standings(found, found.board),
+        "battles": _standings(found, found.battles),
+        "sources": sources,
+        "annotators": annotators,
+        "votes": found.votes,
+        "prompts": found.board.prompts,
+        "connected": found.board.connected,
+        "left_out": found.left_out,
+        "waiting": found.waiting if named else None,  # it would tell who votes which of the tasks were a contest's
+        "at": found.at,
+    }
+
+
+def _shares(shares: Sequence[Share | None]) -> list[JsonObject | None]:
+    return [None if one is None else {"wins": one.wins, "votes": one.votes} for one in shares]
+
+
+def _standings(found: arena.Arena, board: Board[arena.Entrant]) -> list[JsonObject]:
+    standings: list[JsonObject] = []
+    for one in board.standings:
         version = None if one.entrant.version is None else found.versions[one.entrant.version]
         standings.append(
             {
@@ -106,23 +133,4 @@ def _body(found: arena.Arena, *, named: bool) -> JsonObject:
                 "against": _shares(one.against),
             }
         )
-    sources = [{"source": one.group, "votes": one.votes, "shares": _shares(one.shares)} for one in found.sources]
-    annotators = [
-        {"person": one.group if named else None, "votes": one.votes, "shares": _shares(one.shares)}
-        for one in found.annotators
-    ]
-    return {
-        "standings": standings,
-        "sources": sources,
-        "annotators": annotators,
-        "votes": found.votes,
-        "prompts": found.board.prompts,
-        "connected": found.board.connected,
-        "left_out": found.left_out,
-        "waiting": found.waiting,
-        "at": found.at,
-    }
-
-
-def _shares(shares: Sequence[Share | None]) -> list[JsonObject | None]:
-    return [None if one is None else {"wins": one.wins, "votes": one.votes} for one in shares]
+    return standings

@@ -40,6 +40,9 @@ class ProjectSettingsSerializer(Serializer):
     completions_make_tasks = serializers.BooleanField(
         required=False, help_text="Requests to /v1/chat/completions get two responses and become tasks."
     )
+    battles_train = serializers.BooleanField(
+        required=False, help_text="Prompts and votes of battles in the arena may go into snapshots."
+    )
     number_sends = serializers.BooleanField(required=False, help_text="On the desk, a number key submits at once.")
     annotations_per_task = serializers.IntegerField(min_value=1, max_value=100, required=False)
     responses_per_prompt = serializers.IntegerField(min_value=2, max_value=9, required=False)
@@ -98,6 +101,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
             "asks_reason",
             "number_sends",
             "completions_make_tasks",
+            "battles_train",
             "annotations_per_task",
             "responses_per_prompt",
             "sampling",

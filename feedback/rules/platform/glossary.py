@@ -332,6 +332,15 @@ TERMS = _terms(
         "A league table: it tells the form of the teams, and awards no cup.",
     ),
     Term(
+        "battle",
+        "Battle",
+        "A member's own prompt, answered by two versions that are named after the vote.",
+        "Two of the newest versions are drawn by chance. The vote is an annotation like others, but counts at no gate "
+        "and in no contest. The leaderboard shows it apart, because voters choose what is asked. Models train on it "
+        "only where the project says so.",
+        "A blindfold tasting of two dishes that you ordered yourself.",
+    ),
+    Term(
         "arena_score",
         "Score (leaderboard)",
         "The chance that people prefer this model to one of average strength on the leaderboard.",

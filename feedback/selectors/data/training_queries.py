@@ -63,6 +63,8 @@ def all_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
     # Checks and training rounds measure annotators; they do not teach models.
     pairs = pairs.exclude(annotation__task__gold__isnull=False).exclude(annotation__task__training_round=True)
     pairs = pairs.exclude(annotation__task__in=tasks_of_live_contests(project))
+    if not project.battles_train:
+        pairs = pairs.filter(annotation__task__battle=None)
     if not policy.unsettled:
         pairs = pairs.filter(annotation__task__state=Task.State.SETTLED)
     if not policy.extras:
@@ -78,6 +80,8 @@ def standing_verdicts(project: Project, policy: Policy) -> QuerySet[Verdict]:
     """Verdicts of reviewers. They replace the consensus of the annotations of their tasks."""
     verdicts = Verdict.objects.filter(project=project, task__gold__isnull=True).exclude(task__prompt__state__in=HELD)
     verdicts = verdicts.exclude(task__in=tasks_of_live_contests(project))
+    if not project.battles_train:
+        verdicts = verdicts.filter(task__battle=None)
     if policy.unsettled:
         return verdicts
     return verdicts.filter(task__state=Task.State.SETTLED)
@@ -96,6 +100,8 @@ def current_annotations(project: Project, policy: Policy, *kinds: str) -> QueryS
         current = current.filter(assignment__counted=True)
     current = current.filter(task__gold__isnull=True, task__training_round=False)
     current = current.exclude(task__in=tasks_of_live_contests(project))
+    if not project.battles_train:
+        current = current.filter(task__battle=None)
     return current.exclude(task__prompt__state__in=HELD).order_by("pk")
 
 
@@ -131,6 +137,8 @@ def asked_of_models(project: Project, policy: Policy, *, only_labeled: bool = Fa
     Such a text has tasks of these two kinds alone and no response, and none was requested.
     """
     prompts = Prompt.objects.filter(project=project).exclude(state__in=HELD)
+    if not project.battles_train:
+        prompts = prompts.filter(battle=None)
     if policy.prompt_sources:
         prompts = prompts.filter(source__in=policy.prompt_sources)
     tasks = Task.objects.filter(prompt=OuterRef("pk"))

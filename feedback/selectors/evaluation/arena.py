@@ -2,7 +2,8 @@
 
 Counted are standing annotations of comparisons whose two responses come from two different models. Left out are gold
 tasks and the qualification round, annotations that were not blind or of which that is unknown, people who are excluded
-or withdrawn, and contests that still run: nobody who votes in one may see how it stands.
+or withdrawn, and contests that still run: nobody who votes in one may see how it stands. Battles are counted apart,
+also those of people who could look up the author: they vote before they see the names.
 """
 
 import threading
@@ -20,6 +21,7 @@ from django.utils import timezone
 from feedback.models import Assignment, Contest, Event, Kind, ModelVersion, Person, Project
 from feedback.rules.evaluation import arena_board
 from feedback.rules.evaluation.arena_board import Board, Part, PromptTally, Tally
+from feedback.selectors.evaluation.battles import ARM
 from feedback.selectors.quality import exclusions
 
 LARGE = 2_000  # votes from which on what was computed is shown for a while before it is computed anew
@@ -39,6 +41,7 @@ class Arena:
     """The leaderboard of a project.
 
     Attributes:
+        battles: the votes of battles, which count apart: who votes has typed the prompt.
         names: of entrants. versions: those in the registry.
         sources: by source of the prompts, most votes first. annotators: likewise by person.
         left_out: annotations of such comparisons that do not count, because they were not blind or by somebody whose
@@ -47,6 +50,7 @@ class Arena:
     """
 
     board: Board[Entrant]
+    battles: Board[Entrant]
     names: dict[Entrant, str]
     versions: dict[int, ModelVersion]
     sources: list[Part[str]]
@@ -111,14 +115,16 @@ PAIR = ("first_version", "first_name", "second_version", "second_name")
 
 def compute(project: Project) -> Arena:
     """The leaderboard from what the database holds now. Two large reads, both summed by the database."""
-    rows, left_out, waiting = _prompt_tallies(project)
-    board = arena_board.board(rows)
+    rows, fought, left_out, waiting = _prompt_tallies(project)
+    board, battles = arena_board.board(rows), arena_board.board(fought)
+    standings = (*board.standings, *battles.standings)
     versions = ModelVersion.objects.in_bulk(
-        [one.entrant.version for one in board.standings if one.entrant.version is not None]
+        [one.entrant.version for one in standings if one.entrant.version is not None]
     )
     return Arena(
         board=board,
-        names={one.entrant: _name(one.entrant, versions) for one in board.standings},
+        battles=battles,
+        names={one.entrant: _name(one.entrant, versions) for one in standings},
         versions=versions,
         sources=_most_first(arena_board.parts(arena_board.by_source(rows), board.standings)),
         annotators=_annotators(project, board),
@@ -153,9 +159,10 @@ def comparisons(project: Project) -> QuerySet[Any, Any]:
         second_version=F("other__response__model_version"),
         second_name=F("other__response__model_name"),
         running=Case(When(task__contest__state__in=Contest.LIVE, then=Value(1)), default=Value(0)),
+        battle=Case(When(task__arm=ARM, then=Value(1)), default=Value(0)),
         counts=Case(
             When(
-                Q(current__blind=True)
+                (Q(current__blind=True) | Q(task__arm=ARM))
                 & ~Q(current__annotator__in=exclusions.excluded_people(project))
                 & ~Q(current__annotator__status=Person.Status.WITHDRAWN),
                 then=Value(1),
@@ -179,25 +186,29 @@ def comparisons(project: Project) -> QuerySet[Any, Any]:
     return rows.filter(different)
 
 
-def _prompt_tallies(project: Project) -> tuple[list[PromptTally[Entrant]], int, int]:
-    """Votes by prompt and pair; how many were left out; how many belong to a comparison that runs."""
-    rows = comparisons(project).values_list("running", "counts", "task__prompt", "task__prompt__source", *PAIR)
+def _prompt_tallies(project: Project) -> tuple[list[PromptTally[Entrant]], list[PromptTally[Entrant]], int, int]:
+    """Votes by prompt and pair, then those of battles; how many were left out; how many are of a running contest."""
+    rows = comparisons(project).values_list(
+        "running", "battle", "counts", "task__prompt", "task__prompt__source", *PAIR
+    )
     found: list[PromptTally[Entrant]] = []
+    fought: list[PromptTally[Entrant]] = []
     left_out = waiting = 0
     summed = rows.annotate(halves=Sum("half"), votes=Count("pk")).order_by()
-    for running, counts, prompt, source, one, one_name, other, other_name, halves, votes in summed:
+    for running, battle, counts, prompt, source, one, one_name, other, other_name, halves, votes in summed:
         if running:
             waiting += votes
         elif not counts:
             left_out += votes
         else:
             first, second = Entrant(one, one_name), Entrant(other, other_name)
-            found.append(PromptTally(prompt, source or NO_SOURCE, first, second, halves, votes))
-    return found, left_out, waiting
+            tally = PromptTally(prompt, source or NO_SOURCE, first, second, halves, votes)
+            (fought if battle else found).append(tally)
+    return found, fought, left_out, waiting
 
 
 def _annotators(project: Project, board: Board[Entrant]) -> list[Part[Person]]:
-    rows = comparisons(project).filter(running=0, counts=1).values_list("current__annotator", *PAIR)
+    rows = comparisons(project).filter(running=0, battle=0, counts=1).values_list("current__annotator", *PAIR)
     tallies = [
         Tally(person, Entrant(one, one_name), Entrant(other, other_name), halves, votes)
         for person, one, one_name, other, other_name, halves, votes in rows.annotate(

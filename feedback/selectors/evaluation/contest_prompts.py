@@ -49,7 +49,7 @@ def next_prompts(contest: Contest, plan: ContestPlan, number: int) -> Iterator[t
     if plan.fresh_only or len(families) >= number:
         return
     pool = Prompt.objects.filter(
-        project=contest.project_id, split=Split.TEST, state__in=ANSWERABLE, conversation=None
+        project=contest.project_id, split=Split.TEST, state__in=ANSWERABLE, conversation=None, battle=None
     ).order_by("pk")
     keys = dict(pool.values_list("pk", "public_id")[:MOST_HELD_OUT])
     used = ContestUnit.objects.filter(contest=contest, round__gt=0)
@@ -74,7 +74,7 @@ def _fresh(project: int, after: int, contest: Contest | None) -> QuerySet[Prompt
     relatives = Prompt.objects.alias(prefix=prefix).filter(
         project=project, prefix=Substr(OuterRef("family"), 1, FAMILY_PREFIX), family=OuterRef("family")
     )
-    prompts = Prompt.objects.filter(project=project, pk__gt=after, state__in=ANSWERABLE, conversation=None)
+    prompts = Prompt.objects.filter(project=project, pk__gt=after, state__in=ANSWERABLE, conversation=None, battle=None)
     prompts = prompts.exclude(Exists(relatives.filter(pk__lte=after)))
     if contest is None:
         return prompts

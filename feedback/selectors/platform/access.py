@@ -17,6 +17,7 @@ from feedback.models import (
     Annotation,
     ApiToken,
     Assignment,
+    Battle,
     Campaign,
     Chain,
     Concern,
@@ -170,6 +171,15 @@ def get_conversation(viewer: Viewer, key: Key | None) -> Conversation:
     conversation = _by_public_id(conversations.filter(person=viewer.person), key)
     require_role(viewer, conversation.project, ANNOTATOR)
     return conversation
+
+
+def get_battle(viewer: Viewer, key: Key) -> Battle:
+    """A battle of the viewer; those of others raise NotFound."""
+    battles = Battle.objects.select_related("project", "prompt", "task", "left", "right")
+    battles = battles.select_related("left_version", "right_version")
+    battle = _by_public_id(battles.filter(person=viewer.person), key)
+    require_role(viewer, battle.project, ANNOTATOR)
+    return battle
 
 
 def conversation_of(assignment: Assignment) -> uuid.UUID | None:

@@ -28,6 +28,7 @@ CHANGEABLE = frozenset(
         "asks_reason",
         "number_sends",
         "completions_make_tasks",
+        "battles_train",
         "annotations_per_task",
         "responses_per_prompt",
         "sampling",

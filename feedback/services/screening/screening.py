@@ -29,6 +29,7 @@ from feedback.rules.screening.screening import (
 from feedback.rules.training import policies
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import generation
+from feedback.services.evaluation import battles
 from feedback.services.platform import events
 from feedback.services.screening import arrivals
 
@@ -300,6 +301,7 @@ def _go_on(prompt: Prompt) -> None:
             Prompt.objects.filter(pk=prompt.pk).update(state=Prompt.State.SCREENED)
         except NoServingModel:
             pass  # what serves was rolled back to nothing since; more can be requested on the prompt's page
+    battles.go_on(prompt)
     _open(Task.objects.filter(prompt=prompt))
 
 

@@ -81,6 +81,7 @@ SENTENCES: dict[str, str] = {
     "snapshot.requested": "{who} requested {what}.",
     "snapshot.frozen": "{what} was frozen.",
     "conversation.started": "{who} started a conversation with the model.",
+    "battle.started": "{who} started a battle of two versions.",
     "conversation.ended": "{who} ended a conversation with the model.",
     "label.renamed": "{who} renamed the label {old} of {scheme} to {new}.",
     "dimension.renamed": "{who} renamed the dimension {old} to {new}.",

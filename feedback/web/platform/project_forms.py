@@ -47,6 +47,11 @@ class ProjectForm(PageForm):
         required=False,
         help_text="Each request to /v1/chat/completions gets two responses, which become a comparison task.",
     )
+    battles_train = forms.BooleanField(
+        label="Battles train",
+        required=False,
+        help_text="Prompts and votes of battles in the arena may go into snapshots.",
+    )
     temperature = forms.FloatField(
         label="Temperature of generated responses",
         min_value=0,
