@@ -258,6 +258,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
         "ChainState": "feedback.models.pipelines.Chain.State",
+        "ContestDecision": "feedback.models.evaluation.contests.Contest.Decision",
+        "ContestState": "feedback.models.evaluation.contests.Contest.State",
         "DocumentKind": "feedback.models.corpora.Document.Kind",
         "JobKind": "feedback.models.jobs.Job.Kind",
         "JobStatus": "feedback.models.jobs.Job.Status",

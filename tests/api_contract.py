@@ -7,10 +7,11 @@ from uuid import uuid4
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
-from feedback.models import ApiToken, Campaign, Concern, Document, Exclusion, Job, Person, Project
+from feedback.models import ApiToken, Campaign, Concern, Contest, Document, Exclusion, Job, Person, Project
 from feedback.services.collection import annotations, conversations
 from feedback.services.data import corpora, exports, imports
 from feedback.services.training import campaigns, schedules
+from tests.evaluation.contest_story import begin
 from tests.factories import (
     PREFERS_A,
     make_model,
@@ -57,6 +58,7 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
             by=ada, project=project, name=str(uuid4()), stages=["sft"], every_seconds=600
         ),
         "campaigns": lambda: running_campaign(project, ada),
+        "contests": lambda: contest(project, ada),
         "tokens": lambda: ApiToken.objects.filter(person=ada).first(),
         "conversations": lambda: talk(project, ada),
         "feedback": lambda: make_response(make_prompt(project, by=ada)),
@@ -79,6 +81,11 @@ def running_campaign(project: Project, ada: Person) -> Campaign:
     return campaigns.create_campaign(
         by=ada, project=project, name=str(uuid4()), stages=["sft", "evaluate"], after_labels=500, budget=9000
     )
+
+
+def contest(project: Project, ada: Person) -> Contest:
+    """The one that runs, or was the last one: a project has one at a time."""
+    return Contest.objects.filter(project=project).last() or begin(project, ada)
 
 
 def uploaded(project: Project, ada: Person) -> Job:

@@ -21,6 +21,7 @@ Names that differ between the API or database and the pages:
 | guard model, pre-annotation tagger | `guard`, `marker` |
 | qualification round | `training_round` |
 | gold task | `Task.gold` |
+| comparison of models, comparison by people | `contests/`, `Contest` |
 | reviewer's decision on a task | `Verdict` |
 """
 

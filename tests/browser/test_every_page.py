@@ -19,9 +19,11 @@ from feedback.models import (
     Annotation,
     Assignment,
     Concern,
+    Contest,
     Document,
     Evaluation,
     Exclusion,
+    ModelVersion,
     Person,
     Project,
     Response,
@@ -29,12 +31,14 @@ from feedback.models import (
 )
 from feedback.services.collection import conversations
 from feedback.services.data import corpora, exports, imports
-from feedback.services.evaluation import battles
+from feedback.services.evaluation import battles, contest_supply, contests
+from feedback.services.evaluation.contests import Rules
 from feedback.services.quality import concerns
 from feedback.services.training import preflight
 from feedback.web.urls import urlpatterns
 from tests.browser.conftest import faults
 from tests.evaluation.arena_story import compare
+from tests.evaluation.contest_story import fresh, run, write
 from tests.factories import make_task, plan_for, write_answers
 from tests.furnish import furnish
 from tests.kinds import make_kind
@@ -92,6 +96,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "plot": ["reward"],
         "form": ["csv"],
         "job_id": [brought.public_id, written.public_id, upload.public_id, looked.public_id],
+        "contest_id": [contest_of(project, ada, furnished.ppo, [ben]).public_id],
         "evaluation_id": [Evaluation.objects.latest("pk").public_id],
         "conversation_id": [talk.public_id],
         "corpus_id": [corpus.public_id],
@@ -112,6 +117,16 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "annotation_id": [Annotation.objects.latest("pk").public_id],
         "assignment_id": [Assignment.objects.latest("pk").public_id],
     }
+
+
+def contest_of(project: Project, admin: Person, candidate: ModelVersion, voters: list[Person]) -> Contest:
+    """One that runs, with a few votes."""
+    fresh(project, 8)
+    rules = Rules(preconditions="report", share=1.0)
+    contest = contests.open_contest(by=admin, project=project, candidates=[candidate], rules=rules)
+    contest_supply.supply(contest.pk)
+    write(contest)
+    return run(contest, voters, [1, 0.5, 0, 1])
 
 
 def addresses(known: dict[str, list[Any]]) -> list[str]:

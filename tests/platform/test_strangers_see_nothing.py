@@ -14,6 +14,7 @@ from feedback.models import ApiToken, Concern, Document, Evaluation, Exclusion, 
 from feedback.services.collection import annotations, conversations
 from feedback.services.data import corpora, exports, imports
 from feedback.services.training import campaigns, schedules
+from tests.evaluation.contest_story import begin
 from tests.factories import make_annotation, make_model, make_pair, make_prompt, make_response, make_run, make_snapshot
 
 pytestmark = pytest.mark.database
@@ -74,6 +75,7 @@ def rows(project, ada, ben, client_for):
         "campaigns": campaign,
         "conversations": turn.conversation,
         "exclusions": excluded,
+        "contests": begin(project, ada),
         "tokens": ApiToken.objects.filter(person=ada).latest("pk"),
     }
 

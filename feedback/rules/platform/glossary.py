@@ -302,6 +302,23 @@ TERMS = _terms(
         "A subscription that is renewed as long as there is money in the account.",
     ),
     Term(
+        "contest",
+        "Contest",
+        "A comparison of a candidate with the serving version, decided by people's blind votes.",
+        "Annotators judge responses of both among their other tasks and cannot tell which is which. The evidence may "
+        "be read after every vote: an equal candidate wins in at most 5 % of contests.",
+        "A blind tasting that ends as soon as the result is clear.",
+    ),
+    Term(
+        "evidence",
+        "E-value",
+        "How strongly votes speak against “the candidate is no better”: 20 promotes it.",
+        "It starts at 1 and multiplies with every judged prompt, like the capital of a gambler who bets on the "
+        "candidate at fair odds. If the candidate is no better, it reaches 20 with a chance of 5 % at most, however "
+        "often it is read.",
+        "What a fair bet has made of one dollar.",
+    ),
+    Term(
         "schedule",
         "Schedule",
         "A rule that starts a pipeline run: at an interval, or after a number of new pairs.",

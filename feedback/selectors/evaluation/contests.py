@@ -54,7 +54,8 @@ class CandidateFigures:
     """How one candidate stands.
 
     Attributes:
-        units: folded into the evidence. votes: of these units.
+        units: folded into the evidence. votes: of these units. prompts: distinct ones. voters: people, those who were
+            erased as one.
         win_rate: mean x; None before the first unit. low, high: its interval, valid at every look; None where the
             votes contradict each other over time.
         evidence: the largest E so far; it promotes at `bar`. given_up: the evidence against it; it gives up at
@@ -69,6 +70,8 @@ class CandidateFigures:
     version: ModelVersion
     units: int
     votes: int
+    prompts: int
+    voters: int
     win_rate: float | None
     low: float | None
     high: float | None
@@ -262,10 +265,13 @@ def _candidate_figures(
     folded = [unit for unit in mine if unit.log_e_after is not None]
     complete = [unit for unit in folded if unit.state == State.COMPLETE]
     low, high = evidence.interval or (None, None)
+    by_annotator = _by_annotator(folded, cast)
     return CandidateFigures(
         version=candidate.model_version,
         units=evidence.units,
         votes=sum(unit.votes for unit in folded),
+        prompts=len({unit.prompt_id for unit in folded}),
+        voters=len(by_annotator),
         win_rate=None if evidence.mean is None else float(evidence.mean),
         low=low,
         high=high,
@@ -280,7 +286,7 @@ def _candidate_figures(
         at_equal_length=win_rate_at_equal_length(
             [unit.x or 0.0 for unit in complete], [_longer(unit) for unit in complete]
         ),
-        by_annotator=_by_annotator(folded, cast),
+        by_annotator=by_annotator,
         by_source=_by_source(complete),
         votes_left=contest_forecast.expected_votes_left(evidence, design) if contest.state in Contest.LIVE else 0,
     )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from feedback.models import Contest, Deployment, Evaluation, ModelVersion, Project
-from feedback.rules.evaluation import gate, preconditions
+from feedback.rules.evaluation import checks, gate, preconditions
+from feedback.rules.evaluation.checks import Passed
 from feedback.rules.evaluation.preconditions import WARN, Case, Evaluated, Finding
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
@@ -21,6 +22,7 @@ class Gate:
         evaluation: what the findings go by: the newest that compared with what serves, else the newest.
         reward_model: what the candidate was trained to please.
         preconditions: the findings that its own texts and training lead to, whatever people say.
+        passed: the checks of these that led to no finding.
         contest: where people compare it with what serves, or did; None if nobody was asked.
     """
 
@@ -30,6 +32,7 @@ class Gate:
     reward_model: ModelVersion | None
     findings: list[Finding]
     preconditions: list[Finding]
+    passed: list[Passed]
     contest: Contest | None
 
     @property
@@ -89,7 +92,10 @@ def of(version: ModelVersion) -> Gate:
     )
     found = gate.findings(case)
     required = [one for one in preconditions.preconditions(case) if one in found]
-    return Gate(version, serves, evaluation, pleased, found, required, contest)
+    passed = []
+    if measured is not None:
+        passed = checks.passed(measured.metrics, required, measured.opponent, case.kl_budget)
+    return Gate(version, serves, evaluation, pleased, found, required, passed, contest)
 
 
 def of_reward_model(version: ModelVersion) -> list[Finding]:

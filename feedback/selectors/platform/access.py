@@ -21,6 +21,7 @@ from feedback.models import (
     Campaign,
     Chain,
     Concern,
+    Contest,
     Conversation,
     Corpus,
     DatasetSnapshot,
@@ -299,6 +300,14 @@ def get_token(viewer: Viewer, key: Key) -> ApiToken:
 
 def get_evaluation(viewer: Viewer, key: Key, role: str = ADMIN) -> Evaluation:
     return _get(viewer, Evaluation.objects.select_related("project"), key, role)
+
+
+def get_contest(viewer: Viewer, key: Key, role: str = REVIEWER) -> Contest:
+    """A contest. Annotators may vote in it, so they learn nothing of it: who reads it votes in none."""
+    rows = Contest.objects.select_related(
+        "project", "plan__project", "plan__incumbent", "plan__opened_by", "winner__model_version"
+    )
+    return _get(viewer, rows.prefetch_related("plan__candidates__model_version"), key, role)
 
 
 def get_person(viewer: Viewer, key: Key) -> Person:

@@ -41,7 +41,7 @@ from feedback.models import (
 from feedback.models.prompts import NOT_READY, TO_COME
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training.stages import ALIGNMENT, GIVEN
-from feedback.selectors.evaluation import gate
+from feedback.selectors.evaluation import contest_accounts, contests, gate
 from feedback.selectors.training.stages import NAMES
 
 OfStage = TypeVar("OfStage", TrainingRun, ModelVersion)
@@ -117,7 +117,7 @@ def events(project: Project, limit: int = 12) -> list[Event]:
 class Need:
     """Something that waits for a person: a sentence, what to do, and the row it is about."""
 
-    kind: str  # failed_run, review, gate, workers, schedule, campaign
+    kind: str  # failed_run, review, contest, gate, workers, schedule, campaign
     sentence: str
     remedy: str
     row: Model | None = None
@@ -133,7 +133,9 @@ def needs_a_person(project: Project) -> list[Need]:
         if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
             sentence = f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}"
             needs.append(Need("failed_run", sentence, run.job.remedy, run))
-    needs.extend(map(_decision, _undecided(project)[:3]))
+    asked, decided = _contest_needs(project)
+    needs += asked
+    needs += [_decision(version) for version in _undecided(project).exclude(pk__in=decided)[:3]]
     if waiting := _waiting_for_review(project):
         needs.append(Need("review", f"Reviews pending: {waiting}.", "Open the review queue."))
     for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
@@ -144,6 +146,32 @@ def needs_a_person(project: Project) -> list[Need]:
         sentence = f"The campaign {campaign.name} cannot go on: {campaign.trouble}"
         needs.append(Need("campaign", sentence, "Open the campaign.", campaign))
     return needs
+
+
+def _contest_needs(project: Project) -> tuple[list[Need], list[int]]:
+    """The contest that goes on, and the newest one if its winner waits; with the keys of versions that wait so."""
+    needs: list[Need] = []
+    waiting: list[int] = []
+    for contest in contests.contests_of(project)[:2]:
+        if contest.state in Contest.LIVE:
+            standings = contest_accounts.standings(contest)
+            best = max(standings, key=lambda one: one.evidence)
+            votes = sum(one.votes for one in standings)
+            so_far = f" {str(best.version).capitalize()} wins {best.result} so far." if best.result else ""
+            sentence = (
+                f"People compare {best.version} with {contest.plan.incumbent}: {votes:,} of at most "
+                f"{contest.plan.cap:,} votes.{so_far}"
+            )
+            needs.append(Need("contest", sentence, contest_accounts.waits_for(contest), contest, contest.created_at))
+        elif contest.winner and contest_accounts.waits_for_admin(contest, gate.serving(project)):
+            version = contest.winner.model_version
+            standing = contest_accounts.standing_of(contest, version)
+            sentence = (
+                f"People prefer {version} to {contest.plan.incumbent}: {standing.result}. It needs your decision."
+            )
+            needs.append(Need("contest", sentence, "Promote or reject it.", version, contest.decided_at))
+            waiting.append(version.pk)
+    return needs, waiting
 
 
 def _missing_worker(queue: str) -> Need:

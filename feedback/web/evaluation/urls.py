@@ -1,8 +1,8 @@
-"""Paths of the pages of evaluation: evaluations, gates, the arena, active selection."""
+"""Paths of the pages of evaluation: evaluations, gates, contests, the arena, active selection."""
 
 from django.urls import URLPattern, path
 
-from feedback.web.evaluation import active_selection, arena, battles, evaluations
+from feedback.web.evaluation import active_selection, arena, battles, contests, evaluations
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/arena/", arena.arena, name="arena"),
@@ -18,4 +18,11 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/project/active-selection/", active_selection.active_selection, name="active_selection"),
     path("p/<slug:slug>/project/active-selection/switch/", active_selection.switch, name="active_selection_switch"),
     path("p/<slug:slug>/project/active-selection/replay/", active_selection.replay, name="active_selection_replay"),
+    path("p/<slug:slug>/contests/", contests.contests, name="contests"),
+    path("p/<slug:slug>/contests/<uuid:contest_id>/", contests.contest, name="contest"),
+    path("p/<slug:slug>/contests/<uuid:contest_id>/evidence.json", contests.contest_evidence, name="contest_evidence"),
+    path("p/<slug:slug>/contests/<uuid:contest_id>/pause/", contests.contest_pause, name="contest_pause"),
+    path("p/<slug:slug>/contests/<uuid:contest_id>/resume/", contests.contest_resume, name="contest_resume"),
+    path("p/<slug:slug>/contests/<uuid:contest_id>/stop/", contests.contest_stop, name="contest_stop"),
+    path("p/<slug:slug>/models/<uuid:model_id>/contest/", contests.contest_new, name="contest_new"),
 ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedback.models import Campaign, Chain, DatasetSnapshot, Event, ModelVersion, Person, Schedule
+from feedback.models import Campaign, Chain, Contest, DatasetSnapshot, Event, ModelVersion, Person, Schedule
 from feedback.selectors.training.stages import NAMES
 
 SENTENCES: dict[str, str] = {
@@ -102,6 +102,7 @@ PAGES = {
     "ModelVersion": "model",
     "DatasetSnapshot": "snapshot",
     "Campaign": "campaign",
+    "Contest": "contest",
 }  # name of the model -> name of its page
 
 
@@ -141,14 +142,16 @@ def _names(events: list[Event]) -> dict[tuple[str, str], str]:
     for event in events:
         ids.setdefault(event.object_type, set()).add(event.object_id)
     found: dict[tuple[str, str], str] = {}
-    for model in (ModelVersion, Campaign, Chain, DatasetSnapshot, Person, Schedule):
+    for model in (ModelVersion, Campaign, Chain, Contest, DatasetSnapshot, Person, Schedule):
         if wanted := ids.get(model.__name__):
             for row in model._default_manager.filter(public_id__in=wanted):
                 found[(model.__name__, str(row.public_id))] = _name_of(row)
     return found
 
 
-def _name_of(row: ModelVersion | Campaign | Chain | DatasetSnapshot | Person | Schedule) -> str:
+def _name_of(row: ModelVersion | Campaign | Chain | Contest | DatasetSnapshot | Person | Schedule) -> str:
+    if isinstance(row, Contest):
+        return "comparison of models"
     if isinstance(row, Chain):
         return " → ".join(NAMES[stage] for stage in row.stages)
     if isinstance(row, DatasetSnapshot):

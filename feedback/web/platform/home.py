@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 
-from feedback.models import Campaign, ModelVersion, Project, TrainingRun
+from feedback.models import Campaign, Contest, ModelVersion, Project, TrainingRun
 from feedback.selectors.collection import desk, my_work
 from feedback.selectors.platform import access
 from feedback.selectors.platform import home as home_selectors
@@ -105,6 +105,8 @@ def _page_of_need(project: Project, need: home_selectors.Need) -> str:
         return _page("model", project, need.row.public_id)
     if isinstance(need.row, Campaign):
         return _page("campaign", project, need.row.public_id)
+    if isinstance(need.row, Contest):
+        return _page("contest", project, need.row.public_id)
     return _page(PAGE_OF_NEED.get(need.kind, "train"), project)
 
 

@@ -21,6 +21,7 @@ from feedback.services.collection import generation
 from feedback.services.collection import prompts as prompt_services
 from feedback.services.registry import external_models
 from feedback.services.registry import model_versions as model_version_services
+from feedback.web.evaluation import contests as contest_pages
 from feedback.web.forms import add_error, form_status
 from feedback.web.htmx import page_or_partial
 from feedback.web.pages import person, project_page, viewer
@@ -123,6 +124,7 @@ def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpRespons
     samples = []
     if newest is not None:
         samples = model_versions.side_by_side(newest)
+    asked = {} if found_gate is None else contest_pages.on_model_page(found_gate)
     context = {
         "project": project,
         "model": found,
@@ -142,6 +144,7 @@ def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpRespons
         "samples": samples,
         "lineage": lineage.of_model(found),
         "written": model_versions.written_by(found),
+        **asked,
     }
     return render(request, "feedback/registry/model.html", context)
 
