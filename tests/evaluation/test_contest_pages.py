@@ -133,6 +133,7 @@ def test_home_says_that_people_are_asked_and_that_they_decided(
     client = signed_in(ada)
     page = text(client, "/p/desk/")
     assert f"People compare {candidate} with {contest.plan.incumbent}: 0 of at most 2,000 votes." in page
+    assert "being compared by people" in page and "not evaluated" not in page
     assert f'href="{page_of(contest)}"' in page
     write(contest)
     contest = run(contest, [ben, chloe], [1] * 40)

@@ -400,6 +400,15 @@ def _gate(project: Project) -> Station:
         return Station("gate", "none", "no candidate yet")
     if newest.run is not None and newest.run.chain.state == Chain.State.ACTIVE:
         return Station("gate", str(newest), "pipeline run active", WORKING, at=newest.created_at, row=newest)
+    asked = contests.contests_of(project).filter(plan__candidates__model_version=newest)
+    contest = asked.exclude(state=Contest.State.STOPPED).first()
+    if contest is not None and newest.state == ModelVersion.State.CANDIDATE:
+        caption, state = "people did not prefer it", DONE
+        if contest.winner is not None and contest.winner.model_version_id == newest.pk:
+            caption, state = "people prefer it", WORKING
+        elif contest.state in Contest.LIVE:
+            caption, state = "being compared by people", WORKING
+        return Station("gate", str(newest), caption, state, at=newest.created_at, row=newest)
     if newest.state == ModelVersion.State.CANDIDATE:
         stuck = "Run the evaluation stage, which compares it with the serving model."
         return Station("gate", str(newest), "not evaluated", STUCK, stuck, at=newest.created_at, row=newest)
