@@ -19,7 +19,7 @@ from feedback.models.preferences import PreferencePair
 from feedback.models.projects import GuidelineVersion, Membership, Project
 from feedback.models.prompts import FROZEN_SPLITS, Conversation, FamilyKey, Prompt, Response, Split, Thumb
 from feedback.models.runs import RunAlarm, RunPoint, RunSamples, TrainingRun
-from feedback.models.snapshots import DatasetSnapshot, SnapshotAnnotation
+from feedback.models.snapshots import DatasetSnapshot, SnapshotAnnotation, SnapshotReliability
 from feedback.models.tasks import Kind, Task, TaskResponse
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "Schedule",
     "SelectionReplay",
     "SnapshotAnnotation",
+    "SnapshotReliability",
     "Split",
     "Stage",
     "Task",

@@ -65,3 +65,36 @@ class SnapshotAnnotation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["snapshot", "annotation"], name="an_annotation_once_per_snapshot")
         ]
+
+
+class SnapshotReliability(models.Model):
+    """How one annotator was weighed in a snapshot. The files of the snapshot name nobody; this table does.
+
+    Every attempt to freeze writes its rows before its files are moved, under the hash of its manifest. Those of the
+    manifest that stands remain.
+    """
+
+    snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.CASCADE, related_name="reliability", db_index=False)
+    manifest_sha256 = models.CharField(max_length=64)
+    person = models.ForeignKey("feedback.Person", on_delete=models.PROTECT, related_name="+")
+    votes = models.PositiveIntegerField(help_text="Comparisons that prefer a response.")
+    shared_votes = models.PositiveIntegerField(help_text="Those of them on tasks that somebody else voted on too.")
+    share = models.FloatField(help_text="Estimated share of votes on the better side, 0 to 1.")
+    error = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Hundredths, 0 to 98. Empty: the loss discounted nothing by errors."
+    )
+    left_out = models.BooleanField(default=False, help_text="The annotations were left out of the snapshot.")
+    index = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="What the rows of the snapshot call this annotator. Empty: nothing."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["snapshot", "manifest_sha256", "person"], name="one_reliability_per_annotator_of_a_freeze"
+            ),
+            models.UniqueConstraint(
+                fields=["snapshot", "manifest_sha256", "index"], name="one_annotator_per_index_of_a_freeze"
+            ),
+            models.CheckConstraint(condition=Q(error__isnull=True) | Q(error__lte=98), name="error_in_hundredths"),
+        ]

@@ -32,6 +32,7 @@ ARMS = {
     "random": "random pair of responses",
     "active": "selected by the reward model",
     "arena": "comparison of models",
+    "double": "random pair of responses, for two annotators",
     "conversation": "conversation",
     "gold": "gold task",
 }
@@ -43,8 +44,10 @@ POLICY = {
     "held_out_annotators": "Held-out annotators",
     "accepted": "Accepted responses",
     "include_excluded": "Annotations of excluded annotators",
+    "weigh_annotators": "Unreliable annotators",
     "hold_out": "Held-out share",
 }
+WEIGHING = {"weigh": "weighed by reliability", "drop": "flagged ones left out", "off": "count the same"}
 PAIRS = {"each": "every annotation", "consensus": "consensus"}
 HELD_OUT = {"share": "5 % of documents", "last_tenth": "last 10 % of characters"}
 
@@ -101,6 +104,8 @@ def policy_value(value: bool | float | str | list[str], name: str) -> str:
         return "used as demonstrations" if value else "not used"
     if name == "held_out_annotators":
         return f"{100 * float(str(value)):g} %" if value else "none"
+    if name == "weigh_annotators":
+        return WEIGHING.get(str(value), str(value))
     if name == "hold_out":
         return HELD_OUT.get(str(value), str(value))
     if isinstance(value, list):

@@ -24,6 +24,7 @@ from feedback.formats.annotations import trl_rows as trl_row_formats
 from feedback.models import FROZEN_SPLITS, DatasetSnapshot, Split
 from feedback.rules.data.training_contract import REASONS
 from feedback.rules.json_types import JsonObject
+from feedback.rules.quality.reliability_weights import Weighing
 from feedback.rules.training import policies
 from feedback.selectors.platform import access
 from feedback.services.data import snapshots
@@ -50,6 +51,12 @@ class PolicySerializer(Serializer):
         ),
     )
     include_excluded = serializers.BooleanField(required=False, help_text="Include annotations of excluded annotators.")
+    weigh_annotators = serializers.ChoiceField(
+        choices=list(Weighing),
+        required=False,
+        help_text="off: all annotators count the same; drop: leave out those who agree too little with the others; "
+        "weigh: discount each by their error, or learn a weight per annotator while too few tasks have two.",
+    )
     held_out_annotators = serializers.FloatField(
         required=False,
         min_value=0,

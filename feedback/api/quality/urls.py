@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.api.quality import exclusions, quality, reviews
+from feedback.api.quality import exclusions, quality, reliability, reviews
 
 urlpatterns: list[URLPattern] = [
     path("concerns/", reviews.Concerns.as_view()),
@@ -11,4 +11,5 @@ urlpatterns: list[URLPattern] = [
     path("exclusions/", exclusions.Exclusions.as_view()),
     path("exclusions/<uuid:id>/lift/", exclusions.LiftExclusion.as_view()),
     path("exclusions/<uuid:id>/reopen-tasks/", exclusions.ReopenTasks.as_view()),
+    path("snapshots/<uuid:id>/annotator-weights/", reliability.SnapshotReliability.as_view()),
 ]

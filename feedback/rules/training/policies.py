@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 
 from feedback.rules.json_types import JsonObject, is_list_of
 from feedback.rules.platform.known_names import unknown_name
+from feedback.rules.quality.reliability_weights import Weighing
 from feedback.rules.training import stage_settings, stages
 
 MAX_NEW_TOKENS = 8192
@@ -69,6 +70,9 @@ def check_training_policy(policy: object, snapshot_names: Collection[str], kept:
     _known(snapshot, snapshot_names, "training_policy.snapshot")
     for name in ("unsettled", "extras", "accepted", "include_excluded"):
         _need(isinstance(snapshot.get(name, True), bool), f"training_policy.snapshot.{name}", "True or false.")
+    weighing = snapshot.get("weigh_annotators", Weighing.WEIGH)
+    choices = ", ".join(Weighing)
+    _need(weighing in tuple(Weighing), "training_policy.snapshot.weigh_annotators", f"One of {choices}.")
     share = snapshot.get("held_out_annotators", 0)
     fits = _is_number(share) and 0 <= share <= MOST_HELD_OUT
     _need(fits, "training_policy.snapshot.held_out_annotators", f"A share from 0 to {MOST_HELD_OUT}.")

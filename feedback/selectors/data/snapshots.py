@@ -58,6 +58,7 @@ LEFT_OUT = {
     "held_out_annotators": "training rows by held-out annotators",
     "excluded_annotators": "annotations of excluded annotators (see Quality)",
     "contest_running": "annotations of a comparison of models that has not ended",
+    "flagged_annotators": "annotations of people who agree too little with the others (see Quality)",
     "links_splits": "rows whose family and group belong to different splits",
     "evaluation": "documents that contain held-out prompts",
     "texts_to_label": "texts for labeling only, which are not prompts",
@@ -78,7 +79,8 @@ def left_out(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
 
 def weighed(snapshot: DatasetSnapshot) -> int:
     """How many rows weigh less than a comparison: those of rankings."""
-    return int(snapshot.manifest.get("files", {}).get("weights.jsonl", {}).get("rows", 0))
+    lines = snapshot.manifest.get("files", {}).get("weights.jsonl", {}).get("rows", 0)
+    return int(snapshot.manifest.get("weighted", lines))  # earlier manifests tell only how long the file is
 
 
 @dataclass(frozen=True)

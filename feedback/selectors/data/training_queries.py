@@ -24,6 +24,7 @@ from feedback.models import (
 )
 from feedback.rules.collection.kinds.registry import WITH_SCHEME
 from feedback.rules.data.content_hash import sha256
+from feedback.rules.quality.reliability_weights import Weighing
 from feedback.selectors.quality import exclusions
 
 Rows = TypeVar("Rows", bound="QuerySet[Any, Any]")
@@ -45,6 +46,7 @@ class Policy:
             judgments of training prompts stay out, so that a reward model can be tried on people it never met.
         accepted: also imitate responses that people found good (thumbs up, high ratings) and nobody found bad.
         include_excluded: also annotations of people who are excluded for their pace or their errors on gold tasks.
+        weigh_annotators: what is done about annotators of different reliability: `rules.quality.reliability_weights`.
     """
 
     pairs: str = "each"
@@ -54,6 +56,14 @@ class Policy:
     held_out_annotators: float = 0.0
     accepted: bool = False
     include_excluded: bool = False
+    weigh_annotators: str = Weighing.WEIGH.value
+
+
+@dataclass(frozen=True)
+class FreezePolicy(Policy):
+    """The policy of one freeze. `flagged`: keys of people whose annotations are left out besides excluded ones."""
+
+    flagged: frozenset[int] = frozenset()
 
 
 def all_pairs(project: Project, policy: Policy) -> QuerySet[PreferencePair]:
@@ -167,10 +177,20 @@ def held_out_annotators(project: Project, policy: Policy) -> list[int]:
 
 
 def without_excluded(rows: Rows, project: Project, policy: Policy, annotator: str = "annotator") -> Rows:
-    """Without annotations of people who are excluded, unless the policy takes them."""
+    """Without annotations of people who are excluded, unless the policy takes them, and of those who are flagged."""
+    if isinstance(policy, FreezePolicy):
+        rows = rows.exclude(**{f"{annotator}__in": policy.flagged})
     if policy.include_excluded:
         return rows
     return rows.exclude(**{f"{annotator}__in": exclusions.excluded_people(project)})
+
+
+def count_flagged(project: Project, policy: Policy) -> int:
+    """How many standing annotations are left out because their annotators are flagged."""
+    if not isinstance(policy, FreezePolicy):
+        return 0
+    every = current_annotations(project, replace(policy, flagged=frozenset()), *Kind.values)
+    return every.filter(annotator__in=policy.flagged).count()
 
 
 def count_excluded(project: Project, policy: Policy) -> int:

@@ -39,6 +39,7 @@ from feedback.selectors.data.training_queries import (
     all_pairs,
     asked_of_models,
     count_excluded,
+    count_flagged,
     count_in_live_contests,
     current_annotations,
     held_out_annotators,
@@ -61,12 +62,13 @@ Source: TypeAlias = tuple[int, str]  # key and public id of an annotation
 @dataclass(frozen=True)
 class TrainingRow:
     """One row with where it goes, which annotations it came from (empty when from none), and what it weighs in the loss
-    beside a comparison."""
+    beside a comparison. `annotator`: the key of the one person whose comparison it is; None for everything else."""
 
     split: str
     row: JsonObject
     annotations: tuple[Source, ...] = ()
     weight: Fraction = ONE
+    annotator: int | None = None
 
 
 def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | None = None) -> Iterator[TrainingRow]:
@@ -84,6 +86,7 @@ def feedback_rows(project: Project, policy: Policy, left_out: Counter[str] | Non
         left_out[reason] += written.filter(prompt__state=state).count()
     left_out["excluded_annotators"] += count_excluded(project, policy)
     left_out["contest_running"] += count_in_live_contests(project)
+    left_out["flagged_annotators"] += count_flagged(project, policy)
     left_out["texts_to_label"] += asked_of_models(project, policy, only_labeled=True).count()
     left_out -= Counter()  # what is 0 is not reported
     people = held_out_annotators(project, policy)
@@ -190,6 +193,7 @@ def _each(project: Project, policy: Policy) -> Iterator[TrainingRow]:
             _preference(pair.prompt, pair.chosen.text, pair.rejected.text, pair.strength),
             (_source(pair.annotation),),
             of_answer(pair.annotation.kind, pair.annotation.payload),
+            _compared_by(pair.annotation),
         )
 
 
@@ -340,6 +344,13 @@ def _label_row(kind: str, text: str, payload: Payload, scheme: LabelScheme) -> J
     names = map(itemgetter("name"), scheme["labels"])
     classes = list(dict.fromkeys([*names, *labeled.used]))
     return {"kind": kind, "text": text, "scheme": scheme["name"], "classes": classes, **labeled.fields}
+
+
+def _compared_by(annotation: Annotation) -> int | None:
+    """Whose comparison it is. Errors are measured on comparisons, so they say nothing of rankings."""
+    if annotation.kind in PAIRWISE:
+        return annotation.annotator_id
+    return None
 
 
 def _source(annotation: Annotation) -> Source:

@@ -25,11 +25,14 @@ from feedback.errors import Invalid, InvalidTransition, SnapshotRevoked, Snapsho
 from feedback.models import FROZEN_SPLITS, Corpus, DatasetSnapshot, Job, Person, Project, SnapshotAnnotation
 from feedback.rules.data.content_hash import SCHEMA, canonical, sha256, snapshot_hash
 from feedback.rules.data.training_contract import REASONS, fault
+from feedback.rules.json_types import JsonObject
+from feedback.rules.quality.reliability_weights import Weighing
 from feedback.selectors.data import training_rows
 from feedback.selectors.data.training_queries import Policy
 from feedback.selectors.data.training_rows import TrainingRow
 from feedback.services.platform import events, jobs
-from feedback.services.quality import exclusions
+from feedback.services.quality import exclusions, reliability
+from feedback.services.quality.reliability import Measured
 
 State = DatasetSnapshot.State
 PAIR_POLICIES = ("each", "consensus")
@@ -49,8 +52,7 @@ def request_snapshot(
 
     Args:
         policy: pairs (each or consensus), unsettled, extras, prompt_sources, held_out_annotators, accepted,
-            include_excluded; the
-            project's own policy fills the rest.
+            include_excluded, weigh_annotators (off, drop or weigh); the project's own policy fills the rest.
 
     Raises:
         Invalid: an unknown policy, or a corpus snapshot without a corpus.
@@ -98,9 +100,11 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
         raise InvalidTransition(f"This snapshot failed: {snapshot.error} Freeze a new one.")
     left_out: Counter[str] = Counter()
     unfit: Counter[str] = Counter()
+    measured = None
     if snapshot.purpose == DatasetSnapshot.Purpose.FEEDBACK:
         exclusions.exclude_careless(snapshot.project)
-    table = _table(_rows(snapshot, left_out), left_out, unfit)
+        measured = reliability.measure(snapshot, Policy(**snapshot.policy))
+    table = _table(_rows(snapshot, measured, left_out), left_out, unfit)
     if not any(table.values()):
         sentence = "There is nothing to freeze: no annotations, demonstrations or prompts. Collect some first."
         if unfit:
@@ -112,7 +116,9 @@ def freeze(snapshot: DatasetSnapshot) -> DatasetSnapshot:
     relative = f"snapshots/{content_hash[:16]}-{snapshot.public_id}"
     part = settings.DATA_DIR / "snapshots" / f".{snapshot.public_id}.{uuid.uuid4().hex[:8]}"
     try:
-        _write(part, snapshot, table, content_hash, left_out, unfit)
+        manifest_sha256 = _write(part, snapshot, table, content_hash, left_out, unfit, measured)
+        if measured is not None:
+            reliability.keep(snapshot, measured, manifest_sha256)
         _move_to_frozen(snapshot, part, relative, table)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -135,14 +141,20 @@ def folder_of(snapshot: DatasetSnapshot) -> Path:
 
 
 class Entry:
-    """A distinct row: its canonical text, how often it occurs, its total weight, and the annotations that it comes
-    from."""
+    """A distinct row: its canonical text, how often it occurs, its weight by annotator (None: what is nobody's own),
+    and the annotations that it comes from."""
 
-    __slots__ = ("annotations", "count", "kind", "text", "weight")
+    __slots__ = ("annotations", "count", "kind", "text", "weights")
 
     def __init__(self, text: str, kind: str) -> None:
-        self.text, self.kind, self.count, self.weight = text, kind, 0, Fraction(0)
+        self.text, self.kind, self.count = text, kind, 0
+        self.weights: dict[int | None, Fraction] = {}
         self.annotations: list[tuple[int, str]] = []
+
+    @property
+    def weight(self) -> Fraction:
+        """What the row counts each time that it occurs."""
+        return sum(self.weights.values(), Fraction(0)) / self.count
 
 
 Table = dict[str, dict[str, Entry]]
@@ -157,18 +169,21 @@ def _policy(project: Project, given: Mapping[str, object]) -> Policy:
     chosen = Policy(**merged)
     if chosen.pairs not in PAIR_POLICIES:
         raise Invalid(f"pairs must be one of {', '.join(PAIR_POLICIES)}.", field="policy.pairs")
+    if chosen.weigh_annotators not in tuple(Weighing):
+        raise Invalid(f"weigh_annotators must be one of {', '.join(Weighing)}.", field="policy.weigh_annotators")
     if chosen.pairs != "each" and chosen.held_out_annotators:
         sentence = "Held-out annotators need the pair policy “each”; a consensus has no single annotator."
         raise Invalid(sentence, field="policy.held_out_annotators")
     return chosen
 
 
-def _rows(snapshot: DatasetSnapshot, left_out: Counter[str]) -> Iterable[TrainingRow]:
-    if snapshot.purpose == DatasetSnapshot.Purpose.CORPUS:
+def _rows(snapshot: DatasetSnapshot, measured: Measured | None, left_out: Counter[str]) -> Iterable[TrainingRow]:
+    if measured is None:
         assert snapshot.corpus is not None
         hold_out = snapshot.policy.get("hold_out", Corpus.HoldOut.SHARE)
         return training_rows.corpus_rows(snapshot.corpus, hold_out, left_out)
-    return training_rows.feedback_rows(snapshot.project, Policy(**snapshot.policy), left_out)
+    policy = measured.freeze_policy(Policy(**snapshot.policy))
+    return training_rows.feedback_rows(snapshot.project, policy, left_out)
 
 
 def _table(rows: Iterable[TrainingRow], left_out: Counter[str], unfit: Counter[str]) -> Table:
@@ -184,7 +199,7 @@ def _table(rows: Iterable[TrainingRow], left_out: Counter[str], unfit: Counter[s
             continue
         entry = table[row.split].setdefault(sha256(text), Entry(text, row.row["kind"]))
         entry.count += 1
-        entry.weight += row.weight
+        entry.weights[row.annotator] = entry.weights.get(row.annotator, Fraction(0)) + row.weight
         entry.annotations.extend(row.annotations)
     if unfit:
         left_out["unfit"] = unfit.total()
@@ -214,8 +229,9 @@ def _write(
     content_hash: str,
     left_out: Counter[str],
     unfit: Counter[str],
-) -> None:
-    """Write files and manifest into a folder that nothing reads yet."""
+    measured: Measured | None,
+) -> str:
+    """Write files and manifest into a folder that nothing reads yet. Returns the hash of the manifest."""
     part.mkdir(parents=True)
     counts: dict[str, dict[str, int]] = {}
     files: dict[str, dict[str, str | int]] = {}
@@ -236,11 +252,12 @@ def _write(
                 if entries[one].annotations:
                     ids = sorted(set(map(itemgetter(1), entries[one].annotations)))
                     lineage.write(json.dumps({"hash": one, "annotations": ids}) + "\n")
-    if weights := _weights(table):
+    distinct = _distinct(table)
+    if weights := _weights(distinct, measured):
         (part / "weights.jsonl").write_text(weights, encoding="utf-8")
         size, rows = len(weights.encode()), weights.count("\n")
         files["weights.jsonl"] = {"sha256": sha256(weights), "bytes": size, "rows": rows}
-    manifest = {
+    manifest: JsonObject = {
         "schema": SCHEMA,
         "hash": content_hash,
         "purpose": snapshot.purpose,
@@ -248,26 +265,44 @@ def _write(
         "counts": counts,
         "left_out": dict(sorted(left_out.items())),
         "unfit": dict(sorted(unfit.items())),
+        "weighted": sum(entry.weight != 1 for entry in distinct.values()),
         "files": files,
     }
-    (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    if measured is not None:
+        of_rows = [(entry.weights, entry.count) for entry in distinct.values()]
+        manifest["reliability"] = reliability.told(measured, of_rows)
+    text = json.dumps(manifest, indent=1, sort_keys=True)
+    (part / "manifest.json").write_text(text, encoding="utf-8")
+    return sha256(text)
 
 
-def _weights(table: Table) -> str:
-    """Lines for rows whose mean weight is not one: hash, and the weight as a fraction of integers.
-
-    Apart from the rows, so that what they weigh is no part of the content hash.
-    """
-    total: dict[str, tuple[int, Fraction]] = {}
+def _distinct(table: Table) -> dict[str, Entry]:
+    """Entries by hash, in its order, each over all splits."""
+    found: dict[str, Entry] = {}
     for entries in table.values():
         for one, entry in entries.items():
-            count, weight = total.get(one, (0, Fraction(0)))
-            total[one] = (count + entry.count, weight + entry.weight)
+            whole = found.setdefault(one, Entry(entry.text, entry.kind))
+            whole.count += entry.count
+            for who, weight in entry.weights.items():
+                whole.weights[who] = whole.weights.get(who, Fraction(0)) + weight
+    return dict(sorted(found.items()))
+
+
+def _weights(distinct: dict[str, Entry], measured: Measured | None) -> str:
+    """Lines for rows that do not count plainly: hash, weight (a fraction), error (hundredths), index of the annotator.
+
+    All integers, and apart from the rows, so that none of it is part of the content hash.
+    """
     lines = []
-    for one, (count, weight) in sorted(total.items()):
-        if weight != count:
-            mean = weight / count
-            lines.append(f'{{"hash":"{one}","weight":[{mean.numerator},{mean.denominator}]}}\n')
+    for one, entry in distinct.items():
+        weight = entry.weight
+        line: JsonObject = {"hash": one, "weight": [weight.numerator, weight.denominator]}
+        if measured is not None and (error := measured.error_of(entry.weights)):
+            line["error"] = error
+        if measured is not None and (index := measured.index_of(entry.weights)) is not None:
+            line["annotator"] = index
+        if weight != 1 or len(line) > 2:
+            lines.append(json.dumps(line, separators=(",", ":")) + "\n")
     return "".join(lines)
 
 
@@ -300,6 +335,7 @@ def _move_to_frozen(snapshot: DatasetSnapshot, part: Path, relative: str, table:
             path=relative,
             frozen_at=timezone.now(),
         )
+        reliability.forget_other_attempts(snapshot)
         events.record("snapshot.frozen", snapshot, actor=snapshot.requested_by)
     for left_behind in place.parent.glob(f".{snapshot.public_id}.*"):  # by an attempt that was killed
         shutil.rmtree(left_behind, ignore_errors=True)

@@ -14,6 +14,7 @@ from feedback.rules.training.policies import MOST_HELD_OUT
 from feedback.selectors.data import snapshots
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
+from feedback.selectors.quality import reliability
 from feedback.selectors.registry import lineage
 from feedback.selectors.training import runs
 from feedback.services.data import snapshots as snapshot_services
@@ -67,6 +68,8 @@ def freeze(request: HttpRequest, project: Project) -> HttpResponse:
             policy["pairs"] = pairs
         if "accepted" in request.POST:
             policy["accepted"] = True
+        if weighing := request.POST.get("weigh_annotators"):
+            policy["weigh_annotators"] = weighing
         if "include_excluded" in request.POST:
             policy["include_excluded"] = True
         if held_out := request.POST.get("held_out", "").strip():
@@ -111,6 +114,7 @@ def snapshot(request: HttpRequest, project: Project, snapshot_id: UUID) -> HttpR
         "left_out": snapshots.left_out(found),
         "weighed": snapshots.weighed(found),
         "annotators": lineage.annotators(found),
+        "weights": reliability.of_snapshot(found, with_names=True),
         "runs": snapshots.runs_on(found),
         "first_rows": first_rows,
         "others": list(others.exclude(pk=found.pk).order_by("-number")[:30]),

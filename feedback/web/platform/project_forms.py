@@ -17,6 +17,11 @@ PRESETS = [
     ("pretrained-lora", "pretrained-lora: the same with LoRA adapters, which need less memory"),
     ("book", "book: tokenizer and pretraining on a megabyte of prose; defaults for other stages"),
 ]
+WEIGHING = [
+    ("weigh", "weigh by reliability"),
+    ("drop", "leave out annotators who agree too little with the others"),
+    ("off", "count all annotators the same"),
+]
 
 
 class ProjectForm(PageForm):
@@ -72,6 +77,12 @@ class ProjectForm(PageForm):
         "sample. More need a reward model and proportionally more compute, and disable streaming.",
     )
     preset = forms.ChoiceField(label="Training preset", choices=PRESETS, help_text="Base values of all settings.")
+    weigh_annotators = forms.ChoiceField(
+        label="Unreliable annotators",
+        required=False,
+        choices=WEIGHING,
+        help_text="How training counts annotators of different reliability. Weighing needs tasks with two annotations.",
+    )
     stages = JSONObject(
         label="Settings by stage",
         required=False,
@@ -90,6 +101,7 @@ class ProjectForm(PageForm):
         values |= {name: sampling.get(name) for name in cls.SAMPLING}
         values["preset"] = project.training_policy.get("preset", PRESETS[0][0])
         values["stages"] = project.training_policy.get("stages", {})
+        values["weigh_annotators"] = _weighing(project.training_policy)
         return values
 
     def clean_best_of(self) -> int:
@@ -116,7 +128,15 @@ class ProjectForm(PageForm):
             sampling[name] = values.pop(name)
         for name in self.POLICY:
             policy[name] = values.pop(name)
+        weighing = values.pop("weigh_annotators")
+        if weighing and weighing != _weighing(policy):
+            policy["snapshot"] = policy.get("snapshot", {}) | {"weigh_annotators": weighing}
         return values | {"sampling": sampling, "training_policy": policy}
+
+
+def _weighing(policy: JsonObject) -> str:
+    """The value of `weigh_annotators` in a training policy, or its default."""
+    return str(policy.get("snapshot", {}).get("weigh_annotators", WEIGHING[0][0]))
 
 
 class NewProjectForm(ProjectForm):

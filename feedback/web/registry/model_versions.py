@@ -15,6 +15,7 @@ from feedback.models import ModelVersion, Project, Prompt
 from feedback.selectors.evaluation import gate
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
+from feedback.selectors.quality import reliability
 from feedback.selectors.registry import lineage, model_versions
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import generation
@@ -115,12 +116,14 @@ def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpRespons
     serving = model_version_services.serving(project)
     history = model_versions.deployments_of(project)
     evaluations = model_versions.evaluations_of(found)
-    found_gate, newest, doubts = None, None, []
+    found_gate, newest, doubts, weights = None, None, [], None
     if found.kind == ModelVersion.Kind.POLICY:
         found_gate = gate.of(found)
         newest = found_gate.evaluation
     elif found.kind == ModelVersion.Kind.REWARD:
         doubts = gate.of_reward_model(found)
+        if found.run is not None and found.run.snapshot is not None:
+            weights = reliability.of_snapshot(found.run.snapshot, with_names=True)
     samples = []
     if newest is not None:
         samples = model_versions.side_by_side(newest)
@@ -140,6 +143,7 @@ def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpRespons
         "evaluation": newest,
         "gate": found_gate,
         "doubts": doubts,
+        "weights": weights,
         "longest_reason": model_version_services.LONGEST_REASON,
         "samples": samples,
         "lineage": lineage.of_model(found),
