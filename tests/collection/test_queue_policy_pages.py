@@ -18,7 +18,7 @@ TIE = {"outcome": "tie"}
 
 def form_of(**changes: Any) -> dict[str, Any]:
     given = {"gold_percent": 10, "training_tasks": 0, "training_pass": 80, "skips_to_review": 3, "review_percent": 0}
-    return given | changes
+    return given | {"double_percent": 20} | changes
 
 
 def test_the_policy_is_set_in_percent_and_kept_as_shares(project: Project, ada: Person, signed_in: Any) -> None:
@@ -34,6 +34,7 @@ def test_the_policy_is_set_in_percent_and_kept_as_shares(project: Project, ada: 
     assert project.queue_policy == {
         "gold_share": 0.25,
         "review_share": 0.0,
+        "double_share": 0.2,
         "kind_weights": {"ranking": 3},
         "daily_limit": 40,
         "training_tasks": 2,

@@ -55,7 +55,8 @@ class ProjectSettingsSerializer(Serializer):
     queue_policy = ObjectField(
         required=False,
         help_text="How tasks are given out: gold_share (0 to 0.3, or 1), kind_weights, daily_limit, training_tasks and"
-        " training_pass (percent) of the qualification round, skips_to_review, review_share.",
+        " training_pass (percent) of the qualification round, skips_to_review, review_share, double_share (0 to 0.5:"
+        " new comparisons that two annotators get where a task wants one annotation).",
     )
 
 

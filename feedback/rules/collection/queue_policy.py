@@ -14,6 +14,7 @@ TAKEN_BACK = "withdrawn"  # the skip reason of somebody who took their answer ba
 MOST_GOLD = 0.3  # a larger share could be guessed, since no check follows another
 ONLY_GOLD = 1.0
 MOST_WEIGHT = 100
+MOST_DOUBLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class QueuePolicy:
         training_pass: share of them that must be right, percent.
         skips_to_review: a task skipped by so many people is put on hold for a reviewer; 0 never.
         review_share: share of answers that a reviewer looks at, drawn by chance, 0 to 1.
+        double_share: share of new comparisons that two annotators get where a task wants one annotation, 0 to 0.5;
+            less once everybody is known: `rules.quality.doubling`.
     """
 
     gold_share: float = 0.1
@@ -38,6 +41,7 @@ class QueuePolicy:
     training_pass: int = 80
     skips_to_review: int = 3
     review_share: float = 0.0
+    double_share: float = 0.15
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "QueuePolicy":
@@ -69,6 +73,8 @@ def check(settings: object, kinds: list[str]) -> None:
             raise InvalidPolicy(where, f"From 0 to {MOST_GOLD:g}, or 1 for only gold tasks.")
         if name == "review_share" and not (_number(value) and 0 <= value <= 1):
             raise InvalidPolicy(where, "From 0 to 1.")
+        if name == "double_share" and not (_number(value) and 0 <= value <= MOST_DOUBLE):
+            raise InvalidPolicy(where, f"From 0 to {MOST_DOUBLE:g}.")
         if name == "daily_limit" and value is not None and not _whole(value, 1, 100_000):
             raise InvalidPolicy(where, "A whole number from 1 to 100000, or null for no limit.")
         if name in _WHOLE and not _whole(value, *_WHOLE[name]):

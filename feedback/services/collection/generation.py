@@ -22,6 +22,7 @@ from feedback.selectors.training import stage_models
 from feedback.services.collection import conversation_turns, generation_quota, tasks
 from feedback.services.evaluation import contest_units
 from feedback.services.platform import jobs
+from feedback.services.quality import doubling
 from feedback.services.registry import model_versions
 from feedback.services.screening import arrivals
 
@@ -206,13 +207,16 @@ def join(prompt: Prompt, *, make_tasks: bool) -> list[Task]:
     for pair in pairs:
         if texts.same(pair[0].text, pair[1].text):
             continue
+        choice = doubling.choose(project, pair[0].public_id, pair[1].public_id, arm="random")
         task, _ = tasks.create_task(
             project=project,
             by=None,
             kind=Kind.COMPARISON,
             prompt=locked,
             responses=list(pair),
-            arm="random",
+            annotations_wanted=choice.annotations_wanted,
+            arm=choice.arm,
+            propensity=choice.propensity,
             follows=True,
         )
         made.append(task)

@@ -32,6 +32,7 @@ from feedback.selectors.evaluation.selection_pool import PoolPair
 from feedback.services.collection import generation
 from feedback.services.evaluation import active_selection
 from feedback.services.platform import events, jobs
+from feedback.services.quality import doubling
 
 FEWEST_WAITING = 10  # chosen tasks; below that the next batch is chosen
 PROMPTS_AT_ONCE = 20  # that get responses in one sweep, so that one sweep stays short
@@ -218,14 +219,17 @@ def _standing(chosen: Sequence[Chosen]) -> list[Chosen]:
 def _task(project: Project, choice: Choice, one: Chosen) -> Task:
     public_id = uuid.uuid4()
     names = [str(one.pair.first.public_id), str(one.pair.second.public_id)]
+    wanted = project.annotations_per_task
+    if one.arm == rules.RANDOM:  # selected pairs are harder: two annotations of them would tell less of people
+        wanted = doubling.choose(project, *names, arm=one.arm).annotations_wanted
     return Task(
         public_id=public_id,
         project=project,
         kind=Kind.COMPARISON,
         prompt_id=one.pair.prompt,
         state=Task.State.OPEN,
-        annotations_wanted=project.annotations_per_task,
-        free_slots=project.annotations_per_task,
+        annotations_wanted=wanted,
+        free_slots=wanted,
         queue_key=queue_key(0, public_id),
         arm=one.arm,
         propensity=one.propensity,

@@ -18,7 +18,7 @@ from feedback.web.collection.queue_policy_forms import MemberTermsForm, QueuePol
 from feedback.web.forms import add_error, form_status
 from feedback.web.pages import person, project_page
 
-FIELD_OF = {"gold_share": "gold_percent", "review_share": "review_percent"}
+FIELD_OF = {"gold_share": "gold_percent", "review_share": "review_percent", "double_share": "double_percent"}
 
 
 @project_page(ADMIN)

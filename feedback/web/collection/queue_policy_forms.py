@@ -7,11 +7,15 @@ from django.http import QueryDict
 
 from feedback.models import Kind, Membership, Project, Task
 from feedback.rules.collection.pairing import PRIORITIES
-from feedback.rules.collection.queue_policy import MOST_GOLD, MOST_WEIGHT, QueuePolicy
+from feedback.rules.collection.queue_policy import MOST_DOUBLE, MOST_GOLD, MOST_WEIGHT, QueuePolicy
 from feedback.rules.json_types import JsonObject
+from feedback.rules.quality.doubling import LATER_SHARE
+from feedback.rules.quality.reliability_weights import FEWEST_SHARED
 from feedback.web.forms import PageForm
 
 MOST_GOLD_PERCENT = round(100 * MOST_GOLD)
+MOST_DOUBLE_PERCENT = round(100 * MOST_DOUBLE)
+LATER_PERCENT = round(100 * LATER_SHARE)
 
 
 class QueuePolicyForm(PageForm):
@@ -59,6 +63,14 @@ class QueuePolicyForm(PageForm):
         help_text="Random sample, in addition to flagged tasks and disagreements.",
     )
 
+    double_percent = forms.IntegerField(
+        label="Comparisons for two annotators, percent",
+        min_value=0,
+        max_value=MOST_DOUBLE_PERCENT,
+        help_text="Of new comparisons, where a task wants one annotation. They tell how reliable annotators are. Once "
+        f"every active annotator has {FEWEST_SHARED} such annotations, {LATER_PERCENT} percent are made.",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for kind in Kind.values:
@@ -83,6 +95,7 @@ class QueuePolicyForm(PageForm):
         return values | {
             "gold_percent": round(100 * policy.gold_share),
             "review_percent": round(100 * policy.review_share),
+            "double_percent": round(100 * policy.double_share),
             "daily_limit": policy.daily_limit,
             "training_tasks": policy.training_tasks,
             "training_pass": policy.training_pass,
@@ -94,6 +107,7 @@ class QueuePolicyForm(PageForm):
         policy = dict(self.cleaned_data)
         policy["gold_share"] = policy.pop("gold_percent") / 100
         policy["review_share"] = policy.pop("review_percent") / 100
+        policy["double_share"] = policy.pop("double_percent") / 100
         policy["kind_weights"] = {}
         for kind in Kind.values:
             weight = policy.pop(f"weight_{kind}")
