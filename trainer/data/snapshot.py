@@ -42,7 +42,7 @@ class Preference:
 
     `weight` is what it counts in the loss each time it occurs; 1 is a comparison's. `error` is the probability, 0 to
     .98, that it is the wrong way round beyond ordinary disagreement. `annotator` is the index in this snapshot, from 0,
-    of the one person who stated it; None where that is not told.
+    of the one person who stated it; None where that is unknown.
     """
 
     prompt: Messages

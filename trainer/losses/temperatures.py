@@ -33,9 +33,9 @@ class Temperatures(nn.Module):
     def __init__(self, annotators: Sequence[int], others: Sequence[int] = ()) -> None:
         super().__init__()
         people = 1 + max([*annotators, *others])
-        told = torch.tensor([one for one in annotators if one != NOBODY], dtype=torch.long)
+        known = torch.tensor([one for one in annotators if one != NOBODY], dtype=torch.long)
         self.raw = nn.Parameter(torch.ones(people))
-        self.register_buffer("votes", torch.bincount(told, minlength=people).float(), persistent=False)
+        self.register_buffer("votes", torch.bincount(known, minlength=people).float(), persistent=False)
         self.trained = len(annotators)
 
     def values(self) -> Tensor:

@@ -43,7 +43,7 @@ def verdict_chance(log_odds: Tensor, error: Tensor | None = None) -> Tensor:
 def accuracy_without_errors(right: Tensor, error: Tensor | None = None, weight: Tensor | None = None) -> float:
     """How often votes without errors would agree, estimated from votes with errors; without errors, the mean of right.
 
-    A vote agrees with probability e + (1 - 2 e) a, where a is what is asked for. Least squares over votes gives
+    A vote agrees with probability e + (1 - 2 e) a, where a is the wanted value. Least squares over votes gives
     sum w (1 - 2 e) (right - e) / sum w (1 - 2 e)^2, in which votes of e = 1/2 have no part. Kept within 0 and 1.
 
     Args:
@@ -59,9 +59,9 @@ def accuracy_without_errors(right: Tensor, error: Tensor | None = None, weight: 
     if error is None:
         return float((right * weight).sum() / weight.sum())
     error = error.to(right)
-    told = 1 - 2 * error
-    informed = float((weight * told**2).sum())
+    slope = 1 - 2 * error
+    informed = float((weight * slope**2).sum())
     if informed == 0:
         return 0.5
-    estimate = float((weight * told * (right - error)).sum()) / informed
+    estimate = float((weight * slope * (right - error)).sum()) / informed
     return min(1.0, max(0.0, estimate))

@@ -148,7 +148,7 @@ class Training:
         self.batches = [planned_batches(restart.context, *shape) for restart in self.restarts]
 
     def run(self) -> tuple[RewardModel, Hook, list[Ended]]:
-        """Train as often as asked for, going on where a killed run was.
+        """Train as often as wanted, going on where a killed run was.
 
         Returns:
             A model that the best weights can be put into, what measures it, and what each restart came to.

@@ -124,10 +124,10 @@ def restarts_of(context: RunContext, steps: Sequence[int]) -> list[Restart]:
 def ended(restart: Restart) -> Ended | None:
     """What a restart came to; None of one that has not ended."""
     try:
-        told: JsonObject = json.loads((restart.context.checkpoints / ENDED).read_text(encoding="utf-8"))
+        report: JsonObject = json.loads((restart.context.checkpoints / ENDED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Ended(restart.number, told["steps"], told["best_step"], told["figures"])
+    return Ended(restart.number, report["steps"], report["best_step"], report["figures"])
 
 
 def note_ended(restart: Restart, result: Ended) -> None:

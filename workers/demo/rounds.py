@@ -53,7 +53,7 @@ class Rounds:
     Attributes:
         admin: a connection with an admin's token.
         people: makes the crowd of a collection.
-        say: is told of each change.
+        say: is called with each change.
         report: the campaign as REST shows it, with its rounds, and what the crowd did.
     """
 

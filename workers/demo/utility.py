@@ -87,7 +87,7 @@ def utility(prompt_text: str, reply_text: str, ended: bool = True) -> Utility:
 
 
 def _items(request: Prompt | None, reply_words: list[str]) -> tuple[int, int]:
-    """(how often the item asked about is named, how often another one)."""
+    """(how often the right item is named, how often another one)."""
     if request is None:
         return 0, 0
     right = reply_words.count(request.item)

@@ -291,8 +291,8 @@ def _figures(contest: Contest, *, names: bool) -> dict[str, object]:
     found = contest_selectors.figures(contest)
     standings = []
     for candidate in found.candidates:
-        told = {one.name: getattr(candidate, one.name) for one in fields(candidate)}
-        told["sentence"] = contest_accounts.sentence(found, candidate)
-        told["by_annotator"] = contest_accounts.annotators(candidate, names=names)
-        standings.append(told)
+        standing = {one.name: getattr(candidate, one.name) for one in fields(candidate)}
+        standing["sentence"] = contest_accounts.sentence(found, candidate)
+        standing["by_annotator"] = contest_accounts.annotators(candidate, names=names)
+        standings.append(standing)
     return {one.name: getattr(found, one.name) for one in fields(found)} | {"standings": standings}

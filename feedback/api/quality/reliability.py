@@ -36,17 +36,17 @@ class WeighedAnnotatorSerializer(Serializer):
 
 @extend_schema_serializer(component_name="SnapshotWeights")
 class SnapshotWeightsSerializer(Serializer):
-    policy = serializers.ChoiceField(source="told.policy", choices=list(Weighing))
-    applied = serializers.ChoiceField(source="told.applied", choices=list(Applied))
-    why = serializers.CharField(source="told.why", allow_blank=True, help_text=f"Why no errors apply: {CODES}.")
+    policy = serializers.ChoiceField(source="account.policy", choices=list(Weighing))
+    applied = serializers.ChoiceField(source="account.applied", choices=list(Applied))
+    why = serializers.CharField(source="account.why", allow_blank=True, help_text=f"Why no errors apply: {CODES}.")
     sentence = serializers.CharField(help_text="What was done and why, for people.")
-    annotators = serializers.IntegerField(source="told.annotators")
-    shared_votes = serializers.IntegerField(source="told.shared_votes")
+    annotators = serializers.IntegerField(source="account.annotators")
+    shared_votes = serializers.IntegerField(source="account.shared_votes")
     able = serializers.IntegerField(
-        source="told.able", help_text="Annotators with enough shared votes to set the best."
+        source="account.able", help_text="Annotators with enough shared votes to set the best."
     )
     best = serializers.IntegerField(
-        source="told.best",
+        source="account.best",
         allow_null=True,
         help_text="Percent of votes for the better response, mean of the best three.",
     )

@@ -38,7 +38,7 @@ def check(names: Sequence[str]) -> None:
         InvalidDimensions: a name cannot be one, two are alike, or there are too many.
     """
     if len(names) > MOST:
-        raise InvalidDimensions(f"At most {MOST} dimensions are asked; these are {len(names)}.")
+        raise InvalidDimensions(f"At most {MOST} dimensions are allowed; these are {len(names)}.")
     for place, name in enumerate(names):
         if wrong := fault(name):
             raise InvalidDimensions(wrong)

@@ -1,4 +1,4 @@
-"""Which pairs of responses are asked next: scores, and a batch drawn from them within caps.
+"""Which pairs of responses are judged next: scores, and a batch drawn from them within caps.
 
 Only workers import this module: it needs numpy. Notation for shapes: R responses, P pairs, K heads, D features.
 
@@ -75,7 +75,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Pool:
-    """The pairs that may be asked.
+    """The pairs that may be judged.
 
     Attributes:
         prompt: of each pair, any numbers, (P,). first, second: rows of its responses, (P,).

@@ -1,4 +1,4 @@
-"""When active selection may choose what is asked next, how much of it, and what a replay proves.
+"""When active selection may choose the next pairs, how much of it, and what a replay proves.
 
 The choice itself is in `acquisition.py`, which needs arrays; this module is plain Python, so that pages can read it.
 """

@@ -61,7 +61,7 @@ def reliability(labels: Iterable[Scored]) -> Reliability:
 
 
 def accuracy(labels: Iterable[Scored]) -> tuple[float | None, float | None, float | None]:
-    """(share correct, low, high) with a 95 % interval by prompt; None where nothing can be said."""
+    """(share correct, low, high) with a 95 % interval by prompt; None where there are too few."""
     groups = _by_prompt(labels)
     values = [value for group in groups.values() for value in group]
     if not values:

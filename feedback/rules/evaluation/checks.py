@@ -1,4 +1,4 @@
-"""What was checked about a policy before people are asked, and passed; what did not pass is a finding."""
+"""What was checked about a policy before people compare it, and passed; what did not pass is a finding."""
 
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -35,7 +35,7 @@ def passed(metrics: Figures, findings: list[Finding], opponent: str, own_budget:
     """
     named = {one.name for one in findings}
     ours, theirs = metrics.get("policy") or {}, metrics.get("incumbent") or {}
-    told = {
+    sentences = {
         "kl": _kl(ours, metrics.get("reference") or theirs, own_budget),
         "eos_rate": _share(ours.get("eos_rate"), "ends {} of its responses"),
         "entropy": _ratio(ours.get("entropy"), theirs.get("entropy"), "entropy {} of " + opponent),
@@ -45,9 +45,11 @@ def passed(metrics: Figures, findings: list[Finding], opponent: str, own_budget:
         "reward_model": _reward_model(metrics.get("reward_model") or {}),
     }
     if metrics.get("contaminated_prompts", 0) == 0 and (metrics.get("prompts") or 0) >= FEWEST:
-        told["contamination"] = f"no contamination in {metrics['prompts']:,} held-out prompts"
+        sentences["contamination"] = f"no contamination in {metrics['prompts']:,} held-out prompts"
     return [
-        Passed(name, sentence) for name, sentence in told.items() if sentence and not named.intersection(GROUPS[name])
+        Passed(name, sentence)
+        for name, sentence in sentences.items()
+        if sentence and not named.intersection(GROUPS[name])
     ]
 
 

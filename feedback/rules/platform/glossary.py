@@ -353,7 +353,7 @@ TERMS = _terms(
         "Battle",
         "A member's own prompt, answered by two versions that are named after the vote.",
         "Two of the newest versions are drawn by chance. The vote is an annotation like others, but counts at no gate "
-        "and in no contest. The leaderboard shows it apart, because voters choose what is asked. Models train on it "
+        "and in no contest. The leaderboard shows it apart, because voters choose the prompts. Models train on it "
         "only where the project says so.",
         "A blindfold tasting of two dishes that you ordered yourself.",
     ),

@@ -29,7 +29,7 @@ def share_now(wanted: float, people: int, shared_votes: Mapping[int, int]) -> fl
 
     Args:
         wanted: the project's share while somebody is not known well enough, 0 to 1.
-        people: how many may annotate. With fewer than three nobody can be told apart.
+        people: how many may annotate. With fewer than three, nobody stands out.
         shared_votes: of each person who annotated lately, votes on tasks that somebody else voted on too.
     """
     if people < BEST:

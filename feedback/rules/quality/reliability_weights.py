@@ -145,12 +145,12 @@ def pulled(reliability: Mapping[int, Reliability]) -> dict[int, float]:
     if n:
         crowd = sum(reliability[person].share * votes for person, votes in shared.items()) / n
         # A vote tells the less of a share, the nearer to chance those are whom it is compared with.
-        told = sum((2 * reliability[person].share - 1) ** 2 * votes for person, votes in shared.items()) / n
+        informed = sum((2 * reliability[person].share - 1) ** 2 * votes for person, votes in shared.items()) / n
         apart = sum((reliability[person].share - crowd) ** 2 * votes for person, votes in shared.items()) / n
-        real = apart * len(shared) / max(1, len(shared) - 1) - len(shared) * _variance(n, told)
+        real = apart * len(shared) / max(1, len(shared) - 1) - len(shared) * _variance(n, informed)
         for person, votes in shared.items():
             if real > 0:
-                kept[person] = min(votes / (votes + PULL), real / (real + _variance(votes, told)))
+                kept[person] = min(votes / (votes + PULL), real / (real + _variance(votes, informed)))
     elif reliability:
         crowd = sum(map(attrgetter("share"), reliability.values())) / len(reliability)
     return {person: crowd + (one.share - crowd) * kept[person] for person, one in reliability.items()}
@@ -212,11 +212,11 @@ def sentence(why: Why, errors: Errors) -> str:
             )
 
 
-def _variance(votes: int, told: float) -> float:
+def _variance(votes: int, informed: float) -> float:
     """At most this is the sampling variance of a share from so many shared votes."""
-    if not told:
+    if not informed:
         return float("inf")
-    return 1 / (4 * votes * told)
+    return 1 / (4 * votes * informed)
 
 
 def _why_not(annotators: int, shared: int, best: float | None) -> Why | None:

@@ -116,7 +116,7 @@ def current_annotations(project: Project, policy: Policy, *kinds: str) -> QueryS
 
 
 def tasks_of_live_contests(project: Project) -> QuerySet[Task, Any]:
-    """Keys of the tasks of a contest that has not ended: what people said there may train only after its decision."""
+    """Keys of the tasks of a contest that has not ended: its annotations may train only after its decision."""
     return Task.objects.filter(contest__project=project, contest__state__in=Contest.LIVE).values("pk")
 
 

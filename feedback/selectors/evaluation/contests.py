@@ -143,7 +143,7 @@ def settled(version: ModelVersion, incumbent: ModelVersion) -> Contest | None:
 
 
 def between(version: ModelVersion, serves: ModelVersion | None) -> Contest | None:
-    """Where people compare a version with what serves: decided, or still going on; None if nobody was asked.
+    """Where people compare a version with what serves: decided, or still going on; None if nobody compared it.
 
     What was decided comes first, then what goes on. A contest that was stopped says nothing.
     """

@@ -23,7 +23,7 @@ class Gate:
         reward_model: what the candidate was trained to please.
         preconditions: the findings that its own texts and training lead to, whatever people say.
         passed: the checks of these that led to no finding.
-        contest: where people compare it with what serves, or did; None if nobody was asked.
+        contest: where people compare it with what serves, or did; None if nobody compared it.
     """
 
     candidate: ModelVersion

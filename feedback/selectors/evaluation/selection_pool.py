@@ -58,13 +58,13 @@ def pool(project: Project) -> SelectionPool:
     """Pairs of the newest responses of models, 8 of a prompt, that differ and have never been in one task."""
     prompts = dict(_prompts(project).order_by("-pk").values_list("pk", "split")[:MOST_PROMPTS])
     by_prompt = _responses(project, prompts)
-    asked = _asked(project, prompts)
+    compared = _compared(project, prompts)
     found: list[PoolPair] = []
     used: dict[int, PoolResponse] = {}
     for prompt in sorted(by_prompt):
         teaches = prompts[prompt] == Split.TRAIN
         for first, second in combinations(by_prompt[prompt], 2):
-            if (first.key, second.key) in asked:
+            if (first.key, second.key) in compared:
                 continue
             found.append(PoolPair(prompt, first, second, teaches))
             used[first.key], used[second.key] = first, second
@@ -132,17 +132,17 @@ def _responses(project: Project, prompts: dict[int, str]) -> dict[int, list[Pool
     return {prompt: responses[::-1] for prompt, responses in found.items()}
 
 
-def _asked(project: Project, prompts: dict[int, str]) -> set[tuple[int, int]]:
+def _compared(project: Project, prompts: dict[int, str]) -> set[tuple[int, int]]:
     """Pairs of responses that one task has shown, the smaller key first."""
     shown: dict[int, list[int]] = defaultdict(list)
     rows = TaskResponse.objects.filter(task__project=project).values_list("task", "task__prompt", "response")
     for task, prompt, response in rows.iterator(chunk_size=CHUNK):
         if prompt in prompts:
             shown[task].append(response)
-    asked: set[tuple[int, int]] = set()
+    compared: set[tuple[int, int]] = set()
     for responses in shown.values():
-        asked.update(combinations(sorted(responses), 2))
-    return asked
+        compared.update(combinations(sorted(responses), 2))
+    return compared
 
 
 def _chunks(keys: Sequence[int]) -> Iterator[Sequence[int]]:

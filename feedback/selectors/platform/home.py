@@ -133,8 +133,8 @@ def needs_a_person(project: Project) -> list[Need]:
         if not TrainingRun.objects.filter(project=project, stage=run.stage, number__gt=run.number).exists():
             sentence = f"Run {run.number} ({NAMES[run.stage]}) failed: {run.job.error}"
             needs.append(Need("failed_run", sentence, run.job.remedy, run))
-    asked, decided = _contest_needs(project)
-    needs += asked
+    undecided, decided = _contest_needs(project)
+    needs += undecided
     needs += [_decision(version) for version in _undecided(project).exclude(pk__in=decided)[:3]]
     if waiting := _waiting_for_review(project):
         needs.append(Need("review", f"Reviews pending: {waiting}.", "Open the review queue."))
@@ -183,7 +183,7 @@ def _missing_worker(queue: str) -> Need:
 def _undecided(project: Project) -> QuerySet[ModelVersion]:
     """Candidate policies that wait for a decision: evaluated, or of a pipeline run with `promote`. Newest first.
 
-    Not those that people are asked about, or decided against.
+    Not those that people compare, or decided against.
     """
     later = ModelVersion.objects.filter(
         kind=ModelVersion.Kind.POLICY,
@@ -196,10 +196,10 @@ def _undecided(project: Project) -> QuerySet[ModelVersion]:
     rows = ModelVersion.objects.filter(
         requested | evaluated, project=project, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.CANDIDATE
     )
-    asked = ContestCandidate.objects.filter(model_version=OuterRef("pk"))
+    candidacies = ContestCandidate.objects.filter(model_version=OuterRef("pk"))
     lost = Q(plan__contest__state=Contest.State.DECIDED) & ~Q(plan__contest__winner=F("pk"))
     lost |= Q(plan__contest__state=Contest.State.DECIDED, plan__contest__winner=None)
-    rows = rows.exclude(Exists(asked.filter(Q(plan__contest__state__in=Contest.LIVE) | lost)))
+    rows = rows.exclude(Exists(candidacies.filter(Q(plan__contest__state__in=Contest.LIVE) | lost)))
     return rows.select_related("project", "run__reward_model").order_by("-id")
 
 
@@ -400,8 +400,8 @@ def _gate(project: Project) -> Station:
         return Station("gate", "none", "no candidate yet")
     if newest.run is not None and newest.run.chain.state == Chain.State.ACTIVE:
         return Station("gate", str(newest), "pipeline run active", WORKING, at=newest.created_at, row=newest)
-    asked = contests.contests_of(project).filter(plan__candidates__model_version=newest)
-    contest = asked.exclude(state=Contest.State.STOPPED).first()
+    of_newest = contests.contests_of(project).filter(plan__candidates__model_version=newest)
+    contest = of_newest.exclude(state=Contest.State.STOPPED).first()
     if contest is not None and newest.state == ModelVersion.State.CANDIDATE:
         caption, state = "people did not prefer it", DONE
         if contest.winner is not None and contest.winner.model_version_id == newest.pk:

@@ -31,7 +31,7 @@ class Histogram(TypedDict):
     rows: list[int]
 
 
-class Told(TypedDict):
+class ReliabilityAccount(TypedDict):
     """What the manifest of a snapshot says about the reliability of its annotators. It names nobody.
 
     `best` is the pulled share of the best three in hundredths. `why` and `sentence` are empty where errors hold.
@@ -110,41 +110,41 @@ class Weighed:
 class SnapshotWeights:
     """How a frozen snapshot weighs its annotators. `by_annotator` is None for those who may not read names."""
 
-    told: Told
+    account: ReliabilityAccount
     bars: list[Bar]
     by_annotator: list[Weighed] | None
 
     @property
     def rows(self) -> int:
         """Rows with an error, 0 included."""
-        return sum(self.told["histogram"]["rows"])
+        return sum(self.account["histogram"]["rows"])
 
     @property
     def sentence(self) -> str:
         """What was done, in words."""
-        told = self.told
-        if told["applied"] == Applied.ERRORS:
+        account = self.account
+        if account["applied"] == Applied.ERRORS:
             return (
-                f"Each annotation counts with the error of its annotator, estimated from {told['shared_votes']:,} "
+                f"Each annotation counts with the error of its annotator, estimated from {account['shared_votes']:,} "
                 f"annotations of tasks that several people judged. The most reliable three find the better response in "
-                f"{told['best']} % of tasks."
+                f"{account['best']} % of tasks."
             )
-        if told["applied"] == Applied.DROPPED:
-            n = told["left_out"]
+        if account["applied"] == Applied.DROPPED:
+            n = account["left_out"]
             people = "1 annotator who agrees" if n == 1 else f"{n} annotators who agree"
             return f"Annotations of {people} too little with the others are left out."
-        if told["applied"] == Applied.TEMPERATURE:
-            return f"The reward model learns a weight per annotator. {told['sentence']}"
-        return f"All annotators count the same. {told['sentence']}"
+        if account["applied"] == Applied.TEMPERATURE:
+            return f"The reward model learns a weight per annotator. {account['sentence']}"
+        return f"All annotators count the same. {account['sentence']}"
 
 
 def of_snapshot(snapshot: DatasetSnapshot, *, with_names: bool) -> SnapshotWeights | None:
     """None for snapshots without annotators: of a corpus, not frozen yet, or frozen before annotators were weighed."""
-    told: Told | None = snapshot.manifest.get("reliability")
-    if told is None:
+    account: ReliabilityAccount | None = snapshot.manifest.get("reliability")
+    if account is None:
         return None
     bars = []
-    numbers = told["histogram"]
+    numbers = account["histogram"]
     for place, (annotators, rows) in enumerate(zip(numbers["annotators"], numbers["rows"], strict=True)):
         bars.append(Bar(place * BAR, (place + 1) * BAR, annotators, rows))
     by_annotator: list[Weighed] | None = None
@@ -153,4 +153,4 @@ def of_snapshot(snapshot: DatasetSnapshot, *, with_names: bool) -> SnapshotWeigh
         kept = SnapshotReliability.objects.filter(snapshot=snapshot, manifest_sha256=snapshot.manifest_sha256)
         for row in kept.select_related("person").order_by("-error", "-votes", "person"):
             by_annotator.append(Weighed(row.person, row.votes, row.shared_votes, row.share, row.error, row.left_out))
-    return SnapshotWeights(told, bars, by_annotator)
+    return SnapshotWeights(account, bars, by_annotator)

@@ -34,7 +34,7 @@ ARMS = {
     "given": "without a choice by a model",
     "random": "drawn at random",
     "active": "chosen by the reward model",
-    "double": "asked twice",
+    "double": "judged twice",
     "arena": "votes",
 }
 REFUSED_STATES = (ModelVersion.State.REJECTED, ModelVersion.State.REVOKED)
@@ -52,7 +52,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What people's votes said of a candidate. `e` promotes at `bar`; rates lie between 0 and 1."""
+    """The result of people's votes on a candidate. `e` promotes at `bar`; rates lie between 0 and 1."""
 
     e: float
     bar: float

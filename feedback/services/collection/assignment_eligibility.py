@@ -95,7 +95,7 @@ class Eligibility:
         )
         if excluded or at_work < MANY_VOTERS:
             return not excluded
-        most = contest.next_number * contest.votes_per_unit / MANY_VOTERS_PART  # with the one that is asked for
+        most = contest.next_number * contest.votes_per_unit / MANY_VOTERS_PART  # with the requested one
         return bool(units + 1 <= max(FEWEST_UNITS, most))
 
     def _asks_for(self, one: str) -> bool:

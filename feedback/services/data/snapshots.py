@@ -270,7 +270,7 @@ def _write(
     }
     if measured is not None:
         of_rows = [(entry.weights, entry.count) for entry in distinct.values()]
-        manifest["reliability"] = reliability.told(measured, of_rows)
+        manifest["reliability"] = reliability.account_for(measured, of_rows)
     text = json.dumps(manifest, indent=1, sort_keys=True)
     (part / "manifest.json").write_text(text, encoding="utf-8")
     return sha256(text)

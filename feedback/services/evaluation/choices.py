@@ -137,7 +137,7 @@ def store_scores(version: ModelVersion, heads: Mapping[int, Sequence[float]]) ->
 
 @dataclass(frozen=True)
 class Chosen:
-    """A pair to be asked, why, and the probability with which that arm chose it, (0, 1]."""
+    """A pair to be judged, why, and the probability with which that arm chose it, (0, 1]."""
 
     pair: PoolPair
     arm: str

@@ -1,4 +1,4 @@
-"""Tasks for two annotators among the comparisons that are made without being asked for one by one."""
+"""Tasks for two annotators among the comparisons that are made without a request for each."""
 
 from django.core.cache import cache
 

@@ -12,7 +12,7 @@ from feedback.rules.quality import reliability_weights as rules
 from feedback.rules.quality.reliability_weights import Applied, Errors, Weighing, Why
 from feedback.selectors.data.training_queries import FreezePolicy, Policy
 from feedback.selectors.quality import reliability
-from feedback.selectors.quality.reliability import Told
+from feedback.selectors.quality.reliability import ReliabilityAccount
 
 Votes = Mapping[int | None, Fraction]  # weight of a row by annotator; None: of what is nobody's own
 
@@ -69,7 +69,7 @@ def measure(snapshot: DatasetSnapshot, policy: Policy) -> Measured:
     return Measured(wanted, Applied.NOTHING, why, errors, {})
 
 
-def told(measured: Measured, rows: Iterable[tuple[Votes, int]]) -> Told:
+def account_for(measured: Measured, rows: Iterable[tuple[Votes, int]]) -> ReliabilityAccount:
     """The manifest's account, from the votes behind each distinct row and how often it occurs."""
     errors, applies = measured.errors, measured.applied == Applied.ERRORS
     of_rows = []
@@ -78,7 +78,7 @@ def told(measured: Measured, rows: Iterable[tuple[Votes, int]]) -> Told:
             if any(who is not None for who in votes):
                 of_rows += [measured.error_of(votes)] * count
     of_annotators = list(errors.by_annotator.values()) if applies else []
-    return Told(
+    return ReliabilityAccount(
         policy=measured.policy.value,
         applied=measured.applied.value,
         why=measured.why.value if measured.why else "",

@@ -362,8 +362,8 @@ def _end_round(campaign: Campaign, found: CampaignRound, state: str, *, reason: 
     last = max(found.after_label, campaigns.newest_label(campaign.project))
     now = timezone.now()
     _move(found, found.state, state=state, reason=reason[:500], last_label=last, ended_at=now, **changes)
-    told = str(changes.get("decision") or state)
-    events.record("campaign.round_ended", campaign, actor=None, number=found.number, outcome=told)
+    outcome = str(changes.get("decision") or state)
+    events.record("campaign.round_ended", campaign, actor=None, number=found.number, outcome=outcome)
 
 
 def _end(campaign: Campaign, by: Person | None) -> None:

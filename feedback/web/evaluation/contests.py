@@ -139,17 +139,17 @@ def on_model_page(found: gate.Gate) -> Context:
     """What the page of a policy says about people: how they compare it with what serves, or what asking would take."""
     if found.serving is None or found.serves:
         return {}
-    told: Context = {"pleased": _pleased(found)}
+    context: Context = {"pleased": _pleased(found)}
     candidate = found.candidate
     if found.contest is not None:
         standing = contest_accounts.standing_of(found.contest, candidate)
         winner = found.contest.winner
-        return told | {
+        return context | {
             "standing": standing,
             "preferred": winner is not None and winner.model_version_id == candidate.pk,
         }
     if not found.final:
-        told["outlook"] = contest_outlook.outlook(
+        context["outlook"] = contest_outlook.outlook(
             candidate.project,
             candidate,
             found.serving,
@@ -157,7 +157,7 @@ def on_model_page(found: gate.Gate) -> Context:
             votes_per_unit=DEFAULT.votes_per_unit,
             share=DEFAULT.share,
         )
-    return told
+    return context
 
 
 def _pleased(found: gate.Gate) -> Context | None:

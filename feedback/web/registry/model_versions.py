@@ -127,7 +127,7 @@ def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpRespons
     samples = []
     if newest is not None:
         samples = model_versions.side_by_side(newest)
-    asked = {} if found_gate is None else contest_pages.on_model_page(found_gate)
+    contest_context = {} if found_gate is None else contest_pages.on_model_page(found_gate)
     context = {
         "project": project,
         "model": found,
@@ -148,7 +148,7 @@ def model(request: HttpRequest, project: Project, model_id: UUID) -> HttpRespons
         "samples": samples,
         "lineage": lineage.of_model(found),
         "written": model_versions.written_by(found),
-        **asked,
+        **contest_context,
     }
     return render(request, "feedback/registry/model.html", context)
 
