@@ -38,7 +38,7 @@ def test_a_models_page_says_what_asking_people_takes(
     assert "at this week's rate" in section
     for check in ("Ends 95 % of its responses", "Entropy 62 % of", "Responses 12 % longer than"):
         assert check in section, check
-    assert "prefers" in section and "84.0 %" in section and "no evidence" in section
+    assert "prefers" in section and "84 %" in section and "no evidence" in section
     serves = text(signed_in(ada), f"/p/desk/models/{incumbent.public_id}/")
     assert "Is it better" not in serves and "Compare with people" not in serves
 

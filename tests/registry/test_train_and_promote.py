@@ -169,7 +169,9 @@ def test_promote_and_roll_back(furnished: Furnished, project: Project, client: C
     page = told(client.get(f"/p/desk/models/{furnished.ppo.public_id}/"))
     assert "There is no evidence that policy v3 is better than policy v2, which serves." in page
     assert "The preference of reward v1 does not count" in page
-    assert "71.0" not in page.split("Sample responses")[0], "what the reward model thinks is no evidence"
+    before, promotion = page.split("Sample responses")[0].split("Promotion</h2>", 1)
+    assert "in 71 % of prompts. Policy v3 was trained to please it, so this is no evidence." in before
+    assert "71 %" not in promotion and "71.0" not in before + promotion, "what the reward model thinks is no evidence"
     assert "policy v2, which serves, on 38 held-out prompts" in page
     assert model_versions.serving(project) == furnished.sft
     refused = client.post(f"/p/desk/models/{furnished.ppo.public_id}/promote/")
