@@ -101,7 +101,7 @@ class RoundSerializer(Serializer):
     number = serializers.IntegerField(source="round.number")
     state = serializers.ChoiceField(source="round.state", choices=CampaignRound.State.choices)
     decision = serializers.ChoiceField(
-        source="round.decision", choices=[("", "none"), *CampaignRound.Decision.choices], help_text="Once decided."
+        source="round.decision", choices=CampaignRound.Decision.choices, allow_blank=True, help_text="Once decided."
     )
     reason = serializers.CharField(source="round.reason", allow_blank=True, help_text="Why it ended as it did.")
     findings = RoundFindingSerializer(source="round.findings", many=True, help_text="Against the candidate.")

@@ -42,6 +42,9 @@ class Weighing(StrEnum):
     WEIGH = "weigh"  # errors in the loss, or a temperature per annotator while there are too few shared votes
 
 
+WEIGHINGS = [one.value for one in Weighing]
+
+
 class Applied(StrEnum):
     """What a freeze did."""
 
