@@ -129,7 +129,7 @@ class ContestBlocked(Conflict):
     """Findings keep a candidate from being compared by people."""
 
     code = "contest_blocked"
-    sentence = "Findings speak against this version, so people are not asked to compare it."
+    sentence = "Findings speak against this version, so people do not compare it yet."
 
 
 class ContestRunning(Conflict):

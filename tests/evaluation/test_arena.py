@@ -12,6 +12,7 @@ from feedback.models import Exclusion, ModelVersion, Person, Project
 from feedback.rules.evaluation import arena_board
 from feedback.rules.evaluation.arena_board import PromptTally, Share
 from feedback.selectors.evaluation import arena
+from feedback.selectors.platform import kept_figures
 from feedback.services.collection import annotations
 from feedback.services.evaluation import contests
 from tests.conftest import ClientFor
@@ -137,7 +138,7 @@ def test_rest_tells_the_same(
 def test_with_many_votes_the_page_opens_first_and_asks_for_the_figures(
     project: Project, ben: Person, two: Any, signed_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arena, "LARGE", 1)
+    monkeypatch.setattr(kept_figures, "LARGE", 1)
     compare(project, ben, *two)
     client = signed_in(ben)
     first = client.get("/p/desk/arena/").content.decode()

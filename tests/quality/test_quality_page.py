@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from feedback.models import Annotation, Assignment, Person, Project, Task
+from feedback.selectors.platform import kept_figures
 from feedback.selectors.quality import quality
 from feedback.services.collection import annotations, assignment_queue
 from feedback.services.platform import projects
@@ -135,7 +136,7 @@ def test_a_new_answer_is_seen_at_once_in_a_small_project(leaning: Project, ben: 
 def test_a_large_project_is_shown_at_once_and_filled_in(
     leaning: Project, rosa: Person, signed_in: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(quality, "LARGE", 10)
+    monkeypatch.setattr(kept_figures, "LARGE", 10)
     client = signed_in(rosa)
     first = client.get("/p/desk/quality/").content.decode()
     assert 'hx-get="?fresh=1"' in first and "Agreement by annotator pair" not in first

@@ -6,26 +6,22 @@ or withdrawn, and contests that still run: nobody who votes in one may see how i
 also those of people who could look up the author: they vote before they see the names.
 """
 
-import threading
-import time
-import uuid
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db.models import Case, Count, F, FilteredRelation, IntegerField, Q, QuerySet, Sum, Value, When
 from django.utils import timezone
 
-from feedback.models import Assignment, Contest, Event, Kind, ModelVersion, Person, Project
+from feedback.models import Assignment, Contest, Kind, ModelVersion, Person, Project
 from feedback.rules.evaluation import arena_board
 from feedback.rules.evaluation.arena_board import Board, Part, PromptTally, Tally
 from feedback.selectors.evaluation.battles import ARM
+from feedback.selectors.platform.kept_figures import KeptFigures
 from feedback.selectors.quality import exclusions
 
-LARGE = 2_000  # votes from which on what was computed is shown for a while before it is computed anew
-FRESH_SECONDS = 60.0
 NO_SOURCE = "No source"
 
 
@@ -62,50 +58,6 @@ class Arena:
     @property
     def votes(self) -> int:
         return self.board.votes
-
-
-# --- computed once for many looks -----------------------------------------------------------------
-
-_kept: dict[uuid.UUID, tuple[tuple[int, int], float, Arena]] = {}
-_computing: dict[uuid.UUID, threading.Lock] = defaultdict(threading.Lock)
-
-
-def arena(project: Project) -> Arena:
-    """The leaderboard, computed unless what is kept is still good."""
-    kept, good = at_hand(project)
-    if kept is not None and good:
-        return kept
-    with _computing[project.public_id]:
-        kept, good = at_hand(project)
-        if kept is None or not good:
-            stamp, kept = _stamp(project), compute(project)
-            _kept[project.public_id] = (stamp, time.monotonic(), kept)
-    return kept
-
-
-def at_hand(project: Project) -> tuple[Arena | None, bool]:
-    """What this process has computed before, and whether it is still good.
-
-    It is until an annotation or an event comes; with many votes, where computing takes a second, for a minute at least.
-    """
-    kept = _kept.get(project.public_id)
-    if kept is None:
-        return None, False
-    stamp, moment, found = kept
-    still_fresh = found.votes >= LARGE and time.monotonic() - moment < FRESH_SECONDS
-    return found, still_fresh or stamp == _stamp(project)
-
-
-def is_large(project: Project) -> bool:
-    """Whether the figures take longer than a page may."""
-    return project.annotations.all()[:LARGE].count() >= LARGE
-
-
-def _stamp(project: Project) -> tuple[int, int]:
-    """Changes with every annotation, and with every event: an exclusion, the end of a contest, an erasure."""
-    newest = project.annotations.order_by("-pk").values_list("pk", flat=True).first() or 0
-    event = Event.objects.filter(project=project).order_by("-pk").values_list("pk", flat=True).first() or 0
-    return newest, event
 
 
 # --- computed --------------------------------------------------------------------------------------
@@ -222,3 +174,7 @@ def _annotators(project: Project, board: Board[Entrant]) -> list[Part[Person]]:
 
 def _most_first(found: Iterable[Part[Any]]) -> list[Part[Any]]:
     return sorted(found, key=lambda one: (-one.votes, str(one.group)))
+
+
+_leaderboards = KeptFigures(compute, size=attrgetter("votes"))
+arena, at_hand = _leaderboards.get, _leaderboards.at_hand

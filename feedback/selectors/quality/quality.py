@@ -1,8 +1,5 @@
 """Quality of annotations: agreement of a project, figures of each annotator, and findings."""
 
-import threading
-import time
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,18 +9,17 @@ from statistics import median
 
 from django.utils import timezone
 
-from feedback.models import Assignment, Event, Person, Project
+from feedback.models import Assignment, Person, Project
 from feedback.rules.quality import findings as rules
 from feedback.rules.quality.agreement import Agreement
 from feedback.rules.quality.bias import Leanings
 from feedback.rules.quality.findings import Counted
 from feedback.rules.quality.reliability import Reliability
+from feedback.selectors.platform.kept_figures import KeptFigures
 from feedback.selectors.quality import judgments
 from feedback.selectors.quality.judgments import Answer, AnswerRow, KindAgreement, PairAgreement
 
 NEWEST = 20_000  # answers looked at: the figures stay quick in a large project, and say so
-LARGE = 2_000  # from here on, what was computed is shown for a while before it is computed anew
-FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -143,51 +139,6 @@ class Quality:
         """Where every check has too few annotations: how far the furthest of them is."""
         short = filter(None, map(attrgetter("most"), self.looks))
         return max(short, key=attrgetter("n"), default=None)
-
-
-# --- computed once for many looks -----------------------------------------------------------------
-
-_kept: dict[uuid.UUID, tuple[tuple[int, int], float, Quality]] = {}
-_computing: dict[uuid.UUID, threading.Lock] = defaultdict(threading.Lock)
-
-
-def quality(project: Project) -> Quality:
-    """The figures over the newest answers, computed unless what is kept is still good."""
-    kept, good = at_hand(project)
-    if kept is not None and good:
-        return kept
-    with _computing[project.public_id]:
-        kept, good = at_hand(project)
-        if kept is None or not good:
-            stamp, kept = _stamp(project), _compute(project)
-            _kept[project.public_id] = (stamp, time.monotonic(), kept)
-    return kept
-
-
-def at_hand(project: Project) -> tuple[Quality | None, bool]:
-    """What this process has computed before, and whether it is still good.
-
-    It is until an answer or event comes; in a large project, where the figures take a second, for a minute at least.
-    A job would need a worker to show what needs none; so a page shows what is at hand and asks for the rest afterwards.
-    """
-    kept = _kept.get(project.public_id)
-    if kept is None:
-        return None, False
-    stamp, moment, found = kept
-    still_fresh = found.looked_at >= LARGE and time.monotonic() - moment < FRESH_SECONDS
-    return found, still_fresh or stamp == _stamp(project)
-
-
-def is_large(project: Project) -> bool:
-    """Whether the figures take longer than a page may."""
-    return project.annotations.all()[:LARGE].count() >= LARGE
-
-
-def _stamp(project: Project) -> tuple[int, int]:
-    """Changes with every answer, and with every event of the project: a review, a check made or taken back."""
-    newest = project.annotations.order_by("-pk").values_list("pk", flat=True).first() or 0
-    event = Event.objects.filter(project=project).order_by("-pk").values_list("pk", flat=True).first() or 0
-    return newest, event
 
 
 # --- computed --------------------------------------------------------------------------------------
@@ -315,3 +266,7 @@ def in_a_sentence(found: rules.Finding, name: str) -> str:
 def _figures(share: float, low: float, high: float, n: int) -> str:
     """A share with its interval, both in percent, and what it is a share of."""
     return f"{100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {n}"
+
+
+_of_projects = KeptFigures(_compute, size=attrgetter("looked_at"))
+quality, at_hand = _of_projects.get, _of_projects.at_hand

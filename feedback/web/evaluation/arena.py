@@ -5,6 +5,7 @@ from django.shortcuts import render
 
 from feedback.models import Project
 from feedback.selectors.evaluation import arena as arenas
+from feedback.selectors.platform import kept_figures
 from feedback.selectors.platform.access import ADMIN, REVIEWER, may
 from feedback.web.pages import project_page, viewer
 
@@ -13,7 +14,7 @@ from feedback.web.pages import project_page, viewer
 def arena(request: HttpRequest, project: Project) -> HttpResponse:
     """The leaderboard. With many votes the page shows the cached figures first, then requests fresh ones (`?fresh`)."""
     found, is_fresh = arenas.at_hand(project)
-    if not is_fresh and ("fresh" in request.GET or not arenas.is_large(project)):
+    if not is_fresh and ("fresh" in request.GET or not kept_figures.is_large(project)):
         found, is_fresh = arenas.arena(project), True
     context = {
         "project": project,

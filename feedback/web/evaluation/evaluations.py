@@ -7,7 +7,7 @@ from django.shortcuts import render
 
 from feedback.models import Evaluation, Project
 from feedback.selectors.evaluation import evaluations, gate
-from feedback.selectors.platform import access
+from feedback.selectors.platform import access, kept_figures
 from feedback.selectors.platform.access import ADMIN
 from feedback.selectors.quality import quality
 from feedback.selectors.registry import model_versions
@@ -19,7 +19,7 @@ from feedback.web.platform.admin_common import same_project
 def evaluation(request: HttpRequest, project: Project, evaluation_id: UUID) -> HttpResponse:
     found = _found(request, project, evaluation_id)
     found_quality, _ = quality.at_hand(project)
-    if found_quality is None and not quality.is_large(project):
+    if found_quality is None and not kept_figures.is_large(project):
         found_quality = quality.quality(project)
     agreement = None
     if found_quality is not None:

@@ -7,6 +7,7 @@ from django.shortcuts import render
 
 from feedback.formats.annotations.touchstone_csv import guarded
 from feedback.models import Project
+from feedback.selectors.platform import kept_figures
 from feedback.selectors.platform.access import ADMIN, REVIEWER, may
 from feedback.selectors.quality import exclusions, quality_table
 from feedback.selectors.quality import quality as quality_selectors
@@ -17,7 +18,7 @@ from feedback.web.pages import project_page, viewer
 def quality(request: HttpRequest, project: Project) -> HttpResponse:
     """The quality page. In a large project it shows the cached figures first, then requests fresh ones (`?fresh`)."""
     found, is_fresh = quality_selectors.at_hand(project)
-    if not is_fresh and ("fresh" in request.GET or not quality_selectors.is_large(project)):
+    if not is_fresh and ("fresh" in request.GET or not kept_figures.is_large(project)):
         found, is_fresh = quality_selectors.quality(project), True
     slowest, most = 0.0, 0
     for annotator in found.annotators if found else ():
