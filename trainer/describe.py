@@ -16,6 +16,7 @@ from typing import Any, Union
 
 from trainer.configs.parsing import PRESETS
 from trainer.data.snapshot import FIELDS, ROLES
+from trainer.ppo import kl_budget
 from trainer.stages import STAGES, TrainingStage
 
 NAMES = {int: "integer", float: "number", bool: "boolean", str: "text", list: "list"}
@@ -27,7 +28,8 @@ def describe() -> dict[str, object]:
     Returns:
         "pipeline": a row for each stage that a pipeline may name, in order, see `_pipeline_row`;
         "stages": {stage: {key: {"type", "default", "null"?, "low"?, "above"?, "high"?, "choices"?}}}, where a type
-        that is none of integer, number, boolean and text is "object"; "presets": {preset: {stage: {key: value}}}.
+        that is none of integer, number, boolean and text is "object"; "presets": {preset: {stage: {key: value}}};
+        "kl_budget": the numbers of the rule by length, nats.
     """
     settings = {}
     for stage, row in STAGES.items():
@@ -39,7 +41,8 @@ def describe() -> dict[str, object]:
         preset = json.loads(path.read_text(encoding="utf-8"))
         presets[path.stem] = {stage: _values(entries) for stage, entries in preset.items()}
     pipeline = [_pipeline_row(stage, row) for stage, row in STAGES.items() if row.in_pipeline]
-    return {"pipeline": pipeline, "stages": settings, "presets": presets}
+    kl = {"per_token": kl_budget.PER_TOKEN, "least": kl_budget.LEAST, "largest": kl_budget.LARGEST}
+    return {"pipeline": pipeline, "stages": settings, "presets": presets, "kl_budget": kl}
 
 
 def _pipeline_row(stage: str, row: TrainingStage) -> dict[str, object]:

@@ -14,6 +14,7 @@ from feedback.rules.evaluation.preconditions import (
     kl_budget,
     report_only,
 )
+from trainer.ppo.kl_budget import budget_of
 
 # As the demo's proof measures it: PPO beside SFT on 20 held-out prompts.
 SOUND: dict[str, Any] = {
@@ -100,23 +101,25 @@ def test_what_only_warns(changes: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kl", "eos_rate", "entropy", "repetition", "length", "own_budget"),
+    ("name", "kl", "eos_rate", "entropy", "repetition", "length"),
     [
-        ("PPO, seed 3", 3.3, 1.0, 0.59, 0.0, 19.6, 10.0),
-        ("PPO, seed 0", 2.3, 1.0, 0.55, 0.001, 19.6, 10.0),
-        ("DPO, seed 3", 1.0, 1.0, 0.81, 0.002, 19.3, 0.0),
-        ("KTO, seed 3", 5.3, 0.948, 1.15, 0.004, 21.6, 0.0),
-        ("KTO, seed 0", 3.2, 0.996, 0.84, 0.002, 17.0, 0.0),
+        ("PPO, seed 3", 3.3, 1.0, 0.59, 0.0, 19.6),
+        ("PPO, seed 0", 2.3, 1.0, 0.55, 0.001, 19.6),
+        ("DPO, seed 3", 1.0, 1.0, 0.81, 0.002, 19.3),
+        ("KTO, seed 3", 5.3, 0.948, 1.15, 0.004, 21.6),
+        ("KTO, seed 0", 3.2, 0.996, 0.84, 0.002, 17.0),
     ],
 )
 def test_no_sound_run_of_the_proof_is_blocked(
-    name: str, kl: float, eos_rate: float, entropy: float, repetition: float, length: float, own_budget: float
+    name: str, kl: float, eos_rate: float, entropy: float, repetition: float, length: float
 ) -> None:
     """As the trainer's evaluation measured them beside SFT; entropy as a share of SFT's, of 0.57 nats per token."""
     ours = {"kl": kl, "kl_to": "reference", "eos_rate": eos_rate, "entropy": entropy * 0.57}
     theirs = {"eos_rate": 0.988, "entropy": 0.57, "repetition": 0.008, "length": 20.7}
     changes = {"policy": ours | {"repetition": repetition, "length": length}, "incumbent": theirs}
-    assert names(case(changes, kl_budget=own_budget)) == ["no_human_judge"], name
+    pleased = "reward v2" if name.startswith("PPO") else ""
+    found = findings(case(changes, kl_budget=0.0, optimized_for=pleased))
+    assert [one.name for one in blocking(found)] == ["no_human_judge"], name
 
 
 def test_the_same_policy_optimized_without_kl_is_blocked() -> None:
@@ -169,17 +172,28 @@ def test_the_first_policy_is_exempt_from_all_but_the_final() -> None:
 
 
 def test_without_a_budget_of_its_own_kl_is_bounded_by_length() -> None:
-    assert [kl_budget(0.0, length) for length in (None, 4.0, 27.0, 500.0)] == [3.0, 3.0, 9.0, 20.0]
+    assert [kl_budget(0.0, length) for length in (None, 4.0, 27.0, 500.0)] == [3.0, 3.0, 6.75, 20.0]
     assert kl_budget(10.0, 4.0) == 10.0
-    assert "kl_budget" in names(case({"policy.kl": 5.4}, kl_budget=0.0)), "16 tokens: 5.3 nats"
+    assert "kl_budget" in names(case({"policy.kl": 4.1}, kl_budget=0.0)), "16 tokens: 4 nats"
+
+
+@pytest.mark.parametrize("length", [1.0, 12.0, 13.0, 21.0, 80.0, 81.0, 4000.0])
+def test_the_run_and_the_gate_go_by_one_rule(length: float) -> None:
+    assert kl_budget(0.0, length) == budget_of(None, length)
+
+
+def test_what_pleased_no_reward_model_is_warned_about_its_kl_and_not_blocked() -> None:
+    found = {one.name: one for one in findings(case({"policy.kl": 40.0}, kl_budget=0.0, optimized_for=""))}
+    assert found["kl_budget"].level == WARN and "people decide" in found["kl_budget"].sentence
+    assert [one.name for one in blocking(list(found.values()))] == ["no_human_judge"]
 
 
 def test_the_budget_goes_by_the_length_of_what_kl_is_measured_from() -> None:
     """PPO serves with short responses; the candidate drifted from SFT, whose responses are twice as long."""
-    drifted = {"policy.kl": 8.0, "policy.length": 16.0}
+    drifted = {"policy.kl": 7.0, "policy.length": 16.0}
     assert "kl_budget" in names(case(drifted, kl_budget=0.0))
     assert names(case({**drifted, "reference": {"length": 30.0}}, kl_budget=0.0)) == ["no_human_judge"]
-    assert "kl_budget" in names(case({**drifted, "policy.kl": 10.1, "reference": {"length": 30.0}}, kl_budget=0.0))
+    assert "kl_budget" in names(case({**drifted, "policy.kl": 7.6, "reference": {"length": 30.0}}, kl_budget=0.0))
 
 
 def test_preconditions_that_only_report_warn_all_the_same_and_the_final_ones_block() -> None:

@@ -157,6 +157,15 @@ def test_beyond_the_kl_budget_the_run_says_so_stops_and_keeps_a_policy_within(
     chosen = made["metrics"]["chosen_iteration"]
     assert chosen < last and figures(folder)[chosen]["selection_kl"] <= 0.5
     assert made["metrics"]["selection_kl"] <= 0.5
+    assert made["metrics"]["kl_budget"] == 0.5, "what the check of the policy goes by"
+
+
+def test_without_a_stated_budget_the_length_of_the_base_model_s_completions_gives_one(
+    make_run: MakeRun, run_here: RunHere, inputs: dict[str, Path]
+) -> None:
+    folder = make_run("ppo", inputs, CONFIG | {"iterations": 1, "kl_budget": None})
+    made = run_here(folder)
+    assert made["metrics"]["kl_budget"] == max(3.0, 0.25 * figures(folder)[1]["length"])
 
 
 def test_06_kl_that_cannot_be_ends_the_run(

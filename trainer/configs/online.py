@@ -168,7 +168,8 @@ class PPOConfig(Adapting):
         generation: as for `rloo` and `grpo`.
         max_grad_norm: gradient clipping, > 0. adam_eps: of Adam, > 0 (1e-5, not the library default).
         kl_budget: nats per completion beyond which the alarm `kl_budget` sounds and no weights are handed back if
-            there are others; 0 is off.
+            there are others; null goes by the length of the base model's completions (`trainer.ppo.kl_budget`), 0 is
+            off.
         stop_on_alarm: whether an alarm that says that the policy is going wrong ends the run.
         evaluate_every: iterations between looks at the selection prompts; 0 is never.
         watched_completions: answers to the selection prompts behind each look, >= 1.
@@ -202,7 +203,7 @@ class PPOConfig(Adapting):
     generation: str = setting("transformers", choices=GENERATION)
     max_grad_norm: float = setting(1.0, above=0)
     adam_eps: float = setting(1e-5, above=0)
-    kl_budget: float = setting(10.0, low=0)
+    kl_budget: float | None = setting(None, low=0)
     stop_on_alarm: bool = setting(True)
     evaluate_every: int = setting(10, low=0)
     watched_completions: int = setting(128, low=1)

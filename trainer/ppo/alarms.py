@@ -8,6 +8,8 @@ from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from trainer.ppo.kl_budget import budget_of
+
 if TYPE_CHECKING:
     from trainer.configs.online import PPOConfig
 
@@ -129,19 +131,19 @@ def of_rewards(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
 
 def of_kl(history: Sequence[Figures], config: PPOConfig) -> list[Alarm]:
     """What KL shows beside its budget; nothing without one."""
-    budget = config.kl_budget
+    budget = budget_of(config.kl_budget, history[0]["length"])
     if not budget:
         return []
     found = []
     kl = fmean(one.get("selection_kl", one["kl"]) for one in history[-KL_ITERATIONS:])
     if kl > budget:
-        sentence = f"KL to the reference is {kl:.1f} nats per completion recently; the budget is {budget:g}."
+        sentence = f"KL to the reference is {kl:.1f} nats per completion recently; the budget is {budget:.1f}."
         found.append(Alarm("kl_budget", sentence))
     if len(history) >= 2 * KL_ITERATIONS:
         late, early = (history[-KL_ITERATIONS:], history[-2 * KL_ITERATIONS : -KL_ITERATIONS])
         rise = fmean(one["kl"] for one in late) - fmean(one["kl"] for one in early)
         if rise > SLOPE_SHARE * budget:
-            sentence = f"KL rose by {rise:.1f} nats in {KL_ITERATIONS} iterations; the budget of all is {budget:g}."
+            sentence = f"KL rose by {rise:.1f} nats in {KL_ITERATIONS} iterations; the budget of all is {budget:.1f}."
             found.append(Alarm("kl_slope", sentence, stops=False))
     return found
 

@@ -26,6 +26,7 @@ from trainer.modeling.lora import adapt, frozen_reference
 from trainer.modeling.reward_scoring import load_judge, load_terms
 from trainer.ppo.alarms import Alarm, alarms
 from trainer.ppo.critics import make_critic, remove_critic
+from trainer.ppo.kl_budget import budget_of
 from trainer.ppo.rollouts import Rollout, context_room, distinct_prompts, fitting, fitting_pairs, repetition
 from trainer.ppo.trainer import PPOTrainer
 from trainer.run.checkpoints import checkpoint_step, newest_checkpoint
@@ -259,7 +260,12 @@ class PPOMonitor:
         return [entry for entry in history if "selection_reward" in entry and self.within_budget(entry)]
 
     def within_budget(self, figures: Figures) -> bool:
-        return not self.config.kl_budget or figures["selection_kl"] <= self.config.kl_budget
+        return not self.kl_budget or figures["selection_kl"] <= self.kl_budget
+
+    @property
+    def kl_budget(self) -> float:
+        """Nats per completion, 0 for none: the first rollout's completions are the reference's own."""
+        return budget_of(self.config.kl_budget, self.history[0]["length"])
 
     def chosen(self) -> int:
         """The iteration whose weights are handed back: the best look within the budget, the last one without any."""
@@ -308,6 +314,7 @@ class PPOMonitor:
                 figures[name] = value
         figures["seconds_per_iteration"] = sum(e["seconds"] for e in self.history) / len(self.history)
         figures["alarms"] = sorted(self.sounded or ())
+        figures["kl_budget"] = self.kl_budget
         figures["stopped_early"] = last["iteration"] < self.config.iterations
         if looks:
             best = max(filter(self.within_budget, looks), key=lambda e: e["selection_reward"], default=looks[-1])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
+from feedback.rules.training import stage_settings
 
 Level = Literal["block", "warn"]
 Figures = Mapping[str, Any]
@@ -22,9 +23,6 @@ LEAST_EOS_RATE = 0.9
 LEAST_ENTROPY, LOW_ENTROPY = 0.3, 0.5  # of the opponent's
 MORE_REPETITION = 0.05  # of 4-grams, above the opponent's
 LENGTH_CHANGE = 0.25  # of the opponent's length
-# Without a budget of the run's own: nats for each token of the mean response of the policy that KL is measured from,
-# mostly SFT, within bounds. In the demo world the best weights lie at 7.3 nats at most, a sound KTO run reaches 5.3.
-KL_PER_TOKEN, LEAST_BUDGET, LARGEST_BUDGET = 1 / 3, 3.0, 20.0  # 7 nats at the demo world's 21 tokens
 CHANCE = 0.5
 
 
@@ -89,7 +87,7 @@ class Case:
         candidate, serving: names of versions; `serving` is empty while nothing serves.
         aligned: whether it was trained to please (DPO, KTO, RLOO, GRPO, PPO), away from a policy it began as.
         optimized_for: the reward model that it was trained to please; empty for none.
-        kl_budget: nats per completion that its own run allowed itself; 0 for no budget.
+        kl_budget: nats per completion that its own run went by; 0 for none, the rule by length then applies.
         not_promotable: why its own training says that it must not serve.
         tainted: somebody whose annotations trained it was erased.
         state: of the version; "rejected" and "revoked" must not serve.
@@ -258,7 +256,10 @@ def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
 
 
 def _of_kl(case: Case, ours: Figures, reference: Figures) -> list[Finding]:
-    """Findings about the KL divergence, which only applies to policies trained with a reward model.
+    """Findings about the KL divergence of an aligned policy.
+
+    The budget bounds how far a reward model is trusted, so it blocks what was trained to please one. DPO and KTO learn
+    from the labels: a sound KTO run of the demo world drifts as far as the budget, and nothing was pleased on the way.
 
     `reference`: figures of the policy that KL is measured from; an evaluation has them apart from the incumbent's only
     where that is another version.
@@ -271,18 +272,17 @@ def _of_kl(case: Case, ours: Figures, reference: Figures) -> list[Finding]:
     budget = kl_budget(case.kl_budget, _number(reference, "length"))
     if kl <= budget:
         return []
-    sentence = (
-        f"Its KL from the reference model is {kl:.1f} nats per response, over the budget of "
-        f"{budget:.1f}. The reward model is unreliable there."
-    )
-    return [block("kl_budget", sentence)]
+    sentence = f"Its KL from the reference model is {kl:.1f} nats per response, over the budget of {budget:.1f}."
+    if case.optimized_for:
+        return [block("kl_budget", f"{sentence} The reward model is unreliable there.")]
+    return [_warn("kl_budget", f"{sentence} It learned from the comparisons themselves: people decide.")]
 
 
 def kl_budget(own: float, length: float | None) -> float:
     """Nats per completion: the run's own budget, else by the reference policy's mean length in tokens."""
     if own > 0:
         return own
-    return min(max(KL_PER_TOKEN * (length or 0.0), LEAST_BUDGET), LARGEST_BUDGET)
+    return stage_settings.kl_budget(length)
 
 
 def _of_entropy(ours: Figures, theirs: Figures, opponent: str) -> list[Finding]:

@@ -35,6 +35,7 @@ FIGURES: dict[str, Figure] = {
         "Share of the variance of returns that the critic predicts; below 0 is worse than a constant.",
     ),
     "kl": Figure("KL to the reference", "nats", "KL divergence from the reference model, per completion."),
+    "kl_budget": Figure("KL budget", "nats", "KL divergence per completion beyond which the run stops; 0 is none."),
     "kl_per_token": Figure("KL per token", "nats", "KL divergence from the reference model, per token."),
     "approx_kl": Figure("Approximate KL", "nats", "Approximate KL of one round of updates."),
     "loss": Figure("Training loss", "nats", "Cross-entropy on the training data; lower is better."),

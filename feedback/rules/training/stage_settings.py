@@ -51,6 +51,16 @@ def presets() -> dict[str, dict[str, JsonObject]]:
     return found
 
 
+def kl_budget(length: float | None) -> float:
+    """Nats per response that the trainer allows a policy by default, as its `trainer/ppo/kl_budget.py` has it.
+
+    Args:
+        length: tokens of the mean response of the policy that KL is measured from; None if nobody measured it.
+    """
+    rule: dict[str, float] = _described()["kl_budget"]
+    return min(max(rule["per_token"] * (length or 0.0), rule["least"]), rule["largest"])
+
+
 def value(stage: str, key: str, given: JsonObject) -> Any:
     """What a run of `stage` reported `given` works with: its own value of `key`, else its preset's, else the default.
 

@@ -75,7 +75,7 @@ def of(version: ModelVersion) -> Gate:
     run, pleased, budget, measured = version.run, None, None, None
     if run is not None:
         pleased = run.reward_model
-        budget = stage_settings.value(run.stage, "kl_budget", run.config)
+        budget = run.metrics.get("kl_budget", stage_settings.value(run.stage, "kl_budget", run.config))
     if evaluation is not None:
         measured = _measured(evaluation, serves)
     case = Case(
