@@ -15,6 +15,7 @@ from feedback.models.jobs import Job, WorkerProcess
 from feedback.models.model_versions import Deployment, ModelVersion
 from feedback.models.people import ApiToken, Person
 from feedback.models.pipelines import Chain, Schedule, Stage
+from feedback.models.platform.learn import CardProgress, Learner, QuizResult
 from feedback.models.preferences import PreferencePair
 from feedback.models.projects import GuidelineVersion, Membership, Project
 from feedback.models.prompts import FROZEN_SPLITS, Conversation, FamilyKey, Prompt, Response, Split, Thumb
@@ -31,6 +32,7 @@ __all__ = [
     "Battle",
     "Campaign",
     "CampaignRound",
+    "CardProgress",
     "Chain",
     "Choice",
     "Concern",
@@ -55,6 +57,7 @@ __all__ = [
     "Job",
     "KeptTokenizer",
     "Kind",
+    "Learner",
     "Membership",
     "ModelVersion",
     "Person",
@@ -62,6 +65,7 @@ __all__ = [
     "Project",
     "Prompt",
     "QueueCursor",
+    "QuizResult",
     "Response",
     "ResponseScore",
     "Review",

@@ -214,8 +214,11 @@ def spaced(text: object) -> str:
 
 
 @register.inclusion_tag("components/nav_link.html", takes_context=True)
-def nav_link(context: Context, name: str, word: str, *args: object) -> dict[str, str]:
-    """A link of the navigation; nothing while no page has that name. Current when the page's address begins with it."""
+def nav_link(context: Context, name: str, word: str, *args: object, project: str = "") -> dict[str, str]:
+    """A link of the navigation; nothing while no page has that name. Current when the page's address begins with it.
+
+    `project` is for a page outside of projects that shows one.
+    """
     try:
         address = reverse(name, args=args)
     except NoReverseMatch:
@@ -228,4 +231,6 @@ def nav_link(context: Context, name: str, word: str, *args: object) -> dict[str,
         current = "page"
     elif path.startswith(address) and name not in ("home", "project_home"):
         current = "true"  # of a page below the linked one
+    if project:
+        address += f"?project={project}"
     return {"address": address, "word": word, "current": current}

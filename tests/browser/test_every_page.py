@@ -29,6 +29,7 @@ from feedback.models import (
     Response,
     Task,
 )
+from feedback.rules.platform.learn.course import COURSE
 from feedback.services.collection import conversations
 from feedback.services.data import corpora, exports, imports
 from feedback.services.evaluation import battles, contest_supply, contests
@@ -92,6 +93,7 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
     runs = [furnished.runs["ppo"], furnished.running, furnished.failed, furnished.runs["evaluate"]]
     return {
         "slug": [project.slug],
+        "stage": [stage.key for stage in COURSE],
         "name": ["names"],
         "plot": ["reward"],
         "form": ["csv"],

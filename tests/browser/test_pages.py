@@ -74,20 +74,6 @@ def test_the_empty_desk_and_its_dialogs_are_accessible(
         page.keyboard.press("Escape")
 
 
-def test_stations_explain_themselves_from_one_to_the_next(
-    living: Project, ada: Person, visit: Visit, accessible: Any
-) -> None:
-    page = visit(ada, "/p/desk/")
-    page.get_by_role("button", name="explain Prompts").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Letters in the post box of a help desk.")
-    dialog.get_by_role("button", name="Responses →").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Two trainees answer the same letter")
-    accessible(page)
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
-
-
 def test_the_ring_moves_while_one_looks(living: Project, ada: Person, ben: Person, visit: Visit) -> None:
     page = visit(ada, "/p/desk/")
     page.locator("#station-tasks").focus()

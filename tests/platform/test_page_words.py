@@ -15,7 +15,6 @@ from feedback.selectors.platform import home
 from feedback.templatetags import feedback as tags
 from feedback.templatetags import page_words
 from feedback.web.platform.events import SENTENCES
-from feedback.web.platform.pipeline_stages import STATIONS
 
 FEEDBACK = Path(tags.__file__).parent.parent
 
@@ -36,11 +35,6 @@ def test_every_event_has_a_sentence() -> None:
     for source in (FEEDBACK / "services").rglob("*.py"):
         verbs |= set(re.findall(r'events\.record\(\s*"([a-z_.]+)"', source.read_text()))
     assert verbs and verbs <= set(SENTENCES)
-
-
-def test_stations_are_explained_in_every_depth() -> None:
-    for station in STATIONS:
-        assert len(station.short) < len(station.medium) and station.detail and station.everyday
 
 
 @pytest.mark.parametrize(

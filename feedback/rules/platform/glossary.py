@@ -1,19 +1,8 @@
 """The glossary: each term with three explanations. Pages show the first as a tooltip."""
 
-from dataclasses import dataclass
-
 from feedback.rules.collection.preferences import STRENGTH_SCALE
-
-
-@dataclass(frozen=True)
-class Term:
-    """`short` is the tooltip, `detail` is in the glossary, `everyday` is an everyday comparison."""
-
-    key: str
-    name: str
-    short: str
-    detail: str
-    everyday: str = ""
+from feedback.rules.platform.learn.terms import LEARN_TERMS
+from feedback.rules.platform.term import Term
 
 
 def _terms(*terms: Term) -> dict[str, Term]:
@@ -396,4 +385,5 @@ TERMS = _terms(
         "difference is above zero. It is repeated when the number of labels has grown by half.",
         "A test drive on your own road.",
     ),
+    *LEARN_TERMS,
 )

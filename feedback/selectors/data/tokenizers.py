@@ -51,11 +51,11 @@ def versions(project: Project) -> list[ModelVersion]:
     newest = ModelVersion.objects.filter(project=project).order_by("-pk")[:LOOKED_AT]
     by_hash: dict[str, ModelVersion] = {}
     for version in newest:
-        digest = _digest(version)
-        if digest and (digest not in by_hash or version.kind == ModelVersion.Kind.TOKENIZER):
-            by_hash[digest] = version
+        key = digest(version)
+        if key and (key not in by_hash or version.kind == ModelVersion.Kind.TOKENIZER):
+            by_hash[key] = version
     kept = set(KeptTokenizer.objects.filter(sha256__in=by_hash).values_list("sha256", flat=True))
-    return sorted((by_hash[digest] for digest in kept), key=lambda version: -version.pk)
+    return sorted((by_hash[one] for one in kept), key=lambda version: -version.pk)
 
 
 def fall(version: ModelVersion, text: str) -> Fall:
@@ -67,7 +67,7 @@ def fall(version: ModelVersion, text: str) -> Fall:
     """
     if len(text) > LONGEST:
         raise Invalid(f"The text has {len(text):,} characters; the limit is {LONGEST:,}.", field="text")
-    tokenizer = _loaded(_digest(version))
+    tokenizer = _loaded(digest(version))
     encoded = tokenizer.encode(text, add_special_tokens=False)
     special = {key for key, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     spans = encoded.offsets
@@ -90,16 +90,40 @@ def fall(version: ModelVersion, text: str) -> Fall:
     )
 
 
-@lru_cache(maxsize=8)
-def _loaded(digest: str) -> Tokenizer:
-    kept = KeptTokenizer.objects.filter(sha256=digest).first() if digest else None
+def symbols(version: ModelVersion, text: str) -> list[list[str]]:
+    """The words that the version's tokenizer divides `text` into, each as the symbols that its merges start from.
+
+    Raises:
+        NotFound: the version has no tokenizer that is kept.
+    """
+    tokenizer = _loaded(digest(version))
+    if tokenizer.normalizer is not None:
+        text = tokenizer.normalizer.normalize_str(text)
+    if tokenizer.pre_tokenizer is None:
+        return [list(text)]
+    return [list(word) for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+
+
+def file_text(sha256: str) -> str:
+    """The stored file of a tokenizer.
+
+    Raises:
+        NotFound: it is not kept.
+    """
+    kept = KeptTokenizer.objects.filter(sha256=sha256).first() if sha256 else None
     if kept is None:
         raise NotFound("This version has no tokenizer. Train or import a version with one.")
-    tokenizer = Tokenizer.from_str(kept.text)
+    return kept.text
+
+
+@lru_cache(maxsize=8)
+def _loaded(sha256: str) -> Tokenizer:
+    tokenizer = Tokenizer.from_str(file_text(sha256))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
-def _digest(version: ModelVersion) -> str:
+def digest(version: ModelVersion) -> str:
+    """SHA-256 of the version's tokenizer file; empty without one."""
     return str(version.manifest.get("files", {}).get(FILE, {}).get("sha256", ""))

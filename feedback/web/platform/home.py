@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 
 from feedback.models import Campaign, Contest, ModelVersion, Project, TrainingRun
+from feedback.rules.platform.learn.course import STAGE_OF_STATION
 from feedback.selectors.collection import desk, my_work
 from feedback.selectors.platform import access
 from feedback.selectors.platform import home as home_selectors
@@ -68,21 +69,19 @@ def project_home(request: HttpRequest, project: Project) -> HttpResponse:
 
 def _pipeline(request: HttpRequest, project: Project) -> HttpResponse:
     pipeline = home_selectors.pipeline(project)
-    neighbors = [None, *STATIONS, None]
     stations = []
-    for place, explained in enumerate(STATIONS):
-        now = pipeline.stations[explained.key]
+    for card in STATIONS:
+        now = pipeline.stations[card.key]
         percent = None
         if now.share is not None:
             percent = round(100 * now.share)
         stations.append(
             {
-                "about": explained,
+                "about": card,
                 "now": now,
-                "address": _page_of_station(project, explained.key, now.row),
+                "address": page_of_station(project, card.key, now.row),
                 "percent": percent,
-                "before": neighbors[place],
-                "after": neighbors[place + 2],
+                "learn": STAGE_OF_STATION[card.key],
             }
         )
     needs = []
@@ -110,7 +109,7 @@ def _page_of_need(project: Project, need: home_selectors.Need) -> str:
     return _page(PAGE_OF_NEED.get(need.kind, "train"), project)
 
 
-def _page_of_station(project: Project, station: str, row: object) -> str:
+def page_of_station(project: Project, station: str, row: object) -> str:
     """The page that a station links to."""
     if isinstance(row, TrainingRun):
         return _page("run", project, row.public_id)

@@ -38,10 +38,10 @@ class Shell:
 
     @cached_property
     def seat(self) -> Seat | None:
-        """The seat in the project of the page; without one, the only seat of the person."""
+        """The seat in the project of the page, which stands in its path or its query; without one, the only seat."""
         slug = None
         if self._request.resolver_match is not None:
-            slug = self._request.resolver_match.kwargs.get("slug")
+            slug = self._request.resolver_match.kwargs.get("slug") or self._request.GET.get("project")
         if slug is None and len(self.seats) == 1:
             return self.seats[0]
         for seat in self.seats:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.platform import account, glossary, health, home, projects
+from feedback.web.platform import account, glossary, health, home, learn, projects
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
@@ -14,6 +14,13 @@ urlpatterns: list[URLPattern] = [
     path("account/tokens/", account.create_token, name="create_token"),
     path("account/tokens/<uuid:token_id>/revoke/", account.revoke_token, name="revoke_token"),
     path("glossary/", glossary.glossary, name="glossary"),
+    path("learn/", learn.course, name="learn"),
+    path("learn/depth/", learn.set_depth, name="learn_depth"),
+    path("learn/cards/", learn.cards, name="learn_cards"),
+    path("learn/cards/<slug:key>/", learn.mark_card, name="learn_card"),
+    path("learn/<slug:stage>/", learn.stage, name="learn_stage"),
+    path("learn/<slug:stage>/quiz/", learn.finish_quiz, name="learn_quiz"),
+    path("p/<slug:slug>/learn/tokens/", learn.split_text, name="learn_tokens"),
     path("projects/", projects.projects, name="projects"),
     path("projects/new/", projects.new, name="project_new"),
     path("health/", health.service_health, name="health"),
