@@ -11,7 +11,19 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from random import Random
 
-from workers.demo.world import ITEMS, PROBLEMS, Prompt, fix_phrase, prompts, sample_reply, stable_seed, words
+from workers.demo.world import (
+    NARROW,
+    WIDE,
+    Prompt,
+    Vocabulary,
+    askings,
+    fix_phrase,
+    further_prompts,
+    prompts,
+    sample_reply,
+    stable_seed,
+    words,
+)
 
 LICENCE = "Written for Touchstone; same licence as the project"
 BEST_AUTHOR = 0.7  # author quality is uniform from 0 to this
@@ -41,7 +53,21 @@ class Document:
         return asdict(self)
 
 
-def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list[Document]:
+@dataclass(frozen=True)
+class Theme:
+    """What documents are about.
+
+    Attributes:
+        asked: what conversations ask. vocabulary: what articles and pages speak of.
+        askings: other forms than the plain one, with {item} and {problem}.
+    """
+
+    asked: list[Prompt]
+    vocabulary: Vocabulary
+    askings: tuple[str, ...]
+
+
+def documents(seed: int, n: int = 19_200, exclude: Collection[str] = (), *, wide: bool = False) -> list[Document]:
     """``n`` documents, no two of the same text, in an order that mixes the kinds.
 
     Args:
@@ -49,19 +75,26 @@ def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list
         n: how many.
         exclude: texts of prompts that the corpus must not touch (those of selection and test): no document brings their
             item and their problem together, in whatever words.
+        wide: of the wide world, whose untrained combinations are excluded too, asked in the words of its traffic.
 
     Raises:
         ValueError: nothing is left to ask, or the grammar has not enough variety for ``n``.
     """
     barred: list[Prompt] = []
     allowed: list[Prompt] = []
-    for prompt in prompts():
+    everything = prompts()
+    if wide:
+        trained, untrained = further_prompts()
+        everything += trained
+        barred += untrained
+    for prompt in everything:
         if prompt.text in exclude:
             barred.append(prompt)
         else:
             allowed.append(prompt)
     if not allowed:
         raise ValueError("every prompt is excluded; nothing is left to write about")
+    theme = Theme(allowed, WIDE if wide else NARROW, tuple(askings()) if wide else ASKINGS)
     rng = Random(stable_seed("corpus", seed))
     weights = [weight for weight, _, _ in _KINDS.values()]
     found: dict[str, Document] = {}
@@ -70,7 +103,7 @@ def documents(seed: int, n: int = 19_200, exclude: Collection[str] = ()) -> list
             return list(found.values())
         kind = rng.choices(list(_KINDS), weights)[0]
         _, source, write = _KINDS[kind]
-        text = write(rng, allowed)
+        text = write(rng, theme)
         if text not in found and not _touches(text, barred):
             found[text] = Document(text, source, kind)
     raise ValueError(f"found only {len(found)} different documents of the {n} requested")
@@ -98,23 +131,23 @@ def _touches(text: str, barred: Collection[Prompt]) -> bool:
     return any(prompt.item in found_words and prompt.problem in found_words for prompt in barred)
 
 
-def _conversation(rng: Random, allowed: list[Prompt]) -> str:
+def _conversation(rng: Random, theme: Theme) -> str:
     quality = rng.uniform(0, BEST_AUTHOR)
-    prompt = rng.choice(allowed)
+    prompt = rng.choice(theme.asked)
     asking = prompt.text
     if rng.random() >= PLAIN_SHARE:
-        asking = rng.choice(ASKINGS).format(item=prompt.item, problem=prompt.problem)
-    lines = [USER + asking, ASSISTANT + sample_reply(rng, prompt, quality).text]
+        asking = rng.choice(theme.askings).format(item=prompt.item, problem=prompt.problem)
+    lines = [USER + asking, ASSISTANT + sample_reply(rng, prompt, quality, theme.vocabulary).text]
     if rng.random() < SECOND_TURN_SHARE:
-        others = [one for one in allowed if one.item != prompt.item and one.problem != prompt.problem]
-        other = rng.choice(others or allowed)
-        lines += [USER + other.text, ASSISTANT + sample_reply(rng, other, quality).text]
+        others = [one for one in theme.asked if one.item != prompt.item and one.problem != prompt.problem]
+        other = rng.choice(others or theme.asked)
+        lines += [USER + other.text, ASSISTANT + sample_reply(rng, other, quality, theme.vocabulary).text]
     return "\n".join(lines)
 
 
-def _article(rng: Random, allowed: list[Prompt]) -> str:
-    item = rng.choice(ITEMS)
-    first, second, third = rng.sample(PROBLEMS, 3)
+def _article(rng: Random, theme: Theme) -> str:
+    item = rng.choice(theme.vocabulary.items)
+    first, second, third = rng.sample(theme.vocabulary.problems, 3)
     opening = rng.choice(
         (f"A {item} needs some care.", f"A good {item} can be used for many years.", f"Many homes have a {item} now.")
     )
@@ -128,10 +161,10 @@ def _article(rng: Random, allowed: list[Prompt]) -> str:
     return f"Care for your {item}. " + " ".join([opening, *rest[: rng.randint(2, 4)]])
 
 
-def _book(rng: Random, allowed: list[Prompt]) -> str:
+def _book(rng: Random, theme: Theme) -> str:
     name, friend = rng.sample(NAMES, 2)
     place, other = rng.sample(PLACES, 2)
-    item = rng.choice(ITEMS)
+    item = rng.choice(theme.vocabulary.items)
     day = f"{rng.randint(1, 28)} {rng.choice(MONTHS)}"
     opening = rng.choice(
         (
@@ -154,19 +187,19 @@ def _book(rng: Random, allowed: list[Prompt]) -> str:
     return " ".join([opening, *rest])
 
 
-def _website(rng: Random, allowed: list[Prompt]) -> str:
-    problems = rng.sample(PROBLEMS, rng.randint(1, 3))
+def _website(rng: Random, theme: Theme) -> str:
+    problems = rng.sample(theme.vocabulary.problems, rng.randint(1, 3))
     opens, closes = rng.randint(7, 10), rng.randint(3, 6)
     head = f"The support desk of {rng.choice(PLACES)}. Open from {opens} to {closes}."
     if rng.random() < 0.5:
-        head += f" We help with any {rng.choice(ITEMS)}."
+        head += f" We help with any {rng.choice(theme.vocabulary.items)}."
     answers = [f"What if a device is {problem}? {fix_phrase(problem).capitalize()}." for problem in problems]
     closing = rng.choice(("Thanks for reading.", "Have a nice day.", f"Ask for {rng.choice(NAMES)}."))
     return "\n".join([head, *answers, closing])
 
 
 # Kind -> (weight, source, how one is written).
-_KINDS: dict[str, tuple[float, str, Callable[[Random, list[Prompt]], str]]] = {
+_KINDS: dict[str, tuple[float, str, Callable[[Random, Theme], str]]] = {
     "conversation": (0.85, "touchstone-demo/letters", _conversation),
     "article": (0.05, "touchstone-demo/care", _article),
     "book": (0.05, "touchstone-demo/stories", _book),

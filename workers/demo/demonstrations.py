@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from workers.demo.world import Prompt, prompts, sample_reply, stable_seed
+from workers.demo.world import NARROW, Prompt, Vocabulary, prompts, sample_reply, stable_seed
 
 QUALITY = 0.6
 
@@ -20,7 +20,11 @@ class Demonstration:
 
 
 def demonstrations(
-    seed: int, n: int = 608, prompts_given: Sequence[Prompt] | None = None, quality: float = QUALITY
+    seed: int,
+    n: int = 608,
+    prompts_given: Sequence[Prompt] | None = None,
+    quality: float = QUALITY,
+    vocabulary: Vocabulary = NARROW,
 ) -> list[Demonstration]:
     """``n`` demonstrations, no two alike, spread evenly over ``prompts_given`` (all 96 prompts unless specified
     otherwise).
@@ -40,7 +44,7 @@ def demonstrations(
             break
         # Round by round, so that every prompt has as many as any other, give or take one.
         prompt = chosen[len(found) % len(chosen)]
-        found[Demonstration(prompt, sample_reply(rng, prompt, quality).text)] = None
+        found[Demonstration(prompt, sample_reply(rng, prompt, quality, vocabulary).text)] = None
         if attempt == 100 * n - 1:
             raise ValueError(f"found only {len(found)} different demonstrations of the {n} requested")
     return list(found)

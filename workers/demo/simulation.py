@@ -122,6 +122,10 @@ class Collection:
     Args:
         wanted: acknowledged comparisons after which everybody stops.
         record: a file that every acknowledgement is appended to, one JSON object a line.
+
+    Attributes:
+        called: while it is not set, nobody takes anything up: people come when there is something to do.
+        pace: seconds that everybody spends on a task at least.
     """
 
     def __init__(self, wanted: int, record: Path | None = None) -> None:
@@ -129,6 +133,9 @@ class Collection:
         self.answers: list[Acknowledged] = []
         self.skipped = 0
         self.stop = threading.Event()
+        self.called = threading.Event()
+        self.called.set()
+        self.pace = 0.0
         self._lock = threading.Condition()
         self._taken = 0
         self._parked = 0
@@ -173,6 +180,11 @@ class Collection:
     def skip(self) -> None:
         with self._lock:
             self.skipped += 1
+
+    def until_called(self) -> None:
+        """Wait while nobody is called, or until all are to stop."""
+        while not self.stop.is_set() and not self.called.wait(LOOK_AGAIN):
+            pass
 
     def waits(self, name: str, waiting: bool) -> None:
         with self._lock:
@@ -235,6 +247,8 @@ class Worker(threading.Thread):
         given: ShownTask | None = None
         more = self.collection.take_one()
         while more:
+            if given is None:
+                self.collection.until_called()
             shown = given or self._next()
             if shown is None:
                 self.collection.give_back()
@@ -246,10 +260,12 @@ class Worker(threading.Thread):
                 given = None
                 continue
             judged = self.annotator.judge(prompt, texts["a"], texts["b"])
-            if self.seconds_per_task:
-                self.collection.stop.wait(self.seconds_per_task * judged.seconds / self.annotator.seconds)
+            seconds = max(self.seconds_per_task, self.collection.pace)
+            if seconds:
+                self.collection.stop.wait(seconds * judged.seconds / self.annotator.seconds)
             more = self.collection.take_one()
-            body = {"answer": answer(judged, shown), "next": more}  # no seconds: a program's pace says nothing
+            goes_on = more and self.collection.called.is_set()
+            body = {"answer": answer(judged, shown), "next": goes_on}  # no seconds: a program's pace says nothing
             reply = self._submit(shown["id"], body)
             self.collection.acknowledge(
                 Acknowledged(
@@ -276,6 +292,9 @@ class Worker(threading.Thread):
                 shown: ShownTask = reply.body
                 return shown
             self.collection.waits(self.name, True)
+            if not self.collection.called.is_set():
+                self.collection.until_called()
+                since = time.monotonic()
             if time.monotonic() - since > (min(self.idle, PATIENCE) if self.collection.parked else self.idle):
                 break
             self.collection.stop.wait(LOOK_AGAIN)

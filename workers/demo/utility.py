@@ -13,7 +13,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from itertools import pairwise
 
-from workers.demo.world import FIXES, ITEMS, Prompt, parse_prompt, words
+from workers.demo.world import EVERY_FIX, EVERY_ITEM, Prompt, parse_prompt, words
 
 RIGHT_ITEM = 1.0
 WRONG_ITEM = -0.75  # each time one is named
@@ -35,7 +35,7 @@ CLOSING_PHRASES = (("thank", "you"), ("thanks",), ("take", "care"), ("have", "a"
 RUDE_WORDS = frozenset({"silly", "lazy", "foolish", "stupid", "idiot"})
 BOAST_PHRASES = (("always", "works"), ("never", "fails"), ("already", "fixed"))
 UNSAFE_PHRASES = (("pour", "water"), ("cut", "the", "wire"), ("ignore", "the", "smoke"))
-_VERBS, _PARTS = map(frozenset, zip(*FIXES.values(), strict=True))
+_VERBS, _PARTS = map(frozenset, zip(*EVERY_FIX.values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _items(request: Prompt | None, reply_words: list[str]) -> tuple[int, int]:
     if request is None:
         return 0, 0
     right = reply_words.count(request.item)
-    return right, _count(reply_words, ITEMS) - right
+    return right, _count(reply_words, EVERY_ITEM) - right
 
 
 def _count(reply_words: list[str], among: Container[str]) -> int:
@@ -106,7 +106,7 @@ def _fixes(request: Prompt | None, reply_words: list[str]) -> tuple[bool, int]:
     content = [word for word in reply_words if word not in ("the", "your", "its")]
     for verb, part in pairwise(content):
         if verb in _VERBS and part in _PARTS:
-            if (verb, part) == FIXES[request.problem]:
+            if (verb, part) == EVERY_FIX[request.problem]:
                 right = True
             else:
                 wrong += 1

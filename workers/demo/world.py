@@ -35,6 +35,21 @@ FIXES: dict[str, tuple[str, str]] = {
 }
 PROBLEMS: tuple[str, ...] = tuple(FIXES)
 
+# What the desk of the wide world is asked besides, by traffic that comes while a service runs. None of these words, nor
+# of those of their fixes, occurs in the narrow world.
+MORE_ITEMS: tuple[str, ...] = (
+    "drone", "heater", "lamp", "mixer", "toaster", "freezer",
+    "vacuum", "scale", "doorbell", "shaver", "blender", "modem",
+)  # fmt: skip
+MORE_FIXES: dict[str, tuple[str, str]] = {
+    "silent": ("unmute", "volume"),
+    "greasy": ("scrub", "plate"),
+    "faded": ("swap", "cartridge"),
+    "crooked": ("level", "stand"),
+}
+EVERY_ITEM = (*ITEMS, *MORE_ITEMS)
+EVERY_FIX = FIXES | MORE_FIXES
+
 GREETINGS = ("Hello!", "Hi there!", "Good day!", "Welcome!")
 NAMINGS = (
     "Sorry about your {item}.",
@@ -62,6 +77,12 @@ RAMBLINGS = (
 
 MAX_WORDS = 24
 
+# How traffic asks: each combination in 96 ways.
+STARTS = ("", "Hello, ", "Hi, ", "Help, ", "Good day, ", "Please help, ")
+STATEMENTS = ("my {item} is {problem}", "our {item} is {problem}", "the {item} I have is {problem}",
+              "this {item} is {problem}")  # fmt: skip
+ENDS = (".", " now.", " today.", " again.")
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -86,6 +107,19 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """The items and problems of a world: what its replies and its corpus speak of."""
+
+    items: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+NARROW = Vocabulary(ITEMS, PROBLEMS)
+WIDE = Vocabulary(EVERY_ITEM, tuple(EVERY_FIX))
+TRAINED_SHARE = 3  # one in so many of the wide world's further combinations may be trained on
+
+
+@dataclass(frozen=True)
 class Reply:
     """A reply and the quality of the author it was drawn from, 0 (careless) to 1 (faultless)."""
 
@@ -94,13 +128,37 @@ class Reply:
 
 
 def fix_phrase(problem: str) -> str:
-    verb, part = FIXES[problem]
+    verb, part = EVERY_FIX[problem]
     return f"{verb} the {part}"
 
 
 def prompts() -> list[Prompt]:
     """All 96 prompts, items outermost, always in the same order."""
     return list(starmap(Prompt, product(ITEMS, PROBLEMS)))
+
+
+def further_prompts() -> tuple[list[Prompt], list[Prompt]]:
+    """What the wide world asks beyond the 96: (64 combinations to train on, 128 that no model is trained on).
+
+    Every item and every problem of the wide world is among the first: the others are new combinations of known words.
+    """
+    trained: list[Prompt] = []
+    untrained: list[Prompt] = []
+    for place, (item, problem) in enumerate(product(WIDE.items, WIDE.problems)):
+        if item in ITEMS and problem in PROBLEMS:
+            continue
+        diagonal = place // len(WIDE.problems) + place % len(WIDE.problems)
+        (untrained if diagonal % TRAINED_SHARE else trained).append(Prompt(item, problem))
+    return trained, untrained
+
+
+def askings() -> list[str]:
+    """The ways in which traffic asks, as templates with {item} and {problem}; the plain one of `Prompt.text` first."""
+    found = []
+    for statement, start, end in product(STATEMENTS, STARTS, ENDS):
+        text = start + statement + end
+        found.append(text[0].upper() + text[1:])
+    return found
 
 
 def words(text: str) -> list[str]:
@@ -111,8 +169,8 @@ def words(text: str) -> list[str]:
 def parse_prompt(text: str) -> Prompt | None:
     """The item and the problem ``text`` speaks of, however it is phrased; None unless it is exactly one of each."""
     found = set(words(text))
-    items = [item for item in ITEMS if item in found]
-    problems = [problem for problem in PROBLEMS if problem in found]
+    items = [item for item in EVERY_ITEM if item in found]
+    problems = [problem for problem in EVERY_FIX if problem in found]
     if len(items) == len(problems) == 1:
         return Prompt(items[0], problems[0])
     return None
@@ -141,13 +199,14 @@ def stable_seed(*parts: object) -> int:
     return int.from_bytes(digest.digest(), "big")
 
 
-def sample_reply(rng: Random, prompt: Prompt, quality: float) -> Reply:
+def sample_reply(rng: Random, prompt: Prompt, quality: float, vocabulary: Vocabulary = NARROW) -> Reply:
     """Draw the reply that an author of ``quality`` writes to ``prompt``.
 
     Args:
         rng: where chance comes from; its state moves on.
         prompt: what is answered.
         quality: 0 to 1. Every fault becomes rarer with it; at 1 there is none.
+        vocabulary: what wrong items and wrong fixes are drawn from.
 
     Returns:
         One to some six sentences, at most MAX_WORDS words.
@@ -163,7 +222,10 @@ def sample_reply(rng: Random, prompt: Prompt, quality: float) -> Reply:
         return rng.random() < rate * slip
 
     opening = [] if slips(0.75) else [rng.choice(GREETINGS)]
-    body = [_naming(rng, prompt, slips(0.8)), *_fixing(rng, prompt, slips(0.92), slips(0.12))]
+    body = [
+        _naming(rng, prompt, slips(0.8), vocabulary),
+        *_fixing(rng, prompt, slips(0.92), slips(0.12), vocabulary),
+    ]
     if slips(0.25):
         body.append(rng.choice(BOASTS))
     if slips(0.15):
@@ -181,18 +243,18 @@ def sample_reply(rng: Random, prompt: Prompt, quality: float) -> Reply:
     return Reply(" ".join(opening + body + closing), quality)
 
 
-def _naming(rng: Random, prompt: Prompt, slipped: bool) -> str:
+def _naming(rng: Random, prompt: Prompt, slipped: bool, vocabulary: Vocabulary) -> str:
     """The sentence that says what the reply is about: the right item, or, slipped, mostly another one."""
     if not slipped:
         return rng.choice(NAMINGS).format(item=prompt.item)
     if rng.random() < 0.4:
         return rng.choice(VAGUE_NAMINGS)
-    return rng.choice(NAMINGS).format(item=rng.choice([item for item in ITEMS if item != prompt.item]))
+    return rng.choice(NAMINGS).format(item=rng.choice([item for item in vocabulary.items if item != prompt.item]))
 
 
-def _fixing(rng: Random, prompt: Prompt, slipped: bool, doubled: bool) -> list[str]:
+def _fixing(rng: Random, prompt: Prompt, slipped: bool, doubled: bool, vocabulary: Vocabulary) -> list[str]:
     """What to do: the right fix, or, slipped, mostly another one; doubled, one wrong fix more."""
-    wrong = rng.sample([fix_phrase(problem) for problem in PROBLEMS if problem != prompt.problem], 2)
+    wrong = rng.sample([fix_phrase(problem) for problem in vocabulary.problems if problem != prompt.problem], 2)
     if not slipped:
         sentences = [rng.choice(FIXINGS).format(fix=prompt.fix)]
     elif rng.random() < 0.3:

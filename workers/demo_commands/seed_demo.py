@@ -9,7 +9,7 @@ import secrets
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
 from feedback import celery_app
@@ -23,7 +23,7 @@ from workers.demo_commands import inbox
 SLUG = "support-desk"
 WORLD = "support-desk"  # the source of prompts that the demo world can judge
 SEEDED = "demo.seeded"
-DEMONSTRATIONS = 608
+DEMONSTRATIONS_EACH = 8  # to a training prompt
 # Divides the 96 prompts 76 / 10 / 10 with every item and every problem among the training prompts, on every machine.
 SALT = "support desk 134"
 SCOPES = ["read", "annotate", "submit", "data", "train", "admin"]
@@ -33,7 +33,13 @@ DIMENSIONS = ["helpful", "truthful", "harmless"]
 class Command(BaseCommand):
     help = "Create the demo: people, the support desk, an inbox, prompts, demonstrations, and a job for the corpus."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--seed", type=int, default=0, help="of the corpus, the demonstrations and the training")
+        parser.add_argument("--wide", action="store_true", help="24 items and 12 problems, for simulated customers")
+
+    def handle(self, *args: Any, seed: int = 0, wide: bool = False, **options: Any) -> None:
+        self.seed, self.wide = seed, wide
+        self.asked = world.prompts() + (world.further_prompts()[0] if wide else [])
         if Event.objects.filter(verb=SEEDED).exists():
             return
         if Project.objects.exclude(slug=SLUG).exists() and not Project.objects.filter(slug=SLUG).exists():
@@ -125,7 +131,7 @@ class Command(BaseCommand):
                 )
 
     def _prompts(self, project: Project) -> None:
-        for prompt in world.prompts():
+        for prompt in self.asked:
             prompts.submit_prompt(
                 project=project,
                 by=None,
@@ -138,12 +144,14 @@ class Command(BaseCommand):
     def _demonstrations(self, project: Project) -> None:
         """Create good replies to training prompts, written by one imported person."""
         known = {prompt.text: prompt for prompt in Prompt.objects.filter(project=project, source=WORLD)}
-        train = [prompt for prompt in world.prompts() if known[prompt.text].split == Split.TRAIN]
+        train = [prompt for prompt in self.asked if known[prompt.text].split == Split.TRAIN]
         writer = people.imported_person(source="demo world", name="support writer")
         if Response.objects.filter(project=project, author=writer).exists():
             return
         rows = []
-        for one in demonstrations.demonstrations(0, DEMONSTRATIONS, train):
+        vocabulary = world.WIDE if self.wide else world.NARROW
+        count = DEMONSTRATIONS_EACH * len(train)
+        for one in demonstrations.demonstrations(self.seed, count, train, vocabulary=vocabulary):
             rows.append(Response(project=project, prompt=known[one.prompt.text], text=one.reply, author=writer))
         Response.objects.bulk_create(rows)
 
@@ -155,7 +163,12 @@ class Command(BaseCommand):
                 queue_name=celery_app.DEFAULT,
                 project=project,
                 by=admin,
-                payload={"corpus": "demo", "then": ["tokenizer", "pretrain", "sft"]},
+                payload={
+                    "corpus": "demo",
+                    "seed": self.seed,
+                    "wide": self.wide,
+                    "then": ["tokenizer", "pretrain", "sft"],
+                },
             )
 
     def _write_credentials(self, admin: Person, passwords: dict[str, str]) -> None:

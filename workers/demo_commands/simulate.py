@@ -27,6 +27,7 @@ from feedback.services.collection import generation
 from feedback.services.platform import people, projects, tokens
 from workers.demo.annotators import Annotator
 from workers.demo.client import Refused, Service, Unreachable
+from workers.demo.loop.traffic import Traffic
 from workers.demo.rounds import Rounds, RoundsFailed, RoundsPlan
 from workers.demo.simulation import Collection, Faults, Worker, collect, summary
 from workers.demo.turn import Plan, Turn, TurnFailed
@@ -65,6 +66,7 @@ class Command(BaseCommand):
         parser.add_argument("--token", help="an admin's token for --turn; one is made when it is left out")
         parser.add_argument("--turn", action="store_true", help="one round of the pipeline, with its figures")
         parser.add_argument("--rounds", type=int, default=0, help="judge until so many rounds of a campaign have ended")
+        parser.add_argument("--traffic", type=float, default=0, help="prompts a minute that customers send meanwhile")
         parser.add_argument("--samples", type=int, default=25, help="responses to a prompt behind a gold figure")
         parser.add_argument("--wait", type=float, default=1200.0, help="seconds the first model, or a round, may take")
 
@@ -87,12 +89,13 @@ class Command(BaseCommand):
             def come(collection: Collection) -> list[Worker]:
                 return self._workers(crowd, tokens, project, collection)
 
-            if options["rounds"]:
-                self._rounds(project, admin, come)
-            elif options["turn"]:
-                self._turn(project, admin, come)
-            else:
-                self._collect(come)
+            with self._customers(project):
+                if options["rounds"]:
+                    self._rounds(project, admin, come)
+                elif options["turn"]:
+                    self._turn(project, admin, come)
+                else:
+                    self._collect(come)
 
     def _collect(self, come: Crowd) -> None:
         """Collect annotations only."""
@@ -172,7 +175,7 @@ class Command(BaseCommand):
         made: list[ApiToken] = []
         keys: list[str] = []
         for number in range(1, len(crowd) + 1):
-            token, secret = _token(_person(project, number), project, ["read", "annotate"])
+            token, secret = new_token(person(project, number), project, ["read", "annotate"])
             made.append(token)
             keys.append(secret)
         try:
@@ -190,11 +193,28 @@ class Command(BaseCommand):
         seat = Membership.objects.filter(project=project, role=Membership.Role.ADMIN).select_related("person").first()
         if seat is None:
             raise CommandError(f"{project.name} has no admin. Give --token.")
-        token, secret = _token(seat.person, project, list(SCOPES))
+        token, secret = new_token(seat.person, project, list(SCOPES))
         try:
             yield secret
         finally:
             tokens.revoke_token(by=seat.person, token=token)
+
+    @contextmanager
+    def _customers(self, project: Project) -> Iterator[None]:
+        """Customers who write meanwhile, if any are wanted."""
+        if not self.options["traffic"]:
+            yield
+            return
+        token, secret = customers_token(project)
+        traffic = Traffic(self._service(secret), project.slug, self.options["traffic"], self.options["seed"])
+        traffic.start()
+        try:
+            yield
+        finally:
+            try:
+                self._write_progress(f"{traffic.end()} prompts of customers were sent")
+            finally:
+                tokens.revoke_token(by=token.person, token=token)
 
     def _write_progress(self, text: str) -> None:
         if text != self.last_line:
@@ -217,18 +237,27 @@ def request_responses(prompt: str, model_version: str, count: int) -> None:
         )
 
 
-def _person(project: Project, number: int) -> Person:
-    """The simulated person of this number, created when first used. Nobody is given the password."""
-    username = f"{PREFIX}{number}"
+def person(project: Project, number: int) -> Person:
+    """The simulated annotator of this number, created when first used."""
+    return _member(project, f"{PREFIX}{number}", f"Simulated {number}")
+
+
+def customers_token(project: Project) -> tuple[ApiToken, str]:
+    """A token of the program that passes on what customers write."""
+    return new_token(_member(project, f"{PREFIX}customers", "Simulated customers"), project, ["submit"])
+
+
+def _member(project: Project, username: str, display_name: str) -> Person:
+    """An annotator of the project. Nobody is given the password."""
     person = Person.objects.filter(username=username).first() or people.create_person(
-        by=None, username=username, password=secrets.token_urlsafe(24), display_name=f"Simulated {number}"
+        by=None, username=username, password=secrets.token_urlsafe(24), display_name=display_name
     )
     if not Membership.objects.filter(project=project, person=person).exists():
         projects.set_member(by=None, project=project, person=person, role=Membership.Role.ANNOTATOR)
     return person
 
 
-def _token(person: Person, project: Project, scopes: list[str]) -> tuple[ApiToken, str]:
+def new_token(person: Person, project: Project, scopes: list[str]) -> tuple[ApiToken, str]:
     tomorrow = timezone.now() + timedelta(days=1)
     return tokens.create_token(person=person, name=TOKEN_NAME, scopes=scopes, project=project, expires_at=tomorrow)
 

@@ -115,7 +115,8 @@ def demo(job: Job) -> dict[str, int]:
         project=project, name="Support desk corpus", defaults={"description": "Written for the demo, of mixed quality."}
     )
     held_out = _evaluation_texts(project)
-    documents = demo_corpus.documents(0, exclude=held_out)
+    seed, wide = int(job.payload.get("seed", 0)), bool(job.payload.get("wide"))
+    documents = demo_corpus.documents(seed, exclude=held_out, wide=wide)
     written = 0
     for start in range(0, len(documents), CHUNK):
         if jobs.beat(job, step=start, steps=len(documents), text="writing documents").lost:
@@ -131,7 +132,7 @@ def demo(job: Job) -> dict[str, int]:
     stages = job.payload.get("then")
     if stages:
         with suppress(ChainRunning):  # this job came twice
-            plan = plan_pipeline(PipelineRequest(project, tuple(stages)))
+            plan = plan_pipeline(PipelineRequest(project, tuple(stages), seed=seed))
             pipelines.start_chain(plan, by=job.requested_by)
     return {"documents": written}
 
