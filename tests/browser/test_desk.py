@@ -273,12 +273,74 @@ def test_single_keys_can_be_switched_off(desk: Any) -> None:
 
 
 def test_by_touch_on_a_phone(desk: Any, page: Page) -> None:
-    page.set_viewport_size({"width": 360, "height": 640})
+    page.set_viewport_size({"width": 390, "height": 844})
     desk(2)
     first = shown(page)
-    page.locator("label.step", has_text="B slightly").click()
+    slider = page.get_by_role("slider", name="Which response is better?")
+    assert slider.get_attribute("aria-valuetext") == "not chosen"
+    expect(page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
+    slider.fill("7")
+    assert slider.get_attribute("aria-valuetext") == "B is slightly better"
     page.get_by_role("button", name="Send").click()
     page.wait_for_function("id => document.querySelector('#desk [data-card]').dataset.id !== id", arg=first)
     settle(page)
-    assert Annotation.objects.get().payload["strength"] == 1
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    row = Annotation.objects.get()
+    assert (row.payload["strength"], row.payload["chosen"]) == (1, row.shown[1])
+    page.get_by_role("button", name="Both bad").click()
+    page.get_by_role("button", name="Send").click()
+    settle(page)
+    assert Annotation.objects.latest("pk").payload["outcome"] == "both_bad"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_responses_are_swiped_on_a_phone(desk: Any, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    desk(1)
+    mark = page.locator(".pages-mark")
+    expect(mark).to_have_text("1 of 2 · swipe for the other")
+    page.evaluate("document.querySelector('.sides').scrollTo({left: 400, behavior: 'instant'})")
+    expect(mark).to_have_text("2 of 2 · swipe for the other")
+    expect(page.locator("[data-side=b]")).to_be_in_viewport(ratio=0.95)
+
+
+def box(page: Page, place: str) -> Any:
+    """x, y, width and height of an element in view."""
+    return page.locator(place).bounding_box()
+
+
+def test_the_question_stands_above_and_controls_under_short_texts(desk: Any, page: Page) -> None:
+    desk(1)
+    expect(page.locator("[data-question]")).to_have_text("Which response is better?")
+    side, answer = box(page, "[data-side=a]"), box(page, ".answer")
+    assert side["height"] < 130 and answer["y"] - side["y"] - side["height"] < 24
+    expect(page.locator(".goes-on")).to_have_count(0)
+
+
+def test_a_cut_pane_says_that_there_is_more(project: Project, ben: Person, visit: Visit) -> None:
+    prompt = make_prompt(project)
+    long = "\n\n".join(f"Step {number}: look at the light of the router." for number in range(60))
+    make_task(project, prompt=prompt, responses=[make_response(prompt, long), make_response(prompt, "Restart it.")])
+    page = visit(ben, DESK)
+    page.wait_for_selector("html[data-desk-ready]")
+    cut = page.locator("[data-side].goes-on")
+    expect(cut).to_have_count(1)
+    expect(cut.locator(".more-below")).to_be_visible()
+    page.keyboard.press("End")
+    expect(page.locator(".goes-on")).to_have_count(0)
+    expect(page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
+
+
+def test_guidelines_move_no_button(desk: Any, page: Page) -> None:
+    desk(1)
+
+    def places() -> list[float]:
+        return page.evaluate(
+            "() => [...document.querySelectorAll('.answer :is(button, .step)')].map(one => one.offsetLeft)"
+        )
+
+    before = places()
+    page.keyboard.press("g")
+    expect(page.locator("#guidelines")).to_be_visible()
+    assert len(before) > 15 and places() == before
+    panel, answer = box(page, "#guidelines"), box(page, ".answer")
+    assert panel["y"] + panel["height"] <= answer["y"], "it lies beside the texts, not on the controls"

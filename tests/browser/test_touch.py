@@ -92,7 +92,7 @@ def test_what_a_choice_means_is_told_where_it_is_made(phone: Any, project: Proje
     project.dimensions = ["helpful", "our_own"]
     project.save()
     page = phone("comparison")
-    page.locator("label.step", has_text="A slightly").tap()
+    page.get_by_role("slider", name="Which response is better?").fill("3")
     expect(page.locator("[data-means-shown]")).to_have_text("A is slightly better: some people would choose B.")
     expect(page.get_by_role("group", name="more helpful?")).to_have_accessible_description(
         "does what was asked, completely and concisely"

@@ -5,7 +5,7 @@ import { announce, toast } from "./app.js";
 import { compare, fill as fillMarks } from "./diff.js";
 import * as keys from "./keys.js";
 import { Outbox, csrf, post } from "./outbox.js";
-import { KEYS as SCROLLING, byKey, together } from "./scrolling.js";
+import { KEYS as SCROLLING, byKey, countPages, tellMore, together } from "./scrolling.js";
 import { Card, cardFrom } from "./card.js";
 import { recovered, store, stored } from "./memory.js";
 import * as round from "./round.js";
@@ -44,6 +44,10 @@ function show(card) {
   card.run();
   scrollTo(0, 0);
   card.element.querySelector("[data-start]")?.focus({ preventScroll: true });
+  watchPanes();
+  markPages();
+  answerHeight.disconnect();
+  if (card.element.querySelector(".answer")) answerHeight.observe(card.element.querySelector(".answer"));
   keys.contentChanged();
   measure();
 }
@@ -321,6 +325,11 @@ function guidelines(open) {
 }
 
 together(desk, () => look.together);
+const watchPanes = tellMore(desk);
+const markPages = countPages(desk);
+const answerHeight = new ResizeObserver(([{ target }]) =>
+  document.body.style.setProperty("--answer-height", `${target.offsetHeight}px`),
+);
 
 // ---- hands -----------------------------------------------------------------------------------------
 

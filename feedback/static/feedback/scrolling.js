@@ -1,4 +1,5 @@
-// Long texts side by side: they scroll together, by share of their length, and by keys wherever the hands are.
+// Long texts side by side: they scroll together, by share of their length, and by keys wherever the hands are. A pane
+// whose text goes on below its edge says so, and on a phone the responses are cards to swipe through.
 
 const STEPS = {
   ArrowDown: 0.15,
@@ -55,3 +56,46 @@ function judged(desk, focused) {
 }
 
 export const KEYS = Object.keys(STEPS);
+
+const goesOn = (pane) => pane.scrollHeight - pane.scrollTop - pane.clientHeight > 4;
+
+const mark = (pane) => pane.classList.toggle("goes-on", goesOn(pane));
+
+/** Panes within `desk` tell whether there is more below. Returns `watch()`, to be called for each new card. */
+export function tellMore(desk) {
+  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)));
+  desk.addEventListener("scroll", ({ target }) => target.matches?.("[data-side], .asked") && mark(target), true);
+  return () => {
+    sizes.disconnect();
+    for (const pane of desk.querySelectorAll("[data-side], .asked")) {
+      sizes.observe(pane);
+      for (const part of pane.children) if (!part.matches(".more-below")) sizes.observe(part);
+      mark(pane);
+    }
+  };
+}
+
+/** Under the responses: which of the cards that one swipes through is in view. */
+export function countPages(desk) {
+  desk.addEventListener("scroll", ({ target }) => target.matches?.(".sides") && tell(target), true);
+  const sizes = new ResizeObserver(([{ target }]) => tell(target));
+  return () => {
+    const sides = desk.querySelector(".sides:not(.sides-one, :has(.writing))");
+    if (!sides || sides.nextElementSibling?.matches(".pages-mark")) return;
+    const place = document.createElement("p");
+    place.className = "pages-mark";
+    place.setAttribute("aria-hidden", "true");
+    sides.after(place);
+    sizes.disconnect();
+    sizes.observe(sides);
+  };
+}
+
+function tell(sides) {
+  const cards = [...sides.children];
+  const middle = sides.scrollLeft + sides.clientWidth / 2;
+  const at = cards.findIndex((card) => card.offsetLeft - sides.offsetLeft + card.offsetWidth >= middle);
+  const place = sides.nextElementSibling;
+  if (place?.matches(".pages-mark"))
+    place.textContent = `${Math.max(0, at) + 1} of ${cards.length} · swipe for the ${cards.length > 2 ? "others" : "other"}`;
+}

@@ -15,7 +15,7 @@ from feedback.models import Assignment
 from feedback.rules.collection.kinds.rating import OVERALL
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import PROMPT
-from feedback.rules.collection.preferences import KEYS, STRENGTHS
+from feedback.rules.collection.preferences import KEYS, NEGLIGIBLE, SLIGHT, STRENGTHS
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.collection import desk
 from feedback.web.pages import Context
@@ -23,7 +23,8 @@ from feedback.web.pages import Context
 RATINGS = ((1, "very bad"), (2, "bad"), (3, "fair"), (4, "good"), (5, "very good"))
 UNANSWERABLE = "feedback/collection/desk/_unknown_kind.html"
 REASON_KEYS = "nwz"  # the first one that no label uses
-SHORT_OUTCOMES = {"tie": ("same", "same"), "both_bad": ("bad", "both bad")}  # the side of the step, and its word
+SHORT_STRENGTHS = {SLIGHT: "slightly", NEGLIGIBLE: "negligibly"}  # "better" is read from the steps beside them
+SHORT_OUTCOMES = {"tie": ("same", "about the same"), "both_bad": ("bad", "both bad")}  # side and word
 
 
 class ScaleStep(NamedTuple):
@@ -39,8 +40,8 @@ def _scale() -> list[ScaleStep]:
     steps = []
     for key, (outcome, side, strength) in KEYS.items():
         if side is not None and strength is not None:
-            adverb = STRENGTHS[strength].removesuffix("better")
-            steps.append(ScaleStep(key, side, f"{side.upper()} {adverb}".strip(), STRENGTHS[strength]))
+            words = STRENGTHS[strength]
+            steps.append(ScaleStep(key, side, SHORT_STRENGTHS.get(strength, words), words))
         else:
             steps.append(ScaleStep(key, *SHORT_OUTCOMES[outcome], strength=""))
     return steps
@@ -90,6 +91,7 @@ def card(request: HttpRequest, assignment: Assignment, seen: JsonObject | None =
         "last": last,
         "scale": SCALE,
         "body": body,
+        "question": _question(seen),
         "unanswerable": UNANSWERABLE,
         "ratings": RATINGS,
         "rated": seen["dimensions"] or [OVERALL],
@@ -104,3 +106,10 @@ def _answerable(seen: JsonObject) -> bool:
     """Whether the desk has a form for the kind, and the label scheme of the task still exists."""
     kind = KINDS.get(seen["kind"])
     return kind is not None and (seen["scheme"] is not None or not kind.uses_scheme)
+
+
+def _question(seen: JsonObject) -> str:
+    """What the annotator is asked, in words: the scheme's own question where there is one, else that of the kind."""
+    scheme = seen["scheme"] or {}
+    kind = KINDS.get(seen["kind"])
+    return scheme.get("question") or (kind.question if kind else "") or scheme.get("title", "")

@@ -84,6 +84,7 @@ KIND = TaskKind[ClassificationPayload](
     label="Classification",
     summary="labels for a text",
     instruction="choose labels for a text",
+    question="Which label fits this text?",
     fewest_responses=0,
     most_responses=1,
     resolve=resolve,

@@ -122,6 +122,7 @@ KIND = TaskKind[ComparisonPayload](
     label="Comparison",
     summary="which of two responses is better, and by how much",
     instruction="say which of two responses is better",
+    question="Which response is better?",
     fewest_responses=2,
     most_responses=2,
     resolve=resolve,

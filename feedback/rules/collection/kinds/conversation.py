@@ -67,6 +67,7 @@ KIND = TaskKind[ConversationPayload](
     label="Conversation",
     summary="chat with the serving model, two responses per turn",
     instruction="",
+    question="Which response should the conversation continue with?",
     fewest_responses=2,
     most_responses=2,
     resolve=resolve,

@@ -61,6 +61,7 @@ KIND = TaskKind[DemonstrationPayload](
     label="Demonstration",
     summary="writing or editing a response",
     instruction="write or edit a response",
+    question="What should the response be? Write it.",
     fewest_responses=0,
     most_responses=1,
     resolve=resolve,

@@ -148,6 +148,7 @@ KIND = TaskKind[RankingPayload](
     label="Ranking",
     summary="up to nine responses from best to worst, ties allowed",
     instruction="rank several responses",
+    question="Which responses are better? Rank them, best first.",
     fewest_responses=2,
     most_responses=len(LETTERS),
     resolve=resolve,

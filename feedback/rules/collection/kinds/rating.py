@@ -107,6 +107,7 @@ KIND = TaskKind[RatingPayload](
     label="Rating",
     summary=f"one response from {WORST} to {BEST}, for each dimension",
     instruction="rate a response",
+    question="How good is this response?",
     fewest_responses=1,
     most_responses=1,
     resolve=resolve,

@@ -173,6 +173,7 @@ KIND = TaskKind[SpansPayload](
     label="Spans",
     summary="marking parts of a text with labels",
     instruction="mark spans in a text",
+    question="Which parts of this text belong to a label? Mark them.",
     fewest_responses=0,
     most_responses=1,
     resolve=resolve,

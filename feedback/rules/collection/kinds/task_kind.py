@@ -60,6 +60,7 @@ class TaskKind(Generic[P]):
         label: for headings and choices.
         summary: what the kind is, for the project's settings.
         instruction: what an annotator does, as a clause without its subject.
+        question: what the desk asks above a task; a label scheme may have its own.
         fewest_responses, most_responses: how many responses a task shows. None at all: it is about the prompt.
         resolve: checks an answer in letters and returns the payload to store; raises `InvalidAnswer`.
         unresolve: the answer in letters that a payload came from.
@@ -92,6 +93,7 @@ class TaskKind(Generic[P]):
     label: str
     summary: str
     instruction: str
+    question: str
     fewest_responses: int
     most_responses: int
     resolve: Callable[[Answer, Question], P]

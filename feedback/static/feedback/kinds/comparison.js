@@ -82,6 +82,7 @@ export function complete(card) {
 
 /** What a step of the scale means is told while it is pointed at, has the focus or is chosen. */
 export function start(card) {
+  startSlider(card);
   const tell = (event) => means(card, event.target.closest?.("[data-means]"));
   card.addEventListener("pointerover", tell);
   card.addEventListener("focusin", tell);
@@ -99,9 +100,55 @@ function strengthOf(card, pressed) {
   return card.querySelector(`[name=choice][value="${pressed}"]`).closest("[data-strength]").dataset.strength;
 }
 
+const slider = (card) => card.querySelector("[data-slider]");
+
+/** The same choice by a finger: a slide from A to B, and a button for each of the two ties. */
+function startSlider(card) {
+  if (!slider(card)) return;
+  const range = slider(card).querySelector("input");
+  const choose = (key) => {
+    const input = card.querySelector(`[name=choice][value="${key}"]`);
+    input.checked = true;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  range.addEventListener("input", (event) => {
+    event.stopPropagation();
+    choose(range.value);
+  });
+  range.addEventListener("change", () => choose(range.value)); // a tap on the middle moves nothing, and chooses it
+  slider(card).addEventListener("click", (event) => {
+    const button = event.target.closest("[data-slide]");
+    if (button) choose(button.dataset.slide);
+    else if (event.target === range) choose(range.value);
+  });
+}
+
+function showSlider(card, pressed) {
+  const place = slider(card);
+  if (!place) return;
+  const words = pressed ? wordsOf(card, pressed) : "Slide toward the better response.";
+  const range = place.querySelector("input");
+  if (STEPS[pressed] || pressed === "5") range.value = pressed;
+  range.setAttribute("aria-valuetext", pressed ? words : "not chosen");
+  place.classList.toggle("not-chosen", !pressed);
+  place.querySelector("[data-slider-words]").textContent = words;
+  place.querySelectorAll("[data-slide]").forEach((button) => {
+    button.setAttribute("aria-pressed", String(button.dataset.slide === pressed));
+  });
+}
+
+/** The answer in a few words, for lists of annotations. */
+function wordsOf(card, pressed) {
+  if (!STEPS[pressed]) return pressed === "5" ? "About the same" : "Both bad";
+  return `${STEPS[pressed][0].toUpperCase()} is ${strengthOf(card, pressed)}`;
+}
+
+export const words = (card) => wordsOf(card, choice(card));
+
 /** The verdict in words beside the response it is about. */
 export function shown(card) {
   means(card);
+  showSlider(card, choice(card));
   const pressed = choice(card);
   const step = STEPS[pressed];
   card.querySelectorAll("[data-side]").forEach((side) => {
