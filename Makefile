@@ -10,7 +10,7 @@ QUIET_MATH := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 # Node comes from its wheel; npm's packages (node_modules) check and test CSS and JavaScript, and serve nothing.
 NPM := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --silent
 
-.PHONY: run test test-long test-fast lint format docs bench prove clean help python
+.PHONY: run test test-long test-fast lint format docs bench prove prove-loop clean help python
 .DEFAULT_GOAL := run
 
 help:  ## this list
@@ -79,6 +79,9 @@ bench: $(VENV)/tests.stamp  ## short measurements of the service, as a report; t
 
 prove: $(VENV)/service.stamp  ## that training works and over-optimization shows: two seeds from nothing, with a report
 	$(QUIET_MATH) $(RUN) manage.py prove
+
+prove-loop: $(VENV)/service.stamp  ## that rounds of collecting, training and comparing by people help: two seeds, within an hour
+	$(QUIET_MATH) $(RUN) manage.py prove_loop
 
 clean:  ## the environment and caches; never data/
 	rm -rf $(VENV) node_modules site staticfiles .pytest_cache .mypy_cache .ruff_cache
