@@ -10,7 +10,7 @@ from django.utils import timezone
 from feedback.celery_app import CONTEST, SWEEP, TICK, app
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.services.collection import assignments, task_supply
-from feedback.services.evaluation import choices, contest_outcomes, contest_supply, contest_units
+from feedback.services.evaluation import choices, contest_outcomes, contest_supply, contest_units, live_accuracy
 from feedback.services.platform import idempotency, jobs
 from feedback.services.quality import exclusions, reviews
 from feedback.services.screening import screening
@@ -75,6 +75,7 @@ def sweep() -> None:
         contest_units.void_left,
         contest_outcomes.apply_decisions,
         contest_supply.supply_all,
+        live_accuracy.pick_up,
         forget_gone_workers,
         idempotency.forget_old,
         doubt_unreliable,

@@ -8,6 +8,7 @@ from feedback.models.evaluation.active_selection import Choice, ResponseScore, S
 from feedback.models.evaluation.battles import Battle
 from feedback.models.evaluation.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
 from feedback.models.evaluation.evaluations import Evaluation
+from feedback.models.evaluation.live_accuracy import DriftAlarm, DriftState, LabelScore
 from feedback.models.events import Event
 from feedback.models.exclusions import Exclusion
 from feedback.models.idempotency import IdempotencyRecord
@@ -47,6 +48,8 @@ __all__ = [
     "Deployment",
     "Document",
     "Draft",
+    "DriftAlarm",
+    "DriftState",
     "Evaluation",
     "Event",
     "Exclusion",
@@ -57,6 +60,7 @@ __all__ = [
     "Job",
     "KeptTokenizer",
     "Kind",
+    "LabelScore",
     "Learner",
     "Membership",
     "ModelVersion",

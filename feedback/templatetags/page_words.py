@@ -21,6 +21,7 @@ JOBS = {
     "export": "export file",
     "preflight": "preflight check",
     "score": "screening",
+    "live_accuracy": "score labels",
     "adopt": "import model",
     "choice": "select pairs",
     "replay": "selection replay",

@@ -19,7 +19,7 @@ from trainer.errors import DataUnusable, ModelCorrupt
 from trainer.json_types import RunRequest
 from trainer.modeling.loading import load_classifier
 from trainer.modeling.passes import pad_right
-from trainer.modeling.reward_model import RewardModel, calibration_error, load_reward, preference_figures
+from trainer.modeling.reward_model import RewardModel, calibration_error, load_reward, preference_figures, reward_gap
 from trainer.recipes.reward import check_columns, shared_groups
 from trainer.run.context import RunContext
 from trainer.run.progress import Reporter
@@ -224,3 +224,14 @@ def test_a_tie_counts_a_half(untrained: RewardModel) -> None:
     assert figures["selection_accuracy"] == 0.5
     assert figures["selection_loss"] == pytest.approx(math.log(2))
     assert figures["selection_accuracy_by_strength"] == {"2": 0.5}
+
+
+def test_texts_are_scored_by_head_as_held_out_pairs_are(untrained: RewardModel, tokenizer: Any) -> None:
+    """Live labels and selection pairs are read alike, so that their accuracies can be compared."""
+    rows = [Preference(PROMPT, "The sky is blue.", "No.", 2), Preference(GRASS, "Green.", "The grass is red.", 0)]
+    prompts = [row.prompt for row in rows]
+    chosen = untrained.score_by_head(prompts, [row.chosen for row in rows])
+    rejected = untrained.score_by_head(prompts, [row.rejected for row in rows])
+    assert chosen.shape == (2, 1)
+    gap = reward_gap(untrained, preference_columns(tokenizer, rows, 64))
+    assert torch.allclose(untrained.combined(chosen) - untrained.combined(rejected), gap, atol=1e-5)

@@ -27,6 +27,7 @@ def test_a_paused_campaign_takes_no_step() -> None:
         ({"labels": 212, "left": 400}, "212 of 312 labels"),
         ({"after_labels": None, "every_seconds": 3600, "seconds": 60.0}, "59 more min of collecting"),
         ({"after_labels": None, "every_seconds": 3600, "seconds": 9000.0}, "the first label of the round"),
+        ({"labels": 0, "drifted": True}, "the first label of the round"),
         ({"labels": 400, "other_pipeline": True}, "another pipeline run with the same stages to end"),
         (
             {"state": "training", "pipeline": "active", "stage": "PPO", "stages_done": 2, "stages": 4},
@@ -67,6 +68,7 @@ def test_it_says_what_it_waits_for(changes: dict[str, Any], words: str) -> None:
         ({"state": "", "left": 301}, Action.START_ROUND),
         ({"state": "", "left": 300}, Action.END_CAMPAIGN),
         ({"labels": 400}, Action.START_PIPELINE),
+        ({"labels": 5, "drifted": True}, Action.START_PIPELINE),
         ({"labels": 5, "left": 300}, Action.START_PIPELINE),  # what is left pays for the votes
         ({"labels": 0, "left": 300}, Action.END_CAMPAIGN),  # the budget was cut
         ({"after_labels": None, "every_seconds": 60, "seconds": 60.0, "labels": 1}, Action.START_PIPELINE),

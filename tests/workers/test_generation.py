@@ -111,7 +111,7 @@ def test_the_best_of_several_is_kept(
     assert {response.sampling["best_of"] for response in alone.responses.all()} == {1}, "nobody is there to choose"
     run_job(job_of(project).pk)
     reward = factories.make_model(project, ada, stage="reward")
-    monkeypatch.setattr(generation, "_judge", lambda *_: LikesOneEnd())
+    monkeypatch.setattr(generation, "reward_model", lambda *_: LikesOneEnd())
     told: list[str] = []
     monkeypatch.setattr(generation.pen, "write", lambda pieces: told.extend(pieces.values()))
     prompt = factories.make_prompt(project, responses_wanted=2)

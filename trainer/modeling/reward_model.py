@@ -123,6 +123,10 @@ class RewardModel(nn.Module):
         """Rewards of finished completions as text, the end token appended as in training. Shape (B,)."""
         return self.score_ids(finished_rows(self.tokenizer, prompts, completions))
 
+    def score_by_head(self, prompts: Sequence[Messages], completions: Sequence[str]) -> Tensor:
+        """Rewards of finished completions by each head, before centering and scaling, log-odds. CPU, (B, H)."""
+        return self.head_rewards(finished_rows(self.tokenizer, prompts, completions), raw=True)
+
     def center_and_scale(self, samples: Sequence[Sequence[int]], combine: str, spread_coef: float) -> None:
         """Set the constants from completions of the SFT policy (rows of ids), and how the heads are combined."""
         raw = self.head_rewards(samples, raw=True)

@@ -260,7 +260,7 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
     for response in responses:
         prompts.extend([tuple(response.prompt.messages)] * n)
     try:
-        scores = _judge(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
+        scores = reward_model(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
     except TrainerError as error:
         raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
     best = []
@@ -303,7 +303,7 @@ def _loaded(path: str, manifest_sha256: str) -> "Generator":
 
 
 @lru_cache(maxsize=1)
-def _judge(path: str, manifest_sha256: str) -> "RewardModel":
+def reward_model(path: str, manifest_sha256: str) -> "RewardModel":
     from trainer.modeling.reward_model import load_reward
     from trainer.run.checkpoints import open_model
 

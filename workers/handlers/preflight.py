@@ -17,12 +17,11 @@ from django.conf import settings
 
 from feedback.models import DatasetSnapshot, Job, ModelVersion
 from feedback.selectors.training.plans import StagePlan
-from feedback.services.data import snapshots
 from feedback.services.training import preflight
 from trainer.run.checkpoints import write_json
 from trainer.stages import STAGES
 from workers.handlers import training
-from workers.handlers.snapshots import FREEZING
+from workers.handlers.snapshots import frozen
 from workers.job_context import JobFailed, Outcome, Work
 
 LOOK_SECONDS = 0.1
@@ -39,9 +38,7 @@ def findings(work: Work, plan: Sequence[StagePlan], seed: int) -> list[dict[str,
     for planned in plan:
         snapshot = planned.snapshot
         if snapshot is not None and snapshot.state == DatasetSnapshot.State.DRAFT:
-            work.say(f"freezing snapshot {snapshot.number}")
-            with work.long_step(FREEZING):
-                snapshots.freeze(snapshot)
+            frozen(work, snapshot)
     work.say("checking " + ", ".join(map(attrgetter("stage"), plan)))
     root = settings.DATA_DIR / "preflights" / str(work.job.public_id)
     try:

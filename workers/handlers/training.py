@@ -31,6 +31,7 @@ from trainer.run import microbatching
 from trainer.run.checkpoints import open_model, write_json
 from trainer.stages import STAGES
 from workers.handlers.progress_tailer import Follower
+from workers.handlers.snapshots import frozen
 from workers.job_context import Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 log = logging.getLogger(__name__)
@@ -101,8 +102,7 @@ def prepare(work: Work, run: TrainingRun, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if run.snapshot is not None and run.snapshot.state == DatasetSnapshot.State.DRAFT:
-        work.say(f"freezing snapshot {run.snapshot.number}")
-        snapshots.freeze(run.snapshot)
+        frozen(work, run.snapshot)
     write_json(
         folder / "run.json",
         {

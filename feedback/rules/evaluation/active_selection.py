@@ -127,12 +127,14 @@ class Situation:
         accuracy_low: low end of the newest reward model's selection accuracy; None without a reward model.
         heads: of the newest reward model; 0 without one.
         replay: the newest of this acquisition; None where there is none.
+        drifting: whether people's labels drifted from the newest reward model.
     """
 
     labels: int
     accuracy_low: float | None = None
     heads: int = 0
     replay: ReplayFigure | None = None
+    drifting: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ def against_switching_on(situation: Situation) -> list[Obstacle]:
             f"more than {LEAST_ACCURACY:.0%} is needed. Collect more labels, then train it again."
         )
         found.append(Obstacle("weak_reward_model", sentence))
+    if situation.drifting:
+        sentence = "Labels drifted from the newest reward model. Train a new one on the labels since."
+        found.append(Obstacle("drift", sentence))
     return found + _of_replay(situation)
 
 

@@ -178,6 +178,22 @@ TERMS = _terms(
         "A clock that is known to be an hour slow still tells the time.",
     ),
     Term(
+        "live_accuracy",
+        "Live accuracy",
+        "How often a reward model favors what people chose, on labels that it was not trained on.",
+        "Every label is scored by the newest reward model before any training on it, and never again. The headline is "
+        "taken on tasks that no model chose, beside the ceiling that the disagreement of people sets.",
+        "Guess first, then open the envelope.",
+    ),
+    Term(
+        "drift_alarm",
+        "Drift alarm",
+        "A warning that labels no longer agree with the reward model as its first live labels did.",
+        "The first 300 live labels of a version are its baseline. An alarm of the version lets schedules train at once "
+        "and stops models from choosing tasks; one of a single annotator sends annotations to reviewers.",
+        "A scale that is checked against the same weight every morning.",
+    ),
+    Term(
         "ppo",
         "PPO",
         "Proximal policy optimization: reinforcement learning against the reward model.",

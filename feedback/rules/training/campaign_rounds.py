@@ -61,7 +61,8 @@ class Facts:
         state: of the open round; "" where there is none.
         left: labels of the budget that are not used up; may be negative.
         cap: votes that the comparison of a round may take; kept back while labels are collected.
-        labels: of the round so far. seconds: since it began.
+        labels: of the round so far. seconds: since it began. drifted: labels drifted from the reward model since then,
+            so the round trains at once.
         pipeline: state of its pipeline run; "" before it is started. stage, stages_done, stages: where that is.
         other_pipeline: one of the same stages, of somebody else, is at work.
         made_policy: its pipeline run has made a policy. candidate: its name. serves: whether it serves.
@@ -81,6 +82,7 @@ class Facts:
     promote: str = "automatically"
     labels: int = 0
     seconds: float = 0.0
+    drifted: bool = False
     pipeline: str = ""
     stage: str = ""
     stages_done: int = 0
@@ -126,9 +128,10 @@ def _collecting(facts: Facts) -> Step:
     used_up = facts.left <= facts.cap
     if used_up and facts.labels == 0:
         return Step(Action.END_CAMPAIGN)
-    if not used_up and facts.after_labels is not None and facts.labels < facts.after_labels:
+    waits = not used_up and not facts.drifted
+    if waits and facts.after_labels is not None and facts.labels < facts.after_labels:
         return _wait(WaitsFor.LABELS, facts.labels, labels_wanted(facts))
-    if not used_up and facts.every_seconds is not None and facts.seconds < facts.every_seconds:
+    if waits and facts.every_seconds is not None and facts.seconds < facts.every_seconds:
         return _wait(WaitsFor.TIME, int(facts.seconds), facts.every_seconds)
     if facts.labels == 0:
         return _wait(WaitsFor.FIRST_LABEL)

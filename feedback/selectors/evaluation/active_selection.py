@@ -8,6 +8,7 @@ from feedback.models import Choice, Job, ModelVersion, PreferencePair, Project, 
 from feedback.rules.evaluation import active_selection as rules
 from feedback.rules.evaluation.active_selection import Difference, Obstacle, ReplayFigure, Settings, Situation
 from feedback.selectors.data.training_queries import Policy, standing_pairs
+from feedback.selectors.evaluation import live_accuracy
 from feedback.selectors.training import stage_models
 
 
@@ -49,7 +50,8 @@ def situation(project: Project, settings: Settings | None = None) -> Situation:
         low = _accuracy_low(version)
         heads = version.metrics.get("heads", 1)
     replay = newest_replay(project, settings.acquisition)
-    return Situation(labels(project), low, heads, _figure(replay))
+    drifting = live_accuracy.drifting(project)
+    return Situation(labels(project), low, heads, _figure(replay), drifting)
 
 
 def chooses(project: Project) -> bool:

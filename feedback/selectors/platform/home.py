@@ -41,7 +41,7 @@ from feedback.models import (
 from feedback.models.prompts import NOT_READY, TO_COME
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training.stages import ALIGNMENT, GIVEN
-from feedback.selectors.evaluation import contest_accounts, contests, gate
+from feedback.selectors.evaluation import contest_accounts, contests, gate, labels_to_score, live_accuracy
 from feedback.selectors.training.stages import NAMES
 
 OfStage = TypeVar("OfStage", TrainingRun, ModelVersion)
@@ -117,7 +117,7 @@ def events(project: Project, limit: int = 12) -> list[Event]:
 class Need:
     """Something that waits for a person: a sentence, what to do, and the row it is about."""
 
-    kind: str  # failed_run, review, contest, gate, workers, schedule, campaign
+    kind: str  # failed_run, review, contest, gate, drift, workers, schedule, campaign
     sentence: str
     remedy: str
     row: Model | None = None
@@ -136,6 +136,7 @@ def needs_a_person(project: Project) -> list[Need]:
     undecided, decided = _contest_needs(project)
     needs += undecided
     needs += [_decision(version) for version in _undecided(project).exclude(pk__in=decided)[:3]]
+    needs.extend(_drift(project))
     if waiting := _waiting_for_review(project):
         needs.append(Need("review", f"Reviews pending: {waiting}.", "Open the review queue."))
     for schedule in Schedule.objects.filter(project=project, enabled=True).exclude(trouble="")[:5]:
@@ -178,6 +179,13 @@ def _missing_worker(queue: str) -> Need:
     sentence = f"No worker serves the queue “{queue}”."
     remedy = f"Start one: “make run” starts all workers, “celery -A workers.celery worker -Q {queue}” this one."
     return Need("workers", sentence, remedy)
+
+
+def _drift(project: Project) -> list[Need]:
+    """Drift alarms of the newest reward model."""
+    version = labels_to_score.newest_reward_model(project)
+    alarms = live_accuracy.alarms_of(version, names=True) if version is not None else []
+    return [Need("drift", alarm.in_full, alarm.remedy, version, alarm.at) for alarm in alarms[:3]]
 
 
 def _undecided(project: Project) -> QuerySet[ModelVersion]:

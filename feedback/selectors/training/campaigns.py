@@ -20,13 +20,14 @@ from feedback.models import (
     Job,
     ModelVersion,
     Project,
+    Stage,
     TrainingRun,
 )
 from feedback.rules.evaluation import contest_evidence
 from feedback.rules.training import campaign_rounds
 from feedback.rules.training.campaign_plans import CampaignPlan
 from feedback.rules.training.campaign_rounds import Facts, Step
-from feedback.selectors.evaluation import contests, gate
+from feedback.selectors.evaluation import contests, gate, live_accuracy
 from feedback.selectors.training.stages import NAMES
 
 MOST_ROUNDS = 24  # columns of the staircase
@@ -176,6 +177,8 @@ def _with_round(basic: Facts, campaign: Campaign, found: CampaignRound, now: dat
         "seconds": max(0.0, (now - found.created_at).total_seconds()),
     }
     if found.state == CampaignRound.State.COLLECTING:
+        if Stage.REWARD in campaign.plan["stages"]:
+            values["drifted"] = live_accuracy.drifted_since(campaign.project, found.created_at)
         values["other_pipeline"] = Chain.objects.filter(
             project=campaign.project, kind="+".join(campaign.plan["stages"]), state=Chain.State.ACTIVE
         ).exists()

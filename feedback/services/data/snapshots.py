@@ -315,7 +315,12 @@ def _move_to_frozen(snapshot: DatasetSnapshot, part: Path, relative: str, table:
     keys = sorted(met)
     for start in range(0, len(keys), CHUNK):
         members = [SnapshotAnnotation(snapshot=snapshot, annotation_id=key) for key in keys[start : start + CHUNK]]
-        SnapshotAnnotation.objects.bulk_create(members, ignore_conflicts=True)
+        with transaction.atomic():
+            # What a frozen snapshot holds is final: whoever scores a label reads there whether a model trained on it.
+            draft = DatasetSnapshot.objects.select_for_update().filter(pk=snapshot.pk, state=State.DRAFT)
+            if draft.first() is None:
+                return
+            SnapshotAnnotation.objects.bulk_create(members, ignore_conflicts=True)
     place = settings.DATA_DIR / relative
     if not place.exists():
         try:

@@ -1,16 +1,19 @@
-"""What starts when: every T seconds, or after N new pairs. Each due time starts its chain exactly once."""
+"""What starts when: every T seconds, or after N new pairs, and at once when labels drift from the reward model.
+
+Each due time starts its chain exactly once, and so does each drift alarm for a schedule that trains a reward model.
+"""
 
 import logging
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from feedback.errors import ChainRunning, Conflict, DomainError, Invalid
-from feedback.models import Chain, Person, PreferencePair, Project, Schedule
+from feedback.models import Chain, Person, PreferencePair, Project, Schedule, Stage
 from feedback.rules.training.policies import PipelineConfig
 from feedback.rules.training.stages import ordered
+from feedback.selectors.evaluation import live_accuracy
 from feedback.selectors.training import plans
 from feedback.selectors.training.plans import PipelineRequest
 from feedback.services.platform import events
@@ -113,6 +116,8 @@ def pairs_so_far(project: Project) -> int:
 
 
 def _due_key(schedule: Schedule, now: datetime) -> str | None:
+    if Stage.REWARD in schedule.stages and (alarm := live_accuracy.unanswered_alarm(schedule)):
+        return live_accuracy.due_key(alarm)
     if schedule.every_seconds is not None:
         due = schedule.next_due_at
         return due.isoformat() if due is not None and due <= now else None
@@ -126,11 +131,8 @@ def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
         with transaction.atomic():
             mine = Schedule.objects.filter(pk=schedule.pk, enabled=True)
             if schedule.every_seconds is not None:
-                # Due times that were missed (the machine slept) are not made up for.
-                missed = (now - schedule.next_due_at) // timedelta(seconds=schedule.every_seconds)  # type: ignore[operator]
-                step = timedelta(seconds=schedule.every_seconds * (missed + 1))
                 moved = mine.filter(next_due_at=schedule.next_due_at).update(
-                    next_due_at=F("next_due_at") + step, trouble=""
+                    next_due_at=_next_due(schedule, now), trouble=""
                 )
             else:
                 moved = mine.filter(pairs_at_last_start=schedule.pairs_at_last_start).update(
@@ -151,6 +153,16 @@ def _start(schedule: Schedule, key: str, now: datetime) -> Chain | None:
     except DomainError as error:
         _tell(schedule, error.sentence)
         return None
+
+
+def _next_due(schedule: Schedule, now: datetime) -> datetime:
+    """When a timed schedule that starts now is due again. Due times that were missed (the machine slept) are not made
+    up for; one that starts before its time counts from now."""
+    assert schedule.every_seconds is not None and schedule.next_due_at is not None
+    every = timedelta(seconds=schedule.every_seconds)
+    if schedule.next_due_at > now:
+        return now + every
+    return schedule.next_due_at + every * ((now - schedule.next_due_at) // every + 1)
 
 
 def _tell(schedule: Schedule, sentence: str) -> None:

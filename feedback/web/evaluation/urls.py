@@ -2,13 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.evaluation import active_selection, arena, battles, contests, evaluations
+from feedback.web.evaluation import active_selection, arena, battles, contests, evaluations, live_accuracy
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/arena/", arena.arena, name="arena"),
     path("p/<slug:slug>/arena/battle/", battles.begin, name="battle_begin"),
     path("p/<slug:slug>/arena/battles/<uuid:battle_id>/", battles.battle, name="battle"),
     path("p/<slug:slug>/arena/battles/<uuid:battle_id>/vote/", battles.vote, name="battle_vote"),
+    path("p/<slug:slug>/models/live-accuracy/", live_accuracy.newest, name="newest_live_accuracy"),
+    path("p/<slug:slug>/models/<uuid:model_id>/live-accuracy/", live_accuracy.live_accuracy, name="live_accuracy"),
     path("p/<slug:slug>/models/evaluations/<uuid:evaluation_id>/", evaluations.evaluation, name="evaluation"),
     path(
         "p/<slug:slug>/models/evaluations/<uuid:evaluation_id>.json",

@@ -101,7 +101,8 @@ def _pipeline(request: HttpRequest, project: Project) -> HttpResponse:
 def _page_of_need(project: Project, need: home_selectors.Need) -> str:
     """The page where the need is met."""
     if isinstance(need.row, ModelVersion):
-        return _page("model", project, need.row.public_id)
+        page = "live_accuracy" if need.kind == "drift" else "model"
+        return _page(page, project, need.row.public_id)
     if isinstance(need.row, Campaign):
         return _page("campaign", project, need.row.public_id)
     if isinstance(need.row, Contest):
