@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy
 import pytest
 
@@ -69,3 +71,37 @@ def test_the_service_reckons_the_same() -> None:
             (generator.random(generator.integers(1, 6)) < generator.random()).astype(float).tolist() for _ in range(9)
         ]
         assert intervals.of_share(groups) == pytest.approx(rules.clustered(groups))
+
+
+@pytest.mark.parametrize("prompts", [8, 20])
+def test_the_interval_of_votes_with_errors_covers(prompts: int) -> None:
+    """A third of the votes by someone who is wrong 9 times of 10, and the truth is known."""
+    rng = random.Random(prompts)
+    covered = 0
+    for _ in range(400):
+        groups, informed, weight = [], 0.0, 0.0
+        for _ in range(prompts):
+            truth = min(0.95, max(0.5, rng.gauss(0.75, 0.08)))
+            group = []
+            for vote in range(30):
+                error = 0.9 if vote % 3 == 0 else 0.0
+                agrees = (rng.random() < truth) != (rng.random() < error)
+                group.append((float(agrees), error))
+                informed += (1 - 2 * error) * (float(agrees) - error)
+                weight += (1 - 2 * error) ** 2
+            groups.append(group)
+        low, high = intervals.of_doubted_share(groups, informed / weight)
+        assert low is not None and high is not None and low < informed / weight < high
+        covered += low <= 0.75 <= high
+    assert covered >= 0.92 * 400
+
+
+def test_without_errors_it_is_the_interval_of_a_share_and_of_nothing_but_coins_it_is_everything() -> None:
+    rng = random.Random(1)
+    values = [[float(rng.random() < 0.7) for _ in range(5 + n)] for n in range(10)]
+    share = sum(map(sum, values)) / sum(map(len, values))
+    doubted = [[(value, 0.0) for value in group] for group in values]
+    assert intervals.of_doubted_share(doubted, share) == pytest.approx(intervals.of_share(values))
+    coins = [[(value, 0.5) for value in group] for group in values]
+    assert intervals.of_doubted_share(coins, 0.5) == (0.0, 1.0)
+    assert intervals.of_doubted_share(doubted[:7], share) == (None, None)

@@ -52,6 +52,36 @@ def of_share(groups: Sequence[Sequence[float]]) -> Interval:
     return of_effective(share, n, len(groups))
 
 
+def of_doubted_share(groups: Sequence[Sequence[tuple[float, float]]], share: float) -> Interval:
+    """Of how often votes without errors would agree, from votes with errors e; where none has one, as `of_share`.
+
+    A vote agrees with probability p = e + (1 - 2 e) share. Weighted by 1 - 2 e, as the estimate weighs them, votes that
+    are independent have the variance sum (1 - 2 e)^2 p (1 - p); prompts whose votes are alike have more, which counts.
+
+    Args:
+        groups: (value, error) of each vote of each prompt, at least one each; a value lies in [0, 1].
+        share: the estimate, `accuracy_without_errors`.
+    """
+    if len(groups) < FEWEST:
+        return UNKNOWN
+    informed = alone = between = 0.0
+    for group in groups:
+        residual = 0.0
+        for value, error in group:
+            slope = 1 - 2 * error
+            p = error + slope * share
+            informed += slope**2
+            alone += slope**2 * p * (1 - p)
+            residual += slope * (value - p)
+        between += residual**2
+    between *= len(groups) / (len(groups) - 1)
+    if informed < 1e-12:
+        return 0.0, 1.0  # no vote says anything
+    variance = max(alone, between) / informed**2
+    n = share * (1 - share) / variance if share * (1 - share) > 1e-12 and variance > 1e-12 else float(len(groups))
+    return of_effective(share, n, len(groups))
+
+
 def of_effective(share: float, n: float, groups: int) -> Interval:
     """Wilson's score interval of a share of `n` observations, with Student's t of `groups` for the normal point."""
     t = student(groups - 1)

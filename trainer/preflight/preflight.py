@@ -309,6 +309,7 @@ def check_reward_model(found: Preflight, config: object, path: Path, snapshot: S
     """Whether the reward model is good enough to be trained against, by the selection split's preferences."""
     import torch
 
+    from trainer.losses.vote_errors import accuracy_without_errors
     from trainer.modeling.reward_model import load_reward
 
     floor = float(getattr(config, "reward_floor", 0.0))
@@ -331,7 +332,9 @@ def check_reward_model(found: Preflight, config: object, path: Path, snapshot: S
         rejected.append(row.rejected)
     with torch.no_grad():
         gap = reward.score(prompts, chosen) - reward.score(prompts, rejected)
-    accuracy = float(((gap > 0).float() + 0.5 * (gap == 0).float()).mean())
+    errors = torch.tensor([row.error for row in pairs])
+    right = (gap > 0).float() + 0.5 * (gap == 0).float()
+    accuracy = accuracy_without_errors(right, errors if errors.any() else None)
     found.notes.append(f"The reward model agrees with {accuracy:.1%} of {len(pairs)} selection pairs.")
     if accuracy < floor:
         found.block(

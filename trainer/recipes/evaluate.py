@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import torch
 
@@ -28,12 +28,13 @@ from trainer.data.json_lines import write_lines
 from trainer.data.snapshot import Messages, Preference, occurrences, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
 from trainer.json_types import Metrics
+from trainer.losses.vote_errors import accuracy_without_errors, vote_loss
 from trainer.metrics import intervals
 from trainer.metrics.report_figures import lengths, reliability
 from trainer.metrics.win_rates import Answers, by_prompt, reward_model_rate, win_rates
 from trainer.modeling.loading import load_tokenizer
 from trainer.modeling.passes import answer_figures
-from trainer.modeling.reward_model import RewardModel, calibration_error, reward_gap
+from trainer.modeling.reward_model import RewardModel, calibration_error, error_of, reward_gap, selected
 from trainer.modeling.reward_scoring import load_judge, scorer
 from trainer.modeling.sampling import Drawn, FinishReason, end_ids, ids_of, stop_flags
 from trainer.modeling.template_check import refused_rows
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from trainer.configs.stages import EvaluateConfig
 
+Vote = tuple[float, float]  # whether the reward model agrees with a vote, 1, ½ or 0, and the vote's error
 LONGEST_PAIR = 4096  # tokens; longer pairs are left out where a reward model states no context of its own
 
 
@@ -60,6 +62,7 @@ class PairRow(TypedDict):
     hash: str
     prompt: int
     right: float
+    error: NotRequired[float]
 
 
 class ResponseRow(TypedDict):
@@ -107,11 +110,11 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     """How well the reward model predicts held-out preferences.
 
     Returns:
-        accuracy: share of pairs whose chosen completion has the higher reward, a tie counts a half; `accuracy_low`
-            and `accuracy_high` are its interval, None of too few prompts. accuracy_by_strength, pairs_by_strength:
-            strength -> figure.
-        loss: mean of -log sigmoid(r_chosen - r_rejected), nats. calibration_error: expected, over the ten bins that are
-            `reliability`.
+        accuracy: share of pairs whose chosen completion has the higher reward, a tie counts a half; of votes with
+            errors, what it would be without. `accuracy_low` and `accuracy_high` are its interval, None of too few
+            prompts. accuracy_by_strength, pairs_by_strength: strength -> figure.
+        loss: mean of `vote_loss`: -log sigmoid(r_chosen - r_rejected) without errors, nats. calibration_error: of the
+            probability that a vote comes out as it did, expected, over the ten bins that are `reliability`.
         prefers_longer: share of pairs of unequal length in which the longer has the higher reward;
         people_prefer_longer: in which the longer was chosen.
         pairs, prompts, left_out: pairs measured, of so many prompts, and pairs too long to be.
@@ -120,33 +123,38 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     columns = preference_columns(reward.tokenizer, rows, int(limit))
     if not columns["row"]:
         raise DataUnusable(f"No pair of the split fits into {limit} tokens.")
-    gap = reward_gap(reward, columns)
+    gap, error = reward_gap(reward, columns), error_of(columns)
+    loss = vote_loss(gap, error)
+    chance = torch.sigmoid(gap) if error is None else torch.exp(-loss)
     right = (gap > 0).float() + 0.5 * (gap == 0).float()
-    prompts, strengths = defaultdict[str, list[float]](list), defaultdict[int, list[float]](list)
+    errors = [0.0] * len(gap) if error is None else error.tolist()
+    prompts, strengths = defaultdict[str, list[Vote]](list), defaultdict[int, list[int]](list)
     differences: list[int] = []
     for position, number in enumerate(columns["row"]):
         differences.append(len(columns["chosen_ids"][position]) - len(columns["rejected_ids"][position]))
-        prompts[str(rows[number].prompt)].append(float(right[position]))
-        strengths[rows[number].strength].append(float(right[position]))
+        prompts[str(rows[number].prompt)].append((float(right[position]), errors[position]))
+        strengths[rows[number].strength].append(position)
     accuracy_by_strength: dict[str, float] = {}
     pairs_by_strength: dict[str, int] = {}
-    for strength, values in sorted(strengths.items()):
-        accuracy_by_strength[str(strength)] = sum(values) / len(values)
-        pairs_by_strength[str(strength)] = len(values)
+    for strength, places in sorted(strengths.items()):
+        among = torch.tensor(places)
+        accuracy_by_strength[str(strength)] = accuracy_without_errors(right[among], selected(error, among))
+        pairs_by_strength[str(strength)] = len(places)
     longer = torch.tensor(differences)
     unequal = longer != 0
-    low, high = intervals.of_share(list(prompts.values()))
+    accuracy = accuracy_without_errors(right, error)
+    low, high = interval_of(list(prompts.values()), accuracy)
     if context.report.path is not None:
         write_lines(context.folder / "pairs.jsonl", pair_lines(rows, columns["row"], right.tolist()))
     return {
-        "accuracy": float(right.mean()),
+        "accuracy": accuracy,
         "accuracy_low": low,
         "accuracy_high": high,
         "accuracy_by_strength": accuracy_by_strength,
         "pairs_by_strength": pairs_by_strength,
-        "loss": float(-torch.nn.functional.logsigmoid(gap).mean()),
-        "calibration_error": calibration_error(torch.sigmoid(gap)),
-        "reliability": reliability(torch.sigmoid(gap).tolist()),
+        "loss": float(loss.mean()),
+        "calibration_error": calibration_error(chance),
+        "reliability": reliability(chance.tolist()),
         "prefers_longer": share((gap * longer)[unequal] > 0),
         "people_prefer_longer": share(longer[unequal] > 0),
         "pairs": len(gap),
@@ -155,14 +163,28 @@ def judge_figures(context: RunContext, reward: RewardModel, rows: Sequence[Prefe
     }
 
 
+def interval_of(votes: Sequence[Sequence[Vote]], accuracy: float) -> intervals.Interval:
+    """Of the accuracy on the votes of each prompt, with their errors if any has one."""
+    if any(error for group in votes for _, error in group):
+        return intervals.of_doubted_share(votes, accuracy)
+    return intervals.of_share([[right for right, _ in group] for group in votes])
+
+
 def pair_lines(rows: Sequence[Preference], measured: Sequence[int], right: Sequence[float]) -> list[PairRow]:
-    """Lines of pairs.jsonl: each measured row once, `prompt` a number that its pairs share, `right` 1, ½ or 0."""
+    """Lines of pairs.jsonl: each measured row once, `prompt` a number that its pairs share, `right` 1, ½ or 0.
+
+    `right` is of the vote as it was cast, since the service tells by it whose votes the model agrees with; `error` is
+    there where the row has one.
+    """
     prompts: dict[str, int] = {}
     lines: list[PairRow] = []
     for number, one in dict(zip(measured, right, strict=True)).items():
         row = rows[number]
         prompt = prompts.setdefault(str(row.prompt), len(prompts))
-        lines.append({"hash": row.hash, "prompt": prompt, "right": one})
+        line: PairRow = {"hash": row.hash, "prompt": prompt, "right": one}
+        if row.error:
+            line["error"] = row.error
+        lines.append(line)
     return lines
 
 

@@ -8,7 +8,7 @@ The reward is read at the last real token of `prompt + completion + end token`, 
 for serving alike, and is given in standard deviations above the mean of the SFT policy's own completions. Several heads
 on one trunk (`heads`) are begun and fed differently; where they disagree, the reward is not to be trusted.
 
-Few pairs make one training a lottery. So it takes `min_steps` at least, and is done `restarts` times with other seeds.
+Few pairs make one training a lottery. So it takes `min_steps` at least, and `restarts` repeats it with other seeds.
 Votes of unreliable annotators count less, or as their opposites: by the errors beside the rows (`vote_errors`), or, as
 long as too few votes are shared to estimate these, by a temperature per annotator that is learned (`temperatures`).
 """
@@ -37,7 +37,7 @@ from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
 from trainer.run.launch import wait_for_all
 from trainer.run.microbatching import free_memory
-from trainer.run.progress import CURVE_POINTS, Buckets
+from trainer.run.progress import CURVE_POINTS, Buckets, Reporter
 from trainer.run.restarts import Ended, Restart, best_of, drop_others, ended, note_ended, restarts_of
 from trainer.run.seeds import seed_everything, stable_seed
 
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
     from trainer.run.loop import Hook
 
+NO_TEMPERATURES = (
+    "Every vote counts the same: how reliable annotators are cannot be learned while weights are sharded. Train on one "
+    "device or with copies of the model, or collect more tasks with two annotators, so that errors are estimated."
+)
 SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
 
 
@@ -63,7 +67,9 @@ def run(context: RunContext) -> StageResult:
     selection_rows = list(snapshot.rows("selection", Preference))
     selection = preference_columns(tokenizer, selection_rows, config.max_length, 0.0)
 
-    training = Training(context, tokenizer, columns, shared_groups(rows, columns), selection, learned_from(snapshot))
+    training = Training(
+        context, tokenizer, columns, shared_groups(rows, columns), selection, learned_from(snapshot, context.report)
+    )
     reward, hook, results = training.run()
     best = best_of(results, "selection_loss")
     restart = training.restarts[best.number - 1]
@@ -107,14 +113,18 @@ def run(context: RunContext) -> StageResult:
     return finalizer.result("reward")
 
 
-def learned_from(snapshot: Snapshot) -> bool:
+def learned_from(snapshot: Snapshot, report: Reporter) -> bool:
     """Whether the snapshot asks for a temperature per annotator, and this run can learn them.
 
-    Sharded weights cannot be read apart from the model's forward, so such a run takes every vote as it is.
+    Sharded weights cannot be read apart from the model's forward, so such a run takes every vote as it is, and says so.
     """
     reliability = snapshot.manifest.get("reliability") or {}
+    if reliability.get("applied") != "temperature":
+        return False
     is_sharded = any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in SHARDING)
-    return reliability.get("applied") == "temperature" and not is_sharded
+    if is_sharded:
+        report.alarm(0, "no_temperatures", NO_TEMPERATURES)
+    return not is_sharded
 
 
 @dataclass
