@@ -26,6 +26,7 @@ from workers.handlers import (
     external_models,
     generation,
     live_accuracy,
+    look_scores,
     pipelines,
     preflight,
     screening,
@@ -50,6 +51,7 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.PREFLIGHT: preflight.carry_out,
     Job.Kind.CHOICE: active_selection.carry_out,
     Job.Kind.REPLAY: selection_replays.carry_out,
+    Job.Kind.LOOKS: look_scores.carry_out,
 }
 MAKE_ROOM = "Free disk space, then try again."
 

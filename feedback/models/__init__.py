@@ -9,6 +9,7 @@ from feedback.models.evaluation.battles import Battle
 from feedback.models.evaluation.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
 from feedback.models.evaluation.evaluations import Evaluation
 from feedback.models.evaluation.live_accuracy import DriftAlarm, DriftState, LabelScore
+from feedback.models.evaluation.look_scores import LookScore
 from feedback.models.events import Event
 from feedback.models.exclusions import Exclusion
 from feedback.models.idempotency import IdempotencyRecord
@@ -62,6 +63,7 @@ __all__ = [
     "Kind",
     "LabelScore",
     "Learner",
+    "LookScore",
     "Membership",
     "ModelVersion",
     "Person",

@@ -21,6 +21,7 @@ class Job(Row):
         ADOPT = "adopt"  # a model from elsewhere, copied and verified
         CHOICE = "choice"  # the next batch of pairs to compare, chosen by the reward model
         REPLAY = "replay"  # whether such choices would have saved labels, on labels that are there
+        LOOKS = "looks"  # what other reward models make of the responses that a run saved
 
     class Status(models.TextChoices):
         QUEUED = "queued"  # no worker has it

@@ -25,6 +25,7 @@ JOBS = {
     "adopt": "import model",
     "choice": "select pairs",
     "replay": "selection replay",
+    "looks": "score saved responses",
 }
 CLIENTS = {"web": "the desk", "api": "REST API", "import": "a file", "simulation": "a simulated annotator"}
 ARMS = {

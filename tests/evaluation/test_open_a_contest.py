@@ -212,6 +212,26 @@ def test_a_promotion_ends_what_competes_with_the_version_before(project: Project
     assert not Task.objects.filter(contest=contest, state="open").exists()
 
 
+def test_the_opponent_is_what_serves_and_neither_the_first_policy_nor_the_candidate_s_parent(
+    project: Project, ada: Person
+) -> None:
+    """A policy that beats the first one may still be worse than the best so far."""
+    first, best = make_model(project, ada, serve=True), make_model(project, ada)
+    model_versions.promote(by=ada, model_version=best, override_reason="It is better.")
+    later = make_model(project, ada)
+    later.parent = first
+    later.save()
+    make_prompt_in(project, "test")
+    contest = contests.open_contest(by=ada, project=project, candidates=[later], rules=Rules(preconditions=REPORT))
+    assert contest.plan.incumbent == best
+    contest_supply.supply(contest.pk)
+    units = ContestUnit.objects.values_list("candidate_response__model_version", "incumbent_response__model_version")
+    assert set(units) == {(later.pk, best.pk)}
+    contests.stop(by=ada, contest=contest)
+    with pytest.raises(Conflict):
+        contests.open_contest(by=ada, project=project, candidates=[best], rules=Rules(preconditions=REPORT))
+
+
 def test_a_roll_back_ends_it_too(project: Project, ada: Person) -> None:
     make_model(project, ada, serve=True)
     contest = begin(project, ada)

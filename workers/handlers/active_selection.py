@@ -45,7 +45,7 @@ def carry_out(work: Work) -> Outcome:
     pool = selection_pool.pool(project)
     if not pool.pairs:
         return Outcome(NOTHING)
-    reward = _loaded_model(work, version)
+    reward = loaded_model(work, version)
     _score(work, reward, version, pool.responses)
     batch = rules.batch_size(situation.labels)
     number = choices.next_number(project)
@@ -164,7 +164,8 @@ def _rows(reward: "RewardModel", responses: Sequence[PoolResponse]) -> list[list
     return finished_rows(reward.tokenizer, prompts, [response.text for response in responses])
 
 
-def _loaded_model(work: Work, version: ModelVersion) -> "RewardModel":
+def loaded_model(work: Work, version: ModelVersion) -> "RewardModel":
+    """A reward version, kept until another is wanted."""
     from trainer.errors import TrainerError
 
     work.say(f"loading {version}")

@@ -15,12 +15,13 @@ from feedback.api.serializers import Serializer
 from feedback.api.training.pipelines import ChainSerializer, StartSerializer
 from feedback.api.training.plans import pipeline_request
 from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
-from feedback.errors import Invalid
+from feedback.errors import Invalid, NotFound
 from feedback.models import RunPoint, RunSamples, Stage, TrainingRun
 from feedback.selectors.platform import access
+from feedback.selectors.training import look_scores as look_score_selectors
 from feedback.selectors.training import runs
 from feedback.selectors.training.plans import plan_pipeline
-from feedback.services.training import pipelines
+from feedback.services.training import look_scores, pipelines
 
 MOST_POINTS = 5000
 
@@ -194,6 +195,55 @@ class StartAgain(ServiceView):
     def post(self, request: Request, id: UUID) -> Response:
         run = access.get_run(self.viewer, id)
         return self.once(lambda: (201, ChainSerializer(pipelines.start_again(by=self.person, run=run)).data))
+
+
+@extend_schema_serializer(component_name="LookScore")
+class LookScoreSerializer(Serializer):
+    """What one reward model makes of the responses that a run saved; lists are by look, in order."""
+
+    reward_model = serializers.UUIDField(source="reward_version.public_id")
+    name = serializers.CharField(source="reward_version")
+    steps = serializers.ListField(child=serializers.IntegerField())
+    rewards = serializers.ListField(
+        child=serializers.FloatField(), help_text="Mean reward, in standard deviations of this reward model."
+    )
+    kls = serializers.ListField(
+        child=serializers.FloatField(), help_text="Mean KL from the reference model, nats per response."
+    )
+    responses = serializers.IntegerField(help_text="Responses scored, of all looks.")
+
+
+@extend_schema_serializer(component_name="LookScores")
+class LookScoresSerializer(Serializer):
+    scores = LookScoreSerializer(source="scored", many=True, help_text="The run's own reward model first.")
+    waiting = serializers.BooleanField(source="is_waiting", help_text="Whether a scoring is queued or running.")
+    missing = serializers.CharField(help_text="Why nothing can be scored; empty where something can, or all is.")
+
+
+class RunLooks(ServiceView):
+    scopes = {"GET": "read", "POST": "train"}
+
+    @extend_schema(
+        summary="Scores of a run's saved responses by several reward models",
+        description="For PPO runs. That another reward model agrees proves nothing: one that was never optimized "
+        "against can be fooled by the same responses. 404 for other stages.",
+        responses=LookScoresSerializer,
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        found = look_score_selectors.of_run(access.get_run(self.viewer, id))
+        if found is None:
+            raise NotFound
+        return Response(LookScoresSerializer(found).data)
+
+    @extend_schema(
+        summary="Score a run's saved responses with the other reward models",
+        description="Queues a job for what is not scored yet. 409 says what is missing.",
+        request=None,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        run = access.get_run(self.viewer, id)
+        return self.once(lambda: (202, JobSerializer(look_scores.request(by=self.person, run=run)).data))
 
 
 class RunMetrics(ServiceView):

@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
     path("training-runs/<uuid:id>/cancel/", runs.CancelRun.as_view()),
     path("training-runs/<uuid:id>/retry/", runs.RetryRun.as_view()),
     path("training-runs/<uuid:id>/start-again/", runs.StartAgain.as_view()),
+    path("training-runs/<uuid:id>/looks/", runs.RunLooks.as_view()),
     path("training-runs/<uuid:id>/metrics/", runs.RunMetrics.as_view()),
     path("training-runs/<uuid:id>/log/", runs.RunLog.as_view()),
     path("training-runs/<uuid:id>/samples/", runs.RunSamplesView.as_view()),

@@ -14,6 +14,7 @@ SENTENCES: dict[str, str] = {
     "active_selection.replay_requested": "{who} ran a replay of active selection.",
     "active_selection.replayed": "A replay of active selection ended.",
     "active_selection.chose": "The reward model selected {tasks} tasks.",
+    "run.looks_requested": "{who} had the saved responses of a run scored by other reward models.",
     "annotation.revised": "{who} revised an annotation.",
     "annotation.withdrawn": "{who} withdrew an annotation.",
     "annotation.reviewed": "{who} reviewed an annotation: {decision}.",

@@ -12,7 +12,8 @@ from feedback.errors import NotFound
 from feedback.models import Chain, Job, Project, TrainingRun
 from feedback.selectors.platform import access, health
 from feedback.selectors.platform.access import ADMIN
-from feedback.selectors.training import runs
+from feedback.selectors.training import look_scores, runs
+from feedback.services.training import look_scores as look_score_services
 from feedback.services.training import pipelines as pipeline_services
 from feedback.web.htmx import page_or_partial, wants_fragment
 from feedback.web.pages import person, project_page, viewer
@@ -53,6 +54,7 @@ def run(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse:
         "last_of_chain": not chain or chain[-1].pk == found.pk,
         "polls": not life.final or found.chain.state == Chain.State.ACTIVE,
         "plots": runs.plots_of([found]),
+        "look_scores": look_scores.of_run(found),
         "sample_steps": steps,
         "samples": samples,
         "alarms": list(found.alarms.order_by("-step")[:10]),
@@ -73,6 +75,27 @@ def points(request: HttpRequest, project: Project, run_id: UUID, plot: str) -> J
     found = access.get_run(viewer(request), run_id)
     same_project(found, project)
     return _plot([found], plot)
+
+
+@project_page(ADMIN)
+def look_points(request: HttpRequest, project: Project, run_id: UUID) -> JsonResponse:
+    """The scores of several reward models on the run's saved responses, as chart.js takes them."""
+    found = access.get_run(viewer(request), run_id)
+    same_project(found, project)
+    scores = look_scores.of_run(found)
+    if scores is None:
+        raise NotFound
+    return JsonResponse({**look_scores.curve(found), "final": not scores.is_waiting})
+
+
+@require_POST
+@project_page(ADMIN)
+def score_looks(request: HttpRequest, project: Project, run_id: UUID) -> HttpResponse:
+    found = access.get_run(viewer(request), run_id)
+    same_project(found, project)
+    look_score_services.request(by=person(request), run=found)
+    messages.success(request, "Queued: the other reward models score the saved responses.")
+    return redirect("run", project.slug, found.public_id)
 
 
 def _plot(drawn: list[TrainingRun], key: str) -> JsonResponse:
