@@ -33,6 +33,7 @@ class TrainingRun(Row):
     )
     folder = models.CharField(max_length=300, help_text="Run folder, relative to DATA_DIR.")
     metrics = models.JSONField(default=dict, blank=True, help_text="Final metrics.")
+    cpu_seconds = models.FloatField(default=0.0, help_text="CPU time of its trainer, over all attempts.")
 
     class Meta:
         constraints = [

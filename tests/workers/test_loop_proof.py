@@ -191,6 +191,7 @@ def round_of(number: int, decision: str, candidate: str, serves: str) -> dict[st
         "serves": serves,
         "evidence": {"votes": 60, "e": 31.0},
         "training_seconds": 200.0,
+        "cpu_seconds": 190.0,
         "people_seconds": 9000.0,
     }
 
@@ -283,4 +284,4 @@ def test_the_page_shows_the_staircase_and_every_decision(report: dict[str, Any])
     assert "10 of 20 claims hold" in shown and shown.count("<svg") == 1 and "50 minutes" in shown
     assert "not better: 12 % &lt;of&gt; 40" in shown and "It &lt;broke&gt;." in shown
     assert "v6 (without KL)" in shown and "v7 (copy)" in shown and "kl speaks against it." in shown
-    assert "<script" not in shown
+    assert shown.count("200 s (190 s of CPU)") == 4 and "<script" not in shown

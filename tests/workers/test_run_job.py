@@ -62,6 +62,7 @@ def test_a_run_becomes_a_model_and_ends_its_chain(run_with: Any, settings: Any) 
     assert run.model_version.path == f"{run.folder}/model"
     assert "trained" in run.job.log_tail
     assert run.chain.state == Chain.State.SUCCEEDED
+    assert 0.02 < run.cpu_seconds < 60, "what its trainer spent, which starts an interpreter"
 
 
 def test_a_job_delivered_twice_trains_once(run_with: Any, settings: Any) -> None:

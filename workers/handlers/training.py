@@ -7,6 +7,7 @@ newest checkpoint, and a result is taken only when it carries this attempt's num
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -228,6 +229,7 @@ def with_less_at_once(follower: Follower, folder: Path) -> None:
 
 def one_child(work: Work, follower: Follower, folder: Path) -> int:
     """Start the trainer once and follow it until it ends. Returns its exit code, negative for a signal."""
+    spent_before = cpu_of_children()
     with (folder / "trainer.log").open("ab") as output:
         child = subprocess.Popen(
             # It asks the kernel to die with this process, so it must be started from a thread that lasts: the pool's.
@@ -253,9 +255,16 @@ def one_child(work: Work, follower: Follower, folder: Path) -> int:
         if child.poll() is None:
             child.kill()
         child.wait()
+        services.record_cpu(follower.run, cpu_of_children() - spent_before)
         if not work.lost.is_set():
             follower.finish()
     return child.returncode
+
+
+def cpu_of_children() -> float:
+    """CPU seconds of children that have ended: this worker's process carries out one job at a time."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def several(stage: str) -> list[str]:

@@ -118,6 +118,7 @@ class RoundSerializer(Serializer):
     )
     people_seconds = serializers.FloatField(help_text="Spent on its labels.")
     training_seconds = serializers.FloatField(help_text="Its runs took on the worker.")
+    cpu_seconds = serializers.FloatField(help_text="CPU time of its trainers that have ended.")
     started_at = serializers.DateTimeField(source="round.created_at")
     ended_at = serializers.DateTimeField(source="round.ended_at", allow_null=True)
 

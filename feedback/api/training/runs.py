@@ -51,6 +51,7 @@ class RunSerializer(Serializer):
         source="model_version.public_id", default=None, allow_null=True, help_text="The model it produced."
     )
     metrics = serializers.DictField(help_text="Final figures.")
+    cpu_seconds = serializers.FloatField(help_text="CPU time of its trainer, over all attempts that have ended.")
     job = JobSerializer()
     created_at = serializers.DateTimeField()
 

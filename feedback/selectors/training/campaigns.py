@@ -73,6 +73,7 @@ class Column:
         versions: made in it, in the order of its stages.
         serves: what serves after it, as far as it has ended; None before, and where nothing served.
         people_seconds: spent on its labels. training_seconds: its runs took on the worker.
+        cpu_seconds: CPU time of their trainers, as far as these have ended.
         waits_for: in words; "" once it has ended.
     """
 
@@ -84,6 +85,7 @@ class Column:
     serves: ModelVersion | None
     people_seconds: float
     training_seconds: float
+    cpu_seconds: float
     waits_for: str
 
     @property
@@ -251,6 +253,7 @@ def column(campaign: Campaign, found: CampaignRound) -> Column:
         serves=_served_after(campaign.project, found),
         people_seconds=sum(one.seconds for one in labels),
         training_seconds=_training_seconds(runs),
+        cpu_seconds=sum(run.cpu_seconds for run in runs),
         waits_for=waits_for(campaign) if found.state in CampaignRound.OPEN else "",
     )
 

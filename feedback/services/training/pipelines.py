@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import F, Max
 from django.utils import timezone
 
 from feedback import celery_app
@@ -184,6 +184,11 @@ class Point(NamedTuple):
     metrics: JsonObject
     minima: JsonObject = {}
     maxima: JsonObject = {}
+
+
+def record_cpu(run: TrainingRun, seconds: float) -> None:
+    """Add the CPU time of a trainer that has ended, however it did."""
+    TrainingRun.objects.filter(pk=run.pk).update(cpu_seconds=F("cpu_seconds") + seconds)
 
 
 def record_points(

@@ -88,7 +88,7 @@ def _rounds(report: Mapping[str, Any]) -> str:
             "" if worth is None else f"{worth:.2f}",
             one["decision"] or one["state"],
             " ".join(filter(None, (one["reason"], tally))),
-            f"{one['training_seconds']:.0f} s",
+            f"{one['training_seconds']:.0f} s ({one['cpu_seconds']:.0f} s of CPU)",
             f"{one['people_seconds']:.0f} s",
         )
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
