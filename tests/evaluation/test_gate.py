@@ -172,9 +172,9 @@ def test_the_first_policy_is_exempt_from_all_but_the_final() -> None:
 
 
 def test_without_a_budget_of_its_own_kl_is_bounded_by_length() -> None:
-    assert [kl_budget(0.0, length) for length in (None, 4.0, 27.0, 500.0)] == [3.0, 3.0, 6.75, 20.0]
+    assert [kl_budget(0.0, length) for length in (None, 4.0, 27.0, 500.0)] == [3.0, 3.0, 9.0, 20.0]
     assert kl_budget(10.0, 4.0) == 10.0
-    assert "kl_budget" in names(case({"policy.kl": 4.1}, kl_budget=0.0)), "16 tokens: 4 nats"
+    assert "kl_budget" in names(case({"policy.kl": 5.4}, kl_budget=0.0)), "16 tokens: 5.3 nats"
 
 
 @pytest.mark.parametrize("length", [1.0, 12.0, 13.0, 21.0, 80.0, 81.0, 4000.0])
@@ -182,18 +182,19 @@ def test_the_run_and_the_gate_go_by_one_rule(length: float) -> None:
     assert kl_budget(0.0, length) == budget_of(None, length)
 
 
-def test_what_pleased_no_reward_model_is_warned_about_its_kl_and_not_blocked() -> None:
-    found = {one.name: one for one in findings(case({"policy.kl": 40.0}, kl_budget=0.0, optimized_for=""))}
-    assert found["kl_budget"].level == WARN and "people decide" in found["kl_budget"].sentence
-    assert [one.name for one in blocking(list(found.values()))] == ["no_human_judge"]
+def test_what_pleased_no_reward_model_is_blocked_without_a_word_about_one() -> None:
+    for pleased, told in (("reward v2", True), ("", False)):
+        found = {one.name: one for one in findings(case({"policy.kl": 40.0}, kl_budget=0.0, optimized_for=pleased))}
+        assert found["kl_budget"].level == BLOCK
+        assert ("reward model is unreliable" in found["kl_budget"].sentence) == told
 
 
 def test_the_budget_goes_by_the_length_of_what_kl_is_measured_from() -> None:
     """PPO serves with short responses; the candidate drifted from SFT, whose responses are twice as long."""
-    drifted = {"policy.kl": 7.0, "policy.length": 16.0}
+    drifted = {"policy.kl": 8.0, "policy.length": 16.0}
     assert "kl_budget" in names(case(drifted, kl_budget=0.0))
     assert names(case({**drifted, "reference": {"length": 30.0}}, kl_budget=0.0)) == ["no_human_judge"]
-    assert "kl_budget" in names(case({**drifted, "policy.kl": 7.6, "reference": {"length": 30.0}}, kl_budget=0.0))
+    assert "kl_budget" in names(case({**drifted, "policy.kl": 10.1, "reference": {"length": 30.0}}, kl_budget=0.0))
 
 
 def test_preconditions_that_only_report_warn_all_the_same_and_the_final_ones_block() -> None:

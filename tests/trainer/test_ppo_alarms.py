@@ -12,7 +12,7 @@ from trainer.ppo.alarms import alarms
 CALM: dict[str, float] = {
     "kl": 1.0,
     "entropy": 2.0,
-    "length": 40.0,
+    "length": 30.0,
     "eos_rate": 1.0,
     "clip_fraction": 0.1,
     "explained_variance": 0.5,
@@ -114,9 +114,9 @@ def test_a_young_run_is_given_time() -> None:
 @pytest.mark.parametrize(
     ("stated", "length", "kl", "sounds"),
     [
-        (None, 40.0, 10.0, False),
-        (None, 40.0, 10.1, True),
-        (None, 20.0, 5.1, True),
+        (None, 30.0, 10.0, False),
+        (None, 30.0, 10.1, True),
+        (None, 18.0, 6.1, True),
         (None, 2.0, 3.0, False),
         (None, 2.0, 3.1, True),
         (None, 900.0, 20.1, True),
@@ -133,7 +133,7 @@ def test_the_budget_goes_by_the_length_of_the_first_completions(
 
 
 def test_kl_that_keeps_rising_is_told_and_one_odd_completion_is_not() -> None:
-    """A quarter of the budget of 10 (40 tokens), from the mean of five iterations to that of the next five."""
+    """A quarter of the budget of 10 (30 tokens), from the mean of five iterations to that of the next five."""
     rising = [CALM | {"kl": kl} for kl in (1, 1, 1, 1, 1, 1.5, 2.5, 4, 5, 5)]
     assert names(rising, False) == {"kl_slope"}
     assert names(rising[:-1]) == set()

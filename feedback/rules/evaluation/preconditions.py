@@ -256,10 +256,7 @@ def _of_policy(case: Case, evaluation: Evaluated) -> list[Finding]:
 
 
 def _of_kl(case: Case, ours: Figures, reference: Figures) -> list[Finding]:
-    """Findings about the KL divergence of an aligned policy.
-
-    The budget bounds how far a reward model is trusted, so it blocks what was trained to please one. DPO and KTO learn
-    from the labels: a sound KTO run of the demo world drifts as far as the budget, and nothing was pleased on the way.
+    """Findings about the KL divergence, which applies to aligned policies only.
 
     `reference`: figures of the policy that KL is measured from; an evaluation has them apart from the incumbent's only
     where that is another version.
@@ -274,8 +271,8 @@ def _of_kl(case: Case, ours: Figures, reference: Figures) -> list[Finding]:
         return []
     sentence = f"Its KL from the reference model is {kl:.1f} nats per response, over the budget of {budget:.1f}."
     if case.optimized_for:
-        return [block("kl_budget", f"{sentence} The reward model is unreliable there.")]
-    return [_warn("kl_budget", f"{sentence} It learned from the comparisons themselves: people decide.")]
+        sentence += " The reward model is unreliable there."
+    return [block("kl_budget", sentence)]
 
 
 def kl_budget(own: float, length: float | None) -> float:
