@@ -23,7 +23,7 @@ from workers.demo.utility import MAX_UTILITY, utility
 
 def test_no_two_customers_write_the_same() -> None:
     everything = [text.casefold() for text in texts(0)]
-    assert len(set(everything)) == len(everything) == 12_288
+    assert len(set(everything)) == len(everything) == 4_032
     assert list(islice(texts(0), 50)) == list(islice(texts(0), 50)) != list(islice(texts(1), 50))
 
 
@@ -50,7 +50,7 @@ def test_the_narrow_world_of_the_proof_knows_none_of_it() -> None:
     assert len(world.prompts()) == 96
     assert not more & {word for one in documents(0, 1500) for word in world.words(one.text)}
     every_fix = world.EVERY_FIX.values()
-    assert len({verb for verb, _ in every_fix}) == len({part for _, part in every_fix}) == len(every_fix) == 12
+    assert len({verb for verb, _ in every_fix}) == len({part for _, part in every_fix}) == len(every_fix) == 10
 
 
 @pytest.mark.parametrize("text", list(islice(texts(3), 3)))
@@ -58,7 +58,7 @@ def test_answers_to_customers_can_be_judged(text: str) -> None:
     asked = world.parse_prompt(text)
     assert asked is not None
     right = f"Hello! Sorry about your {asked.item}. Please {asked.fix}. Thank you."
-    wrong = right.replace(asked.item, "mixer" if asked.item != "mixer" else "modem")
+    wrong = right.replace(asked.item, "mixer" if asked.item != "mixer" else "drone")
     assert utility(text, right).total == MAX_UTILITY
     assert utility(text, wrong).total == MAX_UTILITY - 1.0 - 0.75
     judged = [one.judge(text, right, wrong).outcome for one in crowd(40, seed=3)]

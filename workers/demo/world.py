@@ -37,16 +37,8 @@ PROBLEMS: tuple[str, ...] = tuple(FIXES)
 
 # What the desk of the wide world is asked besides, by traffic that comes while a service runs. None of these words, nor
 # of those of their fixes, occurs in the narrow world.
-MORE_ITEMS: tuple[str, ...] = (
-    "drone", "heater", "lamp", "mixer", "toaster", "freezer",
-    "vacuum", "scale", "doorbell", "shaver", "blender", "modem",
-)  # fmt: skip
-MORE_FIXES: dict[str, tuple[str, str]] = {
-    "silent": ("unmute", "volume"),
-    "greasy": ("scrub", "plate"),
-    "faded": ("swap", "cartridge"),
-    "crooked": ("level", "stand"),
-}
+MORE_ITEMS: tuple[str, ...] = ("drone", "heater", "mixer", "vacuum")
+MORE_FIXES: dict[str, tuple[str, str]] = {"silent": ("unmute", "volume"), "faded": ("swap", "cartridge")}
 EVERY_ITEM = (*ITEMS, *MORE_ITEMS)
 EVERY_FIX = FIXES | MORE_FIXES
 
@@ -138,7 +130,7 @@ def prompts() -> list[Prompt]:
 
 
 def further_prompts() -> tuple[list[Prompt], list[Prompt]]:
-    """What the wide world asks beyond the 96: (64 combinations to train on, 128 that no model is trained on).
+    """What the wide world asks beyond the 96: (22 combinations to train on, 42 that no model is trained on).
 
     Every item and every problem of the wide world is among the first: the others are new combinations of known words.
     """

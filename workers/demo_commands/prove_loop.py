@@ -50,7 +50,7 @@ class Command(BaseCommand):
         parser.add_argument("--processes", type=int, default=2, help="seeds side by side")
         parser.add_argument("--folder", type=Path, default=Path(settings.DATA_DIR) / "prove-loop")
         parser.add_argument("--rounds", type=int, default=4, help="that must be decided")
-        parser.add_argument("--labels", type=int, default=1300, help="of each round, before it trains")
+        parser.add_argument("--labels", type=int, default=1500, help="of each round, before it trains")
         parser.add_argument("--budget", type=int, default=8000, help="annotations in all, votes included")
         parser.add_argument("--traffic", type=float, default=60, help="prompts of customers a minute")
         parser.add_argument("--one", type=int, help="run this seed in DATA_DIR; used by the command itself")

@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--seed", type=int, default=0, help="of the corpus, the demonstrations and the training")
-        parser.add_argument("--wide", action="store_true", help="24 items and 12 problems, for simulated customers")
+        parser.add_argument("--wide", action="store_true", help="16 items and 10 problems, for simulated customers")
 
     def handle(self, *args: Any, seed: int = 0, wide: bool = False, **options: Any) -> None:
         self.seed, self.wide = seed, wide

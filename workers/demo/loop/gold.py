@@ -17,7 +17,7 @@ from workers.demo.world import stable_seed
 
 EACH = 25  # responses to a prompt
 UNSEEN = 20  # of customers' prompts, none of which was sent
-SPARE = 12_000  # of customers' texts, of which the last ones are never reached
+SPARE = 3_900  # of customers' texts, of which the last ones are never reached
 
 
 class Worth(TypedDict):

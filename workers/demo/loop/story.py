@@ -31,6 +31,7 @@ SAY_EVERY = 20.0
 # Seconds that everybody takes for a task while a comparison runs, since its responses are written as they are needed:
 # quicker people would spend the budget on other tasks.
 VOTING_PACE = 1.6
+DOUBLE_SHARE = 0.5
 MOST_RESPONSES = 8  # an even number of those that a project may request at once
 TROUBLE = 120.0  # seconds for which the campaign may say that its next step cannot be taken
 STILL = 900.0  # seconds without a sign of progress after which the story is given up
@@ -59,7 +60,7 @@ class LoopPlan:
     project: str
     seed: int = 0
     rounds: int = 4
-    labels: int = 1300
+    labels: int = 1500
     budget: int = 8000
     cap: int = 300
     first_models: float = 900.0
@@ -109,8 +110,7 @@ class Story:
         self._first_models()
         self.report["seconds"]["first models"] = round(time.monotonic() - began, 1)
         self.customers.start()
-        # Programs answer quicker than people: each request for responses makes four tasks instead of one.
-        self.admin.call("PATCH", f"projects/{self.plan.project}/", body={"responses_per_prompt": MOST_RESPONSES})
+        self._settings()
         campaign = self._campaign()
         collection = Collection(10 * self.plan.budget)
         collection.called.clear()
@@ -153,6 +153,16 @@ class Story:
             self._tell("the first models are being trained")
             time.sleep(2 * LOOK)
         raise LoopFailed(f"No policy serves after {self.plan.first_models:.0f} s.")
+
+    def _settings(self) -> None:
+        """What an admin sets who knows that two of the eight are bad, and that programs answer quicker than people.
+
+        Half of the comparisons go to two annotators until all are known well enough to be weighed, so that this is
+        before the first training already; each request for responses makes four tasks instead of one.
+        """
+        path = f"projects/{self.plan.project}/"
+        policy = self.admin.get(path)["queue_policy"] | {"double_share": DOUBLE_SHARE}
+        self.admin.call("PATCH", path, body={"responses_per_prompt": MOST_RESPONSES, "queue_policy": policy})
 
     def _serving(self) -> Shown | None:
         for version in self.admin.pages("models/", project=self.plan.project, kind="policy"):

@@ -17,7 +17,7 @@ SOURCE = "customers"
 
 
 def texts(seed: int) -> Iterator[str]:
-    """All 12,288 texts, no two alike: pass after pass over the untrained combinations, in other words each time."""
+    """All 4,032 texts, no two alike: pass after pass over the untrained combinations, in other words each time."""
     rng = Random(stable_seed("traffic", seed))
     _, untrained = further_prompts()
     ways = askings()
