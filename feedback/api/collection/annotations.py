@@ -15,10 +15,11 @@ from feedback.api.fields import MomentFilter, ObjectField, PersonBriefSerializer
 from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, ServiceView, StatusAndBody
 from feedback.errors import Forbidden
-from feedback.models import Annotation, Assignment, Kind, Review
+from feedback.models import Annotation, Assignment, Kind, Person, Review
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.payloads import unresolve
 from feedback.rules.json_types import JsonObject
+from feedback.selectors.collection import blindness
 from feedback.selectors.platform import access
 from feedback.selectors.registry import lineage
 from feedback.services.collection import annotations
@@ -83,7 +84,9 @@ class AnnotationWithHistorySerializer(AnnotationSerializer):
     reviews = ReviewSerializer(many=True)
     flags = FlagSerializer(many=True)
     snapshots = serializers.ListField(
-        child=serializers.UUIDField(), help_text="Snapshots that contain this annotation."
+        child=serializers.UUIDField(),
+        help_text="Snapshots that contain this annotation. "
+        "For annotators, while a contest runs: those from before it was opened.",
     )
     model_versions = serializers.ListField(child=serializers.CharField(), help_text="Model versions trained on it.")
 
@@ -118,8 +121,9 @@ def rows() -> QuerySet[Annotation]:
     return Annotation.objects.select_related("project", "annotator", "assignment")
 
 
-def with_history(annotation: Annotation) -> JsonObject:
-    """The data of AnnotationWithHistorySerializer."""
+def with_history(annotation: Annotation, person: Person) -> JsonObject:
+    """The data of AnnotationWithHistorySerializer, for `person`."""
+    until = blindness.shown_until(annotation.project, person)
     assignment = annotation.assignment
     revisions = list(rows().filter(assignment=assignment).order_by("revision"))
     found = next(row for row in revisions if row.pk == annotation.pk)
@@ -127,7 +131,7 @@ def with_history(annotation: Annotation) -> JsonObject:
     snapshots: set[str] = set()
     versions: set[str] = set()
     for revision in revisions:
-        uses = lineage.of_annotation(revision)
+        uses = lineage.of_annotation(revision, until)
         for snapshot in uses["snapshots"]:
             snapshots.add(str(snapshot.public_id))
         versions.update(map(str, uses["versions"]))
@@ -169,7 +173,7 @@ class OneAnnotation(ServiceView):
         responses=AnnotationWithHistorySerializer,
     )
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(with_history(access.get_annotation(self.viewer, id)))
+        return Response(with_history(access.get_annotation(self.viewer, id), self.person))
 
 
 class ReviseAnnotation(ServiceView):
@@ -186,7 +190,7 @@ class ReviseAnnotation(ServiceView):
         given = self.validated(RevisionSerializer)
 
         def act() -> StatusAndBody:
-            return 201, with_history(annotations.revise(assignment=held, by=self.person, **given))
+            return 201, with_history(annotations.revise(assignment=held, by=self.person, **given), self.person)
 
         return self.once(act)
 
@@ -204,7 +208,9 @@ class WithdrawAnnotation(ServiceView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         held = own_assignment(self, id)
-        return self.once(lambda: (200, with_history(annotations.withdraw(assignment=held, by=self.person))))
+        return self.once(
+            lambda: (200, with_history(annotations.withdraw(assignment=held, by=self.person), self.person))
+        )
 
 
 class FlagAnnotation(ServiceView):

@@ -12,6 +12,7 @@ from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, ServiceView
 from feedback.rules.evaluation.arena_board import Board, Share
 from feedback.rules.json_types import JsonObject
+from feedback.selectors.collection import blindness
 from feedback.selectors.evaluation import arena
 from feedback.selectors.platform import access
 
@@ -80,14 +81,16 @@ class Arena(ServiceView):
     @extend_schema(
         operation_id="arena_retrieve",
         summary="Leaderboard of model versions",
-        description="From blind comparisons of two different models, for members of the project. It decides nothing.",
+        description="From blind comparisons of two different models, for members of the project. It decides nothing. "
+        "While a contest runs, annotators see it as it stood when the contest was opened.",
         parameters=[IN_PROJECT],
         responses=ArenaSerializer,
     )
     def get(self, request: Request) -> Response:
         project = self.requested_project()
         named = access.may(self.viewer, project, access.REVIEWER)
-        return Response(ArenaSerializer(_body(arena.arena(project), named=named)).data)
+        until = blindness.shown_until(project, self.person)
+        return Response(ArenaSerializer(_body(arena.arena(project, until), named=named)).data)
 
 
 def _body(found: arena.Arena, *, named: bool) -> JsonObject:

@@ -1,11 +1,12 @@
 """`rules.blindness` as conditions for queries, and for rows at hand."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.lookups import IsNull
 
-from feedback.models import Membership, Person, Project, Prompt, TaskResponse
+from feedback.models import Contest, Membership, Person, Project, Prompt, TaskResponse
 from feedback.rules.collection.blindness import may_read_authors
 
 REVIEWS = [Membership.Role.REVIEWER, Membership.Role.ADMIN]
@@ -42,3 +43,15 @@ def is_annotator_only(project: Project, person: Person) -> bool:
     if person.is_site_admin:
         return False
     return not Membership.objects.filter(project=project, person=person, role__in=REVIEWS).exists()
+
+
+def shown_until(project: Project, person: Person) -> datetime | None:
+    """Up to when figures of single annotations may reach, for somebody who may vote in a contest; None: up to now.
+
+    A vote of a contest counts nowhere before the contest has ended. Whoever saw a figure rise after one annotation and
+    not after another would know which of the two tasks was a contest's.
+    """
+    if not is_annotator_only(project, person):
+        return None
+    running = Contest.objects.filter(project=project, state__in=Contest.LIVE)
+    return running.values_list("created_at", flat=True).first()

@@ -10,6 +10,7 @@ from django.utils import timezone
 from feedback.models import (
     Annotation,
     Assignment,
+    Contest,
     GuidelineVersion,
     Membership,
     Person,
@@ -22,6 +23,7 @@ from feedback.rules.collection.payloads import LETTERS, PROMPT, unresolve
 from feedback.rules.collection.queue_policy import SKIP_REASONS, QueuePolicy
 
 UNDO_MINUTES = 60
+TASK_COUNTS = (1000, 100, 10, 1, 0)  # in how many sizes annotators are shown the number of open tasks
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,15 @@ def in_own_order(task: Task) -> Assignment:
     return assignment
 
 
-def open_tasks(project: Project, limit: int = 1000) -> int:
-    """The number of tasks with free slots, counted up to `limit` to bound the cost."""
-    return len(Task.objects.with_free_slots().filter(project=project).values_list("pk", flat=True)[:limit])
+def open_tasks(project: Project) -> int:
+    """About how many tasks wait for annotators: the largest of 1,000, 100, 10, 1 and 0 that there are.
+
+    Not exactly: tasks of a contest are made as others are handed out, so their number hardly falls. Annotators who saw
+    a number fall by one, or stay, would know which kind they were just given.
+    """
+    waiting = Task.objects.with_free_slots().filter(project=project).values_list("pk", flat=True)
+    number = len(waiting[: TASK_COUNTS[0]])
+    if not number:
+        running = Task.objects.of_contests().filter(project=project, contest__state=Contest.State.RUNNING)
+        number = len(running.values_list("pk", flat=True)[:1])
+    return next(count for count in TASK_COUNTS if number >= count)

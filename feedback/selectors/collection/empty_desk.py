@@ -7,25 +7,24 @@ from feedback.models import Deployment, Project, Response
 from feedback.models.prompts import TO_COME
 from feedback.selectors.platform.home import workers
 
-COUNTED = 1000
-
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a desk without tasks waits for. `sentence` says it to people."""
+    """What a desk without tasks waits for. `sentence` says it to people.
 
-    responses: int
+    It has no number of responses: it rises with each task of a contest that is handed out, and tells which ones are.
+    """
+
+    responses: bool
     worker_there: bool
     model_serves: bool
 
     @property
     def sentence(self) -> str:
         if self.responses:
-            many = f"{COUNTED}+" if self.responses >= COUNTED else str(self.responses)
-            noun = "response is" if self.responses == 1 else "responses are"
             if self.worker_there:
-                return f"{many} {noun} being generated; each pair becomes a task."
-            return f"{many} {noun} waiting, but no worker is running to generate them. Contact an admin."
+                return "Responses are being generated; each pair becomes a task."
+            return "Responses are waiting, but no worker is running to generate them. Contact an admin."
         if not self.model_serves:
             return "No model serves this project yet, so no new responses are being generated."
         return "No responses are being generated; they follow new prompts."
@@ -33,7 +32,7 @@ class Waiting:
 
 def for_tasks(project: Project) -> Waiting:
     return Waiting(
-        responses=Response.objects.filter(TO_COME, project=project).order_by()[:COUNTED].count(),
+        responses=Response.objects.filter(TO_COME, project=project).order_by().exists(),
         worker_there=workers().filter(queue=celery_app.GENERATE).exists(),
         model_serves=Deployment.objects.filter(project=project, until=None).exists(),
     )

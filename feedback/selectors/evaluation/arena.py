@@ -2,8 +2,9 @@
 
 Counted are standing annotations of comparisons whose two responses come from two different models. Left out are gold
 tasks and the qualification round, annotations that were not blind or of which that is unknown, people who are excluded
-or withdrawn, and contests that still run: nobody who votes in one may see how it stands. Battles are counted apart,
-also those of people who could look up the author: they vote before they see the names.
+or withdrawn, and contests that still run: nobody who votes in one may see how it stands. For such people everything but
+battles stands still meanwhile (`blindness.shown_until`). Battles are counted apart, also those of people who could look
+up the author: they vote before they see the names.
 """
 
 from collections.abc import Iterable
@@ -40,6 +41,7 @@ class Arena:
         battles: the votes of battles, which count apart: who votes has typed the prompt.
         names: of entrants. versions: those in the registry.
         sources: by source of the prompts, most votes first. annotators: likewise by person.
+        until: where votes since then are not in it; None: it holds all that count.
         left_out: annotations of such comparisons that do not count, because they were not blind or by somebody whose
             annotations are excluded.
         waiting: votes of a comparison that still runs.
@@ -54,6 +56,7 @@ class Arena:
     left_out: int
     waiting: int
     at: datetime
+    until: datetime | None = None
 
     @property
     def votes(self) -> int:
@@ -65,9 +68,9 @@ class Arena:
 PAIR = ("first_version", "first_name", "second_version", "second_name")
 
 
-def compute(project: Project) -> Arena:
+def compute(project: Project, until: datetime | None = None) -> Arena:
     """The leaderboard from what the database holds now. Two large reads, both summed by the database."""
-    rows, fought, left_out, waiting = _prompt_tallies(project)
+    rows, fought, left_out, waiting = _prompt_tallies(project, until)
     board, battles = arena_board.board(rows), arena_board.board(fought)
     standings = (*board.standings, *battles.standings)
     versions = ModelVersion.objects.in_bulk(
@@ -79,10 +82,11 @@ def compute(project: Project) -> Arena:
         names={one.entrant: _name(one.entrant, versions) for one in standings},
         versions=versions,
         sources=_most_first(arena_board.parts(arena_board.by_source(rows), board.standings)),
-        annotators=_annotators(project, board),
+        annotators=_annotators(project, board, until),
         left_out=left_out,
         waiting=waiting,
         at=timezone.now(),
+        until=until,
     )
 
 
@@ -90,7 +94,7 @@ def _name(entrant: Entrant, versions: dict[int, ModelVersion]) -> str:
     return entrant.name if entrant.version is None else str(versions[entrant.version])
 
 
-def comparisons(project: Project) -> QuerySet[Any, Any]:
+def comparisons(project: Project, until: datetime | None = None) -> QuerySet[Any, Any]:
     """Standing comparisons of two different models, with what each is called and the votes in halves."""
     rows = Assignment.objects.filter(
         project=project,
@@ -100,6 +104,8 @@ def comparisons(project: Project) -> QuerySet[Any, Any]:
         task__gold__isnull=True,
         task__training_round=False,
     )
+    if until is not None:
+        rows = rows.filter(Q(current__created_at__lt=until) | Q(task__arm=ARM))
     rows = rows.alias(
         one=FilteredRelation("task__placed", condition=Q(task__placed__position=0)),
         other=FilteredRelation("task__placed", condition=Q(task__placed__position=1)),
@@ -138,9 +144,11 @@ def comparisons(project: Project) -> QuerySet[Any, Any]:
     return rows.filter(different)
 
 
-def _prompt_tallies(project: Project) -> tuple[list[PromptTally[Entrant]], list[PromptTally[Entrant]], int, int]:
+def _prompt_tallies(
+    project: Project, until: datetime | None
+) -> tuple[list[PromptTally[Entrant]], list[PromptTally[Entrant]], int, int]:
     """Votes by prompt and pair, then those of battles; how many were left out; how many are of a running contest."""
-    rows = comparisons(project).values_list(
+    rows = comparisons(project, until).values_list(
         "running", "battle", "counts", "task__prompt", "task__prompt__source", *PAIR
     )
     found: list[PromptTally[Entrant]] = []
@@ -159,8 +167,9 @@ def _prompt_tallies(project: Project) -> tuple[list[PromptTally[Entrant]], list[
     return found, fought, left_out, waiting
 
 
-def _annotators(project: Project, board: Board[Entrant]) -> list[Part[Person]]:
-    rows = comparisons(project).filter(running=0, battle=0, counts=1).values_list("current__annotator", *PAIR)
+def _annotators(project: Project, board: Board[Entrant], until: datetime | None) -> list[Part[Person]]:
+    rows = comparisons(project, until).filter(running=0, battle=0, counts=1)
+    rows = rows.values_list("current__annotator", *PAIR)
     tallies = [
         Tally(person, Entrant(one, one_name), Entrant(other, other_name), halves, votes)
         for person, one, one_name, other, other_name, halves, votes in rows.annotate(

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from feedback.models import Event, Project
@@ -29,33 +30,38 @@ class KeptFigures(Generic[Figures]):
     """One kind of figures, for every project.
 
     Args:
-        compute: makes the figures from what the database holds now.
+        compute: makes the figures from what the database holds now; of a project up to a moment, where it takes one.
         size: how many annotations they are made from.
     """
 
-    def __init__(self, compute: Callable[[Project], Figures], size: Callable[[Figures], int]) -> None:
+    def __init__(self, compute: Callable[..., Figures], size: Callable[[Figures], int]) -> None:
         self.compute, self.size = compute, size
-        self.kept: dict[uuid.UUID, Kept[Figures]] = {}
+        self.kept: dict[tuple[uuid.UUID, datetime | None], Kept[Figures]] = {}
         self.computing: dict[uuid.UUID, threading.Lock] = defaultdict(threading.Lock)
 
-    def get(self, project: Project) -> Figures:
-        """The figures, computed unless those that are kept are still good. One thread computes, others wait for it."""
-        figures, good = self.at_hand(project)
+    def get(self, project: Project, until: datetime | None = None) -> Figures:
+        """The figures, computed unless those that are kept are still good. One thread computes, others wait for it.
+
+        Args:
+            until: figures that leave out what came since then; None: of everything.
+        """
+        figures, good = self.at_hand(project, until)
         if figures is not None and good:
             return figures
         with self.computing[project.public_id]:
-            figures, good = self.at_hand(project)
+            figures, good = self.at_hand(project, until)
             if figures is None or not good:
-                stamp, figures = _stamp(project), self.compute(project)
-                self.kept[project.public_id] = Kept(stamp, time.monotonic(), figures)
+                limits = () if until is None else (until,)
+                stamp, figures = _stamp(project), self.compute(project, *limits)
+                self.kept[project.public_id, until] = Kept(stamp, time.monotonic(), figures)
         return figures
 
-    def at_hand(self, project: Project) -> tuple[Figures | None, bool]:
+    def at_hand(self, project: Project, until: datetime | None = None) -> tuple[Figures | None, bool]:
         """What this process has computed before, and whether it is still good.
 
         It is until an annotation or an event comes; of many annotations, which take a second, for a minute at least.
         """
-        kept = self.kept.get(project.public_id)
+        kept = self.kept.get((project.public_id, until))
         if kept is None:
             return None, False
         still_fresh = self.size(kept.figures) >= LARGE and time.monotonic() - kept.computed_at < FRESH_SECONDS

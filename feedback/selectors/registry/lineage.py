@@ -1,5 +1,6 @@
 """Lineage: from an annotation to every model version it trained, and back."""
 
+from datetime import datetime
 from operator import attrgetter
 from typing import TypedDict
 
@@ -80,9 +81,16 @@ def annotators(snapshot: DatasetSnapshot) -> list[AnnotatorShare]:
     return [AnnotatorShare(person=people[key], annotations=count) for key, count in counts.items()]
 
 
-def of_annotation(annotation: Annotation) -> AnnotationLineage:
-    """Every snapshot this annotation is in, and every version trained on those or descended from such a version."""
-    snapshots = list(DatasetSnapshot.objects.filter(members__annotation=annotation).order_by("pk"))
+def of_annotation(annotation: Annotation, until: datetime | None = None) -> AnnotationLineage:
+    """Every snapshot this annotation is in, and every version trained on those or descended from such a version.
+
+    Args:
+        until: leaves out snapshots that were requested since then.
+    """
+    found = DatasetSnapshot.objects.filter(members__annotation=annotation)
+    if until is not None:
+        found = found.filter(created_at__lt=until)
+    snapshots = list(found.order_by("pk"))
     return {"annotation": annotation, "snapshots": snapshots, "versions": trained_on(snapshots)}
 
 

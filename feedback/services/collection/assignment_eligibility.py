@@ -18,6 +18,7 @@ AT_MOST_IN_QUALIFICATION = 2  # fewer: each answer may be the one that ends the 
 MANY_VOTERS = 5  # from so many on, nobody gets more than a part of a contest
 MANY_VOTERS_PART = 4  # a quarter
 FEWEST_UNITS = 2  # that anybody may get
+SEVERAL_VOTERS = 3  # from so many on, a task that one gave back goes to another
 ABOUT_THE_ANNOTATOR = ("daily_limit", "not_qualified", "training_failed", "training_empty", "not_a_member")
 
 
@@ -89,14 +90,25 @@ class Eligibility:
         contest = self.contest
         if contest is None or self.blind_to == queries.NOBODY or not self._asks_for(Kind.COMPARISON):
             return False
-        since = self.now - ACTIVE
-        ((excluded, at_work, units),) = queries.select_voter.all(
-            contest=contest.key, annotator=self.annotator.pk, since=since
-        )
+        excluded, at_work, units = self._voter
         if excluded or at_work < MANY_VOTERS:
             return not excluded
         most = contest.next_number * contest.votes_per_unit / MANY_VOTERS_PART  # with the requested one
-        return bool(units + 1 <= max(FEWEST_UNITS, most))
+        return units + 1 <= max(FEWEST_UNITS, most)
+
+    @property
+    def others_vote(self) -> bool:
+        """Enough annotators are at work in the contest that a task which this one gave back finds another."""
+        return self._voter.at_work >= SEVERAL_VOTERS
+
+    @cached_property
+    def _voter(self) -> queries.Voter:
+        assert self.contest is not None
+        since = self.now - ACTIVE
+        ((excluded, at_work, units),) = queries.select_voter.all(
+            contest=self.contest.key, annotator=self.annotator.pk, since=since
+        )
+        return queries.Voter(excluded, at_work, units)
 
     def _asks_for(self, one: str) -> bool:
         return self.kind in (None, one) and self.may_do(one)

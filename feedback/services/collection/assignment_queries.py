@@ -58,6 +58,14 @@ class RunningContest(NamedTuple):
     next_number: int
 
 
+class Voter(NamedTuple):
+    """Whether somebody is excluded, how many annotators are at work, how many units of a contest they were given."""
+
+    excluded: bool
+    at_work: int
+    units: int
+
+
 class Seen(NamedTuple):
     """What the queue reads of an annotator: their membership (None of a site admin without one), their cursors by kind,
     and the contest that runs in the project."""
@@ -116,12 +124,14 @@ select_voter = CompiledSelect(  # whether they are excluded, how many annotators
         .values_list("excluded", "at_work", "given")
     )
 )
+_given_back = Assignment.objects.filter(task=OuterRef("pk"), annotator=Param("annotator"))
 select_of_contest = CompiledSelect(  # those begun before others, so that no unit keeps later ones waiting
     lambda: (
         unseen(Task.objects.of_contests(), Param("project"), Param("annotator"), Param("annotator"))
         .filter(contest=Param("contest"), contest_unit__state__in=["ready", "open"])
+        .annotate(given_back=Exists(_given_back))
         .order_by(F("contest_unit__number").asc(nulls_last=True), "queue_key")
-        .values_list("pk", "queue_key", "contest_unit__number")[: 2 * LOOK_AHEAD]
+        .values_list("pk", "queue_key", "contest_unit__number", "given_back")[: 2 * LOOK_AHEAD]
     )
 )
 find_in_qualification_round = CompiledSelect(lambda: _find_unseen(Task.objects.of_training_round()))

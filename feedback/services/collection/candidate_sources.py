@@ -95,10 +95,19 @@ class CandidateSources:
             yield CandidateSource(Arm.QUEUE, rest * share, windows, kind)
 
     def _of_contest(self, contest: int) -> Iterator[Window]:
-        """Tasks of a contest: those whose units others wait for, then some that nobody was given yet."""
+        """Tasks of a contest: those whose units others wait for, then some that nobody was given yet.
+
+        What they gave back comes last, as in the queue, where others are there to take it: a task that came back at
+        once would be known as one of a contest.
+        """
         found = queries.select_of_contest.all(project=self.project.pk, annotator=self.annotator.pk, contest=contest)
-        for begun in (True, False):
-            window = [Candidate(key, place) for key, place, number in found if (number is not None) == begun]
+        windows: tuple[Window, Window, Window] = ([], [], [])
+        for key, place, number, given_back in found:
+            if given_back and self.eligibility.others_vote:
+                windows[2].append(Candidate(key, place))
+            else:
+                windows[0 if number is not None else 1].append(Candidate(key, place))
+        for window in windows:
             for start in range(0, len(window), LOOK_AHEAD):
                 yield window[start : start + LOOK_AHEAD]
 

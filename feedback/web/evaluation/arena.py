@@ -4,18 +4,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from feedback.models import Project
+from feedback.selectors.collection import blindness
 from feedback.selectors.evaluation import arena as arenas
 from feedback.selectors.platform import kept_figures
 from feedback.selectors.platform.access import ADMIN, REVIEWER, may
-from feedback.web.pages import project_page, viewer
+from feedback.web.pages import person, project_page, viewer
 
 
 @project_page()
 def arena(request: HttpRequest, project: Project) -> HttpResponse:
     """The leaderboard. With many votes the page shows the cached figures first, then requests fresh ones (`?fresh`)."""
-    found, is_fresh = arenas.at_hand(project)
+    until = blindness.shown_until(project, person(request))
+    found, is_fresh = arenas.at_hand(project, until)
     if not is_fresh and ("fresh" in request.GET or not kept_figures.is_large(project)):
-        found, is_fresh = arenas.arena(project), True
+        found, is_fresh = arenas.arena(project, until), True
     context = {
         "project": project,
         "arena": found,
