@@ -41,7 +41,7 @@ from workers.demo.world import stable_seed
 SEEDS = (0, 1, 2, 3, 4)
 PEOPLE = 8
 CAP = 300  # votes of a contest
-REPETITIONS = 12  # of each contest in each world
+REPETITIONS = 60  # of each contest, over all worlds
 POOL = 100  # responses of each policy to each held-out prompt, which repetitions draw from
 PER_TOKEN = (0.15, 0.25, 1 / 3, 0.5)  # nats for each token of the first completions
 
@@ -257,7 +257,8 @@ def repetitions(worlds: Sequence[World]) -> None:
     """Contests on fresh draws of prompts, responses, people and sides, decided by the pure function."""
     from feedback.rules.evaluation.contest_evidence import Design, UnitResult, replay
 
-    print(f"\n{REPETITIONS} contests in each world, at most {CAP} votes\n")
+    times = -(-REPETITIONS // len(worlds))
+    print(f"\n{times} contests in each world, at most {CAP} votes\n")
     print("| candidate | against | promoted | given up | at the cap | votes: median | at most |")
     print("|---|---|--:|--:|--:|--:|--:|")
     pools = {(one.seed, name): one.pool(name) for one in worlds for name in ("sft", "ppo", "hacked")}
@@ -266,7 +267,7 @@ def repetitions(worlds: Sequence[World]) -> None:
         votes = []
         for one in worlds:
             ours, theirs = pools[one.seed, candidate], pools[one.seed, incumbent]
-            for number in range(REPETITIONS):
+            for number in range(times):
                 rng = Random(stable_seed("repetition", one.seed, candidate, incumbent, number))
                 people = crowd(PEOPLE, seed=stable_seed("crowd", one.seed, candidate, number))
                 units = ((0, UnitResult(x)) for x in votes_of(rng, people, ours, theirs, candidate == incumbent))
