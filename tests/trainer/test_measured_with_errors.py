@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ import torch
 
 from trainer.configs.stages import EvaluateConfig
 from trainer.data.snapshot import Preference, Snapshot
+from trainer.losses.temperatures import ERRORS, Temperatures, as_error, remembered, with_errors
 from trainer.modeling.loading import load_classifier
 from trainer.modeling.reward_model import RewardModel
 from trainer.preflight import preflight
@@ -91,11 +93,44 @@ def test_the_preflight_check_of_the_floor_does_so_too(
     error: float, share: str, blocked: bool, reward: RewardModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.modeling.reward_model.load_reward", lambda path: reward)
+    (tmp_path / "config.json").write_text("{}")
     found, config = Preflight("ppo"), SimpleNamespace(reward_floor=0.7)
     rows = cast("Snapshot", SimpleNamespace(rows=lambda split, kind: votes(error)))
     preflight.check_reward_model(found, config, tmp_path, rows)
     assert f"agrees with {share} of 60 selection pairs" in found.notes[0]
     assert [one.name for one in found.blocking] == ["reward_floor"] * blocked
+
+
+@pytest.mark.parametrize(
+    ("temperature", "error"), [(1.0, 0.0), (1.4, 0.0), (0.0, 0.5), (-1.0, 0.98), (-0.56, 0.795), (0.3269, 0.325)]
+)
+def test_a_temperature_is_read_as_an_error(temperature: float, error: float) -> None:
+    assert as_error(temperature) == pytest.approx(error, abs=1e-3)
+
+
+@pytest.mark.parametrize(("own", "share", "blocked"), [(True, "100.0%", False), (False, "66.7%", True)])
+def test_temperatures_tell_in_their_own_snapshot_whose_votes_are_wrong(
+    own: bool, share: str, blocked: bool, reward: RewardModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While too few votes are shared to estimate errors, the reward model alone knows who votes the wrong way round."""
+    monkeypatch.setattr("trainer.modeling.reward_model.load_reward", lambda path: reward)
+    rows = [replace(row, annotator=int(row.hash.split("-")[1]) // 2) for row in votes(0.0)]
+    (tmp_path / "manifest.json").write_text('{"hash": "this one"}')
+    snapshot = cast("Snapshot", SimpleNamespace(path=tmp_path, rows=lambda split, kind: rows))
+    people = Temperatures([0, 1, 2])
+    with torch.no_grad():
+        people.raw.copy_(torch.tensor([1.2, 1.1, -0.7]))
+    kept = remembered(people, snapshot)
+    assert kept["errors"] == {"0": 0.0, "1": 0.0, "2": 0.86}
+    if not own:
+        kept["snapshot"] = "another, in which the third annotator is somebody else"
+    (tmp_path / "config.json").write_text(json.dumps({"touchstone": {ERRORS: kept}}))
+    found = Preflight("ppo")
+    preflight.check_reward_model(found, SimpleNamespace(reward_floor=0.7), tmp_path, snapshot)
+    assert f"agrees with {share} of 60 selection pairs" in found.notes[0]
+    assert [one.name for one in found.blocking] == ["reward_floor"] * blocked
+    measured = evaluated(reward, with_errors(rows, snapshot, tmp_path), tmp_path)
+    assert measured["accuracy"] == pytest.approx(1.0 if own else 4 / 6)
 
 
 @pytest.mark.parametrize(

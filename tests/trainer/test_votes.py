@@ -419,6 +419,8 @@ def test_without_known_errors_they_are_learned_to_count_less(
     assert gold_order(folder) >= gold_order(learned["nothing"][0]) + 0.05
     assert not [name for name in weights(folder / "model") if "temperature" in name], "only the reward model is saved"
     assert "faults" not in json.loads((folder / "model" / "manifest.json").read_text())
+    kept = json.loads((folder / "model" / "config.json").read_text())["touchstone"]["annotator_errors"]["errors"]
+    assert {index for index, error in kept.items() if error > 0.2} == {str(index) for index in INVERTERS}
     assert "annotator_temperatures" not in learned["nothing"][1]
 
 

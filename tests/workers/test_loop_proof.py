@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from feedback.models import Chain, Contest, ModelVersion, Person, Project, Prompt, Response
+from feedback.models import Chain, Contest, Deployment, ModelVersion, Person, Project, Prompt, Response
 from feedback.services.collection import generation
 from feedback.services.platform import projects
 from feedback.services.registry import model_versions
@@ -93,6 +93,7 @@ def desk(hana: Person, monkeypatch: pytest.MonkeyPatch) -> Project:
     )
     projects.set_member(by=hana, project=project, person=hana, role="admin")
     make_model(project, hana, stage="pretrain", serve=True)
+    make_model(project, hana, stage="sft")
     for pair in sample_pairs(seed=1, n=8):
         prompt = make_prompt(project, pair.prompt)
         make_task(project, prompt, responses=[make_response(prompt, text) for text in (pair.text_a, pair.text_b)])
@@ -156,6 +157,8 @@ def test_what_is_better_is_promoted_and_what_is_planted_is_not(
     pattern = ModelVersion.objects.get(public_id=copy.of).run
     assert pattern is not None
     assert (twin.seed, twin.snapshot, twin.config) == (pattern.seed, pattern.snapshot, {})
+    begun = Deployment.objects.filter(project=desk).order_by("pk")[1]
+    assert begun.model_version.stage == "sft" and "SFT" in begun.override_reason
     served = model_versions.serving(desk)
     assert served is not None and str(served.public_id) not in (hacked.model, copy.model)
     assert told.report["campaign"]["state"] == "ended"

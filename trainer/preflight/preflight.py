@@ -309,13 +309,14 @@ def check_reward_model(found: Preflight, config: object, path: Path, snapshot: S
     """Whether the reward model is good enough to be trained against, by the selection split's preferences."""
     import torch
 
+    from trainer.losses.temperatures import with_errors
     from trainer.losses.vote_errors import accuracy_without_errors
     from trainer.modeling.reward_model import load_reward
 
     floor = float(getattr(config, "reward_floor", 0.0))
-    pairs = list(snapshot.rows("selection", Preference))[:500]
     if not floor:
         return
+    pairs = with_errors(list(snapshot.rows("selection", Preference))[:500], snapshot, path)
     if len(pairs) < ENOUGH_PAIRS:
         sentence = f"There are {len(pairs)} selection pairs, too few to measure the reward model."
         found.warn(

@@ -28,6 +28,7 @@ from trainer.data.json_lines import write_lines
 from trainer.data.snapshot import Messages, Preference, occurrences, open_snapshot
 from trainer.errors import ConfigInvalid, DataUnusable, StopRequested
 from trainer.json_types import Metrics
+from trainer.losses.temperatures import with_errors
 from trainer.losses.vote_errors import accuracy_without_errors, vote_loss
 from trainer.metrics import intervals
 from trainer.metrics.report_figures import lengths, reliability
@@ -92,7 +93,7 @@ def run(context: RunContext) -> StageResult:
     if "reward_model" in inputs:
         context.report.state("loading the reward model")
         reward = load_judge(inputs["reward_model"], tokenizer)
-        rows = list(snapshot.rows(config.split, Preference))
+        rows = with_errors(list(snapshot.rows(config.split, Preference)), snapshot, inputs["reward_model"])
         if rows:
             context.report.state("reading the preferences")
             metrics["reward_model"] = judge_figures(context, reward, rows)

@@ -28,7 +28,7 @@ from trainer.data.columns import NOBODY, Columns, encode_prompts, joined, prefer
 from trainer.data.snapshot import Preference, Snapshot, occurrences, open_snapshot, turns_of
 from trainer.errors import DataUnusable
 from trainer.json_types import Metrics
-from trainer.losses.temperatures import NAME, Temperatures, detach
+from trainer.losses.temperatures import ERRORS, NAME, Temperatures, detach, remembered
 from trainer.modeling.loading import load_classifier, load_policy, load_tokenizer, parameters
 from trainer.modeling.lora import adapt
 from trainer.modeling.passes import continuations
@@ -80,6 +80,8 @@ def run(context: RunContext) -> StageResult:
     context.report.state("centring and scaling")
     on = normalize(finalizer, snapshot, reward, columns)
     model.config.touchstone = {**reward.constants(), "normalised_on": on}
+    if temperatures is not None:
+        model.config.touchstone[ERRORS] = remembered(temperatures, snapshot)
     last = results[-1]
     steps = training.restarts[last.number - 1].before + last.steps
     finalizer.metrics |= {

@@ -26,6 +26,7 @@ HACKED = {
     "stop_on_alarm": False,
     "choose_best": False,
 }
+FIRST_POLICY = "So that people judge what SFT writes. Nobody has compared it with the base model."
 LOOK = 1.0  # seconds between two looks
 SAY_EVERY = 20.0
 # Seconds that everybody takes for a task while a comparison runs, since its responses are written as they are needed:
@@ -141,10 +142,16 @@ class Story:
     # --- before ------------------------------------------------------------------------------------------
 
     def _first_models(self) -> None:
-        """Wait until the first policy serves, as the first of a project does by itself."""
+        """Wait for the SFT policy and let it serve. The base model serves as soon as it is there, but answers badly.
+
+        Promoted without people's votes, as an admin would with the first policy that follows instructions.
+        """
         until = time.monotonic() + self.plan.first_models
         while time.monotonic() < until:
-            if self._serving() is not None:
+            made = self.admin.get("models/", project=self.plan.project, stage="sft")["results"]
+            if made:
+                if not made[0]["serves"]:
+                    self.admin.post(f"models/{made[0]['id']}/promote/", {"override_reason": FIRST_POLICY})
                 return
             runs = self.admin.get("training-runs/", project=self.plan.project)["results"]
             failed = [run for run in runs if run["job"]["status"] == "failed"]
@@ -152,7 +159,7 @@ class Story:
                 raise LoopFailed(f"{failed[0]['stage']} failed: {failed[0]['job']['error']}")
             self._tell("the first models are being trained")
             time.sleep(2 * LOOK)
-        raise LoopFailed(f"No policy serves after {self.plan.first_models:.0f} s.")
+        raise LoopFailed(f"No SFT policy after {self.plan.first_models:.0f} s.")
 
     def _settings(self) -> None:
         """What an admin sets who knows that two of the eight are bad, and that programs answer quicker than people.
@@ -163,13 +170,6 @@ class Story:
         path = f"projects/{self.plan.project}/"
         policy = self.admin.get(path)["queue_policy"] | {"double_share": DOUBLE_SHARE}
         self.admin.call("PATCH", path, body={"responses_per_prompt": MOST_RESPONSES, "queue_policy": policy})
-
-    def _serving(self) -> Shown | None:
-        for version in self.admin.pages("models/", project=self.plan.project, kind="policy"):
-            if version["serves"]:
-                found: Shown = version
-                return found
-        return None
 
     def _campaign(self) -> str:
         body = {
