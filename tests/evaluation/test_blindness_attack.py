@@ -16,10 +16,11 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
-from feedback.models import Person, Project
-from feedback.services.collection import annotations, assignments
+from feedback.errors import InvalidTransition
+from feedback.models import Assignment, ContestUnit, Person, Project, Task
+from feedback.services.collection import annotations, assignment_eligibility, assignment_queue, assignments, tasks
 from feedback.services.data import snapshots
-from feedback.services.evaluation import contest_supply, contests
+from feedback.services.evaluation import contest_outcomes, contest_supply, contests
 from tests.evaluation.blindness_attack import MOMENT, UUID, Dossier, Receipt, auc_of, columns, most_telling
 from tests.evaluation.blindness_world import World, open_world, tables, visit, with_leak
 from tests.evaluation.contest_story import answer, begin, crowd, fresh, take, vote, write
@@ -203,3 +204,48 @@ def test_somebody_alone_gets_back_what_they_released(project: Project, ada: Pers
     held = take(project, ben)
     assignments.release(assignment=held)
     assert take(project, ben).task_id == held.task_id
+
+
+def test_who_skips_everything_begins_a_limited_number_of_units(
+    project: Project, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each unit that is begun asks for the responses of another one: without a limit one person could have the
+    responses of the whole cap written."""
+    monkeypatch.setattr(assignment_eligibility, "MOST_BEGUN", 8)
+    contest = begin(project, ada, prompts=20, fresh_only=True)
+    write(contest)
+    begun = 0
+    for _ in range(20):
+        held = assignment_queue.next_assignment(project=project, annotator=ben)
+        if not isinstance(held, Assignment):
+            break
+        begun += 1
+        assignments.skip(assignment=held, reason="other")
+        contest_supply.supply(contest.pk)
+        write(contest)
+    assert begun == 8
+    for person in crowd(project, ada, 1):
+        unit = ContestUnit.objects.get(task=take(project, person).task_id)
+        assert unit.number is not None and unit.number <= 8, "others go on with what was begun"
+
+
+def test_a_task_that_a_contest_closed_stays_closed(project: Project, ada: Person) -> None:
+    """Reopened, it would stand open for ever: its unit takes no vote, so nobody is given it."""
+    contest = begin(project, ada, prompts=1, fresh_only=True)
+    write(contest)
+    task = Task.objects.get(contest=contest)
+    contests.stop(by=ada, contest=contest)
+    contest_outcomes.apply_decisions()
+    with pytest.raises(InvalidTransition, match="The contest of this task has closed it"):
+        tasks.reopen_task(by=ada, task=task)
+    task.refresh_from_db()
+    assert task.state == "withdrawn"
+
+
+def test_a_task_that_its_contest_waits_for_can_be_reopened(project: Project, ada: Person, ben: Person) -> None:
+    contest = begin(project, ada, prompts=1, fresh_only=True)
+    write(contest)
+    task = Task.objects.get(contest=contest)
+    tasks.withdraw_task(by=ada, task=task)
+    tasks.reopen_task(by=ada, task=task)
+    assert take(project, ben).task == task

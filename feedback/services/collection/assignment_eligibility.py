@@ -18,6 +18,7 @@ AT_MOST_IN_QUALIFICATION = 2  # fewer: each answer may be the one that ends the 
 MANY_VOTERS = 5  # from so many on, nobody gets more than a part of a contest
 MANY_VOTERS_PART = 4  # a quarter
 FEWEST_UNITS = 2  # that anybody may get
+MOST_BEGUN = 32  # units of a contest that may wait for votes, beside those that annotators at work hold
 SEVERAL_VOTERS = 3  # from so many on, a task that one gave back goes to another
 ABOUT_THE_ANNOTATOR = ("daily_limit", "not_qualified", "training_failed", "training_empty", "not_a_member")
 
@@ -90,7 +91,7 @@ class Eligibility:
         contest = self.contest
         if contest is None or self.blind_to == queries.NOBODY or not self._asks_for(Kind.COMPARISON):
             return False
-        excluded, at_work, units = self._voter
+        excluded, at_work, units, _ = self._voter
         if excluded or at_work < MANY_VOTERS:
             return not excluded
         most = contest.next_number * contest.votes_per_unit / MANY_VOTERS_PART  # with the requested one
@@ -101,14 +102,17 @@ class Eligibility:
         """Enough annotators are at work in the contest that a task which this one gave back finds another."""
         return self._voter.at_work >= SEVERAL_VOTERS
 
+    @property
+    def may_begin_units(self) -> bool:
+        """Not too many units of the contest wait for votes: somebody who gives all back would begin one each time."""
+        return self._voter.begun < MOST_BEGUN + AT_MOST_HELD * self._voter.at_work
+
     @cached_property
     def _voter(self) -> queries.Voter:
         assert self.contest is not None
         since = self.now - ACTIVE
-        ((excluded, at_work, units),) = queries.select_voter.all(
-            contest=self.contest.key, annotator=self.annotator.pk, since=since
-        )
-        return queries.Voter(excluded, at_work, units)
+        (row,) = queries.select_voter.all(contest=self.contest.key, annotator=self.annotator.pk, since=since)
+        return queries.Voter(*row)
 
     def _asks_for(self, one: str) -> bool:
         return self.kind in (None, one) and self.may_do(one)

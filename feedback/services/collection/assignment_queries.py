@@ -10,6 +10,7 @@ from feedback.models import (
     Annotation,
     Assignment,
     Contest,
+    ContestUnit,
     Exclusion,
     Membership,
     Person,
@@ -59,11 +60,13 @@ class RunningContest(NamedTuple):
 
 
 class Voter(NamedTuple):
-    """Whether somebody is excluded, how many annotators are at work, how many units of a contest they were given."""
+    """Somebody in a contest: whether they are excluded, how many annotators are at work, how many units these were
+    given, and how many units wait for votes, whoever was given them."""
 
     excluded: bool
     at_work: int
     units: int
+    begun: int
 
 
 class Seen(NamedTuple):
@@ -113,15 +116,17 @@ _units = Assignment.objects.filter(
     annotator=Param("annotator"), state__in=Assignment.LIVE, task__contest=OuterRef("pk")
 )
 _exclusions = Exclusion.objects.filter(project=OuterRef("project"), person=Param("annotator"), lifted_at__isnull=True)
-select_voter = CompiledSelect(  # whether they are excluded, how many annotators are at work, how many units they have
+_begun = ContestUnit.objects.filter(contest=OuterRef("pk"), state=ContestUnit.State.OPEN)
+select_voter = CompiledSelect(  # as `Voter` has it
     lambda: (
         Contest.objects.filter(pk=Param("contest"))
         .annotate(
             excluded=Exists(_exclusions),
             at_work=_number_of(_at_work, "project"),
             given=_number_of(_units, "annotator"),
+            begun=_number_of(_begun, "contest"),
         )
-        .values_list("excluded", "at_work", "given")
+        .values_list("excluded", "at_work", "given", "begun")
     )
 )
 _given_back = Assignment.objects.filter(task=OuterRef("pk"), annotator=Param("annotator"))

@@ -105,8 +105,10 @@ class CandidateSources:
         for key, place, number, given_back in found:
             if given_back and self.eligibility.others_vote:
                 windows[2].append(Candidate(key, place))
-            else:
-                windows[0 if number is not None else 1].append(Candidate(key, place))
+            elif number is not None:
+                windows[0].append(Candidate(key, place))
+            elif self.eligibility.may_begin_units:
+                windows[1].append(Candidate(key, place))
         for window in windows:
             for start in range(0, len(window), LOOK_AHEAD):
                 yield window[start : start + LOOK_AHEAD]

@@ -17,6 +17,7 @@ from feedback.rules.data.content_hash import body_hash
 from feedback.rules.json_types import JsonObject
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import task_slots
+from feedback.services.evaluation import contest_votes
 from feedback.services.platform import events
 from feedback.services.platform.closed_projects import refuse_when_closed
 from feedback.services.quality import concerns
@@ -151,6 +152,9 @@ def reopen_task(*, by: Person, task: Task) -> Task:
         locked = Task.objects.select_for_update().get(pk=task.pk)
         if locked.state not in (Task.State.WITHDRAWN, Task.State.ASIDE):
             raise InvalidTransition("Only a withdrawn or suspended task can be reopened.")
+        lacks_votes = locked.contest_id is not None and bool(locked.free_slots)
+        if lacks_votes and locked.state == Task.State.WITHDRAWN and not contest_votes.wants_votes(locked):
+            raise InvalidTransition("The contest of this task has closed it, so no annotation is wanted any more.")
         locked.state = arrivals.current_task_state(locked.prompt, list(locked.responses.all()))
         if locked.state == Task.State.WITHDRAWN:
             raise InvalidTransition("The guard model blocked a text of this task. Unblock it first on the prompt page.")
