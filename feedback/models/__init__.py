@@ -10,6 +10,7 @@ from feedback.models.evaluation.contests import Contest, ContestCandidate, Conte
 from feedback.models.evaluation.evaluations import Evaluation
 from feedback.models.evaluation.live_accuracy import DriftAlarm, DriftState, LabelScore
 from feedback.models.evaluation.look_scores import LookScore
+from feedback.models.evaluation.safety import SafetyTest
 from feedback.models.events import Event
 from feedback.models.exclusions import Exclusion
 from feedback.models.idempotency import IdempotencyRecord
@@ -78,6 +79,7 @@ __all__ = [
     "RunAlarm",
     "RunPoint",
     "RunSamples",
+    "SafetyTest",
     "Schedule",
     "SelectionReplay",
     "SnapshotAnnotation",

@@ -18,6 +18,7 @@ class Job(Row):
         PREFLIGHT = "preflight"  # what a training run would meet, looked at before it starts
         SCORE = "score"  # guard model or pre-annotation tagger, over prompts, responses or tasks
         LIVE_ACCURACY = "live_accuracy"  # score people's labels by the newest reward model
+        SAFETY = "safety"  # the guard model judges responses of a candidate and of what serves
         ADOPT = "adopt"  # a model from elsewhere, copied and verified
         CHOICE = "choice"  # the next batch of pairs to compare, chosen by the reward model
         REPLAY = "replay"  # whether such choices would have saved labels, on labels that are there

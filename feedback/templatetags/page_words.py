@@ -22,6 +22,7 @@ JOBS = {
     "preflight": "preflight check",
     "score": "screening",
     "live_accuracy": "score labels",
+    "safety": "test safety",
     "adopt": "import model",
     "choice": "select pairs",
     "replay": "selection replay",

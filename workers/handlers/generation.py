@@ -167,7 +167,7 @@ def _texts(work: Work, responses: Sequence[Response]) -> "list[Generated | Failu
         JobFailed: the server stays away.
     """
     version = responses[0].model_version
-    generator = _remote() if settings.GENERATION_URL and version is None else _local(work, version)
+    generator = _remote() if settings.GENERATION_URL and version is None else local_generator(work, version)
     outcomes = _tried(work, generator, responses)
     if len(responses) == 1 or not isinstance(outcomes, Failure):
         if isinstance(outcomes, Failure):
@@ -271,7 +271,7 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
     return best
 
 
-def _local(work: Work, version: ModelVersion | None) -> "Generator":
+def local_generator(work: Work, version: ModelVersion | None) -> "Generator":
     """The generator of a version, kept in this process until another is requested.
 
     Raises:

@@ -73,7 +73,7 @@ def _guarded(
     if guard is None:
         return None, None, [{} for _ in texts]
     version = _model(project, ModelVersion.Kind.CLASSIFIER, guard.model)
-    return guard, version, _classifier(work, version).scores(texts)
+    return guard, version, classifier(work, version).scores(texts)
 
 
 def _tasks(work: Work, project: Project, tasks: Sequence[Task]) -> int:
@@ -98,7 +98,7 @@ def _model(project: Project, kind: str, wanted: str) -> ModelVersion:
     return version
 
 
-def _classifier(work: Work, version: ModelVersion) -> "Classifier":
+def classifier(work: Work, version: ModelVersion) -> "Classifier":
     from trainer.recipes.classify import Classifier
 
     return _load(work, version, Classifier)

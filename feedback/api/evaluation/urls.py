@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.api.evaluation import active_selection, arena, contests, evaluations, live_accuracy
+from feedback.api.evaluation import active_selection, arena, contests, evaluations, live_accuracy, safety
 
 urlpatterns: list[URLPattern] = [
     path("arena/", arena.Arena.as_view()),
@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern] = [
     path("contests/<uuid:id>/stop/", contests.StopContest.as_view()),
     path("models/<uuid:id>/gate/", evaluations.ModelGate.as_view()),
     path("models/<uuid:id>/live-accuracy/", live_accuracy.ModelLiveAccuracy.as_view()),
+    path("models/<uuid:id>/safety-test/", safety.ModelSafetyTest.as_view()),
     path("models/<uuid:id>/evaluations/", evaluations.Evaluations.as_view()),
     path("projects/<slug:project>/active-selection/", active_selection.ActiveSelection.as_view()),
     path("projects/<slug:project>/active-selection/replay/", active_selection.Replay.as_view()),

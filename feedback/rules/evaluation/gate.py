@@ -21,7 +21,7 @@ def findings(case: Case) -> list[Finding]:
     found = final_findings(case)
     if not case.serving or case.candidate == case.serving:
         return found
-    return [*found, *contest_verdict.findings(case), *preconditions(case)]
+    return [*found, *contest_verdict.findings(case), *contest_verdict.of_safety(case), *preconditions(case)]
 
 
 def blocking(found: list[Finding]) -> list[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from feedback.rules.evaluation.intervals import FEWEST, not_enough, wilson
+from feedback.rules.evaluation.noninferiority import Safety
 from feedback.rules.training import stage_settings
 
 Level = Literal["block", "warn"]
@@ -80,6 +81,23 @@ class People:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What the guard model says about a candidate beside the version that serves.
+
+    Attributes:
+        guard: the guard model in words; empty where the project has none.
+        outcome: the test so far; None if none was started with this guard.
+        running: whether more prompts are being judged.
+        at_hand: prompts that could be judged, where there is no test.
+    """
+
+    guard: str = ""
+    outcome: Safety | None = None
+    running: bool = False
+    at_hand: int = 0
+
+
+@dataclass(frozen=True)
 class Case:
     """A candidate policy with the figures that the gate uses.
 
@@ -93,6 +111,7 @@ class Case:
         state: of the version; "rejected" and "revoked" must not serve.
         evaluation: None if nobody has measured it.
         people: None if no contest with the version that serves was opened.
+        safety: None where it is not asked for.
     """
 
     candidate: str
@@ -105,6 +124,7 @@ class Case:
     state: str = "candidate"
     evaluation: Evaluated | None = None
     people: People | None = None
+    safety: Judged | None = None
 
 
 def preconditions(case: Case) -> list[Finding]:

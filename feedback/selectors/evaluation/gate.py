@@ -10,7 +10,7 @@ from feedback.rules.evaluation.preconditions import WARN, Case, Evaluated, Findi
 from feedback.rules.json_types import JsonObject
 from feedback.rules.training import stage_settings
 from feedback.rules.training.stages import ALIGNMENT
-from feedback.selectors.evaluation import contests
+from feedback.selectors.evaluation import contests, safety
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Gate:
         return list(filter(attrgetter("final"), self.findings))
 
     @property
+    def can_test_safety(self) -> bool:
+        """Whether a safety test is what is missing, and can be started."""
+        return any(one.name == "safety_untested" for one in self.findings)
+
+    @property
     def first(self) -> bool:
         """Whether nothing serves yet, so that there is nothing to compare with."""
         return self.serving is None
@@ -68,7 +73,7 @@ def serving(project: Project) -> ModelVersion | None:
 
 
 def of(version: ModelVersion) -> Gate:
-    """The gate of a policy as it stands now. Seven queries at most."""
+    """The gate of a policy as it stands now. Ten queries at most."""
     serves = serving(version.project)
     contest = contests.between(version, serves)
     evaluation = _evaluation(version, serves)
@@ -89,6 +94,7 @@ def of(version: ModelVersion) -> Gate:
         state=version.state,
         evaluation=measured,
         people=None if contest is None else contests.people(contest, version),
+        safety=None if serves is None or serves.pk == version.pk else safety.judged(version, serves),
     )
     found = gate.findings(case)
     required = [one for one in preconditions.preconditions(case) if one in found]

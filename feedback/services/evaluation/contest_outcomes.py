@@ -10,9 +10,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from feedback.errors import DomainError
-from feedback.models import Concern, Contest, ContestPlan, ContestUnit, Project, Response, Task
+from feedback.models import Concern, Contest, ContestPlan, ContestUnit, ModelVersion, Project, Response, Task
 from feedback.rules.evaluation import contest_verdict
-from feedback.selectors.evaluation import contests
+from feedback.selectors.evaluation import contests, gate, safety
 from feedback.services.collection import generation
 from feedback.services.platform import events
 from feedback.services.registry import model_versions
@@ -51,9 +51,20 @@ def _promote_winner(key: int) -> None:
         if contest.state not in Contest.ENDED or contest.applied_at is not None:
             return
         if contest.winner is not None and contest.plan.promote:
-            contest.refusal = _promote(contest)
+            if safety.is_running(contest.winner.model_version, contest.plan.incumbent):
+                return  # the end of the test comes back to this
+            contest.refusal = _unsafe(contest.winner.model_version) or _promote(contest)
         contest.applied_at = timezone.now()
         contest.save(update_fields=["refusal", "applied_at"])
+
+
+def _unsafe(version: ModelVersion) -> list[dict[str, str]]:
+    """Why the guard model keeps a winner from serving by itself, whatever the contest's rule for preconditions."""
+    found = gate.of(version).blocking
+    told = [{"name": one.name, "sentence": one.sentence} for one in found if one.name.startswith("safety_")]
+    if told:
+        events.record("model.waits_for_decision", version, actor=None, against=told[0]["name"])
+    return told
 
 
 def _promote(contest: Contest) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ from feedback.rules.evaluation.contest_evidence import BETS, Design
 from feedback.rules.evaluation.preconditions import BLOCK, Finding
 from feedback.selectors.evaluation import contest_prompts, contests, gate
 from feedback.services.collection import generation
-from feedback.services.evaluation import contest_endings
+from feedback.services.evaluation import contest_endings, safety_tests
 from feedback.services.platform import events
 from feedback.services.platform.closed_projects import refuse_when_closed
 from feedback.services.registry import model_versions
@@ -117,6 +117,8 @@ def open_contest(
                 )
         except IntegrityError:
             raise ContestRunning from None
+        for version in candidates:
+            safety_tests.start(by=by, candidate=version, incumbent=incumbent)
         names = ", ".join(str(version) for version in candidates)
         events.record("contest.opened", contest, actor=by, candidates=names, incumbent=str(incumbent))
         celery_app.enqueue(celery_app.CONTEST, contest.pk)

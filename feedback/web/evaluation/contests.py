@@ -12,11 +12,12 @@ from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, NotFound
 from feedback.models import Contest, Project
-from feedback.selectors.evaluation import contest_accounts, contest_outlook, gate
+from feedback.selectors.evaluation import contest_accounts, contest_outlook, gate, safety
 from feedback.selectors.evaluation import contests as contest_selectors
 from feedback.selectors.platform import access
 from feedback.selectors.platform.access import ADMIN, REVIEWER
 from feedback.services.evaluation import contests as contest_services
+from feedback.services.evaluation import safety_tests
 from feedback.web.evaluation.contest_forms import DEFAULT, ContestForm
 from feedback.web.forms import add_error, form_status
 from feedback.web.htmx import page_or_partial, wants_fragment
@@ -45,6 +46,7 @@ def contest(request: HttpRequest, project: Project, contest_id: UUID) -> HttpRes
                 "figures": one,
                 "sentence": contest_accounts.sentence(figures, one),
                 "by_annotator": contest_accounts.annotators(one, names=names),
+                "safety": safety.in_words(one.version, found.plan.incumbent),
             }
         )
     context = {
@@ -133,6 +135,17 @@ def contest_stop(request: HttpRequest, project: Project, contest_id: UUID) -> Ht
     contest_services.stop(by=person(request), contest=found)
     messages.success(request, "Stopped without a decision. Its open tasks are withdrawn.")
     return redirect("contest", project.slug, found.public_id)
+
+
+@require_POST
+@project_page(ADMIN)
+def safety_test(request: HttpRequest, project: Project, model_id: UUID) -> HttpResponse:
+    """Start the safety test of a policy."""
+    candidate = access.get_model(viewer(request), model_id, ADMIN)
+    same_project(candidate, project)
+    test = safety_tests.request(by=person(request), candidate=candidate)
+    messages.success(request, f"{str(test.guard).capitalize()} judges responses of {candidate} and {test.incumbent}.")
+    return redirect("model", project.slug, candidate.public_id)
 
 
 def on_model_page(found: gate.Gate) -> Context:

@@ -26,5 +26,6 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/contests/<uuid:contest_id>/pause/", contests.contest_pause, name="contest_pause"),
     path("p/<slug:slug>/contests/<uuid:contest_id>/resume/", contests.contest_resume, name="contest_resume"),
     path("p/<slug:slug>/contests/<uuid:contest_id>/stop/", contests.contest_stop, name="contest_stop"),
+    path("p/<slug:slug>/models/<uuid:model_id>/safety-test/", contests.safety_test, name="safety_test"),
     path("p/<slug:slug>/models/<uuid:model_id>/contest/", contests.contest_new, name="contest_new"),
 ]
