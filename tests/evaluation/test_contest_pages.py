@@ -34,7 +34,7 @@ def test_a_models_page_says_what_asking_people_takes(
     evaluate(candidate, incumbent, reward_model_win_rate={"value": 0.84})
     page = text(signed_in(ada), f"/p/desk/models/{candidate.public_id}/")
     section = page.split(f"Is it better than what serves, {incumbent}?")[1].split("</section>")[0]
-    assert "Compare with people" in section and "Not asked yet. Expected: 88–200 votes" in section, section
+    assert "Compare with people" in section and "Not asked yet. Expected: 138–315 votes" in section, section
     assert "at this week's rate" in section
     for check in ("Ends 95 % of its responses", "Entropy 62 % of", "Responses 12 % longer than"):
         assert check in section, check

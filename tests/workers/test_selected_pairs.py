@@ -24,6 +24,8 @@ from feedback.selectors.evaluation import selection_pool
 from feedback.services.collection import task_supply
 from feedback.services.evaluation import active_selection, choices
 from feedback.services.platform import jobs, projects
+from feedback.services.quality import doubling
+from tests.evaluation.contest_story import crowd
 from tests.factories import make_model, make_pair, make_prompt_in, make_response, write_answers
 from tests.workers.conftest import MakeReward
 from trainer.modeling.reward_model import RewardModel
@@ -92,6 +94,28 @@ def test_a_batch_becomes_tasks_with_arm_and_propensity(reward: ModelVersion, pro
     assert max(Counter(task.prompt_id for task in tasks).values()) <= 2
     assert ResponseScore.objects.filter(reward_version=reward).count() == (TRAIN_PROMPTS + 1) * RESPONSES
     assert {len(heads) for heads in ResponseScore.objects.values_list("heads", flat=True)} == {4}
+
+
+def test_random_pairs_of_a_batch_may_want_two_annotators_and_selected_ones_never(
+    reward: ModelVersion, project: Project, ada: Person
+) -> None:
+    crowd(project, ada, 3)
+    projects.update_project(by=ada, project=project, annotations_per_task=1, queue_policy={"double_share": 0.5})
+    active_selection.change(by=ada, project=project, random_share=0.8)
+    choose(project)
+    project.refresh_from_db()
+    share = doubling.share_of(project)
+    assert share == 0.5
+    wanted: dict[str, list[int | None]] = {"random": [], "active": []}
+    for task in chosen(project):
+        wanted[task.arm].append(task.annotations_wanted)
+        assert task.free_slots == task.annotations_wanted
+        if task.arm == "random":
+            names = [str(place.response.public_id) for place in task.placed.order_by("position")]
+            drawn = doubling.rules.choose(share, "random", 1.0, project.split_salt, *names)
+            assert task.annotations_wanted == drawn.annotations_wanted, "the same pair is always drawn alike"
+    assert len(wanted["random"]) == 8
+    assert wanted["active"] == [1, 1]
 
 
 def test_delivered_twice_it_is_made_once(reward: ModelVersion, project: Project) -> None:

@@ -3,6 +3,9 @@
 The log of E grows by a steady amount for each unit once the best of the 16 bets is ahead, so a contest takes about
 (log of the bar + 1) / growth units: the 1 is what the other bets cost on the way. In simulation the mean is within an
 eighth of that for win rates of .58 to .7, and up to a third more above, where a contest takes 13 to 60 votes.
+
+Before it opens, what can be assumed is how much better a candidate is, not how people vote. Votes show less of it:
+annotators slip, guess and call it a tie, so of every difference from one half only a part reaches the votes.
 """
 
 import math
@@ -12,16 +15,22 @@ from feedback.rules.evaluation.contest_evidence import Design, Evidence, log_fac
 
 PRICE = 1.0  # of betting on 16 sizes at once, in nats
 ALIKE = 0.3  # intraclass correlation of votes on one prompt, where nothing is known of the crowd
+NOISE = 0.2  # part of the votes that are as good as a coin's, where nothing is known of the crowd
 FEWEST_UNITS = 10  # folded, before their own growth says anything
 
 
-def expected_votes(win_rate: float, design: Design, alike: float = ALIKE) -> int:
-    """Votes until a candidate with this win rate is promoted, at most the cap.
+def expected_votes(preferred: float, design: Design, alike: float = ALIKE, noise: float = NOISE) -> int:
+    """Votes until a candidate is promoted that is better as often as this, at most the cap.
 
     Args:
-        win_rate: assumed, in (0, 1); at the null or below it contests go on to the cap, unless they are given up.
-        alike: intraclass correlation of votes on one prompt, in (0, 1); without effect for one vote on each.
+        preferred: in which share of comparisons it is better, in (0, 1); at the null or below it contests go on to the
+            cap, unless they are given up.
+        alike: intraclass correlation of true judgments on one prompt, in (0, 1); without effect for one vote on each.
+        noise: part of the votes that a coin decides, in [0, 1): 0 takes `preferred` as the win rate of the votes.
     """
+    kept = 1 - noise
+    win_rate = 0.5 + kept * (preferred - 0.5)
+    alike *= kept**2 * preferred * (1 - preferred) / (win_rate * (1 - win_rate))  # coins are alike in nothing
     growth = _growth(_chances(win_rate, design.votes_per_unit, alike), design)
     return _votes(math.log(design.bar) + PRICE, growth, design)
 

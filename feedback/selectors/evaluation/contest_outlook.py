@@ -12,7 +12,7 @@ from feedback.rules.evaluation import contest_forecast
 from feedback.rules.evaluation.contest_evidence import Design
 from feedback.selectors.evaluation import contest_prompts
 
-CLEAR, SLIGHT = 0.65, 0.6  # win rates of a candidate that is worth asking about
+CLEAR, SLIGHT = 0.65, 0.6  # how often a candidate is better that is worth asking about
 WEEK = timedelta(days=7)
 NEWEST = 10_000  # annotations in which those of the week are counted
 
@@ -22,7 +22,7 @@ class Outlook:
     """What to expect of a contest.
 
     Attributes:
-        least, most: votes if the candidate wins 65 % or 60 % of them, at most the cap.
+        least, most: votes if the candidate is better in 65 % or 60 % of comparisons, at most the cap.
         cap: votes at the most, if it is hardly better or not at all.
         per_week: annotations of the last seven days.
         least_days, most_days: at this rate and share; None where nobody annotated.
@@ -61,7 +61,7 @@ def outlook(
 ) -> Outlook:
     """What a contest of these two would cost with these rules, which lie within the bounds of a contest."""
     design = Design(votes_per_unit=votes_per_unit, cap=max(cap, votes_per_unit))
-    least, most = (contest_forecast.expected_votes(win_rate, design) for win_rate in (CLEAR, SLIGHT))
+    least, most = (contest_forecast.expected_votes(preferred, design) for preferred in (CLEAR, SLIGHT))
     per_week = _of_this_week(project)
     per_day = per_week / WEEK.days * share
     return Outlook(
