@@ -11,11 +11,12 @@ from celery import Celery
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from feedback.queue_names import CONTEST, DEFAULT, GENERATE, QUEUES, RUN_JOB, SWEEP, TICK, TRAIN
+from feedback.queue_names import CONTEST, DEFAULT, FORGOTTEN, GENERATE, QUEUES, RUN_JOB, SWEEP, TICK, TRAIN
 
 __all__ = [
     "CONTEST",
     "DEFAULT",
+    "FORGOTTEN",
     "GENERATE",
     "QUEUES",
     "RUN_JOB",

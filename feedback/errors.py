@@ -167,6 +167,11 @@ class SignedOut(DomainError):
     sentence = "You are signed out. Sign in again."
 
 
+class PasswordChangeNeeded(Forbidden):
+    code = "password_change_needed"
+    sentence = "Your password was generated. Change it on your account page first."
+
+
 class BodyTooLarge(DomainError):
     code = "body_too_large"
     status = 413

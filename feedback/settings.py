@@ -78,6 +78,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "csp",
     "django_htmx",
+    "allauth",
+    "allauth.account",
     "rest_framework",
     "drf_standardized_errors",
     "drf_spectacular",
@@ -94,12 +96,14 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "feedback.web.upload_limits.RefuseLongBodies",
     "feedback.web.middleware.LimitPages",
     "feedback.web.middleware.PageMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "feedback.web.middleware.PageHtmx",
     "feedback.web.errors.DomainErrorMiddleware",
+    "feedback.web.middleware.ChangeGeneratedPassword",
 ]
 
 ROOT_URLCONF = "feedback.urls"
@@ -113,6 +117,30 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
+
+# --- accounts ----------------------------------------------------------------------------------
+ACCOUNT_ADAPTER = "feedback.web.platform.account_adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # whoever opens a link that was e-mailed has shown that the address is theirs
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+INVITATION_DAYS = env_int("INVITATION_DAYS", 7, low=1, high=90)
+RESET_HOURS = env_int("RESET_HOURS", 24, low=1, high=720)
+# Where people reach the service. Links in e-mails begin with it: a request's Host is its sender's own invention.
+PUBLIC_URL = env_str("PUBLIC_URL", "").rstrip("/")
+if PUBLIC_URL and not PUBLIC_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"PUBLIC_URL is {PUBLIC_URL!r}; it must begin with https:// or http://.")
+EMAIL_HOST = env_str("EMAIL_HOST", "")  # without an SMTP server, links are shown to be copied
+EMAIL_PORT = env_int("EMAIL_PORT", 25, low=1, high=65535)
+EMAIL_HOST_USER = env_str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env_secret("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env_str("EMAIL_FROM", "Touchstone <touchstone@localhost>")
+if EMAIL_HOST and not PUBLIC_URL:
+    raise ImproperlyConfigured(
+        "EMAIL_HOST is set, so PUBLIC_URL must name the address that links in e-mails begin with."
+    )
 
 TEMPLATES = [
     {

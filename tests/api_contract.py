@@ -62,6 +62,7 @@ def row_of(room: str, project: Project, ada: Person) -> Any:
         "tokens": lambda: ApiToken.objects.filter(person=ada).first(),
         "conversations": lambda: talk(project, ada),
         "feedback": lambda: make_response(make_prompt(project, by=ada)),
+        "people": lambda: Person.objects.create_user(f"somebody-{uuid4()}"),
         "exclusions": lambda: Exclusion.objects.update_or_create(
             project=project,
             person=ada,

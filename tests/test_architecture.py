@@ -57,7 +57,7 @@ ENTRY_ONLY = {
     "docs": "the page of the API's documentation",
     "index": "the root of the API",
     "schema": "the OpenAPI document",
-    "account": "sign-in and one's own page: people, tokens and one's work on one page",
+    "account_adapter": "how django-allauth behaves",
     "sign_in": "limits of attempts, counted per request",
     "page_context": "what every page's frame needs",
     "admin_common": "what several admin pages share",

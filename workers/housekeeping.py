@@ -7,11 +7,11 @@ from functools import partial
 
 from django.utils import timezone
 
-from feedback.celery_app import CONTEST, SWEEP, TICK, app
+from feedback.celery_app import CONTEST, FORGOTTEN, SWEEP, TICK, app
 from feedback.models import Chain, Job, WorkerProcess
 from feedback.services.collection import assignments, task_supply
 from feedback.services.evaluation import choices, contest_outcomes, contest_supply, contest_units, live_accuracy
-from feedback.services.platform import idempotency, jobs
+from feedback.services.platform import account_mail, idempotency, jobs
 from feedback.services.quality import exclusions, reviews
 from feedback.services.screening import screening
 from feedback.services.training import campaigns, pipelines, schedules
@@ -40,6 +40,11 @@ def tick_task() -> None:
 @app.task(name=CONTEST)
 def contest_task(key: int) -> None:
     look_after_contest(key)
+
+
+@app.task(name=FORGOTTEN)
+def password_forgotten_task(person_key: int) -> None:
+    account_mail.send_reset(person_key)
 
 
 def look_after_contest(key: int) -> None:

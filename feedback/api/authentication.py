@@ -1,11 +1,15 @@
 """How a caller is identified: by a bearer token, or by the session of a signed-in page."""
 
+from typing import Any
+
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
+from feedback.errors import PasswordChangeNeeded
 from feedback.models import ApiToken, Person
 from feedback.services.platform import tokens
+from feedback.services.platform.accounts import must_change_password
 
 
 class BearerAuthentication(authentication.BaseAuthentication):
@@ -28,6 +32,12 @@ class BearerAuthentication(authentication.BaseAuthentication):
 
 class PageSessionAuthentication(authentication.SessionAuthentication):
     """The web pages call the REST API with their session and the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        found: tuple[Any, None] | None = super().authenticate(request)
+        if found is not None and must_change_password(found[0]):
+            raise PasswordChangeNeeded
+        return found
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

@@ -18,6 +18,7 @@ from feedback.models.jobs import Job, WorkerProcess
 from feedback.models.model_versions import Deployment, ModelVersion
 from feedback.models.people import ApiToken, Person
 from feedback.models.pipelines import Chain, Schedule, Stage
+from feedback.models.platform.account_links import AccountLink
 from feedback.models.platform.learn import CardProgress, Learner, QuizResult
 from feedback.models.preferences import PreferencePair
 from feedback.models.projects import GuidelineVersion, Membership, Project
@@ -28,6 +29,7 @@ from feedback.models.tasks import Kind, Task, TaskResponse
 
 __all__ = [
     "FROZEN_SPLITS",
+    "AccountLink",
     "Annotation",
     "ApiToken",
     "Arm",

@@ -1,5 +1,7 @@
 """People: annotators, reviewers, admins, API clients, and those known only from an import."""
 
+import hashlib
+import hmac
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -29,10 +31,17 @@ class Person(AbstractBaseUser, Row):
         SUSPENDED = "suspended"  # may not sign in; their annotations count
         WITHDRAWN = "withdrawn"  # may not sign in; rows stay out of future snapshots
 
+    class PasswordOrigin(models.TextChoices):
+        OWN = "own"  # nobody else has seen it
+        GENERATED = "generated"  # shown to whoever created the account, so it must be changed at the first sign-in
+        DEMO = "demo"  # written to a file on the first start; may stay while the service is for this machine only
+
     username = models.CharField(max_length=150, unique=True, null=True, blank=True)
     display_name = models.CharField(max_length=150, blank=True)
     email = models.EmailField(blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    password_origin = models.CharField(max_length=16, choices=PasswordOrigin.choices, default=PasswordOrigin.OWN)
+    session_generation = models.PositiveIntegerField(default=0, help_text="Sessions of earlier generations have ended.")
     is_site_admin = models.BooleanField(default=False, help_text="May open projects, and sees all of them.")
     source = models.CharField(max_length=100, blank=True, help_text="Source of an imported person.")
     external_name = models.CharField(max_length=200, blank=True)
@@ -62,6 +71,13 @@ class Person(AbstractBaseUser, Row):
     def is_active(self) -> bool:  # type: ignore[override]
         """What Django's sign-in asks."""
         return self.status == self.Status.ACTIVE
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session is bound to: the password, as Django does it, and the generation of sessions."""
+        of_password: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]
+        if not self.session_generation:
+            return of_password
+        return hmac.new(of_password.encode(), str(self.session_generation).encode(), hashlib.sha256).hexdigest()
 
 
 class ApiToken(Row):

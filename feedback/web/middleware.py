@@ -9,14 +9,18 @@ from csp.utils import build_policy
 from django.conf import settings
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django_htmx.middleware import HtmxMiddleware
 
-from feedback.errors import TooManyRequests, TooManyStreams
+from feedback.errors import PasswordChangeNeeded, TooManyRequests, TooManyStreams
 from feedback.models import Person
 from feedback.runtime import metrics
 from feedback.runtime.download_places import DownloadPlaces
 from feedback.services.platform import limits
+from feedback.services.platform.accounts import must_change_password
 from feedback.web.errors import error_reply
+from feedback.web.json_views import is_json
 
 PROGRAMS = ("/api/v1/", "/v1/")  # the API counts its callers itself, after it has identified them
 FREE = ("/healthz", "/readyz", "/metrics", "/static/")
@@ -102,3 +106,24 @@ class LimitPages:
         if not wait_seconds:
             return None
         return error_reply(request, TooManyRequests(wait_seconds))
+
+
+class ChangeGeneratedPassword:
+    """Whoever signed in with a password that others have seen changes it first. The API checks this by itself."""
+
+    ALLOWED = ("account_password", "sign_out")
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> HttpResponseBase | None:
+        if request.path.startswith((*PROGRAMS, *FREE)) or not isinstance(request.user, Person):
+            return None
+        if not must_change_password(request.user) or request.path in map(reverse, self.ALLOWED):
+            return None
+        if request.method == "GET" and not request.headers.get("HX-Request") and not is_json(request):
+            return redirect("account_password")
+        return error_reply(request, PasswordChangeNeeded())

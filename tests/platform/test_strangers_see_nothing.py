@@ -75,6 +75,7 @@ def rows(project, ada, ben, client_for):
         "campaigns": campaign,
         "conversations": turn.conversation,
         "exclusions": excluded,
+        "people": ben,
         "contests": begin(project, ada),
         "tokens": ApiToken.objects.filter(person=ada).latest("pk"),
     }

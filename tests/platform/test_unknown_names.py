@@ -39,7 +39,7 @@ def test_every_door_refuses_a_field_and_a_parameter_that_it_does_not_know(client
     """Walked over the schema, so that a new door cannot forget."""
     wrong, walked = [], 0
     for path, method, _ in operations():
-        person = hana if path in ("/api/v1/projects/", "/api/v1/people/") else ada
+        person = hana if path == "/api/v1/projects/" or path.startswith("/api/v1/people/") else ada
         client = client_for(person)
         where = address(path, project, ada)
         call = getattr(client, method)

@@ -65,7 +65,8 @@ class Command(BaseCommand):
                 person = people.create_person(by=None, username=name, password=password, display_name=name.title())
             person.set_password(password)
             person.is_site_admin = name == "admin"
-            person.save(update_fields=["password", "is_site_admin"])
+            person.password_origin = Person.PasswordOrigin.DEMO
+            person.save(update_fields=["password", "is_site_admin", "password_origin"])
         return Person.objects.get(username="admin"), passwords
 
     def _project(self, admin: Person) -> Project:

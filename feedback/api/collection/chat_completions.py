@@ -20,7 +20,7 @@ from rest_framework.response import Response as Reply
 from feedback.api.collection import response_streams
 from feedback.api.errors import Handler
 from feedback.api.views import ServiceView
-from feedback.errors import DomainError, NotFound
+from feedback.errors import DomainError, NotFound, SignedOut
 from feedback.formats.json_lines import json_line
 from feedback.models import Prompt, Response
 from feedback.rules.collection.chat_completions import ChatRequest, InvalidRequest, parse
@@ -113,8 +113,11 @@ class ChatCompletions(OpenAIView):
         if wanted.stream:
             return response_streams.streamed(completion.chunks(), self.person.pk)
         # While it waits, the request holds one of the places for streams.
-        for _ in response_streams.HeldStream(heartbeats(completion.wait()), self.person.pk):
+        held = response_streams.HeldStream(heartbeats(completion.wait()), self.person.pk)
+        for _ in held:
             pass
+        if held.barred:
+            raise SignedOut
         return Reply(completion.whole())
 
 

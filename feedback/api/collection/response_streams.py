@@ -11,7 +11,8 @@ Events, where `of` names the response:
 - `timeout`: the stream has lasted as long as it may; connect again.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from django.conf import settings
@@ -27,9 +28,11 @@ from feedback.formats.json_lines import json_line
 from feedback.runtime.download_places import DownloadPlaces
 from feedback.selectors.collection.response_streams import News, follow
 from feedback.selectors.platform import access
+from feedback.services.platform import accounts
 
 EVENT_STREAM = "text/event-stream"
 LONGEST = 120.0  # seconds
+CHECK_SECONDS = 1.0  # how long a stream goes on for a person who may not sign in any more
 TAKES_LONGER = "The stream reached its time limit. Connect again, or get the response later."
 places = DownloadPlaces(settings.LIVE_STREAMS)
 DESCRIPTION = (
@@ -61,19 +64,31 @@ class AlwaysJSON(DefaultContentNegotiation):
 class HeldStream:
     """An iterator that holds one of the places for streams until it is closed.
 
-    It is closed at its end, when the client disconnects, or before the first piece was read.
+    It is closed at its end, when the client disconnects, before the first piece was read, or when its person is
+    suspended or signed out everywhere: sign-in is checked only when a stream is opened, so it is checked again here.
+
+    Args:
+        caller: primary key of the person.
     """
 
-    def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
+    def __init__(self, parts: Iterator[str], caller: int) -> None:
         places.take(caller)
         self.places, self.parts, self.caller, self.open = places, parts, caller, True
+        self.barred = False  # whether it ended because its person may not go on
+        self.access, self.checked_at = accounts.access_of(caller), time.monotonic()
 
     def __iter__(self) -> "HeldStream":
         return self
 
     def __next__(self) -> bytes:
         try:
-            return next(self.parts).encode()
+            part = next(self.parts)
+            if time.monotonic() - self.checked_at > CHECK_SECONDS:
+                self.checked_at = time.monotonic()
+                if accounts.access_of(self.caller) != self.access:
+                    self.barred = True
+                    raise StopIteration
+            return part.encode()
         except BaseException:
             self.close()
             raise
@@ -85,7 +100,7 @@ class HeldStream:
             self.parts.close()  # type: ignore[attr-defined]
 
 
-def streamed(parts: Iterator[str], caller: Hashable) -> StreamingHttpResponse:
+def streamed(parts: Iterator[str], caller: int) -> StreamingHttpResponse:
     """A reply that sends `parts` as they come.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.api.platform import events, health, jobs, people, projects, tokens
+from feedback.api.platform import accounts, events, health, jobs, people, projects, tokens
 
 urlpatterns: list[URLPattern] = [
     path("projects/", projects.Projects.as_view()),
@@ -22,5 +22,11 @@ urlpatterns: list[URLPattern] = [
     path("tokens/<uuid:id>/", tokens.OneToken.as_view()),
     path("people/", people.People.as_view()),
     path("people/me/", people.Me.as_view()),
+    path("people/invitations/", accounts.Invitations.as_view()),
+    path("people/<uuid:id>/", accounts.OnePerson.as_view()),
+    path("people/<uuid:id>/suspend/", accounts.Suspend.as_view()),
+    path("people/<uuid:id>/reinstate/", accounts.Reinstate.as_view()),
+    path("people/<uuid:id>/sign-out/", accounts.SignOutEverywhere.as_view()),
+    path("people/<uuid:id>/password-link/", accounts.PasswordLink.as_view()),
     path("health/", health.Health.as_view()),
 ]

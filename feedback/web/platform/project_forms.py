@@ -169,3 +169,9 @@ class MemberForm(PageForm):
 class NewPersonForm(MemberForm):
     display_name = forms.CharField(label="Display name", max_length=150, required=False)
     field_order = ("username", "display_name", "role")
+
+
+class MemberInvitationForm(MemberForm):
+    display_name = forms.CharField(label="Display name", max_length=150, required=False)
+    email = forms.EmailField(label="E-mail address", required=False)
+    field_order = ("username", "display_name", "email", "role")

@@ -17,13 +17,21 @@ from feedback.selectors.platform import projects as project_selectors
 from feedback.selectors.platform.access import ADMIN, projects_for
 from feedback.services.collection import label_schemes
 from feedback.services.collection.generation import DEFAULT_SAMPLING
-from feedback.services.platform import people
+from feedback.services.platform import account_links, account_mail, people
 from feedback.services.platform import projects as project_services
 from feedback.web import named_rows
 from feedback.web.forms import add_error, form_status
 from feedback.web.named_rows import DimensionForm, DimensionRows
 from feedback.web.pages import Context, person, project_page, viewer
-from feedback.web.platform.project_forms import GuidelinesForm, MemberForm, NewPersonForm, NewProjectForm, ProjectForm
+from feedback.web.platform.people import link_context
+from feedback.web.platform.project_forms import (
+    GuidelinesForm,
+    MemberForm,
+    MemberInvitationForm,
+    NewPersonForm,
+    NewProjectForm,
+    ProjectForm,
+)
 
 STATE_WORDS = {
     Project.State.OPEN: "Tasks are assigned.",
@@ -151,9 +159,11 @@ def _members(request: HttpRequest, project: Project, status: int = 200, **more: 
         "training_tasks": project.queue_policy.get("training_tasks", 0),
         "add_form": MemberForm(),
         "person_form": NewPersonForm(auto_id="new_%s"),
+        "invite_form": MemberInvitationForm(auto_id="invite_%s"),
+        "can_mail": account_mail.can_send(),
     }
     response = render(request, "feedback/platform/projects/members.html", context | more, status=status)
-    if "password" in more:
+    if "password" in more or "address" in more:
         response["Cache-Control"] = "no-store"
     return response
 
@@ -193,6 +203,7 @@ def create_person(request: HttpRequest, project: Project) -> HttpResponse:
                 username=form.cleaned_data["username"],
                 password=password,
                 display_name=form.cleaned_data["display_name"],
+                generated=True,
             )
             project_services.set_member(
                 by=person(request), project=project, person=made, role=form.cleaned_data["role"]
@@ -202,6 +213,29 @@ def create_person(request: HttpRequest, project: Project) -> HttpResponse:
         else:
             return _members(request, project, made=made, password=password)
     return _members(request, project, 422, person_form=form)
+
+
+@require_POST
+@project_page(ADMIN)
+def invite(request: HttpRequest, project: Project) -> HttpResponse:
+    """Create an account whose owner sets the password by a link, which is shown only once."""
+    form = MemberInvitationForm(request.POST, auto_id="invite_%s")
+    if form.is_valid():
+        try:
+            link, secret = account_links.invite(by=person(request), project=project, **form.cleaned_data)
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            return _members(request, project, 201, **link_context(request, link, secret))
+    return _members(request, project, 422, invite_form=form)
+
+
+@require_POST
+@project_page(ADMIN)
+def renew_invitation(request: HttpRequest, project: Project, person_id: UUID) -> HttpResponse:
+    """A new link for a member who has not used the first one."""
+    link, secret = account_links.create_link(by=person(request), person=_member(project, person_id))
+    return _members(request, project, 201, **link_context(request, link, secret))
 
 
 @require_POST

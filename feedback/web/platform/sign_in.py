@@ -45,7 +45,28 @@ class Count:
 
 
 def try_password(request: HttpRequest, username: str, password: str) -> Person | None:
-    """The person, or None where name and password do not match.
+    """The person, or None where name and password do not match. The attempt is recorded.
+
+    Raises:
+        TooManyRequests: too many passwords were wrong; this one was not checked.
+        Busy: many people are signing in at this moment.
+    """
+    who = _checked(request, username, password)
+    _record(request, who, username)
+    return who
+
+
+def confirm_password(request: HttpRequest, who: Person, password: str) -> bool:
+    """Whether this is the password of the person, who has signed in. Guesses count as those of the sign-in page do.
+
+    Raises:
+        TooManyRequests, Busy: as `try_password`.
+    """
+    return _checked(request, who.get_username(), password) is not None
+
+
+def _checked(request: HttpRequest, username: str, password: str) -> Person | None:
+    """The person, or None where name and password do not match. Wrong passwords are counted.
 
     Raises:
         TooManyRequests: too many passwords were wrong; this one was not checked.
@@ -66,7 +87,6 @@ def try_password(request: HttpRequest, username: str, password: str) -> Person |
     if who is not None:
         for count in counts:  # only wrong ones count
             ledger.spend(count.key, -1, count.limit, count.seconds)
-    _record(request, who, username)
     return who
 
 
@@ -84,6 +104,18 @@ def know_device(request: HttpRequest, reply: HttpResponse, who: Person) -> None:
         samesite="Lax",
         secure=settings.SESSION_COOKIE_SECURE,
     )
+
+
+def limit_forgotten(request: HttpRequest) -> None:
+    """Limit how often an address asks for links to reset a password, whatever the names.
+
+    Raises:
+        TooManyRequests: it asked too often.
+    """
+    key = f"forgotten:{caller_address(request)}"
+    counts = _both(key, settings.SIGN_IN_ATTEMPTS_PER_MINUTE)
+    if wait := max(ledger.spend(count.key, 1, count.limit, count.seconds) for count in counts):
+        raise TooManyRequests(wait, TOO_MANY)
 
 
 def _counts(request: HttpRequest, username: str) -> list[Count]:

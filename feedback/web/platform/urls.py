@@ -2,17 +2,28 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.platform import account, glossary, health, home, learn, projects
+from feedback.web.platform import account_links, accounts, glossary, health, home, learn, people, projects
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("p/<slug:slug>/", home.project_home, name="project_home"),
-    path("sign-in/", account.sign_in, name="sign_in"),
-    path("sign-out/", account.sign_out, name="sign_out"),
-    path("account/", account.account, name="account"),
-    path("p/<slug:slug>/mine/", account.answers, name="own_answers"),
-    path("account/tokens/", account.create_token, name="create_token"),
-    path("account/tokens/<uuid:token_id>/revoke/", account.revoke_token, name="revoke_token"),
+    path("sign-in/", accounts.sign_in, name="sign_in"),
+    path("sign-out/", accounts.sign_out, name="sign_out"),
+    path("forgotten/", account_links.forgotten, name="password_forgotten"),
+    path("link/<str:secret>/", account_links.link, name="account_link"),
+    path("account/", accounts.account, name="account"),
+    path("account/password/", accounts.change_password, name="account_password"),
+    path("account/sign-out-everywhere/", accounts.sign_out_everywhere, name="sign_out_everywhere"),
+    path("people/", people.people, name="people"),
+    path("people/invite/", people.invite, name="person_invite"),
+    path("people/<uuid:person_id>/", people.one, name="person"),
+    path("people/<uuid:person_id>/suspend/", people.suspend, name="person_suspend"),
+    path("people/<uuid:person_id>/reinstate/", people.reinstate, name="person_reinstate"),
+    path("people/<uuid:person_id>/sign-out/", people.sign_out, name="person_sign_out"),
+    path("people/<uuid:person_id>/link/", people.create_link, name="person_link"),
+    path("p/<slug:slug>/mine/", accounts.answers, name="own_answers"),
+    path("account/tokens/", accounts.create_token, name="create_token"),
+    path("account/tokens/<uuid:token_id>/revoke/", accounts.revoke_token, name="revoke_token"),
     path("glossary/", glossary.glossary, name="glossary"),
     path("learn/", learn.course, name="learn"),
     path("learn/depth/", learn.set_depth, name="learn_depth"),
@@ -31,6 +42,8 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/project/members/", projects.members, name="project_members"),
     path("p/<slug:slug>/project/members/add/", projects.add_member, name="member_add"),
     path("p/<slug:slug>/project/members/new/", projects.create_person, name="person_new"),
+    path("p/<slug:slug>/project/members/invite/", projects.invite, name="member_invite"),
+    path("p/<slug:slug>/project/members/<uuid:person_id>/link/", projects.renew_invitation, name="member_link"),
     path("p/<slug:slug>/project/members/<uuid:person_id>/role/", projects.set_role, name="member_role"),
     path("p/<slug:slug>/project/members/<uuid:person_id>/remove/", projects.remove_member, name="member_remove"),
 ]

@@ -1,10 +1,11 @@
 """Sign-in, sign-out, and the account page with the API tokens and the own work of a person."""
 
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login, logout
+from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
@@ -19,12 +20,12 @@ from feedback.models import Project
 from feedback.selectors.collection import annotations, my_work
 from feedback.selectors.platform import access
 from feedback.selectors.quality import reviews
-from feedback.services.platform import tokens
-from feedback.web.forms import add_error
+from feedback.services.platform import accounts, tokens
+from feedback.web.forms import add_error, form_status
 from feedback.web.pages import person, project_page, viewer
 from feedback.web.pagination import page_of
 from feedback.web.platform import sign_in as sign_in_web
-from feedback.web.platform.account_forms import SignInForm, TokenForm
+from feedback.web.platform.account_forms import PasswordForm, SignInForm, TokenForm
 
 WRONG_PASSWORD = "The username or password is wrong. Check both and try again."
 
@@ -64,6 +65,38 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     messages.success(request, "You are signed out.")
+    return redirect("sign_in")
+
+
+@never_cache
+@login_required
+@sensitive_post_parameters()
+def change_password(request: HttpRequest) -> HttpResponse:
+    """Change one's own password. Other sessions end, this one stays."""
+    who = person(request)
+    form = PasswordForm(request.POST or None, user=who, confirm=partial(sign_in_web.confirm_password, request, who))
+    if request.method == "POST" and form.is_valid():
+        try:
+            accounts.set_password(by=who, person=who, password=form.cleaned_data["password1"])
+        except DomainError as error:
+            add_error(form, error)
+        else:
+            update_session_auth_hash(request, who)
+            messages.success(request, "Password changed. Your other sessions have ended; API tokens still work.")
+            return redirect("account")
+    context = {"form": form, "forced": accounts.must_change_password(who)}
+    return render(request, "feedback/platform/account/password.html", context, status=form_status(form))
+
+
+@login_required
+@require_POST
+def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
+    who = person(request)
+    with_tokens = request.POST.get("tokens") == "on"
+    accounts.sign_out_everywhere(by=who, person=who, tokens=with_tokens)
+    logout(request)
+    also = " Your API tokens are revoked." if with_tokens else ""
+    messages.success(request, f"You are signed out in every browser.{also}")
     return redirect("sign_in")
 
 
