@@ -44,13 +44,23 @@ class OverHttp:
             headers |= {"Cookie": f"sessionid={self.sessions[person]}; csrftoken={csrf}", "X-CSRFToken": csrf}
         if key:
             headers["Idempotency-Key"] = key
+        data = None if body is None else json.dumps(body)
+        try:
+            reply, raw, took = self._exchange(person, method, path, data, headers)
+        except (http.client.RemoteDisconnected, ConnectionError):  # idle for too long, while others waited for a CPU
+            self.connections[person].close()  # the next request opens it again; one with a key may be repeated
+            reply, raw, took = self._exchange(person, method, path, data, headers)
+        return Receipt(name, reply.status, dict(reply.getheaders()), raw.decode(), took)
+
+    def _exchange(
+        self, person: int, method: str, path: str, data: str | None, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes, float]:
         connection = self.connections[person]
         began = time.perf_counter()
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        connection.request(method, path, data, headers)
         reply = connection.getresponse()
         raw = reply.read()
-        took = (time.perf_counter() - began) * 1000
-        return Receipt(name, reply.status, dict(reply.getheaders()), raw.decode(), took)
+        return reply, raw, (time.perf_counter() - began) * 1000
 
 
 def attack(alike: bool, tasks: int, leak: float) -> list[list[str]]:
