@@ -7,7 +7,7 @@ One rule for the run, which stops and hands back no weights beyond it, and for t
 from __future__ import annotations
 
 # Nats for each token of the reference policy's mean response: 7 at the demo world's 21 tokens. Without a KL penalty the
-# best weights within it are where gold peaks (at 5.7 and 6.0 nats in two worlds); a quarter of a nat hands back earlier
+# best weights within it are where gold peaks (5.6 to 6.0 nats in three worlds); a quarter of a nat hands back earlier
 # ones and would refuse a sound KTO policy of 5.3 nats.
 PER_TOKEN = 1 / 3
 LEAST, LARGEST = 3.0, 20.0  # nats per response
