@@ -64,6 +64,7 @@ ENTRY_ONLY = {
     "pipeline_stages": "texts of the home page",
     "task_cards": "a task as the desk, reviews and gold tasks draw it",
     "transfers": "what imports and exports share",
+    "mappings": "fields of an import's request that multipart sends as JSON text",
     "playground_forms": "the playground is a page of model versions",
 }
 NOT_TABLES = {"base", "sentences"}

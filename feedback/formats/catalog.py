@@ -18,6 +18,7 @@ from feedback.formats.annotations import (
 from feedback.formats.annotations.items import Item, LeftOut, Reader, Row, Writer, parts
 
 JSON, CSV = "json", "csv"
+TABLE, TABLE_LABEL = "table", "Table with a mapping"  # of any columns: `tables` reads it, and nothing is written as one
 NOT_WRITTEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 log = logging.getLogger(__name__)
 Writes = Callable[[Iterable[Item | LeftOut]], Iterator[Row | LeftOut]]

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, BinaryIO, NoReturn
 
@@ -20,6 +20,7 @@ from feedback.rules.json_types import JsonObject
 MAX_RECORD = 16 * 1024 * 1024
 KEPT = 2000  # bytes of a record that is too long, to show which one it was
 CHUNK = 1 << 16
+MOST_HEADER_LINES = 100
 BOM = b"\xef\xbb\xbf"
 _MARKS = re.compile(rb'["\\{}\[\],\n]')
 csv.field_size_limit(MAX_RECORD)
@@ -134,7 +135,12 @@ def array(file: BinaryIO, offset: int = 0, line: int = 1) -> Iterator[Record]:
 
 
 def table(
-    file: BinaryIO, header: list[str] | None = None, offset: int = 0, line: int = 1, columns: Collection[str] = ()
+    file: BinaryIO,
+    header: list[str] | None = None,
+    offset: int = 0,
+    line: int = 1,
+    columns: Collection[str] = (),
+    delimiter: str = ",",
 ) -> Iterator[Record]:
     """Rows of CSV as objects. The header is the first line, or `header` when reading starts behind it.
 
@@ -146,11 +152,31 @@ def table(
     """
     place: tuple[int, int] | None = (offset, line)
     while place is not None:
-        header, place = yield from _rows(file, header, *place, columns)
+        header, place = yield from _rows(file, header, *place, columns, delimiter)
+
+
+def first_row_end(file: BinaryIO, delimiter: str) -> tuple[int, int]:
+    """Where the first row of CSV ends, and the number of the line behind it: a header may have several lines."""
+    raw_lines = list(islice(_raw_lines(file, 0, 1, with_ends=True), MOST_HEADER_LINES))
+    taken = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal taken
+        for _, _, raw, _ in raw_lines:
+            taken += 1
+            yield raw.decode(errors="replace")
+
+    for cells in csv.reader(texts(), delimiter=delimiter):
+        if cells:
+            break
+    if not taken:
+        return 0, 1
+    number, end, *_ = raw_lines[taken - 1]
+    return end, number + 1
 
 
 def _rows(
-    file: BinaryIO, header: list[str] | None, offset: int, line: int, columns: Collection[str]
+    file: BinaryIO, header: list[str] | None, offset: int, line: int, columns: Collection[str], delimiter: str
 ) -> Generator[Record, None, tuple[list[str] | None, tuple[int, int] | None]]:
     """Rows up to the end, or up to an open quotation mark. Returns the header, and where to go on: offset and line."""
     begun = end = offset  # `begun`: behind the first line of the present row
@@ -172,7 +198,7 @@ def _rows(
             bad = bad or error
             yield "\n"
 
-    rows = csv.reader(texts(), strict=True)
+    rows = csv.reader(texts(), strict=True, delimiter=delimiter)
     while True:
         number, bad = next_line, ""
         try:
@@ -191,7 +217,7 @@ def _rows(
         elif header is None:
             header = _checked_header(cells, columns)
         elif cells:
-            raw = ",".join(cells).encode()
+            raw = delimiter.join(cells).encode()
             if len(cells) != len(header):
                 sentence = f"It has {len(cells)} cells; the header has {len(header)}."
                 yield Record(number, end, next_line, raw, error=sentence)

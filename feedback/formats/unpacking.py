@@ -21,8 +21,11 @@ def is_packed(path: Path) -> bool:
         return file.read(4).startswith((GZIP, ZIP))
 
 
-def unpack(path: Path, target: Path) -> str:
+def unpack(path: Path, target: Path, most: int | None = None) -> str:
     """Write what `path` holds to `target`, as far as it can be read.
+
+    Args:
+        most: for a preview: about how many bytes are enough.
 
     Returns:
         What was wrong from there on, in a sentence; empty when all of it was read.
@@ -36,14 +39,14 @@ def unpack(path: Path, target: Path) -> str:
             packed_as_zip = file.read(4) == ZIP
         if not packed_as_zip:
             with gzip.open(path) as source:
-                return _copy(source, target, limit)
+                return _copy(source, target, limit, most)
         with zipfile.ZipFile(path) as archive:
             names = [one for one in archive.infolist() if not _is_beside(one)]
             if len(names) != 1:
                 target.touch()
                 return f"The zip file contains {len(names)} files; it must contain one."
             with archive.open(names[0]) as source:
-                return _copy(source, target, limit)
+                return _copy(source, target, limit, most)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         target.touch()
         return f"The zip file cannot be read: {error}."
@@ -55,7 +58,7 @@ def _is_beside(one: zipfile.ZipInfo) -> bool:
     return one.is_dir() or "__MACOSX" in parts or parts[-1] in DESKTOP or parts[-1].startswith("._")
 
 
-def _copy(source: Any, target: Path, limit: int) -> str:
+def _copy(source: Any, target: Path, limit: int, most: int | None) -> str:
     written = 0
     with target.open("wb") as out:
         try:
@@ -67,6 +70,8 @@ def _copy(source: Any, target: Path, limit: int) -> str:
                         " reading stopped here."
                     )
                 out.write(chunk)
+                if most is not None and written >= most:
+                    return ""
         except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise  # no fault of the file, so that what is left of it must not be passed over

@@ -3,7 +3,7 @@
 from django import template
 from django.utils.safestring import SafeString
 
-from feedback.formats.catalog import FORMATS
+from feedback.formats.catalog import FORMATS, TABLE, TABLE_LABEL
 from feedback.models import Job
 from feedback.rules.collection.kinds.registry import KINDS
 from feedback.rules.collection.preferences import STRENGTHS
@@ -87,6 +87,8 @@ def why_made(arm: str) -> str:
 
 @register.filter
 def format_label(name: str) -> str:
+    if name == TABLE:
+        return TABLE_LABEL
     return FORMATS[name].label if name in FORMATS else name
 
 

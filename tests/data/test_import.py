@@ -29,7 +29,7 @@ from feedback.models import (
     TaskResponse,
 )
 from feedback.services.collection import assignment_queue
-from feedback.services.data import exports, imports
+from feedback.services.data import exports, import_batches, imports
 from feedback.services.platform import projects
 from tests.conftest import SHARED_DATA
 from workers.execution import run_job
@@ -294,7 +294,7 @@ def test_what_breaks_while_it_is_read_ahead_takes_nothing_back(
     project: Project, hana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = lines(*(pair(number) for number in range(500)))
-    job, records = asked(project, hana, content), imports._records
+    job, records = asked(project, hana, content), import_batches._records
 
     def torn(*given: Any) -> Iterator[Any]:
         for number, record in enumerate(records(*given)):
@@ -303,7 +303,7 @@ def test_what_breaks_while_it_is_read_ahead_takes_nothing_back(
             yield record
 
     with monkeypatch.context() as patched:
-        patched.setattr(imports, "_records", torn)
+        patched.setattr(import_batches, "_records", torn)
         run_job(job.pk)
     job.refresh_from_db()
     assert (job.status, job.error) == ("failed", "The disk gave up here.")

@@ -103,3 +103,40 @@ def test_only_admins_with_the_scope(project, ada, ben, dan, client_for):
         assert client_for(dan).get(address).status_code == 404
     assert client_for(ben).get(f"{IMPORTS}{made}/").status_code == 403
     assert client_for(ada).get(f"{EXPORTS}{made}/").status_code == 404  # it is an import
+
+
+def test_a_table_of_other_columns_comes_in_by_a_mapping(project, ada, client_for):
+    client = client_for(ada, "data")
+    content = b"frage;antwort_a;antwort_b;sieger\nWarum?;Darum.;Eben.;antwort_b\nWie?;So.;Anders.;quer\n"
+    mapping = {"columns": {"frage": "prompt", "antwort_a": "response_a", "antwort_b": "response_b", "sieger": "choice"}}
+    body = {"format": "table", "mapping": json.dumps(mapping)}
+    tried = upload(client, content, **body, dry_run="true").json()
+    run_all()
+    told = client.get(f"{IMPORTS}{tried['id']}/").json()
+    assert (told["dry_run"], told["kinds"], told["annotations"], told["rejected"]) == (True, {"comparison": 1}, 1, 1)
+    assert told["layout"]["delimiter"] == ";"
+    assert not Task.objects.exists()
+    made = upload(client, content, **body, repairs=json.dumps({"3": {"sieger": "tie"}})).json()
+    run_all()
+    told = client.get(f"{IMPORTS}{made['id']}/").json()
+    assert (told["outcome"], told["kinds"], told["mapping"]["columns"]) == (
+        "complete", {"comparison": 2}, mapping["columns"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mapping", "field", "words"),
+    [
+        ({"columns": {"q": "propmt"}}, "mapping.columns.q", "Did you mean 'prompt'"),
+        ({"columns": {"q": "choice"}}, "mapping.columns", "the prompt or the text"),
+        ({"columns": {"q": "prompt", "w": "label"}}, "mapping.scheme", "none yet"),
+        ({"colums": {}}, "mapping.colums", "Did you mean 'columns'"),
+        ([], "mapping", "object"),
+    ],
+)
+def test_a_mapping_that_does_not_fit_is_refused(project, ada, client_for, mapping, field, words):
+    reply = upload(client_for(ada, "data"), b"q,w\n1?,2\n", format="table", mapping=json.dumps(mapping))
+    assert reply.status_code == 400
+    (error,) = reply.json()["errors"]
+    assert (error["attr"], words in error["detail"]) == (field, True), error
+    assert not Job.objects.exists()

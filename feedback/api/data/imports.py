@@ -10,7 +10,8 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedback.api.data.transfers import FORMAT_NAMES, Transfers, TransferSerializer
+from feedback.api.data.mappings import LayoutField, MappingField, RepairsField
+from feedback.api.data.transfers import Transfers, TransferSerializer
 from feedback.api.files import chunks_of_upload, digest, download
 from feedback.api.serializers import Serializer
 from feedback.api.views import IN_PROJECT, BoundedJSONParser, StatusAndBody
@@ -19,7 +20,7 @@ from feedback.errors import Invalid
 from feedback.models import Job
 from feedback.rules.data.import_outcome import COMPLETE, NOTHING, PARTIAL, outcome_of
 from feedback.selectors.platform import access
-from feedback.services.data import exports, imports
+from feedback.services.data import exports, import_sources, imports
 
 
 @extend_schema_serializer(component_name="Import")
@@ -53,6 +54,25 @@ class ImportSerializer(TransferSerializer):
         help_text="How ambiguous rows were read, with their counts.",
     )
 
+    kinds = serializers.DictField(
+        source="result.kinds",
+        child=serializers.IntegerField(),
+        default=dict,
+        help_text="New rows by task kind; `prompt` for those without a task, `thumb` for responses with thumbs.",
+    )
+    annotations = serializers.IntegerField(
+        source="result.answers", default=0, help_text="Annotations and gold answers of the new rows."
+    )
+    dry_run = serializers.BooleanField(
+        source="payload.dry_run", default=False, help_text="Rows were checked and counted only."
+    )
+    mapping = MappingField(
+        source="payload.mapping", default=None, allow_null=True, help_text="Of a table: how its columns are read."
+    )
+    layout = LayoutField(
+        source="payload.layout", default=None, allow_null=True, help_text="How the file is laid out, as detected."
+    )
+
     @extend_schema_field(serializers.ChoiceField(choices=[COMPLETE, PARTIAL, NOTHING, ""]))
     def get_outcome(self, job: Job) -> str:
         if job.status != Job.Status.SUCCEEDED:
@@ -63,7 +83,11 @@ class ImportSerializer(TransferSerializer):
 @extend_schema_serializer(component_name="NewImport")
 class NewImportSerializer(Serializer):
     project = serializers.SlugField(max_length=60, help_text="Public id or short name.")
-    format = serializers.ChoiceField(choices=FORMAT_NAMES)
+    format = serializers.ChoiceField(
+        choices=import_sources.IMPORTED,
+        default=import_sources.AUTO,
+        help_text="`auto` looks at the file; `table` reads CSV, XLSX, JSON or Parquet of any columns by a mapping.",
+    )
     file = serializers.FileField(required=False, help_text="The file, plain or as gz or zip; needs multipart.")
     path = serializers.CharField(
         required=False,
@@ -73,6 +97,16 @@ class NewImportSerializer(Serializer):
     source = serializers.CharField(required=False, max_length=100, help_text="Where the rows come from.")  # type: ignore[assignment]
     annotator = serializers.CharField(
         required=False, max_length=200, help_text="Who annotated, if the file does not name anybody."
+    )
+    mapping = MappingField(
+        required=False,
+        help_text="What the columns of a table are; without it, a guess. Multipart sends it as JSON text.",
+    )
+    repairs = RepairsField(
+        required=False, help_text='Cells to replace before they are read: {"12": {"label": "good"}} for line 12.'
+    )
+    dry_run = serializers.BooleanField(
+        default=False, help_text="Check and count every row, and list the rejected ones, without importing any."
     )
 
 
@@ -87,7 +121,8 @@ class Imports(Transfers):
     @extend_schema(
         summary="Import a file",
         description="A worker imports it; get the import for its result. Valid rows are imported even if others "
-        "are rejected; rejected lines can be downloaded. Importing a file twice adds nothing.",
+        "are rejected; rejected lines can be downloaded. Importing a file twice adds nothing. With `dry_run` nothing "
+        "is written: the result counts what would be.",
         request={"multipart/form-data": NewImportSerializer, "application/json": NewImportSerializer},
         responses={202: ImportSerializer},
     )

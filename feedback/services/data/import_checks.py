@@ -271,6 +271,7 @@ class Known:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.digests: dict[tuple[str, str], str] = {}
+        self.met: dict[tuple[str, str], str] = {}  # of a dry run: keys of earlier rows, which no table has
         self.people: dict[Who, int] = {}
 
     def look_up(self, batch: Sequence[Ready]) -> None:
@@ -285,6 +286,11 @@ class Known:
                 found = digests_of(model, self.project.pk, keys[name])
                 for key, digest in found.items():
                     self.digests[name, key] = digest
+        if self.met:
+            for one in batch:
+                for name_and_key in one.keys:
+                    if name_and_key in self.met:
+                        self.digests[name_and_key] = self.met[name_and_key]
 
     def meet(self, batch: Sequence[Ready]) -> None:
         """Create people who are new, in separate small transactions."""
