@@ -4,6 +4,7 @@ from feedback.models.annotations import Annotation, Concern, Draft, Flag, Review
 from feedback.models.assignments import Arm, Assignment, QueueCursor
 from feedback.models.campaigns import Campaign, CampaignRound
 from feedback.models.corpora import Corpus, Document, KeptTokenizer
+from feedback.models.data.import_drafts import ImportDraft
 from feedback.models.evaluation.active_selection import Choice, ResponseScore, SelectionReplay
 from feedback.models.evaluation.battles import Battle
 from feedback.models.evaluation.contests import Contest, ContestCandidate, ContestPlan, ContestUnit, ContestVote
@@ -61,6 +62,7 @@ __all__ = [
     "Flag",
     "GuidelineVersion",
     "IdempotencyRecord",
+    "ImportDraft",
     "Job",
     "KeptTokenizer",
     "Kind",

@@ -134,3 +134,9 @@ def doings(kinds: list[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+@register.filter
+def last_content(messages: list[dict[str, str]]) -> str:
+    """The text of the last message of a prompt."""
+    return messages[-1]["content"] if messages else ""

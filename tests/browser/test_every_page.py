@@ -23,6 +23,7 @@ from feedback.models import (
     Document,
     Evaluation,
     Exclusion,
+    ImportDraft,
     ModelVersion,
     Person,
     Project,
@@ -31,7 +32,7 @@ from feedback.models import (
 )
 from feedback.rules.platform.learn.course import COURSE
 from feedback.services.collection import conversations
-from feedback.services.data import corpora, exports, imports
+from feedback.services.data import corpora, exports, import_drafts, imports
 from feedback.services.evaluation import battles, contest_supply, contests
 from feedback.services.evaluation.contests import Rules
 from feedback.services.platform import account_links
@@ -103,6 +104,8 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "evaluation_id": [Evaluation.objects.latest("pk").public_id],
         "conversation_id": [talk.public_id],
         "corpus_id": [corpus.public_id],
+        "draft_id": [checked_draft(project, ada).public_id],
+        "format_name": ["csv", "touchstone"],
         "document_id": [Document.objects.latest("pk").public_id],
         "concern_id": [Concern.objects.latest("pk").public_id],
         "battle_id": [one.public_id for one in fought],
@@ -121,6 +124,15 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "annotation_id": [Annotation.objects.latest("pk").public_id],
         "assignment_id": [Assignment.objects.latest("pk").public_id],
     }
+
+
+def checked_draft(project: Project, admin: Person) -> ImportDraft:
+    """A file in the import wizard whose dry run rejects one row."""
+    content = b"question,gpt_output,llama_output,winner\nWhy?,So.,Thus.,gpt_output\nWhen?,Now.,Then.,someone\n"
+    draft = import_drafts.begin(project=project, by=admin, name="pairs.csv", chunks=[content])
+    trial = import_drafts.save(draft, by=admin, format=draft.format, mapping=draft.mapping)
+    run_job(trial.pk)
+    return draft
 
 
 def contest_of(project: Project, admin: Person, candidate: ModelVersion, voters: list[Person]) -> Contest:

@@ -13,6 +13,7 @@ CHOICE, STRENGTH, LABEL, SPANS, RATING, DEMONSTRATION, THUMB, ORDER = (
 )  # fmt: skip
 REASON, ANNOTATOR, SECONDS, SUBMITTED = "reason", "annotator", "seconds", "submitted_at"
 MODEL, METADATA, IGNORE = "model", "metadata", "ignore"
+REJECTED_BECAUSE = "rejected because"  # the column that a file of rejected rows has beside its own
 RATED = "rating:"  # begins the fields of single dimensions
 RESPONSE_OF = {f"response_{letter}": place for place, letter in enumerate(LETTERS)}
 MODEL_OF = {f"model_{letter}": place for place, letter in enumerate(LETTERS)}

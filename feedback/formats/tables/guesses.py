@@ -110,7 +110,9 @@ def guess(columns: Sequence[str], rows: Sequence[Row], schemes: AnyMapping[str, 
     mapping = Mapping()
     for column in columns:
         name, reason = table.found.get(column, ("", ""))
-        if not name and not table.values[column]:
+        if column == fields.REJECTED_BECAUSE:
+            name, reason = fields.IGNORE, "It says why the row was rejected before."
+        elif not name and not table.values[column]:
             name, reason = fields.IGNORE, "It is empty in the first rows."
         elif not name and re.fullmatch(r"(unnamed.*|index|column \d+)", table.names[column]):
             name, reason = fields.IGNORE, "Its name says nothing."
@@ -198,7 +200,7 @@ class _Table:
         self.reasons: dict[str, str] = {}
 
     def free(self) -> list[str]:
-        return [column for column in self.columns if column not in self.found]
+        return [one for one in self.columns if one not in self.found and one != fields.REJECTED_BECAUSE]
 
     def take(self, column: str, name: str, reason: str) -> None:
         self.found[column] = (name, reason)

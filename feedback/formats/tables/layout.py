@@ -6,6 +6,7 @@ Everything goes by the first bytes and the name: a file of any length is looked 
 import codecs
 import csv
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
+from feedback.formats.reading import UnreadableFile
 from feedback.rules.json_types import JsonObject
 
 HEAD = 1 << 18  # bytes that a guess goes by
@@ -24,10 +26,12 @@ CONTAINERS = {
 }  # fmt: skip
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ENCODINGS = {
-    "utf-8": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows, Western Europe", "cp1250": "Windows, Central Europe",
-    "cp1251": "Windows, Cyrillic", "cp1253": "Windows, Greek", "cp1254": "Windows, Turkish", "shift_jis": "Shift JIS",
-    "gb18030": "GB 18030", "big5": "Big5", "euc_kr": "EUC-KR",
+    "utf-8": "UTF-8", "utf-16": "UTF-16", "utf-16-le": "UTF-16, little-endian", "utf-16-be": "UTF-16, big-endian",
+    "cp1252": "Windows, Western Europe", "cp1250": "Windows, Central Europe", "cp1251": "Windows, Cyrillic",
+    "cp1253": "Windows, Greek", "cp1254": "Windows, Turkish", "shift_jis": "Shift JIS", "gb18030": "GB 18030",
+    "big5": "Big5", "euc_kr": "EUC-KR",
 }  # fmt: skip
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # characters that no text has
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 ROWS = 25  # that the delimiter's guess goes by
 LONGEST_NAME = 80  # characters of a first cell that is still a column's name
@@ -69,7 +73,11 @@ def from_json(given: JsonObject) -> Layout:
 
 
 def detect(path: Path, name: str) -> Layout:
-    """The layout of a file that is not packed. `name` is what its owner calls it."""
+    """The layout of a file that is not packed. `name` is what its owner calls it.
+
+    Raises:
+        UnreadableFile: it is no text, and no spreadsheet or Parquet file.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head[:4] == b"PAR1":
@@ -78,6 +86,8 @@ def detect(path: Path, name: str) -> Layout:
         return Layout(XLSX)
     encoding = encoding_of(head, whole=len(head) < HEAD)
     text = decoded(head, encoding)
+    if CONTROL.search(text):
+        raise UnreadableFile("The file is neither text nor one of the formats that can be read: it is binary.")
     beginning = text.lstrip()[:1]
     ending = name.lower().removesuffix(".gz").removesuffix(".zip")
     if beginning == "[" and not ending.endswith(TABLE_ENDS):
@@ -95,14 +105,14 @@ def encoding_of(head: bytes, whole: bool) -> str:
         if head.startswith(mark):
             return encoding
     if head[:64].count(b"\0") > 8:
-        return "utf-16"
+        return "utf-16-le" if head[1:64:2].count(b"\0") > head[:64:2].count(b"\0") else "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=whole)
         return "utf-8"
     except UnicodeDecodeError as problem:
         if problem.start > len(head) // 2 and head[: problem.start].isascii() is False:
             return "utf-8"  # some bytes in it are broken, not all of it
-    found = from_bytes(head[:SAMPLE], cp_isolation=[name for name in ENCODINGS if name != "utf-16"]).best()
+    found = from_bytes(head[:SAMPLE], cp_isolation=[name for name in ENCODINGS if not name.startswith("utf-16")]).best()
     return found.encoding.replace("utf_8", "utf-8") if found else "cp1252"
 
 
@@ -135,6 +145,12 @@ def header_of(text: str, delimiter: str) -> tuple[tuple[str, ...], bool]:
     if looks_like_data and len(rows) > 1:
         return tuple(f"Column {place}" for place in range(1, len(first) + 1)), False
     return unique(first), True
+
+
+def header_as_told(text: str, delimiter: str, header: bool) -> tuple[str, ...]:
+    """Names of the columns where somebody says whether the first row gives them."""
+    first = next((row for row in _first_rows(text, delimiter) if row), [])
+    return unique(first) if header else tuple(f"Column {place}" for place in range(1, len(first) + 1))
 
 
 def unique(cells: list[str] | tuple[str, ...]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class _Plan:
             cells = flattened(cells) | cells
         made: Row = {"kind": self.kind}
         messages, tokens, last = self._messages(cells)
-        made["prompt"] = messages
+        made["prompt"], made["source"] = messages, defaults.source
         responses = self._responses(cells)
         if last is not None and self.kind == PROMPT_KIND and not responses:
             responses = [last]

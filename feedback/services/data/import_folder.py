@@ -7,6 +7,7 @@ from django.conf import settings
 from feedback.errors import Invalid
 
 INBOX = "inbox"
+MOST_LISTED = 200
 
 
 def named(name: str) -> Path:
@@ -23,3 +24,12 @@ def named(name: str) -> Path:
     if path is None or not path.is_relative_to(inbox):
         raise Invalid(f"The import folder ({INBOX} in the data folder) has no file or folder {name!r}.", field="path")
     return path
+
+
+def files() -> list[str]:
+    """Names of the files in it, for a choice; without hidden ones and without folders."""
+    inbox = Path(settings.DATA_DIR) / INBOX
+    if not inbox.is_dir():
+        return []
+    names = [path.name for path in inbox.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return sorted(names)[:MOST_LISTED]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from feedback.errors import Invalid
 from feedback.formats import reading, unpacking
 from feedback.formats.annotations.items import Reader
-from feedback.formats.annotations.touchstone_csv import COLUMNS
+from feedback.formats.annotations.touchstone_csv import COLUMNS, unguarded
 from feedback.formats.catalog import CSV, FORMATS, TABLE, TABLE_LABEL
 from feedback.formats.reading import Record, UnreadableFile
-from feedback.formats.tables import guesses, layout, mapped_rows, mapping, native, source, words
+from feedback.formats.tables import fields, guesses, layout, mapped_rows, mapping, native, source, words
 from feedback.formats.tables.guesses import Guess
 from feedback.formats.tables.layout import Layout
 from feedback.formats.tables.mapping import InvalidMapping, Mapping
@@ -85,10 +85,7 @@ def checked_mapping(project: Project, given: object, rows: Sequence[JsonObject] 
     Raises:
         Invalid: the first thing that is wrong.
     """
-    try:
-        made = mapping.parsed(given)
-    except InvalidMapping as error:
-        raise Invalid(error.sentence, field=error.part) from None
+    made = parsed_mapping(given)
     if rows:
         guesses.complete(made, rows, project.label_scheme)
     kind = made.resolved_kind()
@@ -98,6 +95,18 @@ def checked_mapping(project: Project, given: object, rows: Sequence[JsonObject] 
             choices = ", ".join(fitting) or "none yet; add one under Settings, or let the import create it"
             raise Invalid(f"Name a label scheme of the project: {choices}.", field="mapping.scheme")
     return made
+
+
+def parsed_mapping(given: object) -> Mapping:
+    """A mapping as a page or the API gives it, checked as far as it can be without a project.
+
+    Raises:
+        Invalid: the first thing that is wrong.
+    """
+    try:
+        return mapping.parsed(given)
+    except InvalidMapping as error:
+        raise Invalid(error.sentence, field=error.part) from None
 
 
 def checked_repairs(given: object) -> dict[str, dict[str, str]]:
@@ -129,6 +138,7 @@ class Source:
         layout: how it is laid out; None: as its format says.
         keeps_cells: whether refused rows keep their cells by column.
         repairs: cells to replace, by line and column.
+        unguards: it is a file of rejected rows, whose cells are guarded against spreadsheets.
     """
 
     path: Path
@@ -139,6 +149,7 @@ class Source:
     keeps_cells: bool = False
     repairs: dict[str, dict[str, str]] = field(default_factory=dict)
     problem: str = ""
+    unguards: bool = False
 
     def records(self, file: BinaryIO, cursor: "Cursor") -> Iterator[Record]:
         """Records from the cursor on.
@@ -159,7 +170,9 @@ class Source:
             yield from (reading.array if container == "array" else reading.lines)(file, cursor.offset, cursor.line)
 
     def repair(self, record: Record) -> None:
-        """Replace the cells of a record that somebody has repaired."""
+        """Replace the cells of a record that somebody has repaired, and take guards off."""
+        if self.unguards and isinstance(record.value, dict):
+            record.value = {name: unguarded(cell) for name, cell in record.value.items()}
         cells = self.repairs.get(str(record.line)) if self.repairs else None
         if cells is None:
             return
@@ -196,6 +209,7 @@ def open_source(job: Job, folder: Path, begun: bool) -> Source:
     if payload["format"] != TABLE:
         made.label, made.container = FORMATS[payload["format"]].label, FORMATS[payload["format"]].container
     made.keeps_cells = payload["format"] == TABLE
+    made.unguards = made.keeps_cells and fields.REJECTED_BECAUSE in prepared.layout.columns
     return made
 
 

@@ -62,6 +62,15 @@ def dimension_rows(names: Iterable[str]) -> list[DimensionRow]:
     return list(map(DimensionRow, names, chain(DIMENSION_KEYS, repeat(""))))
 
 
+def preview(request: HttpRequest, seen: JsonObject) -> str:
+    """The card of a task that does not exist yet, without anything to send.
+
+    Args:
+        seen: as `selectors.collection.desk_previews` makes it.
+    """
+    return _drawn(request, seen, action="", ends="feedback/collection/desk/_preview_end.html")
+
+
 def card(request: HttpRequest, assignment: Assignment, seen: JsonObject | None = None, **context: object) -> str:
     """The card as HTML.
 
@@ -72,6 +81,10 @@ def card(request: HttpRequest, assignment: Assignment, seen: JsonObject | None =
     """
     if seen is None:
         seen = desk.payload(assignment)
+    return _drawn(request, seen, **{"action": reverse("desk_submit", args=[seen["id"]]), **context})
+
+
+def _drawn(request: HttpRequest, seen: JsonObject, **context: object) -> str:
     *earlier, last = seen["prompt"]
     if seen["on"] == PROMPT and last["content"] == seen["text"]:
         last = None  # the same text is shown below, to be labeled
@@ -85,7 +98,6 @@ def card(request: HttpRequest, assignment: Assignment, seen: JsonObject | None =
     labels = (seen["scheme"] or {}).get("labels", [])
     reason_keys = [key for key in REASON_KEYS if key not in {label["key"] for label in labels}]
     own: Context = {
-        "action": reverse("desk_submit", args=[seen["id"]]),
         "task": seen,
         "earlier": earlier,
         "last": last,

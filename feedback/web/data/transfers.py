@@ -15,7 +15,11 @@ from feedback.web.platform.admin_common import same_project
 
 
 def jobs_of_kind(request: HttpRequest, project: Project, kind: str) -> Context:
-    jobs = Job.objects.filter(project=project, kind=kind).select_related("requested_by")
+    jobs = (
+        Job.objects.filter(project=project, kind=kind)
+        .exclude(payload__has_key="dry_run")
+        .select_related("requested_by")
+    )
     page = page_of(jobs, request.GET.get("after"))
     waiting = any(not job.is_final for job in page.rows)
     queue = None

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.data import corpora, exports, imports, snapshots, tokenizers
+from feedback.web.data import corpora, exports, import_drafts, import_formats, imports, snapshots, tokenizers
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/data/", snapshots.data, name="data"),
@@ -13,6 +13,20 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/data/imports/new/", imports.request_import, name="import_new"),
     path("p/<slug:slug>/data/imports/<uuid:job_id>/", imports.one_import, name="import"),
     path("p/<slug:slug>/data/imports/<uuid:job_id>/rejected/", imports.rejected, name="import_rejected"),
+    path("p/<slug:slug>/data/imports/formats/", import_formats.formats, name="import_formats"),
+    path("p/<slug:slug>/data/imports/formats/<slug:format_name>/", import_formats.one_format, name="import_format"),
+    path("p/<slug:slug>/data/imports/formats/<slug:format_name>/sample/", import_formats.sample, name="import_sample"),
+    path("p/<slug:slug>/data/imports/drafts/<uuid:draft_id>/", import_drafts.import_draft, name="import_draft"),
+    path("p/<slug:slug>/data/imports/drafts/<uuid:draft_id>/check/", import_drafts.import_check, name="import_check"),
+    path(
+        "p/<slug:slug>/data/imports/drafts/<uuid:draft_id>/repair/", import_drafts.import_repair, name="import_repair"
+    ),
+    path("p/<slug:slug>/data/imports/drafts/<uuid:draft_id>/start/", import_drafts.import_start, name="import_start"),
+    path(
+        "p/<slug:slug>/data/imports/drafts/<uuid:draft_id>/discard/",
+        import_drafts.import_discard,
+        name="import_discard",
+    ),
     path("p/<slug:slug>/data/exports/", exports.exports, name="exports"),
     path("p/<slug:slug>/data/exports/new/", exports.request_export, name="export_new"),
     path("p/<slug:slug>/data/exports/<uuid:job_id>/file/", exports.export_file, name="export_file"),
