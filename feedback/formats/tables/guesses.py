@@ -348,8 +348,8 @@ def _choice(table: _Table) -> None:
     """Which response is better: by a column's name, or by words that name responses."""
     outcomes = [column for column in table.free() if table.names[column].startswith(("winner ", "preferred "))]
     if len(outcomes) > 1 and all(table.words_of(column) <= {*words.YES, *words.NO} for column in outcomes):
-        for column in outcomes:
-            table.take(column, fields.CHOICE, "Its name is an outcome, and its cells say yes or no.")
+        for outcome in outcomes:
+            table.take(outcome, fields.CHOICE, "Its name is an outcome, and its cells say yes or no.")
         return
     column = table.by_name(fields.CHOICE)
     if column is None:
