@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feedback', '0034_cpu_of_training_runs'),
+        ('feedback', '0036_accounts'),
     ]
 
     operations = [
