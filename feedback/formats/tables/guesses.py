@@ -359,8 +359,8 @@ def _choice(table: _Table) -> None:
                 column = free
                 break
     if column is not None:
-        seen = sorted(table.words_of(column))[:MOST_WORDS]
-        table.take(column, fields.CHOICE, f"Its values name a response: {', '.join(seen[:4]) or 'none so far'}.")
+        named = sorted(table.words_of(column))[:MOST_WORDS]
+        table.take(column, fields.CHOICE, f"Its values name a response: {', '.join(named[:4]) or 'none so far'}.")
 
 
 def _written(table: _Table) -> str | None:

@@ -46,7 +46,7 @@ class Column:
 
     place: int
     name: str
-    field: str
+    chosen: str
     reason: str
     cells: list[str] = field(default_factory=list)
 
