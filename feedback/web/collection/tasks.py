@@ -34,6 +34,7 @@ def tasks(request: HttpRequest, project: Project) -> HttpResponse:
         "rows": task_selectors.with_progress(page.rows),
         "state": state,
         "states": Task.State.values,
+        "created": len(request.session.get("tasks_created", ())),
         "query": urlencode({"state": state} if state else {}),
     }
     return render(request, "feedback/collection/tasks/list.html", context)

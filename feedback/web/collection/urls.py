@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.collection import annotations, conversations, desk, label_schemes, prompts, queue_policy, tasks
+from feedback.web.collection import (
+    annotations,
+    conversations,
+    desk,
+    label_schemes,
+    prompts,
+    queue_policy,
+    task_creation,
+    tasks,
+)
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/desk/", desk.desk, name="desk"),
@@ -35,6 +44,8 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/data/prompts/<uuid:prompt_id>/", prompts.prompt, name="prompt"),
     path("p/<slug:slug>/data/prompts/<uuid:prompt_id>/more/", prompts.more_responses, name="prompt_more"),
     path("p/<slug:slug>/data/tasks/", tasks.tasks, name="tasks"),
+    path("p/<slug:slug>/data/tasks/new/", task_creation.create_tasks, name="task_creation"),
+    path("p/<slug:slug>/data/tasks/undo/", task_creation.undo_creation, name="task_creation_undo"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/", tasks.task, name="task"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/withdraw/", tasks.withdraw, name="task_withdraw"),
     path("p/<slug:slug>/data/tasks/<uuid:task_id>/reopen/", tasks.reopen, name="task_reopen"),
