@@ -29,6 +29,7 @@ from workers.handlers import (
     look_scores,
     pipelines,
     preflight,
+    probes,
     safety,
     screening,
     selection_replays,
@@ -54,6 +55,7 @@ HANDLERS: dict[str, Callable[[Work], Outcome]] = {
     Job.Kind.CHOICE: active_selection.carry_out,
     Job.Kind.REPLAY: selection_replays.carry_out,
     Job.Kind.LOOKS: look_scores.carry_out,
+    Job.Kind.PROBE: probes.carry_out,
 }
 MAKE_ROOM = "Free disk space, then try again."
 

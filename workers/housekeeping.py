@@ -13,6 +13,7 @@ from feedback.services.collection import assignments, task_supply
 from feedback.services.evaluation import choices, contest_outcomes, contest_supply, contest_units, live_accuracy
 from feedback.services.platform import account_mail, idempotency, jobs
 from feedback.services.quality import exclusions, reviews
+from feedback.services.registry import probes
 from feedback.services.screening import screening
 from feedback.services.training import campaigns, pipelines, schedules
 
@@ -83,6 +84,7 @@ def sweep() -> None:
         live_accuracy.pick_up,
         forget_gone_workers,
         idempotency.forget_old,
+        probes.forget_old,
         doubt_unreliable,
         exclude_careless,
     ]

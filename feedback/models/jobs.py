@@ -21,6 +21,7 @@ class Job(Row):
         SAFETY = "safety"  # the guard model judges responses of a candidate and of what serves
         ADOPT = "adopt"  # a model from elsewhere, copied and verified
         CHOICE = "choice"  # the next batch of pairs to compare, chosen by the reward model
+        PROBE = "probe"  # one small question to a model, by somebody who waits in front of a page
         REPLAY = "replay"  # whether such choices would have saved labels, on labels that are there
         LOOKS = "looks"  # what other reward models make of the responses that a run saved
 
@@ -81,6 +82,7 @@ class Job(Row):
         indexes = [
             models.Index(fields=["status", "queue"], condition=Q(status__in=["queued", "running"]), name="job_active"),
             models.Index(fields=["project", "-id"], name="job_newest_first"),
+            models.Index(fields=["project", "-id"], condition=Q(kind="probe"), name="job_probes"),
         ]
 
     @property

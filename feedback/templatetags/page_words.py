@@ -27,6 +27,7 @@ JOBS = {
     "choice": "select pairs",
     "replay": "selection replay",
     "looks": "score saved responses",
+    "probe": "question to a model",
 }
 CLIENTS = {"web": "the desk", "api": "REST API", "import": "a file", "simulation": "a simulated annotator"}
 ARMS = {

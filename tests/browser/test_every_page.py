@@ -117,6 +117,8 @@ def known(project: Project, ada: Person, ben: Person, chloe: Person) -> dict[str
         "schedule_id": [furnished.schedule.public_id],
         "campaign_id": [furnished.campaign.public_id],
         "person_id": [ben.public_id],
+        "kind": ["labels"],
+        "probe_id": [furnished.prompt.public_id],
         "key": [hasty.public_id],
         "secret": [account_links.create_link(by=Person.objects.get(username="hana"), person=chloe)[1], "no-such-link"],
         "token_id": [furnished.prompt.public_id],

@@ -20,7 +20,7 @@ from tests import factories
 from tests.servers import valkey
 from trainer.errors import DataUnusable, TrainerError
 from trainer.recipes.best_of_n import best_place
-from workers import housekeeping
+from workers import housekeeping, loaded_models
 from workers.execution import run_job
 from workers.handlers import generation
 
@@ -55,7 +55,7 @@ class Echo:
 @pytest.fixture
 def echo(monkeypatch: pytest.MonkeyPatch) -> Echo:
     echo = Echo()
-    monkeypatch.setattr(generation, "_loaded", lambda *_: echo)
+    monkeypatch.setattr(loaded_models, "generator", lambda *_: echo)
     monkeypatch.setattr(generation, "_remote", lambda: echo)
     return echo
 
@@ -111,7 +111,7 @@ def test_the_best_of_several_is_kept(
     assert {response.sampling["best_of"] for response in alone.responses.all()} == {1}, "nobody is there to choose"
     run_job(job_of(project).pk)
     reward = factories.make_model(project, ada, stage="reward")
-    monkeypatch.setattr(generation, "reward_model", lambda *_: LikesOneEnd())
+    monkeypatch.setattr(loaded_models, "reward_model", lambda *_: LikesOneEnd())
     told: list[str] = []
     monkeypatch.setattr(generation.pen, "write", lambda pieces: told.extend(pieces.values()))
     prompt = factories.make_prompt(project, responses_wanted=2)

@@ -17,8 +17,8 @@ from tests.evaluation.live_labels import make_labels, reward_model
 from tests.factories import make_prompt, make_response
 from tests.furnish import worker
 from trainer.errors import DataUnusable, ModelCorrupt
+from workers import loaded_models
 from workers.execution import run_job
-from workers.handlers import generation
 from workers.handlers import snapshots as freezing
 
 pytestmark = pytest.mark.database
@@ -47,7 +47,7 @@ class LikesLength:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> LikesLength:
     stand_in = LikesLength()
-    monkeypatch.setattr(generation, "reward_model", lambda *_: stand_in)
+    monkeypatch.setattr(loaded_models, "reward_model", lambda *_: stand_in)
     return stand_in
 
 
@@ -116,7 +116,7 @@ def test_a_model_that_cannot_be_loaded_fails_the_job_with_a_remedy(
     def broken(*_: Any) -> Any:
         raise ModelCorrupt("The model's files are not those of the registry.")
 
-    monkeypatch.setattr(generation, "reward_model", broken)
+    monkeypatch.setattr(loaded_models, "reward_model", broken)
     make_labels(project, [ben], 1)
     job = ask(project)
     assert (job.status, job.error_kind) == (Job.Status.FAILED, "data")

@@ -10,8 +10,8 @@ from feedback.models import Job, Response
 from feedback.services.collection.generation import request_responses
 from tests import factories
 from trainer.errors import DataUnusable, ModelCorrupt, PromptTooLong
+from workers import loaded_models
 from workers.execution import run_job
-from workers.handlers import generation
 
 pytestmark = pytest.mark.database
 
@@ -33,7 +33,7 @@ class Fussy:
 @pytest.fixture
 def run(project, monkeypatch):
     """Carries out the project's first generation job."""
-    monkeypatch.setattr(generation, "_loaded", lambda *_: Fussy())
+    monkeypatch.setattr(loaded_models, "generator", lambda *_: Fussy())
 
     def carry_out() -> Job:
         job = Job.objects.filter(project=project, kind=Job.Kind.GENERATION).earliest("pk")
@@ -75,7 +75,7 @@ def test_a_corrupt_model_costs_no_other_model_its_responses(project, ada, run, m
             )
         return Fussy()
 
-    monkeypatch.setattr(generation, "_loaded", loaded)
+    monkeypatch.setattr(loaded_models, "generator", loaded)
     prompt = factories.make_prompt(project)
     for version in (corrupt, healthy, corrupt):
         request_responses(prompt=prompt, count=1, by=None, model_version=version)
@@ -93,7 +93,7 @@ def test_when_nothing_could_be_written_the_job_says_why_without_a_path(project, 
     def loaded(path: str, manifest: str) -> Any:
         raise ModelCorrupt(f"config.json is missing from {settings.DATA_DIR / path}.", remedy="Train it again.")
 
-    monkeypatch.setattr(generation, "_loaded", loaded)
+    monkeypatch.setattr(loaded_models, "generator", loaded)
     factories.make_prompt(project, responses_wanted=2)
     job = run()
     assert (job.status, job.error_kind, job.remedy) == ("failed", "data", "Train it again.")

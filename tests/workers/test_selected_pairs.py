@@ -29,7 +29,7 @@ from tests.evaluation.contest_story import crowd
 from tests.factories import make_model, make_pair, make_prompt_in, make_response, write_answers
 from tests.workers.conftest import MakeReward
 from trainer.modeling.reward_model import RewardModel
-from workers import housekeeping
+from workers import housekeeping, loaded_models
 from workers.execution import run_job
 from workers.handlers import active_selection as handler
 from workers.job_context import PutBack
@@ -295,7 +295,7 @@ def test_a_reward_model_that_cannot_be_loaded_fails_in_a_sentence(
     reward: ModelVersion, project: Project, settings: Any
 ) -> None:
     (settings.DATA_DIR / reward.path / "model.safetensors").write_bytes(b"torn")
-    handler._loaded.cache_clear()
+    loaded_models.reward_model.cache_clear()
     job = choose(project)
     assert (job.status, job.error_kind) == ("failed", "data")
     assert "model.safetensors" in job.error and str(settings.DATA_DIR) not in job.error

@@ -27,6 +27,7 @@ from trainer.modeling.passes import continuations, counted_from, summed_nats
 from trainer.run.context import RunContext, StageResult
 from trainer.run.finalizing import RunFinalizer
 from trainer.run.loop import Hook, common_arguments, plan_rows, run_training, verify_best
+from trainer.run.milestones import MilestoneKeeper, kept_milestones
 from trainer.run.progress import Sample
 from trainer.run.run_trainer import RunFolderTrainer
 from trainer.run.seeds import seed_everything, stable_seed
@@ -141,7 +142,7 @@ def run(context: RunContext) -> StageResult:
         ),
         train_dataset=blocks,
         data_collator=stack,
-        callbacks=[hook],
+        callbacks=[hook, MilestoneKeeper(context)],
     )
     trainer.batches = batches
     context.report.state("training")
@@ -156,6 +157,7 @@ def run(context: RunContext) -> StageResult:
         "train_documents": len(train),
         "train_tokens": tokens,
         "epochs": steps * config.accumulate / math.ceil(len(plans[0]) / config.batch_size),
+        "milestones": kept_milestones(context.folder),
     }
     finalizer.save()
     verify_best(finalizer, hook, None)

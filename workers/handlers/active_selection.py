@@ -6,10 +6,7 @@ and the choice is written with its tasks in the transaction that ends the job, w
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Project, Split
 from feedback.rules.evaluation import active_selection as rules
@@ -19,6 +16,7 @@ from feedback.selectors.evaluation import selection_pool
 from feedback.selectors.evaluation.selection_pool import PoolResponse, SelectionPool
 from feedback.services.evaluation import choices
 from feedback.services.evaluation.choices import ChoiceTerms, Chosen
+from workers import loaded_models
 from workers.handlers.generation import let_live_ones_by
 from workers.job_context import JobFailed, Outcome, Work
 
@@ -171,15 +169,6 @@ def loaded_model(work: Work, version: ModelVersion) -> "RewardModel":
     work.say(f"loading {version}")
     try:
         with work.long_step(LOADING):
-            return _loaded(version.path, version.manifest_sha256)
+            return loaded_models.reward_model(version.path, version.manifest_sha256)
     except TrainerError as error:
         raise JobFailed(Job.ErrorKind.DATA, error.message, error.remedy) from error
-
-
-@lru_cache(maxsize=1)
-def _loaded(path: str, manifest_sha256: str) -> "RewardModel":
-    from trainer.modeling.reward_model import load_reward
-    from trainer.run.checkpoints import open_model
-
-    open_model(settings.DATA_DIR / path, manifest_sha256)
-    return load_reward(settings.DATA_DIR / path)

@@ -27,11 +27,11 @@ from feedback.rules.data.seeds import stable_seed
 from feedback.selectors.screening import guard_models
 from feedback.services.collection import chat_completions, generation
 from feedback.streaming import StreamWriter
+from workers import loaded_models
 from workers.job_context import OUR_FAULT, Cancelled, JobFailed, Lost, Outcome, PutBack, Work
 
 if TYPE_CHECKING:
     from trainer.modeling.remote_generation import RemoteGenerator
-    from trainer.modeling.reward_model import RewardModel
     from trainer.recipes.generate import Generated, Generator
 
 log = logging.getLogger(__name__)
@@ -260,7 +260,11 @@ def _best(work: Work, responses: Sequence[Response], made: "Sequence[Generated]"
     for response in responses:
         prompts.extend([tuple(response.prompt.messages)] * n)
     try:
-        scores = reward_model(judge.path, judge.manifest_sha256).score(prompts, [one.text for one in made]).tolist()
+        scores = (
+            loaded_models.reward_model(judge.path, judge.manifest_sha256)
+            .score(prompts, [one.text for one in made])
+            .tolist()
+        )
     except TrainerError as error:
         raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
     best = []
@@ -290,25 +294,9 @@ def local_generator(work: Work, version: ModelVersion | None) -> "Generator":
     work.say(f"loading {version}")
     try:
         with work.long_step(LOADING):
-            return _loaded(version.path, version.manifest_sha256)
+            return loaded_models.generator(version.path, version.manifest_sha256)
     except TrainerError as error:
         raise ModelUnusable(Job.ErrorKind.DATA, error.message, error.remedy) from error
-
-
-@lru_cache(maxsize=2)  # one of a batch, and one of a talk that comes between
-def _loaded(path: str, manifest_sha256: str) -> "Generator":
-    from trainer.recipes.generate import Generator
-
-    return Generator(settings.DATA_DIR / path, manifest_sha256)
-
-
-@lru_cache(maxsize=1)
-def reward_model(path: str, manifest_sha256: str) -> "RewardModel":
-    from trainer.modeling.reward_model import load_reward
-    from trainer.run.checkpoints import open_model
-
-    open_model(settings.DATA_DIR / path, manifest_sha256)
-    return load_reward(settings.DATA_DIR / path)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from feedback.models import Annotation, Job, ModelVersion, PreferencePair, Proje
 from feedback.rules.evaluation.live_accuracy import Score, outcome
 from feedback.selectors.evaluation import labels_to_score
 from feedback.services.evaluation import live_accuracy
+from workers import loaded_models
 from workers.handlers import generation
 from workers.job_context import JobFailed, Outcome, Work
 
@@ -118,6 +119,6 @@ def _model(work: Work, version: ModelVersion) -> "RewardModel":
     work.say(f"loading {version}")
     try:
         with work.long_step(generation.LOADING):
-            return generation.reward_model(version.path, version.manifest_sha256)
+            return loaded_models.reward_model(version.path, version.manifest_sha256)
     except TrainerError as error:
         raise JobFailed(Job.ErrorKind.DATA, error.message, REMEDY) from error

@@ -5,16 +5,15 @@ once only compute twice. If a batch fails, the rows scored before stay scored an
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
-
-from django.conf import settings
 
 from feedback.models import Job, ModelVersion, Project, Prompt, Task
 from feedback.rules.screening.screening import Guard, Span
 from feedback.selectors.screening import guard_models
 from feedback.services.screening import screening
+from workers import loaded_models
+from workers.handlers.generation import let_live_ones_by
 from workers.job_context import JobFailed, Outcome, Work
 
 if TYPE_CHECKING:
@@ -33,18 +32,24 @@ def carry_out(work: Work) -> Outcome:
     project = Project.objects.get(pk=work.job.project_id)
     done = {"prompts": 0, "responses": 0, "tasks": 0}
     while prompts := list(screening.waiting_prompts(project)[:BATCH]):
-        work.check()
+        _step(work)
         done["prompts"] += _prompts(work, project, prompts)
     while responses := list(screening.waiting_responses(project)[:BATCH]):
-        work.check()
+        _step(work)
         texts = [response.text for response in responses]
         guard, version, scores = _guarded(work, project, texts)
         for response, score in zip(responses, scores, strict=True):
             done["responses"] += screening.settle_response(response, guard=guard, version=version, scores=score)
     while tasks := list(screening.tasks_to_mark(project)[:BATCH]):
-        work.check()
+        _step(work)
         done["tasks"] += _tasks(work, project, tasks)
     return Outcome(done)
+
+
+def _step(work: Work) -> None:
+    """Between two batches: leave if there is a reason, and let those pass for whom somebody waits."""
+    work.check()
+    let_live_ones_by(work)
 
 
 def _prompts(work: Work, project: Project, prompts: Sequence[Prompt]) -> int:
@@ -115,15 +120,6 @@ def _load(work: Work, version: ModelVersion, make: Callable[[Path], Model]) -> M
 
     work.say(f"scoring with {version}")
     try:
-        return _loaded(make, version.path, version.manifest_sha256)
+        return loaded_models.labeller(make, version.path, version.manifest_sha256)
     except TrainerError as error:
         raise JobFailed(Job.ErrorKind.DATA, error.message, WAITS) from error
-
-
-@lru_cache(maxsize=4)
-def _loaded(make: Callable[[Path], Model], path: str, manifest_sha256: str) -> Model:
-    from trainer.run.checkpoints import open_model
-
-    folder = settings.DATA_DIR / path
-    open_model(folder, manifest_sha256)
-    return make(folder)

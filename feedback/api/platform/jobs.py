@@ -72,7 +72,8 @@ class Jobs(ServiceView):
     @extend_schema(summary="Jobs of a project", parameters=[IN_PROJECT], responses=JobSerializer(many=True))
     def get(self, request: Request) -> Response:
         project = self.requested_project(access.ADMIN)
-        return self.page(Job.objects.filter(project=project).select_related("run"), JobSerializer)
+        rows = Job.objects.filter(project=project).exclude(kind=Job.Kind.PROBE)
+        return self.page(rows.select_related("run"), JobSerializer)
 
 
 class OneJob(ServiceView):

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
-from feedback.models import CardProgress, Learner, ModelVersion, Person, Project, QuizResult, Stage
+from feedback.models import CardProgress, Learner, ModelVersion, Person, Project, QuizResult, Stage, TrainingRun
+from feedback.rules.json_types import JsonObject
 from feedback.rules.platform.glossary import TERMS
 from feedback.rules.platform.learn.stage import DEPTHS, Depth, LearnStage
 from feedback.rules.platform.term import Term
 from feedback.selectors.data import tokenizers
 from feedback.selectors.platform.home import Station
 from feedback.selectors.training import stage_models
+from feedback.selectors.training.runs import as_text
+
+MOST_LOOKS = 60
 
 
 def depth_of(person: Person) -> Depth:
@@ -102,3 +107,56 @@ def models_of(project: Project) -> Models:
         reward=stage_models.newest(project, Stage.REWARD),
         aligned=stage_models.newest(project, Stage.PPO),
     )
+
+
+class Look(TypedDict):
+    """A step of a PPO run: reward and KL where they were measured, and a response to each prompt."""
+
+    step: int
+    reward: float | None
+    kl: float | None
+    responses: list[str]
+
+
+class OwnRun(TypedDict):
+    """The newest PPO run of a project, as its slider shows it."""
+
+    number: int
+    kl_coef: float | None
+    prompts: list[str]
+    looks: list[Look]
+
+
+def newest_ppo_run(project: Project) -> OwnRun | None:
+    """The looks of the newest PPO run that has any."""
+    runs = TrainingRun.objects.filter(project=project, stage=Stage.PPO, samples__isnull=False)
+    run = runs.order_by("-number").first()
+    if run is None:
+        return None
+    metrics = dict(run.points.values_list("step", "metrics"))
+    prompts: list[str] = []
+    looks: list[Look] = []
+    for row in run.samples.order_by("step")[:MOST_LOOKS]:
+        by_prompt = {as_text(sample.get("prompt", "")): str(sample.get("text", "")) for sample in row.samples}
+        prompts = prompts or list(by_prompt)
+        at = metrics.get(row.step, {})
+        looks.append(
+            {
+                "step": row.step,
+                "reward": number_in(at, "selection_score", "score"),
+                "kl": number_in(at, "selection_kl", "kl"),
+                "responses": [by_prompt.get(prompt, "") for prompt in prompts],
+            }
+        )
+    coefficient = run.config.get("kl_coef")
+    kl_coef = float(coefficient) if isinstance(coefficient, int | float) else None
+    return {"number": run.number, "kl_coef": kl_coef, "prompts": prompts, "looks": looks}
+
+
+def number_in(metrics: JsonObject, *names: str) -> float | None:
+    """The first of these figures that is a number."""
+    for name in names:
+        value = metrics.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None

@@ -21,6 +21,7 @@ BASELINE = "baseline"
 BY_CLASS = ("per_class", "confusion")
 DRAWN = {"reliability", "lengths", "by_annotator", "held_out_texts"}  # what the page of the evaluation draws
 DRAWN |= {"added", "checked"}  # and that of a model from elsewhere
+DRAWN |= {"milestones"}  # steps whose weights are kept: a slider of the course
 DRAWN |= {"kl_to"}  # which model KL is measured from: the label of KL says it, and the gate reads it
 
 

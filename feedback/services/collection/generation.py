@@ -118,7 +118,8 @@ def batch_jobs(*status: str) -> QuerySet[Job]:
 
 def live_jobs() -> list[int]:
     """Keys of the live jobs that wait for a worker, oldest first. Cheap: requested several times a second."""
-    waiting = Job.objects.filter(status=Job.Status.QUEUED, queue=celery_app.GENERATE, kind=Job.Kind.GENERATION)
+    kinds = (Job.Kind.GENERATION, Job.Kind.PROBE)
+    waiting = Job.objects.filter(status=Job.Status.QUEUED, queue=celery_app.GENERATE, kind__in=kinds)
     return [key for key, payload in waiting.order_by("pk").values_list("pk", "payload") if payload.get(LIVE)]
 
 

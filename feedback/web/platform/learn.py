@@ -14,6 +14,7 @@ from feedback.errors import Invalid, NotFound
 from feedback.models import Project
 from feedback.rules.platform.glossary import TERMS
 from feedback.rules.platform.learn.course import BY_KEY, COURSE
+from feedback.rules.platform.learn.recorded_runs import recording
 from feedback.rules.platform.learn.stage import DEPTHS, Depth, LearnStage
 from feedback.selectors.data import token_splits
 from feedback.selectors.platform import home as home_selectors
@@ -155,6 +156,15 @@ def split_text(request: HttpRequest, project: Project) -> HttpResponse:
         "vocabulary": splits.vocabulary,
     }
     return JsonResponse(body)
+
+
+@require_GET
+@json_view
+def looks(request: HttpRequest) -> HttpResponse:
+    """Looks of PPO runs: two recorded ones, and the newest one of the project for those who do not judge it."""
+    seat = _seat(request)
+    own = selectors.newest_ppo_run(seat.project) if seat and seat.role != ANNOTATOR else None
+    return JsonResponse({"recorded": recording(), "own": own})
 
 
 def _stage(key: str) -> LearnStage:

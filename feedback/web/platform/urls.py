@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern] = [
     path("learn/depth/", learn.set_depth, name="learn_depth"),
     path("learn/cards/", learn.cards, name="learn_cards"),
     path("learn/cards/<slug:key>/", learn.mark_card, name="learn_card"),
+    path("learn/runs/", learn.looks, name="learn_runs"),
     path("learn/<slug:stage>/", learn.stage, name="learn_stage"),
     path("learn/<slug:stage>/quiz/", learn.finish_quiz, name="learn_quiz"),
     path("p/<slug:slug>/learn/tokens/", learn.split_text, name="learn_tokens"),

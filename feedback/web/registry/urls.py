@@ -2,12 +2,14 @@
 
 from django.urls import URLPattern, path
 
-from feedback.web.registry import model_versions
+from feedback.web.registry import model_versions, probes
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/models/", model_versions.models, name="models"),
     path("p/<slug:slug>/models/roll-back/", model_versions.roll_back, name="roll_back"),
     path("p/<slug:slug>/models/given/", model_versions.register_external, name="model_given"),
+    path("p/<slug:slug>/probes/<uuid:probe_id>/", probes.probe, name="probe"),
+    path("p/<slug:slug>/probes/<slug:kind>/", probes.request_probe, name="probes"),
     path("p/<slug:slug>/models/playground/", model_versions.playground, name="playground"),
     path(
         "p/<slug:slug>/models/playground/<uuid:prompt_id>/",

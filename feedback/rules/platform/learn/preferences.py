@@ -11,7 +11,7 @@ PREFERENCES = LearnStage(
         "It is hard to write a perfect response, and easy to say which of two is better. So people compare.",
         "A second model, the reward model, learns from many comparisons to give a score to any response: higher if "
         "people would prefer it.",
-        "It is a guess about people, not the truth. It can like a word too much, which the colored words below show.",
+        "It is a guess about people, not the truth. It can like a word too much, which the colored words above show.",
     ),
     medium=(
         "“A is better than B” becomes a preference pair: chosen, rejected and strength. The reward model gives both "

@@ -12,7 +12,7 @@ RLHF = LearnStage(
         "become a little more likely. Then it writes again.",
         "There is a leash: the farther the model strays from where it started, the more is subtracted from its score.",
         "Without the leash it finds tricks. It repeats what the reward model likes, and the texts become nonsense "
-        "while the score still rises. This is called reward hacking, and you can watch it below.",
+        "while the score still rises. This is called reward hacking, and you can watch it above.",
     ),
     medium=(
         "Proximal policy optimization (PPO) samples a batch of responses, scores them, and updates the policy in "

@@ -39,7 +39,7 @@ async function mark(known) {
   if (status !== 200) return announce("The card could not be saved.");
   const was = Boolean(current.dataset.known);
   current.dataset.known = known ? "yes" : "";
-  const shown = document.querySelector("[data-known]");
+  const shown = document.querySelector("[data-count]");
   if (was !== known) shown.textContent = Number(shown.textContent) + (known ? 1 : -1);
 }
 

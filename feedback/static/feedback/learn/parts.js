@@ -55,3 +55,13 @@ export async function post(address, body, signal) {
     return { status: 0, body: { sentence: "The service does not respond. Try again." } };
   }
 }
+
+/** Get JSON as {status, body}; status 0 when nobody answered. */
+export async function fetched(address) {
+  try {
+    const reply = await fetch(address, { headers: { Accept: "application/json" } });
+    return { status: reply.status, body: await reply.json().catch(() => ({})) };
+  } catch {
+    return { status: 0, body: { sentence: "The service does not respond. Try again." } };
+  }
+}
