@@ -234,7 +234,7 @@ def report() -> dict[str, Any]:
         "served": [{"name": "v1"}, {"name": "v2"}, {"name": "v4"}],
         "gold": {f"v{place}": gold(value) for place, value in enumerate((1.4, 2.9, 2.8, 3.1, 3.0, -2.0, 2.9), 1)},
         "bad_annotators": ["Simulated 7", "Simulated 8"],
-        "quality": {"findings": [{"person": {"display_name": f"Simulated {one}"}} for one in (7, 8)]},
+        "quality": {"findings": [{"person": {"name": f"Simulated {one}"}} for one in (7, 8)]},
         "explained": [{"what": "round 1", "sentence": "promoted", "on_page": True}],
         "cpu_seconds": {"web": 120.0, "worker of train": 900.0},
         "seconds": {"first models": 120.0, "rounds": 1500.0},
@@ -259,7 +259,7 @@ def test_a_report_in_which_all_claims_hold(report: dict[str, Any]) -> None:
         (("contests", 1, "decision"), "stopped", "votes on copy", "stopped after 40 votes"),
         (("planted", "copy", "identical"), False, "identical", "false"),
         (("gold", "v2", "held_out", "gold"), 3.21, "falls", "1.40 → 3.21 → 3.10"),
-        (("quality", "findings"), [{"person": {"display_name": "Simulated 8"}}], "named", "1 of 2, and 0 others"),
+        (("quality", "findings"), [{"person": {"name": "Simulated 8"}}], "named", "1 of 2, and 0 others"),
         (("explained", 0, "on_page"), False, "explained", "0 of 1"),
     ],
 )

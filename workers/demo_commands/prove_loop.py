@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.test import Client
 
-from feedback.models import Membership, ModelVersion, Project, Prompt, Split
+from feedback.models import Deployment, Membership, ModelVersion, Project, Prompt, Split
 from feedback.rules.platform.scopes import SCOPES
 from workers.demo import world
 from workers.demo.client import Refused, Service, Unreachable
@@ -170,14 +169,13 @@ class Command(BaseCommand):
         policies = list(admin.pages("models/", project=project, kind="policy"))
         versions = [{"id": one["id"], "short": f"v{one['number']}", "stage": one["stage"]} for one in policies]
         served = []
-        for one in policies:
-            for deployment in admin.get(f"models/{one['id']}/")["deployments"]:
-                served.append({"name": f"v{one['number']}", "since": deployment["since"], "note": deployment["note"]})
+        for row in Deployment.objects.filter(project__slug=project).select_related("model_version").order_by("pk"):
+            served.append({"name": f"v{row.model_version.number}", "since": str(row.since), "note": row.note})
         return {
             "contests": contests,
             "quality": admin.get("quality/", project=project),
             "versions": versions,
-            "served": sorted(served, key=itemgetter("since")),
+            "served": served,
             "bad_annotators": [f"Simulated {number}" for number in BAD],
             "explained": self._explained(story.report.get("campaign", {}), contests),
         }

@@ -89,7 +89,7 @@ def _end(report: Report) -> Claim:
 def _named(report: Report) -> Claim:
     """The two bad annotators are those whom the crowd lists last."""
     bad = set(report.get("bad_annotators", []))
-    named = {one["person"]["display_name"] for one in report.get("quality", {}).get("findings", [])}
+    named = {one["person"]["name"] for one in report.get("quality", {}).get("findings", [])}
     others = len(named - bad)
     value = f"{len(named & bad)} of {len(bad)}, and {others} others"
     return Claim("named", "both bad annotators are named", value, bool(bad) and bad <= named)
