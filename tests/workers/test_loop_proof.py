@@ -156,6 +156,7 @@ def test_what_is_better_is_promoted_and_what_is_planted_is_not(
     twin = Chain.objects.get(public_id=copy.chain)
     pattern = ModelVersion.objects.get(public_id=copy.of).run
     assert pattern is not None
+    assert twin.stages == ["reward", "ppo", "evaluate"] and twin.base_model == pattern.base_model
     assert (twin.seed, twin.snapshot, twin.config) == (pattern.seed, pattern.snapshot, {})
     begun = Deployment.objects.filter(project=desk).order_by("pk")[1]
     assert begun.model_version.stage == "sft" and "SFT" in begun.override_reason

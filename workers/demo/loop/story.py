@@ -245,20 +245,23 @@ class Story:
         number = shown["rounds"][-1]["number"]
         since = number - promoted[0]["number"]
         if since >= 1 and "without KL" not in self.planted:
-            self._train_planted("without KL", {"ppo": HACKED}, promoted[-1], number)
+            self._train_planted("without KL", ["ppo", "evaluate"], {"ppo": HACKED}, promoted[-1], number)
         elif since >= 2 and "copy" not in self.planted and self.planted["without KL"].contest:
-            self._train_planted("copy", {}, promoted[-1], number)
+            self._train_planted("copy", ["reward", "ppo", "evaluate"], {}, promoted[-1], number)
         for one in self.planted.values():
             if not one.contest and contest is None:
                 self._compare_planted(one)
 
-    def _train_planted(self, name: str, config: Shown, of: Shown, number: int) -> None:
-        """The same data and the same seed as the newest promoted round had: the same policy, but for `config`."""
+    def _train_planted(self, name: str, stages: list[str], config: Shown, of: Shown, number: int) -> None:
+        """On the data, the seed and the base model of the newest promoted round.
+
+        With the reward stage, which by then a later round has trained anew, that is the same policy once more.
+        """
         chain = self.admin.get(f"chains/{of['chain']}/")
         candidate = self.admin.get(f"models/{of['candidate']}/")
         body = {
             "project": self.plan.project,
-            "stages": ["ppo", "evaluate"],
+            "stages": stages,
             "config": config,
             "seed": chain["seed"],
             "snapshot": chain["snapshot"],
