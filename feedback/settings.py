@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
         "DocumentKind": "feedback.models.corpora.Document.Kind",
         "JobKind": "feedback.models.jobs.Job.Kind",
         "JobStatus": "feedback.models.jobs.Job.Status",
+        "MemberRole": "feedback.models.projects.Membership.Role",
         "ModelDecision": "feedback.api.registry.model_versions.DECISION_CHOICES",
         "ModelKind": "feedback.models.model_versions.ModelVersion.Kind",
         "ModelState": "feedback.models.model_versions.ModelVersion.State",

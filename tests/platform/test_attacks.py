@@ -21,7 +21,7 @@ from feedback.formats import markdown
 from feedback.models import Annotation, Corpus, Draft, Flag, Person, Project, Prompt
 from feedback.selectors.training.plans import PipelinePlan
 from feedback.services.collection import assignment_queue, task_supply
-from feedback.services.data import imports
+from feedback.services.data import import_drafts, imports
 from feedback.services.platform import projects
 from feedback.services.training import pipelines, schedules
 from tests.conftest import PASSWORD
@@ -220,14 +220,17 @@ def test_only_its_owner_reads_the_data_folder(tmp_path: Path) -> None:
     assert (folder / "secret_key").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("door", ["/api/v1/imports/", "/p/desk/data/imports/new/"])
+DOORS = [("/api/v1/imports/", imports, "request_import"), ("/p/desk/data/imports/new/", import_drafts, "begin")]
+
+
+@pytest.mark.parametrize(("door", "module", "verb"), DOORS, ids=["rest", "page"])
 def test_a_full_disk_is_told_as_one(
-    project: Project, ada: Person, client: Client, monkeypatch: pytest.MonkeyPatch, door: str
+    project: Project, ada: Person, client: Client, monkeypatch: pytest.MonkeyPatch, door: str, module: Any, verb: str
 ) -> None:
     def full(**_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(imports, "request_import", full)
+    monkeypatch.setattr(module, verb, full)
     client.force_login(ada)
     file = SimpleUploadedFile("rows.jsonl", b"{}")
     reply = client.post(door, {"project": "desk", "format": "touchstone", "file": file})
