@@ -93,8 +93,11 @@ class House:
         return found
 
     def kill(self, name: str) -> int:
-        """`kill -9` one process; its pid."""
-        process = self.processes()[name]
+        """`kill -9` one process; its pid. One that is just being started again is waited for."""
+        deadline = time.monotonic() + 20
+        while name not in (there := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process = there[name]
         process.kill()
         return process.pid
 
