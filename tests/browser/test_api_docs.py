@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 def test_the_docs_run_under_the_policy(page: Page, live_server: Any, complaints: list[str]) -> None:
     page.goto(f"{live_server.url}/api/docs/")
     page.wait_for_selector("text=Review an annotation", timeout=60_000)
-    for _ in range(30):  # what is further down is drawn when it is scrolled to
+    for _ in range(80):  # what is further down is drawn when it is scrolled to
         if page.get_by_text("Submit a prompt").count():
             break
         page.mouse.wheel(0, 1500)

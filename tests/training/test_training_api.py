@@ -174,13 +174,15 @@ class TestRegistry:
         address = f"/api/v1/models/{second.public_id}/promote/"
         refused = client.post(address, {"note": "better"})
         assert (refused.status_code, code(refused)) == (409, "gate_blocks")
-        against = ["no_human_judge", "not_evaluated"]
+        against = ["no_human_judge", "not_evaluated"]  # beside a warning that there is no guard model
         assert [one["name"] for one in refused.json()["extra"]["findings"]] == against
         assert serving() == [str(first.public_id)]
         told = client.get(f"/api/v1/models/{second.public_id}/gate/").json()
         assert (told["serving"], told["evaluation"], told["opponent"]) == (str(first.public_id), None, None)
         assert [(one["name"], one["level"], one["final"]) for one in told["findings"]] == [
-            (name, "block", False) for name in against
+            ("no_human_judge", "block", False),
+            ("safety_no_guard", "warn", False),
+            ("not_evaluated", "block", False),
         ]
         assert client.post(address, {"override_reason": "  "}).status_code == 409, "blanks are no reason"
         assert client.post(address, {"override_reason": "x" * 501}).status_code == 400

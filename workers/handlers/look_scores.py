@@ -7,6 +7,7 @@ are complete, once; another attempt goes on with the next version.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -58,11 +59,12 @@ def saved_looks(folder: Path) -> list[SavedLook]:
 
 def _read(step: int, file: Path) -> SavedLook:
     look = SavedLook(step, [], [], [])
-    for line in file.read_text(encoding="utf-8").splitlines()[: rules.MOST_RESPONSES]:
-        row = json.loads(line)
-        look.prompts.append(tuple(row["prompt"]))
-        look.texts.append(row["text"])
-        look.kls.append(float(row["kl"]))
+    with file.open(encoding="utf-8") as lines:
+        for line in islice(lines, rules.MOST_RESPONSES):
+            row = json.loads(line)
+            look.prompts.append(tuple(row["prompt"]))
+            look.texts.append(row["text"])
+            look.kls.append(float(row["kl"]))
     return look
 
 

@@ -34,6 +34,7 @@ class _JsonField(serializers.JSONField):
             "values": TEXTS_BY_NAME | {"description": "What words mean, by field: choice, label, thumb."},
             "gold": {"type": "boolean", "description": "The answers are the right ones of gold tasks."},
         },
+        "additionalProperties": False,
     }
 )
 class MappingField(_JsonField):
