@@ -13,6 +13,6 @@ def test_the_docs_run_under_the_policy(page: Page, live_server: Any, complaints:
     for _ in range(80):  # what is further down is drawn when it is scrolled to
         if page.get_by_text("Submit a prompt").count():
             break
-        page.mouse.wheel(0, 1500)
+        page.mouse.wheel(0, 500)
         page.wait_for_timeout(200)
     page.get_by_text("Submit a prompt").first.wait_for(timeout=10_000)
