@@ -288,14 +288,20 @@ class Story:
             "promote": True,
         }
         try:
-            one.contest = self._opened(body | {"preconditions": "block"})
+            if not one.refused:
+                one.contest = self._opened(body | {"preconditions": "block"})
+                return
         except Refused as refused:
             if refused.code == "contest_running":
                 return  # the campaign was quicker: later
             one.refused = list(refused.extra.get("findings", []))
             if not one.refused:
                 raise
+        try:
             one.contest = self._opened(body | {"preconditions": "report"})
+        except Refused as refused:
+            if refused.code != "contest_running":
+                raise  # else the campaign came in between: later
 
     def _opened(self, body: Shown) -> str:
         return str(self.admin.post("contests/", body).body["id"])
