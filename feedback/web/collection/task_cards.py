@@ -10,6 +10,7 @@ from typing import NamedTuple
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from feedback.models import Assignment
 from feedback.rules.collection.kinds.rating import OVERALL
@@ -62,7 +63,7 @@ def dimension_rows(names: Iterable[str]) -> list[DimensionRow]:
     return list(map(DimensionRow, names, chain(DIMENSION_KEYS, repeat(""))))
 
 
-def preview(request: HttpRequest, seen: JsonObject) -> str:
+def preview(request: HttpRequest, seen: JsonObject) -> SafeString:
     """The card of a task that does not exist yet, without anything to send.
 
     Args:
@@ -84,7 +85,7 @@ def card(request: HttpRequest, assignment: Assignment, seen: JsonObject | None =
     return _drawn(request, seen, **{"action": reverse("desk_submit", args=[seen["id"]]), **context})
 
 
-def _drawn(request: HttpRequest, seen: JsonObject, **context: object) -> str:
+def _drawn(request: HttpRequest, seen: JsonObject, **context: object) -> SafeString:
     *earlier, last = seen["prompt"]
     if seen["on"] == PROMPT and last["content"] == seen["text"]:
         last = None  # the same text is shown below, to be labeled

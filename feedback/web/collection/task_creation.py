@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, Invalid
@@ -90,7 +89,7 @@ def create_tasks(request: HttpRequest, project: Project) -> HttpResponse:
         if example is not None:
             prompt, texts = example
             seen = desk_previews.preview(project, plan.kind, prompt.messages, texts, plan.ask)
-            card = mark_safe(task_cards.preview(request, seen))
+            card = task_cards.preview(request, seen)
     except DomainError as problem:
         error = problem.sentence
     context = {

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from feedback.errors import DomainError, NotFound
@@ -228,7 +228,7 @@ def example_card(request: HttpRequest, project: Project, item: Item | None) -> S
     if item.kind in (PROMPT, THUMB):
         return None
     seen = desk_previews.preview(project, item.kind, item.prompt, item.texts, item.ask)
-    return mark_safe(task_cards.preview(request, seen))
+    return task_cards.preview(request, seen)
 
 
 @project_page(ADMIN)
