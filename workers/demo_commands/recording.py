@@ -11,53 +11,21 @@ import json
 import sys
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict
 
+from feedback.rules.platform.learn.recorded_runs import (
+    Example,
+    RecordedAlarm,
+    RecordedLook,
+    RecordedResponse,
+    RecordedRun,
+    Recording,
+    Scores,
+)
 from workers.demo.trainer_files import Response, prompt_of, read_lines
 from workers.demo.utility import MAX_UTILITY, utility
 
 ARMS = {"ppo": 0.1, "hacked": 0.0}  # folder of a run -> its KL coefficient
 PROMPTS = 4
-
-
-class Scores(TypedDict):
-    """The gold utility of a response, by dimension."""
-
-    helpful: float
-    truthful: float
-    harmless: float
-
-
-class RecordedResponse(Scores):
-    text: str
-    reward: float
-
-
-class RecordedLook(Scores):
-    """Means over all responses of a look, and one response to each prompt."""
-
-    step: int
-    reward: float
-    kl: float
-    responses: list[RecordedResponse]
-
-
-class RecordedRun(TypedDict):
-    kl_coef: float
-    looks: list[RecordedLook]
-    alarms: list[dict[str, object]]
-
-
-class Example(Scores):
-    prompt: str
-    text: str
-
-
-class Recording(TypedDict):
-    prompts: list[str]
-    best: float
-    runs: dict[str, RecordedRun]
-    examples: list[Example]
 
 
 EXAMPLES = (
@@ -103,7 +71,7 @@ def recording(folder: Path) -> Recording:
             lines = read_lines(file)
             prompts = prompts or list(dict.fromkeys(map(prompt_of, lines)))[:PROMPTS]
             looks.append(look_of(int(file.stem[5:]), lines, lines, prompts))
-        alarms: list[dict[str, object]] = []
+        alarms: list[RecordedAlarm] = []
         for line in read_lines(folder / arm / "progress.jsonl"):
             if line["kind"] == "alarm":
                 alarms.append({"step": line["step"], "text": line["text"]})
